@@ -1,0 +1,1 @@
+"""hopcore for jax."""

@@ -1,0 +1,197 @@
+"""What an input may be: one library, one real floating dtype, one device, shapes that fit.
+
+Every public function hands its arrays to :func:`check` first. Values are looked at only where that
+is free of charge: on the host and outside a trace (see :meth:`hopcore.backend.Backend.visible`).
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from hopcore.backend import Array, Backend, Beta, backend_of
+
+
+class Inputs(NamedTuple):
+    """The arrays of one call, checked."""
+
+    backend: Backend
+    xp: ModuleType
+    state: Array
+    stored: Array
+    projection: Array
+    beta: Beta
+    mask: Array | None
+
+
+def check(
+    state: Array,
+    stored: Array,
+    projection: Array | None = None,
+    *,
+    beta: Any,
+    mask: Array | None = None,
+) -> Inputs:
+    """Check the arrays of one call against each other.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns.
+    stored : array (..., S, d)
+        Stored patterns, S >= 1.
+    projection : array (..., S, v), optional
+        Pattern projections; the stored patterns themselves if not given.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature, positive and finite.
+    mask : boolean array broadcastable to (..., L, S), optional
+        True where a query may attend to a stored pattern.
+
+    Raises
+    ------
+    TypeError
+        Not an array; not real floating; two libraries or dtypes; a mask that is not boolean.
+    ValueError
+        Shapes that do not fit; no patterns; two devices; nan or inf; ``beta`` not positive.
+    """
+    backend = backend_of_input("state", state)
+    floating(backend, "state", state)
+    same_kind(backend, state, "stored", stored)
+    if state.ndim < 2 or stored.ndim < 2:
+        raise ValueError(
+            f"state must be (..., L, d) and stored (..., S, d), got {shape(state)} and {shape(stored)}"
+        )
+    if state.shape[-1] != stored.shape[-1]:
+        raise ValueError(
+            f"state and stored must share their last axis d, got {shape(state)} and {shape(stored)}"
+        )
+    if stored.shape[-2] == 0 or stored.shape[-1] == 0:
+        raise ValueError(f"stored must hold at least one pattern of one value, got {shape(stored)}")
+    values = stored
+    if projection is not None:
+        same_kind(backend, state, "projection", projection)
+        if projection.ndim < 2 or projection.shape[-2] != stored.shape[-2]:
+            raise ValueError(
+                "projection must hold one row for each stored pattern: "
+                f"(..., {stored.shape[-2]}, v), got {shape(projection)}"
+            )
+        values = projection
+    if state.ndim > 2 or stored.ndim > 2 or values.ndim > 2:
+        broadcast(
+            state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2]
+        )
+    if mask is not None:
+        check_mask(backend, state, stored, mask)
+    beta = check_beta(backend, state, beta)
+    if backend.visible(state):
+        finite(backend, "state", state)
+        finite(backend, "stored", stored)
+        if projection is not None:
+            finite(backend, "projection", projection)
+    return Inputs(backend, backend.xp, state, stored, values, beta, mask)
+
+
+def backend_of_input(name: str, array: Any) -> Backend:
+    """The backend of an input, or a TypeError that names the input."""
+    try:
+        return backend_of(array)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an array (NumPy, torch, JAX or another Array-API library), "
+            f"got {type(array).__name__}"
+        ) from None
+
+
+def floating(backend: Backend, name: str, array: Array) -> None:
+    """Refuse a dtype that is not one of the backend's real floating ones."""
+    if array.dtype not in backend.precise:
+        accepted = ", ".join(str(dtype) for dtype in backend.precise)
+        raise TypeError(f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first")
+
+
+def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
+    """Refuse an array of another library, dtype or device than the state's."""
+    other = backend_of_input(name, array)
+    if other is not backend:
+        raise TypeError(
+            f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
+        )
+    if array.dtype != state.dtype:
+        floating(backend, name, array)
+        raise TypeError(f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}")
+    if backend.device(array) != backend.device(state):
+        raise ValueError(
+            f"state and {name} must be on one device, "
+            f"got {backend.device(state)} and {backend.device(array)}"
+        )
+
+
+def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape of leading axes, as NumPy broadcasts; an error that names who does not fit."""
+    out: list[int] = []
+    for shape_ in shapes.values():
+        out[:0] = [1] * (len(shape_) - len(out))
+        for i, size in enumerate(reversed(shape_), 1):
+            if out[-i] == 1:
+                out[-i] = size
+            elif size not in (1, out[-i]):
+                given = ", ".join(f"{name} {tuple(value)}" for name, value in shapes.items())
+                raise ValueError(f"leading axes do not broadcast: {given}")
+    return tuple(out)
+
+
+def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None:
+    """Refuse a mask that is not boolean or does not broadcast to ``(..., L, S)``."""
+    other = backend_of_input("mask", mask)
+    if other is not backend:
+        raise TypeError(
+            f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
+        )
+    if "bool" not in str(mask.dtype):
+        raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
+    if backend.device(mask) != backend.device(state):
+        raise ValueError(
+            f"state and mask must be on one device, got {backend.device(state)} and {backend.device(mask)}"
+        )
+    wanted = (state.shape[-2], stored.shape[-2])
+    given = (1, 1, *mask.shape)[-2:]
+    if mask.ndim == 0 or any(size not in (1, want) for size, want in zip(given, wanted, strict=True)):
+        raise ValueError(
+            f"mask must broadcast to (..., L, S) = (..., {wanted[0]}, {wanted[1]}), got {shape(mask)}"
+        )
+    broadcast(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
+
+
+def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
+    """The inverse temperature as a Python float, or as the array it is."""
+    if isinstance(beta, bool):
+        raise TypeError("beta must be a positive number or array, got a bool")
+    if isinstance(beta, int | float) or getattr(beta, "__module__", "") == "numpy" and beta.ndim == 0:
+        beta = float(beta)
+        if not 0.0 < beta < math.inf:
+            raise ValueError(f"beta must be positive and finite, got {beta}")
+        return beta
+    same_kind(backend, state, "beta", beta)
+    if beta.ndim > 0:
+        if beta.shape[-1] not in (1, state.shape[-2]):
+            raise ValueError(
+                f"beta must broadcast to (..., L) = (..., {state.shape[-2]}), got {shape(beta)}"
+            )
+        broadcast(state=state.shape[:-2], beta=beta.shape[:-1])
+    if backend.visible(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+    return beta
+
+
+def finite(backend: Backend, name: str, array: Array) -> None:
+    """Refuse nan and inf, where values are visible."""
+    if not backend.finite(array):
+        bad = backend.xp.nonzero(~backend.xp.isfinite(array))
+        where = tuple(int(axis[0]) for axis in bad)
+        raise ValueError(f"{name} must be finite, got {float(array[where])} at index {where}")
+
+
+def shape(array: Array) -> tuple[int, ...]:
+    """The shape as a plain tuple, for messages."""
+    return tuple(array.shape)

@@ -1,0 +1,325 @@
+"""What an array library brings to hopcore: its namespace and a few kernels.
+
+A :class:`Backend` is found from the arrays themselves; nothing is switched globally. Every kernel
+has a portable Array-API version here, which is the oracle; a backend overrides the ones for which
+its library has something faster. Third parties register a backend in the entry-point group
+``hopcore.backends`` under the name of its array namespace.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of any supported library; Python has no better name for it yet."""
+
+Beta: TypeAlias = Any
+"""A positive Python float, or an array that broadcasts over ``(..., L)``."""
+
+Loop: TypeAlias = Callable[..., Any]
+
+BLOCK = 1 << 21
+"""Scores that the portable kernels hold at once: 8 MiB in float32."""
+
+
+class SeparationFunction(Protocol):
+    """What a kernel needs of a separation function (see :mod:`hopcore.separation`)."""
+
+    @property
+    def reach(self) -> float:
+        """Patterns whose score is this far or farther below the largest one get weight 0."""
+        ...
+
+    def evaluate(self, scores: Array, xp: ModuleType, loop: Loop) -> tuple[Array, Array]:
+        """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``; -inf is masked."""
+        ...
+
+    def tangent(self, weights: Array, change: Array, xp: ModuleType) -> Array:
+        """Jacobian of the weights (a symmetric matrix) times a change of the scores."""
+        ...
+
+
+class Backend:
+    """One array library: its Array-API namespace, its dtypes, and the kernels it may replace.
+
+    Parameters
+    ----------
+    name : str
+        The name under which the backend is found, for example ``"torch"``.
+    xp : module
+        An Array-API namespace (2023.12 or later).
+
+    Notes
+    -----
+    Kernels take checked input: one dtype, one device, shapes that fit. ``state`` is ``(..., L, d)``,
+    ``stored`` ``(..., S, d)``, ``projection`` ``(..., S, v)``, ``mask`` boolean (True = attend) and
+    broadcastable to ``(..., L, S)``, ``beta`` a float or an array broadcastable to ``(..., L)``.
+    """
+
+    def __init__(self, name: str, xp: ModuleType) -> None:
+        self.name = name
+        self.xp = xp
+        self.precise: dict[Any, Any] = {}
+        """Dtypes accepted, each with the dtype in which its scores and energies are computed."""
+        for dtype in (xp.float32, xp.float64):
+            self.precise[xp.empty(0, dtype=dtype).dtype] = dtype
+
+    def __repr__(self) -> str:
+        return f"<hopcore backend {self.name!r}>"
+
+    # What the arrays of this library are.
+
+    def visible(self, array: Array) -> bool:
+        """Whether values may be read here and now: not under a trace, not behind a device queue."""
+        return True
+
+    def compacts(self, array: Array) -> bool:
+        """Whether shapes may depend on values, so that finished queries can be dropped."""
+        return self.visible(array)
+
+    def device(self, array: Array) -> Any:
+        """The device of an array, or None where it is not known."""
+        return array_api_compat.device(array)
+
+    def finite(self, array: Array) -> bool:
+        """Whether every value is finite; only called where values are visible."""
+        return bool(self.xp.all(self.xp.isfinite(array)))
+
+    def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> Array:
+        """An array of this library from a NumPy array; ``dtype`` by name, ``device`` as it calls it."""
+        kind = None if dtype is None else getattr(self.xp, dtype)
+        return self.xp.asarray(np.asarray(values), dtype=kind, device=device)
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """A NumPy array with the values of an array of this library."""
+        return np.asarray(array)
+
+    def astype(self, array: Array, dtype: Any) -> Array:
+        """The array in another dtype of this library; the array itself where it has it already."""
+        return array if array.dtype == dtype else self.xp.astype(array, dtype)
+
+    # Kernels.
+
+    def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
+        """Weights and conjugate of scores; differentiable where the library is."""
+        return separation.evaluate(scores, self.xp, self.loop)
+
+    def associate(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+        need_conjugate: bool = False,
+    ) -> tuple[Array, Array | None]:
+        """Association ``V^T weights(beta X xi)`` and, if asked for, the conjugate of the scores.
+
+        Never holds more than about :data:`BLOCK` scores (or one row of them).
+        """
+        wide = self.precise[state.dtype]
+        projection = self.astype(projection, wide)
+
+        def block(scores: Array) -> tuple[Array, Array]:
+            weights, conjugate = self.separate(scores, separation)
+            return self.xp.matmul(weights, projection), conjugate
+
+        output, conjugate = self.over_blocks(block, state, stored, beta, mask)
+        return self.astype(output, state.dtype), conjugate if need_conjugate else None
+
+    def conjugate(
+        self, state: Array, stored: Array, beta: Beta, mask: Array | None, separation: SeparationFunction
+    ) -> Array:
+        """The conjugate of ``beta X xi`` alone; for the softmax, its log-sum-exp. No half precision."""
+
+        def block(scores: Array) -> tuple[Array]:
+            return (self.separate(scores, separation)[1],)
+
+        return self.over_blocks(block, state, stored, beta, mask)[0]
+
+    def loop(
+        self,
+        cond: Callable[[Any], Array],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """Apply ``body`` to ``init`` while ``cond`` holds, at most ``max_steps`` times.
+
+        ``body`` must leave alone what is finished: a backend that cannot see ``cond`` may run all
+        steps. ``differentiable`` asks for a loop with reverse-mode gradients.
+        """
+        value = init
+        for _ in range(max_steps):
+            if not bool(cond(value)):
+                break
+            value = body(value)
+        return value
+
+    def constant(self, array: Array) -> Array:
+        """The array (or a float) without its gradient."""
+        return array
+
+    def implicit(
+        self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]
+    ) -> Array:
+        """``solution``, with the derivative that the fixed point of ``update`` has by its parameters.
+
+        ``update(solution, *parameters)`` returns ``solution`` again. A library without gradients has
+        nothing to add.
+        """
+        return solution
+
+    # Helpers for kernels.
+
+    def scores(self, state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
+        """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
+        xp, wide = self.xp, self.precise[state.dtype]
+        state, stored = self.astype(state, wide), self.astype(stored, wide)
+        scores = xp.matmul(scaled(state, beta), xp.matrix_transpose(stored))
+        if mask is not None:
+            scores = xp.where(mask, scores, xp.asarray(-math.inf, dtype=wide, device=self.device(scores)))
+        return scores
+
+    def over_blocks(
+        self,
+        block: Callable[[Array], tuple[Array, ...]],
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+    ) -> tuple[Array, ...]:
+        """``block`` of the scores, a few rows of queries at a time, joined along the query axis.
+
+        ``block`` returns arrays ``(..., L, v)``, of at least the rank of the scores, or ``(..., L)``.
+        """
+        queries = state.shape[-2]
+        rows = block_rows(state, stored)
+        if rows >= queries:
+            return block(self.scores(state, stored, beta, mask))
+        parts = []
+        for start in range(0, queries, rows):
+            part = slice(start, start + rows)
+            scores = self.scores(
+                state[..., part, :], stored, rows_of(beta, part), rows_of_mask(mask, part)
+            )
+            parts.append((scores.ndim, block(scores)))
+        rank = parts[0][0]
+        return tuple(
+            self.xp.concat(results, axis=-2 if results[0].ndim >= rank else -1)
+            for results in zip(*(results for _, results in parts), strict=True)
+        )
+
+
+def scaled(state: Array, beta: Beta) -> Array:
+    """``beta xi``: the inverse temperature, applied to the queries, which are the smaller side."""
+    return state * (beta if isinstance(beta, float) else beta[..., None])
+
+
+def block_rows(state: Array, stored: Array) -> int:
+    """How many rows of queries fit into a block of scores; at least one."""
+    batch = max(math.prod(state.shape[:-2]), math.prod(stored.shape[:-2]), 1)
+    return max(1, BLOCK // max(1, batch * stored.shape[-2]))
+
+
+def rows_of(beta: Beta, part: slice) -> Beta:
+    """The inverse temperatures of some queries."""
+    return beta if isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1 else beta[..., part]
+
+
+def rows_of_mask(mask: Array | None, part: slice) -> Array | None:
+    """The mask of some queries."""
+    return mask if mask is None or mask.ndim < 2 or mask.shape[-2] == 1 else mask[..., part, :]
+
+
+# Discovery.
+
+
+@cache
+def _registered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="hopcore.backends")}
+
+
+@cache
+def backend(name: str) -> Backend:
+    """The backend of a name, for code that must choose before it has arrays.
+
+    Parameters
+    ----------
+    name : str
+        ``"numpy"``, ``"torch"``, ``"jax"``, another registered name, or the name of an importable
+        Array-API namespace (``"array_api_strict"``, ``"cupy"``, ``"dask.array"``), which then runs the portable kernels.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    ValueError
+        No such backend is registered and no such namespace can be imported.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> numpy = hopcore.backend("numpy")
+    >>> numpy.asarray([1.0, 2.0], dtype="float32")
+    array([1., 2.], dtype=float32)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a backend is chosen by its name, got {type(name).__name__}")
+    point = _registered().get(name)
+    if point is not None:
+        try:
+            return point.load()()
+        except ModuleNotFoundError as missing:
+            raise ValueError(
+                f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore[{name}]'"
+            ) from missing
+    for module in (f"array_api_compat.{name}", name):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                xp = __import__(module, fromlist=["_"])
+        except (ImportError, ValueError):
+            continue
+        if hasattr(xp, "matmul") and hasattr(xp, "float32"):
+            return Backend(name, xp)
+    known = ", ".join(sorted(_registered()))
+    raise ValueError(f"unknown backend {name!r}; registered: {known}")
+
+
+_BY_TYPE: dict[type, Backend] = {}
+
+
+def backend_of(array: Array) -> Backend:
+    """The backend that owns an array: one dictionary look-up after the first array of a type.
+
+    Raises
+    ------
+    TypeError
+        The object is not an array of a library that speaks the Array API.
+    """
+    found = _BY_TYPE.get(type(array))
+    if found is None:
+        found = _BY_TYPE[type(array)] = _discover(array)
+    return found
+
+
+def _discover(array: Array) -> Backend:
+    xp = array_api_compat.array_namespace(array)
+    name = xp.__name__.removeprefix("array_api_compat.")
+    name = "jax" if name == "jax.numpy" else name
+    return backend(name) if name in _registered() else Backend(name, xp)
