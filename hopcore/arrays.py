@@ -60,7 +60,8 @@ def check(
     same_kind(backend, state, "stored", stored)
     if state.ndim < 2 or stored.ndim < 2:
         raise ValueError(
-            f"state must be (..., L, d) and stored (..., S, d), got {shape(state)} and {shape(stored)}"
+            "state must be (..., L, d) and stored (..., S, d), "
+            f"got {shape(state)} and {shape(stored)}"
         )
     if state.shape[-1] != stored.shape[-1]:
         raise ValueError(
@@ -78,9 +79,7 @@ def check(
             )
         values = projection
     if state.ndim > 2 or stored.ndim > 2 or values.ndim > 2:
-        broadcast(
-            state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2]
-        )
+        broadcast(state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2])
     if mask is not None:
         check_mask(backend, state, stored, mask)
     beta = check_beta(backend, state, beta)
@@ -107,7 +106,9 @@ def floating(backend: Backend, name: str, array: Array) -> None:
     """Refuse a dtype that is not one of the backend's real floating ones."""
     if array.dtype not in backend.precise:
         accepted = ", ".join(str(dtype) for dtype in backend.precise)
-        raise TypeError(f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first")
+        raise TypeError(
+            f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first"
+        )
 
 
 def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
@@ -119,7 +120,9 @@ def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
         )
     if array.dtype != state.dtype:
         floating(backend, name, array)
-        raise TypeError(f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}")
+        raise TypeError(
+            f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
+        )
     if backend.device(array) != backend.device(state):
         raise ValueError(
             f"state and {name} must be on one device, "
@@ -128,7 +131,7 @@ def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
 
 
 def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The common shape of leading axes, as NumPy broadcasts; an error that names who does not fit."""
+    """The common shape of leading axes, as NumPy broadcasts; the error names who does not fit."""
     out: list[int] = []
     for shape_ in shapes.values():
         out[:0] = [1] * (len(shape_) - len(out))
@@ -152,13 +155,17 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
         raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
     if backend.device(mask) != backend.device(state):
         raise ValueError(
-            f"state and mask must be on one device, got {backend.device(state)} and {backend.device(mask)}"
+            "state and mask must be on one device, "
+            f"got {backend.device(state)} and {backend.device(mask)}"
         )
     wanted = (state.shape[-2], stored.shape[-2])
     given = (1, 1, *mask.shape)[-2:]
-    if mask.ndim == 0 or any(size not in (1, want) for size, want in zip(given, wanted, strict=True)):
+    if mask.ndim == 0 or any(
+        size not in (1, want) for size, want in zip(given, wanted, strict=True)
+    ):
         raise ValueError(
-            f"mask must broadcast to (..., L, S) = (..., {wanted[0]}, {wanted[1]}), got {shape(mask)}"
+            f"mask must broadcast to (..., L, S) = (..., {wanted[0]}, {wanted[1]}), "
+            f"got {shape(mask)}"
         )
     broadcast(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
 
@@ -167,7 +174,9 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """The inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, bool):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if isinstance(beta, int | float) or getattr(beta, "__module__", "") == "numpy" and beta.ndim == 0:
+    if isinstance(beta, int | float) or (
+        getattr(beta, "__module__", "") == "numpy" and beta.ndim == 0
+    ):
         beta = float(beta)
         if not 0.0 < beta < math.inf:
             raise ValueError(f"beta must be positive and finite, got {beta}")

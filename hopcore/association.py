@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, overload
 
-from hopcore.arrays import check
+from hopcore.arrays import backend_of_input, check, same_kind
 from hopcore.backend import Array
 from hopcore.separation import Separation, separation_named
 
@@ -98,7 +98,9 @@ def association(
     )
     function = separation_named(separation)
     if return_lse and separation != "softmax" and type(function).__name__ != "Softmax":
-        raise ValueError(f"return_lse needs the softmax, whose parts merge exactly, got {separation!r}")
+        raise ValueError(
+            f"return_lse needs the softmax, whose parts merge exactly, got {separation!r}"
+        )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     return (output, conjugate) if return_lse else output
 
@@ -183,8 +185,8 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     r"""Join the associations with the pieces of a memory into that with the whole, exactly.
 
     With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the pieces,
-    :math:`l = \log \sum_k e^{l_k}` and :math:`o = \sum_k e^{l_k - l} o_k`. Merging is associative, so
-    a memory may be streamed from disk or split over devices and joined in any order.
+    :math:`l = \log \sum_k e^{l_k}` and :math:`o = \sum_k e^{l_k - l} o_k`. Merging is associative,
+    so a memory may be streamed from disk or split over devices and joined in any order.
 
     Parameters
     ----------
@@ -206,16 +208,15 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     --------
     >>> import numpy as np, hopcore
     >>> stored, state = np.eye(4), np.ones((1, 4))
-    >>> parts = (hopcore.association(state, half, beta=1.0, return_lse=True) for half in (stored[:3], stored[3:]))
+    >>> pieces = stored[:3], stored[3:]
+    >>> parts = (hopcore.association(state, x, beta=1.0, return_lse=True) for x in pieces)
     >>> hopcore.merge_associations(parts)[0]
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    from hopcore.arrays import backend_of_input, same_kind  # noqa: PLC0415
-
     merged: tuple[Array, Array] | None = None
     for output, lse in parts:
         if merged is None:
-            backend, xp = (found := backend_of_input("output", output)), found.xp
+            backend = backend_of_input("output", output)
             merged = output, lse
             continue
         same_kind(backend, merged[0], "output", output)
@@ -225,7 +226,7 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
                 f"{tuple(merged[0].shape)} and {tuple(output.shape)}, "
                 f"log-sum-exps {tuple(merged[1].shape)} and {tuple(lse.shape)}"
             )
-        pair = xp.stack([merged[1], lse], axis=-1)
+        pair = backend.xp.stack([merged[1], lse], axis=-1)
         weights, conjugate = backend.separate(pair, separation_named("softmax"))
         first = backend.astype(weights[..., :1], output.dtype)
         second = backend.astype(weights[..., 1:], output.dtype)

@@ -60,9 +60,10 @@ class Backend:
 
     Notes
     -----
-    Kernels take checked input: one dtype, one device, shapes that fit. ``state`` is ``(..., L, d)``,
-    ``stored`` ``(..., S, d)``, ``projection`` ``(..., S, v)``, ``mask`` boolean (True = attend) and
-    broadcastable to ``(..., L, S)``, ``beta`` a float or an array broadcastable to ``(..., L)``.
+    Kernels take checked input: one dtype, one device, shapes that fit. ``state`` is
+    ``(..., L, d)``, ``stored`` ``(..., S, d)``, ``projection`` ``(..., S, v)``, ``mask`` boolean
+    (True = attend) and broadcastable to ``(..., L, S)``, ``beta`` a float or an array broadcastable
+    to ``(..., L)``.
     """
 
     def __init__(self, name: str, xp: ModuleType) -> None:
@@ -95,7 +96,7 @@ class Backend:
         return bool(self.xp.all(self.xp.isfinite(array)))
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> Array:
-        """An array of this library from a NumPy array; ``dtype`` by name, ``device`` as it calls it."""
+        """An array of this library from values; ``dtype`` by name, ``device`` as it calls it."""
         kind = None if dtype is None else getattr(self.xp, dtype)
         return self.xp.asarray(np.asarray(values), dtype=kind, device=device)
 
@@ -138,9 +139,14 @@ class Backend:
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
 
     def conjugate(
-        self, state: Array, stored: Array, beta: Beta, mask: Array | None, separation: SeparationFunction
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
     ) -> Array:
-        """The conjugate of ``beta X xi`` alone; for the softmax, its log-sum-exp. No half precision."""
+        """The conjugate of ``beta X xi`` alone (softmax: the log-sum-exp). No half precision."""
 
         def block(scores: Array) -> tuple[Array]:
             return (self.separate(scores, separation)[1],)
@@ -175,10 +181,10 @@ class Backend:
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]
     ) -> Array:
-        """``solution``, with the derivative that the fixed point of ``update`` has by its parameters.
+        """``solution``, with the derivative that the fixed point of ``update`` has by parameters.
 
-        ``update(solution, *parameters)`` returns ``solution`` again. A library without gradients has
-        nothing to add.
+        ``update(solution, *parameters)`` returns ``solution`` again. A library without gradients
+        has nothing to add.
         """
         return solution
 
@@ -190,7 +196,9 @@ class Backend:
         state, stored = self.astype(state, wide), self.astype(stored, wide)
         scores = xp.matmul(scaled(state, beta), xp.matrix_transpose(stored))
         if mask is not None:
-            scores = xp.where(mask, scores, xp.asarray(-math.inf, dtype=wide, device=self.device(scores)))
+            scores = xp.where(
+                mask, scores, xp.asarray(-math.inf, dtype=wide, device=self.device(scores))
+            )
         return scores
 
     def over_blocks(
@@ -203,7 +211,8 @@ class Backend:
     ) -> tuple[Array, ...]:
         """``block`` of the scores, a few rows of queries at a time, joined along the query axis.
 
-        ``block`` returns arrays ``(..., L, v)``, of at least the rank of the scores, or ``(..., L)``.
+        ``block`` returns arrays ``(..., L, v)``, of at least the rank of the scores, or
+        ``(..., L)``.
         """
         queries = state.shape[-2]
         rows = block_rows(state, stored)
@@ -236,7 +245,8 @@ def block_rows(state: Array, stored: Array) -> int:
 
 def rows_of(beta: Beta, part: slice) -> Beta:
     """The inverse temperatures of some queries."""
-    return beta if isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1 else beta[..., part]
+    shared = isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1
+    return beta if shared else beta[..., part]
 
 
 def rows_of_mask(mask: Array | None, part: slice) -> Array | None:
@@ -260,7 +270,8 @@ def backend(name: str) -> Backend:
     ----------
     name : str
         ``"numpy"``, ``"torch"``, ``"jax"``, another registered name, or the name of an importable
-        Array-API namespace (``"array_api_strict"``, ``"cupy"``, ``"dask.array"``), which then runs the portable kernels.
+        Array-API namespace (``"array_api_strict"``, ``"cupy"``, ``"dask.array"``), which then runs
+        the portable kernels.
 
     Returns
     -------

@@ -84,8 +84,8 @@ def energy(
     Returns
     -------
     array (..., L)
-        In [0, 2 M^2] for states in the convex hull of the patterns; +inf for a query that may attend
-        to nothing. In the dtype of the state, but float32 for half precision.
+        In [0, 2 M^2] for states in the convex hull of the patterns; +inf for a query that may
+        attend to nothing. In the dtype of the state, but float32 for half precision.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def attended(inputs: Inputs) -> Array:
 
 
 def radius(inputs: Inputs) -> Array:
-    """M: the largest norm of a pattern a query may attend to, broadcastable to ``(..., L)``; 0 of none."""
+    """M: the largest norm among attended patterns, broadcastable to ``(..., L)``; 0 of none."""
     backend, xp, _, stored, _, _, mask = inputs
     norms = norm(backend.astype(stored, backend.precise[stored.dtype]), xp)
     if mask is None:

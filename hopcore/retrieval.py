@@ -66,12 +66,13 @@ def retrieve(
         At most so many updates, >= 0.
     tol : float
         A query rests when an update moves it by at most ``tol * M``, with M the largest norm of a
-        pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, or comes exactly to rest.
+        pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, or comes exactly to
+        rest.
     gradient : {"unrolled", "implicit"}
-        How torch and JAX differentiate the result. ``"unrolled"`` goes back through the updates made:
-        memory grows with them. ``"implicit"`` applies the implicit function theorem at the state
-        reached: memory does not grow, the start has no influence, and it is right where the query
-        has converged to a stable fixed point. NumPy has no gradients and ignores it.
+        How torch and JAX differentiate the result. ``"unrolled"`` goes back through the updates
+        made: memory grows with them. ``"implicit"`` applies the implicit function theorem at the
+        state reached: memory does not grow, the start has no influence, and it is right where the
+        query has converged to a stable fixed point. NumPy has no gradients and ignores it.
 
     Returns
     -------
@@ -142,7 +143,7 @@ def settle(
     inputs: Inputs, separation: Any, max_steps: int, tol: float, *, differentiable: bool
 ) -> tuple[Array, Array, Array]:
     """State, number of steps and residual (in units of M) of each query once it rests."""
-    backend, xp, state, stored, _, _, mask = inputs
+    backend, xp, state, stored, _, _, _ = inputs
     unit = length_unit(inputs)
     drop = stored.ndim == 2 and state.ndim == 2 and backend.compacts(state)
 

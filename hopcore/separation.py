@@ -69,8 +69,8 @@ class Entmax:
 
     :math:`\tau` is the number for which the weights sum to one, and
     :math:`\Omega(y) = (\sum_i y_i^\alpha - 1) / (\alpha (\alpha - 1))`. Patterns whose score is
-    :attr:`reach` = :math:`1/(\alpha-1)` or more below the largest get exactly no weight, so a pattern
-    that is separated by that margin is retrieved exactly.
+    :attr:`reach` = :math:`1/(\alpha-1)` or more below the largest get exactly no weight, so a
+    pattern that is separated by that margin is retrieved exactly.
 
     Parameters
     ----------
@@ -88,11 +88,11 @@ class Entmax:
     -----
     With z shifted so that its largest entry is 0, :math:`a = \alpha - 1` and s the largest weight,
     :math:`w_i = s (1 + a z_i s^{-a})_+^{1/a}`, and s is the root in [1/N, 1] of
-    :math:`G(s) = \sum_i w_i(s) - 1`. For :math:`\alpha \le 2` G is convex and increasing, so Newton's
-    steps from s = 1 fall to the root without a bracket (finitely many for sparsemax, where each step
-    is the closed form on the patterns still in the support). For :math:`\alpha > 2` a bracket is
-    halved, and the weights at its two ends are mixed so that they sum to one, which stays right
-    where the weights jump by more than a rounding of s.
+    :math:`G(s) = \sum_i w_i(s) - 1`. For :math:`\alpha \le 2` G is convex and increasing, so
+    Newton's steps from s = 1 fall to the root without a bracket (finitely many for sparsemax, where
+    each step is the closed form on the patterns still in the support). For :math:`\alpha > 2` a
+    bracket is halved, and the weights at its two ends are mixed so that they sum to one, which
+    stays right where the weights jump by more than a rounding of s.
 
     Source: Peters, Niculae and Martins 2019, "Sparse sequence-to-sequence models", section 3.
 
@@ -109,7 +109,9 @@ class Entmax:
         if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float):
             raise TypeError(f"alpha must be a real number above 1, got {type(self.alpha).__name__}")
         if not 1.0 < self.alpha < math.inf:
-            raise ValueError(f"alpha must be above 1 and finite (1 is the softmax), got {self.alpha}")
+            raise ValueError(
+                f"alpha must be above 1 and finite (1 is the softmax), got {self.alpha}"
+            )
 
     @property
     def reach(self) -> float:
@@ -134,7 +136,10 @@ class Entmax:
         return weights, where_empty(conjugate, empty, xp)
 
     def tangent(self, weights: Array, change: Array, xp: ModuleType) -> Array:
-        r""":math:`(\mathrm{diag}(s) - s s^T / \sum_i s_i)\, dz` with :math:`s_i = w_i^{2-\alpha}` on the support."""
+        r""":math:`(\mathrm{diag}(s) - s s^T / \sum_i s_i)\, dz`.
+
+        :math:`s_i = w_i^{2-\alpha}` on the support, 0 elsewhere.
+        """
         inside = weights > 0
         s = xp.where(inside, xp.where(inside, weights, 1.0) ** (2.0 - self.alpha), 0.0)
         total = xp.sum(s, axis=-1, keepdims=True)
@@ -142,7 +147,7 @@ class Entmax:
         return s * (change - mean)
 
     def _negentropy(self, weights: Array, xp: ModuleType) -> Array:
-        r""":math:`w_i^\alpha / (\alpha (\alpha-1))`, the part of Omega that depends on the weights."""
+        r""":math:`w_i^\alpha / (\alpha (\alpha-1))`: Omega but for its constant."""
         return weights**self.alpha / (self.alpha * (self.alpha - 1.0))
 
     def _power(self, base: Array, exponent: float, xp: ModuleType) -> Array:
