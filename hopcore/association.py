@@ -213,24 +213,22 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     >>> hopcore.merge_associations(parts)[0]
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    merged: tuple[Array, Array] | None = None
-    for output, lse in parts:
-        if merged is None:
-            backend = backend_of_input("output", output)
-            merged = output, lse
-            continue
-        same_kind(backend, merged[0], "output", output)
-        if output.shape != merged[0].shape or lse.shape != merged[1].shape:
+    pieces = iter(parts)
+    first = next(pieces, None)
+    if first is None:
+        raise ValueError("merge_associations needs at least one part")
+    output, lse = first
+    backend = backend_of_input("output", output)
+    for more, more_lse in pieces:
+        same_kind(backend, output, "output", more)
+        if more.shape != output.shape or more_lse.shape != lse.shape:
             raise ValueError(
                 "parts must have one shape, got outputs "
-                f"{tuple(merged[0].shape)} and {tuple(output.shape)}, "
-                f"log-sum-exps {tuple(merged[1].shape)} and {tuple(lse.shape)}"
+                f"{tuple(output.shape)} and {tuple(more.shape)}, "
+                f"log-sum-exps {tuple(lse.shape)} and {tuple(more_lse.shape)}"
             )
-        pair = backend.xp.stack([merged[1], lse], axis=-1)
-        weights, conjugate = backend.separate(pair, separation_named("softmax"))
-        first = backend.astype(weights[..., :1], output.dtype)
-        second = backend.astype(weights[..., 1:], output.dtype)
-        merged = first * merged[0] + second * output, conjugate
-    if merged is None:
-        raise ValueError("merge_associations needs at least one part")
-    return merged
+        pair = backend.xp.stack([lse, more_lse], axis=-1)
+        weights, lse = backend.separate(pair, separation_named("softmax"))
+        weights = backend.astype(weights, output.dtype)
+        output = weights[..., :1] * output + weights[..., 1:] * more
+    return output, lse

@@ -245,8 +245,9 @@ def block_rows(state: Array, stored: Array) -> int:
 
 def rows_of(beta: Beta, part: slice) -> Beta:
     """The inverse temperatures of some queries."""
-    shared = isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1
-    return beta if shared else beta[..., part]
+    if isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1:
+        return beta
+    return beta[..., part]
 
 
 def rows_of_mask(mask: Array | None, part: slice) -> Array | None:

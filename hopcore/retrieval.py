@@ -94,8 +94,8 @@ def retrieve(
     >>> import numpy as np, hopcore
     >>> stored = np.asarray([[1.0, 0.0], [0.0, 1.0]])
     >>> found = hopcore.retrieve(np.asarray([[0.8, 0.4]]), stored, 4.0, separation="sparsemax")
-    >>> found.state, found.steps
-    (array([[1., 0.]]), array([2]))
+    >>> found.state, int(found.steps[0])
+    (array([[1., 0.]]), 2)
     """
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0:
         raise ValueError(f"max_steps must be an integer >= 0, got {max_steps!r}")
