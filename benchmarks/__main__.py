@@ -1,0 +1,63 @@
+"""``python -m benchmarks [ROW ...] [--quick] [--json FILE] [--list] [--markdown FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows import ROWS
+from benchmarks.run import Workers, run_row
+from benchmarks.table import heading, machine, markdown, text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the rows that were asked for; 0 whatever the speed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory beside the peers.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to run; all if none is named")
+    parser.add_argument("--quick", action="store_true", help="small sizes, within a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
+    parser.add_argument("--list", action="store_true", help="name the rows and their targets")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="print FILE, written with --json, as a page of the docs")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"unknown row {unknown[0]!r}; known: {', '.join(ROWS)}")
+    if options.list:
+        for name, row in ROWS.items():
+            print(f"{heading(name)}\n    {row.target}")
+        return 0
+    if options.markdown:
+        try:
+            print(markdown(json.loads(options.markdown.read_text())))
+        except (OSError, ValueError, KeyError) as problem:
+            parser.error(f"--markdown needs a file written with --json: {problem}")
+        return 0
+    results = run(options.rows or list(ROWS), quick=options.quick)
+    if options.json:
+        record = {"quick": options.quick, "machine": machine(), "results": results}
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    return 0
+
+
+def run(names: list[str], *, quick: bool) -> list[dict[str, Any]]:
+    """Run rows and print each one's table as soon as it is complete."""
+    start = time.perf_counter()
+    results: list[dict[str, Any]] = []
+    about = machine()
+    print(f"{about['cores']} cores, {about['processor']}; {about['versions']}")
+    with Workers() as workers:
+        for name in names:
+            of_row = [result.as_dict() for result in run_row(ROWS[name], workers, quick=quick)]
+            print(f"\n{heading(name)}\n{text(of_row)}", flush=True)
+            results += of_row
+    judged = [result["met"] for result in results if result["met"] is not None]
+    print(f"\n{sum(judged)} of {len(judged)} targets met, {time.perf_counter() - start:.0f} s")
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

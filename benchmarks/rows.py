@@ -1,0 +1,263 @@
+"""The rows: what is measured against what, and the target. A new row is one more entry in ``ROWS``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from benchmarks.cases import Case, Side
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison, over some cases. At most one of ``most``, ``least`` and ``added`` is the target."""
+
+    name: str
+    about: str
+    ours: tuple[Side, ...]
+    cases: tuple[Case, ...]
+    quick: tuple[Case, ...]
+    peer: Side | None = None
+    clock: Literal["wall", "cpu"] = "wall"
+    """Which time is judged; both are printed."""
+    most: float | None = None
+    """Our time may be at most so many times the peer's."""
+    least: float | None = None
+    """The peer's time must be at least so many times ours."""
+    added: float | None = None
+    """Our time may be at most so many microseconds above the peer's."""
+    scratch: float | None = None
+    """At most so many MiB of memory above what was there before the call, the result included."""
+    same: bool = True
+    """Both sides compute the same values, so that they can be compared."""
+    no_scores: bool = False
+    """The scratch must stay below half of one (L, S) array of float32."""
+    exponent: float | None = None
+    """No peer: the time may grow with L, S and d at most by this power, fitted over the cases."""
+
+    @property
+    def target(self) -> str:
+        """The target in words."""
+        words = []
+        if self.most is not None:
+            words.append(f"{self.clock} <= {self.most:g} x")
+        if self.least is not None:
+            words.append(f"{self.clock} {self.least:g} x faster")
+        if self.added is not None:
+            words.append(f"{self.clock} + {self.added:g} us")
+        if self.scratch is not None:
+            words.append(f"<= {self.scratch:g} MiB")
+        if self.no_scores:
+            words.append("no (L, S) array")
+        if self.exponent is not None:
+            words.append(f"exponent <= {self.exponent:g}")
+        return ", ".join(words) or "reported"
+
+    def scratch_limit(self, case: Case) -> float | None:
+        """Bytes of scratch memory that a case may take, or None."""
+        limits = [] if self.scratch is None else [self.scratch * 2**20]
+        if self.no_scores:
+            limits.append(0.5 * 4 * case.L * case.S)
+        return min(limits, default=None)
+
+
+def ours(work: str, *libraries: str) -> tuple[Side, ...]:
+    return tuple(Side("ours", library, work) for library in libraries)
+
+
+def by_hand(library: str, work: str) -> Side:
+    return Side("by_hand", library, work)
+
+
+SEPARATIONS: tuple[str | float, ...] = ("sparsemax", 1.5, 1.3, 3.0)
+
+
+def separated(case: Case, *separations: str | float) -> tuple[Case, ...]:
+    """A case with each separation function, at scores of deviation 1 and 0.008: small and large support."""
+    return tuple(
+        replace(case, separation=separation, beta=beta)
+        for separation in separations or SEPARATIONS
+        for beta in (0.125, 0.001)
+    )
+
+
+def grown(case: Case) -> tuple[Case, ...]:
+    """A case and its doublings along L, S and d."""
+    return (
+        case,
+        *(
+            replace(case, **{axis: size << k})
+            for axis, size in (("L", case.L), ("S", case.S), ("d", case.d))
+            for k in (1, 2, 3)
+        ),
+    )
+
+
+LARGE = Case(4096, 16384)
+MEDIUM = Case(1024, 16384)
+SMALL = Case(256, 4096)
+TINY = Case(10, 50, batch=(8,))
+
+ROWS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row(
+            "association-torch",
+            "softmax association in torch against scaled_dot_product_attention on the same tensors",
+            ours("association", "torch"),
+            (Case(1024, 1024), LARGE, Case(1024, 65536), Case(1024, 8192, 256), Case(128, 1024, 32, batch=(8, 4))),
+            (SMALL,),
+            by_hand("torch", "association"),
+            most=1.05,
+            scratch=8,
+        ),
+        Row(
+            "association-torch-backward",
+            "the same, forward and backward",
+            ours("association_backward", "torch"),
+            (MEDIUM,),
+            (SMALL,),
+            by_hand("torch", "association_backward"),
+            most=1.05,
+        ),
+        Row(
+            "association-numpy",
+            "softmax association in NumPy against torch's scaled_dot_product_attention; CPU time",
+            ours("association", "numpy"),
+            (
+                Case(256, 4096),
+                LARGE,
+                replace(LARGE, beta=1.0),
+                Case(1024, 65536),
+                Case(1024, 16384, 16),
+                Case(1024, 8192, 256),
+            ),
+            (SMALL,),
+            by_hand("torch", "association"),
+            clock="cpu",
+            most=1.5,
+            scratch=8,
+        ),
+        Row(
+            "association-jax",
+            "softmax association in JAX on the CPU, jitted, against jax.nn.dot_product_attention, jitted",
+            ours("association", "jax"),
+            (MEDIUM, Case(1024, 65536), Case(4096, 16384)),
+            (SMALL,),
+            by_hand("jax", "association"),
+            most=1.0,
+            no_scores=True,
+        ),
+        *(
+            Row(
+                f"separations-{library}",
+                f"sparse association in {library} against the softmax association in {library}",
+                ours("association", library),
+                separated(Case(512, 8192)),
+                separated(Case(64, 1024), "sparsemax", 1.5)[::2],
+                Side("ours", library, "softmax_association"),
+                most=4,
+                scratch=16,
+            )
+            for library in ("numpy", "torch", "jax")
+        ),
+        Row(
+            "entmax-package",
+            "sparse association against the entmax package's bisection on dense scores",
+            ours("association", "torch", "numpy", "jax"),
+            (
+                *separated(Case(64, 1024)),
+                *separated(Case(256, 4096)),
+                *separated(Case(8, 65536), "sparsemax", 1.5),
+            ),
+            separated(Case(64, 1024), 1.5)[:1],
+            Side("peer_entmax", "torch", "bisection"),
+            least=1,
+        ),
+        Row(
+            "entmax-package-exact",
+            "sparse association against the entmax package's sorting algorithms on dense scores",
+            ours("association", "torch", "numpy", "jax"),
+            (
+                *separated(Case(64, 1024), "sparsemax", 1.5),
+                *separated(Case(256, 4096), "sparsemax", 1.5),
+            ),
+            separated(Case(64, 1024), "sparsemax")[:1],
+            Side("peer_entmax", "torch", "exact"),
+            least=1,
+        ),
+        Row(
+            "retrieval",
+            "retrieval to convergence against difflayers' Hopfield(update_steps_max=100), patterns static",
+            ours("retrieve", "torch", "numpy", "jax"),
+            (
+                Case(512, 4096, beta=0.2, state="noisy"),
+                Case(512, 4096, beta=1.0, state="noisy"),
+                Case(1024, 8192, beta=0.25, state="noisy"),
+            ),
+            (Case(128, 1024, beta=0.3, state="noisy"),),
+            Side("peer_difflayers", "torch", "retrieve"),
+            least=10,
+        ),
+        Row(
+            "retrieval-clustered",
+            "the same on patterns in 64 clusters",
+            ours("retrieve", "torch", "numpy", "jax"),
+            (
+                Case(512, 4096, stored="clustered", state="noisy"),
+                Case(1024, 8192, stored="clustered", state="noisy", beta=0.5),
+            ),
+            (Case(128, 1024, stored="clustered", state="noisy"),),
+            Side("peer_difflayers", "torch", "retrieve"),
+            least=15,
+        ),
+        *(
+            Row(
+                f"energy-{library}",
+                f"energy in {library} against the matrix product of its scores alone",
+                ours("energy", library),
+                (Case(10000, 100000),),
+                (Case(1000, 20000),),
+                by_hand(library, "gemm"),
+                most=most,
+                scratch=16,
+                same=False,
+            )
+            for library, most in (("torch", 2.0), ("numpy", 2.7))
+        ),
+        Row(
+            "gradient",
+            "the explicit energy gradient against autograd through the naive energy, torch",
+            ours("energy_gradient", "torch"),
+            (SMALL, Case(1024, 16384)),
+            (SMALL,),
+            by_hand("torch", "energy_gradient"),
+            least=2.5,
+        ),
+        Row(
+            "overhead-numpy",
+            "a small association in NumPy against the bare expression",
+            ours("association", "numpy"),
+            (TINY,),
+            (TINY,),
+            by_hand("numpy", "association"),
+            added=5,
+        ),
+        Row(
+            "overhead-torch",
+            "a small association in torch against a bare scaled_dot_product_attention",
+            ours("association", "torch"),
+            (TINY, Case(10, 50, 16, batch=(8, 4))),
+            (TINY,),
+            by_hand("torch", "association"),
+        ),
+        Row(
+            "growth",
+            "how the time of an association grows with L, S and d",
+            ours("association", "torch", "numpy", "jax"),
+            grown(Case(512, 4096, 32)),
+            grown(Case(128, 1024, 16)),
+            exponent=1.1,
+        ),
+    )
+}

@@ -1,0 +1,76 @@
+"""The sides of a comparison: functions ``work(case, library)`` that prepare a call.
+
+One module per program: ``ours`` is hopcore on any array library, ``by_hand`` what a careful user writes
+without it, ``peer_*`` another package. A module is imported only in the process that measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import Case
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A call that is ready to be measured."""
+
+    call: Callable[[], Any]
+    """Does the work and returns its result; waits until it is there."""
+    temporary: int | None = None
+    """Bytes of scratch memory, where the library's compiler states them."""
+    note: str = ""
+    """What the case turned out to be, for example its support."""
+
+
+def arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """State and stored patterns of a case in float32: the same for every side."""
+    rng = np.random.default_rng(20)
+    shape = (*case.batch, case.S, case.d)
+    stored = rng.standard_normal(shape, dtype=np.float32)
+    if case.stored == "clustered":
+        centres = rng.standard_normal((64, case.d), dtype=np.float32)
+        stored = centres[rng.integers(64, size=shape[:-1])] + np.float32(0.3) * stored
+    state = rng.standard_normal((*case.batch, case.L, case.d), dtype=np.float32)
+    if case.state == "noisy":
+        state = stored[..., : case.L, :] + np.float32(0.5) * state
+    return state, stored
+
+
+def native(library: str, *values: np.ndarray) -> tuple[Any, ...]:
+    """The values as arrays of a library."""
+    if library == "torch":
+        import torch
+
+        return tuple(torch.from_numpy(value) for value in values)
+    if library == "jax":
+        import jax
+
+        return tuple(jax.device_put(value, jax.devices("cpu")[0]) for value in values)
+    return values
+
+
+def prepared(library: str, function: Callable[..., Any], *values: Any, note: str = "") -> Prepared:
+    """A call of a function on native arrays; compiled in JAX."""
+    if library != "jax":
+        return Prepared(lambda: function(*values), note=note)
+    import jax
+
+    compiled = jax.jit(function).lower(*values).compile()
+    memory = compiled.memory_analysis()
+    return Prepared(
+        lambda: jax.block_until_ready(compiled(*values)), memory.temp_size_in_bytes, note=note
+    )
+
+
+def sample(result: Any, count: int = 64) -> list[float]:
+    """Some values of a result, to see that two sides computed the same."""
+    first = getattr(result, "state", result)
+    if hasattr(first, "detach"):
+        first = first.detach()
+    flat = np.asarray(first, dtype=np.float64).reshape(-1)
+    return flat[np.linspace(0, flat.size - 1, count).astype(int)].tolist()

@@ -1,0 +1,39 @@
+"""difflayers 0.1.1: its Hopfield layer, everything that is not the retrieval switched off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from difflayers import Hopfield
+
+from benchmarks.cases import Case
+from benchmarks.sides import Prepared, arrays, native
+
+
+def retrieve(case: Case, library: str) -> Prepared:
+    """Iterated association: static patterns, no normalisation, no projections, one head.
+
+    It stops when the softmax weights of the whole batch move by no more than 1e-4, its default.
+    """
+    layer = Hopfield(
+        scaling=case.beta,
+        update_steps_max=100,
+        normalize_stored_pattern=False,
+        normalize_stored_pattern_affine=False,
+        normalize_state_pattern=False,
+        normalize_state_pattern_affine=False,
+        normalize_pattern_projection=False,
+        normalize_pattern_projection_affine=False,
+        stored_pattern_as_static=True,
+        state_pattern_as_static=True,
+        pattern_projection_as_static=True,
+        disable_out_projection=True,
+    ).eval()
+    state, stored = (value[None] for value in native(library, *arrays(case)))
+
+    def call() -> Any:
+        with torch.no_grad():
+            return layer((stored, state, stored))[0]
+
+    return Prepared(call)

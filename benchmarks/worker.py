@@ -1,0 +1,116 @@
+"""The process of one side: prepares a case, then measures it each time it is told to."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from benchmarks.cases import Case, Side
+
+SHORTEST = 0.02
+"""Seconds that one measurement lasts at least: a shorter call is repeated within it."""
+
+
+class Taken(NamedTuple):
+    """Seconds of one call: on the clock, and of all the process's threads together."""
+
+    wall: float
+    cpu: float
+
+
+class Opening(NamedTuple):
+    """What is known of a case after its first calls."""
+
+    seconds: float
+    scratch: int | None
+    sample: list[float]
+    note: str
+
+
+def serve(connection: Connection) -> None:
+    """Answer requests: a side and a case to prepare, None to measure. An exception answers as its text."""
+    # JAX on a machine with an accelerator would otherwise leave the CPU.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    call: Callable[[], Any] | None = None
+    number = 1
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        try:
+            if request is not None:
+                call = None  # Lets go of the last case's arrays first.
+                call, opening = prepare(*request)
+                number = max(1, math.ceil(SHORTEST / max(opening.seconds, 1e-7)))
+                connection.send(opening)
+            else:
+                assert call is not None
+                connection.send(measure(call, number))
+        except Exception as error:
+            connection.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+
+
+def prepare(side: Side, case: Case) -> tuple[Callable[[], Any], Opening]:
+    """The call of a case, run twice: to warm up, and to see its scratch memory."""
+    from benchmarks.sides import sample
+
+    work = getattr(import_module(f"benchmarks.sides.{side.program}"), side.work)
+    ready = work(case, side.library)
+    values = sample(ready.call())
+    scratch = peak_scratch(ready.call)
+    seconds = measure(ready.call, 1).wall
+    if ready.temporary is not None:
+        scratch = ready.temporary
+    return ready.call, Opening(seconds, scratch, values, ready.note)
+
+
+def measure(call: Callable[[], Any], number: int) -> Taken:
+    """Mean time of a call over a number of them in a row."""
+    gc.disable()
+    try:
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(number):
+            call()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    finally:
+        gc.enable()
+    return Taken(wall / number, cpu / number)
+
+
+def peak_scratch(call: Callable[[], Any]) -> int | None:
+    """Bytes by which a call raises resident memory at most, its result included; None if unknown."""
+    gc.collect()
+    if sys.platform != "linux":
+        return None
+    # What the allocator holds back from earlier calls would hide what this one needs.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        return None
+    before = memory("VmRSS")
+    result = call()
+    peak = memory("VmHWM")
+    del result
+    return max(0, peak - before)
+
+
+def memory(field: str) -> int:
+    """A field of the kernel's account of this process, in bytes."""
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(field + ":"):
+                return 1024 * int(line.split()[1])
+    raise OSError(f"no {field} in /proc/self/status")
