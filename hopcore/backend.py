@@ -28,11 +28,11 @@ Beta: TypeAlias = Any
 Loop: TypeAlias = Callable[..., Any]
 
 BLOCK = 1 << 21
-"""Scores that the portable kernels hold at once: 8 MiB in float32."""
+"""How many scores the portable kernels hold at once; 8 MiB of them in float32."""
 
 
 class SeparationFunction(Protocol):
-    """What a kernel needs of a separation function (see :mod:`hopcore.separation`)."""
+    """What a kernel needs of a separation function (see ``hopcore.separation``)."""
 
     @property
     def reach(self) -> float:
@@ -64,6 +64,14 @@ class Backend:
     ``(..., L, d)``, ``stored`` ``(..., S, d)``, ``projection`` ``(..., S, v)``, ``mask`` boolean
     (True = attend) and broadcastable to ``(..., L, S)``, ``beta`` a float or an array broadcastable
     to ``(..., L)``.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> numpy = hopcore.backend("numpy")
+    >>> weights, conjugate = numpy.separate(np.asarray([[0.0, 0.0]]), hopcore.Softmax())
+    >>> weights, conjugate.round(4)
+    (array([[0.5, 0.5]]), array([0.6931]))
     """
 
     def __init__(self, name: str, xp: ModuleType) -> None:
@@ -126,7 +134,7 @@ class Backend:
     ) -> tuple[Array, Array | None]:
         """Association ``V^T weights(beta X xi)`` and, if asked for, the conjugate of the scores.
 
-        Never holds more than about :data:`BLOCK` scores (or one row of them).
+        Never holds more than about :data:`hopcore.backend.BLOCK` scores (or one row of them).
         """
         wide = self.precise[state.dtype]
         projection = self.astype(projection, wide)

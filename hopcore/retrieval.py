@@ -30,6 +30,13 @@ class Retrieval(NamedTuple):
         How far the last update moved it, :math:`\|\xi_{t+1} - \xi_t\|_2`; inf if there was none.
     energy : array (..., L)
         The energy of the returned state.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> state, *_, energy = hopcore.retrieve(np.zeros((1, 2)), np.eye(2), 1.0)
+    >>> state, energy.round(4)
+    (array([[0.5, 0.5]]), array([0.25]))
     """
 
     state: Array

@@ -42,7 +42,7 @@ class Softmax:
 
     @property
     def reach(self) -> float:
-        """Infinite: there is no score so low that its weight is exactly 0."""
+        """Infinite, since there is no score so low that its weight is exactly 0."""
         return math.inf
 
     def uniform(self, count: Array, xp: ModuleType) -> Array:

@@ -1,0 +1,37 @@
+"""Settings of the documentation. A build needs no network: nothing refers to other projects' pages."""
+
+from importlib import metadata
+
+project = "hopcore"
+release = metadata.version("hopcore")
+author = "The hopcore founders"
+copyright = f"2026, {author}"  # noqa: A001
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"hopcore {release}"
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# Types are in the docstrings, with shapes; in signatures they would all be "Any".
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_param = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+# Attributes' types are words, not classes.
+nitpick_ignore_regex = [("py:class", r"((boolean|integer) )?array|[LSdv]|\.\.\.")]
+
+# Examples show NumPy's own way of printing, and every one of them is run.
+doctest_global_setup = "import numpy as np\nimport hopcore"
+trim_doctest_flags = True

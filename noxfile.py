@@ -1,0 +1,169 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.5"]
+# ///
+"""The test matrix of hopcore: ``nox`` runs the whole of it, as continuous integration does.
+
+Environments are made by virtualenv and not by uv, which ignores pip's settings for local builds and
+would fetch the CUDA build of torch, gigabytes of it. Every install obeys ``constraints/cpu.txt``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "tests", "conformance", "wheel", "docs", "peers"]
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = ROOT / "constraints" / "cpu.txt"
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PACKAGES = {"hopcore", "hopcore_torch", "hopcore_jax", "hopcore_conformance"}
+
+BACKENDS = {
+    "numpy": ["float64", "float32"],
+    "array_api_strict": ["float64", "float32"],
+    "torch": ["float64", "float32", "bfloat16", "float16"],
+    "jax": ["float64", "float32", "bfloat16", "float16"],
+}
+"""Each backend of the conformance matrix, with its dtypes."""
+
+
+def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
+    """Install requirements and dependency groups under the project's constraints."""
+    needed = nox.project.dependency_groups(PROJECT, *groups)
+    session.install("-c", str(CONSTRAINTS), *what, *needed)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style (ruff), types (pyright), and which room may import which (import-linter)."""
+    install(session, "-e", ".[torch,jax,cli,plots,data,conformance]", groups=("lint",))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+    session.run("pyright")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests of the packaging, the command line and the adapters; the docstrings' examples."""
+    install(session, "-e", ".[torch,jax,demo,conformance]", groups=("test",))
+    session.run("pytest", *(session.posargs or ["tests"]))
+    if not session.posargs:
+        session.run("pytest", "--doctest-modules", "hopcore")
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
+def conformance(session: nox.Session, backend: str) -> None:
+    """The specification, checked against one backend; only what that backend needs is installed."""
+    extras = ["conformance", *({backend} & {"torch", "jax"})]
+    install(session, "-e", f".[{','.join(extras)}]")
+    for dtype in BACKENDS[backend]:
+        conform(session, backend, dtype)
+
+
+def conform(session: nox.Session, backend: str, dtype: str, *options: str, **run: Any) -> None:
+    """Run the conformance suite once."""
+    command = ["python", "-m", "hopcore_conformance", "--backend", backend, "--dtype", dtype]
+    session.run(*command, *options, *session.posargs, **run)
+
+
+@nox.session(reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build sdist and wheel; from elsewhere, install the wheel and run the conformance suite."""
+    elsewhere = Path(session.create_tmp()).resolve()
+    shutil.rmtree(elsewhere / "dist", ignore_errors=True)
+    session.install("build")
+    # Without a choice, build makes the wheel from the sdist: so the sdist is whole, too.
+    session.run("python", "-m", "build", "--outdir", str(elsewhere / "dist"), str(ROOT))
+    (built,) = (elsewhere / "dist").glob("*.whl")
+    check_contents(session, built)
+    session.chdir(elsewhere)
+    install(session, f"hopcore[conformance] @ {built.as_uri()}")
+    found = session.run("python", "-c", "import hopcore; print(hopcore.__file__)", silent=True)
+    if "site-packages" not in Path(str(found)).parts:
+        session.error(f"hopcore was imported from elsewhere than the wheel: {found}")
+    conform(session, "numpy", "float64")
+
+
+def check_contents(session: nox.Session, built: Path) -> None:
+    """Refuse a wheel whose top level holds anything but the four packages, each one typed."""
+    with zipfile.ZipFile(built) as archive:
+        names = archive.namelist()
+    top = {name.split("/")[0] for name in names}
+    metadata = {name for name in top if name.endswith(".dist-info")}
+    if len(metadata) != 1 or top - metadata != PACKAGES:
+        session.error(f"{built.name} must hold {sorted(PACKAGES)} alone, got {sorted(top)}")
+    untyped = PACKAGES - {name.split("/")[0] for name in names if name.endswith("/py.typed")}
+    if untyped:
+        session.error(f"{built.name} lacks py.typed in {sorted(untyped)}")
+    session.log(f"{built.name}: {len(names)} files under {sorted(top)}")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, warnings as errors, and run its examples."""
+    install(session, "-e", ".[torch,jax,demo,conformance]", groups=("docs",))
+    for builder in ("html", "doctest"):
+        session.run(
+            "sphinx-build", "-n", "-W", "-q", "-b", builder, "docs", f"docs/_build/{builder}"
+        )
+    session.log("open docs/_build/html/index.html")
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Separation functions against the entmax package, values and gradients."""
+    install(session, "-e", ".[torch,conformance]", groups=("peers", "test"))
+    session.run("pytest", "tests/peers", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time and memory beside the peers: ``nox -s bench -- --help``. Not part of the default run."""
+    install(session, "-e", ".[torch,jax,demo]", groups=("bench",))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def gpu(session: nox.Session) -> None:
+    """The conformance suite on CUDA, with the ``python`` at hand: nothing is installed."""
+    sees_a_gpu = {
+        "torch": "import torch; assert torch.cuda.is_available()",
+        "jax": "import jax; jax.devices('cuda')",
+    }
+    backends = [
+        name
+        for name, test in sees_a_gpu.items()
+        if subprocess.run(["python", "-c", test], capture_output=True, check=False).returncode == 0
+    ]
+    if not backends:
+        session.error("no GPU: neither torch nor JAX of the python at hand sees a CUDA device")
+    session.log(f"on the GPU: {', '.join(backends)}")
+    environment = from_source(Path(session.create_tmp()).resolve())
+    for backend in backends:
+        for dtype in BACKENDS[backend]:
+            conform(session, backend, dtype, "--device", "cuda", env=environment)
+
+
+def from_source(folder: Path) -> dict[str, str]:
+    """An environment that finds the packages in the source tree, and the metadata in a folder."""
+    metadata = folder / "hopcore-0.dist-info"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hopcore\nVersion: 0\n")
+    points = PROJECT["project"]["entry-points"]["hopcore.backends"]
+    lines = [f"{name} = {target}" for name, target in points.items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[hopcore.backends]", *lines, ""]))
+    places = [folder, ROOT, ROOT / "backends", ROOT / "conformance"]
+    return {"PYTHONPATH": os.pathsep.join(map(str, places))}
