@@ -1,11 +1,11 @@
-"""Settings of the documentation. A build needs no network: nothing refers to other projects' pages."""
+"""Settings of the documentation. A build needs no network: no link into other projects' pages."""
 
 from importlib import metadata
 
 project = "hopcore"
 release = metadata.version("hopcore")
 author = "The hopcore founders"
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 
 extensions = [
     "myst_parser",

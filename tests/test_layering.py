@@ -1,7 +1,7 @@
 """What adapters know of hopcore: public names only.
 
-Which room imports which is held by import-linter's contracts, see ``nox -s lint``; they see modules.
-This sees names.
+Which room imports which is held by import-linter's contracts, see ``nox -s lint``; they see
+modules. This sees names.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import entmax
-import hopcore
 import pytest
 import torch
+
+import hopcore
 
 Peer = Callable[[torch.Tensor], torch.Tensor]
 
