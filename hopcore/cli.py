@@ -1,0 +1,234 @@
+"""The command line: ``hopcore demo``, ``hopcore retrieve``, ``hopcore experiment retrieval``.
+
+Results go to the standard output, as a table or, with ``--json``, as one JSON object; progress goes
+to the standard error. Bad input is raised; :mod:`hopcore.__main__` makes one line of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from hopcore import datasets
+from hopcore.experiments import report, retrieval
+from hopcore.experiments.demo import run_demo
+from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job, suggested_beta
+from hopcore.experiments.memory import Memory, from_dataset, from_files
+from hopcore.experiments.names import integers, number, numbers, separation_named
+from hopcore.files import place_of, write_whole
+
+T = TypeVar("T")
+
+PATIENCE = 1.0
+"""Seconds before a progress bar appears."""
+
+app = typer.Typer(
+    help="Modern Hopfield networks: store patterns, retrieve them from corrupted queries.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+experiment = typer.Typer(help="Measured experiments on real data.", no_args_is_help=True)
+app.add_typer(experiment, name="experiment")
+
+Seed = Annotated[int, typer.Option(min=0, help="Chooses the stored patterns and the noise.")]
+Backend = Annotated[str, typer.Option(help="numpy, torch, jax, or another registered backend.")]
+Device = Annotated[str | None, typer.Option(help="As the backend calls it, for example cuda:0.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Data = Annotated[Path | None, typer.Option(help="The folder of MNIST's IDX files, gzipped or not.")]
+Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
+
+
+@app.command()
+def demo(
+    seed: Seed = 0,
+    stored: Annotated[int, typer.Option(help="How many digits are stored, up to 1,797.")] = 256,
+    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")] = Path("hopcore-demo.png"),
+    backend: Backend = "numpy",
+    as_json: AsJson = False,
+) -> None:
+    """Store handwritten digits, corrupt them, retrieve them, and draw what happened."""
+    place_of(out)
+    result = run_demo(seed=seed, stored=stored, backend=backend)
+    report.draw_demo(result, out)
+    if as_json:
+        show_json({"stored": stored, "seed": seed, "rows": [row._asdict() for row in result.rows]})
+    else:
+        Console().print(report.demo_table(result))
+        typer.echo(f"The picture: {out}")
+
+
+@app.command()
+def retrieve(
+    patterns: Annotated[
+        Path | None, typer.Option(help="Stored patterns: .npy of shape (S, d) or (S, h, w).")
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries: .npy of shape (L, d) or (L, h, w).")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Store images of digits or mnist, query corrupted copies."),
+    ] = None,
+    data: Data = None,
+    stored: Annotated[int, typer.Option(help="How many images of the data set are stored.")] = 256,
+    corruption: Corruption = "half",
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Results, .npz: state, steps, converged, residual, energy."),
+    ] = None,
+    beta: Annotated[
+        str, typer.Option(help="Inverse temperature, or auto: from the patterns.")
+    ] = "auto",
+    separation: Annotated[
+        str, typer.Option(help="softmax, sparsemax or entmax:ALPHA.")
+    ] = "softmax",
+    max_steps: Annotated[int, typer.Option(help="At most so many updates.")] = 100,
+    tol: Annotated[float, typer.Option(help="At rest when moved by at most tol * M.")] = 1e-6,
+    backend: Backend = "numpy",
+    device: Device = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, float64 or float16; else as the files have it."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="A picture of the first queries, PNG.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retrieve patterns: of your own from files, or of a data set from corrupted copies."""
+    for path in (out, plot):
+        if path is not None:
+            place_of(path)
+    if dataset is None:
+        if patterns is None or queries is None or data is not None:
+            raise ValueError("give --patterns and --queries, or --dataset (with --data for mnist)")
+        memory = from_files(patterns, queries, dtype)
+    else:
+        if patterns is not None or queries is not None:
+            raise ValueError("--dataset makes its own queries; leave out --patterns and --queries")
+        memory = from_dataset(dataset, data, stored, corruption, seed, dtype)
+    function = separation_named(separation)
+    chosen = suggested_beta(memory.stored, function) if beta == "auto" else number(beta, "beta")
+    outcome = run_job(
+        memory.queries, memory.stored, chosen, separation=function, max_steps=max_steps, tol=tol,
+        backend=backend, device=device, track=tracked,
+    )  # fmt: skip
+    if out is not None:
+        write_whole(out, lambda file: np.savez(file, **outcome.found._asdict()))
+    if plot is not None:
+        rows = {"query": memory.queries, "retrieved": outcome.found.state}
+        if memory.original is not None:
+            rows = {"original": memory.original, **rows}
+        report.draw_retrieved(rows, memory.shape, f"{separation}, beta = {chosen:.3g}", plot)
+    facts = {
+        "backend": backend,
+        "separation": separation,
+        "beta": chosen,
+        **facts_of(memory, outcome),
+    }
+    if as_json:
+        show_json(facts)
+    else:
+        Console().print(report.fact_table("Retrieval", facts))
+
+
+@experiment.command("retrieval")
+def experiment_retrieval(
+    dataset: Annotated[str, typer.Option(help="digits or mnist.")] = "mnist",
+    data: Data = None,
+    stored: Annotated[str, typer.Option(help="Sizes of the memory.")] = "128,256,512,1024",
+    beta: Annotated[str, typer.Option(help="Inverse temperatures.")] = "1,0.1",
+    separation: Annotated[str, typer.Option()] = "softmax,entmax:1.5,sparsemax",
+    max_steps: Annotated[str, typer.Option(help="Numbers of updates.")] = "5",
+    seeds: Annotated[int, typer.Option(min=1, help="Memories drawn of each size.")] = 10,
+    corruption: Corruption = "half",
+    backend: Backend = "numpy",
+    device: Device = None,
+    csv: Annotated[Path | None, typer.Option(help="Every trial, as CSV.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many stored images come back from their upper half, by beta, memory and separation.
+
+    Lists have commas between their values.
+    """
+    for path in (csv, markdown):
+        if path is not None:
+            place_of(path)
+    images = datasets.load(dataset, data)
+    grid = {
+        "stored": integers(stored, "stored"),
+        "betas": numbers(beta, "beta"),
+        "separations": separation.split(","),
+        "max_steps": integers(max_steps, "max-steps"),
+    }
+    count = seeds * int(np.prod([len(values) for values in grid.values()]))
+    run = retrieval.run_trials(
+        images, seeds=seeds, corruption=corruption, backend=backend, device=device, **grid
+    )
+    trials = list(tracked(run, count))
+    settings = retrieval.summary(trials)
+    if csv is not None:
+        write_whole(csv, lambda file: file.write(retrieval.to_csv(trials).encode()))
+    if markdown is not None:
+        write_whole(markdown, lambda file: file.write(retrieval.to_markdown(settings).encode()))
+    if as_json:
+        show_json({"dataset": dataset, "settings": [setting._asdict() for setting in settings]})
+    else:
+        title = f"{len(images.pixels)} images of {dataset}, {corruption}, {seeds} memories each"
+        Console().print(report.setting_table(title, settings))
+
+
+def facts_of(memory: Memory, outcome: Outcome) -> dict[str, Any]:
+    """What one retrieval came to: sizes, means over the queries, time."""
+    found = outcome.found
+    facts: dict[str, Any] = {
+        "dtype": memory.stored.dtype.name,
+        "stored": len(memory.stored),
+        "queries": len(memory.queries),
+        "dimension": memory.stored.shape[1],
+        "updates_mean": mean(found.steps),
+        "updates_most": int(found.steps.max(initial=0)),
+        "converged": mean(found.converged),
+        "energy_before": mean(outcome.before),
+        "energy_after": mean(found.energy),
+        "seconds": outcome.seconds,
+    }
+    if memory.original is not None:
+        facts["success"] = mean(cosine(found.state, memory.original) > SUCCESS)
+        facts["same"] = mean(nearest(found.state, memory.stored) == np.arange(len(memory.stored)))
+    return facts
+
+
+def mean(values: np.ndarray) -> float | None:
+    """The mean as a number that JSON knows; None where there is none."""
+    value = float(np.mean(values, dtype=np.float64)) if values.size else math.nan
+    return value if math.isfinite(value) else None
+
+
+def tracked(items: Iterable[T], total: int) -> Iterator[T]:
+    """Pass items on; draw a progress bar once they last longer than :data:`PATIENCE`."""
+    progress = Progress(console=Console(stderr=True), transient=True)
+    task = progress.add_task("retrieving", total=total)
+    begun = time.monotonic()
+    with ExitStack() as shown:
+        for item in items:
+            yield item
+            progress.advance(task)
+            if not progress.live.is_started and time.monotonic() - begun > PATIENCE:
+                shown.enter_context(progress)
+
+
+def show_json(value: dict[str, Any]) -> None:
+    """One JSON object on the standard output; nan and inf, which JSON lacks, are refused."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))

@@ -1,0 +1,48 @@
+"""What a user types: separation functions, inverse temperatures and lists, as text."""
+
+from __future__ import annotations
+
+from hopcore.separation import SEPARATIONS, Entmax, SeparationFunction
+
+
+def separation_named(text: str) -> SeparationFunction:
+    """The separation function of ``softmax``, ``sparsemax`` or ``entmax:ALPHA``.
+
+    Raises
+    ------
+    ValueError
+        Another name; an alpha that is not a finite number above 1.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.names import separation_named
+    >>> separation_named("entmax:1.5")
+    Entmax(alpha=1.5)
+    """
+    if text in SEPARATIONS:
+        return SEPARATIONS[text]
+    kind, _, alpha = text.partition(":")
+    if kind != "entmax" or not alpha:
+        raise ValueError(f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA")
+    return Entmax(number(alpha, "alpha"))
+
+
+def number(text: str, name: str) -> float:
+    """The number of a text, or a ValueError that names what it was for."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+
+def numbers(text: str, name: str) -> list[float]:
+    """Numbers with commas between."""
+    return [number(part, name) for part in text.split(",")]
+
+
+def integers(text: str, name: str) -> list[int]:
+    """Integers with commas between."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name} must be integers, got {text!r}") from None

@@ -1,0 +1,153 @@
+"""The retrieval experiment: how many stored images come back when their lower half is missing.
+
+After the experiments of Santos et al. 2024, "Hopfield-Fenchel-Young networks": images in [-1, 1],
+the lower half set to 0, a few updates, and success where the cosine with the original is above 0.9.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from hopcore import datasets
+from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job
+from hopcore.experiments.names import separation_named
+
+
+class Trial(NamedTuple):
+    """One memory, one setting: shares of its patterns.
+
+    ``success`` is the share with a cosine above 0.9, ``same`` the share whose nearest stored
+    pattern is the original itself, ``at_start`` the share of queries that were above 0.9 already.
+    """
+
+    separation: str
+    beta: float
+    stored: int
+    max_steps: int
+    seed: int
+    success: float
+    same: float
+    at_start: float
+
+
+class Setting(NamedTuple):
+    """Means over the seeds, the standard deviation of a trial's success, and the worst trial."""
+
+    separation: str
+    beta: float
+    stored: int
+    max_steps: int
+    seeds: int
+    success: float
+    deviation: float
+    worst: float
+    same: float
+
+
+def run_trials(
+    images: datasets.Images,
+    *,
+    stored: Sequence[int],
+    betas: Sequence[float],
+    separations: Sequence[str],
+    max_steps: Sequence[int] = (5,),
+    seeds: int = 10,
+    corruption: str = "half",
+    backend: str = "numpy",
+    device: str | None = None,
+) -> Iterable[Trial]:
+    """Every combination, seed by seed; a seed draws one memory of each size.
+
+    Parameters
+    ----------
+    images : Images
+        Where the stored patterns are drawn from, without replacement.
+    stored : sequence of int
+        Sizes of the memory.
+    betas : sequence of float
+        Inverse temperatures.
+    separations : sequence of str
+        As on the command line: ``"softmax"``, ``"sparsemax"``, ``"entmax:1.5"``.
+    max_steps : sequence of int
+        Updates made: exactly so many, unless a query comes exactly to rest.
+    seeds : int
+        Memories of each size, from the seeds 0, 1, ...
+    corruption : str
+        As in :func:`hopcore.datasets.corrupt`.
+    backend, device : str
+        As in :func:`hopcore.experiments.job.run_job`.
+
+    Yields
+    ------
+    Trial
+
+    Raises
+    ------
+    ValueError
+        A memory larger than the data set; a name that is not known; beta not positive.
+    """
+    functions = {name: separation_named(name) for name in separations}
+    for seed, size in product(range(seeds), stored):
+        rng = np.random.default_rng(seed)
+        memory = datasets.choose(images, size, rng)
+        original = memory.pixels.astype(np.float32)
+        queries = datasets.corrupt(memory, corruption, rng).astype(np.float32)
+        at_start = float(np.mean(cosine(queries, original) > SUCCESS))
+        for beta, steps, name in product(betas, max_steps, separations):
+            state = run_job(
+                queries,
+                original,
+                beta,
+                separation=functions[name],
+                max_steps=steps,
+                tol=0.0,
+                backend=backend,
+                device=device,
+            ).found.state
+            success = float(np.mean(cosine(state, original) > SUCCESS))
+            same = float(np.mean(nearest(state, original) == np.arange(size)))
+            yield Trial(name, beta, size, steps, seed, success, same, at_start)
+
+
+def summary(trials: Iterable[Trial]) -> list[Setting]:
+    """One line for each setting, in the order in which they came."""
+    groups: dict[tuple[str, float, int, int], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial[:4], []).append(trial)
+    lines = []
+    for setting, group in groups.items():
+        success = np.asarray([trial.success for trial in group])
+        deviation = float(np.std(success, ddof=1)) if len(group) > 1 else 0.0
+        same = float(np.mean([trial.same for trial in group]))
+        level = float(success.mean()), deviation, float(success.min()), same
+        lines.append(Setting(*setting, len(group), *level))
+    return lines
+
+
+def to_csv(trials: Iterable[Trial]) -> str:
+    """Every trial as comma-separated values, with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Trial._fields)
+    writer.writerows(trials)
+    return text.getvalue()
+
+
+def to_markdown(settings: Iterable[Setting]) -> str:
+    """The summary as a table."""
+    lines = [
+        "| beta | stored | updates | separation | retrieved | deviation | worst | same pattern |",
+        "|---:|---:|---:|---|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {s.beta:g} | {s.stored} | {s.max_steps} | {s.separation} | {s.success:.1%} "
+        f"| {s.deviation:.1%} | {s.worst:.1%} | {s.same:.1%} |"
+        for s in settings
+    ]
+    return "\n".join(lines) + "\n"
