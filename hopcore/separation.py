@@ -126,14 +126,14 @@ class Entmax:
     def evaluate(self, scores: Array, xp: ModuleType, loop: Loop) -> tuple[Array, Array]:
         """Weights and conjugate of scores ``(..., S)``; all masked gives zeros and -inf."""
         shifted, top, empty = below_top(scores, xp)
-        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite.
-        near = xp.where(empty, 0.0, xp.where(shifted > -self.reach, shifted, -self.reach))
+        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite. Clipped to
+        # twice the reach, since a * reach may round to less than 1, which would leave a weight.
+        near = xp.where(empty, 0.0, xp.where(shifted > -self.reach, shifted, -2.0 * self.reach))
         solve = self._newton if self.alpha <= 2.0 else self._halve
         weights = xp.where(empty, 0.0, solve(near, xp, loop))
         weights = weights / xp.where(empty, 1.0, xp.sum(weights, axis=-1, keepdims=True))
         gain = xp.sum(weights * near - self._negentropy(weights, xp), axis=-1, keepdims=True)
-        conjugate = top + gain + 1.0 / (self.alpha * (self.alpha - 1.0))
-        return weights, where_empty(conjugate, empty, xp)
+        return weights, where_empty(top + gain, empty, xp)
 
     def tangent(self, weights: Array, change: Array, xp: ModuleType) -> Array:
         r""":math:`(\mathrm{diag}(s) - s s^T / \sum_i s_i)\, dz`.
@@ -147,8 +147,14 @@ class Entmax:
         return s * (change - mean)
 
     def _negentropy(self, weights: Array, xp: ModuleType) -> Array:
-        r""":math:`w_i^\alpha / (\alpha (\alpha-1))`: Omega but for its constant."""
-        return weights**self.alpha / (self.alpha * (self.alpha - 1.0))
+        r""":math:`w_i (w_i^{\alpha-1} - 1) / (\alpha (\alpha-1))`, which sums to Omega; w log w towards 1.
+
+        The terms of :math:`\sum_i w_i^\alpha - 1` would cancel, which loses 1/(alpha-1) in accuracy.
+        """
+        a = self.alpha - 1.0
+        inside = weights > 0.0
+        logarithm = xp.log(xp.where(inside, weights, 1.0))
+        return xp.where(inside, weights * xp.expm1(a * logarithm), 0.0) / (self.alpha * a)
 
     def _power(self, base: Array, exponent: float, xp: ModuleType) -> Array:
         """``(1 + base)_+ ** exponent``, accurate for small base and large exponent."""
