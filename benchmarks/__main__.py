@@ -1,11 +1,13 @@
-"""``python -m benchmarks [ROW ...] [--quick] [--json FILE] [--list] [--markdown FILE]``."""
+"""Speed and memory of hopcore beside its limits and its peers."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,18 @@ from benchmarks.table import heading, machine, markdown, text
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the rows that were asked for; 0 whatever the speed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory beside the peers.")
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to run; all if none is named")
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute")
+    parser.add_argument("--cores", type=int, metavar="N", help="use N cores only (Linux)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     parser.add_argument("--list", action="store_true", help="name the rows and their targets")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="print FILE, written with --json, as a page of the docs")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="print what --json wrote as a page of the docs",
+    )
     options = parser.parse_args(arguments)
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
@@ -36,6 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
         except (OSError, ValueError, KeyError) as problem:
             parser.error(f"--markdown needs a file written with --json: {problem}")
         return 0
+    if options.cores is not None:
+        # Before any side starts: a thread pool counts the cores when its library is loaded.
+        if options.cores < 1:
+            parser.error(f"--cores must be at least 1, got {options.cores}")
+        try:
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, allowed[-options.cores :])
+        except (AttributeError, OSError) as problem:
+            parser.error(f"--cores {options.cores} is not possible here: {problem!r}")
     results = run(options.rows or list(ROWS), quick=options.quick)
     if options.json:
         record = {"quick": options.quick, "machine": machine(), "results": results}
@@ -51,7 +68,7 @@ def run(names: list[str], *, quick: bool) -> list[dict[str, Any]]:
     print(f"{about['cores']} cores, {about['processor']}; {about['versions']}")
     with Workers() as workers:
         for name in names:
-            of_row = [result.as_dict() for result in run_row(ROWS[name], workers, quick=quick)]
+            of_row = [asdict(result) for result in run_row(ROWS[name], workers, quick=quick)]
             print(f"\n{heading(name)}\n{text(of_row)}", flush=True)
             results += of_row
     judged = [result["met"] for result in results if result["met"] is not None]

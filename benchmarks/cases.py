@@ -1,4 +1,4 @@
-"""What is measured: the sizes and values of one call. Imports no array library."""
+"""What is measured and by whom. Imports no array library."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 class Case:
     """One call: its shapes, its inverse temperature, its separation function, its data.
 
-    With standard normal patterns the scores have standard deviation ``beta sqrt(d)``: at the default
-    ``beta = 1/8`` and d = 64 that is one, as in attention.
+    With standard normal patterns the scores have standard deviation ``beta sqrt(d)``: at the
+    default ``beta = 1/8`` and d = 64 that is one, as in attention.
     """
 
     L: int
@@ -22,16 +22,18 @@ class Case:
     """``"softmax"``, ``"sparsemax"``, or the alpha of an entmax."""
     batch: tuple[int, ...] = ()
     stored: Literal["random", "clustered"] = "random"
-    """Standard normal, or 64 clusters of standard normal centres and deviations of 0.3."""
+    """Standard normal, or 64 clusters with standard normal centres and deviations of 0.3."""
     state: Literal["random", "noisy"] = "random"
-    """Standard normal, or stored patterns with standard normal noise halved."""
+    """Standard normal, or stored patterns plus noise of deviation 0.5."""
 
     def __str__(self) -> str:
         shape = "x".join(map(str, (*self.batch, self.L, self.S, self.d)))
+        separation = self.separation
+        if not isinstance(separation, str):
+            separation = f"entmax({separation:g})"
         words = [shape, f"beta={self.beta:g}"]
-        if self.separation != "softmax":
-            named = isinstance(self.separation, str)
-            words.insert(0, str(self.separation) if named else f"entmax({self.separation:g})")
+        if separation != "softmax":
+            words.insert(0, separation)
         if self.stored != "random":
             words.insert(0, self.stored)
         return " ".join(words)
@@ -39,11 +41,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Side:
-    """Who does the work: ``benchmarks.sides.PROGRAM.WORK(case, library)``."""
+    """Who does the work: the function ``benchmarks.sides.MODULE.WORK(case, library)``."""
 
-    program: str
+    module: str
     library: str
     work: str
 
     def __str__(self) -> str:
-        return f"{self.program.removeprefix('peer_').replace('_', ' ')} ({self.library}) {self.work}"
+        program = self.module.removeprefix("peer_").removesuffix(f"_{self.library}")
+        program = "hopcore" if program == "ours" else program
+        return f"{program}-{self.library} {self.work}".replace("_", "-")

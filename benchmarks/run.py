@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
@@ -36,13 +36,10 @@ class Worker:
         self.process.start()
         child.close()
 
-    def ask(self, request: tuple[Side, Case] | None) -> None:
-        """Send a request without waiting for the answer."""
-        self.connection.send(request)
-
-    def answer(self) -> Any:
-        """The answer to the last request."""
+    def ask(self, request: tuple[Side, Case] | None) -> Any:
+        """The answer to a request: see :func:`benchmarks.worker.serve`."""
         try:
+            self.connection.send(request)
             if not self.connection.poll(PATIENCE):
                 self.stop()
                 raise SideFailed(f"no answer within {PATIENCE:.0f} s")
@@ -54,6 +51,7 @@ class Worker:
         return result
 
     def stop(self) -> None:
+        """End the process."""
         self.connection.close()
         self.process.kill()
         self.process.join()
@@ -66,7 +64,8 @@ class Workers:
         self.running: dict[tuple[str, str, bool], Worker] = {}
 
     def of(self, side: Side, peer: bool) -> Worker:
-        key = (side.program, side.library, peer)
+        """The process of a side; a new one if it was given up."""
+        key = (side.module, side.library, peer)
         if key not in self.running or not self.running[key].process.is_alive():
             self.running[key] = Worker()
         return self.running[key]
@@ -100,18 +99,15 @@ class Result:
     target: str
     ours: Measured
     peer: Measured | None
-    wall_ratio: float | None
+    wall_ratio: float | None = None
     """Median over the rounds of our time over the peer's."""
-    cpu_ratio: float | None
-    apart: float | None
+    cpu_ratio: float | None = None
+    apart: float | None = None
     """Largest difference of some values of the two results, relative to the largest of them."""
-    figure: str
+    figure: str = ""
     """What is held against the target."""
-    met: bool | None
+    met: bool | None = None
     """None where there is no target or a side failed."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
@@ -120,19 +116,24 @@ class _Turns:
 
     measured: Measured
     opening: Opening | None = None
-    taken: list[Taken] | None = None
+    taken: list[Taken] = field(default_factory=list)
 
 
 def run_row(row: Row, workers: Workers, *, quick: bool) -> Iterator[Result]:
-    """The results of a row, case by case; last, where it asks for them, the fitted exponents."""
-    times: dict[str, list[tuple[Case, float]]] = {}
+    """The results of a row, case by case; where it asks for them, the fitted exponents instead."""
+    measured: dict[str, list[tuple[Case, Result]]] = {}
     for case in row.quick if quick else row.cases:
         for result in run_case(row, case, workers, seconds=0.5 if quick else 2.0):
-            yield result
-            if row.exponent is not None and not result.ours.failed:
-                times.setdefault(result.ours.side, []).append((case, result.ours.wall))
-    for side, points in times.items():
-        yield from exponents(row, side, points)
+            if row.exponent is None:
+                yield result
+            else:
+                measured.setdefault(result.ours.side, []).append((case, result))
+    for side, results in measured.items():
+        failed = [result for _, result in results if result.ours.failed]
+        if failed:
+            yield failed[0]
+        else:
+            yield from exponents(row, side, [(c, getattr(r.ours, row.clock)) for c, r in results])
 
 
 def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[Result]:
@@ -143,24 +144,21 @@ def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[
     for (side, peer), turn in zip(sides, turns, strict=True):
         worker = workers.of(side, peer)
         try:
-            worker.ask((side, case))
-            turn.opening = worker.answer()
-        except (SideFailed, OSError) as failure:
+            turn.opening = worker.ask((side, case))
+        except SideFailed as failure:
             turn.measured.failed = str(failure)
             continue
-        turn.taken = []
         turn.measured.scratch, turn.measured.note = turn.opening.scratch, turn.opening.note
         active.append((worker, turn))
     once = sum(max(turn.opening.seconds, 0.02) + PAUSE for _, turn in active if turn.opening)
-    rounds = max(3 if once < seconds else 1, min(11, int(seconds / max(once, 1e-9))))
+    rounds = max(3 if once < 2 * seconds else 1, min(11, int(seconds / max(once, PAUSE))))
     for k in range(rounds):
         # There and back, so that no side always comes after the same other.
         for worker, turn in active[:: -1 if k % 2 else 1]:
             time.sleep(PAUSE)
             try:
-                worker.ask(None)
-                turn.taken.append(worker.answer())
-            except (SideFailed, OSError) as failure:
+                turn.taken.append(worker.ask(None))
+            except SideFailed as failure:
                 turn.measured.failed = str(failure)
     for turn in turns:
         if turn.taken and not turn.measured.failed:
@@ -172,59 +170,67 @@ def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[
 
 def compare(row: Row, case: Case, ours: _Turns, peer: _Turns | None) -> Result:
     """One line of the table, from the rounds that both sides took."""
-    result = Result(
-        row.name, str(case), row.target, ours.measured, peer.measured if peer else None,
-        None, None, None, "", None,
-    )
-    if ours.measured.failed or (peer and peer.measured.failed):
+    result = Result(row.name, str(case), row.target, ours.measured, peer.measured if peer else None)
+    if ours.measured.failed or peer is None or peer.measured.failed:
         return result
-    verdicts = []
-    if peer and ours.taken and peer.taken:
-        pairs = list(zip(ours.taken, peer.taken, strict=True))
-        result.wall_ratio = median(a.wall / b.wall for a, b in pairs)
-        result.cpu_ratio = median(a.cpu / max(b.cpu, 1e-9) for a, b in pairs)
-        result.apart = apart(ours.opening, peer.opening) if row.same else None
-        ratio = result.wall_ratio if row.clock == "wall" else result.cpu_ratio
-        if row.least is not None:
-            result.figure = f"{1 / ratio:.2f} x faster"
-            verdicts.append(1 / ratio >= row.least)
-        elif row.added is not None or ratio > 0 and row.most is None:
-            added = 1e6 * median(getattr(a, row.clock) - getattr(b, row.clock) for a, b in pairs)
-            result.figure = f"{added:+.1f} us"
-            if row.added is not None:
-                verdicts.append(added <= row.added)
-        else:
-            result.figure = f"{ratio:.2f} x"
-            verdicts.append(ratio <= row.most)
-    limit = row.scratch_limit(case)
-    if limit is not None and ours.measured.scratch is not None:
-        verdicts.append(ours.measured.scratch <= limit)
-    result.met = all(verdicts) if verdicts else None
+    pairs = list(zip(ours.taken, peer.taken, strict=True))
+    result.wall_ratio = median(a.wall / b.wall for a, b in pairs)
+    result.cpu_ratio = median(a.cpu / b.cpu for a, b in pairs)
+    result.apart = apart(ours.opening, peer.opening) if row.same else None
+    added = 1e6 * median(getattr(a, row.clock) - getattr(b, row.clock) for a, b in pairs)
+    judge(result, row, added, row.scratch_limit(case))
     return result
+
+
+def judge(result: Result, row: Row, added: float, limit: float | None) -> None:
+    """Hold the ratio or the microseconds added, and the scratch memory, against the target."""
+    ratio = (result.wall_ratio if row.clock == "wall" else result.cpu_ratio) or math.nan
+    verdicts = []
+    if row.least is not None:
+        result.figure = f"{1 / ratio:.2f} x faster"
+        verdicts.append(1 / ratio >= row.least)
+    elif row.most is not None:
+        result.figure = f"{ratio:.2f} x"
+        verdicts.append(ratio <= row.most)
+    else:
+        result.figure = f"{added:+.1f} us"
+        if row.added is not None:
+            verdicts.append(added <= row.added)
+    if limit is not None and result.ours.scratch is not None:
+        verdicts.append(result.ours.scratch <= limit)
+    result.met = all(verdicts) if verdicts else None
 
 
 def apart(ours: Opening | None, peer: Opening | None) -> float:
     """How far the sampled values of two results lie apart."""
-    assert ours is not None and peer is not None
+    if ours is None or peer is None:
+        return math.nan
     scale = max(abs(value) for value in peer.sample) or 1.0
     return max(abs(a - b) for a, b in zip(ours.sample, peer.sample, strict=True)) / scale
 
 
 def exponents(row: Row, side: str, points: list[tuple[Case, float]]) -> Iterator[Result]:
     """The powers of L, S and d with which the times of one side grow from the first case on."""
-    base, _ = points[0]
+    base = points[0][0]
     for axis in ("L", "S", "d"):
-        others = [other for other in ("L", "S", "d") if other != axis]
+        fixed = {name: getattr(base, name) for name in ("L", "S", "d") if name != axis}
         line = [
-            (math.log(getattr(case, axis)), math.log(seconds))
+            (getattr(case, axis), seconds)
             for case, seconds in points
-            if all(getattr(case, other) == getattr(base, other) for other in others)
+            if all(getattr(case, name) == size for name, size in fixed.items())
         ]
-        power = slope(line)
-        met = None if row.exponent is None else power <= row.exponent
+        power = slope([(math.log(size), math.log(seconds)) for size, seconds in line])
+        sizes = ", ".join(str(size) for size, _ in line)
+        times = ", ".join(f"{1e3 * seconds:.3g}" for _, seconds in line)
+        at = ", ".join(f"{name}={size}" for name, size in fixed.items())
         yield Result(
-            row.name, f"power of {axis}", row.target, Measured(side), None,
-            None, None, None, f"{axis}^{power:.2f}", met,
+            row.name,
+            f"{axis}={sizes} at {at}: {times} ms",
+            row.target,
+            Measured(side),
+            None,
+            figure=f"{axis}^{power:.2f}",
+            met=None if row.exponent is None else power <= row.exponent,
         )
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from benchmarks.rows import ROWS
 
-COLUMNS = (
-    "case", "ours", "ms", "peer ms", "wall", "cpu", "MiB", "peer MiB", "apart", "figure", "target", "met",
-)  # fmt: skip
+NUMBERS = ("ms", "peer ms", "wall", "cpu", "MiB", "peer MiB", "apart")
+COLUMNS = ("case", "ours", *NUMBERS, "figure", "target", "met")
 PACKAGES = ("hopcore", "numpy", "torch", "jax", "difflayers", "entmax")
 
 
@@ -23,7 +22,7 @@ def cells(result: dict[str, Any]) -> dict[str, str]:
     met = {True: "met", False: "missed", None: "failed" if failed else ""}[result["met"]]
     return {
         "case": " ".join(filter(None, (result["case"], ours["note"] and f"({ours['note']})"))),
-        "ours": ours["side"],
+        "ours": ours["side"].split()[0],
         "ms": milliseconds(ours["wall"]),
         "peer ms": milliseconds(peer.get("wall")),
         "wall": number(result["wall_ratio"], ".3g"),
@@ -31,7 +30,7 @@ def cells(result: dict[str, Any]) -> dict[str, str]:
         "MiB": mebibytes(ours["scratch"]),
         "peer MiB": mebibytes(peer.get("scratch")),
         "apart": number(result["apart"], ".0e"),
-        "figure": failed or result["figure"],
+        "figure": result["figure"],
         "target": result["target"],
         "met": met,
     }
@@ -54,14 +53,20 @@ def text(results: list[dict[str, Any]]) -> str:
     rows = [dict(zip(COLUMNS, COLUMNS, strict=True)), *map(cells, results)]
     shown = [name for name in COLUMNS if name == "met" or any(row[name] for row in rows[1:])]
     width = {name: max(len(row[name]) for row in rows) for name in shown}
-    left = ("case", "ours", "figure", "target", "met")
-    return "\n".join(
+    lines = [
         "  ".join(
-            row[name].ljust(width[name]) if name in left else row[name].rjust(width[name])
+            row[name].rjust(width[name]) if name in NUMBERS else row[name].ljust(width[name])
             for name in shown
         ).rstrip()
         for row in rows
-    )
+    ]
+    return "\n".join(lines + failures(results))
+
+
+def failures(results: list[dict[str, Any]]) -> list[str]:
+    """Which sides failed and why, each reason once."""
+    sides = [side for result in results for side in (result["ours"], result["peer"]) if side]
+    return list(dict.fromkeys(f"{s['side']} failed: {s['failed']}" for s in sides if s["failed"]))
 
 
 def heading(name: str) -> str:
@@ -79,8 +84,9 @@ def machine() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
+    affinity = getattr(os, "sched_getaffinity", None)
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "processor": platform.machine() + vector_unit(),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -95,50 +101,52 @@ def vector_unit() -> str:
             flags = next((line for line in file if line.startswith("flags")), "")
     except OSError:
         return ""
-    return next((f" {name}" for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "")
+    known = {"avx512f": " AVX-512", "avx2": " AVX2"}
+    return next((name for flag, name in known.items() if flag in flags), "")
+
+
+PAGE = """\
+# Benchmarks
+
+Speed and memory beside the limit or the peer. This page is the output of
+
+```
+python -m benchmarks --json benchmarks/results.json
+python -m benchmarks --markdown benchmarks/results.json > docs/benchmarks.md
+```
+
+on {cores} cores, {processor}, {system}, Python {python}; {packages}.
+
+Each side runs in a process of its own, and the sides of a case take turns. *ms* are medians;
+*wall* and *cpu* are medians of the ratio of our time to the peer's, on the clock and summed over
+threads. *MiB* is what a call adds to resident memory at its peak, its result included (in JAX: the
+temporary memory that its compiler states). *apart* is the largest relative difference between the
+two results. A case reads batch x L x S x d. Absolute times depend on the machine, ratios less so.
+"""
 
 
 def markdown(record: dict[str, Any]) -> str:
     """The page docs/benchmarks.md of a record written with ``--json``."""
-    about = record["machine"]
-    packages = ", ".join(f"{name} {value}" for name, value in about["versions"].items())
-    lines = [
-        "# Benchmarks",
-        "",
-        "Speed and memory beside the limit or the peer, measured in one run:",
-        "",
-        "```",
-        "python -m benchmarks --json benchmarks/results.json",
-        "python -m benchmarks --markdown benchmarks/results.json > docs/benchmarks.md",
-        "```",
-        "",
-        f"This run: {about['cores']} cores, {about['processor']}, {about['system']}, "
-        f"Python {about['python']}; {packages}.",
-        "",
-        "Each side runs in a process of its own and the sides take turns. *ms* are medians; *wall* and *cpu* "
-        "are medians of the ratio of our time to the peer's, on the clock and summed over threads. *MiB* is "
-        "what a call adds to resident memory at its peak, its result included (in JAX: the temporary memory "
-        "that its compiler states). *apart* is the largest difference between the two results, relative. "
-        "A case reads batch x L x S x d. Speed depends on the machine; ratios less so.",
-        "",
-    ]
+    about = dict(record["machine"])
+    packages = ", ".join(f"{name} {value}" for name, value in about.pop("versions").items())
+    parts = [PAGE.format(packages=packages, **about)]
     by_row: dict[str, list[dict[str, Any]]] = {}
     for result in record["results"]:
         by_row.setdefault(result["row"], []).append(result)
-    for name, results in by_row.items():
-        rows = list(map(cells, results))
-        shown = [c for c in COLUMNS if c == "met" or c != "target" and any(row[c] for row in rows)]
-        row = ROWS[name]
-        lines += [
-            f"## {name}",
-            "",
-            f"{row.about[0].upper()}{row.about[1:]}. "
-            + (f"Peer: {row.peer}. " if row.peer else "")
-            + f"Target: {row.target}.",
-            "",
-            "| " + " | ".join(shown) + " |",
-            "|" + "---|" * len(shown),
-            *("| " + " | ".join(row[c] for c in shown) + " |" for row in rows),
-            "",
-        ]
-    return "\n".join(lines)
+    return "\n".join(parts + [section(name, results) for name, results in by_row.items()])
+
+
+def section(name: str, results: list[dict[str, Any]]) -> str:
+    """One row of the benchmarks as a section with a table."""
+    row = ROWS[name]
+    peer = f" Peer: {row.peer}." if row.peer else ""
+    lines = list(map(cells, results))
+    shown = [c for c in COLUMNS if c != "target" and (c == "met" or any(line[c] for line in lines))]
+    table = [shown, ["---"] * len(shown), *([line[c] for c in shown] for line in lines)]
+    text = [
+        f"## {name}",
+        f"{row.about[0].upper()}{row.about[1:]}.{peer} Target: {row.target}.",
+        "\n".join("| " + " | ".join(line) + " |" for line in table),
+        *failures(results),
+    ]
+    return "\n\n".join(text) + "\n"

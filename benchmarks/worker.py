@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from benchmarks.cases import Case, Side
+from benchmarks.sides import sample
 
 SHORTEST = 0.02
 """Seconds that one measurement lasts at least: a shorter call is repeated within it."""
@@ -36,7 +37,7 @@ class Opening(NamedTuple):
 
 
 def serve(connection: Connection) -> None:
-    """Answer requests: a side and a case to prepare, None to measure. An exception answers as its text."""
+    """Answer requests: a side and a case to prepare, None to measure. A string is a failure."""
     # JAX on a machine with an accelerator would otherwise leave the CPU.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     call: Callable[[], Any] | None = None
@@ -50,31 +51,34 @@ def serve(connection: Connection) -> None:
             if request is not None:
                 call = None  # Lets go of the last case's arrays first.
                 call, opening = prepare(*request)
-                number = max(1, math.ceil(SHORTEST / max(opening.seconds, 1e-7)))
+                number = max(1, math.ceil(SHORTEST / opening.seconds))
                 connection.send(opening)
             else:
-                assert call is not None
                 connection.send(measure(call, number))
         except Exception as error:
-            connection.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            first = (str(error).splitlines() or [""])[0]
+            connection.send(f"{type(error).__name__}: {first}")
 
 
 def prepare(side: Side, case: Case) -> tuple[Callable[[], Any], Opening]:
-    """The call of a case, run twice: to warm up, and to see its scratch memory."""
-    from benchmarks.sides import sample
-
-    work = getattr(import_module(f"benchmarks.sides.{side.program}"), side.work)
-    ready = work(case, side.library)
+    """The call of a case, warmed up, and what its first calls tell."""
+    module = import_module(f"benchmarks.sides.{side.module}")
+    ready = getattr(module, side.work)(case, side.library)
     values = sample(ready.call())
+    start = time.perf_counter()
     scratch = peak_scratch(ready.call)
-    seconds = measure(ready.call, 1).wall
+    seconds = time.perf_counter() - start
+    if seconds < SHORTEST:  # Mostly the reading of the memory; a call alone is shorter.
+        seconds = measure(ready.call, 1).wall
     if ready.temporary is not None:
         scratch = ready.temporary
     return ready.call, Opening(seconds, scratch, values, ready.note)
 
 
-def measure(call: Callable[[], Any], number: int) -> Taken:
+def measure(call: Callable[[], Any] | None, number: int) -> Taken:
     """Mean time of a call over a number of them in a row."""
+    if call is None:
+        raise RuntimeError("nothing is prepared")
     gc.disable()
     try:
         cpu, wall = time.process_time(), time.perf_counter()
@@ -87,9 +91,10 @@ def measure(call: Callable[[], Any], number: int) -> Taken:
 
 
 def peak_scratch(call: Callable[[], Any]) -> int | None:
-    """Bytes by which a call raises resident memory at most, its result included; None if unknown."""
+    """Bytes by which a call raises resident memory, its result included; None if unknown."""
     gc.collect()
     if sys.platform != "linux":
+        call()
         return None
     # What the allocator holds back from earlier calls would hide what this one needs.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -97,8 +102,9 @@ def peak_scratch(call: Callable[[], Any]) -> int | None:
         trim(0)
     try:
         with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
+            file.write("5")  # Resets VmHWM to the memory of now.
     except OSError:
+        call()
         return None
     before = memory("VmRSS")
     result = call()

@@ -1,7 +1,7 @@
 """The sides of a comparison: functions ``work(case, library)`` that prepare a call.
 
-One module per program: ``ours`` is hopcore on any array library, ``by_hand`` what a careful user writes
-without it, ``peer_*`` another package. A module is imported only in the process that measures it.
+``ours`` is hopcore on any array library, ``by_hand_*`` what a careful user writes without it,
+``peer_*`` another package. A module is imported only in the process that measures it.
 """
 
 from __future__ import annotations
@@ -39,32 +39,6 @@ def arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
     if case.state == "noisy":
         state = stored[..., : case.L, :] + np.float32(0.5) * state
     return state, stored
-
-
-def native(library: str, *values: np.ndarray) -> tuple[Any, ...]:
-    """The values as arrays of a library."""
-    if library == "torch":
-        import torch
-
-        return tuple(torch.from_numpy(value) for value in values)
-    if library == "jax":
-        import jax
-
-        return tuple(jax.device_put(value, jax.devices("cpu")[0]) for value in values)
-    return values
-
-
-def prepared(library: str, function: Callable[..., Any], *values: Any, note: str = "") -> Prepared:
-    """A call of a function on native arrays; compiled in JAX."""
-    if library != "jax":
-        return Prepared(lambda: function(*values), note=note)
-    import jax
-
-    compiled = jax.jit(function).lower(*values).compile()
-    memory = compiled.memory_analysis()
-    return Prepared(
-        lambda: jax.block_until_ready(compiled(*values)), memory.temp_size_in_bytes, note=note
-    )
 
 
 def sample(result: Any, count: int = 64) -> list[float]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import hopcore
 from benchmarks.cases import Case
-from benchmarks.sides import Prepared, arrays, native, prepared
+from benchmarks.sides import Prepared, arrays
 
 
-def separation(case: Case) -> Any:
-    """The separation function of a case."""
-    name = case.separation
-    return name if isinstance(name, str) else hopcore.Entmax(name)
+def prepared(library: str, function: Callable[..., Any], case: Case, note: str = "") -> Prepared:
+    """A call of a function on state and stored patterns; compiled in JAX."""
+    if library == "jax":
+        from benchmarks.sides.by_hand_jax import compiled  # noqa: PLC0415 - only where JAX runs
+
+        return compiled(function, *arrays(case), note=note)
+    state, stored = map(hopcore.backend(library).asarray, arrays(case))
+    return Prepared(lambda: function(state, stored), note=note)
 
 
 def association(case: Case, library: str) -> Prepared:
-    chosen = separation(case)
+    separation = separation_of(case)
 
     def call(state: Any, stored: Any) -> Any:
-        return hopcore.association(state, stored, beta=case.beta, separation=chosen)
+        return hopcore.association(state, stored, beta=case.beta, separation=separation)
 
-    return prepared(library, call, *native(library, *arrays(case)), note=support(case))
+    return prepared(library, call, case, note=support(case))
 
 
 def softmax_association(case: Case, library: str) -> Prepared:
@@ -32,29 +37,27 @@ def softmax_association(case: Case, library: str) -> Prepared:
     def call(state: Any, stored: Any) -> Any:
         return hopcore.association(state, stored, beta=case.beta)
 
-    return prepared(library, call, *native(library, *arrays(case)))
+    return prepared(library, call, case)
 
 
 def association_backward(case: Case, library: str) -> Prepared:
-    """Association and the gradient by both patterns; torch only."""
-    state, stored = (value.requires_grad_() for value in native(library, *arrays(case)))
+    """Association and its gradient by both patterns; torch only."""
+    import torch  # noqa: PLC0415 - only where torch runs
+
+    state, stored = (torch.from_numpy(value).requires_grad_() for value in arrays(case))
 
     def call() -> Any:
-        state.grad = stored.grad = None
-        hopcore.association(state, stored, beta=case.beta).sum().backward()
-        return stored.grad
+        loss = hopcore.association(state, stored, beta=case.beta).sum()
+        return torch.autograd.grad(loss, (state, stored))[1]
 
     return Prepared(call)
 
 
 def retrieve(case: Case, library: str) -> Prepared:
-    chosen = separation(case)
-
     def call(state: Any, stored: Any) -> Any:
-        return hopcore.retrieve(state, stored, case.beta, separation=chosen)
+        return hopcore.retrieve(state, stored, case.beta, separation=separation_of(case))
 
-    values = native(library, *arrays(case))
-    ready = prepared(library, call, *values)
+    ready = prepared(library, call, case)
     steps = np.asarray(ready.call().steps)
     return Prepared(ready.call, ready.temporary, f"steps mean {steps.mean():.1f} max {steps.max()}")
 
@@ -63,14 +66,20 @@ def energy(case: Case, library: str) -> Prepared:
     def call(state: Any, stored: Any) -> Any:
         return hopcore.energy(state, stored, case.beta)
 
-    return prepared(library, call, *native(library, *arrays(case)))
+    return prepared(library, call, case)
 
 
 def energy_gradient(case: Case, library: str) -> Prepared:
     def call(state: Any, stored: Any) -> Any:
         return hopcore.energy_gradient(state, stored, case.beta)
 
-    return prepared(library, call, *native(library, *arrays(case)))
+    return prepared(library, call, case)
+
+
+def separation_of(case: Case) -> Any:
+    """The separation function of a case."""
+    name = case.separation
+    return name if isinstance(name, str) else hopcore.Entmax(name)
 
 
 def support(case: Case) -> str:
@@ -79,6 +88,6 @@ def support(case: Case) -> str:
         return ""
     state, stored = arrays(case)
     weights = hopcore.association_weights(
-        state[..., :8, :], stored, case.beta, separation=separation(case)
+        state[..., :8, :], stored, case.beta, separation=separation_of(case)
     )
     return f"support {np.mean(np.sum(weights > 0, axis=-1)):.0f}"

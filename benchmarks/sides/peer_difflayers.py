@@ -1,14 +1,12 @@
-"""difflayers 0.1.1: its Hopfield layer, everything that is not the retrieval switched off."""
+"""difflayers 0.1.1: its Hopfield layer, with everything but the retrieval switched off."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from difflayers import Hopfield
 
 from benchmarks.cases import Case
-from benchmarks.sides import Prepared, arrays, native
+from benchmarks.sides import Prepared, arrays
 
 
 def retrieve(case: Case, library: str) -> Prepared:
@@ -30,9 +28,9 @@ def retrieve(case: Case, library: str) -> Prepared:
         pattern_projection_as_static=True,
         disable_out_projection=True,
     ).eval()
-    state, stored = (value[None] for value in native(library, *arrays(case)))
+    state, stored = (torch.from_numpy(value)[None] for value in arrays(case))
 
-    def call() -> Any:
+    def call() -> torch.Tensor:
         with torch.no_grad():
             return layer((stored, state, stored))[0]
 

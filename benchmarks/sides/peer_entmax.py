@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import entmax
 import torch
 
 from benchmarks.cases import Case
-from benchmarks.sides import Prepared, arrays, native
+from benchmarks.sides import Prepared, arrays
 
 
 def bisection(case: Case, library: str) -> Prepared:
     """Association by ``entmax_bisect``, or ``sparsemax_bisect``."""
     alpha = case.separation
-
-    def weights(scores: Any) -> Any:
-        if alpha == "sparsemax":
-            return entmax.sparsemax_bisect(scores)
-        return entmax.entmax_bisect(scores, alpha)
-
-    return _association(case, library, weights)
+    if alpha == "sparsemax":
+        return association(case, entmax.sparsemax_bisect)
+    return association(case, lambda scores: entmax.entmax_bisect(scores, alpha))
 
 
 def exact(case: Case, library: str) -> Prepared:
     """Association by the package's sorting algorithms, which exist for two alphas."""
-    return _association(
-        case, library, {"sparsemax": entmax.sparsemax, 1.5: entmax.entmax15}[case.separation]
-    )
+    functions = {"sparsemax": entmax.sparsemax, 1.5: entmax.entmax15}
+    return association(case, functions[case.separation])
 
 
-def _association(case: Case, library: str, weights: Any) -> Prepared:
-    state, stored = native(library, *arrays(case))
+def association(case: Case, separate: Callable[[torch.Tensor], torch.Tensor]) -> Prepared:
+    state, stored = map(torch.from_numpy, arrays(case))
 
-    def call() -> Any:
+    def call() -> torch.Tensor:
         with torch.no_grad():
-            return weights(case.beta * (state @ stored.mT)) @ stored
+            return separate(case.beta * (state @ stored.mT)) @ stored
 
     return Prepared(call)

@@ -1,0 +1,29 @@
+"""JAX without hopcore, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.cases import Case
+from benchmarks.sides import Prepared, arrays
+
+
+def compiled(function: Callable[..., Any], *values: np.ndarray, note: str = "") -> Prepared:
+    """A function of some arrays, compiled ahead."""
+    on_device = [jax.device_put(value) for value in values]
+    ready = jax.jit(function).lower(*on_device).compile()
+    temporary = ready.memory_analysis().temp_size_in_bytes
+    return Prepared(lambda: jax.block_until_ready(ready(*on_device)), temporary, note)
+
+
+def association(case: Case, library: str) -> Prepared:
+    def call(state: jax.Array, stored: jax.Array) -> jax.Array:
+        # (L, heads, d), with one head.
+        state, stored = state[:, None, :], stored[:, None, :]
+        return jax.nn.dot_product_attention(state, stored, stored, scale=case.beta)[:, 0, :]
+
+    return compiled(call, *arrays(case))

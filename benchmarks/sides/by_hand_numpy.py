@@ -1,0 +1,38 @@
+"""NumPy without hopcore."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.cases import Case
+from benchmarks.sides import Prepared, arrays
+
+
+def association(case: Case, library: str) -> Prepared:
+    """The bare expression, with all its scores."""
+    state, stored = arrays(case)
+
+    def call() -> np.ndarray:
+        weights = case.beta * state @ stored.swapaxes(-1, -2)
+        weights -= weights.max(-1, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= weights.sum(-1, keepdims=True)
+        return weights @ stored
+
+    return Prepared(call)
+
+
+def gemm(case: Case, library: str) -> Prepared:
+    """All scores and nothing else, in tiles that stay in the cache."""
+    state, stored = arrays(case)
+    buffer = np.empty(512 * 2048, np.float32)
+
+    def call() -> np.ndarray:
+        for i in range(0, case.L, 512):
+            for j in range(0, case.S, 2048):
+                some, others = state[i : i + 512], stored[j : j + 2048]
+                tile = buffer[: len(some) * len(others)].reshape(len(some), len(others))
+                np.matmul(some, others.T, out=tile)
+        return buffer
+
+    return Prepared(call)
