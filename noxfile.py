@@ -166,4 +166,5 @@ def from_source(folder: Path) -> dict[str, str]:
     lines = [f"{name} = {target}" for name, target in points.items()]
     (metadata / "entry_points.txt").write_text("\n".join(["[hopcore.backends]", *lines, ""]))
     places = [folder, ROOT, ROOT / "backends", ROOT / "conformance"]
-    return {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    already = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": os.pathsep.join([*map(str, places), *filter(None, [already])])}
