@@ -17,10 +17,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
         code = app(args, prog_name="hopcore", standalone_mode=False)
     except ModuleNotFoundError as missing:
-        if missing.name in {"typer", "rich"}:
-            complain(
-                f"the command line needs {missing.name}; install it: pip install 'hopcore[demo]'"
-            )
+        name = str(missing.name).partition(".")[0]
+        if name in {"typer", "rich"}:
+            complain(f"the command line needs {name}; install it: pip install 'hopcore[demo]'")
         complain(str(missing))
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.strerror else str(error))

@@ -129,7 +129,9 @@ def retrieve(
         rows = {"query": memory.queries, "retrieved": outcome.found.state}
         if memory.original is not None:
             rows = {"original": memory.original, **rows}
-        report.draw_retrieved(rows, memory.shape, f"{separation}, beta = {chosen:.3g}", plot)
+        limits = float(memory.stored.min()), float(memory.stored.max())
+        title = f"{separation}, beta = {chosen:.3g}"
+        report.draw_retrieved(rows, memory.shape, limits, title, plot)
     facts = {
         "backend": backend,
         "separation": separation,
@@ -217,15 +219,17 @@ def mean(values: np.ndarray) -> float | None:
 
 
 def tracked(items: Iterable[T], total: int) -> Iterator[T]:
-    """Pass items on; draw a progress bar once they last longer than :data:`PATIENCE`."""
-    progress = Progress(console=Console(stderr=True), transient=True)
+    """Pass items on; on a terminal, draw a progress bar once they outlast :data:`PATIENCE`."""
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True)
     task = progress.add_task("retrieving", total=total)
     begun = time.monotonic()
     with ExitStack() as shown:
         for item in items:
             yield item
             progress.advance(task)
-            if not progress.live.is_started and time.monotonic() - begun > PATIENCE:
+            waited = time.monotonic() - begun > PATIENCE
+            if waited and console.is_terminal and not progress.live.is_started:
                 shown.enter_context(progress)
 
 

@@ -23,7 +23,7 @@ class Memory(NamedTuple):
     queries : array (L, d)
         Of the same dtype.
     shape : tuple of int
-        The height and width with which a pattern is drawn.
+        The height and width with which a pattern is drawn; the last row may be cut short.
     original : array (L, d) or None
         What the queries were before they were corrupted, where that is known.
     """
@@ -107,8 +107,8 @@ def converted(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def image_shape(axes: tuple[int, ...]) -> tuple[int, int]:
-    """How a pattern is drawn: ``(h, w)`` as it is; d values as a square if d is one, or a line."""
+    """How a pattern is drawn: ``(h, w)`` as it is, d values folded into the smallest square."""
     if len(axes) == 2:
         return axes[0], axes[1]
-    side = math.isqrt(axes[0])
-    return (side, side) if side * side == axes[0] else (1, axes[0])
+    side = math.isqrt(axes[0] - 1) + 1
+    return math.ceil(axes[0] / side), side

@@ -108,16 +108,22 @@ def draw_demo(demo: Demo, path: Path) -> None:
 
 
 def draw_retrieved(
-    rows: Mapping[str, np.ndarray], shape: tuple[int, int], title: str, path: Path
+    rows: Mapping[str, np.ndarray],
+    shape: tuple[int, int],
+    limits: tuple[float, float],
+    title: str,
+    path: Path,
 ) -> None:
-    """The first images of each row, for example query and retrieved, as they are scaled."""
-    first = {name: flat[:COLUMNS].reshape(-1, *shape) for name, flat in rows.items()}
-    values = np.concatenate([flat.ravel() for flat in first.values()])
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    """The first images of each row, for example query and retrieved, on one scale of grey."""
     count = min(COLUMNS, len(next(iter(rows.values()))))
     if count == 0:
         raise ValueError("there is nothing to draw: no queries")
-    height, width = 0.9 * len(rows) * shape[0] / max(shape), 0.9 * count * shape[1] / max(shape)
-    figure = plots.new_figure(max(3.0, width + 1.0), height + 0.8)
-    plots.heading(plots.gallery(figure.subplots(), first, limits=(low, high)), title)
+    size = shape[0] * shape[1]
+    images = {}
+    for name, flat in rows.items():
+        blank = ((0, 0), (0, size - flat.shape[1]))
+        images[name] = np.pad(flat[:count], blank, constant_values=np.nan).reshape(-1, *shape)
+    height, width = (0.9 * side / max(shape) for side in shape)
+    figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
+    plots.heading(plots.gallery(figure.subplots(), images, limits=limits), title)
     plots.save(figure, path)
