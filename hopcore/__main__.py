@@ -22,7 +22,7 @@ def main(args: Sequence[str] | None = None) -> None:
             complain(f"the command line needs {name}; install it: pip install 'hopcore[demo]'")
         complain(str(missing))
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.strerror else str(error))
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (ValueError, TypeError) as error:
         complain(str(error))
     except Exception as error:

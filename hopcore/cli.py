@@ -62,7 +62,8 @@ def demo(
     result = run_demo(seed=seed, stored=stored, backend=backend)
     report.draw_demo(result, out)
     if as_json:
-        show_json({"stored": stored, "seed": seed, "rows": [row._asdict() for row in result.rows]})
+        facts = {"backend": backend, "stored": stored, "seed": seed, "picture": str(out)}
+        show_json(facts | {"rows": [row._asdict() for row in result.rows]})
     else:
         Console().print(report.demo_table(result))
         typer.echo(f"The picture: {out}")

@@ -371,7 +371,7 @@ def test_run_as_a_module():
 
 def test_without_a_command_the_help_is_shown(run):
     code, out, err = run()
-    assert code == 2
+    assert code in {0, 2}  # click before 8.2 calls it a success
     assert "Traceback" not in err
     assert "experiment" in out + err
 

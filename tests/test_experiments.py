@@ -53,7 +53,7 @@ def test_suggested_beta_retrieves_in_one_update(name, count):
     assert error.max() <= (0.01 if name == "softmax" else 1e-9) * largest
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e9])
+@pytest.mark.parametrize("scale", [1e-150, 1e-3, 1e9])
 def test_suggested_beta_scales_with_the_patterns(scale):
     stored = np.random.default_rng(0).normal(size=(30, 5))
     expected = suggested_beta(stored) / scale**2

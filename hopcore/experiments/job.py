@@ -144,22 +144,30 @@ def suggested_beta(stored: np.ndarray, separation: Separation = "softmax") -> fl
     wide = np.asarray(stored, np.float64)
     scale = float(np.abs(wide).max(initial=0.0)) or 1.0
     wide = wide / scale
-    square = np.sum(wide**2, axis=-1)
-    count = len(wide)
-    rows = np.unique(np.linspace(0, count - 1, min(count, 4096)).astype(int))
-    gaps = []
-    for part in np.array_split(rows, math.ceil(len(rows) / 256)):
-        scores = wide[part] @ wide.T
-        scores[np.arange(len(part)), part] = -np.inf
-        gaps.append(square[part] - scores.max(axis=-1))
-    gap = np.concatenate(gaps)
+    gap, largest = gaps(wide)
     # Rounding makes a separation out of duplicates; it is not one.
-    gap = gap[(gap > 1e-9 * square.max()) & np.isfinite(gap)]
+    gap = gap[gap > 1e-9 * largest]
     # A memory of one pattern, or of copies of one: every inverse temperature retrieves it.
-    margin = 0.5 * (float(np.quantile(gap, 0.05)) if len(gap) else float(square.max()) or 1.0)
+    margin = 0.5 * (float(np.quantile(gap, 0.05)) if len(gap) else largest or 1.0)
     reach = separation_named(separation).reach
-    needed = reach if math.isfinite(reach) else math.log(200.0 * max(count - 1, 1))
-    return needed / margin / scale**2
+    needed = reach if math.isfinite(reach) else math.log(200.0 * max(len(wide) - 1, 1))
+    return needed / margin / scale / scale
+
+
+def gaps(stored: np.ndarray) -> tuple[np.ndarray, float]:
+    r"""The separations :math:`\Delta_i` of at most 4096 patterns from all the others, and M^2."""
+    count = len(stored)
+    square = np.sum(stored**2, axis=-1)
+    largest = float(square.max())
+    if count == 1:
+        return np.zeros(0), largest
+    rows = np.unique(np.linspace(0, count - 1, min(count, 4096)).astype(int))
+    found = []
+    for part in np.array_split(rows, math.ceil(len(rows) * count / 2**22)):
+        scores = stored[part] @ stored.T
+        scores[np.arange(len(part)), part] = -np.inf
+        found.append(square[part] - scores.max(axis=-1))
+    return np.concatenate(found), largest
 
 
 def cosine(states: np.ndarray, patterns: np.ndarray) -> np.ndarray:
