@@ -55,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"--cores {options.cores} is not possible here: {problem!r}")
     results = run(options.rows or list(ROWS), quick=options.quick)
     if options.json:
-        record = {"quick": options.quick, "machine": machine(), "results": results}
+        quick = ["--quick"] if options.quick else []
+        cores = [] if options.cores is None else [f"--cores {options.cores}"]
+        command = " ".join(["python -m benchmarks", *options.rows, *quick, *cores])
+        record = {"command": command, "machine": machine(), "results": results}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 

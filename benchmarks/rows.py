@@ -159,7 +159,7 @@ ROWS: dict[str, Row] = {
                 f"separations-{library}",
                 f"sparse association in {library} against the softmax association in {library}",
                 ours("association", library),
-                separated(Case(512, 8192)),
+                separated(Case(512, 16384)),
                 separated(Case(64, 1024), "sparsemax", 1.5)[::2],
                 Side("ours", library, "softmax_association"),
                 most=4,

@@ -83,8 +83,8 @@ class Measured:
     """One side of a case."""
 
     side: str
-    wall: float = math.nan
-    cpu: float = math.nan
+    wall: float | None = None
+    cpu: float | None = None
     scratch: int | None = None
     note: str = ""
     failed: str = ""
@@ -123,7 +123,7 @@ def run_row(row: Row, workers: Workers, *, quick: bool) -> Iterator[Result]:
     """The results of a row, case by case; where it asks for them, the fitted exponents instead."""
     measured: dict[str, list[tuple[Case, Result]]] = {}
     for case in row.quick if quick else row.cases:
-        for result in run_case(row, case, workers, seconds=0.5 if quick else 2.0):
+        for result in run_case(row, case, workers, seconds=0.5 if quick else 1.5):
             if row.exponent is None:
                 yield result
             else:
@@ -144,11 +144,11 @@ def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[
     for (side, peer), turn in zip(sides, turns, strict=True):
         worker = workers.of(side, peer)
         try:
-            turn.opening = worker.ask((side, case))
+            opening = turn.opening = worker.ask((side, case))
         except SideFailed as failure:
             turn.measured.failed = str(failure)
             continue
-        turn.measured.scratch, turn.measured.note = turn.opening.scratch, turn.opening.note
+        turn.measured.scratch, turn.measured.note = opening.scratch, opening.note
         active.append((worker, turn))
     once = sum(max(turn.opening.seconds, 0.02) + PAUSE for _, turn in active if turn.opening)
     rounds = max(3 if once < 2 * seconds else 1, min(11, int(seconds / max(once, PAUSE))))

@@ -110,12 +110,12 @@ PAGE = """\
 
 Speed and memory beside the limit or the peer. This page is the output of
 
-```
-python -m benchmarks --json benchmarks/results.json
+```sh
+{command} --json benchmarks/results.json
 python -m benchmarks --markdown benchmarks/results.json > docs/benchmarks.md
 ```
 
-on {cores} cores, {processor}, {system}, Python {python}; {packages}.
+Cores used: {cores}; processor: {processor}; {system}; Python {python}; {packages}.
 
 Each side runs in a process of its own, and the sides of a case take turns. *ms* are medians;
 *wall* and *cpu* are medians of the ratio of our time to the peer's, on the clock and summed over
@@ -129,11 +129,23 @@ def markdown(record: dict[str, Any]) -> str:
     """The page docs/benchmarks.md of a record written with ``--json``."""
     about = dict(record["machine"])
     packages = ", ".join(f"{name} {value}" for name, value in about.pop("versions").items())
-    parts = [PAGE.format(packages=packages, **about)]
     by_row: dict[str, list[dict[str, Any]]] = {}
     for result in record["results"]:
         by_row.setdefault(result["row"], []).append(result)
-    return "\n".join(parts + [section(name, results) for name, results in by_row.items()])
+    return "\n".join(
+        [
+            PAGE.format(command=record["command"], packages=packages, **about),
+            grid([["row", "target", "met"], *(summary(*row) for row in by_row.items())]) + "\n",
+            *(section(*row) for row in by_row.items()),
+        ]
+    )
+
+
+def summary(name: str, results: list[dict[str, Any]]) -> list[str]:
+    """One row of the benchmarks as one line: how many of its cases met the target."""
+    judged = [result["met"] for result in results if result["met"] is not None]
+    met = f"{sum(judged)} of {len(judged)}" if judged else ""
+    return [f"[{name}](#{name})", results[0]["target"], met]
 
 
 def section(name: str, results: list[dict[str, Any]]) -> str:
@@ -142,11 +154,16 @@ def section(name: str, results: list[dict[str, Any]]) -> str:
     peer = f" Peer: {row.peer}." if row.peer else ""
     lines = list(map(cells, results))
     shown = [c for c in COLUMNS if c != "target" and (c == "met" or any(line[c] for line in lines))]
-    table = [shown, ["---"] * len(shown), *([line[c] for c in shown] for line in lines)]
     text = [
         f"## {name}",
-        f"{row.about[0].upper()}{row.about[1:]}.{peer} Target: {row.target}.",
-        "\n".join("| " + " | ".join(line) + " |" for line in table),
+        f"{row.about[0].upper()}{row.about[1:]}.{peer} Target: {results[0]['target']}.",
+        grid([shown, *([line[c] for c in shown] for line in lines)]),
         *failures(results),
     ]
     return "\n\n".join(text) + "\n"
+
+
+def grid(lines: list[list[str]]) -> str:
+    """A table in Markdown; its first line is the heading."""
+    head, *body = lines
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *body))

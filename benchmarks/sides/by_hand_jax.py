@@ -16,8 +16,12 @@ def compiled(function: Callable[..., Any], *values: np.ndarray, note: str = "") 
     """A function of some arrays, compiled ahead."""
     on_device = [jax.device_put(value) for value in values]
     ready = jax.jit(function).lower(*on_device).compile()
-    temporary = ready.memory_analysis().temp_size_in_bytes
-    return Prepared(lambda: jax.block_until_ready(ready(*on_device)), temporary, note)
+    memory = ready.memory_analysis()
+    return Prepared(
+        lambda: jax.block_until_ready(ready(*on_device)),
+        None if memory is None else memory.temp_size_in_bytes,
+        note,
+    )
 
 
 def association(case: Case, library: str) -> Prepared:

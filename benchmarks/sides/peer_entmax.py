@@ -13,9 +13,9 @@ from benchmarks.sides import Prepared, arrays
 
 def bisection(case: Case, library: str) -> Prepared:
     """Association by ``entmax_bisect``, or ``sparsemax_bisect``."""
-    alpha = case.separation
-    if alpha == "sparsemax":
+    if case.separation == "sparsemax":
         return association(case, entmax.sparsemax_bisect)
+    alpha = float(case.separation)
     return association(case, lambda scores: entmax.entmax_bisect(scores, alpha))
 
 
