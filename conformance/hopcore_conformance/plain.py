@@ -53,7 +53,9 @@ def weights(z: Array, alpha: float) -> Array:
     # weights at both that sums to one is optimal up to a rounding of the scores.
     most, least = deformed_exp(z - low, alpha), deformed_exp(z - high, alpha)
     above, below = (np.sum(y, axis=-1, keepdims=True) for y in (most, least))
-    share = np.where(above > below, (1.0 - below) / np.where(above > below, above - below, 1.0), 0.0)
+    share = np.where(
+        above > below, (1.0 - below) / np.where(above > below, above - below, 1.0), 0.0
+    )
     y = least + np.clip(share, 0.0, 1.0) * (most - least)
     return np.where(empty, 0.0, y / np.sum(y, axis=-1, keepdims=True))
 

@@ -33,7 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the subject and hypothesis' profile before the checks are imported."""
-    config.addinivalue_line("markers", "statement(identifier): what of the specification is checked")
+    config.addinivalue_line(
+        "markers", "statement(identifier): what of the specification is checked"
+    )
     option = config.option
     if option.max_examples < 1:
         raise pytest.UsageError(f"--max-examples must be at least 1, got {option.max_examples}")
@@ -47,7 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
         print_blob=True,
     )
     settings.load_profile("hopcore")
-    config.stash[SUBJECT] = chosen(option.hopcore_backend, option.hopcore_dtype, option.hopcore_device)
+    config.stash[SUBJECT] = chosen(
+        option.hopcore_backend, option.hopcore_dtype, option.hopcore_device
+    )
 
 
 def seed_of(config: pytest.Config) -> str | None:
@@ -89,9 +93,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     name = subject.backend.name
     library = DISTRIBUTIONS.get(name, name)
     seed = seed_of(config)
-    versions = {
-        part: _version(part) for part in ("hopcore", library, "numpy", "array-api-compat")
-    }
+    versions = {part: _version(part) for part in ("hopcore", library, "numpy", "array-api-compat")}
     device = subject.backend.device(subject.put(np.zeros(1)))
     return [
         f"conformance: backend {name}, dtype {subject.dtype}, device {device}",

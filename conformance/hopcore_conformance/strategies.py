@@ -191,3 +191,37 @@ def score_arrays(draw: st.DrawFn, *, masked: bool = True) -> Array:
     elif kind == "masked" and masked:
         z = np.where(rng.random(z.shape) < 0.5, -np.inf, z)
     return z
+
+
+LARGE = (("softmax", False), ("softmax", True), ("sparsemax", False), (hopcore.Entmax(1.5), True))
+"""Separation functions of large problems, and whether they have masks."""
+
+EDGES = [0, 1, 63, 64, 127, 128, 255, 256, 448, 449]
+"""Queries of a large problem, among them the first and the last of likely tiles."""
+
+
+def large_problem(separation: Any, *, masked: bool) -> Problem:
+    """450 queries and 5000 patterns: more scores than a block holds, and no multiple of a tile.
+
+    Half the queries are hot, half cold; with ``masked`` there are masked patterns, one empty row, and
+    an inverse temperature for each query.
+    """
+    rng = np.random.default_rng(5)
+    stored = rng.normal(size=(5000, 8))
+    state = queries(rng, "near", stored, 450)
+    beta = rng.choice([0.1, 3.0], size=450)
+    mask = rng.random((450, 5000)) < 0.5
+    mask[1] = False
+    if not masked:
+        return Problem(state, stored, 0.7, None, separation)
+    return Problem(state, stored, beta, mask, separation)
+
+
+def rows(p: Problem, chosen: Any) -> Problem:
+    """The problem of some of the queries, where state is (L, d)."""
+    part: dict[str, Any] = {"state": p.state[chosen]}
+    if p.mask is not None:
+        part["mask"] = p.mask[chosen]
+    if isinstance(p.beta, np.ndarray):
+        part["beta"] = p.beta[chosen]
+    return p.but(**part)

@@ -101,9 +101,7 @@ def test_closed_forms(subject: Subject, z: Array, alpha: float) -> None:
 
 @statement("F.limit")
 @given(rng=generators(), a=st.sampled_from((1e-2, 1e-3, 1e-4, 1e-6)))
-def test_entmax_tends_to_the_softmax(
-    subject: Subject, rng: np.random.Generator, a: float
-) -> None:
+def test_entmax_tends_to_the_softmax(subject: Subject, rng: np.random.Generator, a: float) -> None:
     z = subject.precise.rounded(3.0 * rng.uniform(size=(3, 7)))
     weights, conjugate = measure.separate(subject, z, hopcore.Entmax(1.0 + a))
     softmax, log_sum_exp = measure.separate(subject, z, "softmax")
@@ -155,7 +153,10 @@ def test_gradient_of_the_conjugate_is_the_weights(
     weights, conjugate = measure.separate(subject, z, entmax(alpha))
     after, risen = measure.separate(subject, other, entmax(alpha))
     # A convex function lies between its tangents: no step size, so no error of a difference.
-    rise, within = risen - conjugate, tolerance.conjugate(fine, z) + tolerance.conjugate(fine, other)
+    rise, within = (
+        risen - conjugate,
+        tolerance.conjugate(fine, z) + tolerance.conjugate(fine, other),
+    )
     at_most("tangent at z", np.sum(weights * (other - z), axis=-1), rise, within)
     at_most("rise of the conjugate", rise, np.sum(after * (other - z), axis=-1), within)
 
@@ -183,7 +184,9 @@ def test_automatic_derivatives(
     agree("gradient of the conjugate", gradient, weights, within)
 
     probe = fine.rounded(rng.normal(size=z.shape))
-    (product,) = fine.gradient(lambda x: fine.backend.separate(x, function)[0], z, by=[0], probe=probe)
+    (product,) = fine.gradient(
+        lambda x: fine.backend.separate(x, function)[0], z, by=[0], probe=probe
+    )
     s = np.where(weights > 0, np.where(weights > 0, weights, 1.0) ** (2.0 - alpha), 0.0)
     total = np.sum(s, axis=-1, keepdims=True)
     mean = np.sum(s * probe, axis=-1, keepdims=True) / np.where(total > 0, total, 1.0)
@@ -234,5 +237,3 @@ def test_log_sum_exp(subject: Subject, z: Array, beta: float, rng: np.random.Gen
         count = np.maximum(np.sum(~np.isneginf(counted), axis=-1), 1)
         at_most("max(z)", top, got, within)
         at_most("lse", got, top + np.log(count) / beta, within)
-
-

@@ -1,0 +1,278 @@
+"""What every backend owes, whichever of the formulas it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hopcore
+from hopcore_conformance import measure, plain, tolerance
+from hopcore_conformance.measure import agree, at_most
+from hopcore_conformance.statements import statement
+from hopcore_conformance.strategies import (
+    EDGES,
+    KINDS,
+    LARGE,
+    SEPARATIONS,
+    Problem,
+    generators,
+    large_problem,
+    memory,
+    problems,
+    rows,
+)
+from hopcore_conformance.subject import Subject
+
+Array = np.ndarray
+
+LEADS = (
+    # state, stored, projection, beta, mask: leading axes, (L) or (L, S) excepted
+    ((2, 3), (2, 3), (2, 3), (2, 3), (2, 3)),
+    ((2, 1), (3,), (1, 3), (2, 1), ()),
+    ((), (2, 3), (2, 1), (3,), (2, 1)),
+    ((2, 3), (), (), (), (3,)),
+    ((), (), (2, 3), (), ()),
+)
+"""Leading axes that broadcast to (2, 3)."""
+
+BETAS = ("number", "zero axes", "per head", "per query", "per head and query")
+
+
+@statement("B.batch", "B.beta")
+@given(
+    rng=generators(),
+    lead=st.sampled_from(LEADS),
+    form=st.sampled_from(BETAS),
+    masked=st.booleans(),
+    separation=st.sampled_from(SEPARATIONS),
+)
+def test_leading_axes_are_a_loop(
+    subject: Subject,
+    rng: np.random.Generator,
+    lead: tuple[tuple[int, ...], ...],
+    form: str,
+    masked: bool,
+    separation: Any,
+) -> None:
+    count, size, width = 3, 6, 4
+    axes = lead[3]
+    beta: Any = {
+        "number": 0.7,
+        "zero axes": np.asarray(0.7),
+        "per head": rng.uniform(0.1, 3.0, size=(*axes, 1)),
+        "per query": rng.uniform(0.1, 3.0, size=count),
+        "per head and query": rng.uniform(0.1, 3.0, size=(*axes, count)),
+    }[form]
+    p = Problem(
+        state=rng.normal(size=(*lead[0], count, width)),
+        stored=rng.normal(size=(*lead[1], size, width)),
+        beta=beta,
+        mask=rng.random((*lead[4], count, size)) < 0.6 if masked else None,
+        separation=separation,
+        projection=rng.normal(size=(*lead[2], size, 2)),
+    ).on(subject)
+    matter = [lead[0], lead[1], np.shape(p.beta)[:-1], () if p.mask is None else lead[4]]
+    whole = {}
+    for name, got in results(subject, p).items():
+        tail = got.shape[got.ndim - (1 if name == "energy" else 2) :]
+        needed = [*matter, lead[2]] if name == "association" else matter
+        agree(f"axes of {name}", np.asarray(got.shape), [*np.broadcast_shapes(*needed), *tail], 0)
+        whole[name] = np.broadcast_to(got, (2, 3, *tail))
+    for i, j in ((0, 0), (1, 0), (1, 2)):
+        part = at(p, i, j)
+        for name, wanted in results(subject, part).items():
+            within = 2 * allowed(subject, part, name)
+            agree(f"{name} at ({i}, {j})", whole[name][i, j], wanted, within)
+
+
+def results(subject: Subject, p: Problem) -> dict[str, Array]:
+    """What the functions make of a problem."""
+    given = (p.state, p.stored, p.projection)
+    return {
+        "energy": subject(hopcore.energy, *p.arrays, **p.options),
+        "weights": subject(hopcore.association_weights, *p.arrays, **p.options),
+        "update": subject(hopcore.update, *p.arrays, **p.options),
+        "association": subject(hopcore.association, *given, beta=p.beta, **p.options),
+        "gradient": subject(hopcore.energy_gradient, *p.arrays, **p.options),
+        "retrieved": subject(hopcore.retrieve, *p.arrays, **p.options, max_steps=1).state,
+    }
+
+
+def allowed(subject: Subject, p: Problem, name: str) -> Array:
+    """The tolerance of a result."""
+    if name == "energy":
+        return tolerance.energy(subject, p)
+    if name == "weights":
+        return tolerance.weights(subject, p)[..., None]
+    values = p.projection if name == "association" else p.stored
+    return (
+        tolerance.association(subject, p, values)[..., None] + subject.eps * np.abs(p.state).max()
+    )
+
+
+def at(p: Problem, i: int, j: int) -> Problem:
+    """The problem at an index of the leading axes (2, 3)."""
+
+    def part(array: Any, rank: int) -> Any:
+        if not isinstance(array, np.ndarray) or array.ndim <= rank:
+            return array
+        whole = np.broadcast_to(array, np.broadcast_shapes(array.shape, (2, 3, *[1] * rank)))
+        return np.array(whole[i, j])
+
+    return Problem(
+        part(p.state, 2),
+        part(p.stored, 2),
+        part(p.beta, 1),
+        part(p.mask, 2),
+        p.separation,
+        part(p.projection, 2),
+    )
+
+
+MASKS: dict[str, Callable[[Array], Array]] = {
+    "per query and pattern": lambda mask: mask,
+    "per pattern": lambda mask: mask[0],
+    "per pattern, with an axis": lambda mask: mask[:1],
+    "per query": lambda mask: mask[:, :1],
+    "one for all": lambda mask: mask[:1, :1],
+}
+
+
+@statement("E.mask", "B.batch")
+@given(p=problems(masked=True, shapes=((3, 6, 4),), projected=True), form=st.sampled_from([*MASKS]))
+def test_masks_broadcast(subject: Subject, p: Problem, form: str) -> None:
+    p = p.on(subject)
+    mask = MASKS[form](p.mask)
+    short, full = p.but(mask=mask), p.but(mask=np.broadcast_to(mask, (3, 6)).copy())
+    wanted = results(subject, full)
+    for name, got in results(subject, short).items():
+        agree(f"{name}, mask {form}", got, wanted[name], 2 * allowed(subject, full, name))
+
+
+@statement("B.beta")
+@given(p=problems(masked=False))
+def test_beta_as_an_array_without_axes(subject: Subject, p: Problem) -> None:
+    p = p.but(beta=np.asarray(p.beta)).on(subject)
+    number = p.but(beta=float(p.beta))
+    within = 2 * tolerance.energy(subject, p)
+    agree("energy", measure.energy(subject, p), measure.energy(subject, number), within)
+    within = 2 * tolerance.association(subject, p)[..., None]
+    agree("update", measure.update(subject, p), measure.update(subject, number), within)
+
+
+@statement("B.blocks")
+@pytest.mark.parametrize(("separation", "masked"), LARGE, ids=str)
+def test_large_memories(subject: Subject, separation: Any, masked: bool) -> None:
+    p = large_problem(separation, masked=masked).on(subject)
+    few = rows(p, EDGES)
+    got = subject(hopcore.energy, *p.arrays, **p.options)
+    within = 2 * tolerance.energy(subject, few)
+    agree("energy of some queries", got[EDGES], measure.energy(subject, few), within)
+    got = subject(hopcore.update, *p.arrays, **p.options)
+    agree("update of some queries", got[EDGES], measure.update(subject, few), smaller(subject, few))
+    found = subject(hopcore.retrieve, *p.arrays, **p.options, max_steps=1)
+    agree("retrieval of one step", found.state, got, smaller(subject, p))
+    if separation == "softmax":
+        options = {} if p.mask is None else {"mask": p.mask}
+        part = subject(
+            hopcore.association, p.state, p.stored, beta=p.beta, return_lse=True, **options
+        )
+        agree("association with its log-sum-exp", part[0], got, smaller(subject, p))
+        z = plain.scores(*few.formula[:4])
+        within = 2 * tolerance.scores(subject, few) + tolerance.conjugate(subject, z)
+        agree("log-sum-exp of some queries", part[1][EDGES], plain.conjugate(z, 1.0), within)
+
+
+def smaller(subject: Subject, p: Problem) -> Array:
+    """Tolerance of associations with a large memory: roundings of many terms add like a random walk."""
+    count = p.stored.shape[0]
+    wrong = tolerance.scores(subject, p) + subject.fine * np.sqrt(count)
+    return (np.max(p.radius) * (4 * wrong + 4 * subject.eps))[:, None]
+
+
+NORMS = (1e-20, 1e-8, 1.0, 1e7, 1e15)
+TEMPERATURES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
+EDGE_SHAPES = ((3, 6, 4), (2, 1, 3), (2, 4, 1), (0, 3, 2), (1, 1, 1))
+
+
+@statement("B.extreme")
+@given(
+    rng=generators(),
+    shape=st.sampled_from(EDGE_SHAPES),
+    kind=st.sampled_from(KINDS),
+    beta=st.sampled_from(TEMPERATURES),
+    norms=st.tuples(st.sampled_from(NORMS), st.sampled_from(NORMS)),
+    separation=st.sampled_from((*SEPARATIONS, hopcore.Entmax(50.0))),
+    masked=st.booleans(),
+)
+def test_extreme_values_stay_finite(
+    subject: Subject,
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    kind: str,
+    beta: float,
+    norms: tuple[float, float],
+    separation: Any,
+    masked: bool,
+) -> None:
+    count, size, width = shape
+    within_range = [min(max(norm, smallest(subject)), largest(subject)) for norm in norms]
+    stored, state = memory(rng, kind, size, width), rng.normal(size=(count, width))
+    stored = stored * within_range[0] / max(np.max(np.linalg.norm(stored, axis=-1)), 1e-3)
+    state = state * within_range[1] / max(np.max(np.linalg.norm(state, axis=-1), initial=0), 1e-3)
+    mask = rng.random((count, size)) < 0.7 if masked else None
+    p = Problem(state, stored, beta, mask, separation).on(subject)
+    attends = np.any(plain.attends(p.state, p.stored, p.mask), axis=-1)
+
+    energy = measure.energy(subject, p)
+    assert np.all(np.isfinite(energy) == attends), f"energy {energy!r}"
+    within = tolerance.energy(subject, p)
+    agree("energy by its formula", energy, plain.energy(*p.formula), within)
+    weights = subject(hopcore.association_weights, *p.arrays, **p.options)
+    rounding = size * (subject.eps + 8 * subject.fine)
+    agree("sum of the weights", np.sum(weights, axis=-1), attends, rounding)
+    check_in_hull(subject, p, "update", subject(hopcore.update, *p.arrays, **p.options))
+    found = subject(hopcore.retrieve, *p.arrays, **p.options, max_steps=3)
+    check_in_hull(subject, p, "retrieved state", found.state)
+    assert np.all(np.isfinite(found.residual)), f"residual {found.residual!r}"
+    assert np.all(np.isfinite(found.energy) == attends), f"energy {found.energy!r}"
+
+
+def check_in_hull(subject: Subject, p: Problem, what: str, got: Array) -> None:
+    """Associations are finite and no larger than the largest pattern attended to, entry by entry."""
+    assert np.all(np.isfinite(got)), f"{what} is not finite: {got!r}"
+    shown = plain.attends(p.state, p.stored, p.mask)[..., None]
+    top = np.max(np.where(shown, np.abs(p.stored)[..., None, :, :], 0.0), axis=-2)
+    rounding = top * (4 + p.stored.shape[0]) * subject.eps + 8 * subject.tiny
+    at_most(f"{what}, largest entry", np.abs(got), top, rounding)
+
+
+def largest(subject: Subject) -> float:
+    """The largest norm that is asked of a dtype."""
+    return 1e4 if subject.dtype == "float16" else 1e15
+
+
+def smallest(subject: Subject) -> float:
+    """The smallest norm that is asked of a dtype."""
+    return 1e-3 if subject.dtype == "float16" else 1e-20
+
+
+@statement("B.half")
+@given(p=problems(heats=(0.01, 1.0), where=("near", "hull", "pattern"), projected=True))
+def test_results_are_within_a_few_eps(subject: Subject, p: Problem) -> None:
+    p = p.on(subject)
+    assert p.projection is not None
+    # At a high temperature rounding is not amplified: an absolute bound, with no reasoning about d.
+    longest = np.max(np.linalg.norm(p.projection, axis=-1))
+    got = measure.association(subject, p, p.projection)
+    near = 8 * subject.eps if p.alpha <= 2 else 4 * np.sqrt(subject.eps)
+    agree(
+        "association", got, plain.association(*p.formula, projection=p.projection), near * longest
+    )
+    scale = np.max(p.radius) ** 2 + 1.0 / p.beta
+    agree("energy", measure.energy(subject, p), plain.energy(*p.formula), 64 * subject.fine * scale)
