@@ -11,7 +11,7 @@ import numpy as np
 
 import hopcore
 from hopcore.backend import Array
-from hopcore.separation import Separation, separation_named
+from hopcore.separation import Entmax, Separation, separation_named
 
 CHUNK = 1024
 """Queries retrieved at once: a progress bar moves, and a device works on enough of them."""
@@ -149,8 +149,10 @@ def suggested_beta(stored: np.ndarray, separation: Separation = "softmax") -> fl
     gap = gap[gap > 1e-9 * largest]
     # A memory of one pattern, or of copies of one: every inverse temperature retrieves it.
     margin = 0.5 * (float(np.quantile(gap, 0.05)) if len(gap) else largest or 1.0)
-    reach = separation_named(separation).reach
-    needed = reach if math.isfinite(reach) else math.log(200.0 * max(len(wide) - 1, 1))
+    needed = math.log(200.0 * max(len(wide) - 1, 1))
+    function = separation_named(separation)
+    if isinstance(function, Entmax):
+        needed = 1.0 / (function.alpha - 1.0)
     return needed / margin / scale / scale
 
 
