@@ -96,9 +96,10 @@ def backend_of_input(name: str, array: Any) -> Backend:
     try:
         return backend_of(array)
     except TypeError:
+        hint = "; pass its data, and mask= (True = attend)" if hasattr(array, "mask") else ""
         raise TypeError(
             f"{name} must be an array (NumPy, torch, JAX or another Array-API library), "
-            f"got {type(array).__name__}"
+            f"got {type(array).__name__}{hint}"
         ) from None
 
 
@@ -123,11 +124,14 @@ def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
         raise TypeError(
             f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
         )
-    if backend.device(array) != backend.device(state):
-        raise ValueError(
-            f"state and {name} must be on one device, "
-            f"got {backend.device(state)} and {backend.device(array)}"
-        )
+    same_device(backend, state, name, array)
+
+
+def same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
+    """Refuse an array on another device than the state's; under a trace, devices are not known."""
+    here, there = backend.device(state), backend.device(array)
+    if here != there and here is not None and there is not None:
+        raise ValueError(f"state and {name} must be on one device, got {here} and {there}")
 
 
 def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -153,11 +157,7 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
         )
     if "bool" not in str(mask.dtype):
         raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
-    if backend.device(mask) != backend.device(state):
-        raise ValueError(
-            "state and mask must be on one device, "
-            f"got {backend.device(state)} and {backend.device(mask)}"
-        )
+    same_device(backend, state, "mask", mask)
     wanted = (state.shape[-2], stored.shape[-2])
     given = (1, 1, *mask.shape)[-2:]
     if mask.ndim == 0 or any(
