@@ -51,3 +51,56 @@ class Side:
         program = self.module.removeprefix("peer_").removesuffix(f"_{self.library}")
         program = "hopcore" if program == "ours" else program
         return f"{program}-{self.library} {self.work}".replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison, over some cases; at most one of ``most``, ``least`` and ``added``."""
+
+    name: str
+    about: str
+    ours: tuple[Side, ...]
+    cases: tuple[Case, ...]
+    quick: tuple[Case, ...]
+    peer: Side | None = None
+    clock: Literal["wall", "cpu"] = "wall"
+    """Which time is judged; both are printed."""
+    most: float | None = None
+    """Our time may be at most so many times the peer's."""
+    least: float | None = None
+    """The peer's time must be at least so many times ours."""
+    added: float | None = None
+    """Our time may be at most so many microseconds above the peer's."""
+    scratch: float | None = None
+    """At most so many MiB of memory above what was there before the call, the result included."""
+    same: bool = True
+    """Both sides compute the same values, so that they can be compared."""
+    no_scores: bool = False
+    """The scratch must stay below half of one (L, S) array of float32."""
+    exponent: float | None = None
+    """Without a peer: the largest power of L, S and d that the times may grow with."""
+
+    @property
+    def target(self) -> str:
+        """The target in words."""
+        words = []
+        if self.most is not None:
+            words.append(f"{self.clock} <= {self.most:g} x")
+        if self.least is not None:
+            words.append(f"{self.clock} {self.least:g} x faster")
+        if self.added is not None:
+            words.append(f"{self.clock} + {self.added:g} us")
+        if self.scratch is not None:
+            words.append(f"<= {self.scratch:g} MiB")
+        if self.no_scores:
+            words.append("no (L, S) array")
+        if self.exponent is not None:
+            words.append(f"{self.clock} exponent <= {self.exponent:g}")
+        return ", ".join(words) or "reported"
+
+    def scratch_limit(self, case: Case) -> float | None:
+        """Bytes of scratch memory that a case may take, or None."""
+        limits = [] if self.scratch is None else [self.scratch * 2**20]
+        if self.no_scores:
+            limits.append(0.5 * 4 * case.L * case.S)
+        return min(limits, default=None)

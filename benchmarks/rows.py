@@ -2,63 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from benchmarks.cases import Case, Side
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison, over some cases; at most one of ``most``, ``least`` and ``added``."""
-
-    name: str
-    about: str
-    ours: tuple[Side, ...]
-    cases: tuple[Case, ...]
-    quick: tuple[Case, ...]
-    peer: Side | None = None
-    clock: Literal["wall", "cpu"] = "wall"
-    """Which time is judged; both are printed."""
-    most: float | None = None
-    """Our time may be at most so many times the peer's."""
-    least: float | None = None
-    """The peer's time must be at least so many times ours."""
-    added: float | None = None
-    """Our time may be at most so many microseconds above the peer's."""
-    scratch: float | None = None
-    """At most so many MiB of memory above what was there before the call, the result included."""
-    same: bool = True
-    """Both sides compute the same values, so that they can be compared."""
-    no_scores: bool = False
-    """The scratch must stay below half of one (L, S) array of float32."""
-    exponent: float | None = None
-    """Without a peer: the largest power of L, S and d that the times may grow with."""
-
-    @property
-    def target(self) -> str:
-        """The target in words."""
-        words = []
-        if self.most is not None:
-            words.append(f"{self.clock} <= {self.most:g} x")
-        if self.least is not None:
-            words.append(f"{self.clock} {self.least:g} x faster")
-        if self.added is not None:
-            words.append(f"{self.clock} + {self.added:g} us")
-        if self.scratch is not None:
-            words.append(f"<= {self.scratch:g} MiB")
-        if self.no_scores:
-            words.append("no (L, S) array")
-        if self.exponent is not None:
-            words.append(f"{self.clock} exponent <= {self.exponent:g}")
-        return ", ".join(words) or "reported"
-
-    def scratch_limit(self, case: Case) -> float | None:
-        """Bytes of scratch memory that a case may take, or None."""
-        limits = [] if self.scratch is None else [self.scratch * 2**20]
-        if self.no_scores:
-            limits.append(0.5 * 4 * case.L * case.S)
-        return min(limits, default=None)
+from benchmarks.cases import Case, Row, Side
 
 
 def ours(work: str, *libraries: str) -> tuple[Side, ...]:
@@ -96,6 +42,7 @@ def grown(case: Case, *factors: int) -> tuple[Case, ...]:
 LARGE = Case(4096, 16384)
 MEDIUM = Case(1024, 16384)
 SMALL = Case(256, 4096)
+WIDE = Case(1024, 65536)
 TINY = Case(10, 50, batch=(8,))
 
 ROWS: dict[str, Row] = {
@@ -108,7 +55,7 @@ ROWS: dict[str, Row] = {
             (
                 Case(1024, 1024),
                 LARGE,
-                Case(1024, 65536),
+                WIDE,
                 Case(1024, 8192, 256),
                 Case(128, 1024, 32, batch=(8, 4)),
             ),
@@ -131,10 +78,10 @@ ROWS: dict[str, Row] = {
             "softmax association in NumPy against torch's scaled_dot_product_attention; CPU time",
             ours("association", "numpy"),
             (
-                Case(256, 4096),
+                SMALL,
                 LARGE,
                 replace(LARGE, beta=1.0),
-                Case(1024, 65536),
+                WIDE,
                 Case(1024, 16384, 16),
                 Case(1024, 8192, 256),
             ),
@@ -148,7 +95,7 @@ ROWS: dict[str, Row] = {
             "association-jax",
             "softmax association in JAX, jitted on the CPU, against jax.nn.dot_product_attention",
             ours("association", "jax"),
-            (MEDIUM, Case(1024, 65536), Case(4096, 16384)),
+            (MEDIUM, LARGE, WIDE),
             (SMALL,),
             by_hand("jax", "association"),
             most=1.0,
@@ -174,7 +121,7 @@ ROWS: dict[str, Row] = {
             ours("association", "torch", "numpy", "jax"),
             (
                 *separated(Case(64, 1024)),
-                *separated(Case(256, 4096)),
+                *separated(SMALL),
                 *separated(Case(8, 65536), "sparsemax", 1.5),
             ),
             separated(Case(64, 1024), 1.5)[:1],
@@ -187,7 +134,7 @@ ROWS: dict[str, Row] = {
             ours("association", "torch", "numpy", "jax"),
             (
                 *separated(Case(64, 1024), "sparsemax", 1.5),
-                *separated(Case(256, 4096), "sparsemax", 1.5),
+                *separated(SMALL, "sparsemax", 1.5),
             ),
             separated(Case(64, 1024), "sparsemax")[:1],
             Side("peer_entmax", "torch", "exact"),
@@ -235,7 +182,7 @@ ROWS: dict[str, Row] = {
             "gradient",
             "the explicit energy gradient against autograd through the naive energy, torch",
             ours("energy_gradient", "torch"),
-            (SMALL, Case(1024, 16384)),
+            (SMALL, MEDIUM),
             (SMALL,),
             by_hand("torch", "energy_gradient"),
             least=2.5,

@@ -11,8 +11,7 @@ from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
 
-from benchmarks.cases import Case, Side
-from benchmarks.rows import Row
+from benchmarks.cases import Case, Row, Side
 from benchmarks.worker import Opening, Taken, serve
 
 PATIENCE = 120.0
@@ -155,6 +154,8 @@ def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[
     for k in range(rounds):
         # There and back, so that no side always comes after the same other.
         for worker, turn in active[:: -1 if k % 2 else 1]:
+            if turn.measured.failed:
+                continue
             time.sleep(PAUSE)
             try:
                 turn.taken.append(worker.ask(None))
@@ -197,6 +198,7 @@ def judge(result: Result, row: Row, added: float, limit: float | None) -> None:
         if row.added is not None:
             verdicts.append(added <= row.added)
     if limit is not None and result.ours.scratch is not None:
+        result.figure += f", {result.ours.scratch / 2**20:.1f} MiB"
         verdicts.append(result.ours.scratch <= limit)
     result.met = all(verdicts) if verdicts else None
 

@@ -47,8 +47,7 @@ def test_the_smallest_row_runs_and_both_sides_compute_the_same(tmp_path: Path) -
 
 
 def test_a_side_that_cannot_run_is_reported_and_the_rest_goes_on() -> None:
-    from benchmarks.cases import Case, Side
-    from benchmarks.rows import Row
+    from benchmarks.cases import Case, Row, Side
     from benchmarks.run import Workers, run_row
 
     case = Case(2, 3, 4)
@@ -76,8 +75,7 @@ def test_a_side_that_cannot_run_is_reported_and_the_rest_goes_on() -> None:
 def test_a_target_is_met_or_missed(
     target: dict[str, float], ratio: float, met: bool | None
 ) -> None:
-    from benchmarks.cases import Case
-    from benchmarks.rows import Row
+    from benchmarks.cases import Case, Row
     from benchmarks.run import Measured, Result, judge
 
     case = Case(2, 3, 4)
@@ -88,8 +86,7 @@ def test_a_target_is_met_or_missed(
 
 
 def test_too_much_memory_misses_the_target() -> None:
-    from benchmarks.cases import Case
-    from benchmarks.rows import Row
+    from benchmarks.cases import Case, Row
     from benchmarks.run import Measured, Result, judge
 
     case = Case(1024, 1024)
