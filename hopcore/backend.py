@@ -39,8 +39,17 @@ class SeparationFunction(Protocol):
         """Patterns whose score is this far or farther below the largest one get weight 0."""
         ...
 
-    def evaluate(self, scores: Array, xp: ModuleType, loop: Loop) -> tuple[Array, Array]:
-        """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``; -inf is masked."""
+    def reach_of(self, largest: Array) -> Array:
+        """The same if the largest weight is known to be ``largest`` at most, and not just 1."""
+        ...
+
+    def evaluate(
+        self, scores: Array, xp: ModuleType, loop: Loop, largest: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``; -inf is masked.
+
+        ``largest`` is an upper bound of the largest weight, where one is known.
+        """
         ...
 
     def tangent(self, weights: Array, change: Array, xp: ModuleType) -> Array:
@@ -228,7 +237,7 @@ class Backend:
             return block(self.scores(state, stored, beta, mask))
         parts = []
         for start in range(0, queries, rows):
-            part = slice(start, start + rows)
+            part = slice(start, min(start + rows, queries))
             scores = self.scores(
                 state[..., part, :], stored, rows_of(beta, part), rows_of_mask(mask, part)
             )
@@ -339,6 +348,8 @@ def backend_of(array: Array) -> Backend:
 
 
 def _discover(array: Array) -> Backend:
+    if isinstance(array, np.ma.MaskedArray | np.matrix):
+        raise TypeError("arithmetic that is not that of an array")
     xp = array_api_compat.array_namespace(array)
     name = xp.__name__.removeprefix("array_api_compat.")
     name = "jax" if name == "jax.numpy" else name

@@ -160,7 +160,8 @@ def attended(inputs: Inputs) -> Array:
     backend, xp, _, stored, _, _, mask = inputs
     wide = backend.precise[stored.dtype]
     if mask is None:
-        return xp.full((), float(stored.shape[-2]), dtype=wide, device=backend.device(stored))
+        # A sum of ones: in a graph that is exported the number of patterns must not be a constant.
+        return xp.sum(xp.ones_like(stored[..., 0], dtype=wide), axis=-1, keepdims=True)
     if mask.shape[-1] == 1:
         return backend.astype(mask[..., 0], wide) * stored.shape[-2]
     return xp.sum(backend.astype(mask, wide), axis=-1)

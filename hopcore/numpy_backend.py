@@ -1,5 +1,292 @@
-"""NumPy."""
+"""The NumPy backend: tiles of scores on all cores, exponentials in place, sparse supports.
+
+BLAS is held to one thread while Python threads each run tiles of their own: the exponentials are as
+dear as the products, and BLAS would leave them to one core.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from itertools import product
+from typing import Any
+
 import array_api_compat.numpy as xp
-from hopcore.backend import Backend
+import numpy as np
+from scipy.sparse import csr_array
+from threadpoolctl import ThreadpoolController
+
+from hopcore.backend import Backend, Beta, SeparationFunction, scaled
+from hopcore.support import SMALL, support
+
+ROWS, COLUMNS = 256, 1024
+"""Queries and stored patterns in a tile of scores: 1 MiB in float32, within a core's cache."""
+
+SERIAL = 1 << 20
+"""Scores up to which all are held at once, and threads are not worth their start."""
+
+SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
+"""Scores up to this magnitude are exponentiated without their maximum being subtracted."""
+
+
 class NumpyBackend(Backend):
-    def __init__(self): super().__init__("numpy", xp)
+    """NumPy arrays of float32 and float64."""
+
+    def __init__(self) -> None:
+        super().__init__("numpy", xp)
+
+    def device(self, array: np.ndarray) -> str:
+        """Always the CPU."""
+        return "cpu"
+
+    def finite(self, array: np.ndarray) -> bool:
+        """A product with itself first: it is not finite if any value is not (or if it overflows)."""
+        if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
+            return True
+        return bool(np.isfinite(array).all())
+
+    def associate(
+        self,
+        state: np.ndarray,
+        stored: np.ndarray,
+        projection: np.ndarray,
+        beta: Beta,
+        mask: np.ndarray | None,
+        separation: SeparationFunction,
+        need_conjugate: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Softmax in tiles; the others from their sparse supports."""
+        if not math.isinf(separation.reach) and stored.shape[-2] < SMALL:
+            return super().associate(
+                state, stored, projection, beta, mask, separation, need_conjugate
+            )
+        query = scaled(state, beta)
+        output, conjugate = run(query, stored, projection, mask, separation, self)
+        return output, conjugate if need_conjugate else None
+
+    def conjugate(
+        self,
+        state: np.ndarray,
+        stored: np.ndarray,
+        beta: Beta,
+        mask: np.ndarray | None,
+        separation: SeparationFunction,
+    ) -> np.ndarray:
+        """The same tiles without a projection."""
+        return run(scaled(state, beta), stored, None, mask, separation, self)[1]
+
+
+def run(
+    query: np.ndarray,
+    stored: np.ndarray,
+    projection: np.ndarray | None,
+    mask: np.ndarray | None,
+    separation: SeparationFunction,
+    backend: Backend,
+) -> tuple[Any, np.ndarray]:
+    """Association (None without a projection) and conjugate of queries that beta has scaled."""
+    plain = math.isinf(separation.reach)
+    if math.prod(query.shape[:-1]) * math.prod(stored.shape[:-1]) <= SERIAL and plain:
+        return softmax_at_once(query, stored, projection, mask)
+    tile = softmax_tile if plain else sparse_tile(separation, backend)
+    lead = leading(query, stored, projection, mask)
+    queries = query.shape[-2]
+    query = np.broadcast_to(query, (*lead, *query.shape[-2:]))
+    if lead and stored.ndim == 2 and (projection is None or projection.ndim == 2) and mask is None:
+        # One memory for all leading axes: they are more queries.
+        flat = run(
+            query.reshape(-1, query.shape[-1]), stored, projection, None, separation, backend
+        )
+        output = None if projection is None else flat[0].reshape(*lead, queries, flat[0].shape[-1])
+        return output, flat[1].reshape(*lead, queries)
+    width = 0 if projection is None else projection.shape[-1]
+    output = np.empty((*lead, queries, width), dtype=query.dtype)
+    conjugate = np.empty((*lead, queries), dtype=query.dtype)
+    bounded = plain and longest(query) * longest(stored) <= SAFE_EXPONENT[query.dtype]
+    rows = ROWS if plain else max(1, min(ROWS, SERIAL // stored.shape[-2]))
+
+    def work(place: tuple[Any, ...]) -> None:
+        *batch, start = place
+        at, part = tuple(batch), slice(start, start + rows)
+        tile(
+            np.ascontiguousarray(query[at][part]),
+            element(stored, at, lead),
+            None if projection is None else element(projection, at, lead),
+            None if mask is None else mask_rows(element(mask, at, lead), part),
+            bounded,
+            output[at][part],
+            conjugate[at][part],
+        )
+
+    on_all_cores(work, list(product(*map(range, lead), range(0, queries, rows))))
+    return (None if projection is None else output), conjugate
+
+
+def softmax_at_once(
+    query: np.ndarray, stored: np.ndarray, projection: np.ndarray | None, mask: np.ndarray | None
+) -> tuple[Any, np.ndarray]:
+    """A small association: one array of scores, in place."""
+    scores = np.matmul(query, stored.swapaxes(-1, -2))
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf).astype(scores.dtype, copy=False)
+    top = scores.max(axis=-1, keepdims=True)
+    if mask is not None:
+        top[top == -np.inf] = 0.0
+    scores -= top
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        conjugate = (top + np.log(total))[..., 0]
+    if projection is None:
+        return None, conjugate
+    output = np.matmul(scores, projection)
+    output /= total if mask is None else np.where(total > 0.0, total, 1.0)
+    return output, conjugate
+
+
+def softmax_tile(
+    query: np.ndarray,
+    stored: np.ndarray,
+    projection: np.ndarray | None,
+    mask: np.ndarray | None,
+    bounded: bool,
+    output: np.ndarray,
+    conjugate: np.ndarray,
+) -> None:
+    """Some queries with all patterns, a tile of scores at a time; written to output and conjugate."""
+    rows, dtype = query.shape[0], query.dtype
+    buffer = np.empty(rows * min(COLUMNS, stored.shape[0]), dtype=dtype)
+    total = np.zeros((rows, 1), dtype=dtype)
+    top = np.full((rows, 1), 0.0 if bounded else -np.inf, dtype=dtype)
+    output[...] = 0.0
+    for first in range(0, stored.shape[0], COLUMNS):
+        some = slice(first, first + COLUMNS)
+        keys = stored[some]
+        scores = buffer[: rows * keys.shape[0]].reshape(rows, keys.shape[0])
+        np.matmul(query, keys.T, out=scores)
+        if mask is not None:
+            np.copyto(scores, -np.inf, where=~(mask if mask.shape[1] == 1 else mask[:, some]))
+        if not bounded:
+            higher = np.maximum(top, scores.max(axis=-1, keepdims=True))
+            level = np.where(higher == -np.inf, 0.0, higher).astype(dtype, copy=False)
+            shrink = np.exp(top - level)
+            total *= shrink
+            output *= shrink
+            scores -= level
+            top = higher
+        np.exp(scores, out=scores)
+        total += scores.sum(axis=-1, keepdims=True)
+        if projection is not None:
+            output += scores @ projection[some]
+    output /= np.where(total > 0.0, total, 1.0)
+    with np.errstate(divide="ignore"):
+        conjugate[...] = (np.where(total > 0.0, top, 0.0) + np.log(total))[:, 0]
+
+
+def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..., None]:
+    """The tile of a separation function with sparse weights: some queries with all patterns."""
+
+    def tile(
+        query: np.ndarray,
+        stored: np.ndarray,
+        projection: np.ndarray | None,
+        mask: np.ndarray | None,
+        _: bool,
+        output: np.ndarray,
+        conjugate: np.ndarray,
+    ) -> None:
+        scores = query @ stored.T
+        if mask is not None:
+            np.copyto(scores, -np.inf, where=~mask)
+        found = support(scores, separation, xp, backend.loop)
+        conjugate[...] = found.conjugate
+        if projection is None:
+            return
+        if found.index is None:
+            np.matmul(found.weights, projection, out=output)
+            return
+        rows, most = found.index.shape
+        shape = rows, stored.shape[0]
+        ends = np.arange(0, rows * most + 1, most)
+        output[...] = (
+            csr_array((found.weights.ravel(), found.index.ravel(), ends), shape) @ projection
+        )
+
+    return tile
+
+
+def leading(*arrays: np.ndarray | None) -> tuple[int, ...]:
+    """The common leading axes."""
+    return np.broadcast_shapes(*(x.shape[:-2] for x in arrays if x is not None))
+
+
+def element(array: np.ndarray, at: tuple[int, ...], lead: tuple[int, ...]) -> np.ndarray:
+    """One element of the batch, of an array whose leading axes broadcast."""
+    array = np.atleast_2d(array)
+    return np.broadcast_to(array, (*lead, *array.shape[-2:]))[at]
+
+
+def mask_rows(mask: np.ndarray, part: slice) -> np.ndarray:
+    """The mask of some queries."""
+    return mask if mask.shape[0] == 1 else mask[part]
+
+
+def longest(patterns: np.ndarray) -> float:
+    """The largest norm; inf where a square overflows, which asks for the careful road."""
+    if patterns.size == 0:
+        return 0.0
+    with np.errstate(over="ignore"):
+        return math.sqrt(np.einsum("...d,...d->...", patterns, patterns).max())
+
+
+# Threads.
+
+
+@cache
+def blas() -> ThreadpoolController:
+    """The BLAS libraries of the process; looking for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _Held:
+    """How many calls hold BLAS to one thread, since the first sets and the last restores."""
+
+    lock = threading.Lock()
+    calls = 0
+    limit: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread; safe for calls that overlap in several threads."""
+    with _Held.lock:
+        if _Held.calls == 0:
+            _Held.limit = blas().limit(limits=1)
+        _Held.calls += 1
+    try:
+        yield
+    finally:
+        with _Held.lock:
+            _Held.calls -= 1
+            if _Held.calls == 0:
+                _Held.limit.restore_original_limits()
+
+
+def on_all_cores(work: Callable[[Any], None], places: list[Any]) -> None:
+    """Do the work of every place, on as many threads as the process may use."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    threads = min(cores, len(places))
+    if threads <= 1:
+        for place in places:
+            work(place)
+        return
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, places):
+            pass

@@ -49,7 +49,9 @@ class Softmax:
         r""":math:`-\Omega(1/N) = \log N` for counts N >= 1."""
         return xp.log(count)
 
-    def evaluate(self, scores: Array, xp: ModuleType, loop: Loop) -> tuple[Array, Array]:
+    def evaluate(
+        self, scores: Array, xp: ModuleType, loop: Loop, largest: Array | None = None
+    ) -> tuple[Array, Array]:
         """Weights and log-sum-exp of scores ``(..., S)``; all masked gives zeros and -inf."""
         shifted, top, empty = below_top(scores, xp)
         weights = xp.exp(shifted)
@@ -118,21 +120,30 @@ class Entmax:
         r"""The margin :math:`1/(\alpha - 1)`, in units of score."""
         return 1.0 / (self.alpha - 1.0)
 
+    def reach_of(self, largest: Array) -> Array:
+        r""":math:`s^{\alpha-1}/(\alpha-1)`: where the weights end if the largest weight is s."""
+        return largest ** (self.alpha - 1.0) * self.reach
+
     def uniform(self, count: Array, xp: ModuleType) -> Array:
         r""":math:`-\Omega(1/N) = (1 - N^{1-\alpha}) / (\alpha (\alpha-1))` for counts N >= 1."""
         a = self.alpha - 1.0
         return -xp.expm1(-a * xp.log(count)) / (self.alpha * a)
 
-    def evaluate(self, scores: Array, xp: ModuleType, loop: Loop) -> tuple[Array, Array]:
-        """Weights and conjugate of scores ``(..., S)``; all masked gives zeros and -inf."""
+    def evaluate(
+        self, scores: Array, xp: ModuleType, loop: Loop, largest: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Weights and conjugate of scores ``(..., S)``; all masked gives zeros and -inf.
+
+        ``largest (..., 1)``, if given, is an upper bound of the largest weight, from where to start.
+        """
         shifted, top, empty = below_top(scores, xp)
-        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite. Clipped to
-        # twice the reach, since a * reach may round to less than 1, which would leave a weight.
-        near = xp.where(empty, 0.0, xp.where(shifted > -self.reach, shifted, -2.0 * self.reach))
+        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite. Stretched by
+        # a rounding, since a * reach may be less than 1, which would leave a weight at the very end.
+        lowest = xp.zeros_like(top) - 2.0 * self.reach
+        near = xp.maximum(shifted * (1.0 + 2.0 * xp.finfo(shifted.dtype).eps), lowest)
+        start = xp.ones_like(top) if largest is None else largest
         solve = self._newton if self.alpha <= 2.0 else self._halve
-        weights = xp.where(empty, 0.0, solve(near, xp, loop))
-        weights = weights / xp.where(empty, 1.0, xp.sum(weights, axis=-1, keepdims=True))
-        gain = xp.sum(weights * near - self._negentropy(weights, xp), axis=-1, keepdims=True)
+        weights, gain = solve(near, start, xp, loop)
         return weights, where_empty(top + gain, empty, xp)
 
     def tangent(self, weights: Array, change: Array, xp: ModuleType) -> Array:
@@ -140,59 +151,68 @@ class Entmax:
 
         :math:`s_i = w_i^{2-\alpha}` on the support, 0 elsewhere.
         """
-        inside = weights > 0
-        s = xp.where(inside, xp.where(inside, weights, 1.0) ** (2.0 - self.alpha), 0.0)
+        support = xp.sign(weights)
+        s = support
+        if self.alpha != 2.0:
+            # Away from 0, where the power has no derivative, and short of overflow.
+            least = xp.zeros_like(weights[..., :1]) + xp.finfo(weights.dtype).eps ** 2
+            exponent = (2.0 - self.alpha) * xp.log(xp.maximum(weights, least))
+            s = support * xp.exp(xp.minimum(exponent, xp.zeros_like(least) + 40.0))
         total = xp.sum(s, axis=-1, keepdims=True)
         mean = xp.sum(s * change, axis=-1, keepdims=True) / xp.where(total > 0, total, 1.0)
         return s * (change - mean)
 
-    def _negentropy(self, weights: Array, xp: ModuleType) -> Array:
-        r""":math:`w_i (w_i^{\alpha-1} - 1) / (\alpha (\alpha-1))`, which sums to Omega; w log w towards 1.
-
-        The terms of :math:`\sum_i w_i^\alpha - 1` would cancel, which loses 1/(alpha-1) in accuracy.
-        """
-        a = self.alpha - 1.0
-        inside = weights > 0.0
-        logarithm = xp.log(xp.where(inside, weights, 1.0))
-        return xp.where(inside, weights * xp.expm1(a * logarithm), 0.0) / (self.alpha * a)
-
     def _power(self, base: Array, exponent: float, xp: ModuleType) -> Array:
-        """``(1 + base)_+ ** exponent``, accurate for small base and large exponent."""
+        """``(1 + base)_+ ** exponent`` for exponent >= 0; by operations that vectorise, so no ``where``."""
+        zero = xp.zeros_like(base[..., :1])
+        inner = xp.maximum(base + 1.0, zero)
         if exponent == 0.0:
-            return xp.astype(base > -1.0, base.dtype)
-        if exponent in (1.0, 2.0):
-            clipped = xp.where(base > -1.0, 1.0 + base, 0.0)
-            return clipped if exponent == 1.0 else clipped * clipped
-        inside = base > -1.0
-        return xp.where(inside, xp.exp(exponent * xp.log1p(xp.where(inside, base, 0.0))), 0.0)
+            return xp.sign(inner)
+        if exponent <= 10.0:
+            return inner if exponent == 1.0 else inner**exponent
+        # A large power would magnify the rounding of 1 + base.
+        eps = xp.finfo(base.dtype).eps
+        return xp.sign(inner) * xp.exp(exponent * xp.log1p(xp.maximum(base, zero - 1.0 + eps)))
 
-    def _newton(self, shifted: Array, xp: ModuleType, loop: Loop) -> Array:
+    def _newton(
+        self, shifted: Array, start: Array, xp: ModuleType, loop: Loop
+    ) -> tuple[Array, Array]:
+        """Weights and gain of the conjugate over the top score, for alpha <= 2."""
         a = self.alpha - 1.0
         tolerance = xp.finfo(shifted.dtype).eps
 
         def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             s, _ = carry
-            base = a * shifted / s**a
-            excess = s * xp.sum(self._power(base, 1.0 / a, xp), axis=-1, keepdims=True) - 1.0
-            slope = xp.sum(self._power(base, 1.0 / a - 1.0, xp), axis=-1, keepdims=True)
-            smaller = s - excess / slope
+            base = shifted * (a / s**a)
+            slope = self._power(base, self.reach - 1.0, xp)
+            ratio = slope * self._power(base, 1.0, xp)
+            excess = s * xp.sum(ratio, axis=-1, keepdims=True) - 1.0
+            slope = xp.sum(slope, axis=-1, keepdims=True)
+            smaller = s - excess / xp.where(slope > 0.0, slope, 1.0)
             # Rounding can only make a step go up or stand still once it has arrived.
             smaller = xp.where(smaller < s, smaller, s)
             return smaller, s - smaller > tolerance * s
 
-        one = xp.ones_like(shifted[..., :1])
-        s, _ = loop(lambda carry: xp.any(carry[1]), step, (one, one > 0), 64)
-        return s * self._power(a * shifted / s**a, 1.0 / a, xp)
+        s, _ = loop(lambda carry: xp.any(carry[1]), step, (start, start > 0), 64)
+        weights = normalised(self._power(shifted * (a / s**a), self.reach, xp), xp)
+        # As w_i ** a = s ** a + a z_i on the support, Omega needs no power of the weights.
+        along = xp.sum(weights * shifted, axis=-1, keepdims=True)
+        return weights, (a * along - xp.expm1(a * xp.log(s)) / a) / self.alpha
 
-    def _halve(self, shifted: Array, xp: ModuleType, loop: Loop) -> Array:
+    def _halve(
+        self, shifted: Array, start: Array, xp: ModuleType, loop: Loop
+    ) -> tuple[Array, Array]:
+        """Weights and gain of the conjugate over the top score, for alpha > 2."""
         a = self.alpha - 1.0
-        gap = xp.log(a * xp.where(shifted < 0.0, -shifted, 1.0))
+        below = -xp.sign(shifted)
+        gap = xp.log(
+            a * xp.maximum(-shifted, xp.zeros_like(start) + xp.finfo(shifted.dtype).smallest_normal)
+        )
 
         def weights(s: Array) -> Array:
             # s ** a may underflow, its logarithm does not; from exponent 0 on the weight is 0.
-            exponent = gap - a * xp.log(s)
-            base = xp.where(shifted < 0.0, -xp.exp(xp.where(exponent < 0.0, exponent, 0.0)), 0.0)
-            return s * self._power(base, 1.0 / a, xp)
+            exponent = xp.minimum(gap - a * xp.log(s), xp.zeros_like(s))
+            return s * self._power(-below * xp.exp(exponent), self.reach, xp)
 
         def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = carry
@@ -204,15 +224,17 @@ class Entmax:
             low, high = carry
             return xp.any(0.5 * (low + high) > low)
 
-        high = xp.ones_like(shifted[..., :1])
-        low = high / shifted.shape[-1]
-        low, high = loop(wide, step, (low, high), 24 if "32" in str(shifted.dtype) else 53)
+        low = xp.ones_like(start) / shifted.shape[-1]
+        low, high = loop(wide, step, (low, start), 24 if "32" in str(shifted.dtype) else 53)
         least, most = weights(low), weights(high)
-        below = xp.sum(least, axis=-1, keepdims=True)
-        above = xp.sum(most, axis=-1, keepdims=True)
-        share = (1.0 - below) / xp.where(above > below, above - below, 1.0)
+        under = xp.sum(least, axis=-1, keepdims=True)
+        over = xp.sum(most, axis=-1, keepdims=True)
+        share = (1.0 - under) / xp.where(over > under, over - under, 1.0)
         share = xp.where(share > 0.0, xp.where(share < 1.0, share, 1.0), 0.0)
-        return least + share * (most - least)
+        mixed = normalised(least + share * (most - least), xp)
+        along = xp.sum(mixed * shifted, axis=-1, keepdims=True)
+        total = xp.sum(mixed**self.alpha, axis=-1, keepdims=True)
+        return mixed, along - (total - 1.0) / (self.alpha * a)
 
 
 SEPARATIONS: dict[str, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
@@ -281,3 +303,9 @@ def below_top(scores: Array, xp: ModuleType) -> tuple[Array, Array, Array]:
 def where_empty(conjugate: Array, empty: Array, xp: ModuleType) -> Array:
     """The conjugate ``(...)`` with -inf where nothing may be attended."""
     return xp.squeeze(xp.where(empty, -math.inf, conjugate), axis=-1)
+
+
+def normalised(weights: Array, xp: ModuleType) -> Array:
+    """Weights that sum to one, or zeros."""
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    return weights / xp.where(total > 0.0, total, 1.0)

@@ -1,8 +1,9 @@
 """Sparse supports: the few stored patterns that a query of a sparse separation function attends to.
 
-A pattern whose score is the separation's reach or more below the largest score gets no weight, so the
-weights of a block of scores are found on the candidates alone. For eager libraries that write into
-arrays by index (NumPy, torch on the CPU).
+Over a subset of the patterns the largest weight can only be larger, and it tells how far below the
+largest score the weights end. The maxima of groups of scores are a subset that holds nearly all that
+matters; what they leave over is solved exactly. For eager libraries that write into arrays by index
+(NumPy, torch on the CPU).
 """
 
 from __future__ import annotations
@@ -10,41 +11,60 @@ from __future__ import annotations
 from types import ModuleType
 from typing import NamedTuple
 
-from hopcore.backend import Array, Backend, SeparationFunction
+from hopcore.backend import Array, Loop, SeparationFunction
+
+GROUP = 16
+"""Scores to a group."""
+
+SMALL = 128
+"""Scores of which it is not worth to look for the support."""
 
 
 class Support(NamedTuple):
     """The candidates of R queries, padded to the K of the query that has most."""
 
-    index: Array
-    """(R, K) integers: which stored pattern."""
+    index: Array | None
+    """(R, K) integers: which stored pattern; None where the weights are dense."""
     weights: Array
-    """(R, K); zero where padded."""
+    """(R, K), zero where padded; (R, S) where dense."""
     conjugate: Array
     """(R,)"""
 
 
-def support(
-    scores: Array, separation: SeparationFunction, backend: Backend, xp: ModuleType
-) -> Support | None:
-    """The support of scores ``(R, S)``, or None where it is no smaller than a dense solution.
-
-    ``scores`` must be contiguous; -inf is masked. A query with everything masked gets no candidates.
-    """
+def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
+    """Weights and conjugate of scores ``(R, S)``, -inf where masked; sparse where that is smaller."""
     rows, width = scores.shape
-    top = xp.max(scores, axis=-1, keepdims=True)
-    # At least the top itself is a candidate, also where top - reach rounds to top.
-    floor = xp.where(top == -xp.inf, xp.inf, top - separation.reach)
+    if rows == 0 or width < SMALL:
+        return Support(None, *separation.evaluate(scores, xp, loop))
+    grouped = width - width % GROUP
+    groups = xp.reshape(scores[:, :grouped], (rows, GROUP, -1))
+    maxima = xp.concat([xp.max(groups, axis=1), scores[:, grouped:]], axis=1)
+    weights = support(maxima, separation, xp, loop).weights
+    # Rounded up, since it has to be an upper bound; 0 where all is masked.
+    largest = xp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * xp.finfo(scores.dtype).eps)
+    largest = xp.where(largest > 0.0, largest, 1.0)
+    top = xp.max(maxima, axis=-1, keepdims=True)
+    candidates = chosen(scores, top, separation.reach_of(largest), xp)
+    if candidates is None:
+        return Support(None, *separation.evaluate(scores, xp, loop, largest))
+    index, values = candidates
+    return Support(index, *separation.evaluate(values, xp, loop, largest))
+
+
+def chosen(scores: Array, top: Array, reach: Array, xp: ModuleType) -> tuple[Array, Array] | None:
+    """Index and value ``(R, K)`` of the scores in reach of the top; None if K is a quarter of S."""
+    rows, width = scores.shape
+    # At least the top itself is in reach, also where top - reach rounds to top.
+    floor = xp.where(top == -xp.inf, xp.inf, top - reach)
     flat = xp.nonzero(xp.reshape(scores >= floor, (-1,)))[0]
     starts = xp.searchsorted(flat, xp.arange(rows + 1, dtype=flat.dtype) * width)
-    most = max(1, int(xp.max(starts[1:] - starts[:-1]))) if rows else 1
+    most = max(1, int(xp.max(starts[1:] - starts[:-1])))
     if 4 * most > width:
         return None
     row = flat // width
     slot = row * most + (xp.arange(flat.shape[0], dtype=flat.dtype) - starts[row])
-    candidates = xp.full((rows * most,), -xp.inf, dtype=scores.dtype)
-    candidates[slot] = xp.reshape(scores, (-1,))[flat]
+    values = xp.full((rows * most,), -xp.inf, dtype=scores.dtype)
+    values[slot] = xp.reshape(scores, (-1,))[flat]
     index = xp.zeros((rows * most,), dtype=flat.dtype)
     index[slot] = flat - row * width
-    weights, conjugate = backend.separate(xp.reshape(candidates, (rows, most)), separation)
-    return Support(xp.reshape(index, (rows, most)), weights, conjugate)
+    return xp.reshape(index, (rows, most)), xp.reshape(values, (rows, most))
