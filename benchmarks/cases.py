@@ -89,7 +89,7 @@ class Row:
         if self.least is not None:
             words.append(f"{self.clock} {self.least:g} x faster")
         if self.added is not None:
-            words.append(f"{self.clock} + {self.added:g} us")
+            words.append(f"{self.clock} <= +{self.added:g} us")
         if self.scratch is not None:
             words.append(f"<= {self.scratch:g} MiB")
         if self.no_scores:

@@ -194,6 +194,7 @@ ROWS: dict[str, Row] = {
             (TINY,),
             (TINY,),
             by_hand("numpy", "association"),
+            clock="cpu",
             added=5,
         ),
         Row(
@@ -203,6 +204,7 @@ ROWS: dict[str, Row] = {
             (TINY, Case(10, 50, 16, batch=(8, 4))),
             (TINY,),
             by_hand("torch", "association"),
+            clock="cpu",
         ),
         Row(
             "growth",

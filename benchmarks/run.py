@@ -149,8 +149,8 @@ def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[
             continue
         turn.measured.scratch, turn.measured.note = opening.scratch, opening.note
         active.append((worker, turn))
-    once = sum(max(turn.opening.seconds, 0.02) + PAUSE for _, turn in active if turn.opening)
-    rounds = max(3 if once < 2 * seconds else 1, min(11, int(seconds / max(once, PAUSE))))
+    once = PAUSE + sum(turn.opening.seconds + PAUSE for _, turn in active if turn.opening)
+    rounds = max(3 if once < 2 * seconds else 1, min(11, int(seconds / once)))
     for k in range(rounds):
         # There and back, so that no side always comes after the same other.
         for worker, turn in active[:: -1 if k % 2 else 1]:

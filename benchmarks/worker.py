@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import math
 import os
 import sys
 import time
@@ -31,6 +30,7 @@ class Opening(NamedTuple):
     """What is known of a case after its first calls."""
 
     seconds: float
+    """How long a measurement lasts."""
     scratch: int | None
     sample: list[float]
     note: str
@@ -50,8 +50,7 @@ def serve(connection: Connection) -> None:
         try:
             if request is not None:
                 call = None  # Lets go of the last case's arrays first.
-                call, opening = prepare(*request)
-                number = max(1, math.ceil(SHORTEST / opening.seconds))
+                call, number, opening = prepare(*request)
                 connection.send(opening)
             else:
                 connection.send(measure(call, number))
@@ -60,25 +59,37 @@ def serve(connection: Connection) -> None:
             connection.send(f"{type(error).__name__}: {first}")
 
 
-def prepare(side: Side, case: Case) -> tuple[Callable[[], Any], Opening]:
-    """The call of a case, warmed up, and what its first calls tell."""
+def prepare(side: Side, case: Case) -> tuple[Callable[[], Any], int, Opening]:
+    """The call of a case, how often to repeat it, and what its first calls tell."""
     module = import_module(f"benchmarks.sides.{side.module}")
     ready = getattr(module, side.work)(case, side.library)
     values = sample(ready.call())
     start = time.perf_counter()
     scratch = peak_scratch(ready.call)
-    seconds = time.perf_counter() - start
-    if seconds < SHORTEST:  # Mostly the reading of the memory; a call alone is shorter.
-        seconds = measure(ready.call, 1).wall
+    seconds, number = time.perf_counter() - start, 1
+    if seconds < 50 * SHORTEST:  # Reading the memory took part of it; time the call alone.
+        number, seconds = repeats(ready.call)
     if ready.temporary is not None:
         scratch = ready.temporary
-    return ready.call, Opening(seconds, scratch, values, ready.note)
+    return ready.call, number, Opening(seconds, scratch, values, ready.note)
+
+
+def repeats(call: Callable[[], Any]) -> tuple[int, float]:
+    """A number of calls that lasts long enough to be measured, and how long that is."""
+    number = 1
+    while True:
+        seconds = number * measure(call, number).wall
+        if seconds >= SHORTEST:
+            return number, seconds
+        number *= 2
 
 
 def measure(call: Callable[[], Any] | None, number: int) -> Taken:
     """Mean time of a call over a number of them in a row."""
     if call is None:
         raise RuntimeError("nothing is prepared")
+    for _ in range(number // 10):
+        call()  # A short call starts with what the caches held before the pause.
     gc.disable()
     try:
         cpu, wall = time.process_time(), time.perf_counter()
