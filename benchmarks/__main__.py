@@ -75,7 +75,9 @@ def run(names: list[str], *, quick: bool) -> list[dict[str, Any]]:
             print(f"\n{heading(name)}\n{text(of_row)}", flush=True)
             results += of_row
     judged = [result["met"] for result in results if result["met"] is not None]
-    print(f"\n{sum(judged)} of {len(judged)} targets met, {time.perf_counter() - start:.0f} s")
+    small = " (they are set for the full sizes)" if quick else ""
+    seconds = time.perf_counter() - start
+    print(f"\n{sum(judged)} of {len(judged)} targets met{small}, {seconds:.0f} s")
     return results
 
 

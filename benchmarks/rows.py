@@ -96,7 +96,7 @@ ROWS: dict[str, Row] = {
             "softmax association in JAX, jitted on the CPU, against jax.nn.dot_product_attention",
             ours("association", "jax"),
             (MEDIUM, LARGE, WIDE),
-            (SMALL,),
+            (MEDIUM,),
             by_hand("jax", "association"),
             most=1.0,
             no_scores=True,
