@@ -97,7 +97,7 @@ def association(
         state, stored, projection, beta=beta, mask=mask
     )
     function = separation_named(separation)
-    if return_lse and separation != "softmax" and type(function).__name__ != "Softmax":
+    if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {separation!r}"
         )

@@ -35,6 +35,11 @@ class SeparationFunction(Protocol):
     """What a kernel needs of a separation function (see ``hopcore.separation``)."""
 
     @property
+    def softmax(self) -> bool:
+        """Whether this is the softmax, for which libraries have kernels of their own."""
+        ...
+
+    @property
     def reach(self) -> float:
         """Patterns whose score is this far or farther below the largest one get weight 0."""
         ...

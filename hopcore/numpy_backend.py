@@ -1,31 +1,25 @@
-"""The NumPy backend: tiles of scores on all cores, exponentials in place, sparse supports.
-
-BLAS is held to one thread while Python threads each run tiles of their own: the exponentials are as
-dear as the products, and BLAS would leave them to one core.
-"""
+"""The NumPy backend: tiles of scores on all cores, exponentials in place, sparse supports."""
 
 from __future__ import annotations
 
 import math
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 from scipy.sparse import csr_array
-from threadpoolctl import ThreadpoolController
 
 from hopcore.backend import Backend, Beta, SeparationFunction, scaled
-from hopcore.support import SMALL, support
+from hopcore.support import SMALL, Support, support
+from hopcore.threads import on_all_cores
 
 ROWS, COLUMNS = 256, 1024
 """Queries and stored patterns in a tile of scores: 1 MiB in float32, within a core's cache."""
+
+TILE = 1 << 20
+"""Scores of a sparse separation function held at once by a thread: whole rows of them."""
 
 SERIAL = 1 << 20
 """Scores up to which all are held at once, and threads are not worth their start."""
@@ -45,10 +39,30 @@ class NumpyBackend(Backend):
         return "cpu"
 
     def finite(self, array: np.ndarray) -> bool:
-        """A product with itself first: it is not finite if any value is not (or if it overflows)."""
+        """A product with itself first: not finite if any value is not (or if it overflows)."""
         if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
             return True
         return bool(np.isfinite(array).all())
+
+    def separate(
+        self, scores: np.ndarray, separation: SeparationFunction
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and conjugate; of a sparse separation function, from the supports."""
+        width = scores.shape[-1]
+        if separation.softmax or width < SMALL:
+            return super().separate(scores, separation)
+        flat = np.ascontiguousarray(scores).reshape(-1, width)
+        weights, conjugate = np.empty_like(flat), np.empty_like(flat[:, 0])
+        rows = whole_rows(width)
+
+        def work(start: int) -> None:
+            part = slice(start, start + rows)
+            found = support(flat[part], separation, xp, self.loop)
+            conjugate[part] = found.conjugate
+            weights[part] = found.weights if found.index is None else sparse(found, width).toarray()
+
+        on_all_cores(work, list(range(0, flat.shape[0], rows)))
+        return weights.reshape(scores.shape), conjugate.reshape(scores.shape[:-1])
 
     def associate(
         self,
@@ -61,7 +75,7 @@ class NumpyBackend(Backend):
         need_conjugate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Softmax in tiles; the others from their sparse supports."""
-        if not math.isinf(separation.reach) and stored.shape[-2] < SMALL:
+        if not separation.softmax and stored.shape[-2] < SMALL:
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
@@ -90,7 +104,7 @@ def run(
     backend: Backend,
 ) -> tuple[Any, np.ndarray]:
     """Association (None without a projection) and conjugate of queries that beta has scaled."""
-    plain = math.isinf(separation.reach)
+    plain = separation.softmax
     if math.prod(query.shape[:-1]) * math.prod(stored.shape[:-1]) <= SERIAL and plain:
         return softmax_at_once(query, stored, projection, mask)
     tile = softmax_tile if plain else sparse_tile(separation, backend)
@@ -108,7 +122,7 @@ def run(
     output = np.empty((*lead, queries, width), dtype=query.dtype)
     conjugate = np.empty((*lead, queries), dtype=query.dtype)
     bounded = plain and longest(query) * longest(stored) <= SAFE_EXPONENT[query.dtype]
-    rows = ROWS if plain else max(1, min(ROWS, SERIAL // stored.shape[-2]))
+    rows = ROWS if plain else whole_rows(stored.shape[-2])
 
     def work(place: tuple[Any, ...]) -> None:
         *batch, start = place
@@ -158,7 +172,7 @@ def softmax_tile(
     output: np.ndarray,
     conjugate: np.ndarray,
 ) -> None:
-    """Some queries with all patterns, a tile of scores at a time; written to output and conjugate."""
+    """Some queries with all patterns, a tile of scores at a time; fills output and conjugate."""
     rows, dtype = query.shape[0], query.dtype
     buffer = np.empty(rows * min(COLUMNS, stored.shape[0]), dtype=dtype)
     total = np.zeros((rows, 1), dtype=dtype)
@@ -210,14 +224,22 @@ def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..
         if found.index is None:
             np.matmul(found.weights, projection, out=output)
             return
-        rows, most = found.index.shape
-        shape = rows, stored.shape[0]
-        ends = np.arange(0, rows * most + 1, most)
-        output[...] = (
-            csr_array((found.weights.ravel(), found.index.ravel(), ends), shape) @ projection
-        )
+        output[...] = sparse(found, stored.shape[0]) @ projection
 
     return tile
+
+
+def whole_rows(width: int) -> int:
+    """How many rows of S scores to hold at once: 32 for a large S, so that products stay fast."""
+    return max(1, min(ROWS, max(TILE // width, min(32, 16 * TILE // width))))
+
+
+def sparse(found: Support, width: int) -> csr_array:
+    """The weights of a support as a matrix ``(R, S)``."""
+    assert found.index is not None
+    rows, most = found.index.shape
+    ends = np.arange(0, rows * most + 1, most)
+    return csr_array((found.weights.ravel(), found.index.ravel(), ends), (rows, width))
 
 
 def leading(*arrays: np.ndarray | None) -> tuple[int, ...]:
@@ -242,51 +264,3 @@ def longest(patterns: np.ndarray) -> float:
         return 0.0
     with np.errstate(over="ignore"):
         return math.sqrt(np.einsum("...d,...d->...", patterns, patterns).max())
-
-
-# Threads.
-
-
-@cache
-def blas() -> ThreadpoolController:
-    """The BLAS libraries of the process; looking for them takes milliseconds."""
-    return ThreadpoolController().select(user_api="blas")
-
-
-class _Held:
-    """How many calls hold BLAS to one thread, since the first sets and the last restores."""
-
-    lock = threading.Lock()
-    calls = 0
-    limit: Any = None
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; safe for calls that overlap in several threads."""
-    with _Held.lock:
-        if _Held.calls == 0:
-            _Held.limit = blas().limit(limits=1)
-        _Held.calls += 1
-    try:
-        yield
-    finally:
-        with _Held.lock:
-            _Held.calls -= 1
-            if _Held.calls == 0:
-                _Held.limit.restore_original_limits()
-
-
-def on_all_cores(work: Callable[[Any], None], places: list[Any]) -> None:
-    """Do the work of every place, on as many threads as the process may use."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    threads = min(cores, len(places))
-    if threads <= 1:
-        for place in places:
-            work(place)
-        return
-    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, places):
-            pass

@@ -40,6 +40,8 @@ class Softmax:
     array([0.5, 0.5])
     """
 
+    softmax = True
+
     @property
     def reach(self) -> float:
         """Infinite, since there is no score so low that its weight is exactly 0."""
@@ -106,6 +108,7 @@ class Entmax:
     """
 
     alpha: float
+    softmax = False
 
     def __post_init__(self) -> None:
         if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float):
@@ -134,11 +137,11 @@ class Entmax:
     ) -> tuple[Array, Array]:
         """Weights and conjugate of scores ``(..., S)``; all masked gives zeros and -inf.
 
-        ``largest (..., 1)``, if given, is an upper bound of the largest weight, from where to start.
+        ``largest (..., 1)``, if given, is an upper bound of the largest weight, and a start.
         """
         shifted, top, empty = below_top(scores, xp)
-        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite. Stretched by
-        # a rounding, since a * reach may be less than 1, which would leave a weight at the very end.
+        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite. Stretched
+        # by a rounding, since a * reach may be less than 1, which would leave a weight at its end.
         lowest = xp.zeros_like(top) - 2.0 * self.reach
         near = xp.maximum(shifted * (1.0 + 2.0 * xp.finfo(shifted.dtype).eps), lowest)
         start = xp.ones_like(top) if largest is None else largest
@@ -151,7 +154,7 @@ class Entmax:
 
         :math:`s_i = w_i^{2-\alpha}` on the support, 0 elsewhere.
         """
-        support = xp.sign(weights)
+        support = indicator(weights, xp)
         s = support
         if self.alpha != 2.0:
             # Away from 0, where the power has no derivative, and short of overflow.
@@ -163,16 +166,18 @@ class Entmax:
         return s * (change - mean)
 
     def _power(self, base: Array, exponent: float, xp: ModuleType) -> Array:
-        """``(1 + base)_+ ** exponent`` for exponent >= 0; by operations that vectorise, so no ``where``."""
+        """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
         zero = xp.zeros_like(base[..., :1])
         inner = xp.maximum(base + 1.0, zero)
         if exponent == 0.0:
-            return xp.sign(inner)
+            return indicator(inner, xp)
         if exponent <= 10.0:
             return inner if exponent == 1.0 else inner**exponent
         # A large power would magnify the rounding of 1 + base.
         eps = xp.finfo(base.dtype).eps
-        return xp.sign(inner) * xp.exp(exponent * xp.log1p(xp.maximum(base, zero - 1.0 + eps)))
+        return indicator(inner, xp) * xp.exp(
+            exponent * xp.log1p(xp.maximum(base, zero - 1.0 + eps))
+        )
 
     def _newton(
         self, shifted: Array, start: Array, xp: ModuleType, loop: Loop
@@ -204,7 +209,7 @@ class Entmax:
     ) -> tuple[Array, Array]:
         """Weights and gain of the conjugate over the top score, for alpha > 2."""
         a = self.alpha - 1.0
-        below = -xp.sign(shifted)
+        below = indicator(-shifted, xp)
         gap = xp.log(
             a * xp.maximum(-shifted, xp.zeros_like(start) + xp.finfo(shifted.dtype).smallest_normal)
         )
@@ -309,3 +314,8 @@ def normalised(weights: Array, xp: ModuleType) -> Array:
     """Weights that sum to one, or zeros."""
     total = xp.sum(weights, axis=-1, keepdims=True)
     return weights / xp.where(total > 0.0, total, 1.0)
+
+
+def indicator(values: Array, xp: ModuleType) -> Array:
+    """1 where a value is positive, else 0, in the values' dtype."""
+    return xp.astype(values > 0.0, values.dtype)

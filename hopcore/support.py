@@ -1,9 +1,8 @@
 """Sparse supports: the few stored patterns that a query of a sparse separation function attends to.
 
 Over a subset of the patterns the largest weight can only be larger, and it tells how far below the
-largest score the weights end. The maxima of groups of scores are a subset that holds nearly all that
-matters; what they leave over is solved exactly. For eager libraries that write into arrays by index
-(NumPy, torch on the CPU).
+largest score the weights end. The maxima of groups of scores are a subset that holds nearly all
+that matters; what they leave over is solved exactly. For NumPy, which writes by index.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Support(NamedTuple):
 
 
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
-    """Weights and conjugate of scores ``(R, S)``, -inf where masked; sparse where that is smaller."""
+    """Weights and conjugate of scores ``(R, S)``, -inf where masked; sparse where smaller."""
     rows, width = scores.shape
     if rows == 0 or width < SMALL:
         return Support(None, *separation.evaluate(scores, xp, loop))

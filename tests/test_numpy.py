@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import numpy_backend
+from hopcore import numpy_backend, threads
 from hopcore.separation import separation_named
 
 Backend = hopcore.Backend
@@ -67,7 +67,7 @@ def test_every_road_agrees_with_the_portable_oracle(case, separation, scale, roa
 
 
 def test_overlapping_calls_leave_blas_as_it_was():
-    before = [library["num_threads"] for library in numpy_backend.blas().info()]
+    before = [library["num_threads"] for library in threads.blas().info()]
     rng = np.random.default_rng(0)
     state, stored = rng.normal(size=(600, 8)), rng.normal(size=(4000, 8))
     expected = hopcore.update(state, stored, 0.5)
@@ -77,13 +77,13 @@ def test_overlapping_calls_leave_blas_as_it_was():
         if not np.array_equal(hopcore.update(state, stored, 0.5), expected):
             wrong.append(1)
 
-    threads = [threading.Thread(target=call) for _ in range(6)]
-    for thread in threads:
+    callers = [threading.Thread(target=call) for _ in range(6)]
+    for thread in callers:
         thread.start()
-    for thread in threads:
+    for thread in callers:
         thread.join()
     assert not wrong
-    assert [library["num_threads"] for library in numpy_backend.blas().info()] == before
+    assert [library["num_threads"] for library in threads.blas().info()] == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

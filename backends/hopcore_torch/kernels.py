@@ -1,9 +1,9 @@
 """Kernels of the torch backend: what is fast where, and how it is differentiated.
 
-Values take a fast road (:mod:`hopcore_torch.tiles`); derivatives that torch's fused kernels lack are
-those of the portable kernels, a block of queries at a time, so that training needs O(L + S) memory
-too and second derivatives exist. Traces (compile, export, vmap and the other function transforms)
-get plain operations.
+Softmax associations go to torch's fused attention kernels. What those lack on the CPU (energies,
+sparse separation functions) runs in NumPy's tiles on the same memory, with derivatives of its own
+(:mod:`hopcore_torch.gradients`). On GPUs it is the portable kernels, a block of queries at a time.
+Traces (compile, export, vmap and the other function transforms) get plain operations.
 """
 
 from __future__ import annotations
@@ -15,15 +15,22 @@ from typing import Any
 import array_api_compat.torch as xp
 import numpy as np
 import torch
+from torch._higher_order_ops import while_loop
 from torch.autograd import forward_ad
 
-from torch._higher_order_ops import while_loop
+import hopcore
+from hopcore.backend import Backend, Beta, SeparationFunction
+from hopcore_torch import fused
+from hopcore_torch.gradients import (
+    Association,
+    FixedPoint,
+    Nested,
+    Recomputed,
+    Separate,
+    SeparateTwoModes,
+)
 
-from hopcore.backend import Backend, Beta, SeparationFunction, rows_of_mask
-from hopcore_torch import tiles
-from hopcore_torch.gradients import FixedPoint, Nested, Recomputed, Separate, SeparateTwoModes
-
-Tensors = tuple[torch.Tensor, ...]
+Tensors = tuple[Any, ...]
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 SYNCHRONISE_EVERY = 8
@@ -31,10 +38,10 @@ SYNCHRONISE_EVERY = 8
 
 
 def eager() -> bool:
-    """Whether operations run as they are called: no compiler, no function transform, no forward mode."""
+    """Whether operations run as called: no compiler, no function transform, no forward mode."""
     return (
         not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is None
+        and torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportAttributeAccessIssue]
         and forward_ad._current_level < 0
     )
 
@@ -64,9 +71,8 @@ class TorchBackend(Backend):
         """A tensor that shares no memory with ``values``."""
         try:
             where = None if device is None else torch.device(device)
-            return torch.tensor(
-                np.asarray(values), dtype=dtype and getattr(torch, dtype), device=where
-            )
+            kind = None if dtype is None else getattr(torch, dtype)
+            return torch.tensor(np.asarray(values), dtype=kind, device=where)
         except (RuntimeError, AssertionError) as refused:
             reason = str(refused).splitlines()[0]
             raise ValueError(f"torch has no device {device!r} here: {reason}") from None
@@ -85,11 +91,19 @@ class TorchBackend(Backend):
     def separate(
         self, scores: torch.Tensor, separation: SeparationFunction
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights and conjugate, differentiated by the separation's tangent, not through its solver."""
-        if math.isinf(separation.reach):
-            return super().separate(scores, separation)
+        """Weights and conjugate; their derivative is the separation's tangent, not its solver's."""
+        if separation.softmax:
+            return softmax(scores)
         kind = Separate if torch.compiler.is_compiling() else SeparateTwoModes
         return kind.apply(scores, separation, self)
+
+    def evaluate(
+        self, scores: torch.Tensor, separation: SeparationFunction
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and conjugate without a derivative."""
+        if self.visible(scores):
+            return in_numpy(hopcore.backend("numpy").separate, scores, separation)
+        return super().separate(scores, separation)
 
     def associate(
         self,
@@ -102,38 +116,40 @@ class TorchBackend(Backend):
         need_conjugate: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Softmax by the fused attention kernel; the others from their sparse supports."""
-        softmax, wide = math.isinf(separation.reach), self.precise[state.dtype]
+        softmax, wide = separation.softmax, self.precise[state.dtype]
         if state.dtype != wide and not (softmax and isinstance(beta, float)):
             # Half precision keeps beta exact only as the scale of the fused kernel.
             beta = beta if isinstance(beta, float) else beta.to(wide)
-            parts = (x.to(wide) for x in (state, stored, projection))
-            output, conjugate = self.associate(*parts, beta, mask, separation, need_conjugate)
-            return output.to(state.dtype), conjugate
-        fused = softmax and not need_conjugate
-        if not eager() and not (fused and torch.compiler.is_compiling()):
-            return super().associate(state, stored, projection, beta, mask, separation, need_conjugate)
-        if fused and not (eager() and differentiated(state, stored, projection, beta)):
-            return tiles.attention(tiles.heads(state, stored, projection, beta, mask)), None
-
-        def portable(part: slice, state: Any, stored: Any, projection: Any, beta_: Any) -> Tensors:
-            number = beta if beta_ is None else beta_
-            output, conjugate = Backend.associate(
-                self, state, stored, projection, number, rows_of_mask(mask, part), separation, True
+            state_, stored_, projection_ = (x.to(wide) for x in (state, stored, projection))
+            output, conjugate = self.associate(
+                state_, stored_, projection_, beta, mask, separation, need_conjugate
             )
-            return (output,) if fused else (conjugate, output)
+            return output.to(state.dtype), conjugate
+        attention = softmax and not need_conjugate
+        if not eager() and not (attention and torch.compiler.is_compiling()):
+            return super().associate(
+                state, stored, projection, beta, mask, separation, need_conjugate
+            )
+        if attention and not (eager() and differentiated(state, stored, projection, beta)):
+            return fused.attention(fused.heads(state, stored, projection, beta, mask)), None
 
-        def fast(part: slice, state: Any, stored: Any, projection: Any, beta_: Any) -> Tensors:
-            heads = tiles.heads(state, stored, projection, beta if beta_ is None else beta_, mask)
-            if fused:
-                return (tiles.attention(heads),)
-            if state.device.type != "cpu":
-                return portable(part, state, stored, projection, beta_)
-            return tiles.attention_with_lse(heads) if softmax else tiles.sparse(heads, separation, self)
+        def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
+            arguments = state, stored, projection, beta, mask
+            if softmax:
+                heads = fused.heads(*arguments)
+                if attention:
+                    return fused.attention(heads)
+                if fused.has_lse(heads):
+                    return fused.attention_with_lse(heads)
+            if state.device.type == "cpu":
+                return in_numpy(hopcore.backend("numpy").associate, *arguments, separation, True)
+            return Backend.associate(self, *arguments, separation, True)
 
         tensors = state, stored, projection, None if isinstance(beta, float) else beta
-        if fused:
-            return Nested.apply(fast, portable, *tensors), None
-        conjugate, output = Recomputed.apply(fast, portable, *tensors)
+        association = Association(self, separation, beta, mask, fast)
+        if attention:
+            return Nested.apply(association, *tensors), None
+        output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
     def conjugate(
@@ -144,24 +160,18 @@ class TorchBackend(Backend):
         mask: torch.Tensor | None,
         separation: SeparationFunction,
     ) -> torch.Tensor:
-        """Log-sum-exp tile by tile; the conjugates of the others from their supports."""
+        """The conjugate alone, in tiles."""
         if not eager():
             return super().conjugate(state, stored, beta, mask, separation)
 
-        def portable(part: slice, state: Any, stored: Any, _: None, beta_: Any) -> Tensors:
-            number, some = beta if beta_ is None else beta_, rows_of_mask(mask, part)
-            return (Backend.conjugate(self, state, stored, number, some, separation),)
-
-        def fast(part: slice, state: Any, stored: Any, _: None, beta_: Any) -> Tensors:
-            if state.device.type != "cpu":
-                return portable(part, state, stored, None, beta_)
-            heads = tiles.heads(state, stored, stored, beta if beta_ is None else beta_, mask)
-            if math.isinf(separation.reach):
-                return (tiles.log_sum_exp(heads),)
-            return tiles.sparse(heads, separation, self)[:1]
+        def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
+            arguments = state, stored, beta, mask, separation
+            if state.device.type == "cpu":
+                return in_numpy(hopcore.backend("numpy").conjugate, *arguments)
+            return Backend.conjugate(self, *arguments)
 
         tensors = state, stored, None, None if isinstance(beta, float) else beta
-        return Recomputed.apply(fast, portable, *tensors)[0]
+        return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
     def loop(
         self,
@@ -199,6 +209,22 @@ class TorchBackend(Backend):
         if torch.compiler.is_compiling():
             return block(self.scores(state, stored, beta, mask))
         return super().over_blocks(block, state, stored, beta, mask)
+
+
+def in_numpy(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """A NumPy kernel on the memory of tensors on the CPU."""
+    arrays = (x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in arguments)
+    found = kernel(*arrays)
+    return (
+        tuple(map(torch.from_numpy, found)) if isinstance(found, tuple) else torch.from_numpy(found)
+    )
+
+
+def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Torch's softmax and log-sum-exp; zeros and -inf where all is masked."""
+    conjugate = torch.logsumexp(scores, -1)
+    empty = (conjugate == -math.inf)[..., None]
+    return torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0), conjugate
 
 
 def differentiated(*values: Any) -> bool:
