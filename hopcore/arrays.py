@@ -78,7 +78,7 @@ def check(
                 f"(..., {stored.shape[-2]}, v), got {shape(projection)}"
             )
         values = projection
-    if state.ndim > 2 or stored.ndim > 2 or values.ndim > 2:
+    if not state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]:
         broadcast(state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2])
     if mask is not None:
         check_mask(backend, state, stored, mask)

@@ -80,6 +80,8 @@ class NumpyBackend(Backend):
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
         query = scaled(state, beta)
+        if separation.softmax and small(query, stored):
+            return softmax_at_once(query, stored, projection, mask, need_conjugate)
         output, conjugate = run(query, stored, projection, mask, separation, self)
         return output, conjugate if need_conjugate else None
 
@@ -92,7 +94,15 @@ class NumpyBackend(Backend):
         separation: SeparationFunction,
     ) -> np.ndarray:
         """The same tiles without a projection."""
-        return run(scaled(state, beta), stored, None, mask, separation, self)[1]
+        query = scaled(state, beta)
+        if separation.softmax and small(query, stored):
+            return softmax_at_once(query, stored, None, mask, True)[1]
+        return run(query, stored, None, mask, separation, self)[1]
+
+
+def small(query: np.ndarray, stored: np.ndarray) -> bool:
+    """Whether all scores may be held at once."""
+    return query.size * stored.size <= SERIAL * query.shape[-1] * stored.shape[-1]
 
 
 def run(
@@ -105,8 +115,6 @@ def run(
 ) -> tuple[Any, np.ndarray]:
     """Association (None without a projection) and conjugate of queries that beta has scaled."""
     plain = separation.softmax
-    if math.prod(query.shape[:-1]) * math.prod(stored.shape[:-1]) <= SERIAL and plain:
-        return softmax_at_once(query, stored, projection, mask)
     tile = softmax_tile if plain else sparse_tile(separation, backend)
     lead = leading(query, stored, projection, mask)
     queries = query.shape[-2]
@@ -142,8 +150,12 @@ def run(
 
 
 def softmax_at_once(
-    query: np.ndarray, stored: np.ndarray, projection: np.ndarray | None, mask: np.ndarray | None
-) -> tuple[Any, np.ndarray]:
+    query: np.ndarray,
+    stored: np.ndarray,
+    projection: np.ndarray | None,
+    mask: np.ndarray | None,
+    need_conjugate: bool,
+) -> tuple[Any, Any]:
     """A small association: one array of scores, in place."""
     scores = np.matmul(query, stored.swapaxes(-1, -2))
     if mask is not None:
@@ -154,12 +166,13 @@ def softmax_at_once(
     scores -= top
     np.exp(scores, out=scores)
     total = scores.sum(axis=-1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        conjugate = (top + np.log(total))[..., 0]
-    if projection is None:
-        return None, conjugate
-    output = np.matmul(scores, projection)
-    output /= total if mask is None else np.where(total > 0.0, total, 1.0)
+    output = conjugate = None
+    if need_conjugate:
+        with np.errstate(divide="ignore"):
+            conjugate = (top + np.log(total))[..., 0]
+    if projection is not None:
+        output = np.matmul(scores, projection)
+        output /= total if mask is None else np.where(total > 0.0, total, 1.0)
     return output, conjugate
 
 

@@ -26,7 +26,9 @@ class Heads(NamedTuple):
 
     def restore(self, output: torch.Tensor) -> torch.Tensor:
         """An output ``(batch, heads, L, v)`` in the caller's axes."""
-        return output.reshape(*self.axes, output.shape[-1])[..., : self.width]
+        width = output.shape[-1]
+        output = output.reshape(*self.axes, width)
+        return output if width == self.width else output[..., : self.width]
 
 
 def heads(
@@ -56,14 +58,17 @@ def heads(
         axes = state.shape[:-1]
         state = state.reshape(-1, state.shape[-1])
     else:
-        lead = torch.broadcast_shapes(*(x.shape[:-2] for x in parts))
+        lead = parts[0].shape[:-2]
+        if any(x.shape[:-2] != lead for x in parts):
+            lead = torch.broadcast_shapes(*(x.shape[:-2] for x in parts))
         axes = (*lead, state.shape[-2])
         batch = (1, 1, *lead)[-2:] if len(lead) < 3 else (1, math.prod(lead))
 
     def four(x: torch.Tensor) -> torch.Tensor:
-        if not shared:
-            x = x.expand(*lead, *x.shape[-2:])
-        return x.reshape(*batch, *x.shape[-2:])
+        shape = *batch, *x.shape[-2:]
+        if x.shape == shape:
+            return x
+        return (x if shared else x.expand(*lead, *x.shape[-2:])).reshape(shape)
 
     key = four(stored)
     value = key if projection is stored else four(projection)

@@ -60,8 +60,8 @@ class TorchBackend(Backend):
 
     def finite(self, array: torch.Tensor) -> bool:
         """A sum first: it is not finite if any value is not (or if it overflows)."""
-        with torch.no_grad():
-            return math.isfinite(array.sum().item()) or bool(torch.isfinite(array).all())
+        array = array.detach()
+        return math.isfinite(array.sum().item()) or bool(torch.isfinite(array).all())
 
     def device(self, array: torch.Tensor) -> torch.device:
         """The tensor's own device."""
