@@ -169,15 +169,13 @@ class Entmax:
         """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
         zero = xp.zeros_like(base[..., :1])
         inner = xp.maximum(base + 1.0, zero)
-        if exponent == 0.0:
-            return indicator(inner, xp)
-        if exponent <= 10.0:
-            return inner if exponent == 1.0 else inner**exponent
-        # A large power would magnify the rounding of 1 + base.
-        eps = xp.finfo(base.dtype).eps
-        return indicator(inner, xp) * xp.exp(
-            exponent * xp.log1p(xp.maximum(base, zero - 1.0 + eps))
-        )
+        if exponent == 1.0:
+            return inner
+        if exponent == 2.0:
+            return inner * inner
+        # log1p, since a large power would magnify the rounding of 1 + base; never of -1 itself.
+        logarithm = xp.log1p(xp.maximum(base, zero - 1.0 + xp.finfo(base.dtype).eps))
+        return indicator(inner, xp) * xp.exp(exponent * logarithm)
 
     def _newton(
         self, shifted: Array, start: Array, xp: ModuleType, loop: Loop

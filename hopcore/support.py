@@ -19,6 +19,10 @@ SMALL = 128
 """Scores of which it is not worth to look for the support."""
 
 
+CACHED = 1 << 16
+"""Scores that a solver works on at a time: 256 KiB in float32."""
+
+
 class Support(NamedTuple):
     """The candidates of R queries, padded to the K of the query that has most."""
 
@@ -45,9 +49,21 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     top = xp.max(maxima, axis=-1, keepdims=True)
     candidates = chosen(scores, top, separation.reach_of(largest), xp)
     if candidates is None:
-        return Support(None, *separation.evaluate(scores, xp, loop, largest))
+        return dense(scores, largest, separation, xp, loop)
     index, values = candidates
     return Support(index, *separation.evaluate(values, xp, loop, largest))
+
+
+def dense(
+    scores: Array, largest: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop
+) -> Support:
+    """All weights, a few rows at a time: the solver goes over them often, so they stay in the cache."""
+    weights, conjugate = xp.empty_like(scores), xp.empty_like(scores[:, 0])
+    some = max(1, CACHED // scores.shape[1])
+    for start in range(0, scores.shape[0], some):
+        part = slice(start, start + some)
+        weights[part], conjugate[part] = separation.evaluate(scores[part], xp, loop, largest[part])
+    return Support(None, weights, conjugate)
 
 
 def chosen(scores: Array, top: Array, reach: Array, xp: ModuleType) -> tuple[Array, Array] | None:
