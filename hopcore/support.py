@@ -57,7 +57,7 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
 def dense(
     scores: Array, largest: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop
 ) -> Support:
-    """All weights, a few rows at a time: the solver goes over them often, so they stay in the cache."""
+    """All weights, a few rows at a time: the solver goes over them often, within the cache."""
     weights, conjugate = xp.empty_like(scores), xp.empty_like(scores[:, 0])
     some = max(1, CACHED // scores.shape[1])
     for start in range(0, scores.shape[0], some):
