@@ -132,6 +132,10 @@ class Backend:
 
     # Kernels.
 
+    def square_lengths(self, vectors: Array) -> Array:
+        """Squared Euclidean norms over the last axis, preferably without an array of squares."""
+        return self.xp.sum(vectors * vectors, axis=-1)
+
     def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
         """Weights and conjugate of scores; differentiable where the library is."""
         return separation.evaluate(scores, self.xp, self.loop)

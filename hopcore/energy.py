@@ -111,12 +111,12 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
     if not isinstance(beta, float):
         beta = backend.astype(beta, wide)
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
-    square = xp.sum(state * state, axis=-1)
+    square = backend.square_lengths(state)
+    lengths = backend.square_lengths(stored)
+    if mask is not None:
+        lengths = xp.where(mask, lengths[..., None, :], 0.0)
+    largest = xp.max(lengths, axis=-1, keepdims=mask is None)
     count = attended(inputs)
-    if mask is None:
-        largest = xp.max(xp.sum(stored * stored, axis=-1), axis=-1, keepdims=True)
-    else:
-        largest = radius(inputs) ** 2
     attending = count > 0
     level = separation.uniform(xp.where(attending, count, 1.0), xp)
     # The difference first: both terms are about log N, and what remains may be small.
@@ -178,9 +178,12 @@ def radius(inputs: Inputs) -> Array:
 
 def norm(vectors: Array, xp: Any) -> Array:
     """Euclidean norm over the last axis, scaled so that squares neither overflow nor vanish."""
-    scale = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
+    # The largest magnitude, without an array of magnitudes.
+    most, least = (f(vectors, axis=-1, keepdims=True) for f in (xp.max, xp.min))
+    scale = xp.maximum(most, -least)
     scale = xp.where(scale > 0, scale, 1.0)
-    square = xp.sum((vectors / scale) ** 2, axis=-1)
+    ratio = vectors / scale
+    square = xp.sum(ratio * ratio, axis=-1)
     # The root of 0 has no derivative; a vector of zeros gets 0 and the gradient 0.
     root = xp.sqrt(xp.where(square > 0, square, 1.0))
     return xp.where(square > 0, scale[..., 0] * root, 0.0)

@@ -44,6 +44,10 @@ class NumpyBackend(Backend):
             return True
         return bool(np.isfinite(array).all())
 
+    def square_lengths(self, vectors: np.ndarray) -> np.ndarray:
+        """By ``vecdot``, which holds no squares."""
+        return np.vecdot(vectors, vectors)
+
     def separate(
         self, scores: np.ndarray, separation: SeparationFunction
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -276,4 +280,4 @@ def longest(patterns: np.ndarray) -> float:
     if patterns.size == 0:
         return 0.0
     with np.errstate(over="ignore"):
-        return math.sqrt(np.einsum("...d,...d->...", patterns, patterns).max())
+        return math.sqrt(np.vecdot(patterns, patterns).max())

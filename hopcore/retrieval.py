@@ -112,18 +112,18 @@ def retrieve(
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {gradient!r}")
     inputs = spread(check(state, stored, beta=beta, mask=mask))
     function = separation_named(separation)
+    unit = length_unit(inputs)
     if gradient == "unrolled":
-        found, steps, residual = settle(inputs, function, max_steps, tol, differentiable=True)
+        found, steps, residual = settle(inputs, unit, function, max_steps, tol, differentiable=True)
     else:
         fixed = inputs.backend.constant
         still = inputs._replace(
             state=fixed(inputs.state), stored=fixed(inputs.stored), beta=fixed(inputs.beta)
         )
-        found, steps, residual = settle(still, function, max_steps, tol, differentiable=False)
+        found, steps, residual = settle(still, unit, function, max_steps, tol, differentiable=False)
         found = at_fixed_point(found, inputs, function)
     final = energy_of(inputs._replace(state=found), function)
-    longest = inputs.backend.constant(length_unit(inputs))
-    return Retrieval(found, steps, residual <= tol, residual * longest, final)
+    return Retrieval(found, steps, residual <= tol, residual * unit, final)
 
 
 def spread(inputs: Inputs) -> Inputs:
@@ -142,16 +142,21 @@ def spread(inputs: Inputs) -> Inputs:
 
 def length_unit(inputs: Inputs) -> Array:
     """M per query, or 1 where it is 0: the unit in which a residual is measured."""
-    largest = radius(inputs)
+    largest = inputs.backend.constant(radius(inputs))
     return inputs.xp.where(largest > 0, largest, 1.0)
 
 
 def settle(
-    inputs: Inputs, separation: Any, max_steps: int, tol: float, *, differentiable: bool
+    inputs: Inputs,
+    unit: Array,
+    separation: Any,
+    max_steps: int,
+    tol: float,
+    *,
+    differentiable: bool,
 ) -> tuple[Array, Array, Array]:
     """State, number of steps and residual (in units of M) of each query once it rests."""
     backend, xp, state, stored, _, _, _ = inputs
-    unit = length_unit(inputs)
     drop = stored.ndim == 2 and state.ndim == 2 and backend.compacts(state)
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -88,6 +88,12 @@ class TorchBackend(Backend):
 
     # Kernels.
 
+    def square_lengths(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Without an array of squares where no derivative is asked for."""
+        if differentiated(vectors) or not eager():
+            return super().square_lengths(vectors)
+        return torch.linalg.vector_norm(vectors, dim=-1).square()
+
     def separate(
         self, scores: torch.Tensor, separation: SeparationFunction
     ) -> tuple[torch.Tensor, torch.Tensor]:
