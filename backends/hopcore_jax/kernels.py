@@ -1,14 +1,192 @@
-"""Kernels of the JAX backend."""
+"""Kernels of the JAX backend: blocks under ``lax.map``, loops under XLA, derivatives of every order.
+
+The kernels are compiled once for their shapes, dtypes and separation function, also where they are
+called outside ``jax.jit``; around them, only compiled code is fast.
+"""
 
 from __future__ import annotations
 
-import jax.numpy as jnp
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
 
-from hopcore.backend import Backend
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hopcore.backend import BLOCK, Array, Backend, Beta, SeparationFunction
+from hopcore.solvers import conjugate_gradients
+from hopcore_jax import blocks, loops, weights
+
+separate = jax.jit(weights.separate, static_argnums=0)
+
+BLOCK_ELSEWHERE = 16 * BLOCK
+"""How many scores a GPU or TPU holds at once, which has no use for small blocks."""
 
 
 class JaxBackend(Backend):
+    """JAX arrays, traced or not, on any device."""
+
     def __init__(self) -> None:
-        super().__init__("jax", jnp)
-        for half in (jnp.float16, jnp.bfloat16):
-            self.precise[jnp.dtype(half)] = jnp.float32
+        with warnings.catch_warnings():
+            # JAX warns of float64 where x64 is off; it may be switched on at any time.
+            warnings.simplefilter("ignore", UserWarning)
+            super().__init__("jax", jnp)
+        half, single, double = np.dtype(jnp.bfloat16), np.dtype("float32"), np.dtype("float64")
+        self.precise = {
+            np.dtype("float16"): single, half: single, single: single, double: double
+        }
+
+    # What the arrays of this library are.
+
+    def visible(self, array: jax.Array) -> bool:
+        """Not traced, not met inside ``jax.jit``, and on the CPU."""
+        if loops.traced(array) or loops.staged():
+            return False
+        return all(device.platform == "cpu" for device in array.devices())
+
+    def compacts(self, array: jax.Array) -> bool:
+        """Never: every new shape would be compiled."""
+        return False
+
+    def device(self, array: jax.Array) -> jax.Device | None:
+        """The device; None for an array that is traced or spread over several."""
+        if loops.traced(array):
+            return None
+        first, *more = array.devices()
+        return None if more else first
+
+    def finite(self, array: jax.Array) -> bool:
+        """A sum of squares first: it is not finite if any value is not (or if it overflows)."""
+        if loops.traced(array):
+            return True
+        values = np.asarray(array).reshape(-1)
+        if values.dtype.itemsize > 2 and math.isfinite(np.vdot(values, values)):
+            return True
+        return bool(np.isfinite(values).all())
+
+    def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> jax.Array:
+        """An array on a device: a ``jax.Device``, or a name such as ``"cpu"`` or ``"cuda:1"``."""
+        if dtype == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError("float64 is off in JAX: jax.config.update('jax_enable_x64', True)")
+        kind = None if dtype is None else getattr(jnp, dtype)
+        where = device_named(device) if isinstance(device, str) else device
+        return jnp.asarray(np.asarray(values), dtype=kind, device=where)
+
+    # Kernels.
+
+    def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
+        """Weights and conjugate of scores, with derivatives of every order."""
+        return separate(separation, scores)
+
+    def associate(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+        need_conjugate: bool = False,
+    ) -> tuple[Array, Array | None]:
+        """See :meth:`hopcore.backend.Backend.associate`."""
+        output, conjugate = blocks.associate(
+            state,
+            stored,
+            projection,
+            beta,
+            mask,
+            backend=self,
+            separation=separation,
+            budget=self.block(state),
+        )
+        return self.astype(output, state.dtype), conjugate if need_conjugate else None
+
+    def conjugate(
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> Array:
+        """See :meth:`hopcore.backend.Backend.conjugate`."""
+        return blocks.associate(
+            state,
+            stored,
+            None,
+            beta,
+            mask,
+            backend=self,
+            separation=separation,
+            budget=self.block(state),
+        )[1]
+
+    def loop(
+        self,
+        cond: Callable[[Any], Array],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """See :meth:`hopcore.backend.Backend.loop`; under a trace, :func:`hopcore_jax.loops.run`.
+
+        Where nothing is traced the steps are taken one by one: XLA would compile the loop each time.
+        """
+        value, steps = init, 0
+        while not loops.traced(value) and (steps or not loops.staged()):
+            if steps == max_steps or not bool(cond(value)):
+                return value
+            value, steps = body(value), steps + 1
+        # Traced: by init, by what body brought in, or by an enclosing jit.
+        return loops.run(cond, body, init, max_steps, differentiable=differentiable)
+
+    def constant(self, array: Array) -> Array:
+        """The array (or a float) without its gradient."""
+        return array if isinstance(array, float) else lax.stop_gradient(array)
+
+    def implicit(
+        self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]
+    ) -> Array:
+        """``solution`` with the derivative ``(I - J)^-1 df`` of a fixed point, in both modes.
+
+        J is the Jacobian of ``update`` by the state, symmetric for a retrieval. The systems are
+        solved by conjugate gradients, each query its own, in memory that does not grow with steps.
+        """
+        if not loops.traced(solution, parameters):
+            return solution
+        wide = self.precise[solution.dtype]
+        tol = float(jnp.finfo(wide).eps)
+        precise = [self.astype(x, wide) for x in parameters]
+        most = 2 * solution.shape[-1] + 8
+
+        def solve(matvec: Callable[[Array], Array], right: Array) -> Array:
+            return conjugate_gradients(matvec, right, self, max_steps=most, tol=tol)
+
+        found = lax.custom_root(
+            lambda state: state - update(state, *precise),
+            self.astype(lax.stop_gradient(solution), wide),
+            lambda _, state: state,
+            lambda matvec, right: lax.custom_linear_solve(matvec, right, solve, symmetric=True),
+        )
+        return self.astype(found, solution.dtype)
+
+    def block(self, state: Array) -> int:
+        """How many scores to hold at once where the state is."""
+        device = self.device(state)
+        platform = jax.default_backend() if device is None else device.platform
+        return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
+
+
+def device_named(name: str) -> jax.Device:
+    """The device of a name such as ``"cpu"`` or ``"cuda:1"``."""
+    platform, _, index = name.partition(":")
+    try:
+        return jax.devices(platform)[int(index or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        here = ", ".join(f"{x.platform}:{x.id}" for x in jax.devices())
+        raise ValueError(f"JAX has no device {name!r} here; it has {here}") from None
