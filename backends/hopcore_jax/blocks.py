@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from hopcore.backend import Array, Backend, Beta, SeparationFunction
@@ -36,30 +37,30 @@ def associate(
 
     The derivative of a block computes it again, so that going back needs no more memory.
     """
-    wide = backend.precise[state.dtype]
+    given, wide = state.dtype, backend.precise[state.dtype]
     beta = jnp.asarray(beta, dtype=wide)
     places = Places.of(state, stored, projection, beta, mask)
     state, beta = places.queries(state.astype(wide), 2), places.queries(beta, 1)
     stored = places.memories(stored.astype(wide))
     values = None if projection is None else places.memories(projection.astype(wide))
-    mask, mask_rows = places.mask_rows(mask)
+    masks, mask_of = places.mask_rows(mask)
 
     (batch, queries), size = beta.shape, stored.shape[1]
-    memories = max(1, budget // max(1, queries * size))
-    rows = max(FEWEST_ROWS, budget // size)
-    cuts = -(-batch // memories), max(1, -(-queries // rows))
+    memories_at_once = max(1, budget // max(1, queries * size))
+    queries_at_once = max(FEWEST_ROWS, budget // size)
+    cuts = -(-batch // memories_at_once), max(1, -(-queries // queries_at_once))
 
-    def block(stored: Array, values: Any, state: Array, beta: Array, rows: Any) -> Any:
-        part = mask if rows is None else jnp.take(mask, rows, axis=0, mode="clip")
+    def block(stored: Array, values: Any, state: Array, beta: Array, which: Any) -> Any:
+        part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
         return recall(separation, backend.scores(state, stored, beta, part), values)
 
     cheap = block if cuts == (1, 1) else jax.checkpoint(block, prevent_cse=False)
 
-    def memory(stored: Array, values: Any, *rows: Any) -> Any:
-        return piecewise(partial(cheap, stored, values), 1, cuts[1], rows)
+    def memories(stored: Array, values: Any, *of_queries: Any) -> Any:
+        return piecewise(partial(cheap, stored, values), 1, cuts[1], of_queries)
 
-    with precision(state.dtype):
-        output, conjugate = piecewise(memory, 0, cuts[0], (stored, values, state, beta, mask_rows))
+    with precision(given):
+        output, conjugate = piecewise(memories, 0, cuts[0], (stored, values, state, beta, mask_of))
     return places.output(output), places.conjugate(conjugate)
 
 
@@ -76,9 +77,8 @@ def piecewise(
         before, after = array.shape[:axis], array.shape[axis + 1 :]
         padding = [(0, 0)] * array.ndim
         padding[axis] = (0, size * count - length)
-        return jnp.moveaxis(
-            jnp.reshape(jnp.pad(array, padding), (*before, count, size, *after)), axis, 0
-        )
+        padded = jnp.pad(array, padding)
+        return jnp.moveaxis(jnp.reshape(padded, (*before, count, size, *after)), axis, 0)
 
     def join(pieces: Array) -> Array:
         pieces = jnp.moveaxis(pieces, 0, axis)
@@ -94,8 +94,8 @@ class Places:
     """Where the leading axes of one association go: to a batch of memories, or to their queries.
 
     The axes over which the stored patterns or their projections differ become one batch axis B. The
-    others join the query axis, R in all, so that a memory that is shared meets all its queries in one
-    product.
+    others join the query axis, R in all, so that a memory that is shared meets all its queries in
+    one product.
     """
 
     lead: tuple[int, ...]
@@ -114,10 +114,10 @@ class Places:
         """The places of the axes of checked arrays."""
         memories = [x.shape[:-2] for x in (stored, projection) if x is not None]
         others = [state.shape[:-2], beta.shape[:-1]] + ([] if mask is None else [mask.shape[:-2]])
-        lead = jnp.broadcast_shapes(*memories, *others)
-        scored = jnp.broadcast_shapes(stored.shape[:-2], *others)
+        lead = np.broadcast_shapes(*memories, *others)
+        scored = np.broadcast_shapes(stored.shape[:-2], *others)
         shared = (1,) * len(lead)
-        common = jnp.broadcast_shapes(shared, *memories)
+        common = np.broadcast_shapes(shared, *memories)
         differ = tuple(axis for axis, size in enumerate(common) if size > 1)
         return cls(lead, scored, differ, state.shape[-2])
 
@@ -147,7 +147,7 @@ class Places:
         array = jnp.broadcast_to(array, (*each, *array.shape[-2:]))
         return jnp.reshape(array, (self.batch, *array.shape[-2:]))
 
-    def mask_rows(self, mask: Array | None) -> tuple[Array | None, Array | None]:
+    def mask_rows(self, mask: Array | None) -> tuple[Any, Array | None]:
         """A mask as its rows, and which one each of the queries ``(B, R)`` has; None: the only one.
 
         A mask that is shared is never repeated in memory.
@@ -182,6 +182,7 @@ class Places:
 
 def precision(dtype: Any) -> AbstractContextManager[Any]:
     """float32 products in float32: a GPU would round their factors, unless the user chose so."""
-    if dtype.itemsize == 2 or jax.config.jax_default_matmul_precision is not None:
+    chosen = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    if dtype.itemsize == 2 or chosen is not None:
         return nullcontext()
     return jax.default_matmul_precision("highest")

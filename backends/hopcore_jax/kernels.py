@@ -1,7 +1,8 @@
-"""Kernels of the JAX backend: blocks under ``lax.map``, loops under XLA, derivatives of every order.
+"""Kernels of the JAX backend, compiled and differentiable in both modes.
 
-The kernels are compiled once for their shapes, dtypes and separation function, also where they are
-called outside ``jax.jit``; around them, only compiled code is fast.
+A kernel is compiled once for its shapes, dtypes and separation function, also where it is called
+outside ``jax.jit``; the loops of a retrieval are only fast inside. Leading axes are worked off in
+blocks of a fixed size; ``jax.vmap`` multiplies the block by the size of the mapped axis.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ class JaxBackend(Backend):
             warnings.simplefilter("ignore", UserWarning)
             super().__init__("jax", jnp)
         half, single, double = np.dtype(jnp.bfloat16), np.dtype("float32"), np.dtype("float64")
-        self.precise = {
-            np.dtype("float16"): single, half: single, single: single, double: double
-        }
+        self.precise = {np.dtype("float16"): single, half: single, single: single, double: double}
 
     # What the arrays of this library are.
 
@@ -51,7 +50,7 @@ class JaxBackend(Backend):
         """Never: every new shape would be compiled."""
         return False
 
-    def device(self, array: jax.Array) -> jax.Device | None:
+    def device(self, array: jax.Array) -> Any:
         """The device; None for an array that is traced or spread over several."""
         if loops.traced(array):
             return None
@@ -69,7 +68,7 @@ class JaxBackend(Backend):
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> jax.Array:
         """An array on a device: a ``jax.Device``, or a name such as ``"cpu"`` or ``"cuda:1"``."""
-        if dtype == "float64" and not jax.config.jax_enable_x64:
+        if dtype == "float64" and jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
             raise ValueError("float64 is off in JAX: jax.config.update('jax_enable_x64', True)")
         kind = None if dtype is None else getattr(jnp, dtype)
         where = device_named(device) if isinstance(device, str) else device
@@ -135,7 +134,7 @@ class JaxBackend(Backend):
     ) -> Any:
         """See :meth:`hopcore.backend.Backend.loop`; under a trace, :func:`hopcore_jax.loops.run`.
 
-        Where nothing is traced the steps are taken one by one: XLA would compile the loop each time.
+        Where nothing is traced the steps are taken one by one: XLA would compile every call.
         """
         value, steps = init, 0
         while not loops.traced(value) and (steps or not loops.staged()):
@@ -182,7 +181,7 @@ class JaxBackend(Backend):
         return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
 
 
-def device_named(name: str) -> jax.Device:
+def device_named(name: str) -> Any:
     """The device of a name such as ``"cpu"`` or ``"cuda:1"``."""
     platform, _, index = name.partition(":")
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 
 from hopcore.backend import Array
 
@@ -16,8 +18,8 @@ from hopcore.backend import Array
 def anywhere(flag: Array) -> Array:
     """A flag that control flow may branch on under ``vmap``: true if it is true anywhere.
 
-    ``vmap`` gives every element its own flag, and runs both branches of a ``cond``, or a loop with a
-    selection at every step. One flag for all keeps the branch, and is right wherever taking it
+    ``vmap`` gives every element its own flag, and runs both branches of a ``cond``, or a loop with
+    a selection at every step. One flag for all keeps the branch, and is right wherever taking it
     although an element would not have needed it changes nothing.
     """
     return flag
@@ -30,7 +32,7 @@ def _anywhere_vmap(size: int, batched: list[bool], flags: Array) -> tuple[Array,
 
 def traced(*values: Any) -> bool:
     """Whether any leaf of some values is a tracer."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
 def staged() -> bool:
@@ -54,11 +56,13 @@ def run(
     init = jax.tree.map(settled, init)
 
     def step(value: Any) -> Any:
-        return jax.tree.map(lambda new, old: lax.convert_element_type(new, old.dtype), body(value), value)
+        return jax.tree.map(
+            lambda new, old: lax.convert_element_type(new, old.dtype), body(value), value
+        )
 
     if differentiable:
 
-        @jax.checkpoint
+        @partial(jax.checkpoint, prevent_cse=False)
         def maybe(value: Any) -> Any:
             return lax.cond(anywhere(cond(value)), step, lambda value: value, value)
 
