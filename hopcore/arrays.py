@@ -181,6 +181,9 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
         if not 0.0 < beta < math.inf:
             raise ValueError(f"beta must be positive and finite, got {beta}")
         return beta
+    if getattr(beta, "weak_type", False):
+        # A number that JAX traces takes the dtype it meets, as it does outside a trace.
+        beta = backend.astype(beta, state.dtype)
     same_kind(backend, state, "beta", beta)
     if beta.ndim > 0:
         if beta.shape[-1] not in (1, state.shape[-2]):
