@@ -19,12 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command line; ``sys.argv`` if not given. What is not an option of the suite goes to pytest.
+        The command line, ``sys.argv`` if not given. Other options than the suite's go to pytest.
 
     Returns
     -------
     int
-        0 if every check passed, 1 if one failed, 4 for a backend, dtype or device that is not there.
+        0 if every check passed, 1 if one failed, 4 if there is no such backend, dtype or device.
     """
     parser = argparse.ArgumentParser(
         prog="python -m hopcore_conformance",

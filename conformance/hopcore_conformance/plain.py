@@ -1,6 +1,6 @@
 """The mathematics itself, written plainly in NumPy float64 and independent of hopcore.
 
-Every function takes the order ``alpha`` of the separation function: 1 is the softmax, 2 the sparsemax.
+Functions take the order ``alpha`` of the separation function: 1 is the softmax, 2 the sparsemax.
 Arrays are ``state`` (..., L, d), ``stored`` (..., S, d), ``beta`` a float or (..., L), ``mask``
 (..., L, S) or None, scores ``z`` (..., S) with -inf where masked.
 """
@@ -39,7 +39,7 @@ def deformed_exp(x: Array, alpha: float) -> Array:
 
 
 def weights(z: Array, alpha: float) -> Array:
-    """The maximiser of ``<y, z> - Omega(y)``: ``y_i = exp_alpha(z_i - level)``, level by bisection."""
+    """The maximiser of ``<y, z> - Omega(y)``: ``exp_alpha(z_i - level)``, level by bisection."""
     top = np.max(z, axis=-1, keepdims=True)
     empty = np.isneginf(top)
     z = np.where(empty, 0.0, z - np.where(empty, 0.0, top))
@@ -49,8 +49,8 @@ def weights(z: Array, alpha: float) -> Array:
         level = 0.5 * (low + high)
         above = np.sum(deformed_exp(z - level, alpha), axis=-1, keepdims=True) > 1.0
         low, high = np.where(above, level, low), np.where(above, high, level)
-    # Between two neighbouring levels the weights may still jump, for a large alpha; a mixture of the
-    # weights at both that sums to one is optimal up to a rounding of the scores.
+    # Between two neighbouring levels the weights may still jump, for a large alpha; a mixture of
+    # the weights at both that sums to one is optimal up to a rounding of the scores.
     most, least = deformed_exp(z - low, alpha), deformed_exp(z - high, alpha)
     above, below = (np.sum(y, axis=-1, keepdims=True) for y in (most, least))
     share = np.where(
@@ -82,7 +82,7 @@ def entmax15_by_sorting(z: Array) -> Array:
 
 
 def negentropy(y: Array, alpha: float) -> Array:
-    """``Omega(y)``: ``sum y log y`` at alpha = 1, Tsallis ``(sum y^alpha - 1) / (alpha (alpha-1))``."""
+    """``sum y log y`` at alpha = 1, Tsallis' ``(sum y^alpha - 1) / (alpha (alpha-1))``."""
     term = y * np.where(y > 0.0, deformed_log(np.where(y > 0.0, y, 1.0), alpha), 0.0)
     return np.sum(term, axis=-1) / alpha
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import array_api_compat.numpy
@@ -58,8 +58,14 @@ class Subject:
         """The smallest normal number of scores and energies."""
         return float(np.finfo(self.precise.dtype).tiny)
 
+    @cached_property
+    def least(self) -> float:
+        """The smallest number above 0 of states and associations."""
+        limits = self.backend.xp.finfo(self.put(np.zeros(1)).dtype)
+        return float(limits.smallest_normal) * float(limits.eps)
+
     def put(self, values: Array) -> Any:
-        """An array of the library; NumPy's are read-only, so that writing to an input is an error."""
+        """An array of the library; NumPy's are read-only, so that to write to one is an error."""
         dtype = "bool" if values.dtype == np.bool_ else self.dtype
         array = self.backend.asarray(np.array(values), dtype=dtype, device=self.device)
         if isinstance(array, np.ndarray):
@@ -81,17 +87,15 @@ class Subject:
         return self.get(self.put(values))
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """The result of a function of arrays, whose inputs it must leave as they were."""
+        """The result of a function of arrays, which must leave its inputs as they were."""
         given = [self._put(value) for value in arguments]
         named = {name: self._put(value) for name, value in options.items()}
         result = self.get(function(*given, **named))
-        for before, after in zip(
-            [*arguments, *options.values()], [*given, *named.values()], strict=True
-        ):
+        befores, afters = [*arguments, *options.values()], [*given, *named.values()]
+        for before, after in zip(befores, afters, strict=True):
             if isinstance(before, np.ndarray):
-                np.testing.assert_array_equal(
-                    self.get(after), self.get(self.put(before)), "an input was written to"
-                )
+                was = self.get(self.put(before))
+                np.testing.assert_array_equal(self.get(after), was, "an input was written to")
         return result
 
     def _put(self, value: Any) -> Any:
@@ -105,42 +109,75 @@ class Subject:
     def gradient(
         self,
         function: Callable[..., Any],
-        *arguments: Any,
+        *arguments: Array | float,
         by: Sequence[int],
         probe: Array | None = None,
         **options: Any,
     ) -> tuple[Array, ...]:
-        """The library's own gradient of ``sum(probe * function(*arguments))`` by some arguments."""
+        """The library's own gradient of ``sum(probe * function(*arguments))`` by some arguments.
+
+        A library that compiles does so once for each function, each set of options and each shape.
+        """
+        arrays = {name: self.put(x) for name, x in options.items() if isinstance(x, np.ndarray)}
+        fixed = {name: x for name, x in options.items() if not isinstance(x, np.ndarray)}
+        total = total_of(self.backend, function, tuple(sorted(fixed.items())))
         probes = None if probe is None else self.precise.put(probe)
-        named = {name: self._put(value) for name, value in options.items()}
-
-        def total(*given: Any) -> Any:
-            result = function(*given, **named)
-            result = self.backend.astype(result, self.backend.precise[result.dtype])
-            return self.backend.xp.sum(result if probes is None else result * probes)
-
         given = [self._put(value) for value in arguments]
-        return self.get(tuple(AUTODIFF[self.backend.name](total, given, tuple(by))))
+        return self.get(tuple(AUTODIFF[self.backend.name](total, given, tuple(by), arrays, probes)))
 
 
-def torch_gradient(total: Callable[..., Any], given: list[Any], by: tuple[int, ...]) -> list[Any]:
+@cache
+def total_of(
+    backend: Backend, function: Callable[..., Any], fixed: tuple[tuple[str, Any], ...]
+) -> Callable[..., Any]:
+    """``sum(probe * function)`` as a function of arrays; the same object for the same arguments."""
+
+    def total(given: Sequence[Any], arrays: dict[str, Any], probe: Any) -> Any:
+        result = function(*given, **dict(fixed), **arrays)
+        result = backend.astype(result, backend.precise[result.dtype])
+        return backend.xp.sum(result if probe is None else result * probe)
+
+    return total
+
+
+def torch_gradient(
+    total: Callable[..., Any],
+    given: list[Any],
+    by: tuple[int, ...],
+    arrays: dict[str, Any],
+    probe: Any,
+) -> list[Any]:
     """Reverse mode of torch."""
     import torch  # noqa: PLC0415
 
     leaves = [array.clone().requires_grad_() if i in by else array for i, array in enumerate(given)]
     wanted = [leaves[i] for i in by]
-    found = torch.autograd.grad(total(*leaves), wanted, allow_unused=True)
+    found = torch.autograd.grad(total(leaves, arrays, probe), wanted, allow_unused=True)
     return [
         torch.zeros_like(leaf) if gradient is None else gradient
         for leaf, gradient in zip(wanted, found, strict=True)
     ]
 
 
-def jax_gradient(total: Callable[..., Any], given: list[Any], by: tuple[int, ...]) -> list[Any]:
-    """Reverse mode of JAX."""
+def jax_gradient(
+    total: Callable[..., Any],
+    given: list[Any],
+    by: tuple[int, ...],
+    arrays: dict[str, Any],
+    probe: Any,
+) -> list[Any]:
+    """Reverse mode of JAX, compiled: so that a number is an array, or each would compile anew."""
+    given = [value if hasattr(value, "dtype") else given[0].dtype.type(value) for value in given]
+    found = jax_slope(total)(given, arrays, probe)
+    return [found[i] for i in by]
+
+
+@cache
+def jax_slope(total: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled gradient of a total by all of its arguments."""
     import jax  # noqa: PLC0415
 
-    return list(jax.grad(total, argnums=by)(*given))
+    return jax.jit(jax.grad(total))
 
 
 AUTODIFF = {"torch": torch_gradient, "jax": jax_gradient}

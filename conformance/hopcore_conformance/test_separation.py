@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hopcore
+from hopcore.backend import Backend
+from hopcore.separation import separation_named
 from hopcore_conformance import measure, plain, tolerance
 from hopcore_conformance.measure import agree, at_most
 from hopcore_conformance.statements import statement
@@ -170,23 +174,18 @@ def test_automatic_derivatives(
         pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
     fine = subject.precise
     z = fine.rounded(z)
-    function = hopcore.separation.separation_named(entmax(alpha))
+    function = separation_named(entmax(alpha))
     weights, _ = measure.separate(subject, z, entmax(alpha))
     some = np.any(~np.isneginf(z), axis=-1)
 
-    def conjugate(given: object) -> object:
-        value = fine.backend.separate(given, function)[1]
-        return fine.backend.xp.where(fine.put(some), value, fine.put(np.zeros(3)))
-
-    (gradient,) = fine.gradient(conjugate, z, by=[0])
+    options = {"backend": fine.backend, "kind": function}
+    (gradient,) = fine.gradient(kernel_conjugate, z, by=[0], **options, some=some)
     largest = np.max(np.where(np.isneginf(z), 0.0, np.abs(z)), axis=-1, keepdims=True)
     within = tolerance.weights_of_scores(fine, fine.fine * largest, alpha, z.shape[-1])
     agree("gradient of the conjugate", gradient, weights, within)
 
     probe = fine.rounded(rng.normal(size=z.shape))
-    (product,) = fine.gradient(
-        lambda x: fine.backend.separate(x, function)[0], z, by=[0], probe=probe
-    )
+    (product,) = fine.gradient(kernel_weights, z, by=[0], probe=probe, **options)
     s = np.where(weights > 0, np.where(weights > 0, weights, 1.0) ** (2.0 - alpha), 0.0)
     total = np.sum(s, axis=-1, keepdims=True)
     mean = np.sum(s * probe, axis=-1, keepdims=True) / np.where(total > 0, total, 1.0)
@@ -194,6 +193,16 @@ def test_automatic_derivatives(
     rough = within ** min(1.0, 2.0 - alpha) if alpha < 2.0 else fine.fine
     longest = np.max(np.abs(probe))
     agree("Jacobian of the weights", product, s * (probe - mean), 8 * longest * (rough + within))
+
+
+def kernel_weights(z: Any, *, backend: Backend, kind: Any) -> Any:
+    """Weights of scores, for derivatives."""
+    return backend.separate(z, kind)[0]
+
+
+def kernel_conjugate(z: Any, *, backend: Backend, kind: Any, some: Any) -> Any:
+    """Conjugate of scores, 0 where everything is masked: -inf has no gradient."""
+    return backend.xp.where(some, backend.separate(z, kind)[1], 0.0)
 
 
 @statement("F.reach")

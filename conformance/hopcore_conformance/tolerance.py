@@ -1,11 +1,11 @@
 r"""How far rounding may take a result from its float64 value: every tolerance of the suite.
 
-With u the rounding of scores and energies (``subject.fine``) and u_out that of states and
-associations (``subject.eps``), the scores :math:`z = \beta X \xi` of d terms each have an error of at
-most about :math:`\delta = (d + 4)\, u\, \beta \|\xi\| M`. Conjugates are 1-Lipschitz in the scores, so the
-energy inherits :math:`\delta / \beta` and the rounding of its own terms. Weights satisfy
-:math:`w_i^a = (a z_i - \tau)_+` with :math:`a = \alpha - 1` and a threshold :math:`\tau` that is monotone
-in z and moves with a shift of z, so :math:`|\Delta w_i^a| \le 2 a \delta`; which is
+With u the rounding of scores and energies (``subject.fine``) and that of states and associations
+beside it (``subject.eps``), the scores :math:`z = \beta X \xi` of d terms each have an error of at
+most about :math:`\delta = (d + 4)\, u\, \beta \|\xi\| M`. Conjugates are 1-Lipschitz in the scores,
+so the energy inherits :math:`\delta / \beta` and the rounding of its own terms. Weights satisfy
+:math:`w_i^a = (a z_i - \tau)_+` with :math:`a = \alpha - 1` and a threshold :math:`\tau` that is
+monotone in z and moves with a shift of z, so :math:`|\Delta w_i^a| \le 2 a \delta`; which is
 :math:`|\Delta w_i| \le 2 \delta` for :math:`a \le 1` (the softmax too) and
 :math:`(2 a \delta)^{1/a}` above.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hopcore_conformance.strategies import Problem
-from hopcore_conformance.subject import Subject
+from hopcore_conformance.subject import Subject, reference
 
 Array = np.ndarray
 
@@ -57,7 +57,7 @@ def weights(subject: Subject, p: Problem) -> Array:
 def association(subject: Subject, p: Problem, values: Array | None = None) -> Array:
     """Error of the association of each query, as a norm, (..., L).
 
-    Two distributions are never farther apart than 2, so the error is at most twice the longest value.
+    Distributions are never farther apart than 2, so the error is at most twice the longest value.
     """
     values = p.stored if values is None else values
     count = p.stored.shape[-2]
@@ -65,7 +65,7 @@ def association(subject: Subject, p: Problem, values: Array | None = None) -> Ar
     longest = np.max(norm(values), axis=-1)[..., None]
     # A library may round each weight to the dtype of the values before it sums.
     total = np.minimum(count * wrong, 2.0) + (2 + count * subject.fine / subject.eps) * subject.eps
-    return longest * total + count * subject.tiny
+    return longest * total + count * subject.tiny + subject.least
 
 
 def energy(subject: Subject, p: Problem) -> Array:
@@ -90,15 +90,5 @@ def difference(p: Problem, step: float) -> float:
     """
     heat = float(np.max(p.beta)) * p.stored.shape[-2] * float(np.max(p.radius)) ** 2
     size = float(np.max(norm(p.state)) + np.max(p.radius))
-    rounding = float(np.max(energy(_EXACT, p))) / step
+    rounding = float(np.max(energy(reference, p))) / step
     return (1.0 + heat) * step + rounding + 1e-12 * size
-
-
-class _Exact:
-    """NumPy float64, as far as tolerances need it."""
-
-    eps = fine = float(np.finfo(np.float64).eps)
-    tiny = float(np.finfo(np.float64).tiny)
-
-
-_EXACT: Any = _Exact()
