@@ -80,6 +80,16 @@ class JaxBackend(Backend):
         """Weights and conjugate of scores, with derivatives of every order."""
         return separate(separation, scores)
 
+    def scores(self, state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
+        """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
+        if state.shape[-1] == 1:
+            # A product without a sum XLA fuses with what follows, unrounded: the largest score less
+            # itself would be a rounding, which is as large as scores may be. So let there be a sum.
+            state, stored = (
+                jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (state, stored)
+            )
+        return super().scores(state, stored, beta, mask)
+
     def associate(
         self,
         state: Array,
