@@ -76,7 +76,7 @@ def conformance(session: nox.Session, backend: str) -> None:
 
 
 def conform(session: nox.Session, backend: str, dtype: str, *options: str, **run: Any) -> None:
-    """Run the conformance suite once; half precision, with its wide tolerances, on fewer examples."""
+    """Run the conformance suite once; half precision on fewer examples."""
     command = ["python", "-m", "hopcore_conformance", "--backend", backend, "--dtype", dtype]
     examples = ["--max-examples", "5"] if dtype in ("bfloat16", "float16") else []
     session.run(*command, *examples, *options, *session.posargs, **run)
