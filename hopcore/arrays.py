@@ -10,7 +10,8 @@ import math
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from hopcore.backend import Array, Backend, Beta, backend_of
+from hopcore.backend import Array, Backend, Beta
+from hopcore.discovery import backend_of
 
 
 class Inputs(NamedTuple):

@@ -9,10 +9,7 @@ its library has something faster. Third parties register a backend in the entry-
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
@@ -279,87 +276,3 @@ def rows_of(beta: Beta, part: slice) -> Beta:
 def rows_of_mask(mask: Array | None, part: slice) -> Array | None:
     """The mask of some queries."""
     return mask if mask is None or mask.ndim < 2 or mask.shape[-2] == 1 else mask[..., part, :]
-
-
-# Discovery.
-
-
-@cache
-def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="hopcore.backends")}
-
-
-@cache
-def backend(name: str) -> Backend:
-    """The backend of a name, for code that must choose before it has arrays.
-
-    Parameters
-    ----------
-    name : str
-        ``"numpy"``, ``"torch"``, ``"jax"``, another registered name, or the name of an importable
-        Array-API namespace (``"array_api_strict"``, ``"cupy"``, ``"dask.array"``), which then runs
-        the portable kernels.
-
-    Returns
-    -------
-    Backend
-
-    Raises
-    ------
-    ValueError
-        No such backend is registered and no such namespace can be imported.
-
-    Examples
-    --------
-    >>> import hopcore
-    >>> numpy = hopcore.backend("numpy")
-    >>> numpy.asarray([1.0, 2.0], dtype="float32")
-    array([1., 2.], dtype=float32)
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"a backend is chosen by its name, got {type(name).__name__}")
-    point = _registered().get(name)
-    if point is not None:
-        try:
-            return point.load()()
-        except ModuleNotFoundError as missing:
-            raise ValueError(
-                f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore[{name}]'"
-            ) from missing
-    for module in (f"array_api_compat.{name}", name):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                xp = __import__(module, fromlist=["_"])
-        except (ImportError, ValueError):
-            continue
-        if hasattr(xp, "matmul") and hasattr(xp, "float32"):
-            return Backend(name, xp)
-    known = ", ".join(sorted(_registered()))
-    raise ValueError(f"unknown backend {name!r}; registered: {known}")
-
-
-_BY_TYPE: dict[type, Backend] = {}
-
-
-def backend_of(array: Array) -> Backend:
-    """The backend that owns an array: one dictionary look-up after the first array of a type.
-
-    Raises
-    ------
-    TypeError
-        The object is not an array of a library that speaks the Array API.
-    """
-    found = _BY_TYPE.get(type(array))
-    if found is None:
-        found = _BY_TYPE[type(array)] = _discover(array)
-    return found
-
-
-def _discover(array: Array) -> Backend:
-    if isinstance(array, np.ma.MaskedArray | np.matrix):
-        raise TypeError("arithmetic that is not that of an array")
-    xp = array_api_compat.array_namespace(array)
-    name = xp.__name__.removeprefix("array_api_compat.")
-    name = "jax" if name == "jax.numpy" else name
-    return backend(name) if name in _registered() else Backend(name, xp)

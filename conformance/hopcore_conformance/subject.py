@@ -9,7 +9,8 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from hopcore.backend import _BY_TYPE, Backend
+from hopcore.backend import Backend
+from hopcore.discovery import BY_TYPE
 
 Array = np.ndarray
 
@@ -194,7 +195,7 @@ class Reference(Subject):
     def __init__(self) -> None:
         super().__init__(Backend("numpy", array_api_compat.numpy), "float64")
         # The look-up by type is how hopcore finds a backend; this type has the portable one.
-        _BY_TYPE[ReferenceArray] = self.backend
+        BY_TYPE[ReferenceArray] = self.backend
 
     def put(self, values: Array) -> Any:
         """A read-only array of the type that finds the portable kernels."""
