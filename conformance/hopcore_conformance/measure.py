@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import hopcore
+from hopcore.separation import separation_named
 from hopcore_conformance import plain, tolerance
 from hopcore_conformance.strategies import Problem
 from hopcore_conformance.subject import Subject, reference
@@ -91,7 +92,7 @@ def separate(subject: Subject, z: Array, separation: Any) -> tuple[Array, Array]
     def kernel(side: Subject) -> tuple[Array, Array]:
         return side(lambda given: side.backend.separate(given, function), z)
 
-    function = hopcore.separation.separation_named(separation)
+    function = separation_named(separation)
     got, wanted = kernel(fine), kernel(reference)
     alpha, count = plain.order(separation), z.shape[-1]
     largest = np.max(np.where(np.isneginf(z), 0.0, np.abs(z)), axis=-1, keepdims=True)

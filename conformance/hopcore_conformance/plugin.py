@@ -126,7 +126,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if report.failed:
         for name, identifier in item.user_properties:
             if name == "statement":
-                report.sections.append((f"statement {identifier}", STATEMENTS[identifier]))
+                report.sections.append((f"statement {identifier}", STATEMENTS[str(identifier)]))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -160,6 +160,22 @@ def test_beta_as_a_number_and_as_an_array(subject: Subject, p: Problem) -> None:
 
 
 @statement("B.blocks")
+@given(p=problems(shapes=((5, 300, 8),), kinds=("normal", "clusters"), projected=True))
+def test_middling_memories(subject: Subject, p: Problem) -> None:
+    # Enough patterns for a backend to look for the support of sparse weights first.
+    p = p.on(subject)
+    assert p.projection is not None
+    measure.energy(subject, p)
+    got = measure.weights(subject, p)
+    z, within = plain.scores(*p.arrays, p.mask), tolerance.weights(subject, p)[..., None]
+    agree("weights by their formula", got, plain.weights(z, p.alpha), within)
+    got = measure.association(subject, p, p.projection)
+    wanted = plain.association(*p.formula, projection=p.projection)
+    if p.alpha <= 2:
+        agree("association by its formula", got, wanted, smaller(subject, p, p.projection))
+
+
+@statement("B.blocks")
 @pytest.mark.parametrize(("separation", "masked"), LARGE, ids=str)
 def test_large_memories(subject: Subject, separation: Any, masked: bool) -> None:
     p = large_problem(separation, masked=masked).on(subject)
@@ -183,11 +199,13 @@ def test_large_memories(subject: Subject, separation: Any, masked: bool) -> None
         agree("log-sum-exp of some queries", part[1][EDGES], plain.conjugate(z, 1.0), within)
 
 
-def smaller(subject: Subject, p: Problem) -> Array:
+def smaller(subject: Subject, p: Problem, values: Array | None = None) -> Array:
     """Error of associations with a large memory: many roundings add like a random walk."""
+    values = p.stored if values is None else values
     count = p.stored.shape[0]
     wrong = tolerance.scores(subject, p) + subject.fine * np.sqrt(count)
-    return (np.max(p.radius) * (4 * wrong + 4 * subject.eps))[:, None]
+    longest = np.max(np.linalg.norm(values, axis=-1))
+    return (longest * (4 * wrong + 4 * subject.eps))[:, None]
 
 
 NORMS = (1e-20, 1e-8, 1.0, 1e7, 1e15)

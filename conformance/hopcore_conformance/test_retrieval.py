@@ -75,10 +75,13 @@ def residual_rounding(subject: Subject, state: Array, new: Array) -> float:
     p=problems(separations=SMOOTH, heats=(0.1, 30.0)),
     max_steps=st.sampled_from((1, 4, 25)),
     patience=st.sampled_from((1.0, 10.0)),
+    uneven=st.booleans(),
 )
 def test_each_query_is_a_loop_of_its_own(
-    subject: Subject, p: Problem, max_steps: int, patience: float
+    subject: Subject, p: Problem, max_steps: int, patience: float, uneven: bool
 ) -> None:
+    if uneven:
+        p = p.but(beta=p.beta * np.asarray([1.0, 0.3, 3.0])[: p.state.shape[0]])
     p = p.on(subject)
     tol = patience * float(np.sqrt(subject.eps))
     found = subject(hopcore.retrieve, *p.arrays, **p.options, max_steps=max_steps, tol=tol)
