@@ -134,9 +134,11 @@ def queries(rng: np.random.Generator, where: str, stored: Array, count: int) -> 
     return chosen + 0.2 * noise if where == "near" else 3.0 * noise
 
 
-def masks(rng: np.random.Generator, count: int, stored: int) -> Array:
-    """Masks (L, S), some of whose rows may be empty."""
-    mask = rng.random((count, stored)) < rng.choice([0.3, 0.7])
+def masks(rng: np.random.Generator, count: int, stored: Array) -> Array:
+    """Masks (L, S): the first hides the longest pattern, which M counts, the last may be empty."""
+    mask = rng.random((count, stored.shape[0])) < rng.choice([0.3, 0.7])
+    mask[0] = True
+    mask[0, np.argmax(np.linalg.norm(stored, axis=-1))] = False
     if rng.random() < 0.5:
         mask[-1] = False
     return mask
@@ -172,7 +174,7 @@ def problems(
         state=scale * state,
         stored=scale * stored,
         beta=beta,
-        mask=masks(rng, count, size) if with_mask else None,
+        mask=masks(rng, count, stored) if with_mask else None,
         separation=draw(st.sampled_from(separations)),
         projection=rng.normal(size=(size, 3)) if projected else None,
     )
