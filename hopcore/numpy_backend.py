@@ -38,6 +38,10 @@ class NumpyBackend(Backend):
         """Always the CPU."""
         return "cpu"
 
+    def compacts(self, array: np.ndarray) -> bool:
+        """Always."""
+        return True
+
     def finite(self, array: np.ndarray) -> bool:
         """A product with itself first: not finite if any value is not (or if it overflows)."""
         if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):

@@ -19,9 +19,8 @@ from jax import lax
 
 from hopcore.backend import BLOCK, Array, Backend, Beta, SeparationFunction
 from hopcore.solvers import conjugate_gradients
-from hopcore_jax import blocks, loops, weights
-
-separate = jax.jit(weights.separate, static_argnums=0)
+from hopcore_jax import blocks, loops
+from hopcore_jax.weights import separate
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, which has no use for small blocks."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from hopcore.backend import Array, SeparationFunction
 from hopcore_jax.loops import anywhere, run
@@ -24,20 +27,56 @@ MANY = 4096
 Result = tuple[Array | None, Array]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def separate(separation: SeparationFunction, scores: Array) -> tuple[Array, Array]:
     """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``.
 
     Their derivatives are the separation's own, so that no solver is ever differentiated: both modes
-    and every order exist, and what is masked has the derivative 0.
+    and every order exist, and what is masked has the derivative 0. A primitive, since JAX forgets
+    the rule of a ``custom_jvp`` inside a ``scan`` once it has been differentiated.
     """
+    weights, conjugate = separate_p.bind(scores, separation=separation)
+    return weights, conjugate
+
+
+def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
+    """What :func:`separate` computes."""
     # Without leading axes of size 1, for which XLA writes slower loops.
     rows = jnp.reshape(scores, (-1, scores.shape[-1]))
     largest = None
     if scores.shape[-1] >= MANY and not math.isinf(separation.reach):
         largest = most_weight(separation, rows)
     weights, conjugate = separation.evaluate(rows, jnp, run, largest)
-    return jnp.reshape(weights, scores.shape), jnp.reshape(conjugate, scores.shape[:-1])
+    return [jnp.reshape(weights, scores.shape), jnp.reshape(conjugate, scores.shape[:-1])]
+
+
+def derivative(
+    primals: tuple[Array], tangents: tuple[Any], separation: SeparationFunction
+) -> tuple[list[Array], list[Array]]:
+    """The rule of :func:`separate` for both modes of differentiation."""
+    (scores,), (change,) = primals, tangents
+    weights, conjugate = separate(separation, scores)
+    # Whatever a score of -inf was made of, its weight stays 0.
+    change = jnp.where(scores == -math.inf, 0.0, change)
+    by_scores = separation.tangent(weights, change, jnp)
+    return [weights, conjugate], [by_scores, jnp.sum(weights * change, axis=-1)]
+
+
+def batched(
+    arrays: tuple[Array], axes: tuple[int], separation: SeparationFunction
+) -> tuple[tuple[Array, Array], tuple[int, int]]:
+    """The rule of :func:`separate` under ``vmap``: one more leading axis."""
+    return separate(separation, jnp.moveaxis(arrays[0], axes[0], 0)), (0, 0)
+
+
+separate_p = Primitive("hopcore_separate")
+separate_p.multiple_results = True
+separate_p.def_impl(jax.jit(evaluate, static_argnames="separation"))
+separate_p.def_abstract_eval(
+    lambda scores, separation: [scores, scores.update(shape=scores.shape[:-1])]
+)
+mlir.register_lowering(separate_p, mlir.lower_fun(evaluate, multiple_results=True))
+ad.primitive_jvps[separate_p] = derivative
+batching.primitive_batchers[separate_p] = batched
 
 
 def most_weight(separation: SeparationFunction, scores: Array) -> Array:
@@ -48,18 +87,6 @@ def most_weight(separation: SeparationFunction, scores: Array) -> Array:
     weights, _ = separation.evaluate(jnp.max(grouped(scores), axis=-1), jnp, run)
     largest = jnp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * jnp.finfo(weights.dtype).eps)
     return jnp.where(largest > 0.0, largest, 1.0)
-
-
-@separate.defjvp
-def _separate_jvp(
-    separation: SeparationFunction, primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    (scores,), (change,) = primals, tangents
-    weights, conjugate = separate(separation, scores)
-    # Whatever a score of -inf was made of, its weight stays 0.
-    change = jnp.where(scores == -math.inf, 0.0, change)
-    by_scores = separation.tangent(weights, change, jnp)
-    return (weights, conjugate), (by_scores, jnp.sum(weights * change, axis=-1))
 
 
 def recall(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
@@ -86,7 +113,7 @@ def recall_few(separation: SeparationFunction, scores: Array, values: Array | No
     """
     batch, queries, size = scores.shape
     largest, index = largest_scores(jnp.reshape(scores, (-1, size)), FEW + 1)
-    weights, conjugate = separation.evaluate(largest, jnp, run)
+    weights, conjugate = separate(separation, largest)
 
     def few(_: Array, values: Array | None) -> Result:
         shape = (batch, queries, -1)

@@ -58,6 +58,10 @@ class TorchBackend(Backend):
         """On the CPU, in eager mode; a GPU would have to be waited for."""
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
 
+    def compacts(self, array: torch.Tensor) -> bool:
+        """Where values are visible; elsewhere a count would have to be waited for."""
+        return self.visible(array)
+
     def finite(self, array: torch.Tensor) -> bool:
         """A sum first: it is not finite if any value is not (or if it overflows)."""
         array = array.detach()
