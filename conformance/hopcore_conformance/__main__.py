@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = [
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.
-        *("-c", os.devnull, f"--rootdir={HERE}", "--strict-markers", "-W", "error", "-q", "-rfEs"),
+        *("-c", os.devnull, f"--rootdir={HERE}", "--strict-markers", "-W", "error", "-rfEs"),
         *("--hopcore-backend", options.backend, "--hopcore-dtype", options.dtype),
         *("--max-examples", options.max_examples),
     ]
@@ -48,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command += ["--hopcore-device", options.device]
     if options.seed is not None:
         command += ["--hypothesis-seed", options.seed]
-    return int(pytest.main([*command, *rest, *map(str, sorted(HERE.glob("test_*.py")))]))
+    with TemporaryDirectory() as storage:
+        # Nothing is left behind where the suite runs.
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", storage)
+        return int(pytest.main([*command, *rest, *map(str, sorted(HERE.glob("test_*.py")))]))
 
 
 if __name__ == "__main__":
