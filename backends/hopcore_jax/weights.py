@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -72,7 +73,7 @@ separate_p = Primitive("hopcore_separate")
 separate_p.multiple_results = True
 separate_p.def_impl(jax.jit(evaluate, static_argnames="separation"))
 separate_p.def_abstract_eval(
-    lambda scores, separation: [scores, scores.update(shape=scores.shape[:-1])]
+    lambda scores, separation: [scores, ShapedArray(scores.shape[:-1], scores.dtype)]
 )
 mlir.register_lowering(separate_p, mlir.lower_fun(evaluate, multiple_results=True))
 ad.primitive_jvps[separate_p] = derivative
