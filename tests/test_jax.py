@@ -23,7 +23,6 @@ kernels = pytest.importorskip("hopcore_jax.kernels")
 weights = pytest.importorskip("hopcore_jax.weights")
 
 ORACLE = Backend("portable", np_xp)
-SEPARATIONS = ["softmax", "sparsemax", hopcore.Entmax(1.3), hopcore.Entmax(3.0)]
 
 
 @pytest.fixture
@@ -138,14 +137,12 @@ def test_retrieval_is_that_of_numpy_in_every_mode_of_execution(separation, gradi
         )
 
     inputs = [jnp.asarray(x) for x in (state, stored, mask)]
-    per_query = jax.vmap(lambda query, mask: retrieve(query[None], inputs[1], mask[None]))
-    closed = jax.jit(lambda: retrieve(*inputs))
-    for found in (
-        retrieve(*inputs),
-        jax.jit(retrieve)(*inputs),
-        closed(),
-        jax.jit(per_query)(inputs[0], inputs[2]),
-    ):
+    if gradient == "unrolled":
+        results = retrieve(*inputs), jax.jit(retrieve)(*inputs)
+    else:
+        per_query = jax.vmap(lambda query, mask: retrieve(query[None], inputs[1], mask[None]))
+        results = jax.jit(lambda: retrieve(*inputs))(), jax.jit(per_query)(inputs[0], inputs[2])
+    for found in results:
         assert type(found) is hopcore.Retrieval
         for mine, numpy in zip(found, expected, strict=True):
             assert mine.dtype == numpy.dtype or numpy.dtype.kind == "i"
@@ -155,8 +152,12 @@ def test_retrieval_is_that_of_numpy_in_every_mode_of_execution(separation, gradi
 # Derivatives.
 
 
-@pytest.mark.parametrize("separation", SEPARATIONS, ids=str)
-def test_derivatives_of_both_orders_by_finite_differences(separation, x64, monkeypatch):
+@pytest.mark.parametrize(
+    ("separation", "again"),
+    [("softmax", jax.jacfwd), (hopcore.Entmax(3.0), jax.grad)],
+    ids=["softmax-forward", "entmax-reverse"],
+)
+def test_derivatives_of_both_orders_by_finite_differences(separation, again, x64, monkeypatch):
     # Blocks of 8 queries, and sparse supports of up to 3 found the short way: whatever is inside a
     # scan, a checkpoint or a cond must keep its derivatives.
     for name, value in {"MANY": 64, "FEW": 3}.items():
@@ -178,9 +179,6 @@ def test_derivatives_of_both_orders_by_finite_differences(separation, x64, monke
         gradient = jax.grad(function, (0, 1, 2, 3))(*point)
         return sum(jnp.sum(g * t) for g, t in zip(gradient, along, strict=True))
 
-    def forward(*point):
-        return jax.jvp(function, point, tuple(along))[1]
-
     def of(function):
         return jax.jit(
             lambda step: function(*(x + step * t for x, t in zip(point, along, strict=True)))
@@ -189,10 +187,8 @@ def test_derivatives_of_both_orders_by_finite_differences(separation, x64, monke
     step = 1e-6
     values, slopes = of(function), of(by)
     same(slopes(0.0), (values(step) - values(-step)) / (2 * step), 1e-7)
-    same(of(forward)(0.0), slopes(0.0))
     curvature = (slopes(step) - slopes(-step)) / (2 * step)
-    same(jax.jit(jax.grad(of(by)))(0.0), curvature, 1e-6)
-    same(jax.jit(jax.jacfwd(of(by)))(0.0), curvature, 1e-6)
+    same(jax.jit(again(of(by)))(0.0), curvature, 1e-6)
 
 
 @pytest.mark.parametrize("separation", ["softmax", hopcore.Entmax(3.0)], ids=str)
@@ -360,7 +356,7 @@ def test_memory_of_a_gradient_of_retrieval_by_the_number_of_steps(x32):
 # Types, devices, compilation.
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_types(dtype, x32):
     numpy = patterns(20, 8)
     stored = hopcore.backend("jax").asarray(numpy, dtype=dtype)
@@ -474,7 +470,6 @@ def test_a_kernel_is_traced_once_for_its_shapes():
     x, separation = jnp.asarray(patterns(8, 3), dtype=jnp.float32), Counted(2.0)
 
     def call(x, beta):
-        hopcore.association(x, x, beta=beta, separation=separation)
         hopcore.retrieve(x, x, beta, separation=separation, max_steps=2)
 
     call(x, 1.0)
@@ -483,5 +478,5 @@ def test_a_kernel_is_traced_once_for_its_shapes():
     call(2 * x, 3.0)
     call(x[::-1], 0.5)
     assert len(separation.traces) == first
-    call(x[:4], 1.0)
+    hopcore.update(x[:4], x, 1.0, separation=separation)
     assert len(separation.traces) > first
