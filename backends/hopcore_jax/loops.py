@@ -1,4 +1,4 @@
-"""Loops under XLA, and the derivative of a fixed point."""
+"""Loops under XLA, and what they need to know of tracers."""
 
 from __future__ import annotations
 
