@@ -169,6 +169,8 @@ class Entmax:
         """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
         zero = xp.zeros_like(base[..., :1])
         inner = xp.maximum(base + 1.0, zero)
+        if exponent == 0.0:
+            return indicator(inner, xp)
         if exponent == 1.0:
             return inner
         if exponent == 2.0:

@@ -30,8 +30,8 @@ SEPARATIONS = ("softmax", *SPARSE)
 ALPHAS = (1.001, 1.1, 1.5, 1.9, 2.0, 2.5, 3.0, 6.0, 20.0, 50.0)
 """Orders across the whole range."""
 
-SHAPES = ((3, 6, 4),)
-"""(L, S, d) of small problems; one, since a library may compile once for each."""
+SHAPES = ((3, 6, 4), (2, 3, 1))
+"""(L, S, d) of small problems."""
 
 KINDS = ("normal", "sphere", "clusters", "duplicates", "offset", "integers", "one zero")
 """Kinds of memories."""

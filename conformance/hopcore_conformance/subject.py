@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 import array_api_compat.numpy
@@ -102,21 +102,6 @@ class Subject:
     def _put(self, value: Any) -> Any:
         return self.put(value) if isinstance(value, np.ndarray) else value
 
-    def compiled(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """The same as one program of the library, if it is one that compiles.
-
-        Then inverse temperatures are arrays: each number would be compiled anew.
-        """
-        compiler = COMPILERS.get(self.backend.name)
-        if compiler is None:
-            return self(function, *arguments, **options)
-        arguments = tuple(map(as_array, arguments))
-        options = {name: as_array(x) if name == "beta" else x for name, x in options.items()}
-        arrays = {name: x for name, x in options.items() if isinstance(x, np.ndarray)}
-        fixed = {name: x for name, x in options.items() if name not in arrays}
-        program = program_of(compiler, function, tuple(sorted(fixed.items())))
-        return self(program, *arguments, **arrays)
-
     @property
     def differentiates(self) -> bool:
         """Whether the suite knows how the library takes derivatives."""
@@ -195,29 +180,6 @@ def jax_slope(total: Callable[..., Any]) -> Callable[..., Any]:
 
     return jax.jit(jax.grad(total))
 
-
-def jax_compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as a program of XLA."""
-    import jax  # noqa: PLC0415
-
-    return jax.jit(function)
-
-
-@cache
-def program_of(
-    compiler: Callable[..., Any], function: Callable[..., Any], fixed: tuple[tuple[str, Any], ...]
-) -> Callable[..., Any]:
-    """The compiled function with some of its options fixed; the same object each time."""
-    return compiler(partial(function, **dict(fixed)))
-
-
-def as_array(value: Any) -> Any:
-    """A number as an array without axes; anything else as it is."""
-    return np.asarray(value) if isinstance(value, float) else value
-
-
-COMPILERS = {"jax": jax_compile}
-"""How a library compiles a function, by the name of its backend."""
 
 AUTODIFF = {"torch": torch_gradient, "jax": jax_gradient}
 """How a library takes derivatives, by the name of its backend."""

@@ -139,7 +139,7 @@ def test_jacobian_is_beta_times_the_covariance(
 
 
 @statement("E4", "B.gradient")
-@given(p=problems(separations=SMOOTH, masked=False), rng=generators())
+@given(p=problems(separations=SMOOTH, shapes=((3, 6, 4),), masked=False), rng=generators())
 def test_automatic_jacobian(subject: Subject, p: Problem, rng: np.random.Generator) -> None:
     if not subject.differentiates:
         pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
@@ -161,6 +161,7 @@ def test_automatic_jacobian(subject: Subject, p: Problem, rng: np.random.Generat
 @given(
     p=problems(
         separations=("softmax", hopcore.Entmax(1.5)),
+        shapes=((3, 6, 4),),
         projected=True,
         heats=(0.1, 5.0),
     ),

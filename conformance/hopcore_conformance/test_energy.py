@@ -117,7 +117,7 @@ def test_gradient_is_the_slope_of_the_energy(
 
 
 @statement("E3", "B.gradient")
-@given(p=problems())
+@given(p=problems(shapes=((3, 6, 4),)))
 def test_automatic_gradient_by_the_state(subject: Subject, p: Problem) -> None:
     if not subject.differentiates:
         pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
@@ -131,7 +131,9 @@ def test_automatic_gradient_by_the_state(subject: Subject, p: Problem) -> None:
 
 
 @statement("E.energy", "B.gradient")
-@given(p=problems(separations=SMOOTH, kinds=("normal", "offset"), masked=False))
+@given(
+    p=problems(separations=SMOOTH, kinds=("normal", "offset"), shapes=((3, 6, 4),), masked=False)
+)
 def test_automatic_gradient_by_the_patterns(subject: Subject, p: Problem) -> None:
     if not subject.differentiates:
         pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
