@@ -16,8 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import array_api_compat
 import numpy as np
 
-Array: TypeAlias = Any
-"""An array of any supported library; Python has no better name for it yet."""
+from hopcore.graph_kernels import Array, GraphKernels
 
 Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
@@ -59,7 +58,7 @@ class SeparationFunction(Protocol):
         ...
 
 
-class Backend:
+class Backend(GraphKernels):
     """One array library: its Array-API namespace, its dtypes, and the kernels it may replace.
 
     Parameters
@@ -101,6 +100,10 @@ class Backend:
     def visible(self, array: Array) -> bool:
         """Whether values may be read here and now: not under a trace, not behind a device queue."""
         return True
+
+    def differentiated(self, *arrays: Array) -> bool:
+        """Whether a derivative by any of the arrays may be asked for."""
+        return False
 
     def compacts(self, array: Array) -> bool:
         """Whether shapes may depend on values, so that finished queries can be dropped."""
@@ -210,6 +213,16 @@ class Backend:
         has nothing to add.
         """
         return solution
+
+    def heat_kernel(self, matrix: Array) -> Array:
+        """``exp(-M)`` of symmetric matrices ``(..., N, N)``.
+
+        A library with gradients must not take them of eigenvectors, which have none where
+        eigenvalues coincide.
+        """
+        values, vectors = self.xp.linalg.eigh(matrix)
+        decay = self.xp.exp(-values)[..., None, :]
+        return self.xp.matmul(vectors * decay, self.xp.matrix_transpose(vectors))
 
     # Helpers for kernels.
 

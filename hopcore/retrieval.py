@@ -118,7 +118,10 @@ def retrieve(
     else:
         fixed = inputs.backend.constant
         still = inputs._replace(
-            state=fixed(inputs.state), stored=fixed(inputs.stored), beta=fixed(inputs.beta)
+            state=fixed(inputs.state),
+            stored=fixed(inputs.stored),
+            projection=fixed(inputs.projection),
+            beta=fixed(inputs.beta),
         )
         found, steps, residual = settle(still, unit, function, max_steps, tol, differentiable=False)
         found = at_fixed_point(found, inputs, function)
@@ -192,8 +195,8 @@ def settle(
 
 def updated(inputs: Inputs, separation: Any) -> Array:
     """One update of inputs that are checked already."""
-    backend, _, state, stored, _, beta, mask = inputs
-    return backend.associate(state, stored, stored, beta, mask, separation)[0]
+    backend, _, *arrays = inputs
+    return backend.associate(*arrays, separation)[0]
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:
@@ -208,11 +211,11 @@ def select(inputs: Inputs, rows: Array) -> Inputs:
 
 def at_fixed_point(found: Array, inputs: Inputs, separation: Any) -> Array:
     """The state found, with the derivative of a fixed point by the stored patterns and beta."""
-    stored, beta, mask = inputs.stored, inputs.beta, inputs.mask
+    stored, beta = inputs.stored, inputs.beta
 
     def again(state: Array, stored: Array, beta: Any = beta) -> Array:
         return updated(
-            inputs._replace(state=state, stored=stored, beta=beta, mask=mask), separation
+            inputs._replace(state=state, stored=stored, projection=stored, beta=beta), separation
         )
 
     parameters = (stored,) if isinstance(beta, float) else (stored, beta)

@@ -14,6 +14,7 @@ def conjugate_gradients(
     *,
     max_steps: int,
     tol: float,
+    axis: int = -1,
 ) -> Array:
     r"""Solve :math:`A u = b` for each row b of ``right``, A symmetric positive definite per row.
 
@@ -29,6 +30,8 @@ def conjugate_gradients(
         At most so many steps; in exact arithmetic d suffice.
     tol : float
         A row is done when its residual is at most ``tol`` times its right-hand side.
+    axis : int
+        The axis of a system; with -2 it is columns that are solved.
 
     Returns
     -------
@@ -38,7 +41,7 @@ def conjugate_gradients(
     xp = backend.xp
 
     def dot(a: Array, b: Array) -> Array:
-        return xp.sum(a * b, axis=-1, keepdims=True)
+        return xp.sum(a * b, axis=axis, keepdims=True)
 
     enough = tol * tol * dot(right, right)
 

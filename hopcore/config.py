@@ -1,0 +1,152 @@
+"""The settings of diffusion-augmented retrieval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from hopcore.diffusion import OPERATORS, Mode
+from hopcore.graph import Normalization
+
+AttentionMode = Literal["dense", "graph"]
+Adaptive = Literal["sample", "query"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """How stored patterns are diffused before they are associated with; frozen and checked.
+
+    Attributes
+    ----------
+    eta : float
+        Strength of diffusion, >= 0.
+    beta : float
+        Inverse temperature, > 0, where a caller gives no other.
+    steps : int
+        T: explicit steps of diffusion, or joint steps of an evolving memory; >= 0.
+    diffusion_mode : str
+        ``"factored"``, ``"simple"``, ``"iterative"``, ``"spectral"``, ``"chebyshev"`` or
+        ``"implicit"``; see :mod:`hopcore.diffusion`. Factored and iterative take T steps of eta,
+        the others are applied once.
+    attention_mode : {"dense", "graph"}
+        Associate with all patterns, or with an anchor and its neighbours
+        (:func:`hopcore.anchored_association`).
+    k_neighbors : int
+        Neighbours that each pattern chooses in the graph, >= 1.
+    use_normalized_laplacian : bool
+        The symmetric Laplacian, whose eigenvalues end at 2; otherwise the unnormalised one.
+    use_sparse : bool
+        Without effect on results: graphs are always held by their edges.
+    diffuse_key : bool
+        Diffuse stored patterns.
+    diffuse_query : bool
+        Diffuse state patterns, over a graph of their own.
+    use_logit_diffusion : bool
+        Diffuse the association weights over the graph of the stored patterns.
+    logit_eta : float, optional
+        Strength of that; eta if not given.
+    adaptive_eta : bool, "sample" or "query"
+        Scale eta by the entropy of the association weights before diffusion: one value for each
+        sample (``True``), or for each query.
+    adaptive_temperature, adaptive_threshold : float
+        ``eta sigmoid(temperature (H - threshold))`` with the entropy H in nats.
+    cache_graph : bool
+        Whether a :class:`hopcore.GraphCache` keeps the graphs that it makes.
+    energy_stop_tol : float
+        Stop diffusing a sample when its energy changes by less in a step; 0 never stops.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> config = hopcore.DiffusionConfig(eta=0.2, diffusion_mode="chebyshev")
+    >>> hopcore.DiffusionConfig.from_dict(config.to_dict()) == config
+    True
+    """
+
+    eta: float = 0.1
+    beta: float = 1.0
+    steps: int = 3
+    diffusion_mode: Mode = "factored"
+    attention_mode: AttentionMode = "dense"
+    k_neighbors: int = 5
+    use_normalized_laplacian: bool = True
+    use_sparse: bool = False
+    diffuse_key: bool = True
+    diffuse_query: bool = False
+    use_logit_diffusion: bool = False
+    logit_eta: float | None = None
+    adaptive_eta: bool | Adaptive = False
+    adaptive_temperature: float = 5.0
+    adaptive_threshold: float = 1.0
+    cache_graph: bool = True
+    energy_stop_tol: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        for name in ("eta", "energy_stop_tol"):
+            self._number(name, least=0.0)
+        if self.logit_eta is not None:
+            self._number("logit_eta", least=0.0)
+        self._number("beta", least=0.0)
+        if self.beta == 0:
+            raise ValueError("beta must be positive and finite, got 0")
+        self._number("adaptive_temperature")
+        self._number("adaptive_threshold")
+        for name, least in (("steps", 0), ("k_neighbors", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+        for name in (
+            "use_normalized_laplacian",
+            "use_sparse",
+            "diffuse_key",
+            "diffuse_query",
+            "use_logit_diffusion",
+            "cache_graph",
+        ):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be a bool, got {getattr(self, name)!r}")
+        self._one_of("diffusion_mode", tuple(OPERATORS))
+        self._one_of("attention_mode", get_args(AttentionMode))
+        self._one_of("adaptive_eta", (False, True, *get_args(Adaptive)))
+
+    def _number(self, name: str, least: float = -math.inf) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+        if not (least <= value < math.inf and value > -math.inf):
+            bound = "finite" if least == -math.inf else f">= {least:g} and finite"
+            raise ValueError(f"{name} must be {bound}, got {value!r}")
+
+    def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
+        if getattr(self, name) not in allowed:
+            words = ", ".join(map(repr, allowed))
+            raise ValueError(f"{name} must be one of {words}, got {getattr(self, name)!r}")
+
+    @property
+    def normalization(self) -> Normalization:
+        """The name of the Laplacian that is used."""
+        return "symmetric" if self.use_normalized_laplacian else "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings and booleans."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DiffusionConfig:
+        """Settings from a mapping; fields that are not there keep their default.
+
+        Raises
+        ------
+        ValueError
+            A field that does not exist.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"no such fields: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
+        return cls(**values)

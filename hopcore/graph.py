@@ -1,0 +1,406 @@
+r"""Weighted graphs over patterns, and their conversions.
+
+A :class:`Graph` holds the symmetric matrix W of non-negative weights by its rows. A batch of graphs
+is one block-diagonal graph; the graphs of two batch elements never meet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from hopcore.arrays import (
+    backend_of_input,
+    broadcast,
+    finite,
+    floating,
+    same_device,
+    shape,
+)
+from hopcore.backend import Array, Backend
+from hopcore.discovery import backend as backend_named
+from hopcore.graph_kernels import Rows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Normalization = Literal["none", "symmetric", "random_walk"]
+NORMALIZATIONS = ("none", "symmetric", "random_walk")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    r"""Graphs with symmetric non-negative weights, one for each element of a batch.
+
+    Made by :func:`hopcore.knn_graph`, :func:`hopcore.build_knn_graph`, or one of the ``from_``
+    constructors, which check what they are given.
+
+    Attributes
+    ----------
+    where : Rows
+        The entries of the block-diagonal matrix W, sorted by row. Each node has an entry for
+        itself, of weight 0; where shapes must be static, other entries may have weight 0 too.
+    weights : array (E,)
+        Their weights; gradients go through them.
+    batch : tuple of int
+        The leading axes of the patterns; ``()`` for one graph.
+    nodes : int
+        N, how many nodes each graph has.
+    normalization : {"none", "symmetric", "random_walk"}
+        Which Laplacian diffusion over this graph uses, where nothing else is said.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> graph = hopcore.Graph.from_dense(np.asarray([[0.0, 0.5], [0.5, 0.0]]))
+    >>> graph.deg, graph
+    (array([0.5, 0.5]), <Graph: 2 nodes, 1 edges>)
+    """
+
+    where: Rows
+    weights: Array
+    batch: tuple[int, ...]
+    nodes: int
+    normalization: Normalization = "none"
+
+    def __repr__(self) -> str:
+        many = "" if not self.batch else f"batch {self.batch}, "
+        kind = "" if self.normalization == "none" else f", {self.normalization}"
+        edges = ""
+        if self.backend.visible(self.weights):
+            edges = f", {self._positive.shape[0] // 2} edges"
+        return f"<Graph: {many}{self.nodes} nodes{edges}{kind}>"
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The backend of the weights."""
+        return backend_of_input("weights", self.weights)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of W as a dense array, ``(..., N, N)``."""
+        return (*self.batch, self.nodes, self.nodes)
+
+    @property
+    def deg(self) -> Array:
+        """The degree of each node, ``(..., N)``: the sum of the weights of its edges."""
+        return self.backend.xp.reshape(self.degrees, (*self.batch, self.nodes))
+
+    @property
+    def degrees(self) -> Array:
+        """The degrees of the block-diagonal graph, flat."""
+        return self.backend.row_sum(self.where, self.weights)
+
+    @property
+    def edge_index(self) -> Array:
+        """Both ends of every edge, in both directions, ``(2, edges)``, as PyG writes them."""
+        xp, chosen = self.backend.xp, self._positive
+        return xp.stack([xp.take(end, chosen, axis=0) for end in self.where[1:]], axis=0)
+
+    @property
+    def edge_weight(self) -> Array:
+        """The weights of :attr:`edge_index`."""
+        return self.backend.xp.take(self.weights, self._positive, axis=0)
+
+    @property
+    def _positive(self) -> Array:
+        if not self.backend.visible(self.weights):
+            raise ValueError("the edges of a traced graph are not known; use where and weights")
+        return self.backend.xp.nonzero(self.weights > 0)[0]
+
+    def using(self, normalization: Normalization) -> Graph:
+        """The same graph, whose diffusion uses another Laplacian."""
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}"
+            )
+        return replace(self, normalization=normalization)
+
+    def __matmul__(self, features: Array) -> Array:
+        """``W x`` for features ``(..., N, d)``."""
+        work = self.backend.neighbour_sum
+        return by_nodes(self, features, lambda x: work(self.where, self.weights, x))
+
+    def to_dense(self) -> Array:
+        """W as an array ``(..., N, N)``."""
+        return dense(self, self.weights)
+
+    def to_scipy(self) -> csr_array:
+        """W as a SciPy matrix; of a batch, the block-diagonal one."""
+        return scipy_matrix(self, self.weights)
+
+    @classmethod
+    def from_edges(cls, edges: Array, weights: Array, nodes: int) -> Graph:
+        """A graph from the ends of its edges, each edge once or in both directions.
+
+        Parameters
+        ----------
+        edges : integer array (2, E)
+            The two ends; PyG's ``edge_index``.
+        weights : array (E,)
+            Non-negative weights; an edge that is given twice has one.
+        nodes : int
+            N.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Shapes that do not fit; ends that are not nodes; an edge from a node to itself; weights
+            that are negative, not finite, or different for the two directions of an edge.
+        """
+        backend = backend_of_input("weights", weights)
+        floating(backend, "weights", weights)
+        xp = backend.xp
+        other = backend_of_input("edges", edges)
+        if other is not backend or "int" not in str(edges.dtype):
+            raise TypeError(
+                f"edges must be integers of the library of the weights, {backend.name}, "
+                f"got {edges.dtype} of {other.name}"
+            )
+        same_device(backend, weights, "edges", edges)
+        if edges.ndim != 2 or edges.shape[0] != 2 or shape(weights) != (edges.shape[1],):
+            raise ValueError(
+                f"edges must be (2, E) and weights (E,), got {shape(edges)} and {shape(weights)}"
+            )
+        if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
+            raise ValueError(f"nodes must be an integer >= 1, got {nodes!r}")
+        if backend.visible(weights):
+            check_edges(backend, edges, weights, nodes)
+        weights = backend.astype(weights, backend.precise[weights.dtype])
+        left, right = backend.astype(edges[0, :], xp.int32), backend.astype(edges[1, :], xp.int32)
+        where, source, valued = symmetric_rows(backend, left, right, nodes)
+        if edges.shape[1] == 0:
+            return cls(where, xp.zeros_like(where.rows, dtype=weights.dtype), (), nodes)
+        # The diagonal is made from no edge; any will do, since it is not valued.
+        found = xp.take(weights, source, axis=0)
+        return pruned(cls(where, xp.where(valued, found, 0.0), (), nodes))
+
+    @classmethod
+    def from_dense(cls, matrix: Array) -> Graph:
+        """A graph, or a batch of them, from symmetric non-negative matrices ``(..., N, N)``.
+
+        The diagonal must be 0. Under a trace every pair of nodes becomes an entry.
+        """
+        backend = backend_of_input("matrix", matrix)
+        check_adjacency(backend, "matrix", matrix)
+        xp, nodes = backend.xp, matrix.shape[-1]
+        batch = tuple(matrix.shape[:-2])
+        flat = xp.reshape(matrix, (-1, nodes))
+        device = backend.device(matrix)
+        if backend.visible(matrix):
+            eye = xp.eye(nodes, dtype=matrix.dtype, device=device)
+            row, column = xp.nonzero((flat > 0) | xp.tile(eye > 0, (flat.shape[0] // nodes, 1)))
+        else:
+            row = xp.repeat(xp.arange(flat.shape[0], device=device), nodes)
+            column = xp.tile(xp.arange(nodes, device=device), (flat.shape[0],))
+        weights = xp.take(xp.reshape(flat, (-1,)), row * nodes + column, axis=0)
+        row, column = (backend.astype(x, xp.int32) for x in (row, column))
+        where = Rows(row_starts(backend, row, flat.shape[0]), row, row - row % nodes + column)
+        return cls(where, weights, batch, nodes)
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, *, backend: str = "numpy", dtype: str | None = None) -> Graph:
+        """A graph from a SciPy sparse matrix, symmetric and non-negative, for any backend."""
+        if not (hasattr(matrix, "tocoo") and hasattr(matrix, "shape")):
+            raise TypeError(f"matrix must be a SciPy sparse matrix, got {type(matrix).__name__}")
+        found = matrix.tocoo(copy=True)
+        found.sum_duplicates()
+        nodes = int(found.shape[0])
+        if found.shape != (nodes, nodes):
+            raise ValueError(f"matrix must be (N, N), got {tuple(found.shape)}")
+        if (abs(found - found.T) > 1e-6 * abs(found).max()).nnz:
+            raise ValueError("weights must be symmetric; use (W + W.T) / 2 or W.maximum(W.T)")
+        chosen = backend_named(backend)
+        kind = dtype or (found.dtype.name if found.dtype.name in ("float32", "float64") else None)
+        upper = found.row <= found.col
+        ends = [chosen.asarray(x[upper], dtype="int32") for x in (found.row, found.col)]
+        weights = chosen.asarray(found.data[upper], dtype=kind or "float64")
+        return cls.from_edges(chosen.xp.stack(ends, axis=0), weights, nodes)
+
+    @classmethod
+    def from_networkx(cls, graph: Any, *, weight: str = "weight", backend: str = "numpy") -> Graph:
+        """A graph from an undirected networkx graph, nodes in its own order, in float64."""
+        if not (hasattr(graph, "edges") and hasattr(graph, "is_directed")):
+            raise TypeError(f"graph must be a networkx graph, got {type(graph).__name__}")
+        if graph.is_directed() or graph.is_multigraph():
+            raise ValueError("graph must be a simple undirected one: graph.to_undirected()")
+        number = {node: i for i, node in enumerate(graph.nodes)}
+        found = list(graph.edges(data=weight, default=1.0))
+        chosen = backend_named(backend)
+        ends = [[number[a] for a, _, _ in found], [number[b] for _, b, _ in found]]
+        weights = chosen.asarray([float(w) for *_, w in found], dtype="float64")
+        return cls.from_edges(chosen.asarray(ends, dtype="int32"), weights, len(number))
+
+    @classmethod
+    def from_pyg(cls, data: Any) -> Graph:
+        """A graph from an object with ``edge_index``, ``num_nodes`` and perhaps ``edge_weight``."""
+        if not (hasattr(data, "edge_index") and hasattr(data, "num_nodes")):
+            raise TypeError(
+                f"data must have edge_index and num_nodes, as PyG's has, got {type(data).__name__}"
+            )
+        weights = getattr(data, "edge_weight", None)
+        if weights is None:
+            backend = backend_of_input("edge_index", data.edge_index)
+            weights = backend.xp.ones_like(data.edge_index[0], dtype=backend.xp.float32)
+        return cls.from_edges(data.edge_index, weights, int(data.num_nodes))
+
+
+def row_starts(backend: Backend, rows: Array, count: int) -> Array:
+    """Where each of ``count`` rows begins among sorted entries, and where the last ends."""
+    xp = backend.xp
+    bounds = xp.arange(count + 1, dtype=rows.dtype, device=backend.device(rows))
+    return backend.astype(xp.searchsorted(rows, bounds), rows.dtype)
+
+
+def symmetric_rows(
+    backend: Backend, left: Array, right: Array, count: int
+) -> tuple[Rows, Array, Array]:
+    """The rows of a symmetric matrix from the two ends ``(E,)`` of its entries, each one once.
+
+    Beside them, of each entry, from which edge it is, and whether it has a value: the diagonal has
+    none, and what is there twice under a trace, where nothing can be left out.
+    """
+    xp, edges = backend.xp, left.shape[0]
+    own = xp.arange(count, dtype=xp.int32, device=backend.device(left))
+    rows, columns = (xp.concat(x, axis=0) for x in ([left, right, own], [right, left, own]))
+    order = backend.entry_order(rows, columns)
+    rows, columns = xp.take(rows, order, axis=0), xp.take(columns, order, axis=0)
+    again = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
+    again = xp.concat([rows[:1] < 0, again], axis=0)
+    if backend.visible(left):
+        once = xp.nonzero(~again)[0]
+        rows, columns, order = (xp.take(x, once, axis=0) for x in (rows, columns, order))
+        again = rows < 0
+    source = order % edges if edges else order
+    where = Rows(row_starts(backend, rows, count), rows, columns)
+    return where, source, ~again & (rows != columns)
+
+
+def pruned(graph: Graph) -> Graph:
+    """The graph without entries of weight 0 off the diagonal, where values are visible."""
+    backend, where, weights = graph.backend, graph.where, graph.weights
+    if not backend.visible(weights):
+        return graph
+    xp = backend.xp
+    kept = (weights > 0) | (where.rows == where.columns)
+    if bool(xp.all(kept)):
+        return graph
+    some = xp.nonzero(kept)[0]
+    rows, columns = xp.take(where.rows, some, axis=0), xp.take(where.columns, some, axis=0)
+    starts = row_starts(backend, rows, where.count)
+    return replace(graph, where=Rows(starts, rows, columns), weights=xp.take(weights, some, axis=0))
+
+
+def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> None:
+    """Refuse edges that no graph has: ends, weights, and directions that contradict each other."""
+    xp = backend.xp
+    if weights.shape[0] == 0:
+        return
+    least, most = int(xp.min(ends)), int(xp.max(ends))
+    if least < 0 or most >= nodes:
+        raise ValueError(f"edges must join nodes 0 to {nodes - 1}, got {least} to {most}")
+    if bool(xp.any(ends[0] == ends[1])):
+        node = int(ends[0][xp.nonzero(ends[0] == ends[1])[0][0]])
+        raise ValueError(f"a node is not its own neighbour: edge {node}-{node}; leave it out")
+    finite(backend, "weights", weights)
+    if bool(xp.any(weights < 0)):
+        raise ValueError(f"weights must be >= 0, got {float(xp.min(weights))}")
+    low, high = (f(ends[0], ends[1]) for f in (xp.minimum, xp.maximum))
+    order = backend.entry_order(low, high)
+    low, high, weights = (xp.take(x, order, axis=0) for x in (low, high, weights))
+    other = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
+    other = other & (xp.abs(weights[1:] - weights[:-1]) > 1e-6 * weights[1:])
+    if bool(xp.any(other)):
+        at = int(xp.nonzero(other)[0][0])
+        both = f"{float(weights[at])} and {float(weights[at + 1])}"
+        raise ValueError(f"edge {int(low[at])}-{int(high[at])} has two weights, {both}")
+
+
+def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
+    """Refuse what is not ``(..., N, N)``, symmetric, non-negative and finite, with diagonal 0."""
+    floating(backend, name, matrix)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
+        raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
+    if not backend.visible(matrix):
+        return
+    xp = backend.xp
+    finite(backend, name, matrix)
+    most = float(xp.max(xp.abs(matrix))) if matrix.size else 0.0
+    gap = xp.abs(matrix - xp.matrix_transpose(matrix))
+    if float(xp.max(gap)) > 1e-5 * most:
+        raise ValueError(
+            f"{name} must be symmetric, got two sides that differ by {float(xp.max(gap))}; "
+            "use the maximum, or the mean, of the matrix and its transpose"
+        )
+    if bool(xp.any(matrix < 0)):
+        raise ValueError(f"{name} must be >= 0, got {float(xp.min(matrix))}")
+    if float(xp.max(xp.linalg.diagonal(matrix))) > 0:
+        raise ValueError(f"{name} must have a diagonal of 0: a node is not its own neighbour")
+
+
+def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Array:
+    """``work`` of features ``(..., N, d)``, which sees them as ``(nodes of the batch, columns)``.
+
+    Leading axes broadcast. Those that the graph lacks, or has with size 1, become columns.
+    """
+    backend, xp, nodes = graph.backend, graph.backend.xp, graph.nodes
+    check_features(backend, graph.weights, features)
+    if features.ndim < 2 or features.shape[-2] != nodes:
+        raise ValueError(
+            f"features must hold a row for each of the {nodes} nodes: (..., {nodes}, d), "
+            f"got {shape(features)}"
+        )
+    lead, width = tuple(features.shape[:-2]), features.shape[-1]
+    dtype, features = features.dtype, backend.astype(features, graph.weights.dtype)
+    if lead == graph.batch:
+        flat = work(xp.reshape(features, (-1, width)))
+        return backend.astype(xp.reshape(flat, (*lead, nodes, width)), dtype)
+    full = broadcast(graph=graph.batch, features=lead)
+    own = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
+    features = xp.broadcast_to(features, (*full, nodes, width))
+    rank = len(full)
+    kept = [i for i in range(rank) if own[i] == full[i] and own[i] > 1]
+    rest = [i for i in range(rank) if i not in kept]
+    order = (*kept, rank, *rest, rank + 1)
+    turned = xp.permute_dims(features, order)
+    flat = work(xp.reshape(turned, (math.prod(full[i] for i in kept) * nodes, -1)))
+    back = sorted(range(rank + 2), key=order.__getitem__)
+    flat = xp.reshape(flat, turned.shape)
+    return backend.astype(xp.permute_dims(flat, tuple(back)), dtype)
+
+
+def check_features(backend: Backend, weights: Array, features: Any) -> None:
+    """Refuse features of another library, device or precision than the weights of a graph."""
+    other = backend_of_input("features", features)
+    if other is not backend:
+        raise TypeError(
+            f"graph and features must be of one library, got {backend.name} and {other.name}"
+        )
+    floating(backend, "features", features)
+    if backend.astype(features[..., :0], backend.precise[features.dtype]).dtype != weights.dtype:
+        raise TypeError(
+            f"graph and features must have one precision, got {weights.dtype} and {features.dtype}"
+        )
+    same_device(backend, weights, "features", features)
+
+
+def dense(graph: Any, values: Array) -> Array:
+    """The matrix with these values at the entries of a graph, ``(..., N, N)``."""
+    backend, xp, nodes = graph.backend, graph.backend.xp, graph.nodes
+    eye = xp.eye(nodes, dtype=values.dtype, device=backend.device(values))
+    tall = xp.tile(eye, (graph.where.count // nodes, 1))
+    return xp.reshape(backend.neighbour_sum(graph.where, values, tall), graph.shape)
+
+
+def scipy_matrix(graph: Any, values: Array) -> csr_array:
+    """The block-diagonal matrix with these values at the entries of a graph, without zeros."""
+    from scipy.sparse import csr_array  # noqa: PLC0415 - 30 ms that few need
+
+    starts, _, columns, data = map(graph.backend.to_numpy, (*graph.where, values))
+    count = graph.where.count
+    matrix = csr_array((data.copy(), columns.copy(), starts.copy()), shape=(count, count))
+    matrix.eliminate_zeros()
+    return matrix

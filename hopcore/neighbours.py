@@ -1,0 +1,274 @@
+r"""Similarity of patterns, and the graphs of nearest neighbours made from it.
+
+The similarity is the cosine, negatives set to 0 and none of a pattern with itself. In the graph an
+edge joins two patterns if either has the other among its k most similar; its weight is their
+similarity. Which patterns are neighbours is a choice and has no derivative; the weights have one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, Literal
+
+from hopcore.arrays import backend_of_input, finite, floating, shape
+from hopcore.backend import Array, Backend
+from hopcore.graph import Graph, check_adjacency, pruned, symmetric_rows
+
+
+def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Array:
+    r"""Cosine similarities of all patterns: :math:`\max(0, \cos(x_i, x_j))`, 0 on the diagonal.
+
+    Parameters
+    ----------
+    patterns : array (..., N, d)
+    mask : boolean array broadcastable to (..., N), optional
+        True for the patterns that count; the others are similar to none.
+
+    Returns
+    -------
+    array (..., N, N)
+        Symmetric, in [0, 1]. A pattern of zeros is similar to none.
+
+    Notes
+    -----
+    It takes O(N^2) memory; :func:`knn_graph` never holds it.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.build_similarity_matrix(np.asarray([[1.0, 0.0], [1.0, 1.0], [-1.0, 0.0]])).round(2)
+    array([[0.  , 0.71, 0.  ],
+           [0.71, 0.  , 0.  ],
+           [0.  , 0.  , 0.  ]])
+    """
+    backend, mask = checked(patterns, mask)
+    xp = backend.xp
+    unit = unit_patterns(backend, patterns, mask)
+    cosine = xp.matmul(unit, xp.matrix_transpose(unit))
+    own = xp.eye(unit.shape[-2], dtype=unit.dtype, device=backend.device(unit)) > 0
+    cosine = xp.where(own | (cosine <= 0.0), 0.0, cosine)
+    # Products of matrices round their two sides differently.
+    return backend.astype(xp.maximum(cosine, xp.matrix_transpose(cosine)), patterns.dtype)
+
+
+def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array | Graph:
+    """The graph of the k most similar patterns of each, from all similarities.
+
+    Parameters
+    ----------
+    similarity : array (..., N, N)
+        Symmetric, non-negative, diagonal 0.
+    k : int
+        At least 1; k >= N means N - 1.
+    as_sparse : bool
+        Return a :class:`Graph` instead of an array.
+
+    Returns
+    -------
+    array (..., N, N) or Graph
+        ``max(A, A^T)`` with A the k largest entries of each row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not symmetric, negative or not finite; a bad k.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> S = np.asarray([[0.0, 0.9, 0.1], [0.9, 0.0, 0.2], [0.1, 0.2, 0.0]])
+    >>> hopcore.build_knn_graph(S, 1)
+    array([[0. , 0.9, 0. ],
+           [0.9, 0. , 0.2],
+           [0. , 0.2, 0. ]])
+    """
+    backend = backend_of_input("similarity", similarity)
+    check_adjacency(backend, "similarity", similarity)
+    xp, nodes = backend.xp, similarity.shape[-1]
+    k = neighbour_count(k, nodes)
+    own = xp.eye(nodes, dtype=similarity.dtype, device=backend.device(similarity)) > 0
+    hidden = backend.constant(xp.where(own, -math.inf, similarity))
+    choices = backend.astype(backend.largest(hidden, k), xp.int32) if k else None
+    graph = from_choices(backend, similarity, choices, None)
+    return graph if as_sparse else graph.to_dense()
+
+
+def knn_graph(
+    patterns: Array,
+    k: int,
+    *,
+    mask: Array | None = None,
+    method: Literal["exact", "nndescent"] = "exact",
+    seed: int = 0,
+) -> Graph:
+    """The graph of the k most similar patterns of each, one for each element of a batch.
+
+    Parameters
+    ----------
+    patterns : array (..., N, d)
+        Patterns; each element of the leading axes gets a graph of its own.
+    k : int
+        Neighbours that each pattern chooses, at least 1; k >= N means N - 1.
+    mask : boolean array broadcastable to (..., N), optional
+        True for the patterns that count; the others are isolated nodes.
+    method : {"exact", "nndescent"}
+        All pairs compared, a block at a time; or pynndescent, approximate, for many patterns
+        (extra ``graphs``).
+    seed : int
+        For ``"nndescent"``.
+
+    Returns
+    -------
+    Graph
+        Gradients go through its weights, not through the choice of neighbours. In at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not patterns; a bad k; an unknown method.
+    ModuleNotFoundError
+        pynndescent is not installed.
+
+    Notes
+    -----
+    Time O(N^2 d), memory O(k N) beside a block of fixed size, except for nndescent.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> graph = hopcore.knn_graph(np.asarray([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), 1)
+    >>> graph.edge_index
+    array([[0, 1, 1, 2],
+           [1, 0, 2, 1]], dtype=int32)
+    """
+    backend, mask = checked(patterns, mask)
+    k = neighbour_count(k, patterns.shape[-2])
+    unit = unit_patterns(backend, patterns, mask)
+    if method == "exact":
+        choices = None
+        if k:
+            choices = backend.nearest(backend.constant(unit), k, mask)
+            choices = backend.astype(choices, backend.xp.int32)
+    elif method == "nndescent":
+        choices = approximate(backend, unit, k, seed)
+    else:
+        raise ValueError(f"method must be 'exact' or 'nndescent', got {method!r}")
+    return from_choices(backend, None, choices, unit)
+
+
+def weighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
+    """The graph with the same entries, and its weights from patterns again."""
+    backend, mask = checked(patterns, mask)
+    unit = unit_patterns(backend, patterns, mask)
+    flat = backend.xp.reshape(unit, (graph.where.count, -1))
+    weights = backend.pair_products(flat, flat, graph.where)
+    shown = graph.weights > 0
+    return replace(graph, weights=backend.xp.where(shown & (weights > 0), weights, 0.0))
+
+
+def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]:
+    """The backend of patterns, and their mask broadcast to them."""
+    backend = backend_of_input("patterns", patterns)
+    floating(backend, "patterns", patterns)
+    if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
+        raise ValueError(f"patterns must be (..., N, d), not empty, got {shape(patterns)}")
+    if backend.visible(patterns):
+        finite(backend, "patterns", patterns)
+    if mask is None:
+        return backend, None
+    if backend_of_input("mask", mask) is not backend or "bool" not in str(mask.dtype):
+        raise TypeError(
+            f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
+        )
+    wanted = tuple(patterns.shape[:-1])
+    try:
+        return backend, backend.xp.broadcast_to(mask, wanted)
+    except (ValueError, RuntimeError, TypeError):
+        raise ValueError(f"mask must broadcast to (..., N) = {wanted}, got {shape(mask)}") from None
+
+
+def neighbour_count(k: Any, nodes: int) -> int:
+    """k, at most N - 1."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be an integer >= 1, got {k!r}")
+    return min(k, nodes - 1)
+
+
+def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Array:
+    """The patterns with norm 1, in the precise dtype; zeros where masked or zero already."""
+    xp = backend.xp
+    wide = backend.astype(patterns, backend.precise[patterns.dtype])
+    if mask is not None:
+        wide = xp.where(mask[..., None], wide, 0.0)
+    # Scaled first, so that squares neither overflow nor vanish; the scale has no influence.
+    most = backend.constant(xp.max(xp.abs(wide), axis=-1, keepdims=True))
+    wide = wide / xp.where(most > 0, most, 1.0)
+    square = xp.sum(wide * wide, axis=-1, keepdims=True)
+    return wide / xp.sqrt(xp.where(square > 0, square, 1.0))
+
+
+def from_choices(
+    backend: Backend, similarity: Array | None, choices: Array | None, unit: Array | None
+) -> Graph:
+    """The graph in which each node is joined to its choices ``(..., N, k)``, and to who chose it.
+
+    Weights are entries of ``similarity (..., N, N)``, or inner products of ``unit (..., N, d)``.
+    """
+    xp = backend.xp
+    given: Any = similarity if unit is None else unit
+    *batch, nodes, _ = given.shape
+    count = math.prod(batch) * nodes
+    device = backend.device(given)
+    own = xp.arange(count, dtype=xp.int32, device=device)
+    if choices is None:
+        left = right = own[:0]
+    else:
+        k = choices.shape[-1]
+        left = xp.reshape(xp.broadcast_to(own[:, None], (count, k)), (-1,))
+        right = xp.reshape(choices, (-1,)) + (left - left % nodes)
+    where, _, valued = symmetric_rows(backend, left, right, count)
+    if unit is None:
+        flat = xp.reshape(given, (-1,))
+        weights = xp.take(flat, where.rows * nodes + where.columns % nodes, axis=0)
+        weights = backend.astype(weights, backend.precise[weights.dtype])
+    else:
+        flat = xp.reshape(unit, (count, -1))
+        weights = backend.pair_products(flat, flat, where)
+    weights = xp.where(valued & (weights > 0), weights, 0.0)
+    return pruned(Graph(where, weights, tuple(batch), nodes))
+
+
+def approximate(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:
+    """The choices of pynndescent, of each element of the batch."""
+    try:
+        import numpy as np  # noqa: PLC0415
+        from pynndescent import NNDescent  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"method='nndescent' needs {missing.name}: pip install 'hopcore[graphs]'"
+        ) from None
+    if not backend.visible(unit):
+        raise ValueError("method='nndescent' needs values on the CPU, outside a trace")
+    if k == 0:
+        return None
+    values = backend.to_numpy(backend.constant(unit))
+    *batch, nodes, width = values.shape
+    found = np.tile(np.arange(nodes, dtype=np.int32)[:, None], (math.prod(batch), 1, k))
+    for choices, element in zip(found, values.reshape(-1, nodes, width), strict=True):
+        # What is masked, or zero, is similar to none.
+        some = np.nonzero(element.any(axis=1))[0]
+        few = min(k, len(some) - 1)
+        if few < 1:
+            continue
+        index = NNDescent(element[some], metric="cosine", n_neighbors=few + 1, random_state=seed)
+        near: np.ndarray = index.neighbor_graph[0]  # pyright: ignore[reportOptionalSubscript]
+        number = np.arange(len(some))[:, None]
+        # Itself is one of them; where it is not, the farthest is left out. -1 was not found.
+        own = near == number
+        own[~own.any(axis=1), -1] = True
+        near = np.where(near < 0, number, near)[~own].reshape(-1, few)
+        choices[some, :few] = some[near]
+    return backend.asarray(
+        found.reshape(*batch, nodes, k), dtype="int32", device=backend.device(unit)
+    )
