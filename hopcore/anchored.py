@@ -78,19 +78,18 @@ def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
             f"stored patterns, got {graph!r} of {graph.backend.name}"
         )
     lead = leading(inputs, graph)
-    anchors = nearest_pattern(inputs) if anchors is None else anchors
-    if "int" not in str(anchors.dtype) or anchors.shape[-1] != state.shape[-2]:
+    found: Any = nearest_pattern(inputs) if anchors is None else anchors
+    if "int" not in str(found.dtype) or found.shape[-1] != state.shape[-2]:
         raise ValueError(
-            f"anchors must be integers (..., {state.shape[-2]}), got {anchors.dtype} "
-            f"{shape(anchors)}"
+            f"anchors must be integers (..., {state.shape[-2]}), got {found.dtype} {shape(found)}"
         )
-    anchors = xp.broadcast_to(anchors, (*lead, state.shape[-2]))
+    found = xp.broadcast_to(found, (*lead, state.shape[-2]))
     if backend.visible(state) and backend.visible(graph.weights):
-        return along_edges(inputs, graph, anchors, lead)
+        return along_edges(inputs, graph, found, lead)
     near = graph.to_dense() > 0
     near = near | (xp.eye(graph.nodes, device=backend.device(state)) > 0)
     near = xp.broadcast_to(near, (*lead, graph.nodes, graph.nodes))
-    index = xp.broadcast_to(anchors[..., None], (*anchors.shape, graph.nodes))
+    index = xp.broadcast_to(found[..., None], (*found.shape, graph.nodes))
     rows = xp.take_along_axis(near, backend.astype(index, xp.int32), axis=-2)
     mask = rows if inputs.mask is None else rows & inputs.mask
     some = inputs._replace(mask=mask)

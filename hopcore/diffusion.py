@@ -452,7 +452,7 @@ def checked_eta(laplacian: Operand, eta: Any) -> Any:
     if isinstance(eta, bool):
         raise TypeError("eta must be a number >= 0 or an array, got a bool")
     if isinstance(eta, int | float) or (
-        getattr(eta, "__module__", "") == "numpy" and eta.ndim == 0
+        type(eta).__module__ == "numpy" and eta.ndim == 0
     ):
         eta = float(eta)
         if not 0.0 <= eta < math.inf:

@@ -197,6 +197,7 @@ class Graph:
             row = xp.repeat(xp.arange(flat.shape[0], device=device), nodes)
             column = xp.tile(xp.arange(nodes, device=device), (flat.shape[0],))
         weights = xp.take(xp.reshape(flat, (-1,)), row * nodes + column, axis=0)
+        weights = backend.astype(weights, backend.precise[weights.dtype])
         row, column = (backend.astype(x, xp.int32) for x in (row, column))
         where = Rows(row_starts(backend, row, flat.shape[0]), row, row - row % nodes + column)
         return cls(where, weights, batch, nodes)

@@ -108,7 +108,7 @@ class Laplacian:
         """The largest eigenvalue; only where values are visible."""
         from scipy.sparse.linalg import eigsh  # noqa: PLC0415 - 30 ms that few need
 
-        matrix = self.symmetric().astype("float64")
+        matrix: Any = self.symmetric().astype("float64")
         if matrix.shape[0] < 64:
             return largest_of(matrix.toarray())
         found: Any = eigsh(matrix, k=1, which="LA", return_eigenvectors=False)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hopcore.backend import Backend, Beta, SeparationFunction, scaled
+from hopcore.numpy_graphs import NumpyGraphKernels
 from hopcore.support import SMALL, Support, support
 from hopcore.threads import on_all_cores
 
@@ -28,7 +29,7 @@ SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
 """Scores up to this magnitude are exponentiated without their maximum being subtracted."""
 
 
-class NumpyBackend(Backend):
+class NumpyBackend(NumpyGraphKernels, Backend):
     """NumPy arrays of float32 and float64."""
 
     def __init__(self) -> None:

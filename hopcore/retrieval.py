@@ -195,8 +195,8 @@ def settle(
 
 def updated(inputs: Inputs, separation: Any) -> Array:
     """One update of inputs that are checked already."""
-    backend, _, *arrays = inputs
-    return backend.associate(*arrays, separation)[0]
+    backend, _, state, stored, projection, beta, mask = inputs
+    return backend.associate(state, stored, projection, beta, mask, separation)[0]
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:
