@@ -64,7 +64,8 @@ STATEMENTS: dict[str, str] = {
     "D4": "sup error of the Chebyshev series: 2 sum_{k>K} e^-a I_k(a), a = t lambda_max/2",
     # J: diffusion-augmented retrieval.
     "J0": "untied: keys diffused T times, then one association softmax(beta Q K'^T) V",
-    "J1": "E(xi; D X) >= E(xi; X) for every doubly stochastic D and every xi",
+    "J1": "E_0(xi; D X) >= E_0(xi; X) for every doubly stochastic D and every xi; E_0 is E without "
+    "log(N)/beta + M^2/2",
     "J2": "diffusing the memory can create minima",
     "J3": "diffused keys with values as given can cycle with period 2",
     "J4": "tied: retrieval from D X, with everything that holds of a memory",
