@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal
 
 from hopcore.arrays import backend_of_input, shape
@@ -451,9 +452,7 @@ def checked_eta(laplacian: Operand, eta: Any) -> Any:
     """Eta as a Python float, or as the array it is."""
     if isinstance(eta, bool):
         raise TypeError("eta must be a number >= 0 or an array, got a bool")
-    if isinstance(eta, int | float) or (
-        type(eta).__module__ == "numpy" and eta.ndim == 0
-    ):
+    if isinstance(eta, Real):  # NumPy's scalars are
         eta = float(eta)
         if not 0.0 <= eta < math.inf:
             raise ValueError(f"eta must be >= 0 and finite, got {eta}")
