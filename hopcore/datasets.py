@@ -94,12 +94,13 @@ def mnist(folder: Path) -> Images:
     ----------
     folder : Path
         Holds ``t10k-images-idx3-ubyte`` or ``train-images-idx3-ubyte``, gzipped (``.gz``) or not;
-        ``.idx3-ubyte`` is understood as well.
+        ``.idx3-ubyte`` is understood as well. Labels are read from ``...-labels-idx1-ubyte`` where
+        it lies beside them.
 
     Raises
     ------
     ValueError
-        No such file, or a damaged one.
+        No such file, or a damaged one; labels that are not as many as the images.
     """
     for split in ("t10k", "train"):
         for joint in ("-", "."):
@@ -109,8 +110,21 @@ def mnist(folder: Path) -> Images:
                     raw = read_idx(path)
                     if raw.ndim != 3 or raw.size == 0:
                         raise ValueError(f"{path} must hold images (n, h, w), got {raw.shape}")
-                    return Images(raw.reshape(len(raw), -1) / 127.5 - 1.0, raw.shape[1:])
+                    pixels = raw.reshape(len(raw), -1) / 127.5 - 1.0
+                    return Images(pixels, raw.shape[1:], labels_beside(path, len(raw)))
     raise ValueError(f"{folder} holds no t10k-images-idx3-ubyte or train-images-idx3-ubyte(.gz)")
+
+
+def labels_beside(path: Path, count: int) -> np.ndarray | None:
+    """The labels in the IDX file that belongs to one of images, gzipped or not; None without it."""
+    name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    for place in (path.with_name(name), path.with_name(f"{name}.gz")):
+        if place.is_file():
+            labels = read_idx(place)
+            if labels.shape != (count,):
+                raise ValueError(f"{place} must hold {count} labels, got shape {labels.shape}")
+            return labels
+    return None
 
 
 def read_idx(path: Path) -> np.ndarray:
