@@ -16,7 +16,6 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 from torch._higher_order_ops import while_loop
-from torch.autograd import forward_ad
 
 import hopcore
 from hopcore.backend import Backend, Beta, SeparationFunction
@@ -29,6 +28,8 @@ from hopcore_torch.gradients import (
     Separate,
     SeparateTwoModes,
 )
+from hopcore_torch.graphs import TorchGraphKernels
+from hopcore_torch.modes import differentiated, eager, in_numpy
 
 Tensors = tuple[Any, ...]
 
@@ -37,16 +38,7 @@ SYNCHRONISE_EVERY = 8
 """Steps of a loop on a GPU between two looks at whether it is done."""
 
 
-def eager() -> bool:
-    """Whether operations run as called: no compiler, no function transform, no forward mode."""
-    return (
-        not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportAttributeAccessIssue]
-        and forward_ad._current_level < 0
-    )
-
-
-class TorchBackend(Backend):
+class TorchBackend(TorchGraphKernels):
     """torch tensors, on the CPU and on GPUs."""
 
     def __init__(self) -> None:
@@ -57,6 +49,10 @@ class TorchBackend(Backend):
     def visible(self, array: torch.Tensor) -> bool:
         """On the CPU, in eager mode; a GPU would have to be waited for."""
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
+
+    def differentiated(self, *arrays: torch.Tensor) -> bool:
+        """Whether autograd records what is done with one of them."""
+        return differentiated(*arrays)
 
     def compacts(self, array: torch.Tensor) -> bool:
         """Where values are visible; elsewhere a count would have to be waited for."""
@@ -221,25 +217,11 @@ class TorchBackend(Backend):
         return super().over_blocks(block, state, stored, beta, mask)
 
 
-def in_numpy(kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """A NumPy kernel on the memory of tensors on the CPU."""
-    arrays = (x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in arguments)
-    found = kernel(*arrays)
-    return (
-        tuple(map(torch.from_numpy, found)) if isinstance(found, tuple) else torch.from_numpy(found)
-    )
-
-
 def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Torch's softmax and log-sum-exp; zeros and -inf where all is masked."""
     conjugate = torch.logsumexp(scores, -1)
     empty = (conjugate == -math.inf)[..., None]
     return torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0), conjugate
-
-
-def differentiated(*values: Any) -> bool:
-    """Whether a gradient by any of the values may be asked for."""
-    return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in values)
 
 
 def compiled_loop(cond: Any, body: Any, init: Tensors, max_steps: int) -> Tensors:

@@ -1,0 +1,32 @@
+"""In which mode torch runs, and NumPy's kernels on the memory of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+
+def eager() -> bool:
+    """Whether operations run as called: no compiler, no function transform, no forward mode."""
+    return (
+        not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportAttributeAccessIssue]
+        and forward_ad._current_level < 0
+    )
+
+
+def differentiated(*values: Any) -> bool:
+    """Whether a gradient by any of the values may be asked for."""
+    return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in values)
+
+
+def in_numpy(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """A NumPy kernel on the memory of tensors on the CPU."""
+    arrays = (x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in arguments)
+    found = kernel(*arrays)
+    return (
+        tuple(map(torch.from_numpy, found)) if isinstance(found, tuple) else torch.from_numpy(found)
+    )
