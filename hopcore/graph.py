@@ -209,6 +209,7 @@ class Graph:
             raise TypeError(f"matrix must be a SciPy sparse matrix, got {type(matrix).__name__}")
         found = matrix.tocoo(copy=True)
         found.sum_duplicates()
+        found.eliminate_zeros()
         nodes = int(found.shape[0])
         if found.shape != (nodes, nodes):
             raise ValueError(f"matrix must be (N, N), got {tuple(found.shape)}")
@@ -245,7 +246,7 @@ class Graph:
         weights = getattr(data, "edge_weight", None)
         if weights is None:
             backend = backend_of_input("edge_index", data.edge_index)
-            weights = backend.xp.ones_like(data.edge_index[0], dtype=backend.xp.float32)
+            weights = backend.xp.ones_like(data.edge_index[0, :], dtype=backend.xp.float32)
         return cls.from_edges(data.edge_index, weights, int(data.num_nodes))
 
 
@@ -303,13 +304,14 @@ def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> No
     least, most = int(xp.min(ends)), int(xp.max(ends))
     if least < 0 or most >= nodes:
         raise ValueError(f"edges must join nodes 0 to {nodes - 1}, got {least} to {most}")
-    if bool(xp.any(ends[0] == ends[1])):
-        node = int(ends[0][xp.nonzero(ends[0] == ends[1])[0][0]])
+    left, right = ends[0, :], ends[1, :]
+    if bool(xp.any(left == right)):
+        node = int(left[xp.nonzero(left == right)[0][0]])
         raise ValueError(f"a node is not its own neighbour: edge {node}-{node}; leave it out")
     finite(backend, "weights", weights)
     if bool(xp.any(weights < 0)):
         raise ValueError(f"weights must be >= 0, got {float(xp.min(weights))}")
-    low, high = (f(ends[0], ends[1]) for f in (xp.minimum, xp.maximum))
+    low, high = (f(left, right) for f in (xp.minimum, xp.maximum))
     order = backend.entry_order(low, high)
     low, high, weights = (xp.take(x, order, axis=0) for x in (low, high, weights))
     other = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
