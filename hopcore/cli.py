@@ -1,4 +1,4 @@
-"""The command line: ``hopcore demo``, ``hopcore retrieve``, ``hopcore experiment retrieval``.
+"""The command line: ``hopcore demo``, ``hopcore retrieve``, ``hopcore experiment ...``.
 
 Results go to the standard output, as a table or, with ``--json``, as one JSON object; progress goes
 to the standard error. Bad input is raised; :mod:`hopcore.__main__` makes one line of it.
@@ -20,12 +20,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hopcore import datasets
-from hopcore.experiments import report, retrieval
+from hopcore.experiments import diffusion, diffusion_report, report, retrieval
 from hopcore.experiments.demo import run_demo
 from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job, suggested_beta
 from hopcore.experiments.memory import Memory, from_dataset, from_files
-from hopcore.experiments.names import integers, number, numbers, separation_named
+from hopcore.experiments.names import (
+    integers,
+    number,
+    numbers,
+    one_of,
+    positive,
+    separation_named,
+)
+from hopcore.experiments.studies import STUDIES, Strength, Study
 from hopcore.files import place_of, write_whole
+from hopcore.graph import NORMALIZATIONS
 
 T = TypeVar("T")
 
@@ -190,6 +199,83 @@ def experiment_retrieval(
     else:
         title = f"{len(images.pixels)} images of {dataset}, {corruption}, {seeds} memories each"
         Console().print(report.setting_table(title, settings))
+
+
+def add_study(study: Study) -> None:
+    """Make a command of a study of diffusion; all have the same options."""
+
+    def command(
+        dataset: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",
+        data: Data = None,
+        stored: Annotated[str, typer.Option(help="Sizes of the memory.")] = study.stored,
+        corruption: Annotated[
+            str, typer.Option(help="Corruptions, each half or noise:SIGMA.")
+        ] = study.corruption,
+        level: Annotated[
+            str,
+            typer.Option(help="Effective inverse temperatures b: beta times the spread."),
+        ] = study.level,
+        eta: Annotated[
+            str, typer.Option(help="Strengths; per mean degree if not normalised.")
+        ] = study.eta,
+        steps: Annotated[str, typer.Option(help="T, steps of diffusion.")] = study.steps,
+        k: Annotated[str, typer.Option("--k", help="Neighbours in the graph.")] = study.neighbours,
+        normalization: Annotated[str, typer.Option(help=", ".join(NORMALIZATIONS))] = "none",
+        updates: Annotated[int, typer.Option(min=1, help="Updates of the state, at most.")] = 1,
+        unseen: Annotated[
+            bool, typer.Option("--unseen", help="Query with images that are not stored.")
+        ] = False,
+        seeds: Annotated[int, typer.Option(min=1, help="Memories drawn of each size.")] = 10,
+        backend: Backend = "numpy",
+        device: Device = None,
+        csv: Annotated[Path, typer.Option(help="Every trial.")] = Path(f"{study.name}.csv"),
+        plot: Annotated[Path, typer.Option(help="The picture.")] = Path(f"{study.name}.png"),
+        markdown: Annotated[Path | None, typer.Option(help="The summary.")] = None,
+        as_json: AsJson = False,
+    ) -> None:
+        for path in (csv, plot, markdown):
+            if path is not None:
+                place_of(path)
+        strength = Strength(
+            numbers(eta, "eta"),
+            integers(steps, "steps"),
+            integers(k, "k"),
+            one_of(normalization, NORMALIZATIONS, "normalization"),
+        )
+        methods = study.methods(strength)
+        sizes, levels = integers(stored, "stored"), positive(numbers(level, "level"), "level")
+        corruptions = corruption.split(",")
+        images = datasets.load(dataset, data)
+        run = diffusion.run_trials(
+            images, methods, stored=sizes, corruptions=corruptions, levels=levels, updates=updates,
+            unseen=unseen, seeds=seeds, backend=backend, device=device,
+        )  # fmt: skip
+        count = seeds * len(sizes) * len(corruptions) * len(levels) * (1 + len(methods))
+        trials = list(tracked(run, count))
+        lines = diffusion_report.summary(trials)
+        write_whole(csv, lambda file: file.write(diffusion_report.to_csv(trials).encode()))
+        queries = "unseen" if unseen else "stored"
+        title = f"{study.name}: {queries} {dataset}" + f", {','.join(corruptions)}" * (
+            study.x != "corruption"
+        )
+        diffusion_report.draw(study, lines, title, plot)
+        if markdown is not None:
+            table = diffusion_report.to_markdown(lines)
+            write_whole(markdown, lambda file: file.write(table.encode()))
+        if as_json:
+            facts = {"study": study.name, "dataset": dataset, "unseen": unseen}
+            show_json(facts | {"lines": [line.facts() for line in lines]})
+        else:
+            Console().print(diffusion_report.to_table(title, lines))
+            typer.echo(f"Every trial: {csv}\nThe picture: {plot}")
+
+    experiment.command(study.name, help=f"{study.title} Lists have commas between their values.")(
+        command
+    )
+
+
+for each in STUDIES:
+    add_study(each)
 
 
 def facts_of(memory: Memory, outcome: Outcome) -> dict[str, Any]:

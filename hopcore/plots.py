@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, QUIET, HAIRLINE, FAILED = "#1b1b1f", "#6e6e78", "#d5d5da", "#c8553d"
+LINES = ("#2f6db5", "#d9822b", "#3a9a6a", "#a14fa0", "#c8553d", "#7a6a1f")
+"""Of curves, after the first, which is dashed ink."""
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
     """An empty figure of so many inches, tied to no window.
 
     Raises
@@ -31,7 +33,7 @@ def new_figure(width: float, height: float) -> Figure:
         raise ModuleNotFoundError(
             "pictures need matplotlib; install it: pip install 'hopcore[plots]'", name=missing.name
         ) from missing
-    return Figure(figsize=(width, height), dpi=160, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
 def gallery(
@@ -101,6 +103,55 @@ def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: 
         corner, width, height, fill=False, clip_on=False, edgecolor=color, linewidth=line
     )
     ax.add_patch(box)
+
+
+class Curve(NamedTuple):
+    """Means and deviations at places on an axis."""
+
+    places: Sequence[int]
+    means: Sequence[float]
+    deviations: Sequence[float]
+
+
+def curves(ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str]) -> Axes:
+    """Curves with bars over places that have names; the first is dashed, what others are held to.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    named : mapping of str to Curve
+    ticks : sequence of str
+        The names of the places 0, 1, ...
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    apart = 0.06
+    middle = 0.5 * (len(named) - 1)
+    for index, (name, curve) in enumerate(named.items()):
+        first = index == 0
+        ax.errorbar(
+            [place + apart * (index - middle) for place in curve.places],
+            curve.means,
+            yerr=curve.deviations,
+            label=name,
+            color=INK if first else LINES[(index - 1) % len(LINES)],
+            linestyle="--" if first else "-",
+            linewidth=1.3,
+            elinewidth=0.8,
+            marker=None if first else "o",
+            markersize=3.5,
+            zorder=2 if first else 3,
+        )
+    ax.set_xticks(range(len(ticks)), labels=list(ticks))
+    ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
+    ax.grid(axis="y", color=HAIRLINE, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(HAIRLINE)
+    return ax
 
 
 def heading(ax: Axes, title: str, note: str = "") -> Axes:

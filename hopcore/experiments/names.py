@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from hopcore.separation import SEPARATIONS, Entmax, SeparationFunction
 
 
@@ -46,3 +49,18 @@ def integers(text: str, name: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"{name} must be integers, got {text!r}") from None
+
+
+def positive(values: list[float], name: str) -> list[float]:
+    """The values, or a ValueError if one is not positive and finite."""
+    for value in values:
+        if not 0.0 < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+    return values
+
+
+def one_of(text: str, known: Iterable[str], name: str) -> str:
+    """The text, or a ValueError if it is not among those known."""
+    if text not in known:
+        raise ValueError(f"unknown {name} {text!r}; known: {', '.join(known)}")
+    return text

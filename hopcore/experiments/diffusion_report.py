@@ -1,0 +1,262 @@
+"""Summaries, tables and pictures of the studies of diffusion."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from hopcore import plots
+from hopcore.experiments.diffusion import PLAIN, Setting, Trial
+from hopcore.experiments.report import new_table
+from hopcore.experiments.studies import Study
+
+MEASURES = {"exact": "exact pattern", "label": "right label", "milliseconds": "milliseconds"}
+
+SHORT = {"normalization": "Laplacian", "neighbours": "k", "steps": "T", "stored": "N", "level": "b"}
+"""Names of settings in tables and pictures."""
+
+NOTES = """\
+exact   % of outputs nearest to the wanted pattern, at the best b
+label   % nearest to a pattern of the wanted label, at the best b
+-plain  less plain retrieval at its own best b
+-H      less plain retrieval at equal entropy of the weights
+b       effective inverse temperature before diffusion"""
+
+
+class Spread(NamedTuple):
+    """A mean over the seeds and its standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+class Line(NamedTuple):
+    """One setting over all seeds: shares, and what they exceed plain retrieval by, in pairs.
+
+    ``less`` has a key for each of ``same``, ``spread`` and ``entropy`` (see
+    :class:`~hopcore.experiments.diffusion.Trial`) and of ``best``: plain retrieval at its own best
+    level; of each, for ``exact`` and ``label``.
+    """
+
+    setting: Setting
+    seeds: int
+    exact: Spread
+    label: Spread
+    milliseconds: Spread
+    less: dict[str, Spread | None]
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        found: dict[str, Any] = {**self.setting._asdict(), "seeds": self.seeds}
+        for name in MEASURES:
+            found[name] = getattr(self, name)._asdict()
+        return found | {
+            f"less_{name}": value and value._asdict() for name, value in self.less.items()
+        }
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """The mean, and the deviation of a sample."""
+    found = np.asarray(list(values), dtype=np.float64)
+    return Spread(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0)
+
+
+def summary(trials: Iterable[Trial]) -> list[Line]:
+    """One line for each setting, in the order in which they came."""
+    groups: dict[Setting, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.setting, []).append(trial)
+    plain = {setting: group for setting, group in groups.items() if setting.method == PLAIN}
+    lines = []
+    for setting, group in groups.items():
+        less: dict[str, Spread | None] = {}
+        for name in ("exact", "label"):
+            own = [getattr(trial, name) for trial in group]
+            place = setting.stored, setting.corruption
+            rivals = [g for s, g in plain.items() if (s.stored, s.corruption) == place]
+            best = max(([getattr(t, name) for t in g] for g in rivals), key=np.mean)
+            others = {
+                kind: [getattr(trial, f"{kind}_{name}") for trial in group]
+                for kind in ("same", "spread", "entropy")
+            }
+            for kind, theirs in (others | {"best": best}).items():
+                pairs = list(zip(own, theirs, strict=True))
+                some = all(theirs is not None for _, theirs in pairs)
+                less[f"{kind}_{name}"] = spread(a - b for a, b in pairs) if some else None
+        measured = (spread(getattr(trial, name) for trial in group) for name in MEASURES)
+        lines.append(Line(setting, len(group), *measured, less))
+    return lines
+
+
+def best(lines: Iterable[Line], measure: str) -> list[Line]:
+    """Of each setting, the line at its best level."""
+    found: dict[Setting, Line] = {}
+    for line in lines:
+        place = line.setting._replace(level=0.0)
+        before = found.get(place)
+        if before is None or getattr(line, measure).mean > getattr(before, measure).mean:
+            found[place] = line
+    return list(found.values())
+
+
+def to_csv(trials: Iterable[Trial]) -> str:
+    """Every trial as comma-separated values, with a header; empty where nothing is defined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*Setting._fields, *Trial._fields[1:]])
+    for trial in trials:
+        cells = [*trial.setting, *trial[1:]]
+        writer.writerow([f"{c:.6g}" if isinstance(c, float) else c for c in cells])
+    return text.getvalue()
+
+
+def cells(lines: Sequence[Line], *, long: bool) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the summary: each setting at its best levels.
+
+    The long form has deviations and the best levels. Settings that do not vary, of the methods
+    beside plain retrieval, have no column.
+    """
+    diffused = [line.setting for line in lines if line.setting.method != PLAIN]
+    varying = [
+        name
+        for name in Setting._fields
+        if name not in ("level", "updates") and len({getattr(s, name) for s in diffused}) > 1
+    ]
+
+    def number(value: Spread, sign: str = "") -> str:
+        text = f"{100 * value.mean:{sign}.1f}"
+        return f"{text} ± {100 * value.deviation:.1f}" if long else text
+
+    rows = []
+    for exact, label in zip(best(lines, "exact"), best(lines, "label"), strict=True):
+        setting = exact.setting
+        row = [shown(setting, name) for name in varying]
+        if setting.method == PLAIN:
+            row[0] = PLAIN
+        for name, line in (("exact", exact), ("label", label)):
+            row += [number(getattr(line, name)), f"{line.setting.level:g}"][: 1 + long]
+            for kind in ("best", "entropy"):
+                less = line.less[f"{kind}_{name}"]
+                nothing = less is None or setting.method == PLAIN
+                row.append("" if nothing else number(less, "+"))
+        rows.append(row)
+    header = [SHORT.get(name, name) for name in varying]
+    for name in ("exact", "label"):
+        header += [name, "b", "-plain", "-equal H"] if long else [name, "-plain", "-H"]
+    return header, rows
+
+
+def shown(setting: Setting, name: str) -> str:
+    """A setting; empty where plain retrieval has none."""
+    value = getattr(setting, name)
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if value or setting.method != PLAIN else ""
+
+
+def to_table(title: str, lines: Sequence[Line]) -> Table:
+    """The summary, for a terminal."""
+    header, rows = cells(lines, long=False)
+    named = header.index("exact")
+    table = new_table(title, header[:named], header[named:])
+    for row in rows:
+        table.add_row(*row)
+    table.caption = NOTES
+    return table
+
+
+def to_markdown(lines: Sequence[Line]) -> str:
+    """The summary, as a table."""
+    header, rows = cells(lines, long=True)
+    named = header.index("exact")
+    rule = ["---"] * named + ["---:"] * (len(header) - named)
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
+
+
+def draw(study: Study, lines: Sequence[Line], title: str, path: Path) -> None:
+    """A panel for each measure and column; plain retrieval is the dashed line."""
+    columns = values(lines, study.column) if study.column else [None]
+    measures = [*MEASURES] if study.x == "mode" else ["exact", "label"]
+    figure = plots.new_figure(1.6 + 2.9 * len(columns), 0.9 + 2.2 * len(measures), dpi=100)
+    panels = figure.subplots(len(measures), len(columns), squeeze=False, sharex="col", sharey="row")
+    ticks = values(lines, study.x)
+    for measure, row in zip(measures, panels, strict=True):
+        shown_lines = best(lines, "exact" if measure == "milliseconds" else measure)
+        for column, ax in zip(columns, row, strict=True):
+            picked = [
+                line
+                for line in (shown_lines if study.best else lines)
+                if belongs(line.setting, study.column, column)
+            ]
+            curves = curves_of(study, picked, measure, ticks)
+            plots.curves(ax, curves, [f"{t:g}" if isinstance(t, float | int) else t for t in ticks])
+            if measure == "milliseconds":
+                ax.set_yscale("log")
+            if column is not None and measure == measures[0]:
+                name = SHORT.get(study.column or "")
+                plots.heading(ax, f"{name} = {column:g}" if name else column)
+        row[0].set_ylabel(MEASURES[measure])
+    for ax in panels[-1]:
+        ax.set_xlabel(SHORT.get(study.x, study.x))
+    handles, names = panels[0][0].get_legend_handles_labels()
+    for ax in panels[0][1:]:
+        more = zip(*ax.get_legend_handles_labels(), strict=True)
+        for handle, name in more:
+            if name not in names:
+                handles, names = [*handles, handle], [*names, name]
+    figure.legend(
+        handles, names, loc="outside right upper", frameon=False, fontsize=8,
+        title=None if study.line == "method" else study.line, title_fontsize=8,
+    )  # fmt: skip
+    plots.caption(figure, title, note(study, lines))
+    plots.save(figure, path)
+
+
+def note(study: Study, lines: Sequence[Line]) -> str:
+    """What the picture shows."""
+    text = "b: effective inverse temperature before diffusion. "
+    text += "Each at its best b. " if study.best else ""
+    return text + f"Bars: standard deviation over {lines[0].seeds} memories."
+
+
+def values(lines: Iterable[Line], field: str) -> list[Any]:
+    """What a setting is in the methods beside plain retrieval, in order."""
+    found = [getattr(line.setting, field) for line in lines if line.setting.method != PLAIN]
+    found = list(dict.fromkeys(found))
+    return found if any(isinstance(value, str) for value in found) else sorted(found)
+
+
+def belongs(setting: Setting, column: str | None, value: object) -> bool:
+    """Whether a line is drawn in a column; plain retrieval is where it has no value of its own."""
+    if column is None:
+        return True
+    own = getattr(setting, column)
+    return own == value or (setting.method == PLAIN and (own == PLAIN or not own))
+
+
+def curves_of(
+    study: Study, lines: Sequence[Line], measure: str, ticks: Sequence[Any]
+) -> Mapping[str, plots.Curve]:
+    """By name, the places on the x axis, the means and the deviations."""
+    found: dict[str, dict[int, Spread]] = {}
+    for line in lines:
+        setting, value = line.setting, getattr(line, measure)
+        if setting.method == PLAIN:
+            own = getattr(setting, study.x)
+            places = [ticks.index(own)] if own in ticks and own else range(len(ticks))
+            found.setdefault(PLAIN, {}).update(dict.fromkeys(places, value))
+        else:
+            name = shown(setting, study.line)
+            found.setdefault(name, {})[ticks.index(getattr(setting, study.x))] = value
+    return {
+        name: plots.Curve(
+            list(points), [p.mean for p in points.values()], [p.deviation for p in points.values()]
+        )
+        for name, points in found.items()
+    }
