@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace, device
 from hypothesis import strategies as st
 
 import hopcore
@@ -70,9 +71,10 @@ def cases(draw: st.DrawFn, *, heats: tuple[float, float] = (0.1, 8.0), **options
     return Case(draw(given), rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
 
 
-def graph_on(subject: Subject, weights: Any, ends: Array = ENDS, nodes: int = NODES) -> Any:
-    """The graph of weights that are an array of the subject's library already."""
-    index = subject.backend.asarray(ends, dtype="int32", device=subject.device)
+def graph_of(weights: Any, ends: Array = ENDS, nodes: int = NODES) -> hopcore.Graph:
+    """The graph whose edges have weights that are an array of a library already."""
+    xp = array_namespace(weights)
+    index = xp.asarray(ends, dtype=xp.int32, device=device(weights))
     return hopcore.Graph.from_edges(index, weights, nodes)
 
 
@@ -82,9 +84,7 @@ def run(
     """Some fields of what ``diffused_retrieve`` finds on the graph of a case."""
 
     def call(*arrays: Any, edges: Any, **given: Any) -> tuple[Any, ...]:
-        found = hopcore.diffused_retrieve(
-            *arrays, config=config, graph=graph_on(subject, edges), **given
-        )
+        found = hopcore.diffused_retrieve(*arrays, config=config, graph=graph_of(edges), **given)
         return tuple(getattr(found, name) for name in wanted)
 
     mask = {} if case.p.mask is None else {"mask": case.p.mask}

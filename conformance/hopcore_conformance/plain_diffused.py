@@ -117,7 +117,9 @@ def joint_weight(weights: Array, beta: float, stored: Array, eta: float | None =
     return float(beta * np.max(np.sum(stored**2, axis=-1)) / (2.0 * smallest * slack))
 
 
-def evolving(state: Array, stored: Array, beta: float, step: Array) -> Iterator[tuple[str, Array, Array]]:
+def evolving(
+    state: Array, stored: Array, beta: float, step: Array
+) -> Iterator[tuple[str, Array, Array]]:
     """The half-steps of an evolving memory: its name, the state and the keys after it."""
     while True:
         stored = step @ stored

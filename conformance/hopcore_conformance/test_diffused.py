@@ -20,7 +20,7 @@ from hopcore_conformance.diffused_cases import (
     Case,
     association_error,
     cases,
-    graph_on,
+    graph_of,
     iterated,
     keys_error,
     run,
@@ -74,9 +74,7 @@ def test_untied_is_one_association_with_diffused_keys(
 
 @statement("J0")
 @given(case=cases(masked=False, projected=True), mode=st.sampled_from(MODES))
-def test_queries_are_diffused_over_their_own_graph(
-    subject: Subject, case: Case, mode: Any
-) -> None:
+def test_queries_are_diffused_over_their_own_graph(subject: Subject, case: Case, mode: Any) -> None:
     case = case.on(subject)
     p = case.p
     # Three queries, each with two neighbours: the choice is none.
@@ -147,7 +145,8 @@ def test_diffusion_can_create_a_minimum(subject: Subject) -> None:
         return before.state, before.converged, after.state, after.converged, after.keys
 
     before, rest, after, also, keys = subject(both, starts, stored)
-    assert np.all(rest) and np.all(also)
+    assert np.all(rest)
+    assert np.all(also)
     wanted = stored - 0.4 * dense.laplacian(dense.neighbours(stored, 2).weights, False) @ stored
     agree("diffused memory", keys, wanted, 64 * subject.eps * 8.0)
     assert len(minima(before, stored, beta)) == 2
@@ -163,12 +162,14 @@ def minima(states: Array, stored: Array, beta: float) -> Array:
 
 @statement("J3")
 def test_untied_retrieval_can_cycle(subject: Subject) -> None:
-    stored = np.asarray([[1.1, -2.6, -2.3], [-0.9, -1.6, -1.0], [-4.3, -5.7, 2.7], [-0.8, 0.6, 0.8]])
+    stored = np.asarray(
+        [[1.1, -2.6, -2.3], [-0.9, -1.6, -1.0], [-4.3, -5.7, 2.7], [-0.8, 0.6, 0.8]]
+    )
     ends, edges = np.asarray([[0, 0, 2], [1, 2, 3]]), np.asarray([0.2, 0.8, 0.6])
     config = DiffusionConfig(eta=2.3, diffusion_mode="spectral", use_normalized_laplacian=False)
 
     def found(start: Any, stored: Any, edges: Any, **options: Any) -> Any:
-        graph = graph_on(subject, edges, ends, 4)
+        graph = graph_of(edges, ends, 4)
         got = hopcore.diffused_retrieve(
             start, stored, 17.0, config=config, graph=graph, tol=1e-3, **options
         )
@@ -265,7 +266,12 @@ def test_diffusion_is_heating(subject: Subject, mode: Any, normalized: bool) -> 
     agree("diffused patterns", keys, centre + shrunk * (stored - centre), off)
     hotter = dense.weights_of((p.state - centre) / shrunk + centre, stored, beta * shrunk**2, None)
     within = association_error(subject, p, off, None, off)[:, None]
-    agree("update at b exp(-2 lambda t)", (state - centre) / shrunk, hotter @ stored - centre, 2 * within)
+    agree(
+        "update at b exp(-2 lambda t)",
+        (state - centre) / shrunk,
+        hotter @ stored - centre,
+        2 * within,
+    )
 
 
 @statement("J7")
