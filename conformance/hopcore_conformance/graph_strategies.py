@@ -158,6 +158,17 @@ def similarity_error(subject: Subject, width: int) -> float:
     return (2 * width + 12) * subject.fine
 
 
+def sure_neighbours(subject: Subject, patterns: Array, k: int) -> Array | None:
+    """Where the edges (N, N) are; None where that, or that a cosine is above 0, is not sure."""
+    similar = plain.similarity(patterns)
+    level = plain.kth_largest(similar, k)[:, None]
+    sure = 10 * similarity_error(subject, patterns.shape[-1])
+    tied = np.abs(similar - level)[similar != level]
+    if np.any(tied < sure) or np.any((similar > 0.0) & (similar < sure)) or np.any(level == 0.0):
+        return None
+    return (similar >= level) | (similar >= level.T)
+
+
 def error(
     subject: Subject,
     field: Field,

@@ -321,13 +321,8 @@ def test_gradients_go_through_the_weights(
     k, shape = 2, (NODES, near.WIDTH)
     patterns = subject.rounded(near.patterns_of(rng, kind, shape))
     probe = subject.rounded(rng.normal(size=(NODES, NODES)))
-    similar = plain.similarity(patterns)
-    level = plain.kth_largest(similar, k)[:, None]
-    # Which are the neighbours is sure, and so is that a cosine is above 0.
-    gap = np.min(np.abs(similar - level), axis=-1, where=similar != level, initial=1.0)
-    sure = 10 * near.similarity_error(subject, near.WIDTH)
-    assume(np.all(gap > sure) and np.all((similar == 0.0) | (similar > sure)))
-    chosen = (similar >= level) | (similar >= level.T)
+    chosen = near.sure_neighbours(subject, patterns, k)
+    assume(chosen is not None)
     wanted = slopes(lambda x: np.sum(chosen * probe * plain.similarity(x), axis=(-2, -1)), patterns)
     (got,) = subject.gradient(weighted_sum, patterns, probe, by=[0], k=k)
     # The derivative of a cosine is at most 1/|x|.
