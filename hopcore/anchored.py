@@ -55,7 +55,8 @@ def anchored_association(
     Notes
     -----
     With anchors given, time and memory are those of the neighbours, O(k L (d + v)); to find them
-    takes O(L S d). Under a trace the number of neighbours is not known, and an (L, S) mask is made.
+    takes O(L S d). In JAX and under a trace, where shapes may not depend on the number of
+    neighbours, an (L, S) mask is made.
 
     Examples
     --------
@@ -84,7 +85,7 @@ def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
             f"anchors must be integers (..., {state.shape[-2]}), got {found.dtype} {shape(found)}"
         )
     found = xp.broadcast_to(found, (*lead, state.shape[-2]))
-    if backend.visible(state) and backend.visible(graph.weights):
+    if backend.compacts(state) and backend.compacts(graph.weights):
         return along_edges(inputs, graph, found, lead)
     near = graph.to_dense() > 0
     near = near | (xp.eye(graph.nodes, device=backend.device(state)) > 0)

@@ -263,7 +263,7 @@ def symmetric_rows(
     """The rows of a symmetric matrix from the two ends ``(E,)`` of its entries, each one once.
 
     Beside them, of each entry, from which edge it is, and whether it has a value: the diagonal has
-    none, and what is there twice under a trace, where nothing can be left out.
+    none, and what is there twice where shapes may not depend on values.
     """
     xp, edges = backend.xp, left.shape[0]
     own = xp.arange(count, dtype=xp.int32, device=backend.device(left))
@@ -272,7 +272,7 @@ def symmetric_rows(
     rows, columns = xp.take(rows, order, axis=0), xp.take(columns, order, axis=0)
     again = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
     again = xp.concat([rows[:1] < 0, again], axis=0)
-    if backend.visible(left):
+    if backend.compacts(left):
         once = xp.nonzero(~again)[0]
         rows, columns, order = (xp.take(x, once, axis=0) for x in (rows, columns, order))
         again = rows < 0
@@ -282,9 +282,9 @@ def symmetric_rows(
 
 
 def pruned(graph: Graph) -> Graph:
-    """The graph without entries of weight 0 off the diagonal, where values are visible."""
+    """The graph without entries of weight 0 off the diagonal, where shapes may depend on values."""
     backend, where, weights = graph.backend, graph.where, graph.weights
-    if not backend.visible(weights):
+    if not backend.compacts(weights):
         return graph
     xp = backend.xp
     kept = (weights > 0) | (where.rows == where.columns)

@@ -139,7 +139,7 @@ class GraphKernels:
         maxima = xp.max(xp.reshape(scores[..., :grouped], (*lead, GROUP, groups)), axis=-2)
         best = self.top_k(maxima, k)[1]
         members = xp.concat([best + i * groups for i in range(GROUP)], axis=-1)
-        rest = xp.arange(grouped, width, dtype=members.dtype, device=members.device)
+        rest = xp.arange(grouped, width, dtype=members.dtype, device=self.device(members))
         members = xp.concat([members, xp.broadcast_to(rest, (*lead, width - grouped))], axis=-1)
         within = self.top_k(xp.take_along_axis(scores, members, axis=-1), k)[1]
         return xp.take_along_axis(members, within, axis=-1)

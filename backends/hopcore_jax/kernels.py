@@ -17,16 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hopcore.backend import BLOCK, Array, Backend, Beta, SeparationFunction
+from hopcore.backend import BLOCK, Array, Beta, SeparationFunction
 from hopcore.solvers import conjugate_gradients
 from hopcore_jax import blocks, loops
+from hopcore_jax.graphs import JaxGraphKernels
 from hopcore_jax.weights import separate
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, which has no use for small blocks."""
 
 
-class JaxBackend(Backend):
+class JaxBackend(JaxGraphKernels):
     """JAX arrays, traced or not, on any device."""
 
     def __init__(self) -> None:
@@ -44,6 +45,10 @@ class JaxBackend(Backend):
         if loops.traced(array) or loops.staged():
             return False
         return all(device.platform == "cpu" for device in array.devices())
+
+    def differentiated(self, *arrays: jax.Array) -> bool:
+        """Whether they are traced: JAX does not tell what for."""
+        return loops.traced(arrays)
 
     def compacts(self, array: jax.Array) -> bool:
         """Never: every new shape would be compiled."""
