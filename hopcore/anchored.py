@@ -91,7 +91,7 @@ def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
     near = near | (xp.eye(graph.nodes, device=backend.device(state)) > 0)
     near = xp.broadcast_to(near, (*lead, graph.nodes, graph.nodes))
     index = xp.broadcast_to(found[..., None], (*found.shape, graph.nodes))
-    rows = xp.take_along_axis(near, backend.astype(index, xp.int32), axis=-2)
+    rows = xp.take_along_axis(near, backend.astype(index, xp.arange(0).dtype), axis=-2)
     mask = rows if inputs.mask is None else rows & inputs.mask
     some = inputs._replace(mask=mask)
     return backend.associate(*some[2:], separation_named("softmax"))[0]

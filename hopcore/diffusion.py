@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array
-from hopcore.chebyshev import coefficients, heat_degree, series
+from hopcore.chebyshev import heat_coefficients, heat_degree, series
 from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import DenseLaplacian, Laplacian, Operand, operand
 from hopcore.solvers import conjugate_gradients
@@ -295,10 +295,8 @@ class ChebyshevDiffusion(DiffusionOperator):
         self.largest = visible_bound(found, largest)
         self.tol = tol
         reach = self.eta * self.largest
-        self.degree = heat_degree(reach, tol) if reach > 0.0 else 0
-        self._terms: list[float] = coefficients(
-            lambda x: heat(self.eta, x), self.largest, self.degree
-        ).tolist()
+        self.degree = heat_degree(reach, tol)
+        self._terms = heat_coefficients(self.degree, reach)
         self._twice = found.shifted(-2.0, 4.0 / self.largest)
 
     def __call__(self, features: Array) -> Array:
@@ -439,13 +437,6 @@ def apply_diffusion(
            [0.25]])
     """
     return diffusion_operator(laplacian, eta, mode, steps)(features)
-
-
-def heat(eta: Any, eigenvalues: Any) -> Any:
-    """The response of the heat kernel, on NumPy arrays."""
-    import numpy as np  # noqa: PLC0415
-
-    return np.exp(-eta * eigenvalues)
 
 
 def checked_eta(laplacian: Operand, eta: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from hopcore.arrays import (
@@ -74,7 +73,7 @@ class Graph:
             edges = f", {self._positive.shape[0] // 2} edges"
         return f"<Graph: {many}{self.nodes} nodes{edges}{kind}>"
 
-    @cached_property
+    @property
     def backend(self) -> Backend:
         """The backend of the weights."""
         return backend_of_input("weights", self.weights)

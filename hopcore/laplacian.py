@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hopcore.arrays import backend_of_input, broadcast, finite, floating, shape
@@ -97,7 +96,7 @@ class Laplacian:
         own = self.backend.astype(where.rows == where.columns, self.values.dtype)
         return by * own + times * self.values
 
-    @cached_property
+    @property
     def bound(self) -> Any:
         """An upper bound of the eigenvalues: 2, or twice the largest degree; a float if visible."""
         if self.normalization != "none":
@@ -143,7 +142,7 @@ class DenseLaplacian:
 
     matrix: Array
 
-    @cached_property
+    @property
     def backend(self) -> Backend:
         """The backend of the matrix."""
         return backend_of_input("laplacian", self.matrix)
@@ -186,7 +185,7 @@ class DenseLaplacian:
         """The matrix."""
         return self.matrix
 
-    @cached_property
+    @property
     def bound(self) -> Any:
         """An upper bound of the eigenvalues (Gershgorin); a float where visible."""
         xp = self.backend.xp

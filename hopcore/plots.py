@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -129,12 +130,10 @@ def curves(ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str]) -> Axes:
     Axes
         The same.
     """
-    apart = 0.06
-    middle = 0.5 * (len(named) - 1)
     for index, (name, curve) in enumerate(named.items()):
         first = index == 0
         ax.errorbar(
-            [place + apart * (index - middle) for place in curve.places],
+            curve.places,
             curve.means,
             yerr=curve.deviations,
             label=name,
@@ -143,10 +142,12 @@ def curves(ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str]) -> Axes:
             linewidth=1.3,
             elinewidth=0.8,
             marker=None if first else "o",
-            markersize=3.5,
+            markersize=3.0,
+            alpha=0.85,
             zorder=2 if first else 3,
         )
-    ax.set_xticks(range(len(ticks)), labels=list(ticks))
+    long = max(map(len, ticks)) > 5
+    ax.set_xticks(range(len(ticks)), labels=list(ticks), rotation=30 if long else 0)
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
     ax.grid(axis="y", color=HAIRLINE, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)
@@ -168,12 +169,31 @@ def caption(figure: Figure, title: str, note: str = "") -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, colors: int | None = None) -> None:
     """Write a figure as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+    colors : int, optional
+        So many colours and no more, for a smaller file.
 
     Raises
     ------
     OSError
         As :func:`hopcore.files.write_whole`.
     """
-    write_whole(path, lambda file: figure.savefig(file, format="png"))
+
+    def write(file: BinaryIO) -> None:
+        if colors is None:
+            figure.savefig(file, format="png")
+            return
+        from PIL import Image  # noqa: PLC0415  comes with matplotlib
+
+        whole = BytesIO()
+        figure.savefig(whole, format="png")
+        few = Image.open(whole).convert("RGB").quantize(colors)
+        few.save(file, format="png", optimize=True)
+
+    write_whole(path, write)

@@ -234,4 +234,5 @@ def compiled_loop(cond: Any, body: Any, init: Tensors, max_steps: int) -> Tensor
         return count + 1, *(x.clone() for x in body(value))
 
     count = torch.zeros((), dtype=torch.int64)
-    return while_loop(go_on, step, (count, *init))[1:]
+    # Copies: the loop must not alias what it closes over.
+    return while_loop(go_on, step, (count, *(x.clone() for x in init)))[1:]

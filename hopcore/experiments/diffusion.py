@@ -228,7 +228,7 @@ def trial(
     size = len(task.stored)
     if method.name == PLAIN or graph is None:
         setting = Setting(PLAIN, "", "", 0.0, 0, 0, size, corruption, updates, level)
-        output, milliseconds = timed(task, lambda: plain(task, beta, updates))
+        (output, _), milliseconds = timed(task, lambda: (plain(task, beta, updates), None))
         exact, label = shares(task, output)
         weights = hopcore.association_weights(task.queries, task.memory, beta)
         return Trial(
@@ -243,8 +243,8 @@ def trial(
     if method.normalization == "none":
         config = replace(config, eta=config.eta / float(np.mean(task.backend.to_numpy(graph.deg))))
     chosen = method._replace(config=config)
-    output, milliseconds = timed(task, lambda: diffused(task, chosen, graph, beta, updates)[0])
-    keys = diffused(task, chosen, graph, beta, updates)[1]
+    found, milliseconds = timed(task, lambda: diffused(task, chosen, graph, beta, updates))
+    output, keys = found
     effective = None if keys is None else beta * spread_of(task.backend.to_numpy(keys))
     entropy = mean_entropy(task.backend.to_numpy(weights_of(task, chosen, graph, keys, beta)))
     nothing: tuple[float | None, float | None] = (None, None)
@@ -313,8 +313,14 @@ def shares(task: Task, output: np.ndarray) -> tuple[float, float]:
     return float(exact), float(np.mean(task.labels[found] == task.wanted_labels))
 
 
-def timed(task: Task, work: Callable[[], Array]) -> tuple[np.ndarray, float]:
-    """What the work returns, on the host, and how many milliseconds it took."""
-    begun = time.perf_counter()
-    output = task.backend.to_numpy(work())
-    return output, 1e3 * (time.perf_counter() - begun)
+def timed(
+    task: Task, work: Callable[[], tuple[Array, Array | None]]
+) -> tuple[tuple[np.ndarray, Array | None], float]:
+    """What the work returns, its output on the host, and the milliseconds of the faster of two."""
+    taken = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        output, keys = work()
+        host = task.backend.to_numpy(output)
+        taken.append(1e3 * (time.perf_counter() - begun))
+    return (host, keys), min(taken)

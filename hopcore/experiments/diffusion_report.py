@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -16,7 +16,21 @@ from hopcore.experiments.diffusion import PLAIN, Setting, Trial
 from hopcore.experiments.report import new_table
 from hopcore.experiments.studies import Study
 
-MEASURES = {"exact": "exact pattern", "label": "right label", "milliseconds": "milliseconds"}
+MEASURES = {
+    "exact": "% exact pattern",
+    "label": "% right label",
+    "best_exact": "exact, less plain",
+    "best_label": "label, less plain",
+    "same_exact": "exact, less plain at equal beta",
+    "same_label": "label, less plain at equal beta",
+    "entropy_exact": "exact, less plain at equal H",
+    "entropy_label": "label, less plain at equal H",
+    "milliseconds": "milliseconds",
+}
+"""What a picture calls its axes."""
+
+COLORS = 48
+"""In a picture of curves: enough for their edges."""
 
 SHORT = {"normalization": "Laplacian", "neighbours": "k", "steps": "T", "stored": "N", "level": "b"}
 """Names of settings in tables and pictures."""
@@ -41,21 +55,22 @@ class Line(NamedTuple):
 
     ``less`` has a key for each of ``same``, ``spread`` and ``entropy`` (see
     :class:`~hopcore.experiments.diffusion.Trial`) and of ``best``: plain retrieval at its own best
-    level; of each, for ``exact`` and ``label``.
+    level; of each, for ``exact`` and ``label``. Of the time it is the median.
     """
 
     setting: Setting
     seeds: int
     exact: Spread
     label: Spread
-    milliseconds: Spread
+    milliseconds: float
     less: dict[str, Spread | None]
 
     def facts(self) -> dict[str, Any]:
         """As JSON knows it."""
         found: dict[str, Any] = {**self.setting._asdict(), "seeds": self.seeds}
-        for name in MEASURES:
+        for name in ("exact", "label"):
             found[name] = getattr(self, name)._asdict()
+        found["milliseconds"] = self.milliseconds
         return found | {
             f"less_{name}": value and value._asdict() for name, value in self.less.items()
         }
@@ -89,8 +104,9 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
                 pairs = list(zip(own, theirs, strict=True))
                 some = all(theirs is not None for _, theirs in pairs)
                 less[f"{kind}_{name}"] = spread(a - b for a, b in pairs) if some else None
-        measured = (spread(getattr(trial, name) for trial in group) for name in MEASURES)
-        lines.append(Line(setting, len(group), *measured, less))
+        exact, label = (spread(getattr(t, name) for t in group) for name in ("exact", "label"))
+        middle = float(np.median([trial.milliseconds for trial in group]))
+        lines.append(Line(setting, len(group), exact, label, middle, less))
     return lines
 
 
@@ -182,47 +198,42 @@ def to_markdown(lines: Sequence[Line]) -> str:
 def draw(study: Study, lines: Sequence[Line], title: str, path: Path) -> None:
     """A panel for each measure and column; plain retrieval is the dashed line."""
     columns = values(lines, study.column) if study.column else [None]
-    measures = [*MEASURES] if study.x == "mode" else ["exact", "label"]
-    figure = plots.new_figure(1.6 + 2.9 * len(columns), 0.9 + 2.2 * len(measures), dpi=100)
-    panels = figure.subplots(len(measures), len(columns), squeeze=False, sharex="col", sharey="row")
+    panels = [(measure, column) for measure in study.measures for column in columns]
+    across = len(columns) if study.column else min(len(panels), 3)
+    down = len(panels) // across
+    figure = plots.new_figure(1.7 + 2.8 * across, 1.0 + 2.1 * down, dpi=100)
+    sharey: Literal["row", "none"] = "row" if study.column else "none"
+    axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=sharey)
     ticks = values(lines, study.x)
-    for measure, row in zip(measures, panels, strict=True):
-        shown_lines = best(lines, "exact" if measure == "milliseconds" else measure)
-        for column, ax in zip(columns, row, strict=True):
-            picked = [
-                line
-                for line in (shown_lines if study.best else lines)
-                if belongs(line.setting, study.column, column)
-            ]
-            curves = curves_of(study, picked, measure, ticks)
-            plots.curves(ax, curves, [f"{t:g}" if isinstance(t, float | int) else t for t in ticks])
-            if measure == "milliseconds":
-                ax.set_yscale("log")
-            if column is not None and measure == measures[0]:
-                name = SHORT.get(study.column or "")
-                plots.heading(ax, f"{name} = {column:g}" if name else column)
-        row[0].set_ylabel(MEASURES[measure])
-    for ax in panels[-1]:
-        ax.set_xlabel(SHORT.get(study.x, study.x))
-    handles, names = panels[0][0].get_legend_handles_labels()
-    for ax in panels[0][1:]:
-        more = zip(*ax.get_legend_handles_labels(), strict=True)
-        for handle, name in more:
-            if name not in names:
-                handles, names = [*handles, handle], [*names, name]
+    named = [f"{tick:g}" if isinstance(tick, float | int) else tick for tick in ticks]
+    for (measure, column), ax in zip(panels, axes.flat, strict=True):
+        chosen = best(lines, "label" if "label" in measure else "exact") if study.best else lines
+        chosen = [line for line in chosen if belongs(line.setting, study.column, column)]
+        plots.curves(ax, curves_of(study, chosen, measure, ticks), named)
+        if measure == "milliseconds":
+            ax.set_ylim(bottom=0.0)
+        if column is None:
+            plots.heading(ax, MEASURES[measure])
+        elif measure == study.measures[0]:
+            name = SHORT.get(study.column or "")
+            plots.heading(ax, f"{name} = {column:g}" if name else column)
+    if study.column:
+        for measure, row in zip(study.measures, axes, strict=True):
+            row[0].set_ylabel(MEASURES[measure], fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel(SHORT.get(study.x, study.x), fontsize=9)
+    handles = {}
+    for ax in axes.flat:
+        drawn, names = ax.get_legend_handles_labels()
+        handles |= {n: h for h, n in zip(drawn, names, strict=True) if n not in handles}
     figure.legend(
-        handles, names, loc="outside right upper", frameon=False, fontsize=8,
-        title=None if study.line == "method" else study.line, title_fontsize=8,
+        handles.values(), handles, loc="outside right upper", frameon=False, fontsize=8,
+        title=None if study.line == "method" else SHORT.get(study.line, study.line),
+        title_fontsize=8,
     )  # fmt: skip
-    plots.caption(figure, title, note(study, lines))
-    plots.save(figure, path)
-
-
-def note(study: Study, lines: Sequence[Line]) -> str:
-    """What the picture shows."""
-    text = "b: effective inverse temperature before diffusion. "
-    text += "Each at its best b. " if study.best else ""
-    return text + f"Bars: standard deviation over {lines[0].seeds} memories."
+    text = f"bars: standard deviation over {lines[0].seeds} memories, of paired differences"
+    text = f"Methods at their best b; {text}" if study.best else text.capitalize()
+    plots.save(plots.caption(figure, title, text), path, colors=COLORS)
 
 
 def values(lines: Iterable[Line], field: str) -> list[Any]:
@@ -240,13 +251,28 @@ def belongs(setting: Setting, column: str | None, value: object) -> bool:
     return own == value or (setting.method == PLAIN and (own == PLAIN or not own))
 
 
+def measured(line: Line, measure: str) -> Spread | None:
+    """A share or a difference in percent, or a time; plain does not differ from itself."""
+    if measure == "milliseconds":
+        return Spread(line.milliseconds, 0.0)
+    if measure not in line.less:
+        value: Spread | None = getattr(line, measure)
+    elif line.setting.method == PLAIN:
+        value = Spread(0.0, 0.0)
+    else:
+        value = line.less[measure]
+    return value and Spread(100.0 * value.mean, 100.0 * value.deviation)
+
+
 def curves_of(
     study: Study, lines: Sequence[Line], measure: str, ticks: Sequence[Any]
 ) -> Mapping[str, plots.Curve]:
     """By name, the places on the x axis, the means and the deviations."""
     found: dict[str, dict[int, Spread]] = {}
     for line in lines:
-        setting, value = line.setting, getattr(line, measure)
+        setting, value = line.setting, measured(line, measure)
+        if value is None:
+            continue
         if setting.method == PLAIN:
             own = getattr(setting, study.x)
             places = [ticks.index(own)] if own in ticks and own else range(len(ticks))

@@ -97,6 +97,7 @@ class Study(NamedTuple):
     x: str
     line: str
     column: str | None = None
+    measures: Sequence[str] = ("best_exact", "best_label")
     best: bool = True
     stored: str = "256"
     corruption: str = "noise:1.5"
@@ -114,6 +115,7 @@ STUDIES = (
         x="corruption",
         line="method",
         column="level",
+        measures=("exact", "label", "entropy_exact", "entropy_label"),
         best=False,
         corruption="noise:0.5,noise:1,noise:1.5,noise:2",
         level="5,10,80",
@@ -146,6 +148,7 @@ STUDIES = (
         modes,
         x="mode",
         line="normalization",
+        measures=("best_exact", "best_label", "milliseconds"),
     ),
     Study(
         "logit-vs-feature",
@@ -153,6 +156,7 @@ STUDIES = (
         logits,
         x="level",
         line="method",
+        measures=("exact", "same_exact", "entropy_exact", "label", "same_label", "entropy_label"),
         best=False,
         level="2.5,5,10,20,80",
     ),
