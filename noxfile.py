@@ -127,7 +127,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Separation functions against the entmax package, values and gradients."""
+    """Separation functions against the entmax package; cases that difflayers gets wrong."""
     install(session, "-e", ".[torch,conformance]", groups=("peers", "test"))
     session.run("pytest", "tests/peers", *session.posargs)
 
