@@ -89,9 +89,9 @@ class DiffusionConfig:
             self._number(name, least=0.0)
         if self.logit_eta is not None:
             self._number("logit_eta", least=0.0)
-        self._number("beta", least=0.0)
-        if self.beta == 0:
-            raise ValueError("beta must be positive and finite, got 0")
+        self._number("beta")
+        if self.beta <= 0:
+            raise ValueError(f"beta must be positive and finite, got {self.beta!r}")
         self._number("adaptive_temperature")
         self._number("adaptive_threshold")
         for name, least in (("steps", 0), ("k_neighbors", 1)):
