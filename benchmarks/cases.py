@@ -25,8 +25,16 @@ class Case:
     """Standard normal, or 64 clusters with standard normal centres and deviations of 0.3."""
     state: Literal["random", "noisy"] = "random"
     """Standard normal, or stored patterns plus noise of deviation 0.5."""
+    k: int = 0
+    """Neighbours that each of the S patterns chooses in a graph; 0 where there is none."""
+    steps: int = 0
+    """Steps of diffusion over the graph."""
 
     def __str__(self) -> str:
+        if self.k:
+            steps = f" T={self.steps}" if self.steps else ""
+            kind = "" if self.stored == "random" else f"{self.stored} "
+            return f"{kind}N={self.S} d={self.d} k={self.k}{steps}"
         shape = "x".join(map(str, (*self.batch, self.L, self.S, self.d)))
         separation = self.separation
         if not isinstance(separation, str):
@@ -49,7 +57,7 @@ class Side:
 
     def __str__(self) -> str:
         program = self.module.removeprefix("peer_").removesuffix(f"_{self.library}")
-        program = "hopcore" if program == "ours" else program
+        program = "hopcore" if program.startswith("ours") else program
         return f"{program}-{self.library} {self.work}".replace("_", "-")
 
 
@@ -78,7 +86,9 @@ class Row:
     no_scores: bool = False
     """The scratch must stay below half of one (L, S) array of float32."""
     exponent: float | None = None
-    """Without a peer: the largest power of L, S and d that the times may grow with."""
+    """Without a peer: the largest power of the axes that the times may grow with."""
+    axes: tuple[str, ...] = ("L", "S", "d")
+    """The sizes whose powers are fitted."""
 
     @property
     def target(self) -> str:

@@ -30,6 +30,15 @@ def separated(case: Case, *separations: str | float) -> tuple[Case, ...]:
     )
 
 
+def larger(case: Case, *sizes: int) -> tuple[Case, ...]:
+    """A case of each number of stored patterns."""
+    return tuple(replace(case, S=size) for size in sizes)
+
+
+def graphs(work: str, *libraries: str) -> tuple[Side, ...]:
+    return tuple(Side("ours_graphs", library, work) for library in libraries)
+
+
 def grown(case: Case, *factors: int) -> tuple[Case, ...]:
     """A case and larger ones along L, S and d."""
     sizes = {"L": case.L, "S": case.S, "d": case.d}
@@ -43,7 +52,131 @@ LARGE = Case(4096, 16384)
 MEDIUM = Case(1024, 16384)
 SMALL = Case(256, 4096)
 WIDE = Case(1024, 65536)
+GRAPH = Case(0, 10000, k=8)
 TINY = Case(10, 50, batch=(8,))
+
+STEPS = replace(GRAPH, steps=3)
+THOUSAND = replace(GRAPH, S=1000)
+
+GRAPH_ROWS = (
+    *(
+        Row(
+            f"knn-{library}",
+            f"exact nearest-neighbour graph in {library} against the product of all pairs alone",
+            graphs("knn", library),
+            (GRAPH,),
+            (THOUSAND,),
+            by_hand(library, "pairs"),
+            clock="cpu",
+            most=1.8,
+            scratch=20,
+            same=False,
+        )
+        for library in ("numpy", "torch", "jax")
+    ),
+    Row(
+        "knn-difflayers",
+        "exact nearest-neighbour graph against difflayers' dense one",
+        graphs("knn", "torch", "numpy", "jax"),
+        (GRAPH,),
+        (THOUSAND,),
+        Side("peer_difflayers", "torch", "knn"),
+        least=9,
+        same=False,
+    ),
+    Row(
+        "knn-approximate",
+        "approximate nearest-neighbour graph (nndescent) against the exact one",
+        graphs("knn_approximate", "numpy"),
+        (Case(0, 100000, k=8, stored="clustered"),),
+        (Case(0, 5000, k=8, stored="clustered"),),
+        Side("ours_graphs", "numpy", "knn"),
+        least=5,
+        same=False,
+    ),
+    Row(
+        "diffusion-sparse",
+        "three explicit steps of diffusion against difflayers' sparse ones",
+        graphs("diffuse", "torch", "numpy", "jax"),
+        (STEPS,),
+        (replace(STEPS, S=1000),),
+        Side("peer_difflayers", "torch", "diffuse_sparse"),
+        least=12,
+        same=False,
+    ),
+    Row(
+        "diffusion-dense",
+        "the same against difflayers' dense ones",
+        graphs("diffuse", "torch", "numpy", "jax"),
+        (STEPS,),
+        (replace(STEPS, S=1000),),
+        Side("peer_difflayers", "torch", "diffuse_dense"),
+        least=100,
+    ),
+    *(
+        Row(
+            f"diffusion-backward-{library}",
+            f"three steps and their gradient in {library} against the steps alone",
+            graphs("diffuse_backward", library),
+            (STEPS,),
+            (replace(STEPS, S=1000),),
+            Side("ours_graphs", library, "diffuse"),
+            clock="cpu",
+            most=3.5,
+            same=False,
+        )
+        for library in ("torch", "jax")
+    ),
+    Row(
+        "heat-scipy",
+        "heat kernel to 1e-6 against scipy.sparse.linalg.expm_multiply",
+        graphs("heat", "numpy", "torch", "jax"),
+        (THOUSAND,),
+        (THOUSAND,),
+        Side("peer_scipy", "numpy", "expm_multiply"),
+        least=4,
+    ),
+    Row(
+        "heat-eigh",
+        "heat kernel to 1e-6 against a full eigendecomposition",
+        graphs("heat", "numpy", "torch", "jax"),
+        (THOUSAND,),
+        (THOUSAND,),
+        Side("peer_scipy", "numpy", "eigh"),
+        least=40,
+    ),
+    Row(
+        "knn-growth",
+        "how the time of an exact nearest-neighbour graph grows with N",
+        graphs("knn", "torch", "numpy", "jax"),
+        larger(GRAPH, 12500, 25000, 50000),
+        larger(GRAPH, 1000, 2000),
+        clock="cpu",
+        exponent=2.1,
+        axes=("S",),
+    ),
+    Row(
+        "diffusion-growth",
+        "how the time of three steps of diffusion grows with N",
+        graphs("diffuse", "torch", "numpy", "jax"),
+        larger(replace(STEPS, d=16), 12500, 25000, 50000, 100000),
+        larger(STEPS, 1000, 2000),
+        clock="cpu",
+        exponent=1.15,
+        axes=("S",),
+    ),
+    Row(
+        "heat-growth",
+        "how the time of a heat kernel grows with N",
+        graphs("heat", "torch", "numpy", "jax"),
+        larger(replace(GRAPH, d=16), 12500, 25000, 50000, 100000),
+        larger(GRAPH, 1000, 2000),
+        clock="cpu",
+        exponent=1.15,
+        axes=("S",),
+    ),
+)
+"""Graphs over patterns and diffusion; L = 0 stands for no queries."""
 
 ROWS: dict[str, Row] = {
     row.name: row
@@ -215,5 +348,6 @@ ROWS: dict[str, Row] = {
             clock="cpu",
             exponent=1.1,
         ),
+        *GRAPH_ROWS,
     )
 }

@@ -212,10 +212,14 @@ def apart(ours: Opening | None, peer: Opening | None) -> float:
 
 
 def exponents(row: Row, side: str, points: list[tuple[Case, float]]) -> Iterator[Result]:
-    """The powers of L, S and d with which the times of one side grow from the first case on."""
+    """The powers of the axes with which the times of one side grow from the first case on."""
     base = points[0][0]
-    for axis in ("L", "S", "d"):
-        fixed = {name: getattr(base, name) for name in ("L", "S", "d") if name != axis}
+    for axis in row.axes:
+        fixed = {
+            name: getattr(base, name)
+            for name in ("L", "S", "d")
+            if name != axis and getattr(base, name)
+        }
         line = [
             (getattr(case, axis), seconds)
             for case, seconds in points

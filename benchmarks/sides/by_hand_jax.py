@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.cases import Case
@@ -31,3 +32,14 @@ def association(case: Case, library: str) -> Prepared:
         return jax.nn.dot_product_attention(state, stored, stored, scale=case.beta)[:, 0, :]
 
     return compiled(call, *arrays(case))
+
+
+def pairs(case: Case, library: str) -> Prepared:
+    """The inner products of all pairs of stored patterns, in tiles, and their largest alone."""
+    stored = arrays(case)[1]
+
+    def call(stored: jax.Array) -> jax.Array:
+        tiles = stored.reshape(-1, 100, stored.shape[-1])
+        return jax.lax.map(lambda tile: jnp.max(tile @ stored.T, axis=-1), tiles)
+
+    return compiled(call, stored)

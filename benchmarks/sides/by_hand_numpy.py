@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks.cases import Case
@@ -20,6 +22,11 @@ def association(case: Case, library: str) -> Prepared:
         return weights @ stored
 
     return Prepared(call)
+
+
+def pairs(case: Case, library: str) -> Prepared:
+    """The inner products of all pairs of stored patterns and nothing else, in tiles."""
+    return gemm(replace(case, L=case.S, state="noisy"), library)
 
 
 def gemm(case: Case, library: str) -> Prepared:

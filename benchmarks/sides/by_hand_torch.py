@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -35,6 +37,11 @@ def association_backward(case: Case, library: str) -> Prepared:
         return torch.autograd.grad(loss, (state, stored))[1]
 
     return Prepared(call)
+
+
+def pairs(case: Case, library: str) -> Prepared:
+    """The inner products of all pairs of stored patterns and nothing else, in tiles."""
+    return gemm(replace(case, L=case.S, state="noisy"), library)
 
 
 def gemm(case: Case, library: str) -> Prepared:
