@@ -178,7 +178,7 @@ def test_what_does_not_fit_together(changes: dict[str, Any], message: str) -> No
 
 
 def test_beta_of_a_call_is_checked_too() -> None:
-    with pytest.raises(ValueError, match="beta must be positive and finite, got -1.0"):
+    with pytest.raises(ValueError, match=r"beta must be positive and finite, got -1\.0"):
         hopcore.diffused_retrieve(QUERIES, STORED, -1.0)
 
 
