@@ -39,7 +39,7 @@ class Method(NamedTuple):
         Where the Laplacian is not normalised, its eta counts per mean degree of the graph: so that
         one eta is one strength for every normalisation.
     normalization : str
-        ``"none"``, ``"symmetric"`` or ``"random_walk"``.
+        ``"none"``, ``"symmetric"`` or ``"random_walk"``; what the configuration says is not used.
     """
 
     name: str
@@ -240,9 +240,11 @@ def trial(
         method.name, config.diffusion_mode, method.normalization, config.eta, config.steps,
         config.k_neighbors, size, corruption, updates, level,
     )  # fmt: skip
+    eta = config.eta
     if method.normalization == "none":
-        config = replace(config, eta=config.eta / float(np.mean(task.backend.to_numpy(graph.deg))))
-    chosen = method._replace(config=config)
+        eta /= float(np.mean(task.backend.to_numpy(graph.deg)))
+    normalized = method.normalization == "symmetric"
+    chosen = method._replace(config=replace(config, eta=eta, use_normalized_laplacian=normalized))
     found, milliseconds = timed(task, lambda: diffused(task, chosen, graph, beta, updates))
     output, keys = found
     effective = None if keys is None else beta * spread_of(task.backend.to_numpy(keys))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -25,11 +26,8 @@ class Strength(NamedTuple):
 
     def configs(self, **settings: Any) -> list[DiffusionConfig]:
         """A configuration for each combination."""
-        normalized = self.normalization == "symmetric"
         return [
-            DiffusionConfig(
-                eta=eta, steps=steps, k_neighbors=k, use_normalized_laplacian=normalized, **settings
-            )
+            DiffusionConfig(eta=eta, steps=steps, k_neighbors=k, **settings)
             for eta, steps, k in product(self.etas, self.steps, self.neighbours)
         ]
 
@@ -61,9 +59,9 @@ def modes(given: Strength) -> list[Method]:
     """The six operators on the three Laplacians, at equal total strength T eta; tied values."""
     found = []
     for mode, normalization in product(OPERATORS, NORMALIZATIONS):
-        for config in given._replace(normalization=normalization).configs(diffusion_mode=mode):
-            eta = config.eta if mode in STEPPED else config.eta * config.steps
-            whole = DiffusionConfig(**config.to_dict() | {"eta": eta})
+        for config in given.configs(diffusion_mode=mode):
+            times = 1 if mode in STEPPED else config.steps
+            whole = replace(config, eta=config.eta * times)
             found.append(Method("tied", "tied", whole, normalization))
     return found
 
