@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import hopcore
 from hopcore_conformance import plain_diffused as dense
 from hopcore_conformance import tolerance
-from hopcore_conformance.strategies import Problem, problems
+from hopcore_conformance.strategies import Problem, masks, memory, problems, queries
 from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
@@ -69,6 +69,17 @@ def cases(draw: st.DrawFn, *, heats: tuple[float, float] = (0.1, 8.0), **options
     given = problems(separations=("softmax",), shapes=((3, NODES, 4),), heats=heats, **options)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return Case(draw(given), rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
+
+
+def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
+    """A case of fixed values, where each new one would compile anew."""
+    rng = np.random.default_rng(seed)
+    stored = memory(rng, "normal", NODES, 4)
+    state = queries(rng, "near", stored, 3)
+    beta = float(heat / np.max(np.sum(stored**2, axis=-1)))
+    mask = masks(rng, 3, stored) if masked else None
+    p = Problem(state, stored, beta, mask, "softmax", rng.normal(size=(NODES, 3)))
+    return Case(p, rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
 
 
 def graph_of(weights: Any, ends: Array = ENDS, nodes: int = NODES) -> hopcore.Graph:

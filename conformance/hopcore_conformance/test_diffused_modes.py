@@ -17,12 +17,12 @@ from hopcore import DiffusionConfig
 from hopcore_conformance import plain, tolerance
 from hopcore_conformance import plain_diffused as dense
 from hopcore_conformance.diffused_cases import (
-    ENDS,
     LAPLACIANS,
     MODES,
     NODES,
     Case,
     association_error,
+    case_of,
     cases,
     graph_of,
     iterated,
@@ -31,23 +31,12 @@ from hopcore_conformance.diffused_cases import (
 )
 from hopcore_conformance.measure import agree
 from hopcore_conformance.statements import statement
-from hopcore_conformance.strategies import Problem, masks, memory, queries
+from hopcore_conformance.strategies import Problem
 from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
 
 GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 0.8}
-
-
-def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
-    """A case of fixed values, where each new one would compile anew."""
-    rng = np.random.default_rng(seed)
-    stored = memory(rng, "normal", NODES, 4)
-    state = queries(rng, "near", stored, 3)
-    beta = float(heat / np.max(np.sum(stored**2, axis=-1)))
-    mask = masks(rng, 3, stored) if masked else None
-    p = Problem(state, stored, beta, mask, "softmax", rng.normal(size=(NODES, 3)))
-    return Case(p, rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
 
 
 def entropy_error(subject: Subject, p: Problem) -> Array:

@@ -1,0 +1,490 @@
+"""The checks of diffusion-augmented retrieval can fail: each planted fault is caught.
+
+A fault is planted in the formulas of the core, so that the checks have only the plain mathematics
+to go by.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+
+import hopcore
+from hopcore import adaptive, anchored, diffused, dynamics, graph_cache, tracking
+from hopcore.diffusion import DiffusionOperator
+from hopcore_conformance import STATEMENTS, Subject
+
+MODULES = ("diffused", "diffused_modes", "dynamics")
+
+
+def suite() -> list[Callable[..., None]]:
+    """The checks, on few examples and without shrinking."""
+    profile = settings.get_current_profile_name()
+    settings.register_profile(
+        "dynamics",
+        max_examples=12,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
+    settings.load_profile("dynamics")
+    modules = [importlib.import_module(f"hopcore_conformance.test_{name}") for name in MODULES]
+    settings.load_profile(profile)
+    found = [value for module in modules for value in vars(module).values()]
+    return [check for check in found if callable(check) and hasattr(check, "statements")]
+
+
+CHECKS = suite()
+
+
+def arguments(check: Callable[..., None]) -> Iterator[dict[str, Any]]:
+    """What pytest would give to a check beside the subject: nothing, or its parameters."""
+    columns = []
+    for mark in getattr(check, "pytestmark", []):
+        names, values = mark.args
+        single = isinstance(names, str) and "," not in names
+        columns.append([{names: v} if single else dict(zip(names, v, strict=True)) for v in values])
+    for row in itertools.product(*columns):
+        yield {name: value for part in row for name, value in part.items()}
+
+
+def complains(check: Callable[..., None], subject: Subject) -> bool:
+    """Whether a check finds something wrong."""
+    for given in arguments(check):
+        try:
+            check(subject=subject, **given)
+        except (AssertionError, Warning):
+            return True
+        except pytest.skip.Exception:
+            pass
+    return False
+
+
+class Mutant(NamedTuple):
+    """A fault, and the statements that it breaks."""
+
+    name: str
+    breaks: str
+    plant: Callable[[pytest.MonkeyPatch], None]
+    library: str
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(name: str, breaks: str, library: str = "numpy") -> Callable[..., Any]:
+    def add(plant: Any) -> Any:
+        MUTANTS.append(Mutant(name, breaks, plant, library))
+        return plant
+
+    return add
+
+
+def change_inputs(patch: Any, change: Callable[[Any, Any], Any]) -> None:
+    """Change what a loop has after its steps, before it recalls."""
+    right = dynamics.DynamicsEngine.advance
+
+    def advance(self, inputs, **options):
+        moved, before = right(self, inputs, **options)
+        return change(self, moved), before
+
+    patch.setattr(dynamics.DynamicsEngine, "advance", advance)
+
+
+@mutant("steps overwrite the query", "J0")
+def overwritten(patch):
+    def change(engine, moved):
+        return moved._replace(state=engine.associate(moved._replace(projection=moved.stored), None))
+
+    change_inputs(patch, change)
+
+
+@mutant("untied values are diffused", "J0 J3")
+def never_untied(patch):
+    right = dynamics.DynamicsEngine.__init__
+
+    def init(self, *given, values="untied"):
+        right(self, *given, values="tied" if values == "untied" else values)
+
+    patch.setattr(dynamics.DynamicsEngine, "__init__", init)
+
+
+@mutant("the heat kernel in every step", "J0 J4 J7")
+def repeated(patch):
+    patch.setattr(hopcore.SpectralDiffusion, "one_shot", False)
+
+
+@mutant("queries are diffused over nothing", "J0")
+def still_queries(patch):
+    patch.setattr(dynamics, "diffused_queries", lambda inputs, config: inputs.state)
+
+
+@mutant("normalised where it should not be", "J0 J1 J4")
+def normalised(patch):
+    right = diffused.laplacian_of
+    patch.setattr(diffused, "laplacian_of", lambda graph, _: right(graph, "symmetric"))
+
+
+def change_operator(patch: Any, change: Callable[..., Any]) -> None:
+    right = diffused.diffusion_operator
+
+    def changed(laplacian, eta, mode, steps):
+        return change(right, laplacian, eta, mode, steps)
+
+    patch.setattr(diffused, "diffusion_operator", changed)
+
+
+class Sharpening(DiffusionOperator):
+    """Away from the neighbours, by as much as another operator goes towards them."""
+
+    def __init__(self, right: Any) -> None:
+        self.right, self.laplacian, self.one_shot = right, right.laplacian, True
+
+    def __call__(self, features: Any) -> Any:
+        return 2.0 * features - self.right(features)
+
+
+@mutant("diffusion backwards", "J0 J1 J4 J7")
+def backwards(patch):
+    change_operator(patch, lambda right, *given: Sharpening(right(*given)))
+
+
+@mutant("an explicit step is the heat kernel", "J0 J2 J4")
+def always_heat(patch):
+    change_operator(patch, lambda right, graph, eta, mode, steps: right(graph, eta, "spectral", 1))
+
+
+@mutant("2 % more diffusion", "J0 J4 J7")
+def stronger(patch):
+    change_operator(patch, lambda right, graph, eta, *rest: right(graph, 1.02 * eta, *rest))
+
+
+@mutant("tied values stay as they were", "J4")
+def half_tied(patch):
+    right = diffused.settle
+
+    def settle(inputs, *given, **options):
+        return right(inputs._replace(projection=0.999 * inputs.projection), *given, **options)
+
+    patch.setattr(diffused, "settle", settle)
+
+
+@mutant("2 % less weight on the Dirichlet energy", "J5")
+def light(patch):
+    right = hopcore.joint_weight
+    patch.setattr(hopcore, "joint_weight", lambda *x, **options: 0.98 * right(*x, **options))
+
+
+@mutant("no factor for explicit steps", "J5")
+def factorless(patch):
+    right = hopcore.joint_weight
+
+    def weight(laplacian, beta, stored, *, eta=None):
+        return right(laplacian, beta, stored)
+
+    patch.setattr(hopcore, "joint_weight", weight)
+
+
+@mutant("an evolving memory is updated before it is diffused", "J5")
+def late(patch):
+    def change(engine, moved):
+        if engine.values != "evolving":
+            return moved
+        return moved._replace(stored=engine.diffusion.step(moved.stored))
+
+    change_inputs(patch, change)
+
+
+@mutant("the entropy of the surest query", "J8")
+def surest(patch):
+    right = adaptive.association_entropy
+
+    def entropy(inputs):
+        found = right(inputs)
+        return 0.0 * found + inputs.xp.min(found, axis=-1, keepdims=True)
+
+    patch.setattr(adaptive, "association_entropy", entropy)
+
+
+@mutant("entropy in bits", "J8")
+def bits(patch):
+    right = adaptive.association_entropy
+    patch.setattr(adaptive, "association_entropy", lambda inputs: right(inputs) / np.log(2.0))
+
+
+@mutant("the threshold is ignored", "J8")
+def open_gate(patch):
+    right = diffused.adapted_eta
+    patch.setattr(
+        diffused,
+        "adapted_eta",
+        lambda inputs, config: right(inputs, replace(config, adaptive_threshold=0.0)),
+    )
+
+
+@mutant("an adapted eta without a derivative", "J8", library="torch")
+def detached(patch):
+    right = diffused.adapted_eta
+    patch.setattr(diffused, "adapted_eta", lambda *given: right(*given).detach())
+
+
+def change_weights(patch: Any, change: Callable[..., Any]) -> None:
+    """Replace what is done with association weights after their diffusion."""
+
+    def weighed(inputs, operator):
+        xp, rest = inputs.xp, inputs[2:]
+        state, stored, projection, beta, mask = rest
+        z = (beta if isinstance(beta, float) else beta[..., None]) * (
+            state @ xp.matrix_transpose(stored)
+        )
+        z = z if mask is None else xp.where(mask, z, -np.inf)
+        top = xp.max(z, axis=-1, keepdims=True)
+        weights = xp.exp(z - xp.where(xp.isfinite(top), top, 0.0))
+        total = xp.sum(weights, axis=-1, keepdims=True)
+        weights = weights / xp.where(total > 0, total, 1.0)
+        spread = xp.matrix_transpose(operator(xp.matrix_transpose(weights)))
+        return change(xp, spread, mask) @ projection
+
+    patch.setattr(dynamics, "diffused_weights", weighed)
+
+
+def share(xp: Any, weights: Any) -> Any:
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    return weights / xp.where(total > 0, total, 1.0)
+
+
+@mutant("weights below zero", "J9")
+def unclipped(patch):
+    change_weights(
+        patch,
+        lambda xp, spread, mask: share(xp, spread if mask is None else xp.where(mask, spread, 0.0)),
+    )
+
+
+@mutant("weights that do not add up", "J9")
+def unshared(patch):
+    change_weights(
+        patch,
+        lambda xp, spread, mask: xp.maximum(
+            spread if mask is None else xp.where(mask, spread, 0.0), 0.0 * spread
+        ),
+    )
+
+
+@mutant("weights on what is masked", "J9")
+def unmasked(patch):
+    change_weights(patch, lambda xp, spread, mask: share(xp, xp.maximum(spread, 0.0 * spread)))
+
+
+@mutant("logit_eta is ignored", "J9")
+def one_eta(patch):
+    right = dynamics.DynamicsEngine._of_weights
+
+    def of_weights(self):
+        self.config = replace(self.config, logit_eta=None)
+        return right(self)
+
+    patch.setattr(dynamics.DynamicsEngine, "_of_weights", of_weights)
+
+
+@mutant("anchors that are given are ignored", "J10")
+def no_anchor(patch):
+    right = anchored.anchored
+    patch.setattr(anchored, "anchored", lambda inputs, graph, _: right(inputs, graph, None))
+
+
+@mutant("no query is its own anchor", "J10")
+def not_own(patch):
+    patch.setattr(dynamics, "own_anchors", lambda state: None)
+
+
+@mutant("a query attends to everything", "J10")
+def everywhere(patch):
+    def anchored_to_all(inputs, graph, anchors):
+        return hopcore.association(
+            inputs.state, inputs.stored, inputs.projection, beta=inputs.beta, mask=inputs.mask
+        )
+
+    patch.setattr(anchored, "anchored", anchored_to_all)
+    patch.setattr(dynamics, "anchored", anchored_to_all)
+
+
+@mutant("the mask does not hold along the graph", "J10")
+def open_edges(patch):
+    right = anchored.anchored
+    patch.setattr(
+        anchored,
+        "anchored",
+        lambda inputs, graph, anchors: right(inputs._replace(mask=None), graph, anchors),
+    )
+
+
+@mutant("another temperature as soon as there is diffusion", "J.limit J0")
+def another_beta(patch):
+    def change(engine, moved):
+        return moved._replace(beta=1.03 * moved.beta) if engine.config.eta > 0 else moved
+
+    change_inputs(patch, change)
+
+
+@mutant("one graph, of the mean over the batch", "J.alone")
+def mean_graph(patch):
+    right = diffused.knn_graph
+
+    def graph(patterns, k, *, mask=None):
+        if patterns.ndim > 2:
+            patterns = 0.0 * patterns + patterns.mean(axis=0, keepdims=True)
+        return right(patterns, k, mask=mask)
+
+    patch.setattr(diffused, "knn_graph", graph)
+
+
+@mutant("padding is a neighbour", "J.alone")
+def padded(patch):
+    right = diffused.knn_graph
+
+    def graph(patterns, k, *, mask=None):
+        return right(patterns, k)
+
+    patch.setattr(diffused, "knn_graph", graph)
+
+
+@mutant("one eta for the batch", "J.alone")
+def mean_eta(patch):
+    right = diffused.adapted_eta
+
+    def eta(inputs, config):
+        found = right(inputs, config)
+        return 0.0 * found + found.mean()
+
+    patch.setattr(diffused, "adapted_eta", eta)
+
+
+@mutant("samples stop together", "J.energy")
+def together(patch):
+    right = dynamics.EnergyTracker.record
+
+    def record(self, inputs, laplacian):
+        found = right(self, inputs, laplacian)
+        return 0.0 * found + found.mean()
+
+    patch.setattr(dynamics.EnergyTracker, "record", record)
+
+
+@mutant("energies without the log-sum-exp", "J.energy")
+def linear(patch):
+    def energy(inputs, separation):
+        scores = inputs.state @ inputs.xp.matrix_transpose(inputs.stored)
+        return -scores.mean(axis=-1)
+
+    patch.setattr(tracking, "energy_of", energy)
+
+
+@mutant("nothing is recorded before the first step", "J.energy")
+def unrecorded(patch):
+    class Late(list):
+        def append(self, step):
+            if len(self) or getattr(self, "begun", False):
+                super().append(step)
+            self.begun = True
+
+    right = tracking.EnergyTracker.__init__
+
+    def init(self, enabled=True):
+        right(self, enabled)
+        self.history = Late()
+
+    patch.setattr(tracking.EnergyTracker, "__init__", init)
+
+
+@mutant("a Dirichlet energy without its half", "J.energy")
+def rough(patch):
+    right = tracking.dirichlet_energy
+    patch.setattr(tracking, "dirichlet_energy", lambda *given: 2.0 * right(*given))
+
+
+@mutant("a cache that compares sums", "J.cache")
+def sums(patch):
+    def same(backend, kept, given):
+        return kept.shape == given.shape and abs(float(kept.sum() - given.sum())) < 1e-9
+
+    patch.setattr(graph_cache, "same", same)
+
+
+@mutant("a cache that holds the array itself", "J.cache")
+def held(patch):
+    right = graph_cache.GraphCache._keep
+    seen = graph_cache.GraphCache.get
+
+    def get(self, patterns, **mask):
+        self.last = patterns
+        return seen(self, patterns, **mask)
+
+    def keep(self, entry):
+        right(self, entry._replace(patterns=self.last))
+
+    patch.setattr(graph_cache.GraphCache, "get", get)
+    patch.setattr(graph_cache.GraphCache, "_keep", keep)
+
+
+@mutant("a cache that does not see masks", "J.cache")
+def blind(patch):
+    right = graph_cache._Entry.holds
+
+    def holds(self, backend, patterns, mask):
+        return right(self._replace(mask=None), backend, patterns, None)
+
+    patch.setattr(graph_cache._Entry, "holds", holds)
+
+
+@mutant("a cache without an end", "J.cache")
+def endless(patch):
+    right = graph_cache.GraphCache._keep
+
+    def keep(self, entry):
+        self.max_entries = 1000
+        right(self, entry)
+
+    patch.setattr(graph_cache.GraphCache, "_keep", keep)
+
+
+@mutant("a cached graph without a derivative", "J.cache", library="torch")
+def constant_graph(patch):
+    def constant(graph, patterns, mask):
+        return replace(graph, weights=graph.weights + 0.0 * patterns.sum())
+
+    patch.setattr(graph_cache, "weighted", constant)
+
+
+def subject_of(library: str) -> Subject:
+    if library == "torch":
+        pytest.importorskip("torch")
+    return Subject(hopcore.backend(library), "float64")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_original_passes(check: Callable[..., None]) -> None:
+    assert not complains(check, subject_of("numpy"))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_the_mutant_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = subject_of(mutant.library)
+    mutant.plant(monkeypatch)
+    for identifier in mutant.breaks.split():
+        checks = [check for check in CHECKS if identifier in check.statements]
+        assert any(complains(check, subject) for check in checks), f"{identifier} let it pass"
+
+
+def test_every_statement_can_fail() -> None:
+    broken = {identifier for mutant in MUTANTS for identifier in mutant.breaks.split()}
+    assert broken == {name for name in STATEMENTS if name.startswith("J")}
