@@ -5,7 +5,6 @@ Everything is dense: adjacencies ``weights`` (N, N), operators (N, N), associati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -115,14 +114,3 @@ def joint_weight(weights: Array, beta: float, stored: Array, eta: float | None =
     slack = 1.0 if eta is None else 1.0 - eta * values[-1] / 2.0
     smallest = np.min(values[values > 1e-9 * values[-1]])
     return float(beta * np.max(np.sum(stored**2, axis=-1)) / (2.0 * smallest * slack))
-
-
-def evolving(
-    state: Array, stored: Array, beta: float, step: Array
-) -> Iterator[tuple[str, Array, Array]]:
-    """The half-steps of an evolving memory: its name, the state and the keys after it."""
-    while True:
-        stored = step @ stored
-        yield "diffusion", state, stored
-        state = weights_of(state, stored, beta, None) @ stored
-        yield "association", state, stored
