@@ -114,7 +114,9 @@ class Curve(NamedTuple):
     deviations: Sequence[float]
 
 
-def curves(ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str]) -> Axes:
+def curves(
+    ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True
+) -> Axes:
     """Curves with bars over places that have names; the first is dashed, what others are held to.
 
     Parameters
@@ -124,25 +126,33 @@ def curves(ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str]) -> Axes:
     named : mapping of str to Curve
     ticks : sequence of str
         The names of the places 0, 1, ...
+    joined : bool
+        Whether the places are in an order, so that lines join them; otherwise points lie side by
+        side, and the first is a dash across each place.
 
     Returns
     -------
     Axes
         The same.
     """
+    middle = 0.5 * len(named)
     for index, (name, curve) in enumerate(named.items()):
         first = index == 0
+        shift = 0.0 if joined or first else 0.16 * (index - middle)
+        line, marker = ("--" if first else "-"), (None if first else "o")
+        if not joined:
+            line, marker = "none", ("_" if first else "o")
         ax.errorbar(
-            curve.places,
+            [place + shift for place in curve.places],
             curve.means,
             yerr=curve.deviations,
             label=name,
             color=INK if first else LINES[(index - 1) % len(LINES)],
-            linestyle="--" if first else "-",
+            linestyle=line,
             linewidth=1.3,
             elinewidth=0.8,
-            marker=None if first else "o",
-            markersize=3.0,
+            marker=marker,
+            markersize=22.0 if first else 3.0,
             alpha=0.85,
             zorder=2 if first else 3,
         )

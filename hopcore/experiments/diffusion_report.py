@@ -128,7 +128,7 @@ def to_csv(trials: Iterable[Trial]) -> str:
     writer.writerow([*Setting._fields, *Trial._fields[1:]])
     for trial in trials:
         cells = [*trial.setting, *trial[1:]]
-        writer.writerow([f"{c:.6g}" if isinstance(c, float) else c for c in cells])
+        writer.writerow([f"{c:.5g}" if isinstance(c, float) else c for c in cells])
     return text.getvalue()
 
 
@@ -206,10 +206,11 @@ def draw(study: Study, lines: Sequence[Line], title: str, path: Path) -> None:
     axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=sharey)
     ticks = values(lines, study.x)
     named = [f"{tick:g}" if isinstance(tick, float | int) else tick for tick in ticks]
+    joined = study.x != "mode" and "half" not in ticks
     for (measure, column), ax in zip(panels, axes.flat, strict=True):
         chosen = best(lines, "label" if "label" in measure else "exact") if study.best else lines
         chosen = [line for line in chosen if belongs(line.setting, study.column, column)]
-        plots.curves(ax, curves_of(study, chosen, measure, ticks), named)
+        plots.curves(ax, curves_of(study, chosen, measure, ticks), named, joined=joined)
         if measure == "milliseconds":
             ax.set_ylim(bottom=0.0)
         if column is None:
