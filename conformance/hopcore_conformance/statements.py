@@ -55,10 +55,12 @@ STATEMENTS: dict[str, str] = {
     "D.explicit": "simple, iterative, factored: (I - eta L)^T x for every normalisation",
     "D.heat": "spectral and chebyshev: exp(-eta L) x for every normalisation",
     "D.implicit": "implicit: (I + eta L)^-1 x for every normalisation, stable for every eta",
-    "D.linear": "operators are linear, act on each sample alone, and leave isolated nodes as they are",
+    "D.linear": "operators are linear, act on each sample alone, and leave isolated nodes as they "
+    "are",
     "D.gradient": "derivatives by the features and by the weights are those of the formula",
     "D.refused": "an eta with which explicit steps grow is refused with the bound",
-    "D1": "explicit: non-expansive iff eta <= 2/lambda_max; maximum principle iff eta <= 1/max(deg)",
+    "D1": "explicit: non-expansive iff eta <= 2/lambda_max; maximum principle iff "
+    "eta <= 1/max(deg)",
     "D2": "conserved: the mean (unnormalised), (D^1/2 1)^T x (symmetric), deg^T x (random walk)",
     "D3": "heat kernels compose; heat kernel and resolvent of D - W are doubly stochastic",
     "D4": "sup error of the Chebyshev series: 2 sum_{k>K} e^-a I_k(a), a = t lambda_max/2",
@@ -70,7 +72,8 @@ STATEMENTS: dict[str, str] = {
     "J3": "diffused keys with values as given can cycle with period 2",
     "J4": "tied: retrieval from D X, with everything that holds of a memory",
     "J5": "evolving: E_0(xi; K) + alpha tr(K^T L K)/2 never rises in either half-step",
-    "J7": "on a complete graph the effective inverse temperature after time t is b exp(-2 lambda t)",
+    "J7": "on a complete graph the effective inverse temperature after time t is "
+    "b exp(-2 lambda t)",
     "J8": "eta sigmoid(temperature (H - threshold)), H the entropy before diffusion",
     "J9": "logit diffusion: weights diffused, clipped at 0, renormalised over what is attended to",
     "J10": "graph-constrained: a query attends to its anchor and the anchor's neighbours only",
