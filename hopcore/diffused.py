@@ -84,7 +84,8 @@ def diffused_retrieve(
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend. Patterns that no query may attend to are isolated.
     graph : Graph, optional
-        Of the stored patterns; made from them if not given.
+        Of the stored patterns, taken as it is: masked patterns are isolated in it if it was made
+        with their mask. Made from the patterns if not given.
     max_steps : int, optional
         Updates of the state. Tied: until it rests, at most 100. Untied: one, or none before the
         projection is recalled. Evolving: always ``config.steps``, each after a step of diffusion.
@@ -128,6 +129,8 @@ def diffused_retrieve(
     inputs, graph = with_graph(inputs, config, graph, projected)
     laplacian = laplacian_of(graph, config.normalization)
     if config.adaptive_eta == "query":
+        if tracker is not None:
+            raise ValueError("adaptive_eta='query' has a memory for each query, and none to track")
         return for_each_query(inputs, laplacian, config, values, projected, tol)
     operator: DiffusionOperator
     if config.adaptive_eta:

@@ -114,6 +114,8 @@ class DynamicsEngine:
         Beside them, the state before the last step.
         """
         config, step = self.config, self.diffusion.step
+        if tracker is not None and not tracker.enabled:
+            tracker = None
         if config.diffuse_query:
             inputs = inputs._replace(state=diffused_queries(inputs, config))
         evolving = self.values == "evolving"
@@ -135,7 +137,7 @@ class DynamicsEngine:
 
         before = inputs.state
         if not evolving and not config.diffuse_key:
-            return inputs, before
+            steps = 0
         if config.energy_stop_tol > 0:
             return stopping(inputs, once, steps, config.energy_stop_tol, self.diffusion, tracker)
         if tracker is not None:

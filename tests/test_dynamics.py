@@ -159,6 +159,7 @@ def retrieved(**changes: Any) -> hopcore.DiffusedRetrieval:
         ({"adaptive_eta": "query", "values": "evolving"}, "goes with tied or untied values"),
         ({"adaptive_eta": "query", "energy_stop_tol": 0.1}, "without energy_stop_tol"),
         ({"adaptive_eta": "query", "attention_mode": "graph"}, "without energy_stop_tol, logit"),
+        ({"adaptive_eta": "query", "tracker": hopcore.EnergyTracker()}, "none to track"),
         ({"stored": STORED[:, :3]}, r"\(3, 4\).*\(12, 3\)"),
         ({"projection": STORED[:5]}, r"\(5, 4\)"),
         ({"graph": hopcore.knn_graph(STORED[:7], 2)}, "a node for each of the 12 .*got 7"),
@@ -360,9 +361,17 @@ def test_an_operator_of_ones_own_drives_the_loop() -> None:
 
 
 def test_a_tracker_that_is_off_records_nothing() -> None:
-    tracker = hopcore.EnergyTracker(enabled=False)
-    retrieved(tracker=tracker)
-    assert tracker.energies == []
+    for changes in ({}, {"energy_stop_tol": 1e-3}):
+        tracker = hopcore.EnergyTracker(enabled=False)
+        retrieved(tracker=tracker, **changes)
+        assert tracker.energies == []
+
+
+def test_without_diffusion_one_energy_is_recorded() -> None:
+    for changes in ({"diffuse_key": False}, {"steps": 0}):
+        tracker = hopcore.EnergyTracker()
+        retrieved(tracker=tracker, **changes)
+        assert tracker.energies == [hopcore.energy(QUERIES, STORED, 2.0).mean()]
 
 
 def test_the_joint_energy_needs_the_unnormalised_laplacian() -> None:
