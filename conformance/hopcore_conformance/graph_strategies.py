@@ -23,7 +23,9 @@ the norm of a column of features; times the ratio of the largest to the smallest
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -120,7 +122,7 @@ def adjacency(rng: np.random.Generator, kind: str, count: int = NODES) -> Array:
     upper = np.triu(rng.uniform(0.2, 1.0, size=(count, count)), 1)
     near = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
     if kind == "some edges":
-        upper *= rng.random((count, count)) < 0.5
+        upper *= near % 3 != 1
     elif kind == "star":
         upper[1:] = 0.0
     elif kind == "path":
@@ -144,13 +146,44 @@ def graph_fields(
     lead: tuple[int, ...] = (),
     kinds: tuple[str, ...] = GRAPHS,
 ) -> Field:
-    """Features with leading axes ``(*lead, *batch)`` on a batch of graphs of various kinds."""
+    """Features with leading axes ``(*lead, *batch)`` on a batch of graphs of successive kinds."""
     rng = draw(generators())
     kind = draw(st.sampled_from(kinds))
-    chosen = [kind, *rng.choice(kinds, size=max(0, int(np.prod(batch)) - 1))]
+    first = kinds.index(kind)
+    chosen = (kinds[(first + i) % len(kinds)] for i in range(math.prod(batch)))
     weights = np.stack([adjacency(rng, each) for each in chosen])
     features = rng.normal(size=(*lead, *batch, NODES, WIDTH))
     return Field(weights.reshape(*batch, NODES, NODES), features)
+
+
+class Networkx:
+    """What is asked of an undirected networkx graph."""
+
+    def __init__(self, weights: Array) -> None:
+        self.nodes = [f"node {i}" for i in range(weights.shape[0])]
+        self._weights = weights
+
+    def is_directed(self) -> bool:
+        """An edge has no direction."""
+        return False
+
+    def is_multigraph(self) -> bool:
+        """Two nodes have one edge."""
+        return False
+
+    def edges(self, *, data: str, default: float) -> list[tuple[str, str, float]]:
+        """Both ends and the weight of each edge."""
+        assert data == "weight"
+        assert default == 1.0
+        ends = zip(*np.nonzero(np.triu(self._weights)), strict=True)
+        return [(self.nodes[i], self.nodes[j], self._weights[i, j]) for i, j in ends]
+
+
+class Pyg:
+    """What is asked of PyG's data."""
+
+    def __init__(self, edge_index: Any, edge_weight: Any, num_nodes: int) -> None:
+        self.edge_index, self.edge_weight, self.num_nodes = edge_index, edge_weight, num_nodes
 
 
 def similarity_error(subject: Subject, width: int) -> float:
@@ -177,13 +210,14 @@ def error(
     *,
     steps: int = 1,
     tol: float = 0.0,
-    weights: Array | None = None,
+    roundings: int = 1,
 ) -> Array:
     """Error of diffused features, (..., 1, d): see the head of this file.
 
-    ``tol`` is what the operator may be off by in exact arithmetic.
+    ``tol`` is what the operator may be off by in exact arithmetic, ``roundings`` how often results
+    are rounded to the dtype of the features.
     """
-    weights = field.weights if weights is None else weights
+    weights = field.weights
     count = field.features.shape[-2]
     largest = np.max(plain.eigenvalues(weights, normalization), axis=-1)
     reach = np.asarray(eta * largest)[..., None, None]
@@ -192,7 +226,7 @@ def error(
     size = np.linalg.norm(field.features, axis=-2, keepdims=True)
     rounding = SLACK * (count + 6) * subject.fine * steps * (1.0 + reach)
     # The result is rounded to the dtype of the features.
-    return ratio * size * (tol + rounding + subject.eps) + subject.tiny
+    return ratio * size * (tol + rounding + roundings * subject.eps) + subject.least
 
 
 def skew(weights: Array) -> Array:

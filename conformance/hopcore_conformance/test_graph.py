@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 import hopcore
 from hopcore_conformance import graph_strategies as near
 from hopcore_conformance import plain_graph as plain
-from hopcore_conformance.graph_strategies import NODES, Field, Memory, graph_fields, memories
+from hopcore_conformance.graph_measure import COMPUTED, slopes
+from hopcore_conformance.graph_strategies import (
+    NODES,
+    Field,
+    Memory,
+    Networkx,
+    Pyg,
+    graph_fields,
+    memories,
+)
 from hopcore_conformance.measure import agree, at_most
 from hopcore_conformance.statements import statement
 from hopcore_conformance.strategies import generators
@@ -26,12 +35,6 @@ from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
 Graph = hopcore.Graph
-
-COMPUTED = {
-    "none": hopcore.compute_laplacian,
-    "symmetric": hopcore.compute_normalized_laplacian,
-    "random_walk": hopcore.compute_random_walk_laplacian,
-}
 
 
 @statement("G.similarity", "G.batch")
@@ -237,33 +240,6 @@ def given_of(p: Field) -> tuple[Array, Array]:
     return p.features, p.weights
 
 
-class Networkx:
-    """What is asked of an undirected networkx graph."""
-
-    def __init__(self, weights: Array) -> None:
-        self.nodes = [f"node {i}" for i in range(weights.shape[0])]
-        self._weights = weights
-
-    def is_directed(self) -> bool:
-        return False
-
-    def is_multigraph(self) -> bool:
-        return False
-
-    def edges(self, *, data: str, default: float) -> list[tuple[str, str, float]]:
-        assert data == "weight"
-        assert default == 1.0
-        ends = zip(*np.nonzero(np.triu(self._weights)), strict=True)
-        return [(self.nodes[i], self.nodes[j], self._weights[i, j]) for i, j in ends]
-
-
-class Pyg:
-    """What is asked of PyG's data."""
-
-    def __init__(self, edge_index: Any, edge_weight: Any, num_nodes: int) -> None:
-        self.edge_index, self.edge_weight, self.num_nodes = edge_index, edge_weight, num_nodes
-
-
 @statement("G.convert")
 @given(p=graph_fields(), rng=generators(), ways=st.sampled_from(("once", "twice", "turned")))
 def test_conversions_keep_the_graph(
@@ -339,10 +315,3 @@ def test_gradients_by_the_patterns_are_finite(subject: Subject, kind: str) -> No
     patterns = near.patterns_of(np.random.default_rng(0), kind, (NODES, near.WIDTH))
     (got,) = subject.gradient(weighted_sum, patterns, np.ones((NODES, NODES)), by=[0], k=2)
     assert np.all(np.isfinite(got)), f"gradient: {got!r}"
-
-
-def slopes(function: Any, x: Array, step: float = 1e-5) -> Array:
-    """Central differences of a function of (..., N, d) arrays, by every number of x (N, d)."""
-    moves = step * np.linalg.norm(x) * np.eye(x.size).reshape(-1, *x.shape)
-    rise = function(x + moves) - function(x - moves)
-    return rise.reshape(x.shape) / (2.0 * step * np.linalg.norm(x))
