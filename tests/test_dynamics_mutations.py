@@ -21,7 +21,13 @@ from hopcore import adaptive, anchored, diffused, dynamics, graph_cache, trackin
 from hopcore.diffusion import DiffusionOperator
 from hopcore_conformance import STATEMENTS, Subject
 
-MODULES = ("diffused", "diffused_modes", "dynamics", "dynamics_samples")
+MODULES = (
+    "diffused",
+    "diffused_derivatives",
+    "diffused_modes",
+    "dynamics",
+    "dynamics_samples",
+)
 
 
 def suite() -> list[Callable[..., None]]:

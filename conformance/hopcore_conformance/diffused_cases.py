@@ -28,6 +28,9 @@ MODES = ("factored", "simple", "iterative", "spectral", "chebyshev", "implicit")
 LAPLACIANS = (True, False)
 """Normalised and not."""
 
+GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 0.8}
+"""Of an adaptive eta: in the midst of the entropies of the cases."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -80,6 +83,11 @@ def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
     mask = masks(rng, 3, stored) if masked else None
     p = Problem(state, stored, beta, mask, "softmax", rng.normal(size=(NODES, 3)))
     return Case(p, rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
+
+
+def gate(config: DiffusionConfig) -> dict[str, float]:
+    """The gate of a configuration, as the plain formula takes it."""
+    return {"temperature": config.adaptive_temperature, "threshold": config.adaptive_threshold}
 
 
 def graph_of(weights: Any, ends: Array = ENDS, nodes: int = NODES) -> hopcore.Graph:

@@ -17,6 +17,7 @@ from hopcore import DiffusionConfig
 from hopcore_conformance import plain, tolerance
 from hopcore_conformance import plain_diffused as dense
 from hopcore_conformance.diffused_cases import (
+    GATE,
     LAPLACIANS,
     MODES,
     NODES,
@@ -24,6 +25,7 @@ from hopcore_conformance.diffused_cases import (
     association_error,
     case_of,
     cases,
+    gate,
     graph_of,
     iterated,
     keys_error,
@@ -35,8 +37,6 @@ from hopcore_conformance.strategies import Problem
 from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
-
-GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 0.8}
 
 
 def entropy_error(subject: Subject, p: Problem) -> Array:
@@ -88,11 +88,6 @@ def test_eta_follows_the_entropy_of_the_sample(
     agree("association", output, weights @ p.projection, within)
 
 
-def gate(config: DiffusionConfig) -> dict[str, float]:
-    """The gate of a configuration, as the plain formula takes it."""
-    return {"temperature": config.adaptive_temperature, "threshold": config.adaptive_threshold}
-
-
 @statement("J8", "J.alone")
 @given(
     case=cases(projected=True),
@@ -126,50 +121,6 @@ def test_eta_follows_the_entropy_of_each_query(
         weights = dense.weights_of(p.state, keys, p.beta, p.mask)[i]
         within = association_error(subject, moved, off, p.projection, worse)[i]
         agree(f"association of query {i}", output[i], weights @ recalled, within)
-
-
-def adapted_output(state: Any, stored: Any, beta: Any, *, edges: Any, adaptive: str) -> Any:
-    """What is recalled with an adapted eta; for derivatives."""
-    config = DiffusionConfig(eta=0.3, steps=2, adaptive_eta=adaptive, **GATE)
-    options = {"config": config, "graph": graph_of(edges), "values": "untied", "max_steps": 1}
-    return hopcore.diffused_retrieve(state, stored, beta, **options).output
-
-
-@statement("J8", "B.gradient")
-@pytest.mark.parametrize("adaptive", ["sample", "query"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_derivative_of_an_adapted_association(subject: Subject, seed: int, adaptive: Any) -> None:
-    if not subject.differentiates:
-        pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
-    case = case_of(seed).on(subject)
-    p, rng = case.p, np.random.default_rng(seed)
-    probe = subject.precise.rounded(rng.normal(size=(3, 4)))
-    found = subject.gradient(
-        adapted_output, *p.arrays, by=[0, 1], probe=probe, edges=case.edges, adaptive=adaptive
-    )
-    config = DiffusionConfig(eta=0.3, steps=2, adaptive_eta=adaptive, **GATE)
-
-    def exact(state: Array, stored: Array) -> float:
-        heat = dense.entropy(dense.weights_of(state, stored, p.beta, None))
-        heat = np.full(3, np.mean(heat)) if adaptive == "sample" else heat
-        total = 0.0
-        for i, eta in enumerate(dense.adapted(0.3, heat, **gate(config))):
-            keys = case.operator(config, float(eta)) @ stored
-            total += float(probe[i] @ (dense.weights_of(state, keys, p.beta, None)[i] @ stored))
-        return total
-
-    # A derivative may be off by the roundings that the value has, times what a score moves by.
-    size = float(np.sum(np.abs(probe))) * (1.0 + p.beta * float(np.max(p.radius)) ** 2) ** 2
-    for name, got, at in zip(("state", "stored"), found, (0, 1), strict=True):
-        assert np.all(np.isfinite(got)), f"gradient by {name}: {got!r}"
-        along = rng.normal(size=p.arrays[at].shape)
-
-        def total(x: Array, at: int = at) -> float:
-            return exact(x, p.stored) if at == 0 else exact(p.state, x)
-
-        slope = plain.slope(total, p.arrays[at], along, 1e-5)
-        within = (64 * subject.eps + 1e-8) * size * float(np.sum(np.abs(along)))
-        agree(f"slope by {name}", np.sum(got * along), slope, within)
 
 
 @statement("J9")
