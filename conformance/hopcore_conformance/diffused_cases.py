@@ -85,7 +85,7 @@ def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
     return Case(p, rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
 
 
-def gate(config: DiffusionConfig) -> dict[str, float]:
+def gate(config: hopcore.DiffusionConfig) -> dict[str, float]:
     """The gate of a configuration, as the plain formula takes it."""
     return {"temperature": config.adaptive_temperature, "threshold": config.adaptive_threshold}
 
