@@ -269,9 +269,8 @@ def add_study(study: Study) -> None:
             Console().print(diffusion_report.to_table(title, lines))
             typer.echo(f"Every trial: {csv}\nThe picture: {plot}")
 
-    experiment.command(study.name, help=f"{study.title} Lists have commas between their values.")(
-        command
-    )
+    note = "Lists have commas between their values."
+    experiment.command(study.name, help=f"{study.title}\n\n{note}")(command)
 
 
 for each in STUDIES:

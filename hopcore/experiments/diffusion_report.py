@@ -158,9 +158,8 @@ def cells(lines: Sequence[Line], *, long: bool) -> tuple[list[str], list[list[st
         for name, line in (("exact", exact), ("label", label)):
             row += [number(getattr(line, name)), f"{line.setting.level:g}"][: 1 + long]
             for kind in ("best", "entropy"):
-                less = line.less[f"{kind}_{name}"]
-                nothing = less is None or setting.method == PLAIN
-                row.append("" if nothing else number(less, "+"))
+                less = None if setting.method == PLAIN else line.less[f"{kind}_{name}"]
+                row.append("" if less is None else number(less, "+"))
         rows.append(row)
     header = [SHORT.get(name, name) for name in varying]
     for name in ("exact", "label"):
