@@ -47,7 +47,7 @@ def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> N
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style (ruff), types (pyright), and which room may import which (import-linter)."""
-    install(session, "-e", ".[torch,jax,cli,plots,data,conformance]", groups=("lint",))
+    install(session, "-e", ".[torch,jax,cli,plots,data,graphs,conformance]", groups=("lint",))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
@@ -57,7 +57,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests of the packaging, the command line and the adapters; the docstrings' examples."""
-    install(session, "-e", ".[torch,jax,demo,conformance]", groups=("test",))
+    install(session, "-e", ".[torch,jax,demo,graphs,conformance]", groups=("test",))
     session.run("pytest", *(session.posargs or ["tests"]))
     if not session.posargs:
         session.run("pytest", "--doctest-modules", "hopcore")
@@ -135,7 +135,7 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time and memory beside the peers: ``nox -s bench -- --help``. Not part of the default run."""
-    install(session, "-e", ".[torch,jax,demo]", groups=("bench",))
+    install(session, "-e", ".[torch,jax,demo,graphs]", groups=("bench",))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

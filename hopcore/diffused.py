@@ -40,6 +40,14 @@ class DiffusedRetrieval(NamedTuple):
         How far it moved it; inf if there was none.
     energy : array (..., L) or None
         The energy of the state in the memory of the keys; None without keys.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> found = hopcore.diffused_retrieve(np.eye(2), np.eye(2), 50.0, values="untied")
+    >>> found.steps, found.output.round(2)
+    (array([1, 1], dtype=int32), array([[1., 0.],
+           [0., 1.]]))
     """
 
     output: Array

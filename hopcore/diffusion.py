@@ -417,6 +417,14 @@ def diffusion_operator(
     ------
     ValueError
         An unknown mode; an eta with which explicit steps grow.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> graph = hopcore.Graph.from_dense(np.asarray([[0.0, 1.0], [1.0, 0.0]]))
+    >>> hopcore.diffusion_operator(graph, 100.0, "implicit")(np.asarray([[4.0], [0.0]])).round(1)
+    array([[2.],
+           [2.]])
     """
     if mode not in OPERATORS:
         raise ValueError(f"mode must be one of {', '.join(OPERATORS)}, got {mode!r}")

@@ -24,6 +24,13 @@ class PatternGraph(NamedTuple):
         The adjacency; a Graph knows which Laplacian was chosen.
     deg : array (..., N)
         Degrees.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> X = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> hopcore.GraphBuilder(X).knn(k=1).laplacian().build().deg
+    array([0.6, 1.4, 0.8])
     """
 
     L: Any

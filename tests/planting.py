@@ -10,6 +10,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -17,22 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
+import hopcore_conformance
 from hopcore.backend import Backend
 from hopcore.discovery import BY_TYPE
 from hopcore_conformance import Subject
 
-MODULES = (
-    "arrays",
-    "association",
-    "backend",
-    "diffused",
-    "diffused_modes",
-    "diffusion",
-    "dynamics",
-    "energy",
-    "graph",
-    "retrieval",
-    "separation",
+MODULES = sorted(
+    path.stem for path in Path(str(hopcore_conformance.__file__)).parent.glob("test_*")
 )
 
 
@@ -49,7 +41,7 @@ def suite() -> list[Callable[..., None]]:
         report_multiple_bugs=False,
     )
     settings.load_profile("mutations")
-    modules = [importlib.import_module(f"hopcore_conformance.test_{name}") for name in MODULES]
+    modules = [importlib.import_module(f"hopcore_conformance.{name}") for name in MODULES]
     settings.load_profile(profile)
     return [check for module in modules for check in vars(module).values() if marked(check)]
 
