@@ -254,10 +254,11 @@ def add_study(study: Study) -> None:
         trials = list(tracked(run, count))
         lines = diffusion_report.summary(trials)
         write_whole(csv, lambda file: file.write(diffusion_report.to_csv(trials).encode()))
-        queries = "unseen" if unseen else "stored"
-        title = f"{study.name}: {queries} {dataset}" + f", {','.join(corruptions)}" * (
-            study.x != "corruption"
-        )
+        notes = [f"{study.name}: {'unseen' if unseen else 'stored'} {dataset}"]
+        notes += [corruption] * (study.x != "corruption")
+        notes += [f"{normalization} Laplacian"] * (normalization != "none")
+        notes += [f"up to {updates} updates"] * (updates > 1)
+        title = ", ".join(notes)
         diffusion_report.draw(study, lines, title, plot)
         if markdown is not None:
             table = diffusion_report.to_markdown(lines)

@@ -29,7 +29,7 @@ MEASURES = {
 }
 """What a picture calls its axes."""
 
-COLORS = 48
+COLORS = 128
 """In a picture of curves: enough for their edges."""
 
 SHORT = {"normalization": "Laplacian", "neighbours": "k", "steps": "T", "stored": "N", "level": "b"}
