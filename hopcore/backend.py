@@ -220,9 +220,13 @@ class Backend(GraphKernels):
         A library with gradients must not take them of eigenvectors, which have none where
         eigenvalues coincide.
         """
-        values, vectors = self.xp.linalg.eigh(matrix)
-        decay = self.xp.exp(-values)[..., None, :]
-        return self.xp.matmul(vectors * decay, self.xp.matrix_transpose(vectors))
+        xp = self.xp
+        values, vectors = xp.linalg.eigh(matrix)
+        # What is below 0 by rounding alone is 0: its exponential would grow without bound.
+        rounding = matrix.shape[-1] * float(xp.finfo(matrix.dtype).eps) * values[..., -1:]
+        values = xp.where((values < 0) & (values > -rounding), 0.0, values)
+        decay = xp.exp(-values)[..., None, :]
+        return xp.matmul(vectors * decay, xp.matrix_transpose(vectors))
 
     # Helpers for kernels.
 
