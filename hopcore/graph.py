@@ -268,12 +268,15 @@ def symmetric_rows(
     own = xp.arange(count, dtype=xp.int32, device=backend.device(left))
     rows, columns = (xp.concat(x, axis=0) for x in ([left, right, own], [right, left, own]))
     order = backend.entry_order(rows, columns)
-    rows, columns = xp.take(rows, order, axis=0), xp.take(columns, order, axis=0)
+    rows = xp.take(rows, order, axis=0)
+    columns = xp.take(columns, order, axis=0)
     again = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
     again = xp.concat([rows[:1] < 0, again], axis=0)
     if backend.compacts(left):
-        once = xp.nonzero(~again)[0]
-        rows, columns, order = (xp.take(x, once, axis=0) for x in (rows, columns, order))
+        once = backend.astype(xp.nonzero(~again)[0], xp.int32)
+        rows = xp.take(rows, once, axis=0)
+        columns = xp.take(columns, once, axis=0)
+        order = xp.take(order, once, axis=0)
         again = rows < 0
     source = order % edges if edges else order
     where = Rows(row_starts(backend, rows, count), rows, columns)

@@ -202,9 +202,11 @@ def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Arra
     if mask is not None:
         wide = xp.where(mask[..., None], wide, 0.0)
     # Scaled first, so that squares neither overflow nor vanish; the scale has no influence.
-    most = backend.constant(xp.max(xp.abs(wide), axis=-1, keepdims=True))
+    fixed = backend.constant(wide)
+    high, low = (f(fixed, axis=-1, keepdims=True) for f in (xp.max, xp.min))
+    most = xp.maximum(high, -low)
     wide = wide / xp.where(most > 0, most, 1.0)
-    square = xp.sum(wide * wide, axis=-1, keepdims=True)
+    square = backend.square_lengths(wide)[..., None]
     return wide / xp.sqrt(xp.where(square > 0, square, 1.0))
 
 

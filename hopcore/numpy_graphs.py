@@ -14,8 +14,8 @@ from hopcore.threads import on_all_cores
 GROUP = 16
 """Scores to a group in the search for the largest."""
 
-TILE = 128
-"""Queries whose scores are searched at once by a thread."""
+TILE = 1 << 20
+"""Scores that a thread searches at once: 4 MiB in float32, of at least 32 queries."""
 
 PARTS = 1 << 20
 """Products of a neighbour sum from which on it is divided between threads."""
@@ -59,10 +59,10 @@ class NumpyGraphKernels(GraphKernels):
         return output
 
     def entry_order(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        wide = rows.astype(np.int64)
-        wide *= int(columns.max(initial=0)) + 1
-        wide += columns
-        return np.argsort(wide)
+        both = rows.astype(np.int64)
+        both *= int(columns.max(initial=0)) + 1
+        both += columns
+        return np.argsort(both).astype(np.int32)
 
     def top_k(self, values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         width = values.shape[-1]
@@ -100,7 +100,8 @@ class NumpyGraphKernels(GraphKernels):
                 scores[:, ~mask[at]] = -np.inf
             found[at][part] = self.largest(scores, k)
 
-        places = list(product(*map(range, lead), stretches(count, TILE)))
+        rows = max(32, min(128, TILE // count))
+        places = list(product(*map(range, lead), stretches(count, rows)))
         if math.prod(lead) * count * count < PARTS:
             for place in places:
                 some(place)
