@@ -96,7 +96,7 @@ def diffused_retrieve(
         with their mask. Made from the patterns if not given.
     max_steps : int, optional
         Updates of the state. Tied: until it rests, at most 100. Untied: one, or none before the
-        projection is recalled. Evolving: always ``config.steps``, each after a step of diffusion.
+        projection is recalled. Evolving: ``config.steps``, each after a step of diffusion.
     tol : float
         As in :func:`hopcore.retrieve`.
     tracker : EnergyTracker, optional
@@ -148,10 +148,10 @@ def diffused_retrieve(
         operator = diffusion_operator(laplacian, config.eta, config.diffusion_mode, config.steps)
     attention = AttentionOperator(inputs.beta, config.attention_mode)
     engine = DynamicsEngine(operator, attention, config, values=values)
-    moved, before = engine.advance(inputs, projected=projected, tracker=tracker)
+    moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if values == "evolving":
-        found, counts = moved.state, config.steps
-        residual = movement(inputs, before, found) if counts else None
+        found, counts = moved.state, made
+        residual = movement(inputs, before, found) if config.steps else None
     elif updates is None:
         # One association in a mode that is not iterated.
         found, counts, residual = moved.state, 0, None
@@ -274,17 +274,20 @@ def reported(
     output: Array,
     state: Array,
     keys: Array | None,
-    steps: int,
+    steps: int | Array,
     residual: Array | None,
     energy: Array | None,
     tol: float,
 ) -> DiffusedRetrieval:
-    """The result where every query made the same number of updates."""
+    """The result where all queries, or all of a sample, made the same number of updates."""
     backend, xp = inputs.backend, inputs.xp
     device, places = backend.device(state), tuple(state.shape[:-1])
     if residual is None:
         wide = backend.precise[state.dtype]
         residual = xp.full(places, math.inf, dtype=wide, device=device)
-    counts = xp.full(places, steps, dtype=xp.int32, device=device)
+    if isinstance(steps, int):
+        counts = xp.full(places, steps, dtype=xp.int32, device=device)
+    else:
+        counts = xp.broadcast_to(steps[..., None], places)
     unit = length_unit(inputs)
     return DiffusedRetrieval(output, state, keys, counts, residual <= tol * unit, residual, energy)

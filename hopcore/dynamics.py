@@ -101,17 +101,18 @@ class DynamicsEngine:
         """
         inputs = check(state, stored, projection, beta=self.attention.beta, mask=mask)
         anchors = own_anchors(state) if state is stored else None
-        moved, _ = self.advance(inputs, projected=projection is not None, tracker=tracker)
+        moved, *_ = self.advance(inputs, projected=projection is not None, tracker=tracker)
         if self.values == "evolving" and projection is None:
             return moved.state, moved.stored
         return self.associate(moved, anchors), moved.stored
 
     def advance(
         self, inputs: Inputs, *, projected: bool, tracker: EnergyTracker | None = None
-    ) -> tuple[Inputs, Array]:
+    ) -> tuple[Inputs, Array, int | Array]:
         """The inputs after all steps of diffusion, with the values that are recalled from them.
 
-        Beside them, the state before the last step.
+        Beside them, the state before the last step, and how many steps there were, or how many of
+        each sample.
         """
         config, step = self.config, self.diffusion.step
         if tracker is not None and not tracker.enabled:
@@ -146,7 +147,7 @@ class DynamicsEngine:
             before, inputs = inputs.state, once(inputs)
             if tracker is not None:
                 tracker.record(inputs, self.diffusion.laplacian)
-        return inputs, before
+        return inputs, before, steps
 
     def associate(self, inputs: Inputs, anchors: Array | None) -> Array:
         """One association in the mode of the engine."""
@@ -183,7 +184,7 @@ def stopping(
     tol: float,
     diffusion: DiffusionOperator,
     tracker: EnergyTracker | None,
-) -> tuple[Inputs, Array]:
+) -> tuple[Inputs, Array, Array]:
     """Steps that end for each sample when the mean energy of its queries changes by less."""
     backend, xp = inputs.backend, inputs.xp
     inputs = spread(inputs)
@@ -202,6 +203,7 @@ def stopping(
 
     energy, before = level(inputs), inputs.state
     active = xp.ones_like(energy, dtype=xp.bool)
+    counts = xp.zeros_like(energy, dtype=xp.int32)
     for _ in range(steps):
         if backend.visible(inputs.state) and not bool(xp.any(active)):
             break
@@ -212,7 +214,8 @@ def stopping(
             stored=xp.where(chosen, new.stored, inputs.stored),
             projection=xp.where(chosen, new.projection, inputs.projection),
         )
+        counts = counts + backend.astype(active, xp.int32)
         after = level(inputs)
         active = active & (xp.abs(after - energy) >= tol)
         energy = after
-    return inputs, before
+    return inputs, before, counts

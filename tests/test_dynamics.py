@@ -287,6 +287,12 @@ def test_results_say_what_was_done() -> None:
     evolving = retrieved(eta=0.2, values="evolving", steps=4)
     assert np.array_equal(evolving.steps, [4, 4, 4])
     assert np.isfinite(evolving.residual).all()
+    # A change of less than 1e9 ends it after the first step.
+    stopped = retrieved(eta=0.2, values="evolving", steps=4, energy_stop_tol=1e9)
+    assert np.array_equal(stopped.steps, [1, 1, 1])
+    once = retrieved(eta=0.2, values="evolving", steps=1)
+    np.testing.assert_allclose(stopped.state, once.state)
+    np.testing.assert_allclose(stopped.residual, once.residual)
     assert retrieved(adaptive_eta="query").keys is None
 
 

@@ -100,8 +100,8 @@ def change_inputs(patch: Any, change: Callable[[Any, Any], Any]) -> None:
     right = dynamics.DynamicsEngine.advance
 
     def advance(self, inputs, **options):
-        moved, before = right(self, inputs, **options)
-        return change(self, moved), before
+        moved, *rest = right(self, inputs, **options)
+        return change(self, moved), *rest
 
     patch.setattr(dynamics.DynamicsEngine, "advance", advance)
 
