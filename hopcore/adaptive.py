@@ -77,10 +77,9 @@ class Spectrum(NamedTuple):
         twice = 4.0 / self.largest
         if self.degree == 0:
             return [features]
-        return [
-            features,
-            *basis(lambda x: twice * (found @ x) - 2.0 * x, features, self.degree),
-        ]
+        rest = [*basis(lambda x: twice * (found @ x) - 2.0 * x, features, self.degree)]
+        # Features that all graphs of a batch share become those of each with the first product.
+        return [found.backend.xp.broadcast_to(features, rest[0].shape), *rest]
 
     def coefficients(self, eta: Array) -> Array:
         """The coefficients over the basis of each eta, ``(..., degree + 1)``."""

@@ -38,9 +38,7 @@ def batch(seed: int) -> Problem:
     stored = clear_patterns(seed)
     state = stored[:, :3] + 0.3 * rng.normal(size=(2, 3, 4))
     # One sample is sure, the other is not.
-    return Problem(
-        state, stored, np.asarray([[0.15], [0.6]]), projection=rng.normal(size=(2, 6, 3))
-    )
+    return Problem(state, stored, np.asarray([[0.15], [0.6]]))
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -49,6 +47,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "untied": {"values": "untied"},
     "sample": {"adaptive_eta": "sample", "values": "untied"},
     "query": {"adaptive_eta": "query", "values": "untied"},
+    "tied sample": {"adaptive_eta": "sample"},
+    "tied query": {"adaptive_eta": "query"},
     "logit": {"use_logit_diffusion": True, "values": "untied"},
     "graph": {"attention_mode": "graph", "values": "untied"},
     "stop": {"energy_stop_tol": 0.02},
@@ -57,12 +57,12 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def outcome(subject: Subject, p: Problem, way: str, mask: Array | None = None) -> Array:
-    """What is recalled in some way, after one update."""
+    """What is recalled in some way, after one update, or with a projection, after none."""
     options = dict(WAYS[way])
     values = options.pop("values", "tied")
     config = DiffusionConfig(eta=0.2, steps=2, k_neighbors=2, **options)
-    single = values == "evolving" or way in ("query", "logit", "graph")
-    updates = {} if single else {"max_steps": 1}
+    single = values == "evolving" or way in ("query", "tied query", "logit", "graph")
+    updates = {} if single else {"max_steps": 1 if p.projection is None else 0}
 
     def call(state: Any, stored: Any, beta: Any, **given: Any) -> Any:
         found = hopcore.diffused_retrieve(
@@ -70,7 +70,8 @@ def outcome(subject: Subject, p: Problem, way: str, mask: Array | None = None) -
         )
         return found.output
 
-    return subject(call, *p.arrays, **({} if mask is None else {"mask": mask}))
+    given = {"mask": mask, "projection": p.projection}
+    return subject(call, *p.arrays, **{name: x for name, x in given.items() if x is not None})
 
 
 def outcome_error(subject: Subject, p: Problem) -> Array:
@@ -93,6 +94,20 @@ def test_samples_are_alone(subject: Subject, way: str) -> None:
     for i in range(2):
         one = Problem(p.state[i], p.stored[i], p.beta[i])
         agree(f"sample {i}", together[i], outcome(subject, one, way), within[i])
+
+
+@statement("J.alone", "B.batch")
+@pytest.mark.parametrize("way", WAYS)
+def test_samples_may_share_queries_and_projections(subject: Subject, way: str) -> None:
+    p = batch(3)
+    # Of length 4, as patterns are: so is the rounding.
+    shared = Problem(p.state[0], p.stored, p.beta, projection=p.stored[1, ::-1]).on(subject)
+    together = outcome(subject, shared, way)
+    both = np.stack([shared.state, shared.state])
+    within = 4 * outcome_error(subject, Problem(both, shared.stored, shared.beta))[..., None]
+    for i in range(2):
+        one = Problem(shared.state, p.stored[i], p.beta[i], projection=shared.projection)
+        agree(f"sample {i}", together[i], outcome(subject, one.on(subject), way), within[i])
 
 
 @statement("J.alone", "E.mask")
