@@ -31,6 +31,7 @@ from hopcore.experiments.names import (
     one_of,
     positive,
     separation_named,
+    unlike,
 )
 from hopcore.experiments.studies import STUDIES, Strength, Study
 from hopcore.files import place_of, write_whole
@@ -237,14 +238,15 @@ def add_study(study: Study) -> None:
             if path is not None:
                 place_of(path)
         strength = Strength(
-            numbers(eta, "eta"),
-            integers(steps, "steps"),
-            integers(k, "k"),
+            unlike(numbers(eta, "eta"), "eta"),
+            unlike(integers(steps, "steps"), "steps"),
+            unlike(integers(k, "k"), "k"),
             one_of(normalization, NORMALIZATIONS, "normalization"),
         )
         methods = study.methods(strength)
-        sizes, levels = integers(stored, "stored"), positive(numbers(level, "level"), "level")
-        corruptions = corruption.split(",")
+        sizes = unlike(integers(stored, "stored"), "stored")
+        levels = positive(unlike(numbers(level, "level"), "level"), "level")
+        corruptions = unlike(corruption.split(","), "corruption")
         images = datasets.load(dataset, data)
         run = diffusion.run_trials(
             images, methods, stored=sizes, corruptions=corruptions, levels=levels, updates=updates,

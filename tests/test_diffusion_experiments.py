@@ -16,7 +16,7 @@ from hopcore.__main__ import main
 from hopcore.experiments import diffusion, diffusion_report
 from hopcore.experiments.diffusion import PLAIN, Method, Setting, Trial
 from hopcore.experiments.job import nearest
-from hopcore.experiments.names import one_of, positive
+from hopcore.experiments.names import one_of, positive, unlike
 from hopcore.experiments.studies import STUDIES, Strength
 
 STRENGTH = Strength([0.1], [3], [4], "none")
@@ -182,7 +182,25 @@ def test_curves_draw_into_the_axes_they_are_given():
     np.testing.assert_array_equal(ax.containers[1].lines[0].get_data(), [[1], [3.0]])
 
 
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_every_curve_of_a_study_is_drawn(study):
+    """Also where a setting varies that is no axis of the picture."""
+    for etas in ([0.1], [0.05, 0.1]):
+        methods = study.methods(STRENGTH._replace(etas=etas, steps=[2]))
+        lines = diffusion_report.summary(trials(methods, stored=[12], seeds=1))
+        columns = diffusion_report.values(lines, study.column) if study.column else [None]
+        ticks = diffusion_report.values(lines, study.x)
+        points = 0
+        for column in columns:
+            here = [x for x in lines if diffusion_report.belongs(x.setting, study.column, column)]
+            curves = diffusion_report.curves_of(study, here, "label", ticks)
+            assert next(iter(curves)) == PLAIN
+            points += sum(len(curve.means) for curve in list(curves.values())[1:])
+        assert points == len(methods)
+
+
 def test_names():
+    assert unlike([1, 2], "k") == [1, 2]
     assert positive([1.0, 2.5], "level") == [1.0, 2.5]
     for value in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="level must be positive and finite"):
@@ -235,6 +253,8 @@ BAD = {
     "level": ("--level 5,0", "level must be positive and finite, got 0.0"),
     "eta": ("--eta -1", "eta must be >= 0"),
     "eta above the bound": ("--eta 9", "above 2/lambda_max"),
+    "eta twice": ("--eta 0.1,0.10", "eta must have no value twice, got 0.1, 0.1"),
+    "corruption twice": ("--corruption half,half", "corruption must have no value twice"),
     "k": ("--k 0", "k_neighbors must be an integer >= 1"),
     "steps": ("--steps 1.5", "steps must be integers"),
     "too many": ("--stored 2000", "between 1 and 1797"),

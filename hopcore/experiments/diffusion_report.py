@@ -231,7 +231,7 @@ def draw(study: Study, lines: Sequence[Line], title: str, path: Path) -> None:
         title=None if study.line == "method" else SHORT.get(study.line, study.line),
         title_fontsize=8,
     )  # fmt: skip
-    text = f"bars: standard deviation over {lines[0].seeds} memories, of paired differences"
+    text = f"bars: standard deviation over {lines[0].seeds} memories; of differences, in pairs"
     text = f"Methods at their best b; {text}" if study.best else text.capitalize()
     plots.save(plots.caption(figure, title, text), path, colors=COLORS)
 
@@ -269,20 +269,37 @@ def curves_of(
 ) -> Mapping[str, plots.Curve]:
     """By name, the places on the x axis, the means and the deviations."""
     found: dict[str, dict[int, Spread]] = {}
+    more = also(study, lines)
     for line in lines:
         setting, value = line.setting, measured(line, measure)
         if value is None:
             continue
-        if setting.method == PLAIN:
-            own = getattr(setting, study.x)
-            places = [ticks.index(own)] if own in ticks and own else range(len(ticks))
-            found.setdefault(PLAIN, {}).update(dict.fromkeys(places, value))
-        else:
-            name = shown(setting, study.line)
-            found.setdefault(name, {})[ticks.index(getattr(setting, study.x))] = value
+        own = getattr(setting, study.x)
+        plain = setting.method == PLAIN
+        names = [PLAIN if plain else shown(setting, study.line)]
+        names += [f"{SHORT.get(field, field)} {shown(setting, field)}" for field in more]
+        places = range(len(ticks)) if plain and not own else [ticks.index(own)]
+        curve = found.setdefault(", ".join(name for name in names if name[-1] != " "), {})
+        curve.update(dict.fromkeys(places, value))
     return {
         name: plots.Curve(
             list(points), [p.mean for p in points.values()], [p.deviation for p in points.values()]
         )
         for name, points in found.items()
     }
+
+
+def also(study: Study, lines: Iterable[Line]) -> list[str]:
+    """The settings, beside the axes of the picture, that tell its curves apart."""
+    axes = [axis for axis in (study.x, study.line, study.column) if axis is not None]
+    groups: dict[tuple[Any, ...], list[Setting]] = {}
+    for line in lines:
+        if line.setting.method != PLAIN:
+            place = tuple(getattr(line.setting, axis) for axis in axes)
+            groups.setdefault(place, []).append(line.setting)
+    return [
+        field
+        for field in Setting._fields
+        if field not in ("level", "updates")
+        and any(len({getattr(s, field) for s in group}) > 1 for group in groups.values())
+    ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TypeVar
 
 from hopcore.separation import SEPARATIONS, Entmax, SeparationFunction
+
+T = TypeVar("T")
 
 
 def separation_named(text: str) -> SeparationFunction:
@@ -36,6 +39,13 @@ def number(text: str, name: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+
+def unlike(values: list[T], name: str) -> list[T]:
+    """The values, or a ValueError if one is there twice."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} must have no value twice, got {', '.join(map(str, values))}")
+    return values
 
 
 def numbers(text: str, name: str) -> list[float]:
