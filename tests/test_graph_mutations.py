@@ -220,10 +220,10 @@ def overwritten(monkeypatch):
     right = hopcore.DynamicsEngine.advance
 
     def wrong(self, inputs, **options):
-        moved, before = right(self, inputs, **options)
+        moved, *rest = right(self, inputs, **options)
         if self.values == "untied" and moved.projection.shape == moved.stored.shape:
             moved = moved._replace(state=self.associate(moved, None))
-        return moved, before
+        return moved, *rest
 
     monkeypatch.setattr(hopcore.DynamicsEngine, "advance", wrong)
 
