@@ -202,6 +202,28 @@ def test_gradient_by_the_weights(subject: Subject, mode: str, rng: np.random.Gen
         agree(f"{mode}, {normalization}: by the patterns", got, slopes(value, patterns), within)
 
 
+@statement("D.gradient")
+@pytest.mark.parametrize("mode", STABLE)
+def test_gradient_where_eigenvalues_coincide(subject: Subject, mode: str) -> None:
+    if not subject.differentiates:
+        pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
+    # All are alike to all: every eigenvalue but 0 is the same, and eigenvectors have no derivative.
+    patterns = 1.0 + np.eye(NODES)
+    rng = np.random.default_rng(0)
+    features, probe = (subject.rounded(rng.normal(size=(NODES, WIDTH))) for _ in range(2))
+    weights = plain.similarity(patterns)
+
+    def value(x: Array) -> Array:
+        lap = plain.laplacian(plain.similarity(x), "none")
+        return np.sum(probe * (plain.operator(mode, lap, 0.125) @ features), axis=(-2, -1))
+
+    how = {"k": NODES, "eta": 0.125, "mode": mode, "normalization": "none"}
+    given = (diffused_over_neighbours, patterns, features)
+    (got,) = subject.gradient(*given, by=[0], probe=probe, **how)
+    within = gradient_error(subject, patterns, features, probe, weights)
+    agree(f"{mode}: by the patterns", got, slopes(value, patterns), within)
+
+
 def gradient_error(
     subject: Subject, patterns: Array, features: Array, probe: Array, weights: Array
 ) -> Array:

@@ -241,7 +241,11 @@ def given_of(p: Field) -> tuple[Array, Array]:
 
 
 @statement("G.convert")
-@given(p=graph_fields(), rng=generators(), ways=st.sampled_from(("once", "twice", "turned")))
+@given(
+    p=graph_fields(kinds=("some edges", "isolated", "no edges")),
+    rng=generators(),
+    ways=st.sampled_from(("once", "twice", "turned")),
+)
 def test_conversions_keep_the_graph(
     subject: Subject, p: Field, rng: np.random.Generator, ways: str
 ) -> None:
