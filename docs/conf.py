@@ -30,7 +30,9 @@ napoleon_use_param = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 # Attributes' types are words, not classes.
-nitpick_ignore_regex = [("py:class", r"((boolean|integer) )?array|[LSdv]|\.\.\.")]
+nitpick_ignore_regex = [
+    ("py:class", r"((boolean|integer) )?array|[ELNSdnv]|n \+ 1|\.\.\.|optional|\{?\"\w+\"\}?")
+]
 
 # Examples show NumPy's own way of printing, and every one of them is run.
 doctest_global_setup = "import numpy as np\nimport hopcore"

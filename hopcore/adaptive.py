@@ -49,17 +49,28 @@ def adapted_eta(inputs: Inputs, config: DiffusionConfig) -> Array:
     Returns
     -------
     array (..., L) or (...)
-        In [0, eta]. A sample's H is the mean over its queries.
+        In [0, eta]. A sample's H is the mean over its queries that attend to something.
     """
     backend, xp = inputs.backend, inputs.xp
     entropy = association_entropy(inputs)
     if config.adaptive_eta != "query":
-        entropy = xp.mean(entropy, axis=-1)
+        entropy = sample_mean(inputs, entropy)
     gate = config.adaptive_temperature * (entropy - config.adaptive_threshold)
     # The exponential of what is negative: never overflows.
     small = xp.exp(-xp.abs(gate))
     sigmoid = xp.where(gate > 0, 1.0 / (1.0 + small), small / (1.0 + small))
     return backend.astype(float(config.eta) * sigmoid, entropy.dtype)
+
+
+def sample_mean(inputs: Inputs, entropy: Array) -> Array:
+    """The mean over the queries that may attend to something; 0 where there is none."""
+    xp, mask = inputs.xp, inputs.mask
+    if mask is None:
+        return xp.mean(entropy, axis=-1)
+    attends = xp.any(mask, axis=-1, keepdims=mask.ndim == 1)
+    some = xp.where(attends, xp.ones_like(entropy), 0.0)
+    count = xp.sum(some, axis=-1)
+    return xp.sum(some * entropy, axis=-1) / xp.where(count > 0, count, 1.0)
 
 
 class Spectrum(NamedTuple):

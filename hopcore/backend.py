@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
@@ -100,6 +101,14 @@ class Backend(GraphKernels):
     def visible(self, array: Array) -> bool:
         """Whether values may be read here and now: not under a trace, not behind a device queue."""
         return True
+
+    def readable(self, array: Array) -> bool:
+        """Whether values may be read at all, if need be by waiting for a device."""
+        return self.visible(array)
+
+    def lasting(self) -> AbstractContextManager[Any]:
+        """Where arrays are made that outlive the mode in which the caller runs."""
+        return nullcontext()
 
     def differentiated(self, *arrays: Array) -> bool:
         """Whether a derivative by any of the arrays may be asked for."""

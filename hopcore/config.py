@@ -28,15 +28,17 @@ class DiffusionConfig:
         T: explicit steps of diffusion, or joint steps of an evolving memory; >= 0.
     diffusion_mode : str
         ``"factored"``, ``"simple"``, ``"iterative"``, ``"spectral"``, ``"chebyshev"`` or
-        ``"implicit"``; see :mod:`hopcore.diffusion`. Factored and iterative take T steps of eta,
-        the others are applied once.
+        ``"implicit"``, as :func:`hopcore.diffusion_operator` has them. Factored and iterative take
+        T steps of eta, the others are applied once.
     attention_mode : {"dense", "graph"}
         Associate with all patterns, or with an anchor and its neighbours
         (:func:`hopcore.anchored_association`).
     k_neighbors : int
         Neighbours that each pattern chooses in the graph, >= 1.
     use_normalized_laplacian : bool
-        The symmetric Laplacian, whose eigenvalues end at 2; otherwise the unnormalised one.
+        The symmetric Laplacian, whose eigenvalues end at 2; otherwise the unnormalised one, for
+        which eta is to be divided by the mean degree. The symmetric one does not keep the mean:
+        where patterns share a large one, it makes well-connected patterns longer, and they win.
     use_sparse : bool
         Without effect on results: graphs are always held by their edges.
     diffuse_key : bool
@@ -50,8 +52,10 @@ class DiffusionConfig:
     adaptive_eta : bool, "sample" or "query"
         Scale eta by the entropy of the association weights before diffusion: one value for each
         sample (``True``), or for each query.
-    adaptive_temperature, adaptive_threshold : float
-        ``eta sigmoid(temperature (H - threshold))`` with the entropy H in nats.
+    adaptive_temperature : float
+        Slope of ``eta sigmoid(temperature (H - threshold))``.
+    adaptive_threshold : float
+        The entropy H, in nats, at which half of eta is left.
     cache_graph : bool
         Whether a :class:`hopcore.GraphCache` keeps the graphs that it makes.
     energy_stop_tol : float

@@ -13,7 +13,7 @@ from hopcore.config import DiffusionConfig
 from hopcore.diffusion import DiffusionOperator, diffusion_operator
 from hopcore.dynamics import DynamicsEngine, Values, diffused_queries
 from hopcore.energy import energy_of, norm
-from hopcore.graph import Graph
+from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import Laplacian, laplacian_of
 from hopcore.neighbours import knn_graph
 from hopcore.retrieval import length_unit, settle, spread
@@ -88,12 +88,13 @@ def diffused_retrieve(
     projection : array (..., S, v), optional
         Pattern projections, recalled at the end; diffused with the keys unless untied.
     values : {"tied", "evolving", "untied"}
-        What is recalled, see :mod:`hopcore.dynamics`.
+        What is recalled; :class:`hopcore.DynamicsEngine` describes them.
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend. Patterns that no query may attend to are isolated.
     graph : Graph, optional
         Of the stored patterns, taken as it is: masked patterns are isolated in it if it was made
-        with their mask. Made from the patterns if not given.
+        with their mask, and its own normalisation holds unless it is "none". Made from the
+        patterns if not given.
     max_steps : int, optional
         Updates of the state. Tied: until it rests, at most 100. Untied: one, or none before the
         projection is recalled. Evolving: ``config.steps``, each after a step of diffusion.
@@ -135,7 +136,7 @@ def diffused_retrieve(
     projected = projection is not None
     updates = checked_updates(config, values, projected, max_steps)
     inputs, graph = with_graph(inputs, config, graph, projected)
-    laplacian = laplacian_of(graph, config.normalization)
+    laplacian = laplacian_of(graph, normalization_of(graph, config))
     if config.adaptive_eta == "query":
         if tracker is not None:
             raise ValueError("adaptive_eta='query' has a memory for each query, and none to track")
@@ -171,6 +172,11 @@ def diffused_retrieve(
     output = engine.associate(final, None) if projected else found
     energy = energy_of(final, separation_named("softmax"))
     return reported(inputs, output, found, moved.stored, counts, residual, energy, tol)
+
+
+def normalization_of(graph: Graph, config: DiffusionConfig) -> Normalization:
+    """That of the graph, where it was given with one; else that of the configuration."""
+    return config.normalization if graph.normalization == "none" else graph.normalization
 
 
 def checked_updates(

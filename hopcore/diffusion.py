@@ -499,7 +499,7 @@ def check_degrees(graph: Graph, deg: Array) -> None:
     if backend_of_input("deg", deg) is not backend or shape(deg) != graph.shape[:-1]:
         raise ValueError(f"deg must be {graph.shape[:-1]} of {backend.name}, got {shape(deg)}")
     if backend.visible(deg):
-        xp, own = backend.xp, graph.deg
+        xp, own, deg = backend.xp, backend.constant(graph.deg), backend.constant(deg)
         off = float(xp.max(xp.abs(backend.astype(deg, own.dtype) - own)))
         if off > 1e-3 * (1.0 + float(xp.max(own))):
             raise ValueError(f"deg must hold the sums of the weights, got one that is {off} off")
@@ -507,7 +507,8 @@ def check_degrees(graph: Graph, deg: Array) -> None:
 
 def check_symmetric(laplacian: DenseLaplacian) -> None:
     """Refuse an array that is not symmetric, where values are visible."""
-    matrix, backend = laplacian.matrix, laplacian.backend
+    backend = laplacian.backend
+    matrix = backend.constant(laplacian.matrix)
     xp = backend.xp
     if backend.visible(matrix):
         off = float(xp.max(xp.abs(matrix - xp.matrix_transpose(matrix))))
@@ -521,6 +522,8 @@ def check_symmetric(laplacian: DenseLaplacian) -> None:
 def visible_bound(laplacian: Operand, largest: float | None) -> float:
     """An upper bound of the eigenvalues as a number, above 0."""
     bound = laplacian.bound if largest is None else largest
+    if not isinstance(bound, int | float) and laplacian.backend.readable(bound):
+        bound = float(bound) * (1.0 + 1e-6)
     if not isinstance(bound, int | float):
         raise ValueError(
             "the eigenvalues are not visible under a trace; pass largest=, an upper bound of them, "

@@ -45,7 +45,8 @@ class DynamicsEngine:
         ``steps``, ``diffuse_key``, ``diffuse_query``, ``use_logit_diffusion``, ``logit_eta`` and
         ``energy_stop_tol`` are used, and the graph's settings for a graph of the queries.
     values : {"untied", "tied", "evolving"}
-        Which values are recalled.
+        Which values are recalled: as given, diffused like the keys, or the keys of every step, with
+        the state updated after each.
 
     Examples
     --------

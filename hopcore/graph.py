@@ -167,7 +167,7 @@ class Graph:
         if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
             raise ValueError(f"nodes must be an integer >= 1, got {nodes!r}")
         if backend.visible(weights):
-            check_edges(backend, edges, weights, nodes)
+            check_edges(backend, edges, backend.constant(weights), nodes)
         weights = backend.astype(weights, backend.precise[weights.dtype])
         left, right = backend.astype(edges[0, :], xp.int32), backend.astype(edges[1, :], xp.int32)
         where, source, valued = symmetric_rows(backend, left, right, nodes)
@@ -222,8 +222,15 @@ class Graph:
         return cls.from_edges(chosen.xp.stack(ends, axis=0), weights, nodes)
 
     @classmethod
-    def from_networkx(cls, graph: Any, *, weight: str = "weight", backend: str = "numpy") -> Graph:
-        """A graph from an undirected networkx graph, nodes in its own order, in float64."""
+    def from_networkx(
+        cls,
+        graph: Any,
+        *,
+        weight: str = "weight",
+        backend: str = "numpy",
+        dtype: str = "float64",
+    ) -> Graph:
+        """A graph from an undirected networkx graph, nodes in its own order."""
         if not (hasattr(graph, "edges") and hasattr(graph, "is_directed")):
             raise TypeError(f"graph must be a networkx graph, got {type(graph).__name__}")
         if graph.is_directed() or graph.is_multigraph():
@@ -232,7 +239,7 @@ class Graph:
         found = list(graph.edges(data=weight, default=1.0))
         chosen = backend_named(backend)
         ends = [[number[a] for a, _, _ in found], [number[b] for _, b, _ in found]]
-        weights = chosen.asarray([float(w) for *_, w in found], dtype="float64")
+        weights = chosen.asarray([float(w) for *_, w in found], dtype=dtype)
         return cls.from_edges(chosen.asarray(ends, dtype="int32"), weights, len(number))
 
     @classmethod
@@ -331,7 +338,7 @@ def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
         raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
     if not backend.visible(matrix):
         return
-    xp = backend.xp
+    xp, matrix = backend.xp, backend.constant(matrix)
     finite(backend, name, matrix)
     most = float(xp.max(xp.abs(matrix))) if matrix.size else 0.0
     gap = xp.abs(matrix - xp.matrix_transpose(matrix))

@@ -112,8 +112,10 @@ class GraphCache:
 
     Attributes
     ----------
-    hits, misses : int
-        How often a graph was found, and how often it was built.
+    hits : int
+        How often a graph was found.
+    misses : int
+        How often it was built.
 
     Notes
     -----
@@ -152,21 +154,22 @@ class GraphCache:
                 self.misses += 1
             else:
                 self.hits += 1
-        if found is not None:
-            if backend.differentiated(patterns):
-                return described(weighted(found.graph.W, patterns, mask))
-            return found.graph
-        chosen = knn_graph(patterns, self.config.k_neighbors, mask=mask)
-        graph = described(chosen.using(self.config.normalization))
-        if keeps:
-            fixed = graph
-            if backend.differentiated(patterns):
-                still = backend.constant(patterns)
-                fixed = described(weighted(graph.W, still, mask))
-            key = backend.xp.asarray(backend.constant(patterns), copy=True)
-            masked = None if mask is None else backend.xp.asarray(mask, copy=True)
-            self._keep(_Entry(backend, key, masked, fixed))
-        return graph
+        if not keeps:
+            return self._built(patterns, mask)
+        if found is None:
+            # Copies of their own, and no derivatives, so that they can be kept.
+            with backend.lasting():
+                still = backend.xp.asarray(backend.constant(patterns), copy=True)
+                shown = None if mask is None else backend.xp.asarray(mask, copy=True)
+                found = _Entry(backend, still, shown, self._built(still, shown))
+            self._keep(found)
+        if backend.differentiated(patterns):
+            return described(weighted(found.graph.W, patterns, mask))
+        return found.graph
+
+    def _built(self, patterns: Array, mask: Array | None) -> PatternGraph:
+        graph = knn_graph(patterns, self.config.k_neighbors, mask=mask)
+        return described(graph.using(self.config.normalization))
 
     def clear(self) -> None:
         """Forget all graphs."""

@@ -28,8 +28,10 @@ class Rows(NamedTuple):
     ----------
     indptr : integer array (n + 1,)
         The entries of row i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
-    rows, columns : integer arrays (E,)
-        Of each entry. Every row holds an entry on the diagonal.
+    rows : integer array (E,)
+        The row of each entry.
+    columns : integer array (E,)
+        The column. Every row holds an entry on the diagonal.
     """
 
     indptr: Array

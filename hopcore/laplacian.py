@@ -98,7 +98,7 @@ class Laplacian:
 
     @property
     def bound(self) -> Any:
-        """An upper bound of the eigenvalues: 2, or twice the largest degree; a float if visible."""
+        """What no eigenvalue exceeds; 2 or twice the largest degree, as a float where visible."""
         if self.normalization != "none":
             return 2.0
         return largest_bound(self.backend, 2.0 * self.backend.xp.max(self.graph.degrees))
@@ -229,7 +229,7 @@ def operand(laplacian: Any) -> Operand:
     if backend.visible(laplacian):
         finite(backend, "laplacian", laplacian)
         xp = backend.xp
-        least = float(xp.min(xp.linalg.diagonal(laplacian)))
+        least = float(xp.min(backend.constant(xp.linalg.diagonal(laplacian))))
         if least < 0:
             raise ValueError(f"laplacian must have a diagonal >= 0, got {least}: is it negated?")
     return DenseLaplacian(backend.astype(laplacian, backend.precise[laplacian.dtype]))

@@ -47,8 +47,9 @@ class EnergyTracker:
 
     Attributes
     ----------
-    history : list of Step
-        Per query, as arrays.
+    history : list
+        A named tuple for each step: ``energy`` and ``free`` (without its constants), ``(..., L)``,
+        and ``dirichlet``, ``(...)``.
 
     Examples
     --------

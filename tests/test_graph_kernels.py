@@ -151,3 +151,23 @@ def test_graphs_go_through_jit_and_vmap() -> None:
 
     mapped = jax.jit(jax.vmap(recalled))(stored)
     np.testing.assert_allclose(mapped[1], jax.jit(recalled)(stored[1]), atol=1e-5)
+
+
+def test_a_graph_cached_in_inference_mode_can_be_trained_with() -> None:
+    stored = torch.from_numpy(patterns(20, 4))
+    cache = hopcore.GraphCache(hopcore.DiffusionConfig())
+    with torch.inference_mode():
+        cache.get(stored)
+    trained = stored.clone().requires_grad_()
+    graph = cache.get(trained)
+    hopcore.FactoredDiffusion(graph.W, graph.deg, 0.1)(trained).sum().backward()
+    assert cache.hits == 1
+    assert torch.isfinite(trained.grad).all()
+
+
+def test_a_bound_on_a_device_is_waited_for(monkeypatch) -> None:
+    backend = hopcore.backend("torch")
+    monkeypatch.setattr(type(backend), "visible", lambda self, array: False)
+    graph = hopcore.knn_graph(torch.from_numpy(patterns(20, 4)), 3)
+    heat = hopcore.ChebyshevDiffusion(graph, 1.0)
+    assert heat.largest == pytest.approx(2.0 * float(graph.deg.max()), rel=1e-5)

@@ -46,6 +46,10 @@ class JaxBackend(JaxGraphKernels):
             return False
         return all(device.platform == "cpu" for device in array.devices())
 
+    def readable(self, array: jax.Array) -> bool:
+        """Not traced, not met inside ``jax.jit``."""
+        return not loops.traced(array) and not loops.staged()
+
     def differentiated(self, *arrays: jax.Array) -> bool:
         """Whether they are traced: JAX does not tell what for."""
         return loops.traced(arrays)

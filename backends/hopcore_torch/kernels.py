@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -49,6 +50,14 @@ class TorchBackend(TorchGraphKernels):
     def visible(self, array: torch.Tensor) -> bool:
         """On the CPU, in eager mode; a GPU would have to be waited for."""
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
+
+    def readable(self, array: torch.Tensor) -> bool:
+        """In eager mode, on any device."""
+        return type(array) in PLAIN_TYPES and eager()
+
+    def lasting(self) -> AbstractContextManager[Any]:
+        """Outside of inference mode, whose tensors autograd refuses."""
+        return torch.inference_mode(False)
 
     def differentiated(self, *arrays: torch.Tensor) -> bool:
         """Whether autograd records what is done with one of them."""

@@ -176,7 +176,7 @@ class Networkx:
         assert data == "weight"
         assert default == 1.0
         ends = zip(*np.nonzero(np.triu(self._weights)), strict=True)
-        return [(self.nodes[i], self.nodes[j], self._weights[i, j]) for i, j in ends]
+        return [(self.nodes[i], self.nodes[j], float(self._weights[i, j])) for i, j in ends]
 
 
 class Pyg:

@@ -75,7 +75,10 @@ def test_eta_follows_the_entropy_of_the_sample(
         adaptive_eta=adaptive,
         **GATE,
     )
-    heat = np.mean(dense.entropy(dense.weights_of(p.state, p.stored, p.beta, p.mask)))
+    heats = dense.entropy(dense.weights_of(p.state, p.stored, p.beta, p.mask))
+    # A query that may attend to nothing has no say.
+    attends = np.ones(len(heats), bool) if p.mask is None else np.any(p.mask, axis=-1)
+    heat = np.mean(heats[attends]) if np.any(attends) else 0.0
     eta = dense.adapted(config.eta, heat, **gate(config))
     given = {"values": "untied", "projection": p.projection}
     output, keys = run(subject, case, config, "output", "keys", **given)

@@ -261,10 +261,9 @@ def test_conversions_keep_the_graph(
         "dense": Graph.from_dense(subject.put(p.weights)),
         "edges": Graph.from_edges(index, weights, NODES),
         "scipy": Graph.from_scipy(csr, backend=backend.name, dtype=kind),
+        "networkx": Graph.from_networkx(Networkx(p.weights), backend=backend.name, dtype=kind),
         "pyg": Graph.from_pyg(Pyg(index, weights, NODES)),
     }
-    if kind == "float64":
-        graphs["networkx"] = Graph.from_networkx(Networkx(p.weights), backend=backend.name)
     for name, graph in list(graphs.items()):
         graphs[f"{name}, edges"] = Graph.from_edges(graph.edge_index, graph.edge_weight, NODES)
     for name, graph in graphs.items():
