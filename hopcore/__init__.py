@@ -5,30 +5,24 @@ from hopcore.association import association, association_weights, merge_associat
 from hopcore.backend import Backend
 from hopcore.config import DiffusionConfig
 from hopcore.diffused import DiffusedRetrieval, diffused_retrieve
-from hopcore.diffusion import (
-    ChebyshevDiffusion,
-    DiffusionOperator,
-    FactoredDiffusion,
-    ImplicitDiffusion,
-    IterativeDiffusion,
-    SimpleDiffusion,
-    SpectralDiffusion,
-    apply_diffusion,
-    diffusion_operator,
-)
+from hopcore.diffusion import apply_diffusion, diffusion_operator
 from hopcore.discovery import backend
 from hopcore.dynamics import DynamicsEngine
 from hopcore.energy import energy, energy_gradient, lse
+from hopcore.explicit import FactoredDiffusion, IterativeDiffusion, SimpleDiffusion
 from hopcore.graph import Graph
 from hopcore.graph_cache import GraphBuilder, GraphCache, PatternGraph
+from hopcore.heat import ChebyshevDiffusion, SpectralDiffusion
+from hopcore.implicit import ImplicitDiffusion
 from hopcore.laplacian import (
     Laplacian,
     compute_laplacian,
     compute_normalized_laplacian,
     compute_random_walk_laplacian,
-    dirichlet_energy,
 )
 from hopcore.neighbours import build_knn_graph, build_similarity_matrix, knn_graph
+from hopcore.operand import dirichlet_energy
+from hopcore.operator import DiffusionOperator
 from hopcore.retrieval import Retrieval, retrieve
 from hopcore.separation import Entmax, Separation, Softmax, separate
 from hopcore.tracking import EnergyTracker, joint_weight

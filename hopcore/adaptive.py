@@ -15,9 +15,10 @@ from hopcore.arrays import Inputs
 from hopcore.backend import Array
 from hopcore.chebyshev import basis, coefficients_at, degree_of, heat_degree
 from hopcore.config import DiffusionConfig
-from hopcore.diffusion import DiffusionOperator, check_stable, checked_eta, visible_bound
-from hopcore.laplacian import Operand
+from hopcore.operand import Operand
+from hopcore.operator import DiffusionOperator
 from hopcore.separation import separation_named
+from hopcore.stability import check_stable, checked_eta, visible_bound
 
 TOLERANCE = 1e-6
 """Sup error of a series that is not exact."""

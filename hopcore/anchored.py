@@ -12,8 +12,8 @@ from typing import Any
 
 from hopcore.arrays import Inputs, backend_of_input, broadcast, check, shape
 from hopcore.backend import Array
-from hopcore.diffusion import DiffusionOperator
 from hopcore.graph import Graph
+from hopcore.operator import DiffusionOperator
 from hopcore.separation import separation_named
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import array_api_compat
 import numpy as np
 
-from hopcore.graph_kernels import Array, GraphKernels
+from hopcore.graph_kernels import Array, GraphKernels, without_rounding
 
 Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
@@ -231,10 +231,7 @@ class Backend(GraphKernels):
         """
         xp = self.xp
         values, vectors = xp.linalg.eigh(matrix)
-        # What is below 0 by rounding alone is 0: its exponential would grow without bound.
-        rounding = matrix.shape[-1] * float(xp.finfo(matrix.dtype).eps) * values[..., -1:]
-        values = xp.where((values < 0) & (values > -rounding), 0.0, values)
-        decay = xp.exp(-values)[..., None, :]
+        decay = xp.exp(-without_rounding(values, xp))[..., None, :]
         return xp.matmul(vectors * decay, xp.matrix_transpose(vectors))
 
     # Helpers for kernels.

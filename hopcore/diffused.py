@@ -10,12 +10,13 @@ from hopcore.anchored import AttentionOperator
 from hopcore.arrays import Inputs, broadcast, check
 from hopcore.backend import Array
 from hopcore.config import DiffusionConfig
-from hopcore.diffusion import DiffusionOperator, diffusion_operator
+from hopcore.diffusion import diffusion_operator
 from hopcore.dynamics import DynamicsEngine, Values, diffused_queries
 from hopcore.energy import energy_of, norm
 from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import Laplacian, laplacian_of
 from hopcore.neighbours import knn_graph
+from hopcore.operator import DiffusionOperator
 from hopcore.retrieval import length_unit, settle, spread
 from hopcore.separation import separation_named
 from hopcore.tracking import EnergyTracker

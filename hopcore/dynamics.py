@@ -20,10 +20,11 @@ from hopcore.anchored import AttentionOperator, anchored, diffused_weights, own_
 from hopcore.arrays import Inputs, check
 from hopcore.backend import Array
 from hopcore.config import DiffusionConfig
-from hopcore.diffusion import DiffusionOperator, diffusion_operator
+from hopcore.diffusion import diffusion_operator
 from hopcore.graph import Graph
 from hopcore.laplacian import Laplacian
 from hopcore.neighbours import knn_graph
+from hopcore.operator import DiffusionOperator
 from hopcore.retrieval import spread
 from hopcore.separation import separation_named
 from hopcore.tracking import EnergyTracker

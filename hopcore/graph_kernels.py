@@ -147,6 +147,15 @@ class GraphKernels:
         return xp.take_along_axis(members, within, axis=-1)
 
 
+def without_rounding(values: Array, xp: ModuleType) -> Array:
+    """Eigenvalues ``(..., N)``, ascending; those below 0 by rounding alone, which are 0, as 0.
+
+    The exponential of their negative would grow without bound.
+    """
+    rounding = values.shape[-1] * float(xp.finfo(values.dtype).eps) * values[..., -1:]
+    return xp.where((values < 0) & (values > -rounding), 0.0, values)
+
+
 def stretches(count: int, size: int) -> Iterator[slice]:
     """A range in pieces of a size; one empty piece of an empty range."""
     for start in range(0, max(count, 1), size):

@@ -12,18 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hopcore.arrays import backend_of_input, broadcast, finite, floating, shape
+from hopcore.arrays import backend_of_input
 from hopcore.backend import Array, Backend
-from hopcore.graph import (
-    NORMALIZATIONS,
-    Graph,
-    Normalization,
-    by_nodes,
-    check_adjacency,
-    check_features,
-    dense,
-    scipy_matrix,
-)
+from hopcore.edges import by_nodes, check_adjacency, dense, scipy_matrix
+from hopcore.graph import NORMALIZATIONS, Graph, Normalization
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -103,14 +95,20 @@ class Laplacian:
             return 2.0
         return largest_bound(self.backend, 2.0 * self.backend.xp.max(self.graph.degrees))
 
-    def largest(self) -> float:
-        """The largest eigenvalue; only where values are visible."""
-        from scipy.sparse.linalg import eigsh  # noqa: PLC0415 - 30 ms that few need
+    def largest(self, eta: Any = 1.0) -> float:
+        """The largest eigenvalue of ``eta L``, eta a number or one for each graph of the batch."""
+        import numpy as np  # noqa: PLC0415
+        from scipy.sparse import diags_array  # noqa: PLC0415 - 30 ms that few need
+        from scipy.sparse.linalg import eigsh  # noqa: PLC0415
 
-        matrix: Any = self.symmetric().astype("float64")
-        if matrix.shape[0] < 64:
+        root = np.sqrt(np.broadcast_to(np.asarray(eta, np.float64), self.graph.batch))
+        scale = diags_array(np.repeat(root.reshape(-1), self.graph.nodes))
+        matrix: Any = scale @ self.symmetric().astype("float64") @ scale
+        count = matrix.shape[0]
+        if count < 64:
             return largest_of(matrix.toarray())
-        found: Any = eigsh(matrix, k=1, which="LA", return_eigenvectors=False)
+        start = np.random.default_rng(0).standard_normal(count)
+        found: Any = eigsh(matrix, k=1, which="LA", return_eigenvectors=False, v0=start)
         return float(found[0])
 
     def symmetric(self) -> csr_array:
@@ -136,73 +134,6 @@ class Laplacian:
         return (diags_array(1.0 / scale) @ matrix @ diags_array(scale)).tocsr()
 
 
-@dataclass(frozen=True, eq=False)
-class DenseLaplacian:
-    """A Laplacian given as an array ``(..., N, N)``; what operators need of it."""
-
-    matrix: Array
-
-    @property
-    def backend(self) -> Backend:
-        """The backend of the matrix."""
-        return backend_of_input("laplacian", self.matrix)
-
-    def __matmul__(self, features: Array) -> Array:
-        """The Laplacian times features ``(..., N, d)``."""
-        return self.apply(features, lambda x: self.product(self.matrix, x))
-
-    def apply(self, features: Array, work: Callable[[Array], Array]) -> Array:
-        """A function of the Laplacian times features."""
-        nodes = self.matrix.shape[-1]
-        if features.ndim < 2 or features.shape[-2] != nodes:
-            raise ValueError(
-                f"features must hold a row for each of the {nodes} nodes: (..., {nodes}, d), "
-                f"got {shape(features)}"
-            )
-        check_features(self.backend, self.matrix, features)
-        dtype, lead = features.dtype, tuple(features.shape[:-2])
-        full = broadcast(laplacian=tuple(self.matrix.shape[:-2]), features=lead)
-        wide = self.backend.astype(features, self.matrix.dtype)
-        if full != lead:
-            wide = self.backend.xp.broadcast_to(wide, (*full, *features.shape[-2:]))
-        return self.backend.astype(work(wide), dtype)
-
-    def product(self, matrix: Array, features: Array) -> Array:
-        """A matrix times features ``(..., N, d)``."""
-        return self.backend.xp.matmul(matrix, features)
-
-    def shifted(self, by: Any, times: Any) -> Array:
-        """``by I + times L``."""
-        eye = self.backend.xp.eye(
-            self.matrix.shape[-1],
-            dtype=self.matrix.dtype,
-            device=self.backend.device(self.matrix),
-        )
-        return by * eye + times * self.matrix
-
-    @property
-    def values(self) -> Array:
-        """The matrix."""
-        return self.matrix
-
-    @property
-    def bound(self) -> Any:
-        """An upper bound of the eigenvalues (Gershgorin); a float where visible."""
-        xp = self.backend.xp
-        return largest_bound(self.backend, xp.max(xp.sum(xp.abs(self.matrix), axis=-1)))
-
-    def largest(self) -> float:
-        """The largest eigenvalue; only where values are visible."""
-        return largest_of(self.backend.to_numpy(self.backend.constant(self.matrix)))
-
-    def to_dense(self) -> Array:
-        """The matrix."""
-        return self.matrix
-
-
-Operand = Laplacian | DenseLaplacian
-
-
 def largest_of(matrix: Any) -> float:
     """The largest eigenvalue of dense matrices, symmetric or similar to such."""
     import numpy as np  # noqa: PLC0415
@@ -214,25 +145,6 @@ def largest_bound(backend: Backend, value: Array) -> Any:
     """A bound as a float, rounded up, where it is visible."""
     value = backend.constant(value)
     return float(value) * (1.0 + 1e-6) if backend.visible(value) else value
-
-
-def operand(laplacian: Any) -> Operand:
-    """What an operator is handed: a Laplacian, a graph, or an array ``(..., N, N)``."""
-    if isinstance(laplacian, Laplacian | DenseLaplacian):
-        return laplacian
-    if isinstance(laplacian, Graph):
-        return laplacian_of(laplacian, laplacian.normalization)
-    backend = backend_of_input("laplacian", laplacian)
-    floating(backend, "laplacian", laplacian)
-    if laplacian.ndim < 2 or laplacian.shape[-1] != laplacian.shape[-2] or 0 in laplacian.shape:
-        raise ValueError(f"laplacian must be (..., N, N), got {shape(laplacian)}")
-    if backend.visible(laplacian):
-        finite(backend, "laplacian", laplacian)
-        xp = backend.xp
-        least = float(xp.min(backend.constant(xp.linalg.diagonal(laplacian))))
-        if least < 0:
-            raise ValueError(f"laplacian must have a diagonal >= 0, got {least}: is it negated?")
-    return DenseLaplacian(backend.astype(laplacian, backend.precise[laplacian.dtype]))
 
 
 def laplacian_of(graph: Graph, normalization: Normalization) -> Laplacian:
@@ -348,37 +260,3 @@ def compute_random_walk_laplacian(adjacency: Array | Graph) -> Any:
            [-1.,  1.]])
     """
     return _computed(adjacency, "random_walk")
-
-
-def dirichlet_energy(features: Array, laplacian: Any) -> Array:
-    r"""The Dirichlet energy :math:`\operatorname{tr}(X^T L X) / 2`: how rough features are.
-
-    For the unnormalised Laplacian :math:`\sum_{i<j} w_{ij} \|x_i - x_j\|^2 / 2`.
-
-    Parameters
-    ----------
-    features : array (..., N, d)
-    laplacian : Graph, Laplacian or array (..., N, N)
-        Symmetric: unnormalised or symmetric.
-
-    Returns
-    -------
-    array (...)
-        At least 0 up to rounding; in at least float32.
-
-    Examples
-    --------
-    >>> import numpy as np, hopcore
-    >>> W = np.asarray([[0.0, 2.0], [2.0, 0.0]])
-    >>> float(hopcore.dirichlet_energy(np.asarray([[1.0], [4.0]]), hopcore.compute_laplacian(W)))
-    9.0
-    """
-    found = operand(laplacian)
-    if isinstance(found, Laplacian) and found.scale is not None:
-        raise ValueError(
-            "the Dirichlet energy needs a symmetric Laplacian, not the random-walk one"
-        )
-    backend = found.backend
-    floating(backend, "features", features)
-    wide = backend.astype(features, backend.precise[features.dtype])
-    return 0.5 * backend.xp.sum(wide * (found @ wide), axis=(-2, -1))

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from hopcore.arrays import backend_of_input, finite, floating, shape
 from hopcore.backend import Array, Backend
-from hopcore.graph import Graph, check_adjacency, pruned, symmetric_rows
+from hopcore.edges import check_adjacency, symmetric_rows
+from hopcore.graph import Graph, pruned
 
 
 def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Array:

@@ -15,7 +15,8 @@ import numpy as np
 from hopcore.arrays import Inputs
 from hopcore.backend import Array
 from hopcore.energy import energy_of
-from hopcore.laplacian import Laplacian, Operand, dirichlet_energy, operand
+from hopcore.laplacian import Laplacian
+from hopcore.operand import Operand, dirichlet_energy, operand
 from hopcore.separation import separation_named
 
 

@@ -114,7 +114,7 @@ def diagonal(monkeypatch):
 @mutant("the Dirichlet energy without its half", "G3 J.energy")
 def double_energy(monkeypatch):
     everywhere(
-        monkeypatch, "laplacian", "dirichlet_energy", lambda right: lambda x, L: 2.0 * right(x, L)
+        monkeypatch, "operand", "dirichlet_energy", lambda right: lambda x, L: 2.0 * right(x, L)
     )
 
 
@@ -128,14 +128,14 @@ def lost_column(monkeypatch):
 
         return dense
 
-    everywhere(monkeypatch, "graph", "dense", wrong)
+    everywhere(monkeypatch, "edges", "dense", wrong)
 
 
 @mutant("always one step", "D.explicit J0")
 def one_step(monkeypatch):
-    right = core("diffusion")._Explicit._stepped
+    right = core("explicit").Explicit._stepped
     monkeypatch.setattr(
-        core("diffusion")._Explicit,
+        core("explicit").Explicit,
         "_stepped",
         lambda self, x, steps: right(self, x, min(steps, 1)),
     )
@@ -143,13 +143,13 @@ def one_step(monkeypatch):
 
 @mutant("steps twice as long", "D.explicit D1")
 def long_steps(monkeypatch):
-    right = core("diffusion")._Explicit.__init__
+    right = core("explicit").Explicit.__init__
 
     def wrong(self, laplacian, eta, steps):
         right(self, laplacian, eta, steps)
         self._matrix = self.laplacian.shifted(1.0, -2.0 * self.eta)
 
-    monkeypatch.setattr(core("diffusion")._Explicit, "__init__", wrong)
+    monkeypatch.setattr(core("explicit").Explicit, "__init__", wrong)
 
 
 @mutant("the implicit step gives up", "D.implicit D3")
@@ -167,7 +167,7 @@ def averaged(monkeypatch):
 
         return by_nodes
 
-    everywhere(monkeypatch, "graph", "by_nodes", wrong)
+    everywhere(monkeypatch, "edges", "by_nodes", wrong)
 
 
 @mutant("features below 0 are cut", "D.linear D.explicit D2")
@@ -175,12 +175,12 @@ def cut(monkeypatch):
     def wrong(right):
         return lambda graph, x, work: right(graph, np.where(x > 0, x, 0.0), work)
 
-    everywhere(monkeypatch, "graph", "by_nodes", wrong)
+    everywhere(monkeypatch, "edges", "by_nodes", wrong)
 
 
 @mutant("no bound of eta", "D.refused D1")
 def boundless(monkeypatch):
-    everywhere(monkeypatch, "diffusion", "check_stable", lambda right: lambda *given: None)
+    everywhere(monkeypatch, "stability", "check_stable", lambda right: lambda *given: None)
 
 
 @mutant("the scale of the random walk inverted", "D2 D.explicit G.laplacian")
@@ -209,7 +209,7 @@ def low_degree(monkeypatch):
 def squared_time(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion",
+        "stability",
         "checked_eta",
         lambda right: lambda L, eta: right(L, eta) ** 2,
     )
@@ -230,7 +230,7 @@ def overwritten(monkeypatch):
 
 @mutant("diffusion sharpens", "J1 J2 J7")
 def sharpening(monkeypatch):
-    everywhere(monkeypatch, "diffusion", "checked_eta", lambda right: lambda L, eta: -right(L, eta))
+    everywhere(monkeypatch, "stability", "checked_eta", lambda right: lambda L, eta: -right(L, eta))
 
 
 @mutant("untied values follow the keys", "J0 J3")
@@ -291,7 +291,7 @@ def alone(monkeypatch):
 @mutant("a little diffusion without any", "J.limit")
 def always(monkeypatch):
     everywhere(
-        monkeypatch, "diffusion", "checked_eta", lambda right: lambda L, eta: right(L, eta) + 0.01
+        monkeypatch, "stability", "checked_eta", lambda right: lambda L, eta: right(L, eta) + 0.01
     )
 
 

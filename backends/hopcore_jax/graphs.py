@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching, mlir
 
 import hopcore
 from hopcore.backend import Array, Backend
-from hopcore.graph_kernels import SOME, Rows
+from hopcore.graph_kernels import SOME, Rows, without_rounding
 
 
 class JaxGraphKernels(Backend):
@@ -48,8 +48,30 @@ class JaxGraphKernels(Backend):
         return jnp.reshape(found, (*lead, *found.shape[1:]))
 
     def heat_kernel(self, matrix: Array) -> Array:
-        """By scaling and squaring, which has derivatives where eigenvalues coincide."""
-        return jax.scipy.linalg.expm(-matrix)
+        """By eigenvalues, with a derivative that exists where they coincide."""
+        return heat_kernel(matrix)
+
+
+@jax.custom_jvp
+def heat_kernel(matrix: Array) -> Array:
+    """``exp(-M)`` of symmetric matrices."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    decay = jnp.exp(-without_rounding(values, jnp))
+    return (vectors * decay[..., None, :]) @ jnp.matrix_transpose(vectors)
+
+
+@heat_kernel.defjvp
+def _heat_kernel_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Divided differences of the exponential between all pairs of eigenvalues."""
+    (matrix,), (change,) = primals, tangents
+    values, vectors = jnp.linalg.eigh(matrix)
+    values = without_rounding(values, jnp)
+    turned = jnp.matrix_transpose(vectors)
+    low = jnp.minimum(values[..., :, None], values[..., None, :])
+    gap = jnp.abs(values[..., :, None] - values[..., None, :])
+    safe = jnp.where(gap > 0, gap, 1.0)
+    slope = -jnp.exp(-low) * jnp.where(gap > 0, -jnp.expm1(-safe) / safe, 1.0)
+    return heat_kernel(matrix), vectors @ (slope * (turned @ change @ vectors)) @ turned
 
 
 @jax.jit
