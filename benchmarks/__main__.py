@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         quick = ["--quick"] if options.quick else []
         cores = [] if options.cores is None else [f"--cores {options.cores}"]
         command = " ".join(["python -m benchmarks", *options.rows, *quick, *cores])
-        record = {"command": command, "machine": machine(), "results": results}
+        about = {"command": command, "record": options.json.name, "machine": machine()}
+        record = about | {"results": results}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 

@@ -105,14 +105,17 @@ def vector_unit() -> str:
     return next((name for flag, name in known.items() if flag in flags), "")
 
 
+TITLES = {"benchmarks-graphs.md": "Benchmarks: graphs and diffusion"}
+"""Of the pages that are not simply the benchmarks."""
+
 PAGE = """\
-# Benchmarks
+# {title}
 
 Speed and memory beside the limit or the peer. This page is the output of
 
 ```sh
-{command} --json benchmarks/results.json
-python -m benchmarks --markdown benchmarks/results.json > docs/benchmarks.md
+{command} --json benchmarks/{record}
+python -m benchmarks --markdown benchmarks/{record} > docs/{page}
 ```
 
 Cores used: {cores}; processor: {processor}; {system}; Python {python}; {packages}.
@@ -132,9 +135,14 @@ def markdown(record: dict[str, Any]) -> str:
     by_row: dict[str, list[dict[str, Any]]] = {}
     for result in record["results"]:
         by_row.setdefault(result["row"], []).append(result)
+    names = {"command": record["command"], "record": record["record"]}
+    page = record["record"].replace("results", "benchmarks").replace(".json", ".md")
+    title = TITLES.get(page, "Benchmarks")
     return "\n".join(
         [
-            PAGE.format(command=record["command"], packages=packages, **about),
+            PAGE.format(
+                title=TITLES.get(page, "Benchmarks"), page=page, packages=packages, **names, **about
+            ),
             grid([["row", "target", "met"], *(summary(*row) for row in by_row.items())]) + "\n",
             *(section(*row) for row in by_row.items()),
         ]

@@ -16,6 +16,9 @@ from hopcore.backend import Array, Backend
 from hopcore.edges import check_adjacency, symmetric_rows
 from hopcore.graph import Graph, pruned
 
+SEARCHED = 30
+"""How many neighbours the approximate search looks for at least; fewer are found less surely."""
+
 
 def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Array:
     r"""Cosine similarities of all patterns: :math:`\max(0, \cos(x_i, x_j))`, 0 on the diagonal.
@@ -264,8 +267,10 @@ def approximate(backend: Backend, unit: Array, k: int, seed: int) -> Array | Non
         few = min(k, len(some) - 1)
         if few < 1:
             continue
-        index = NNDescent(element[some], metric="cosine", n_neighbors=few + 1, random_state=seed)
+        wide = min(max(few + 1, SEARCHED), len(some))
+        index = NNDescent(element[some], metric="cosine", n_neighbors=wide, random_state=seed)
         near: np.ndarray = index.neighbor_graph[0]  # pyright: ignore[reportOptionalSubscript]
+        near = near[:, : few + 1]
         number = np.arange(len(some))[:, None]
         # Itself is one of them; where it is not, the farthest is left out. -1 was not found.
         own = near == number

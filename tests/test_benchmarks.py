@@ -128,8 +128,10 @@ def test_every_row_is_listed_and_an_unknown_one_refused() -> None:
     assert "unknown row 'assocation'; known: association-torch" in refused.stderr
 
 
-def test_the_page_in_the_docs_is_what_the_record_says() -> None:
+@pytest.mark.parametrize("name", ["results", "results-graphs"])
+def test_the_page_in_the_docs_is_what_the_record_says(name: str) -> None:
     from benchmarks.table import markdown
 
-    record = json.loads((ROOT / "benchmarks" / "results.json").read_text())
-    assert (ROOT / "docs" / "benchmarks.md").read_text().strip() == markdown(record).strip()
+    record = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+    page = ROOT / "docs" / f"{name.replace('results', 'benchmarks')}.md"
+    assert page.read_text().strip() == markdown(record).strip()
