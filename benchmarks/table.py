@@ -140,9 +140,7 @@ def markdown(record: dict[str, Any]) -> str:
     title = TITLES.get(page, "Benchmarks")
     return "\n".join(
         [
-            PAGE.format(
-                title=TITLES.get(page, "Benchmarks"), page=page, packages=packages, **names, **about
-            ),
+            PAGE.format(title=title, page=page, packages=packages, **names, **about),
             grid([["row", "target", "met"], *(summary(*row) for row in by_row.items())]) + "\n",
             *(section(*row) for row in by_row.items()),
         ]
