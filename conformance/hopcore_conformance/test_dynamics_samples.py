@@ -188,10 +188,10 @@ def test_a_cached_graph_is_that_of_the_content(subject: Subject) -> None:
     order = [3, 1, 0, 2, 5, 4]
     moved = wanted[order][:, order]
     assert not np.allclose(moved, wanted)
-    if subject.backend.name == "jax":
-        patterns = own(subject, values[order])
-    else:
+    try:
         patterns[...] = own(subject, values[order])
+    except TypeError:  # arrays of this library cannot be written to
+        patterns = own(subject, values[order])
     agree("adjacency of patterns that moved", cached(subject, cache, patterns), moved, within)
     # Another dtype of the same values, and a mask.
     other = "float32" if subject.dtype == "float64" else "float64"

@@ -9,6 +9,7 @@ import operator
 import sys
 from typing import Any
 
+import array_api_compat.numpy as xp
 import numpy as np
 
 from hopcore import Backend
@@ -25,6 +26,7 @@ class ToyArray:
     dtype = property(lambda self: self.values.dtype)
     shape = property(lambda self: self.values.shape)
     ndim = property(lambda self: self.values.ndim)
+    size = property(lambda self: self.values.size)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return sys.modules[__name__]
@@ -73,14 +75,19 @@ def backward(work: Any) -> Any:
     return lambda self, other: ToyArray(work(unwrapped(other), self.values))
 
 
-for _name in ("add", "sub", "mul", "truediv", "pow", "lt", "le", "gt", "ge", "eq", "ne"):
+for _name in ("add", "sub", "mul", "mod", "truediv", "pow", "lt", "le", "gt", "ge", "eq", "ne"):
     setattr(ToyArray, f"__{_name}__", forward(getattr(operator, _name)))
     setattr(ToyArray, f"__r{_name}__", backward(getattr(operator, _name)))
 ToyArray.__and__, ToyArray.__or__ = forward(operator.and_), forward(operator.or_)
 
 
 def __getattr__(name: str) -> Any:
-    found = getattr(np, name)
+    return function_of(xp, name)
+
+
+def function_of(source: Any, name: str) -> Any:
+    """NumPy's function of a name, from toys to toys."""
+    found = getattr(source, name)
     if isinstance(found, type) or not callable(found):
         return found
 
@@ -92,6 +99,13 @@ def __getattr__(name: str) -> Any:
         )
 
     return function
+
+
+class linalg:
+    """Its functions of matrices."""
+
+    diagonal = staticmethod(function_of(xp.linalg, "diagonal"))
+    eigh = staticmethod(function_of(xp.linalg, "eigh"))
 
 
 class ToyBackend(Backend):
