@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
-import array_api_compat
 import numpy as np
 
 from hopcore.graph_kernels import Array, GraphKernels, without_rounding
@@ -117,10 +116,6 @@ class Backend(GraphKernels):
     def compacts(self, array: Array) -> bool:
         """Whether shapes may depend on values, so that finished queries can be dropped."""
         return False
-
-    def device(self, array: Array) -> Any:
-        """The device of an array, or None where it is not known."""
-        return array_api_compat.device(array)
 
     def finite(self, array: Array) -> bool:
         """Whether every value is finite; only called where values are visible."""

@@ -142,37 +142,47 @@ def diffused_retrieve(
         if tracker is not None:
             raise ValueError("adaptive_eta='query' has a memory for each query, and none to track")
         return for_each_query(inputs, laplacian, config, values, projected, tol)
-    operator: DiffusionOperator
-    if config.adaptive_eta:
-        operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config))
-        operator.one_shot = config.diffusion_mode not in ("factored", "iterative")
-    else:
-        operator = diffusion_operator(laplacian, config.eta, config.diffusion_mode, config.steps)
+    operator = operator_of(inputs, laplacian, config)
     attention = AttentionOperator(inputs.beta, config.attention_mode)
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
+    if updates is not None:
+        return at_rest(engine, moved, projected, updates, tol)
     if values == "evolving":
         found, counts = moved.state, made
         residual = movement(inputs, before, found) if config.steps else None
-    elif updates is None:
+    else:
         # One association in a mode that is not iterated.
         found, counts, residual = moved.state, 0, None
         if not projected:
             found = engine.associate(moved, None)
             counts, residual = 1, movement(inputs, moved.state, found)
-    else:
-        within = moved._replace(projection=moved.stored) if projected else moved
-        unit, softmax = length_unit(within), separation_named("softmax")
-        found, steps, rest = settle(within, unit, softmax, updates, tol, differentiable=True)
-        output = engine.associate(moved._replace(state=found), None) if projected else found
-        energy = energy_of(moved._replace(state=found), softmax)
-        return DiffusedRetrieval(
-            output, found, moved.stored, steps, rest <= tol, rest * unit, energy
-        )
     final = moved._replace(state=found)
     output = engine.associate(final, None) if projected else found
     energy = energy_of(final, separation_named("softmax"))
     return reported(inputs, output, found, moved.stored, counts, residual, energy, tol)
+
+
+def operator_of(inputs: Inputs, laplacian: Laplacian, config: DiffusionConfig) -> DiffusionOperator:
+    """The operator of a configuration, with the eta of each sample where it adapts."""
+    if not config.adaptive_eta:
+        return diffusion_operator(laplacian, config.eta, config.diffusion_mode, config.steps)
+    operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config))
+    operator.one_shot = config.diffusion_mode not in ("factored", "iterative")
+    return operator
+
+
+def at_rest(
+    engine: DynamicsEngine, moved: Inputs, projected: bool, updates: int, tol: float
+) -> DiffusedRetrieval:
+    """Updates in the diffused memory until each query rests, and what it recalls then."""
+    within = moved._replace(projection=moved.stored) if projected else moved
+    unit, softmax = length_unit(within), separation_named("softmax")
+    found, steps, rest = settle(within, unit, softmax, updates, tol, differentiable=True)
+    final = moved._replace(state=found)
+    output = engine.associate(final, None) if projected else found
+    energy = energy_of(final, softmax)
+    return DiffusedRetrieval(output, found, moved.stored, steps, rest <= tol, rest * unit, energy)
 
 
 def normalization_of(graph: Graph, config: DiffusionConfig) -> Normalization:

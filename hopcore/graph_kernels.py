@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
+import array_api_compat
+
 Array: TypeAlias = Any
 """An array of any supported library; Python has no better name for it yet."""
 
@@ -50,8 +52,8 @@ class GraphKernels:
     xp: ModuleType
 
     def device(self, array: Array) -> Any:
-        """The device of an array."""
-        raise NotImplementedError
+        """The device of an array, or None where it is not known."""
+        return array_api_compat.device(array)
 
     def neighbour_sum(self, where: Rows, values: Array, features: Array) -> Array:
         """A symmetric sparse matrix times features ``(n, d)``: the sum over the entries of a row.
@@ -114,7 +116,7 @@ class GraphKernels:
         """The k other patterns with the largest inner product, ``(..., N, k)``, 0 < k < N.
 
         ``patterns`` is ``(..., N, d)``; ``mask`` boolean ``(..., N)``, False for patterns that are
-        taken last. Never holds more than about :data:`SOME` scores (or one row of them).
+        taken last. Never holds more than about a million scores (or one row of them).
         """
         xp, count = self.xp, patterns.shape[-2]
         batch = math.prod(patterns.shape[:-2])
