@@ -20,12 +20,23 @@ from hopcore.laplacian import (
     compute_normalized_laplacian,
     compute_random_walk_laplacian,
 )
+from hopcore.layer_settings import (
+    DecoderSettings,
+    EncoderSettings,
+    LookupSettings,
+    PoolingSettings,
+)
+from hopcore.layers import hopfield, hopfield_projections, hopfield_weights
 from hopcore.neighbours import build_knn_graph, build_similarity_matrix, knn_graph
 from hopcore.operand import dirichlet_energy
 from hopcore.operator import DiffusionOperator
+from hopcore.parameters import initial_parameters, parameter_shapes
+from hopcore.pooling import hopfield_lookup, hopfield_pooling
 from hopcore.retrieval import Retrieval, retrieve
 from hopcore.separation import Entmax, Separation, Softmax, separate
+from hopcore.settings import HopfieldSettings
 from hopcore.tracking import EnergyTracker, joint_weight
+from hopcore.transformer import decoder_layer, encoder_layer
 
 __version__ = "0.1.0"
 
@@ -33,20 +44,25 @@ __all__ = [
     "AttentionOperator",
     "Backend",
     "ChebyshevDiffusion",
+    "DecoderSettings",
     "DiffusedRetrieval",
     "DiffusionConfig",
     "DiffusionOperator",
     "DynamicsEngine",
+    "EncoderSettings",
     "EnergyTracker",
     "Entmax",
     "FactoredDiffusion",
     "Graph",
     "GraphBuilder",
     "GraphCache",
+    "HopfieldSettings",
     "ImplicitDiffusion",
     "IterativeDiffusion",
     "Laplacian",
+    "LookupSettings",
     "PatternGraph",
+    "PoolingSettings",
     "Retrieval",
     "Separation",
     "SimpleDiffusion",
@@ -62,15 +78,24 @@ __all__ = [
     "compute_laplacian",
     "compute_normalized_laplacian",
     "compute_random_walk_laplacian",
+    "decoder_layer",
     "diffused_retrieve",
     "diffusion_operator",
     "dirichlet_energy",
+    "encoder_layer",
     "energy",
     "energy_gradient",
+    "hopfield",
+    "hopfield_lookup",
+    "hopfield_pooling",
+    "hopfield_projections",
+    "hopfield_weights",
+    "initial_parameters",
     "joint_weight",
     "knn_graph",
     "lse",
     "merge_associations",
+    "parameter_shapes",
     "retrieve",
     "separate",
     "update",

@@ -152,14 +152,21 @@ def association_per_query(inputs: Inputs, found: Spectrum, eta: Array, *, tied: 
     The score of :math:`\sum_k c_k(\eta) T_k x_i` is the score of the stacked patterns :math:`(T_0
     x_i, T_1 x_i, \dots)` for the stacked query :math:`(c_0 \xi, c_1 \xi, \dots)`: one association.
     """
-    backend, xp, state, stored, projection, beta, mask = inputs
-    terms = backend.astype(found.coefficients(eta), state.dtype)
-    queries = terms[..., None] * state[..., None, :]
-    queries = xp.reshape(queries, (*queries.shape[:-2], -1))
-    keys = xp.concat(found.basis(stored), axis=-1)
+    backend, xp, _, _, projection, beta, mask = inputs
+    queries, keys = stacked(inputs, found, eta)
     values = xp.concat(found.basis(projection), axis=-1) if tied else projection
     output, _ = backend.associate(queries, keys, values, beta, mask, separation_named("softmax"))
     if not tied:
         return output
+    terms = backend.astype(found.coefficients(eta), output.dtype)
     parts = xp.reshape(output, (*output.shape[:-1], found.degree + 1, -1))
     return xp.sum(parts * terms[..., None], axis=-2)
+
+
+def stacked(inputs: Inputs, found: Spectrum, eta: Array) -> tuple[Array, Array]:
+    """Queries and keys whose scores are those of memories diffused with the eta of each query."""
+    backend, xp, state = inputs.backend, inputs.xp, inputs.state
+    terms = backend.astype(found.coefficients(eta), state.dtype)
+    queries = terms[..., None] * state[..., None, :]
+    queries = xp.reshape(queries, (*queries.shape[:-2], -1))
+    return queries, xp.concat(found.basis(inputs.stored), axis=-1)

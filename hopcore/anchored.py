@@ -72,29 +72,41 @@ def anchored_association(
 
 def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
     """:func:`anchored_association` of inputs that are checked already."""
-    backend, xp, state, stored, _, _, _ = inputs
+    backend, state, stored = inputs.backend, inputs.state, inputs.stored
     if graph.backend is not backend or graph.nodes != stored.shape[-2]:
         raise ValueError(
             f"graph must be of {backend.name} and have a node for each of the {stored.shape[-2]} "
             f"stored patterns, got {graph!r} of {graph.backend.name}"
         )
     lead = leading(inputs, graph)
-    found: Any = nearest_pattern(inputs) if anchors is None else anchors
-    if "int" not in str(found.dtype) or found.shape[-1] != state.shape[-2]:
-        raise ValueError(
-            f"anchors must be integers (..., {state.shape[-2]}), got {found.dtype} {shape(found)}"
-        )
-    found = xp.broadcast_to(found, (*lead, state.shape[-2]))
     if backend.compacts(state) and backend.compacts(graph.weights):
-        return along_edges(inputs, graph, found, lead)
+        return along_edges(inputs, graph, anchors_of(inputs, lead, anchors), lead)
+    some = inputs._replace(mask=near_anchors(inputs, graph, anchors))
+    return backend.associate(*some[2:], separation_named("softmax"))[0]
+
+
+def anchors_of(inputs: Inputs, lead: tuple[int, ...], anchors: Array | None) -> Array:
+    """The anchor of each query, ``(..., L)``: as given, or the pattern of largest score."""
+    xp, queries = inputs.xp, inputs.state.shape[-2]
+    found: Any = nearest_pattern(inputs) if anchors is None else anchors
+    if "int" not in str(found.dtype) or found.shape[-1] != queries:
+        raise ValueError(
+            f"anchors must be integers (..., {queries}), got {found.dtype} {shape(found)}"
+        )
+    return xp.broadcast_to(found, (*lead, queries))
+
+
+def near_anchors(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
+    """The mask ``(..., L, S)`` of each query's anchor and the anchor's neighbours."""
+    backend, xp = inputs.backend, inputs.xp
+    lead = leading(inputs, graph)
+    found = anchors_of(inputs, lead, anchors)
     near = graph.to_dense() > 0
-    near = near | (xp.eye(graph.nodes, device=backend.device(state)) > 0)
+    near = near | (xp.eye(graph.nodes, device=backend.device(inputs.state)) > 0)
     near = xp.broadcast_to(near, (*lead, graph.nodes, graph.nodes))
     index = xp.broadcast_to(found[..., None], (*found.shape, graph.nodes))
     rows = xp.take_along_axis(near, backend.astype(index, xp.arange(0).dtype), axis=-2)
-    mask = rows if inputs.mask is None else rows & inputs.mask
-    some = inputs._replace(mask=mask)
-    return backend.associate(*some[2:], separation_named("softmax"))[0]
+    return rows if inputs.mask is None else rows & inputs.mask
 
 
 def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
@@ -195,13 +207,18 @@ def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
 
     def block(scores: Array) -> tuple[Array]:
         weights, _ = backend.separate(scores, softmax)
-        spread = xp.matrix_transpose(operator(xp.matrix_transpose(weights)))
-        spread = xp.where((scores > -math.inf) & (spread > 0), spread, 0.0)
-        total = xp.sum(spread, axis=-1, keepdims=True)
-        return (xp.matmul(spread / xp.where(total > 0, total, 1.0), projection),)
+        return (xp.matmul(spread_weights(weights, scores, operator, xp), projection),)
 
     output = backend.over_blocks(block, state, stored, beta, mask)[0]
     return backend.astype(output, state.dtype)
+
+
+def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, xp: Any) -> Array:
+    """Weights ``(..., L, S)``, diffused over the graph of S, clipped at 0 and made to sum to 1."""
+    spread = xp.matrix_transpose(operator(xp.matrix_transpose(weights)))
+    spread = xp.where((scores > -math.inf) & (spread > 0), spread, 0.0)
+    total = xp.sum(spread, axis=-1, keepdims=True)
+    return spread / xp.where(total > 0, total, 1.0)
 
 
 class AttentionOperator:

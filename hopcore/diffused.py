@@ -17,7 +17,7 @@ from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import Laplacian, laplacian_of
 from hopcore.neighbours import knn_graph
 from hopcore.operator import DiffusionOperator
-from hopcore.retrieval import length_unit, settle, spread
+from hopcore.retrieval import length_unit, rested, spread, updated
 from hopcore.separation import separation_named
 from hopcore.tracking import EnergyTracker
 
@@ -177,8 +177,8 @@ def at_rest(
 ) -> DiffusedRetrieval:
     """Updates in the diffused memory until each query rests, and what it recalls then."""
     within = moved._replace(projection=moved.stored) if projected else moved
-    unit, softmax = length_unit(within), separation_named("softmax")
-    found, steps, rest = settle(within, unit, softmax, updates, tol, differentiable=True)
+    softmax = separation_named("softmax")
+    found, steps, rest, unit = rested(within, lambda now: updated(now, softmax), updates, tol)
     final = moved._replace(state=found)
     output = engine.associate(final, None) if projected else found
     energy = energy_of(final, softmax)

@@ -154,7 +154,7 @@ class DynamicsEngine:
     def associate(self, inputs: Inputs, anchors: Array | None) -> Array:
         """One association in the mode of the engine."""
         if self.config.use_logit_diffusion:
-            return diffused_weights(inputs, self._of_weights())
+            return diffused_weights(inputs, self.of_weights())
         if self.attention.mode == "graph":
             return anchored(inputs, self._graph(), anchors)
         return inputs.backend.associate(*inputs[2:], separation_named("softmax"))[0]
@@ -165,7 +165,8 @@ class DynamicsEngine:
             raise ValueError("attention over the graph needs an operator made from a Graph")
         return found.graph
 
-    def _of_weights(self) -> DiffusionOperator:
+    def of_weights(self) -> DiffusionOperator:
+        """The operator that diffuses association weights."""
         config, found = self.config, self.diffusion.laplacian
         if found is None:
             raise ValueError("logit diffusion needs an operator that has a Laplacian")

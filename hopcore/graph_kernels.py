@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-import array_api_compat
-
-Array: TypeAlias = Any
-"""An array of any supported library; Python has no better name for it yet."""
+from hopcore.array_library import Array, ArrayLibrary
 
 SOME = 1 << 20
 """How many numbers the portable kernels gather, or compare, at once."""
@@ -46,14 +43,8 @@ class Rows(NamedTuple):
         return self.indptr.shape[0] - 1
 
 
-class GraphKernels:
+class GraphKernels(ArrayLibrary):
     """What :class:`hopcore.backend.Backend` can do for graphs."""
-
-    xp: ModuleType
-
-    def device(self, array: Array) -> Any:
-        """The device of an array, or None where it is not known."""
-        return array_api_compat.device(array)
 
     def neighbour_sum(self, where: Rows, values: Array, features: Array) -> Array:
         """A symmetric sparse matrix times features ``(n, d)``: the sum over the entries of a row.

@@ -7,12 +7,15 @@ returns never depends on the queries beside it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from hopcore.arrays import Inputs, broadcast, check
 from hopcore.backend import Array
 from hopcore.energy import energy_of, norm, radius
 from hopcore.separation import Separation, separation_named
+
+Gradient = Literal["unrolled", "implicit"]
 
 
 class Retrieval(NamedTuple):
@@ -55,7 +58,7 @@ def retrieve(
     separation: Separation = "softmax",
     max_steps: int = 100,
     tol: float = 1e-6,
-    gradient: Literal["unrolled", "implicit"] = "unrolled",
+    gradient: Gradient = "unrolled",
 ) -> Retrieval:
     r"""Retrieve stored patterns: iterate :math:`\xi \leftarrow f(\xi)` until each query rests.
 
@@ -112,19 +115,9 @@ def retrieve(
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {gradient!r}")
     inputs = spread(check(state, stored, beta=beta, mask=mask))
     function = separation_named(separation)
-    unit = length_unit(inputs)
-    if gradient == "unrolled":
-        found, steps, residual = settle(inputs, unit, function, max_steps, tol, differentiable=True)
-    else:
-        fixed = inputs.backend.constant
-        still = inputs._replace(
-            state=fixed(inputs.state),
-            stored=fixed(inputs.stored),
-            projection=fixed(inputs.projection),
-            beta=fixed(inputs.beta),
-        )
-        found, steps, residual = settle(still, unit, function, max_steps, tol, differentiable=False)
-        found = at_fixed_point(found, inputs, function)
+    found, steps, residual, unit = rested(
+        inputs, lambda now: updated(now, function), max_steps, tol, gradient=gradient
+    )
     final = energy_of(inputs._replace(state=found), function)
     return Retrieval(found, steps, residual <= tol, residual * unit, final)
 
@@ -143,6 +136,36 @@ def spread(inputs: Inputs) -> Inputs:
     return inputs._replace(state=state)
 
 
+def rested(
+    inputs: Inputs,
+    update: Callable[[Inputs], Array],
+    max_steps: int,
+    tol: Any,
+    *,
+    limits: Array | None = None,
+    gradient: Gradient = "unrolled",
+) -> tuple[Array, Array, Array, Array]:
+    """The states where they rest, their steps, residuals in units of M, and the units.
+
+    ``tol`` and ``limits``, of the steps, may be arrays that broadcast to the queries.
+    """
+    unit = length_unit(inputs)
+    if gradient == "unrolled":
+        found = settle(inputs, unit, update, max_steps, tol, differentiable=True, limits=limits)
+        return *found, unit
+    fixed = inputs.backend.constant
+    still = inputs._replace(
+        state=fixed(inputs.state),
+        stored=fixed(inputs.stored),
+        projection=fixed(inputs.projection),
+        beta=fixed(inputs.beta),
+    )
+    state, steps, residual = settle(
+        still, unit, update, max_steps, tol, differentiable=False, limits=limits
+    )
+    return at_fixed_point(state, inputs, update), steps, residual, unit
+
+
 def length_unit(inputs: Inputs) -> Array:
     """M per query, or 1 where it is 0: the unit in which a residual is measured."""
     largest = inputs.backend.constant(radius(inputs))
@@ -152,11 +175,12 @@ def length_unit(inputs: Inputs) -> Array:
 def settle(
     inputs: Inputs,
     unit: Array,
-    separation: Any,
+    update: Callable[[Inputs], Array],
     max_steps: int,
-    tol: float,
+    tol: Any,
     *,
     differentiable: bool,
+    limits: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """State, number of steps and residual (in units of M) of each query once it rests."""
     backend, xp, state, stored, _, _, _ = inputs
@@ -166,9 +190,9 @@ def settle(
         state, steps, residual, active = carry
         rows = xp.nonzero(active)[0] if drop else None
         if rows is None or rows.shape[0] == state.shape[0]:
-            new = updated(inputs._replace(state=state), separation)
+            new = update(inputs._replace(state=state))
         else:
-            some = updated(select(inputs._replace(state=state), rows), separation)
+            some = update(select(inputs._replace(state=state), rows))
             # Back to their places: a gather, since scatter is not portable.
             place = xp.cumulative_sum(xp.astype(active, xp.int64), axis=0) - 1
             new = xp.take(some, xp.where(place > 0, place, 0), axis=0)
@@ -177,15 +201,17 @@ def settle(
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
-        return state, steps, residual, active & (moved > tol)
+        active = active & (moved > tol)
+        return state, steps, residual, active if limits is None else active & (steps < limits)
 
     places = state.shape[:-1]
     device = backend.device(state)
+    active = xp.ones(places, dtype=xp.bool, device=device)
     init = (
         state,
         xp.zeros(places, dtype=xp.int32, device=device),
         xp.full(places, math.inf, dtype=backend.precise[state.dtype], device=device),
-        xp.ones(places, dtype=xp.bool, device=device),
+        active if limits is None else active & (limits > 0),
     )
     found, steps, residual, _ = backend.loop(
         lambda carry: xp.any(carry[3]), body, init, max_steps, differentiable=differentiable
@@ -209,14 +235,12 @@ def select(inputs: Inputs, rows: Array) -> Inputs:
     return inputs._replace(state=xp.take(inputs.state, rows, axis=0), beta=beta, mask=mask)
 
 
-def at_fixed_point(found: Array, inputs: Inputs, separation: Any) -> Array:
+def at_fixed_point(found: Array, inputs: Inputs, update: Callable[[Inputs], Array]) -> Array:
     """The state found, with the derivative of a fixed point by the stored patterns and beta."""
     stored, beta = inputs.stored, inputs.beta
 
     def again(state: Array, stored: Array, beta: Any = beta) -> Array:
-        return updated(
-            inputs._replace(state=state, stored=stored, projection=stored, beta=beta), separation
-        )
+        return update(inputs._replace(state=state, stored=stored, projection=stored, beta=beta))
 
     parameters = (stored,) if isinstance(beta, float) else (stored, beta)
     return inputs.backend.implicit(again, found, parameters)

@@ -1,0 +1,337 @@
+"""The settings of a Hopfield layer, and the sizes that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hopcore.activations import ACTIVATIONS
+from hopcore.config import DiffusionConfig
+
+PATTERNS = ("stored_pattern", "state_pattern", "pattern_projection")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HopfieldSettings:
+    """What a Hopfield layer computes, without its parameters; frozen, checked, serialisable.
+
+    Attributes
+    ----------
+    input_size : int, optional
+        Depth of the state patterns, and of the others unless given; needed where anything is
+        projected or normalised.
+    hidden_size : int, optional
+        Depth of the association space, of each head; ``input_size / num_heads``.
+    output_size : int, optional
+        Depth of the output; ``input_size``.
+    pattern_size : int, optional
+        Depth of the projected values, of each head; ``hidden_size``.
+    num_heads : int
+        Associations beside each other.
+    scaling : float or tuple of float, optional
+        Inverse temperature beta, one for all heads or one for each; ``1 / sqrt(hidden_size)``, or 1
+        where all patterns are static.
+    learnable_scaling : bool
+        ``scaling`` is a parameter, that starts at this value.
+    update_steps_max : int, tuple of int, or None
+        Updates of the state in the association space before the values are recalled, at most: 0
+        recalls at once (one update), None updates until the state rests. One for each head, or for
+        all.
+    update_steps_eps : float or tuple of float
+        A query rests when an update moves it by at most this times the largest norm of a stored
+        pattern; each query by itself.
+    normalize_stored_pattern, normalize_state_pattern, normalize_pattern_projection : bool
+        Layer normalisation of an input.
+    normalize_stored_pattern_affine, ... : bool
+        With a learnable scale and shift; without effect where the input is not normalised.
+    normalize_stored_pattern_eps, ... : float
+        Added to the variance.
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+        The same of state and stored patterns after their projection, in each head.
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static : bool
+        The patterns are in the association space already; they are not projected, and each head
+        gets them whole.
+    pattern_projection_as_connected : bool
+        The values pass through the projection of the stored patterns before their own.
+    stored_pattern_size, pattern_projection_size : int, optional
+        Depth of these inputs; ``input_size``.
+    batch_first : bool
+        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+    association_activation : str, optional
+        Applied to the output: one of ``hopcore.layers.ACTIVATIONS``.
+    dropout : float
+        Probability with which an association weight is dropped in training.
+    input_bias : bool
+        Projections, also that of the output, have a bias.
+    concat_bias_pattern : bool
+        One learnable pattern more in the memory of each head.
+    add_zero_association : bool
+        One pattern of zeros more in the memory, to which a query may attend for nothing.
+    disable_out_projection : bool
+        The heads are the output, beside each other.
+    diffusion : DiffusionConfig, optional
+        Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that make no sense, or contradict each other.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.HopfieldSettings(input_size=64, num_heads=4)
+    >>> settings.head_size, settings.beta
+    (16, 0.25)
+    """
+
+    input_size: int | None = None
+    hidden_size: int | None = None
+    output_size: int | None = None
+    pattern_size: int | None = None
+    num_heads: int = 1
+    scaling: float | tuple[float, ...] | None = None
+    learnable_scaling: bool = False
+    update_steps_max: int | tuple[int, ...] | None = 0
+    update_steps_eps: float | tuple[float, ...] = 1e-4
+    normalize_stored_pattern: bool = True
+    normalize_stored_pattern_affine: bool = True
+    normalize_stored_pattern_eps: float = 1e-5
+    normalize_state_pattern: bool = True
+    normalize_state_pattern_affine: bool = True
+    normalize_state_pattern_eps: float = 1e-5
+    normalize_pattern_projection: bool = True
+    normalize_pattern_projection_affine: bool = True
+    normalize_pattern_projection_eps: float = 1e-5
+    normalize_hopfield_space: bool = False
+    normalize_hopfield_space_affine: bool = False
+    normalize_hopfield_space_eps: float = 1e-5
+    stored_pattern_as_static: bool = False
+    state_pattern_as_static: bool = False
+    pattern_projection_as_static: bool = False
+    pattern_projection_as_connected: bool = False
+    stored_pattern_size: int | None = None
+    pattern_projection_size: int | None = None
+    batch_first: bool = True
+    association_activation: str | None = None
+    dropout: float = 0.0
+    input_bias: bool = True
+    concat_bias_pattern: bool = False
+    add_zero_association: bool = False
+    disable_out_projection: bool = False
+    diffusion: DiffusionConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool" and not isinstance(value, bool):
+                raise TypeError(f"{field.name} must be a bool, got {value!r}")
+            if field.name.endswith("_size"):
+                _whole(field.name, value, 1, optional=True)
+            if field.name.startswith("normalize") and field.name.endswith("_eps"):
+                _number(field.name, value, 0.0)
+        _whole("num_heads", self.num_heads, 1)
+        self._each_head("scaling", _positive, optional=True)
+        self._each_head("update_steps_max", _whole, 0, optional=True)
+        self._each_head("update_steps_eps", _number, 0.0)
+        _probability("dropout", self.dropout)
+        activation = self.association_activation
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(
+                f"association_activation must be one of {', '.join(ACTIVATIONS)}, "
+                f"got {activation!r}"
+            )
+        if self.diffusion is not None and not isinstance(self.diffusion, DiffusionConfig):
+            raise TypeError(f"diffusion must be a DiffusionConfig, got {self.diffusion!r}")
+        self._check_sizes()
+        self._check_combinations()
+
+    def _each_head(self, name: str, check: Any, *options: Any, optional: bool = False) -> None:
+        value = getattr(self, name)
+        if isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(self, name, value)
+        if isinstance(value, tuple):
+            if len(value) != self.num_heads:
+                raise ValueError(
+                    f"{name} must hold one value for each of the {self.num_heads} heads, "
+                    f"got {len(value)}"
+                )
+            for one in value:
+                check(name, one, *options)
+        elif not (optional and value is None):
+            check(name, value, *options)
+
+    def _check_sizes(self) -> None:
+        if self.static:
+            return
+        if self.input_size is None:
+            raise ValueError(
+                "input_size is needed unless all three patterns are static, nothing is normalised "
+                "and the output is not projected"
+            )
+        if self.hidden_size is None and self.input_size % self.num_heads:
+            raise ValueError(
+                f"input_size must be divisible by num_heads where hidden_size is not given, "
+                f"got {self.input_size} and {self.num_heads}"
+            )
+        if self.pattern_projection_as_connected:
+            if self.stored_size != self.projection_size:
+                raise ValueError(
+                    "connected pattern projections need the depth of the stored patterns, "
+                    f"{self.stored_size}, got {self.projection_size}"
+                )
+            if self.value_size != self.head_size:
+                raise ValueError(
+                    "connected pattern projections need pattern_size = hidden_size = "
+                    f"{self.head_size}, got {self.value_size}"
+                )
+
+    def _check_combinations(self) -> None:
+        config = self.diffusion
+        single = config is not None and (
+            config.use_logit_diffusion
+            or config.attention_mode == "graph"
+            or config.adaptive_eta == "query"
+        )
+        if single and self.update_steps_max != 0:
+            raise ValueError(
+                "logit diffusion, attention over the graph and an eta for each query make one "
+                f"association, got update_steps_max={self.update_steps_max!r}"
+            )
+        added = self.concat_bias_pattern or self.add_zero_association
+        if single and added:
+            raise ValueError(
+                "logit diffusion, attention over the graph and an eta for each query go without "
+                "concat_bias_pattern and add_zero_association"
+            )
+        if (
+            self.concat_bias_pattern
+            and self.stored_pattern_as_static
+            and self.pattern_projection_as_static
+        ):
+            raise ValueError("concat_bias_pattern needs a projected memory, got a static one")
+
+    # What follows.
+
+    @property
+    def static(self) -> bool:
+        """Whether nothing is projected, so that the sizes are those of the patterns."""
+        return (
+            all(getattr(self, f"{name}_as_static") for name in PATTERNS)
+            and not self.pattern_projection_as_connected
+            and not self.normalize_hopfield_space
+            and self.disable_out_projection
+        )
+
+    @property
+    def stored_size(self) -> int | None:
+        """Depth of the stored patterns."""
+        return self.input_size if self.stored_pattern_size is None else self.stored_pattern_size
+
+    @property
+    def projection_size(self) -> int | None:
+        """Depth of the pattern projections."""
+        given = self.pattern_projection_size
+        return self.input_size if given is None else given
+
+    @property
+    def head_size(self) -> int | None:
+        """Depth of the association space of a head; None where all is static."""
+        if self.static:
+            return None
+        if self.hidden_size is not None:
+            return self.hidden_size
+        assert self.input_size is not None
+        return self.input_size // self.num_heads
+
+    @property
+    def value_size(self) -> int | None:
+        """Depth of what a head recalls; None where all is static."""
+        return self.head_size if self.pattern_size is None else self.pattern_size
+
+    @property
+    def out_size(self) -> int | None:
+        """Depth of the projected output."""
+        return self.input_size if self.output_size is None else self.output_size
+
+    @property
+    def packed(self) -> bool:
+        """Whether the projections of the inputs are rows of one matrix."""
+        return (
+            self.stored_size == self.projection_size == self.input_size
+            and self.pattern_size is None
+            and not self.pattern_projection_as_connected
+        )
+
+    @property
+    def beta(self) -> float | tuple[float, ...]:
+        """The inverse temperature, or where it starts."""
+        if self.scaling is not None:
+            return self.scaling
+        return 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
+
+    @property
+    def added(self) -> int:
+        """How many patterns the layer adds to a memory."""
+        return int(self.concat_bias_pattern) + int(self.add_zero_association)
+
+    def normalizes(self, name: str) -> bool:
+        """Whether an input, ``"stored_pattern"``, ``"state_pattern"`` ..., is normalised."""
+        return getattr(self, f"normalize_{name}")
+
+    def affine(self, name: str) -> bool:
+        """Whether its normalisation is learnable."""
+        return self.normalizes(name) and getattr(self, f"normalize_{name}_affine")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings, lists and booleans."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HopfieldSettings:
+        """Settings from a mapping; fields that are not there keep their default."""
+        given = known_fields(cls, values)
+        if isinstance(given.get("diffusion"), Mapping):
+            given["diffusion"] = DiffusionConfig.from_dict(given["diffusion"])
+        return cls(**given)
+
+
+def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by name, or a ValueError that names those that are no fields of a dataclass."""
+    known = sorted(field.name for field in fields(kind))
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"no such fields: {', '.join(unknown)}; there are {', '.join(known)}")
+    return dict(values)
+
+
+def _whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be >= {least}, got {value}")
+
+
+def _number(name: str, value: Any, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not least <= value < math.inf:
+        raise ValueError(f"{name} must be >= {least:g} and finite, got {value!r}")
+
+
+def _positive(name: str, value: Any) -> None:
+    _number(name, value, 0.0)
+    if value == 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def _probability(name: str, value: Any) -> None:
+    _number(name, value, 0.0)
+    if value >= 1.0:
+        raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
