@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 from typing import Any, NamedTuple
 
 from hopcore.arrays import backend_of_input
@@ -139,6 +140,10 @@ class GraphCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._number = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy, as of a layer that has one, starts empty: locks and graphs are not copied.
+        return partial(GraphCache, max_entries=self.max_entries), (self.config,)
 
     def __len__(self) -> int:
         """How many graphs are kept."""

@@ -188,8 +188,7 @@ def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):
         if settings.affine(name):
-            if size is None:
-                raise ValueError(f"the depth of the {name} is needed to normalise it")
+            assert size is not None
             found |= _norm(f"norm_{name}", size)
     return found
 

@@ -166,6 +166,10 @@ class HopfieldSettings:
             check(name, value, *options)
 
     def _check_sizes(self) -> None:
+        sizes = self.stored_size, self.input_size, self.projection_size
+        for name, size in zip(PATTERNS, sizes, strict=True):
+            if size is None and self.normalizes(name):
+                raise ValueError(f"the depth of the {name} is needed to normalise it: input_size")
         if self.static:
             return
         if self.input_size is None:

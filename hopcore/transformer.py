@@ -60,19 +60,18 @@ def encoder_layer(
     >>> hopcore.encoder_layer(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
     (3, 5, 4)
     """
-    if associate is None:
 
-        def associate(values: Array) -> Array:
-            return hopfield(
-                settings.hopfield,
-                inner(parameters, "hopfield_association"),
-                values,
-                association_mask=src_mask,
-                stored_pattern_padding_mask=src_key_padding_mask,
-            )
+    def own(values: Array) -> Array:
+        return hopfield(
+            settings.hopfield,
+            inner(parameters, "hopfield_association"),
+            values,
+            association_mask=src_mask,
+            stored_pattern_padding_mask=src_key_padding_mask,
+        )
 
     branch = _Branches(settings, parameters, src, drop)
-    src = branch(src, "norm_residual", associate, "dropout_hopfield_association")
+    src = branch(src, "norm_residual", associate or own, "dropout_hopfield_association")
     return branch(src, "norm_output", branch.feed_forward, "dropout_output")
 
 
@@ -118,32 +117,29 @@ def decoder_layer(
     >>> hopcore.decoder_layer(settings, parameters, tgt, memory).shape
     (3, 5, 4)
     """
-    if associate is None:
 
-        def associate(values: Array) -> Array:
-            return hopfield(
-                settings.hopfield,
-                inner(parameters, "hopfield_association_self"),
-                values,
-                association_mask=tgt_mask,
-                stored_pattern_padding_mask=tgt_key_padding_mask,
-            )
+    def own(values: Array) -> Array:
+        return hopfield(
+            settings.hopfield,
+            inner(parameters, "hopfield_association_self"),
+            values,
+            association_mask=tgt_mask,
+            stored_pattern_padding_mask=tgt_key_padding_mask,
+        )
 
-    if cross is None:
-
-        def cross(values: Array) -> Array:
-            return hopfield(
-                settings.cross,
-                inner(parameters, "hopfield_association_cross"),
-                memory,
-                values,
-                association_mask=memory_mask,
-                stored_pattern_padding_mask=memory_key_padding_mask,
-            )
+    def other(values: Array) -> Array:
+        return hopfield(
+            settings.cross,
+            inner(parameters, "hopfield_association_cross"),
+            memory,
+            values,
+            association_mask=memory_mask,
+            stored_pattern_padding_mask=memory_key_padding_mask,
+        )
 
     branch = _Branches(settings, parameters, tgt, drop)
-    tgt = branch(tgt, "norm_residual_self", associate, "dropout_hopfield_association_self")
-    tgt = branch(tgt, "norm_residual_cross", cross, "dropout_hopfield_association_cross")
+    tgt = branch(tgt, "norm_residual_self", associate or own, "dropout_hopfield_association_self")
+    tgt = branch(tgt, "norm_residual_cross", cross or other, "dropout_hopfield_association_cross")
     return branch(tgt, "norm_output", branch.feed_forward, "dropout_output")
 
 

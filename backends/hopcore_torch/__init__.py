@@ -1,5 +1,52 @@
-"""hopcore for torch: the kernels that ``hopcore`` finds when it is handed tensors."""
+"""hopcore for torch: layers, and the kernels that ``hopcore`` finds when it is handed tensors.
 
+The functions of diffusion and graphs are those of :mod:`hopcore`, for tensors as for any array.
+"""
+
+from hopcore import (
+    AttentionOperator,
+    DiffusionConfig,
+    DiffusionOperator,
+    DynamicsEngine,
+    EnergyTracker,
+    FactoredDiffusion,
+    GraphBuilder,
+    GraphCache,
+    IterativeDiffusion,
+    SimpleDiffusion,
+    SpectralDiffusion,
+    apply_diffusion,
+    build_knn_graph,
+    build_similarity_matrix,
+    compute_laplacian,
+    compute_normalized_laplacian,
+)
+from hopcore_torch.core import HopfieldCore
+from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
 from hopcore_torch.kernels import TorchBackend
+from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
 
-__all__ = ["TorchBackend"]
+__all__ = [
+    "AttentionOperator",
+    "DiffusedHopfield",
+    "DiffusionConfig",
+    "DiffusionOperator",
+    "DynamicsEngine",
+    "EnergyTracker",
+    "FactoredDiffusion",
+    "GraphBuilder",
+    "GraphCache",
+    "Hopfield",
+    "HopfieldCore",
+    "HopfieldLayer",
+    "HopfieldPooling",
+    "IterativeDiffusion",
+    "SimpleDiffusion",
+    "SpectralDiffusion",
+    "TorchBackend",
+    "apply_diffusion",
+    "build_knn_graph",
+    "build_similarity_matrix",
+    "compute_laplacian",
+    "compute_normalized_laplacian",
+]

@@ -30,6 +30,7 @@ from hopcore_torch.gradients import (
     SeparateTwoModes,
 )
 from hopcore_torch.graphs import TorchGraphKernels
+from hopcore_torch.layer_kernels import TorchLayerKernels
 from hopcore_torch.modes import differentiated, eager, in_numpy
 
 Tensors = tuple[Any, ...]
@@ -39,7 +40,7 @@ SYNCHRONISE_EVERY = 8
 """Steps of a loop on a GPU between two looks at whether it is done."""
 
 
-class TorchBackend(TorchGraphKernels):
+class TorchBackend(TorchGraphKernels, TorchLayerKernels):
     """torch tensors, on the CPU and on GPUs."""
 
     def __init__(self) -> None:
