@@ -25,6 +25,7 @@ from hopcore_torch.core import HopfieldCore
 from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
 from hopcore_torch.kernels import TorchBackend
 from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 __all__ = [
     "AttentionOperator",
@@ -38,6 +39,8 @@ __all__ = [
     "GraphCache",
     "Hopfield",
     "HopfieldCore",
+    "HopfieldDecoderLayer",
+    "HopfieldEncoderLayer",
     "HopfieldLayer",
     "HopfieldPooling",
     "IterativeDiffusion",
