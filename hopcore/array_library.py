@@ -27,6 +27,8 @@ class ArrayLibrary:
     def __init__(self, name: str, xp: ModuleType) -> None:
         self.name = name
         self.xp = xp
+        self.types: tuple[type, ...] = ()
+        """Types of arrays known to be of this library before the first one is met."""
         self.precise: dict[Any, Any] = {}
         """Dtypes accepted, each with the dtype in which its scores and energies are computed."""
         for dtype in (xp.float32, xp.float64):

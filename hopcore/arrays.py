@@ -10,6 +10,8 @@ import math
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hopcore.backend import Array, Backend, Beta
 from hopcore.discovery import backend_of
 
@@ -175,8 +177,8 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """The inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, bool):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if isinstance(beta, int | float) or (
-        getattr(beta, "__module__", "") == "numpy" and beta.ndim == 0
+    if isinstance(beta, int | float | np.generic) or (
+        isinstance(beta, np.ndarray) and beta.ndim == 0
     ):
         beta = float(beta)
         if not 0.0 < beta < math.inf:

@@ -53,7 +53,9 @@ def backend(name: str) -> Backend:
     point = _registered().get(name)
     if point is not None:
         try:
-            return point.load()()
+            found = point.load()()
+            BY_TYPE.update(dict.fromkeys(found.types, found))
+            return found
         except ModuleNotFoundError as missing:
             raise ValueError(
                 f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore[{name}]'"

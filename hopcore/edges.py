@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
-def row_starts(backend: Backend, rows: Array, count: int) -> Array:
-    """Where each of ``count`` rows begins among sorted entries, and where the last ends."""
-    xp = backend.xp
-    bounds = xp.arange(count + 1, dtype=rows.dtype, device=backend.device(rows))
-    return backend.astype(xp.searchsorted(rows, bounds), rows.dtype)
-
-
 def symmetric_rows(
     backend: Backend, left: Array, right: Array, count: int
 ) -> tuple[Rows, Array, Array]:
@@ -44,7 +37,7 @@ def symmetric_rows(
         order = xp.take(order, once, axis=0)
         again = rows < 0
     source = order % edges if edges else order
-    where = Rows(row_starts(backend, rows, count), rows, columns)
+    where = Rows(backend.row_starts(rows, count), rows, columns)
     return where, source, ~again & (rows != columns)
 
 
@@ -121,7 +114,8 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     rest = [i for i in range(rank) if i not in kept]
     order = (*kept, rank, *rest, rank + 1)
     turned = xp.permute_dims(features, order)
-    flat = work(xp.reshape(turned, (math.prod(full[i] for i in kept) * nodes, -1)))
+    count = math.prod([full[i] for i in kept]) * nodes
+    flat = work(xp.reshape(turned, (count, -1)))
     back = sorted(range(rank + 2), key=order.__getitem__)
     flat = xp.reshape(flat, turned.shape)
     return backend.astype(xp.permute_dims(flat, tuple(back)), dtype)

@@ -22,7 +22,6 @@ from hopcore.edges import (
     check_adjacency,
     check_edges,
     dense,
-    row_starts,
     scipy_matrix,
     symmetric_rows,
 )
@@ -203,7 +202,7 @@ class Graph:
         weights = xp.take(xp.reshape(flat, (-1,)), row * nodes + column, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
         row, column = (backend.astype(x, xp.int32) for x in (row, column))
-        where = Rows(row_starts(backend, row, flat.shape[0]), row, row - row % nodes + column)
+        where = Rows(backend.row_starts(row, flat.shape[0]), row, row - row % nodes + column)
         return cls(where, weights, batch, nodes)
 
     @classmethod
@@ -272,5 +271,5 @@ def pruned(graph: Graph) -> Graph:
         return graph
     some = xp.nonzero(kept)[0]
     rows, columns = xp.take(where.rows, some, axis=0), xp.take(where.columns, some, axis=0)
-    starts = row_starts(backend, rows, where.count)
+    starts = backend.row_starts(rows, where.count)
     return replace(graph, where=Rows(starts, rows, columns), weights=xp.take(weights, some, axis=0))

@@ -152,7 +152,9 @@ class GraphCache:
     def get(self, patterns: Array, *, mask: Array | None = None) -> PatternGraph:
         """The graph of patterns ``(..., N, d)``; see :func:`hopcore.knn_graph` for the mask."""
         backend = backend_of_input("patterns", patterns)
-        keeps = self.config.cache_graph and backend.visible(patterns)
+        if not backend.visible(patterns):
+            return self._built(patterns, mask)
+        keeps = self.config.cache_graph
         with self._lock:
             found = self._find(backend, patterns, mask) if keeps else None
             if found is None:

@@ -16,6 +16,9 @@ from hopcore.array_library import Array, ArrayLibrary
 SOME = 1 << 20
 """How many numbers the portable kernels gather, or compare, at once."""
 
+MASKED = -2.0
+"""The score of a masked pattern: below every other one, and above that of a pattern for itself."""
+
 GROUP = 8
 """Scores to a group in the search for the largest."""
 
@@ -97,6 +100,12 @@ class GraphKernels(ArrayLibrary):
         by_row = xp.argsort(xp.take(rows, by_column, axis=0), stable=True)
         return xp.take(by_column, by_row, axis=0)
 
+    def row_starts(self, rows: Array, count: int) -> Array:
+        """Where each of ``count`` rows begins among sorted entries, and where the last ends."""
+        xp = self.xp
+        bounds = xp.arange(count + 1, dtype=rows.dtype, device=self.device(rows))
+        return self.astype(xp.searchsorted(rows, bounds), rows.dtype)
+
     def top_k(self, values: Array, k: int) -> tuple[Array, Array]:
         """The k largest values over the last axis and their places, in any order."""
         xp = self.xp
@@ -106,7 +115,7 @@ class GraphKernels(ArrayLibrary):
     def nearest(self, patterns: Array, k: int, mask: Array | None) -> Array:
         """The k other patterns with the largest inner product, ``(..., N, k)``, 0 < k < N.
 
-        ``patterns`` is ``(..., N, d)``; ``mask`` boolean ``(..., N)``, False for patterns that are
+        ``patterns`` is ``(..., N, d)``, of norm 1; ``mask`` boolean ``(..., N)``, False for what is
         taken last. Never holds more than about a million scores (or one row of them).
         """
         xp, count = self.xp, patterns.shape[-2]
@@ -115,9 +124,10 @@ class GraphKernels(ArrayLibrary):
         found = []
         for part in stretches(count, max(1, SOME // max(1, batch * count))):
             scores = xp.matmul(patterns[..., part, :], xp.matrix_transpose(patterns))
-            own = column == column[part, None]
-            hidden = own if mask is None else own | ~mask[..., None, :]
-            found.append(self.largest(xp.where(hidden, -math.inf, scores), k))
+            if mask is not None:
+                scores = xp.where(mask[..., None, :], scores, MASKED)
+            scores = xp.where(column == column[part, None], -math.inf, scores)
+            found.append(self.largest(scores, k))
         return xp.concat(found, axis=-2) if len(found) > 1 else found[0]
 
     def largest(self, scores: Array, k: int) -> Array:

@@ -141,7 +141,7 @@ def checked(
     if stored.shape[-2] + settings.added == 0:
         raise ValueError(f"stored must hold at least one pattern, got {shape(stored)}")
     check_depths(settings, given)
-    one = next(iter(parameters.values()), None)
+    one = next((x for name, x in parameters.items() if name != "scaling"), None)
     if one is not None and one.dtype != stored.dtype and not backend.casts(stored):
         raise TypeError(
             f"patterns must have the dtype of the parameters, {one.dtype}, got {stored.dtype}"
@@ -159,6 +159,9 @@ def check_depths(settings: HopfieldSettings, given: Patterns) -> None:
         wanted = given.stored.shape[-1], given.stored.shape[-1], given.projection.shape[-1]
     else:
         head, value = settings.head_size, settings.value_size
+        both = settings.state_pattern_as_static and settings.stored_pattern_as_static
+        if both and not settings.affine("hopfield_space"):
+            head = given.stored.shape[-1]
         if settings.disable_out_projection and not settings.pattern_projection_as_connected:
             value = given.projection.shape[-1]
         wanted = (
@@ -216,7 +219,7 @@ def projected(
         bias = parameters.get("association_core.in_proj_bias")
         flat = backend.linear(stored, weight, bias)
         three = backend.xp.reshape(flat, (*flat.shape[:-1], 3, heads, -1))
-        found = [backend.xp.moveaxis(x, -2, -3) for x in backend.xp.unstack(three, axis=-3)]
+        found = [turned(backend, x) for x in backend.xp.unstack(three, axis=-3)]
     else:
         connected = settings.pattern_projection_as_connected and not static[1]
         values = apply(projection, 1) if connected else projection
@@ -266,7 +269,13 @@ def by_heads(backend: Backend, features: Array, heads: int, whole: bool) -> Arra
     if whole:
         return features[..., None, :, :]
     split = backend.xp.reshape(features, (*features.shape[:-1], heads, -1))
-    return backend.xp.moveaxis(split, -2, -3)
+    return turned(backend, split)
+
+
+def turned(backend: Backend, features: Array) -> Array:
+    """``(..., L, H, d)`` as ``(..., H, L, d)``, and back."""
+    rank = features.ndim
+    return backend.xp.permute_dims(features, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
 
 
 def one_dtype(backend: Backend, heads: Patterns) -> Patterns:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from hopcore.activations import ACTIVATIONS
 from hopcore.backend import Array
 from hopcore.graph_cache import GraphCache
-from hopcore.heads import Association, Drop, associated, recalled, weights_of
+from hopcore.heads import Association, Drop, associated, recalled, turned, weights_of
 from hopcore.parameters import Parameters
 from hopcore.settings import HopfieldSettings
 
@@ -90,7 +90,7 @@ def output(
 ) -> Array:
     """What the heads recalled ``(..., H, L, v)``, joined, projected and activated."""
     backend = ready.backend
-    joined = backend.xp.moveaxis(values, -3, -2)
+    joined = turned(backend, values)
     joined = backend.xp.reshape(joined, (*joined.shape[:-2], -1))
     if not settings.disable_out_projection:
         joined = backend.linear(

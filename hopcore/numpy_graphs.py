@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.sparse import csr_array
 
-from hopcore.graph_kernels import GraphKernels, Rows, stretches
+from hopcore.graph_kernels import MASKED, GraphKernels, Rows, stretches
 from hopcore.threads import on_all_cores
 
 GROUP = 16
@@ -95,9 +95,9 @@ class NumpyGraphKernels(GraphKernels):
             at = tuple(batch)
             scores = patterns[at][part] @ patterns[at].T
             own = np.arange(scores.shape[0])
-            scores[own, part.start + own] = -np.inf
             if mask is not None:
-                scores[:, ~mask[at]] = -np.inf
+                scores[:, ~mask[at]] = MASKED
+            scores[own, part.start + own] = -np.inf
             found[at][part] = self.largest(scores, k)
 
         rows = max(32, min(128, TILE // count))

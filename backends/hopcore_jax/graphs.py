@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching, mlir
 
 import hopcore
 from hopcore.backend import Array, Backend
-from hopcore.graph_kernels import SOME, Rows, without_rounding
+from hopcore.graph_kernels import MASKED, SOME, Rows, without_rounding
 
 
 class JaxGraphKernels(Backend):
@@ -100,8 +100,9 @@ def nearest(patterns: Array, shown: Array, *, backend: Backend, k: int) -> Array
         def block(start: Array) -> Array:
             scores = lax.dynamic_slice_in_dim(own, start, size) @ own.T
             row = start + jnp.arange(size, dtype=jnp.int32)
-            hidden = ~visible | (jnp.arange(count) == row[:, None])
-            return backend.largest(jnp.where(hidden, -math.inf, scores), k).astype(jnp.int32)
+            scores = jnp.where(visible, scores, MASKED)
+            scores = jnp.where(jnp.arange(count) == row[:, None], -math.inf, scores)
+            return backend.largest(scores, k).astype(jnp.int32)
 
         found = jnp.reshape(lax.map(block, starts), (-1, k))
         places = jnp.arange(count, dtype=jnp.int32)

@@ -3,6 +3,7 @@
 The functions of diffusion and graphs are those of :mod:`hopcore`, for tensors as for any array.
 """
 
+import hopcore
 from hopcore import (
     AttentionOperator,
     DiffusionConfig,
@@ -53,3 +54,6 @@ __all__ = [
     "compute_laplacian",
     "compute_normalized_laplacian",
 ]
+
+# Known before the first tensor is met, which may be inside a trace.
+hopcore.backend("torch")

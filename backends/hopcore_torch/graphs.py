@@ -26,6 +26,14 @@ class TorchGraphKernels(Backend):
             return NeighbourSum.apply(self, where, values, features)
         return bag(where, values, features)
 
+    def row_starts(self, rows: torch.Tensor, count: int) -> torch.Tensor:
+        if eager():
+            return super().row_starts(rows, count)
+        # ONNX has no search.
+        counts = torch.zeros(count + 1, dtype=torch.int64, device=rows.device)
+        counts = counts.scatter_add(0, rows.long() + 1, torch.ones_like(rows, dtype=torch.int64))
+        return counts.cumsum(0).to(rows.dtype)
+
     def row_sum(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
         zeros = values.new_zeros((where.count, *values.shape[1:]))
         return zeros.index_add(0, where.rows, values)

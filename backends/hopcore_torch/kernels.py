@@ -45,6 +45,7 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
 
     def __init__(self) -> None:
         super().__init__("torch", xp)
+        self.types = PLAIN_TYPES
         for half in (torch.float16, torch.bfloat16):
             self.precise[half] = torch.float32
 
@@ -218,6 +219,13 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         parameters: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
         """The solution with the derivative of a fixed point; see :class:`FixedPoint`."""
+        if not eager():
+            if torch.compiler.is_compiling() and not differentiated(solution, *parameters):
+                return solution
+            raise NotImplementedError(
+                "a fixed point has no derivative under torch.compile and torch.func: bound the "
+                "updates (max_steps, update_steps_max) and differentiate those that are made"
+            )
         return FixedPoint.apply(update, self, solution, *parameters)
 
     def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
@@ -241,8 +249,13 @@ def compiled_loop(cond: Any, body: Any, init: Tensors, max_steps: int) -> Tensor
         return (count < max_steps) & cond(value)
 
     def step(count: torch.Tensor, *value: torch.Tensor) -> Tensors:
-        return count + 1, *(x.clone() for x in body(value))
+        return count + 1, *map(copied, body(value))
 
     count = torch.zeros((), dtype=torch.int64)
     # Copies: the loop must not alias what it closes over.
-    return while_loop(go_on, step, (count, *(x.clone() for x in init)))[1:]
+    return while_loop(go_on, step, (count, *map(copied, init)))[1:]
+
+
+def copied(value: torch.Tensor) -> torch.Tensor:
+    """A copy, laid out as a loop needs it: the same before and after a step."""
+    return value.clone(memory_format=torch.contiguous_format)

@@ -1,0 +1,183 @@
+"""A classifier of bags: embedded instances, a Hopfield layer, one answer for the bag.
+
+Multiple-instance learning: a label belongs to a set of instances, and a few of them are why
+(Ramsauer et al. 2021, section 4; Ilse et al. 2018).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from hopcore.activations import relu
+from hopcore.arrays import backend_of_input
+from hopcore.backend import Array
+from hopcore.layer_settings import LookupSettings, PoolingSettings
+from hopcore.layers import hopfield
+from hopcore.parameters import Parameters, initial_parameters, inner, layer_parameters
+from hopcore.pooling import hopfield_lookup, hopfield_pooling
+from hopcore.settings import HopfieldSettings
+from hopcore.training import Dropout, logistic_loss
+
+
+class Bags(NamedTuple):
+    """Bags of instances with one label each.
+
+    Attributes
+    ----------
+    patterns : float array (n, S, d)
+        The instances; zeros where a bag has fewer than S.
+    padding : boolean array (n, S)
+        True = no instance.
+    target : float array (n,)
+        1 or 0.
+    """
+
+    patterns: Array
+    padding: Array
+    target: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagClassifier:
+    """Linear maps with a ReLU, a Hopfield layer over the instances, a linear map to log odds.
+
+    Pooling answers for the bag; a layer that answers for every instance, and none, are followed by
+    the mean over the instances.
+
+    Attributes
+    ----------
+    input_size : int
+        Depth of an instance.
+    embedding : tuple of int
+        Depths of the embeddings, one after another; at least one.
+    layer : PoolingSettings, HopfieldSettings, LookupSettings or None
+        Its ``input_size`` is the last embedding. An ordinary Hopfield layer associates the
+        instances with each other, lookup each of them with a learned memory, None nothing.
+
+    Raises
+    ------
+    ValueError
+        A layer that does not fit the embedding; learned patterns that are not trained.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore.classifier import BagClassifier, Bags
+    >>> pooling = hopcore.PoolingSettings(hopfield=hopcore.HopfieldSettings(input_size=8))
+    >>> model = BagClassifier(input_size=3, embedding=(8,), layer=pooling)
+    >>> bags = Bags(np.ones((2, 5, 3), np.float32), np.zeros((2, 5), bool), np.ones(2, np.float32))
+    >>> logits = model.outputs(model.first_parameters(seed=0), bags)
+    >>> logits.shape, model.loss(logits, bags).shape
+    ((2,), ())
+    """
+
+    input_size: int
+    embedding: tuple[int, ...] = (128,)
+    layer: PoolingSettings | HopfieldSettings | LookupSettings | None
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit."""
+        sizes = (self.input_size, *self.embedding)
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"embeddings must be one or more and >= 1, got {self.embedding}")
+        if self.layer is None:
+            return
+        association = self._association
+        if association.input_size != self.embedding[-1] or not association.batch_first:
+            raise ValueError(
+                f"the layer must have batch_first and input_size={self.embedding[-1]}, as the last "
+                f"embedding, got input_size={association.input_size}"
+            )
+        fixed = [name for name, one in layer_parameters(self.layer).items() if not one.trainable]
+        if fixed:
+            raise ValueError(f"all parameters are trained, got {', '.join(fixed)} to be left alone")
+
+    @property
+    def _association(self) -> HopfieldSettings:
+        assert self.layer is not None
+        return self.layer if isinstance(self.layer, HopfieldSettings) else self.layer.hopfield
+
+    @property
+    def answer_size(self) -> int:
+        """Depth of what is known of a bag before the last map."""
+        if self.layer is None:
+            return self.embedding[-1]
+        association = self._association
+        depth = association.out_size
+        if association.disable_out_projection:
+            depth = association.num_heads * (association.value_size or self.embedding[-1])
+        assert depth is not None
+        return depth * (self.layer.quantity if isinstance(self.layer, PoolingSettings) else 1)
+
+    def first_parameters(self, *, seed: int) -> dict[str, np.ndarray]:
+        """Parameters to start from: He's for the linear maps, the layer's own for the layer."""
+        rng = np.random.default_rng(seed)
+        found: dict[str, np.ndarray] = {}
+
+        def linear(name: str, rows: int, columns: int) -> None:
+            weight = rng.normal(0.0, math.sqrt(2.0 / columns), (rows, columns))
+            found[f"{name}.weight"] = weight.astype(np.float32)
+            found[f"{name}.bias"] = np.zeros(rows, np.float32)
+
+        sizes = (self.input_size, *self.embedding)
+        for place, (columns, rows) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            linear(f"embedding.{place}", rows, columns)
+        linear("answer", 1, self.answer_size)
+        if self.layer is not None:
+            layer = initial_parameters(self.layer, seed=seed)
+            found |= {f"layer.{name}": value for name, value in layer.items()}
+        return found
+
+    def outputs(
+        self, parameters: Parameters, batch: Bags, dropout: Dropout | None = None
+    ) -> Array:
+        """The log odds of each bag, ``(n,)``."""
+        backend = backend_of_input("patterns", batch.patterns)
+        features = batch.patterns
+        for place in range(len(self.embedding)):
+            features = relu(linear(parameters, f"embedding.{place}", features), backend)
+        answer = self._answer(inner(parameters, "layer"), features, batch.padding, dropout)
+        return linear(parameters, "answer", answer)[..., 0]
+
+    def loss(self, outputs: Array, batch: Bags) -> Array:
+        """The logistic loss."""
+        return logistic_loss(outputs, batch.target)
+
+    def _answer(
+        self, parameters: Parameters, features: Array, padding: Array, dropout: Dropout | None
+    ) -> Array:
+        layer = self.layer
+        if layer is None:
+            return mean_of_instances(features, padding)
+        rate = self._association.dropout
+        drop = partial(dropout, rate=rate) if dropout is not None and rate > 0 else None
+        if isinstance(layer, PoolingSettings):
+            return hopfield_pooling(
+                layer, parameters, features, stored_pattern_padding_mask=padding, drop=drop
+            )
+        if isinstance(layer, LookupSettings):
+            found = hopfield_lookup(layer, parameters, features, drop=drop)
+        else:
+            found = hopfield(
+                layer, parameters, features, stored_pattern_padding_mask=padding, drop=drop
+            )
+        return mean_of_instances(found, padding)
+
+
+def linear(parameters: Mapping[str, Array], name: str, features: Array) -> Array:
+    """A linear map by the name of its weight and bias."""
+    backend = backend_of_input("features", features)
+    return backend.linear(features, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
+
+
+def mean_of_instances(features: Array, padding: Array) -> Array:
+    """The mean of features ``(n, S, d)`` over the S instances that are there."""
+    backend = backend_of_input("features", features)
+    here = backend.astype(~padding, features.dtype)[..., None]
+    return backend.xp.sum(features * here, axis=-2) / backend.xp.sum(here, axis=-2)

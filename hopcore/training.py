@@ -1,0 +1,273 @@
+"""Training in any library: batches, the loop over a trainer's steps, losses, measures.
+
+A *model* is pure functions of parameters on the Array API. A *trainer* owns parameters of one
+library, which has gradients and an optimiser, and is found by the library's name; hopcore itself
+imports none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from scipy.stats import rankdata
+
+from hopcore.arrays import backend_of_input, shape
+from hopcore.backend import Array
+from hopcore.parameters import Parameters
+
+Samples = TypeVar("Samples", bound=tuple[Any, ...])
+"""A named tuple of arrays whose first axis counts the samples."""
+
+Dropout = Callable[[Array, float], Array]
+"""``dropout(values, rate)``, as a trainer draws it."""
+
+
+class Model(Protocol):
+    """What is trained; hashable, so that a library may compile for each model once."""
+
+    def outputs(
+        self, parameters: Parameters, batch: Any, dropout: Dropout | None = None
+    ) -> Array:
+        """What the model says of each sample; with dropout in training alone."""
+        ...
+
+    def loss(self, outputs: Array, batch: Any) -> Array:
+        """How wrong that is, one number for the batch."""
+        ...
+
+
+class Trainer(Protocol):
+    """Parameters of one library, and how they are improved."""
+
+    def step(self, batch: Any) -> Array:
+        """Improve the parameters by one batch of NumPy arrays; its loss before that."""
+        ...
+
+    def values(self, batch: Any) -> np.ndarray:
+        """The outputs for a batch, without dropout."""
+        ...
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters as they are now."""
+        ...
+
+
+def trainer(
+    backend: str,
+    model: Model,
+    parameters: Mapping[str, np.ndarray],
+    *,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-2,
+    seed: int = 0,
+    device: Any = None,
+) -> Trainer:
+    """A trainer of a library, with AdamW (Loshchilov and Hutter 2019).
+
+    Parameters
+    ----------
+    backend : str
+        ``"torch"`` or ``"jax"``, or X where a package ``hopcore_X`` has a module ``training`` with
+        a ``Trainer``.
+    model : Model
+    parameters : mapping of str to NumPy array
+        Where they start; they are copied.
+    learning_rate, weight_decay : float
+        Of AdamW.
+    seed : int
+        Of the dropout.
+    device
+        As the library calls its devices.
+
+    Returns
+    -------
+    Trainer
+
+    Raises
+    ------
+    ValueError
+        No such library trains; a rate that makes no sense.
+    ModuleNotFoundError
+        The library is not installed; the message names the extra.
+
+    Examples
+    --------
+    >>> from hopcore.training import trainer
+    >>> trainer("numpy", None, {})
+    Traceback (most recent call last):
+    ...
+    ValueError: nothing trains on 'numpy'; torch and jax do
+    """
+    for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
+    place = f"hopcore_{backend}.training"
+    try:
+        found = import_module(place)
+    except ModuleNotFoundError as missing:
+        if missing.name in (place, place.partition(".")[0]):
+            raise ValueError(f"nothing trains on {backend!r}; torch and jax do") from None
+        raise ModuleNotFoundError(
+            f"training on {backend} needs {missing.name}; install it: "
+            f"pip install 'hopcore[{backend}]'",
+            name=missing.name,
+        ) from missing
+    return found.Trainer(
+        model,
+        parameters,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        device=device,
+    )
+
+
+def train(
+    trainer: Trainer, data: Samples, *, epochs: int, batch_size: int, rng: np.random.Generator
+) -> Iterator[float]:
+    """Step through the data, epoch by epoch, in a new order each time.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    data : named tuple of arrays
+    epochs, batch_size : int
+        At least 1; batches are of one size, give or take a sample.
+    rng : numpy.random.Generator
+        Draws the orders.
+
+    Yields
+    ------
+    float
+        The mean loss of the samples of an epoch.
+
+    Raises
+    ------
+    ValueError
+        No samples; the loss is no longer finite.
+    """
+    for epoch in range(1, epochs + 1):
+        losses = [(len(batch[0]), trainer.step(batch)) for batch in batches(data, batch_size, rng)]
+        loss = sum(count * float(one) for count, one in losses) / len(data[0])
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} in epoch {epoch}; try a smaller learning rate or a larger beta"
+            )
+        yield loss
+
+
+def batches(
+    data: Samples, batch_size: int, rng: np.random.Generator | None = None
+) -> Iterator[Samples]:
+    """The samples in batches of ``batch_size`` at most, all of one size give or take a sample.
+
+    Parameters
+    ----------
+    data : named tuple of arrays
+    batch_size : int
+    rng : numpy.random.Generator, optional
+        Draws their order; without it they stay as they are.
+
+    Yields
+    ------
+    named tuple of arrays
+
+    Raises
+    ------
+    ValueError
+        No samples; a batch size below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from typing import NamedTuple
+    >>> from hopcore.training import batches
+    >>> Data = NamedTuple("Data", [("x", np.ndarray)])
+    >>> [batch.x.tolist() for batch in batches(Data(np.arange(5)), 4)]
+    [[0, 1, 2], [3, 4]]
+    """
+    count = len(data[0])
+    if count == 0 or batch_size < 1:
+        raise ValueError(f"batches need samples and a size >= 1, got {count} and {batch_size}")
+    order = np.arange(count) if rng is None else rng.permutation(count)
+    for rows in np.array_split(order, math.ceil(count / batch_size)):
+        yield chosen(data, rows)
+
+
+def chosen(data: Samples, rows: np.ndarray) -> Samples:
+    """Some of the samples."""
+    return type(data)(*(array[rows] for array in data))
+
+
+def scores(trainer: Trainer, data: Samples, batch_size: int = 512) -> np.ndarray:
+    """The outputs for all samples, a batch at a time."""
+    return np.concatenate([trainer.values(batch) for batch in batches(data, batch_size)])
+
+
+def logistic_loss(logits: Array, target: Array) -> Array:
+    r"""The logistic loss :math:`\log(1 + e^z) - y z`, its mean over all z.
+
+    Parameters
+    ----------
+    logits : array (...)
+        The log odds z.
+    target : array (...)
+        y in [0, 1], of the same library, shape and dtype.
+
+    Returns
+    -------
+    array ()
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.training import logistic_loss
+    >>> print(logistic_loss(np.asarray([0.0, 1000.0, -1000.0]), np.asarray([1.0, 1.0, 0.0])) * 3)
+    0.6931471805599453
+    """
+    xp = backend_of_input("logits", logits).xp
+    if shape(logits) != shape(target):
+        raise ValueError(
+            f"logits and target must have one shape, got {shape(logits)} and {shape(target)}"
+        )
+    return xp.mean(xp.logaddexp(logits, xp.zeros_like(logits)) - target * logits)
+
+
+def accuracy(scores: np.ndarray, target: np.ndarray) -> float:
+    """The share of samples whose score is positive where the target is 1, and only there."""
+    return float(np.mean((scores > 0) == (target > 0.5)))
+
+
+def auc(scores: np.ndarray, target: np.ndarray) -> float:
+    """The area under the ROC curve: the share of pairs of unlike targets that are in order.
+
+    Equal scores count half (Mann and Whitney).
+
+    Parameters
+    ----------
+    scores : array (n,)
+    target : array (n,)
+        0 or 1.
+
+    Raises
+    ------
+    ValueError
+        All targets are alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.training import auc
+    >>> auc(np.asarray([0.1, 0.4, 0.4, 0.8]), np.asarray([0, 0, 1, 1]))
+    0.875
+    """
+    positive = np.asarray(target) > 0.5
+    above, below = int(positive.sum()), int((~positive).sum())
+    if above == 0 or below == 0:
+        raise ValueError(f"an AUC needs both targets, got {above} positive and {below} negative")
+    ranks = rankdata(scores)[positive].sum()
+    return float((ranks - above * (above + 1) / 2) / (above * below))
