@@ -3,6 +3,7 @@
 from hopcore.anchored import AttentionOperator, anchored_association
 from hopcore.association import association, association_weights, merge_associations, update
 from hopcore.backend import Backend
+from hopcore.checkpoint import SavedLayer, load_layer, save_layer
 from hopcore.config import DiffusionConfig
 from hopcore.diffused import DiffusedRetrieval, diffused_retrieve
 from hopcore.diffusion import apply_diffusion, diffusion_operator
@@ -64,6 +65,7 @@ __all__ = [
     "PatternGraph",
     "PoolingSettings",
     "Retrieval",
+    "SavedLayer",
     "Separation",
     "SimpleDiffusion",
     "Softmax",
@@ -93,10 +95,12 @@ __all__ = [
     "initial_parameters",
     "joint_weight",
     "knn_graph",
+    "load_layer",
     "lse",
     "merge_associations",
     "parameter_shapes",
     "retrieve",
+    "save_layer",
     "separate",
     "update",
 ]

@@ -22,6 +22,7 @@ from hopcore import (
     compute_laplacian,
     compute_normalized_laplacian,
 )
+from hopcore_torch.checkpoint import load_layer, save_layer
 from hopcore_torch.core import HopfieldCore
 from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
 from hopcore_torch.kernels import TorchBackend
@@ -53,6 +54,8 @@ __all__ = [
     "build_similarity_matrix",
     "compute_laplacian",
     "compute_normalized_laplacian",
+    "load_layer",
+    "save_layer",
 ]
 
 # Known before the first tensor is met, which may be inside a trace.

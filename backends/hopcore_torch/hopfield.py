@@ -81,10 +81,12 @@ class Hopfield(Owned, Described):
         self._make(HopfieldSettings.from_dict(given), parameter, device=device, dtype=dtype)
 
     @classmethod
-    def of(cls, settings: HopfieldSettings, **where: Any) -> Hopfield:
+    def of(
+        cls, settings: HopfieldSettings, scaling: nn.Parameter | None = None, **where: Any
+    ) -> Hopfield:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
         found = cls.__new__(cls)
-        found._make(settings, None, **where)
+        found._make(settings, scaling, **where)
         return found
 
     def _make(self, settings: HopfieldSettings, scaling: nn.Parameter | None, **where: Any) -> None:

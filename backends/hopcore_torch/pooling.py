@@ -23,8 +23,7 @@ class _Learned(Owned, Described):
 
     def _make(self, settings: Any, scaling: nn.Parameter | None, **where: Any) -> None:
         super().__init__(settings)
-        self.hopfield = Hopfield.__new__(Hopfield)
-        self.hopfield._make(settings.hopfield, scaling, **where)
+        self.hopfield = Hopfield.of(settings.hopfield, scaling, **where)
         for name in ("pooling_weights", "lookup_weights", "target_weights"):
             found = layer_parameters(settings).get(name)
             if found is not None:
@@ -32,6 +31,13 @@ class _Learned(Owned, Described):
             elif name == "target_weights":
                 self.register_parameter(name, None)
         self.reset_parameters()
+
+    @classmethod
+    def of(cls, settings: Any, **where: Any) -> Any:
+        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        found = cls.__new__(cls)
+        found._make(settings, None, **where)
+        return found
 
     @property
     def association_settings(self) -> HopfieldSettings:

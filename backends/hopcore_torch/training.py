@@ -75,9 +75,7 @@ class Trainer:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the parameters."""
-        return {
-            name: value.numpy(force=True).copy() for name, value in self._parameters.items()
-        }
+        return {name: value.numpy(force=True).copy() for name, value in self._parameters.items()}
 
     def _tensors(self, batch: Samples) -> Samples:
         return type(batch)(*(torch.as_tensor(array, device=self.device) for array in batch))

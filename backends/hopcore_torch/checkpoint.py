@@ -1,0 +1,88 @@
+"""Modules in files that every framework can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import hopcore
+from hopcore.layer_settings import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
+from hopcore.parameters import parameter_shapes
+from hopcore.settings import HopfieldSettings
+from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.owned import reach
+from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+
+MODULES: dict[type, Any] = {
+    HopfieldSettings: Hopfield,
+    PoolingSettings: HopfieldPooling,
+    LookupSettings: HopfieldLayer,
+    EncoderSettings: HopfieldEncoderLayer,
+    DecoderSettings: HopfieldDecoderLayer,
+}
+"""The module of each kind of settings."""
+
+
+def save_layer(path: str | Path, layer: nn.Module) -> None:
+    """Write a layer into a file; see :func:`hopcore.save_layer`.
+
+    Parameters
+    ----------
+    path : str or Path
+    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, ...
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from hopcore_torch import Hopfield, load_layer, save_layer
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> save_layer(place, Hopfield(input_size=4))
+    >>> load_layer(place).input_size
+    4
+    """
+    settings: Any = getattr(layer, "settings", None)
+    if type(settings) not in MODULES or not hasattr(layer, "arrays"):
+        raise TypeError(f"layer must be one of hopcore_torch, got {type(layer).__name__}")
+    parameters = {
+        name: reach(layer, name.split(".")).detach() for name in parameter_shapes(settings)
+    }
+    hopcore.save_layer(path, settings, parameters)
+
+
+def load_layer(path: str | Path, *, dtype: torch.dtype | None = None, device: Any = None) -> Any:
+    """The layer in a file that any framework wrote; see :func:`hopcore.load_layer`.
+
+    Parameters
+    ----------
+    path : str or Path
+    dtype : torch.dtype, optional
+        Of the parameters; that of the file if not given.
+    device : optional
+        Where they are.
+
+    Returns
+    -------
+    torch.nn.Module
+        In training mode, as a new layer is.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from hopcore_torch import HopfieldPooling, load_layer, save_layer
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> save_layer(place, HopfieldPooling(input_size=4, quantity=2))
+    >>> load_layer(place).quantity
+    2
+    """
+    settings, parameters = hopcore.load_layer(path, backend="torch")
+    kind = MODULES[type(settings)]
+    if kind is Hopfield and settings.diffusion is not None:
+        kind = DiffusedHopfield
+    given = next((x.dtype for x in parameters.values()), None)
+    layer = kind.of(settings, dtype=dtype or given, device=device)
+    layer.load_state_dict(parameters, strict=True)
+    return layer
