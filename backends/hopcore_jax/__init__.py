@@ -1,8 +1,51 @@
-"""hopcore for JAX: compiled kernels, behind the functions of :mod:`hopcore`.
+"""hopcore for JAX: layers, and the kernels that :mod:`hopcore` finds when it is handed JAX arrays.
 
-Nothing here needs to be imported: :mod:`hopcore` finds the backend from JAX arrays.
+For the kernels nothing here needs to be imported. The layers are modules of equinox.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from hopcore_jax.kernels import JaxBackend
 
-__all__ = ["JaxBackend"]
+if TYPE_CHECKING:
+    from hopcore_jax.core import HopfieldCore
+    from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
+    from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
+    from hopcore_jax.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+
+__all__ = [
+    "DiffusedHopfield",
+    "Hopfield",
+    "HopfieldCore",
+    "HopfieldDecoderLayer",
+    "HopfieldEncoderLayer",
+    "HopfieldLayer",
+    "HopfieldPooling",
+    "JaxBackend",
+]
+
+ROOMS = {
+    "DiffusedHopfield": "hopfield",
+    "Hopfield": "hopfield",
+    "HopfieldCore": "core",
+    "HopfieldDecoderLayer": "transformer",
+    "HopfieldEncoderLayer": "transformer",
+    "HopfieldLayer": "pooling",
+    "HopfieldPooling": "pooling",
+}
+"""Where the layers are; imported when they are asked for, since JAX arrays do without equinox."""
+
+
+def __getattr__(name: str) -> Any:
+    """A layer by its name."""
+    if name not in ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"hopcore_jax.{ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

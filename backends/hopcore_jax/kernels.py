@@ -21,13 +21,14 @@ from hopcore.backend import BLOCK, Array, Beta, SeparationFunction
 from hopcore.solvers import conjugate_gradients
 from hopcore_jax import blocks, loops
 from hopcore_jax.graphs import JaxGraphKernels
+from hopcore_jax.layer_kernels import JaxLayerKernels
 from hopcore_jax.weights import separate
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, which has no use for small blocks."""
 
 
-class JaxBackend(JaxGraphKernels):
+class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     """JAX arrays, traced or not, on any device."""
 
     def __init__(self) -> None:

@@ -1,0 +1,153 @@
+"""The association of a Hopfield layer as a module of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+import hopcore
+from hopcore.settings import HopfieldSettings
+from hopcore_jax.owned import Key, Owned, number, optional
+
+
+class HopfieldCore(Owned):
+    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+
+    Parameters
+    ----------
+    embed_dim : int, optional
+        Depth of the queries.
+    num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim
+        As in ``torch.nn.MultiheadAttention``.
+    head_dim, pattern_dim, out_dim : int, optional
+        Depth of the association space, of what a head recalls, and of the output.
+    disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
+        As in :class:`hopcore.HopfieldSettings`, by other names.
+    normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
+        Normalisation in the association space.
+    batch_first : bool
+        Inputs are ``(L, N, E)`` unless this is True.
+    key, dtype, inference
+        As in :class:`Hopfield`.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import HopfieldCore
+    >>> core = HopfieldCore(embed_dim=8, num_heads=2, key=jax.random.key(0))
+    >>> output, weights, *_ = core(*3 * [jnp.ones((5, 3, 8))])
+    >>> output.shape, weights.shape
+    ((5, 3, 8), (3, 5, 5))
+    """
+
+    KIND: ClassVar[type] = HopfieldSettings
+    settings: HopfieldSettings
+
+    def __init__(
+        self,
+        embed_dim: int | None = None,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        head_dim: int | None = None,
+        pattern_dim: int | None = None,
+        out_dim: int | None = None,
+        disable_out_projection: bool = False,
+        key_as_static: bool = False,
+        query_as_static: bool = False,
+        value_as_static: bool = False,
+        value_as_connected: bool = False,
+        normalize_pattern: bool = False,
+        normalize_pattern_affine: bool = False,
+        normalize_pattern_eps: float = 1e-5,
+        *,
+        batch_first: bool = False,
+        key: Key | None = None,
+        dtype: Any = None,
+        inference: bool = False,
+    ) -> None:
+        settings = HopfieldSettings(
+            input_size=embed_dim,
+            hidden_size=head_dim,
+            output_size=out_dim,
+            pattern_size=pattern_dim,
+            num_heads=num_heads,
+            normalize_stored_pattern=False,
+            normalize_state_pattern=False,
+            normalize_pattern_projection=False,
+            normalize_hopfield_space=normalize_pattern,
+            normalize_hopfield_space_affine=normalize_pattern_affine,
+            normalize_hopfield_space_eps=normalize_pattern_eps,
+            stored_pattern_as_static=key_as_static,
+            state_pattern_as_static=query_as_static,
+            pattern_projection_as_static=value_as_static,
+            pattern_projection_as_connected=value_as_connected,
+            stored_pattern_size=kdim,
+            pattern_projection_size=vdim,
+            batch_first=batch_first,
+            dropout=dropout,
+            input_bias=bias,
+            concat_bias_pattern=add_bias_kv,
+            add_zero_association=add_zero_attn,
+            disable_out_projection=disable_out_projection,
+        )
+        self._own(settings, key, dtype, inference)
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings
+
+    def __call__(
+        self,
+        query: jax.Array,
+        key_: jax.Array,
+        value: jax.Array,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        scaling: Any = None,
+        update_steps_max: Any = 0,
+        update_steps_eps: Any = 1e-4,
+        return_raw_associations: bool = False,
+        return_pattern_projections: bool = False,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> tuple[jax.Array, jax.Array | None, jax.Array | None, jax.Array | None]:
+        """The output; if asked for, weights over all heads, of each head, and values of each.
+
+        Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, since ``key``
+        draws the dropout. Masks are True where a pattern is not attended to, or added to the
+        scores. A ``scaling`` that is a JAX array is differentiated.
+        """
+        arrays = self.arrays()
+        if isinstance(scaling, jax.Array):
+            arrays["scaling"], scaling = scaling, None
+        settings = replace(
+            self.settings,
+            scaling=number(scaling),
+            update_steps_max=number(update_steps_max),
+            update_steps_eps=number(update_steps_eps),
+        )
+        masks: dict[str, Any] = {
+            "stored_pattern_padding_mask": optional(key_padding_mask),
+            "association_mask": optional(attn_mask),
+        }
+        given = settings, arrays, *(jnp.asarray(x) for x in (key_, query, value))
+        drop = self._dropout(settings.dropout, key, inference)
+        output = hopcore.hopfield(*given, **masks, drop=drop)
+        weights = raw = projections = None
+        if need_weights or return_raw_associations:
+            raw = hopcore.hopfield_weights(*given, **masks)
+            weights = jnp.mean(raw, axis=-3) if need_weights else None
+        if return_pattern_projections:
+            projections = hopcore.hopfield_projections(*given)
+        return output, weights, raw if return_raw_associations else None, projections
