@@ -37,7 +37,7 @@ from hopcore.laplacian import laplacian_of
 from hopcore.layer_masks import Shown, shown
 from hopcore.neighbours import knn_graph
 from hopcore.operator import DiffusionOperator
-from hopcore.parameters import Parameters, segments
+from hopcore.parameters import Parameters
 from hopcore.retrieval import rested, spread
 from hopcore.separation import separation_named
 from hopcore.settings import HopfieldSettings
@@ -208,19 +208,18 @@ def projected(
         settings.stored_pattern_as_static,
         settings.pattern_projection_as_static,
     )
-    weights, biases = maps(settings, parameters, backend)
-
-    def apply(x: Array, which: int) -> Array:
-        return backend.linear(x, weights[which], biases[which])
-
     if settings.packed and not any(static) and state is stored is projection:
         # Of one and the same input, all three with one product.
         weight = parameters["association_core.in_proj_weight"]
         bias = parameters.get("association_core.in_proj_bias")
-        flat = backend.linear(stored, weight, bias)
-        three = backend.xp.reshape(flat, (*flat.shape[:-1], 3, heads, -1))
-        found = [turned(backend, x) for x in backend.xp.unstack(three, axis=-3)]
+        flat = backend.split(backend.linear(stored, weight, bias), settings.segments[0], -1)
+        found = [by_heads(backend, x, heads, whole=False) for x in flat]
     else:
+        weights, biases = maps(settings, parameters, backend)
+
+        def apply(x: Array, which: int) -> Array:
+            return backend.linear(x, weights[which], biases[which])
+
         connected = settings.pattern_projection_as_connected and not static[1]
         values = apply(projection, 1) if connected else projection
         if not static[2]:
@@ -242,26 +241,15 @@ def maps(
     settings: HopfieldSettings, parameters: Parameters, backend: Backend
 ) -> tuple[list[Array | None], list[Array | None]]:
     """The weights and biases of state, stored and projected patterns; None where there are none."""
-    xp = backend.xp
-    rows, bias_rows = segments(settings)
+    rows, bias_rows = settings.segments
     if settings.static or not any(rows):
         return [None] * 3, [None] * 3
-    weights: list[Array | None]
     if settings.packed:
-        packed = parameters["association_core.in_proj_weight"]
-        count = sum(row > 0 for row in rows)
-        parts = iter(xp.unstack(xp.reshape(packed, (count, -1, packed.shape[-1])), axis=0))
-        weights = [next(parts) if row else None for row in rows]
+        weights = backend.split(parameters["association_core.in_proj_weight"], rows, 0)
     else:
         weights = [parameters.get(f"association_core.{letter}_proj_weight") for letter in "qkv"]
     bias = parameters.get("association_core.in_proj_bias")
-    if bias is None:
-        return weights, [None] * 3
-    if settings.packed:
-        parts = iter(xp.unstack(xp.reshape(bias, (sum(row > 0 for row in bias_rows), -1)), axis=0))
-        return weights, [next(parts) if row else None for row in bias_rows]
-    ends = bias_rows[0], bias_rows[0] + bias_rows[1]
-    return weights, [bias[: ends[0]], bias[ends[0] : ends[1]], bias[ends[1] :]]
+    return weights, [None] * 3 if bias is None else backend.split(bias, bias_rows, 0)
 
 
 def by_heads(backend: Backend, features: Array, heads: int, whole: bool) -> Array:
@@ -456,6 +444,12 @@ def mixed(ready: Association, weights: Array) -> Array:
 
 def recalled(settings: HopfieldSettings, ready: Association, drop: Drop | None) -> Array:
     """What all heads recall, ``(..., H, L, v)``, with dropout of the weights."""
-    values = association_of(ready) if drop is None else mixed(ready, drop(weights_of(ready)))
-    full = (*ready.lead, settings.num_heads, *values.shape[-2:])
-    return values if values.shape == full else ready.backend.xp.broadcast_to(values, full)
+    backend = ready.backend
+
+    def of_heads(array: Array) -> Array:
+        full = (*ready.lead, settings.num_heads, *array.shape[-2:])
+        return array if array.shape == full else backend.xp.broadcast_to(array, full)
+
+    if drop is None:
+        return of_heads(association_of(ready))
+    return of_heads(mixed(ready, drop(of_heads(weights_of(ready)))))

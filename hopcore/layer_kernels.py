@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
+
 from hopcore.array_library import Array, ArrayLibrary
 
 
@@ -29,6 +31,12 @@ class LayerKernels(ArrayLibrary):
         if bias is not None:
             wide = wide + self.astype(bias, wide.dtype)
         return self.astype(wide, dtype)
+
+    def split(self, array: Array, sizes: list[int], axis: int) -> list[Array]:
+        """An array in pieces of these sizes along an axis."""
+        ends = list(accumulate(sizes, initial=0))
+        lead = (slice(None),) * (axis % array.ndim)
+        return [array[(*lead, slice(*part))] for part in pairwise(ends)]
 
     def erf(self, values: Array) -> Array:
         """The error function; the Array API has none, so that the portable one is SciPy's."""

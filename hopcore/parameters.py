@@ -147,19 +147,6 @@ def inner(parameters: Parameters, name: str) -> Parameters:
     return {key[len(start) :]: value for key, value in parameters.items() if key.startswith(start)}
 
 
-def segments(settings: HopfieldSettings) -> tuple[list[int], list[int]]:
-    """The rows of the packed weight, and of the bias, for state, stored and projected patterns.
-
-    The bias has rows for the projection of the values even where they are static.
-    """
-    head, value = settings.head_size or 0, settings.value_size or 0
-    state = 0 if settings.state_pattern_as_static else settings.num_heads * head
-    stored = 0 if settings.stored_pattern_as_static else settings.num_heads * head
-    values = settings.num_heads * value
-    projected = 0 if settings.pattern_projection_as_static else values
-    return [state, stored, projected], [state, stored, values]
-
-
 def _rows(settings: PoolingSettings | LookupSettings, depth: int) -> tuple[int, ...]:
     many = settings.quantity
     return (1, many, depth) if settings.hopfield.batch_first else (many, 1, depth)
@@ -203,7 +190,7 @@ def _core(settings: HopfieldSettings) -> dict[str, Parameter]:
     if settings.affine("hopfield_space"):
         found["p_norm_weight"] = Parameter((head,), 1.0)
         found["p_norm_bias"] = Parameter((head,), 0.0)
-    rows, bias_rows = segments(settings)
+    rows, bias_rows = settings.segments
     if any(rows):
         found |= _input_weights(settings, rows)
         if settings.input_bias:

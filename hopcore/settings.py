@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from hopcore.activations import ACTIVATIONS
@@ -221,7 +222,7 @@ class HopfieldSettings:
 
     # What follows.
 
-    @property
+    @cached_property
     def static(self) -> bool:
         """Whether nothing is projected, so that the sizes are those of the patterns."""
         return (
@@ -231,18 +232,18 @@ class HopfieldSettings:
             and self.disable_out_projection
         )
 
-    @property
+    @cached_property
     def stored_size(self) -> int | None:
         """Depth of the stored patterns."""
         return self.input_size if self.stored_pattern_size is None else self.stored_pattern_size
 
-    @property
+    @cached_property
     def projection_size(self) -> int | None:
         """Depth of the pattern projections."""
         given = self.pattern_projection_size
         return self.input_size if given is None else given
 
-    @property
+    @cached_property
     def head_size(self) -> int | None:
         """Depth of the association space of a head; None where all is static."""
         if self.static:
@@ -252,17 +253,17 @@ class HopfieldSettings:
         assert self.input_size is not None
         return self.input_size // self.num_heads
 
-    @property
+    @cached_property
     def value_size(self) -> int | None:
         """Depth of what a head recalls; None where all is static."""
         return self.head_size if self.pattern_size is None else self.pattern_size
 
-    @property
+    @cached_property
     def out_size(self) -> int | None:
         """Depth of the projected output."""
         return self.input_size if self.output_size is None else self.output_size
 
-    @property
+    @cached_property
     def packed(self) -> bool:
         """Whether the projections of the inputs are rows of one matrix."""
         return (
@@ -271,17 +272,30 @@ class HopfieldSettings:
             and not self.pattern_projection_as_connected
         )
 
-    @property
+    @cached_property
     def beta(self) -> float | tuple[float, ...]:
         """The inverse temperature, or where it starts."""
         if self.scaling is not None:
             return self.scaling
         return 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
 
-    @property
+    @cached_property
     def added(self) -> int:
         """How many patterns the layer adds to a memory."""
         return int(self.concat_bias_pattern) + int(self.add_zero_association)
+
+    @cached_property
+    def segments(self) -> tuple[list[int], list[int]]:
+        """The rows of the packed weight, and of the bias, for state, stored and projected patterns.
+
+        The bias has rows for the projection of the values even where they are static.
+        """
+        head, value = self.head_size or 0, self.value_size or 0
+        state = 0 if self.state_pattern_as_static else self.num_heads * head
+        stored = 0 if self.stored_pattern_as_static else self.num_heads * head
+        values = self.num_heads * value
+        projected = 0 if self.pattern_projection_as_static else values
+        return [state, stored, projected], [state, stored, values]
 
     def normalizes(self, name: str) -> bool:
         """Whether an input, ``"stored_pattern"``, ``"state_pattern"`` ..., is normalised."""

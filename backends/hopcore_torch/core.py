@@ -13,7 +13,7 @@ from torch import nn
 import hopcore
 from hopcore.parameters import layer_parameters
 from hopcore.settings import HopfieldSettings
-from hopcore_torch.owned import reach, scaling_of, start, tensor
+from hopcore_torch.owned import collected, places, scaling_of, start, tensor
 
 PREFIX = "association_core."
 NAMES = (
@@ -123,7 +123,7 @@ class HopfieldCore(nn.Module):
     def _own(self, settings: HopfieldSettings, **where: Any) -> None:
         self.settings = settings
         found = layer_parameters(settings)
-        self._paths = [(name, name.removeprefix(PREFIX).split(".")) for name in found]
+        self._places = places(list(found), PREFIX)
         for name in NAMES:
             parameter = found.get(PREFIX + name)
             self.register_parameter(name, parameter and tensor(parameter, **where))
@@ -141,7 +141,7 @@ class HopfieldCore(nn.Module):
 
     def arrays(self) -> dict[str, Any]:
         """The parameters as :func:`hopcore.hopfield` takes them."""
-        return {name: reach(self, path) for name, path in self._paths}
+        return collected(self, self._places)
 
     def forward(
         self,
@@ -159,11 +159,13 @@ class HopfieldCore(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """The output; if asked for, weights over all heads, of each head, and values of each.
 
-        Masks are True where a pattern is not attended to, or added to the scores.
+        Masks are True where a pattern is not attended to, or added to the scores. ``scaling`` is
+        the inverse temperature, 1 if not given: unlike ``torch.nn.MultiheadAttention``, the scores
+        are not divided by the root of the depth.
         """
         given, parameter = scaling_of(
             {
-                "scaling": scaling,
+                "scaling": 1.0 if scaling is None else scaling,
                 "update_steps_max": update_steps_max,
                 "update_steps_eps": update_steps_eps,
             }

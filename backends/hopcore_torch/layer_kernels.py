@@ -25,6 +25,9 @@ class TorchLayerKernels(Backend):
     ) -> torch.Tensor:
         return F.layer_norm(features, features.shape[-1:], weight, bias, eps)
 
+    def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> list[torch.Tensor]:
+        return list(torch.split(array, sizes, axis))
+
     def erf(self, values: torch.Tensor) -> torch.Tensor:
         return torch.erf(values)
 

@@ -35,17 +35,46 @@ def reach(module: Any, path: list[str]) -> Any:
     return module
 
 
+Places = list[tuple[list[str], list[tuple[str, str]]]]
+"""Paths to modules, each with the names and attributes of its parameters."""
+
+
+def places(names: list[str], prefix: str = "") -> Places:
+    """Where parameters are, below a module whose own names begin with a prefix."""
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for name in names:
+        *path, leaf = name.removeprefix(prefix).split(".")
+        found.setdefault(tuple(path), []).append((name, leaf))
+    return [(list(path), leaves) for path, leaves in found.items()]
+
+
+def collected(module: nn.Module, where: Places) -> dict[str, Any]:
+    """Parameters by their names.
+
+    From the dictionary of their module, which is ten times faster than its attributes; what is not
+    there (replicas, parametrisations) is an attribute.
+    """
+    found = {}
+    for path, leaves in where:
+        owner = reach(module, path)
+        held = owner._parameters
+        for name, leaf in leaves:
+            value = held.get(leaf)
+            found[name] = getattr(owner, leaf) if value is None else value
+    return found
+
+
 class Owned(nn.Module):
     """A module whose parameters are those of settings, by the same names."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
         self.settings = settings
-        self._paths = [(name, name.split(".")) for name in layer_parameters(settings)]
+        self._places = places(list(layer_parameters(settings)))
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """The parameters by their names, as the functions of :mod:`hopcore` take them."""
-        return {name: reach(self, path) for name, path in self._paths}
+        return collected(self, self._places)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the parameters again."""
@@ -80,7 +109,7 @@ def scaling_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Paramete
     elif isinstance(scaling, torch.Tensor) and scaling.requires_grad:
         raise TypeError("a scaling that is trained must be a torch.nn.Parameter, got a tensor")
     for name in ("scaling", "update_steps_max", "update_steps_eps"):
-        if isinstance(given.get(name), torch.Tensor):
-            value = given[name].detach().tolist()
+        if hasattr(given.get(name), "tolist"):  # a tensor, or numbers of NumPy
+            value = given[name].tolist()
             given[name] = tuple(value) if isinstance(value, list) else value
     return given, own

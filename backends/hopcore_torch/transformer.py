@@ -13,7 +13,7 @@ from hopcore.layer_settings import DecoderSettings, EncoderSettings
 from hopcore.parameters import layer_parameters
 from hopcore_torch.core import HopfieldCore
 from hopcore_torch.hopfield import Hopfield
-from hopcore_torch.owned import reach, start
+from hopcore_torch.owned import collected, places, start
 
 PLACES = "dropout", "activation", "layer_norm_eps", "batch_first", "norm_first", "bias"
 """Arguments of torch's transformer layers after ``d_model``, ``nhead``, ``dim_feedforward``."""
@@ -54,7 +54,7 @@ class _TransformerLayer(nn.Module):
             if not name.endswith(".bias"):
                 eps = settings.layer_norm_eps
                 setattr(self, name, nn.LayerNorm(width, eps, bias=bias, **where))
-        self._paths = [(name, name.split(".")) for name in found if "association" not in name]
+        self._places = places([name for name in found if "association" not in name])
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -63,7 +63,7 @@ class _TransformerLayer(nn.Module):
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """The parameters that are not those of an association."""
-        return {name: reach(self, path) for name, path in self._paths}
+        return collected(self, self._places)
 
     def _drop(self, name: str, values: torch.Tensor) -> torch.Tensor:
         return getattr(self, name)(values)
