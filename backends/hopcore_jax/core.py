@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -44,7 +45,7 @@ class HopfieldCore(Owned):
     """
 
     KIND: ClassVar[type] = HopfieldSettings
-    settings: HopfieldSettings
+    settings: HopfieldSettings = eqx.field(static=True)
 
     def __init__(
         self,

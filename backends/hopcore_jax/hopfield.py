@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +61,7 @@ class Hopfield(Owned):
     """
 
     KIND: ClassVar[type] = HopfieldSettings
-    settings: HopfieldSettings
+    settings: HopfieldSettings = eqx.field(static=True)
 
     def __init__(
         self,

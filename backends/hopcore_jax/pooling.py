@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,7 +87,7 @@ class HopfieldPooling(_Learned):
     """
 
     KIND: ClassVar[type] = PoolingSettings
-    settings: PoolingSettings
+    settings: PoolingSettings = eqx.field(static=True)
 
     def __init__(
         self,
@@ -157,7 +158,7 @@ class HopfieldLayer(_Learned):
     """
 
     KIND: ClassVar[type] = LookupSettings
-    settings: LookupSettings
+    settings: LookupSettings = eqx.field(static=True)
 
     def __init__(
         self,

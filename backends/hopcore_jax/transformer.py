@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -104,7 +105,7 @@ class HopfieldEncoderLayer(_TransformerLayer):
     __init__ = _TransformerLayer.__init__  # equinox inherits it, type checkers would not
     KIND: ClassVar[type] = EncoderSettings
     PARTS: ClassVar[tuple[str, ...]] = ("hopfield_association",)
-    settings: EncoderSettings
+    settings: EncoderSettings = eqx.field(static=True)
 
     @property
     def hopfield_association(self) -> Hopfield:
@@ -169,7 +170,7 @@ class HopfieldDecoderLayer(_TransformerLayer):
     __init__ = _TransformerLayer.__init__
     KIND: ClassVar[type] = DecoderSettings
     PARTS: ClassVar[tuple[str, ...]] = ("hopfield_association_self", "hopfield_association_cross")
-    settings: DecoderSettings
+    settings: DecoderSettings = eqx.field(static=True)
 
     @property
     def hopfield_association_self(self) -> Hopfield:
