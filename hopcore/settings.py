@@ -149,6 +149,10 @@ class HopfieldSettings:
             raise TypeError(f"diffusion must be a DiffusionConfig, got {self.diffusion!r}")
         self._check_sizes()
         self._check_combinations()
+        # Kept before the first call, which may be inside a trace.
+        for name, value in vars(type(self)).items():
+            if isinstance(value, cached_property):
+                getattr(self, name)
 
     def _each_head(self, name: str, check: Any, *options: Any, optional: bool = False) -> None:
         value = getattr(self, name)

@@ -36,7 +36,8 @@ class TorchGraphKernels(Backend):
 
     def row_sum(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
         zeros = values.new_zeros((where.count, *values.shape[1:]))
-        return zeros.index_add(0, where.rows, values)
+        # ONNX knows int64 alone.
+        return zeros.index_add(0, where.rows if eager() else where.rows.long(), values)
 
     def row_max(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
         lowest = values.new_full((where.count,), -torch.inf)
