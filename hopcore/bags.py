@@ -160,9 +160,7 @@ def digit_bags(
     >>> found.patterns.shape, (~found.padding).sum(axis=1)
     ((6, 14, 64), array([13, 10, 10, 14, 10,  9]))
     """
-    if images.labels is None:
-        raise ValueError("bags of digits need images with labels, and the data set has none")
-    wanted = images.labels == digit
+    wanted = labels_of(images) == digit
     if bags < 1 or not 0 < wanted.sum() < len(wanted):
         raise ValueError(
             f"bags of digits need bags >= 1, images of {digit} and others, "
@@ -177,6 +175,13 @@ def digit_bags(
             rows = rng.integers(len(wanted), size=size)
         found.append(images.pixels[rows])
     return padded(found, target)
+
+
+def labels_of(images: Images) -> np.ndarray:
+    """The labels of images, or a ValueError where there are none."""
+    if images.labels is None:
+        raise ValueError("bags of digits need images with labels, and the data set has none")
+    return images.labels
 
 
 def read_bags(path: Path) -> Bags:

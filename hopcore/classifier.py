@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +127,7 @@ class BagClassifier:
             found[f"{name}.bias"] = np.zeros(rows, np.float32)
 
         sizes = (self.input_size, *self.embedding)
-        for place, (columns, rows) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for place, (columns, rows) in enumerate(pairwise(sizes)):
             linear(f"embedding.{place}", rows, columns)
         linear("answer", 1, self.answer_size)
         if self.layer is not None:
@@ -134,9 +135,7 @@ class BagClassifier:
             found |= {f"layer.{name}": value for name, value in layer.items()}
         return found
 
-    def outputs(
-        self, parameters: Parameters, batch: Bags, dropout: Dropout | None = None
-    ) -> Array:
+    def outputs(self, parameters: Parameters, batch: Bags, dropout: Dropout | None = None) -> Array:
         """The log odds of each bag, ``(n,)``."""
         backend = backend_of_input("patterns", batch.patterns)
         features = batch.patterns

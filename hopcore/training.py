@@ -29,9 +29,7 @@ Dropout = Callable[[Array, float], Array]
 class Model(Protocol):
     """What is trained; hashable, so that a library may compile for each model once."""
 
-    def outputs(
-        self, parameters: Parameters, batch: Any, dropout: Dropout | None = None
-    ) -> Array:
+    def outputs(self, parameters: Parameters, batch: Any, dropout: Dropout | None = None) -> Array:
         """What the model says of each sample; with dropout in training alone."""
         ...
 
