@@ -47,7 +47,7 @@ def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> N
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style (ruff), types (pyright), and which room may import which (import-linter)."""
-    install(session, "-e", ".[torch,jax,cli,plots,data,graphs,conformance]", groups=("lint",))
+    install(session, "-e", ".[torch,jax,cli,plots,data,graphs,checkpoint,conformance]", groups=("lint",))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
@@ -57,10 +57,10 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests of the packaging, the command line and the adapters; the docstrings' examples."""
-    install(session, "-e", ".[torch,jax,demo,graphs,conformance]", groups=("test",))
+    install(session, "-e", ".[torch,jax,demo,graphs,checkpoint,conformance]", groups=("test",))
     session.run("pytest", *(session.posargs or ["tests"]))
     if not session.posargs:
-        session.run("pytest", "--doctest-modules", "hopcore")
+        session.run("pytest", "--doctest-modules", "hopcore", "backends")
 
 
 @nox.session
@@ -117,7 +117,7 @@ def check_contents(session: nox.Session, built: Path) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, warnings as errors, and run its examples."""
-    install(session, "-e", ".[torch,jax,demo,conformance]", groups=("docs",))
+    install(session, "-e", ".[torch,jax,demo,checkpoint,conformance]", groups=("docs",))
     for builder in ("html", "doctest"):
         session.run(
             "sphinx-build", "-n", "-W", "-q", "-b", builder, "docs", f"docs/_build/{builder}"
@@ -128,7 +128,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def peers(session: nox.Session) -> None:
     """Separation functions against the entmax package; cases that difflayers gets wrong."""
-    install(session, "-e", ".[torch,conformance]", groups=("peers", "test"))
+    install(session, "-e", ".[torch,checkpoint,conformance]", groups=("peers", "test"))
     session.run("pytest", "tests/peers", *session.posargs)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hopcore_jax.kernels import JaxBackend
 
 if TYPE_CHECKING:
+    from hopcore_jax.checkpoint import load_layer, save_layer
     from hopcore_jax.core import HopfieldCore
     from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
     from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
@@ -25,6 +26,8 @@ __all__ = [
     "HopfieldLayer",
     "HopfieldPooling",
     "JaxBackend",
+    "load_layer",
+    "save_layer",
 ]
 
 ROOMS = {
@@ -35,6 +38,8 @@ ROOMS = {
     "HopfieldEncoderLayer": "transformer",
     "HopfieldLayer": "pooling",
     "HopfieldPooling": "pooling",
+    "load_layer": "checkpoint",
+    "save_layer": "checkpoint",
 }
 """Where the layers are; imported when they are asked for, since JAX arrays do without equinox."""
 
@@ -43,7 +48,12 @@ def __getattr__(name: str) -> Any:
     """A layer by its name."""
     if name not in ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"hopcore_jax.{ROOMS[name]}"), name)
+    try:
+        return getattr(import_module(f"hopcore_jax.{ROOMS[name]}"), name)
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"the layers need {missing.name}: pip install 'hopcore[jax]'"
+        ) from missing
 
 
 def __dir__() -> list[str]:

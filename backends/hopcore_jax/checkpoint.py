@@ -1,0 +1,74 @@
+"""Modules in files that every framework can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hopcore
+from hopcore.layer_settings import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
+from hopcore.settings import HopfieldSettings
+from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
+from hopcore_jax.owned import Owned
+from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
+from hopcore_jax.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+
+MODULES: dict[type, type[Owned]] = {
+    HopfieldSettings: Hopfield,
+    PoolingSettings: HopfieldPooling,
+    LookupSettings: HopfieldLayer,
+    EncoderSettings: HopfieldEncoderLayer,
+    DecoderSettings: HopfieldDecoderLayer,
+}
+"""The module of each kind of settings."""
+
+
+def save_layer(path: str | Path, layer: Owned) -> None:
+    """Write a layer into a file; see :func:`hopcore.save_layer`.
+
+    Parameters
+    ----------
+    path : str or Path
+    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, ...
+
+    Examples
+    --------
+    >>> import jax, pathlib, tempfile
+    >>> from hopcore_jax import Hopfield, load_layer, save_layer
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> save_layer(place, Hopfield(input_size=4, key=jax.random.key(0)))
+    >>> load_layer(place).input_size
+    4
+    """
+    if not isinstance(layer, Owned) or type(layer.settings) not in MODULES:
+        raise TypeError(f"layer must be one of hopcore_jax, got {type(layer).__name__}")
+    hopcore.save_layer(path, layer.settings, layer.parameters)
+
+
+def load_layer(path: str | Path, *, dtype: Any = None) -> Any:
+    """The layer in a file that any framework wrote; see :func:`hopcore.load_layer`.
+
+    Parameters
+    ----------
+    path : str or Path
+    dtype : optional
+        Of the parameters; that of the file if not given.
+
+    Returns
+    -------
+    equinox.Module
+
+    Examples
+    --------
+    >>> import jax, pathlib, tempfile
+    >>> from hopcore_jax import HopfieldPooling, load_layer, save_layer
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> save_layer(place, HopfieldPooling(input_size=4, quantity=2, key=jax.random.key(0)))
+    >>> load_layer(place).quantity
+    2
+    """
+    settings, parameters = hopcore.load_layer(path)
+    kind = MODULES[type(settings)]
+    if kind is Hopfield and settings.diffusion is not None:
+        kind = DiffusedHopfield
+    return kind.of(settings, parameters=parameters, dtype=dtype)
