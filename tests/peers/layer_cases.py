@@ -1,7 +1,7 @@
 """Layers and inputs for the comparison with difflayers, drawn by hypothesis.
 
-A drawn layer is one that the peer can build and run; where it computes something else than is meant,
-the difference has a name in ``layer_differences``.
+A drawn layer is one that the peer can build and run; where it computes something else than is
+meant, the difference has a name in ``layer_differences``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import hopcore_torch
 import torch
 from hypothesis import assume
 from hypothesis import strategies as st
+
+import hopcore_torch
 
 STATIC = "state_pattern_as_static", "stored_pattern_as_static", "pattern_projection_as_static"
 PATTERNS = "state_pattern", "stored_pattern", "pattern_projection"

@@ -1,9 +1,9 @@
 """Layers against those of difflayers, with the same weights (``nox -s peers``).
 
-hopfield-layers 1.0.2, where the layers come from, is not on PyPI; difflayers 0.1.1 carries the same
-layers with the same state dict, so that what holds for the one holds for the other. Settings, inputs
-and masks are drawn; where the peer computes something else than is meant, ``layer_differences`` says
-so by name, and ``test_layer_differences.py`` shows it.
+hopfield-layers 1.0.2, where the layers come from, is not on PyPI; difflayers 0.1.1 carries the
+same layers with the same state dict, so that what holds for the one holds for the other. Settings,
+inputs and masks are drawn; where the peer computes something else than is meant,
+``layer_differences`` says so by name, and ``test_layer_differences.py`` shows it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import difflayers
-import hopcore_torch
 import layer_cases
 import pytest
 import torch
@@ -22,6 +21,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from layer_cases import Case, static_execution, usual
 from layer_differences import differences
+
+import hopcore_torch
 
 Answer = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
