@@ -29,9 +29,11 @@ class Case:
     """Neighbours that each of the S patterns chooses in a graph; 0 where there is none."""
     steps: int = 0
     """Steps of diffusion over the graph."""
+    heads: int = 0
+    """Heads of a layer; 0 where there is none."""
 
     def __str__(self) -> str:
-        if self.k:
+        if self.k and not self.heads:
             steps = f" T={self.steps}" if self.steps else ""
             kind = "" if self.stored == "random" else f"{self.stored} "
             return f"{kind}N={self.S} d={self.d} k={self.k}{steps}"
@@ -39,7 +41,9 @@ class Case:
         separation = self.separation
         if not isinstance(separation, str):
             separation = f"entmax({separation:g})"
-        words = [shape, f"beta={self.beta:g}"]
+        words = [shape, f"heads={self.heads}" if self.heads else f"beta={self.beta:g}"]
+        if self.k:
+            words.append(f"k={self.k} T={self.steps}")
         if separation != "softmax":
             words.insert(0, separation)
         if self.stored != "random":

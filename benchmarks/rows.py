@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.cases import Case, Row, Side
+from benchmarks.layer_rows import LAYER_ROWS
 
 
 def ours(work: str, *libraries: str) -> tuple[Side, ...]:
@@ -349,5 +350,6 @@ ROWS: dict[str, Row] = {
             exponent=1.1,
         ),
         *GRAPH_ROWS,
+        *LAYER_ROWS,
     )
 }

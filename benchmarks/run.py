@@ -194,7 +194,7 @@ def judge(result: Result, row: Row, added: float, limit: float | None) -> None:
         result.figure = f"{ratio:.2f} x"
         verdicts.append(ratio <= row.most)
     else:
-        result.figure = f"{added:+.1f} us"
+        result.figure = f"{ratio:.2f} x, {added:+.1f} us"
         if row.added is not None:
             verdicts.append(added <= row.added)
     if limit is not None and result.ours.scratch is not None:
