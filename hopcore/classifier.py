@@ -18,6 +18,7 @@ import numpy as np
 from hopcore.activations import relu
 from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
+from hopcore.heads import Drop
 from hopcore.layer_settings import LookupSettings, PoolingSettings
 from hopcore.layers import hopfield
 from hopcore.parameters import Parameters, initial_parameters, inner, layer_parameters
@@ -155,7 +156,9 @@ class BagClassifier:
         if layer is None:
             return mean_of_instances(features, padding)
         rate = self._association.dropout
-        drop = partial(dropout, rate=rate) if dropout is not None and rate > 0 else None
+        drop: Drop | None = None
+        if dropout is not None and rate > 0.0:
+            drop = partial(dropped, dropout, rate)
         if isinstance(layer, PoolingSettings):
             return hopfield_pooling(
                 layer, parameters, features, stored_pattern_padding_mask=padding, drop=drop
@@ -167,6 +170,11 @@ class BagClassifier:
                 layer, parameters, features, stored_pattern_padding_mask=padding, drop=drop
             )
         return mean_of_instances(found, padding)
+
+
+def dropped(dropout: Dropout, rate: float, weights: Array) -> Array:
+    """Association weights after dropout."""
+    return dropout(weights, rate)
 
 
 def linear(parameters: Mapping[str, Array], name: str, features: Array) -> Array:

@@ -292,9 +292,9 @@ Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown 
 
 @experiment.command("bit-pattern")
 def experiment_bit_pattern(
-    bags: Annotated[str, typer.Option(help="How many bags train.")] = "96,192,384,768,1536",
+    bags: Annotated[str, typer.Option(help="How many bags train.")] = "384,768,1536",
     layer: Layers = ALL_LAYERS,
-    epochs: Epochs = 40,
+    epochs: Epochs = 30,
     seeds: Seeds = 5,
     backend: Trains = "torch",
     device: Device = None,
@@ -314,7 +314,7 @@ def experiment_bit_pattern(
 def experiment_latch(
     length: Annotated[str, typer.Option(help="Lengths of the sequences.")] = "20,50,100",
     layer: Layers = ALL_LAYERS,
-    epochs: Epochs = 5,
+    epochs: Epochs = 10,
     seeds: Seeds = 5,
     backend: Trains = "torch",
     device: Device = None,
@@ -335,7 +335,7 @@ def experiment_mnist_bags(
     dataset: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",
     data: Data = None,
     digit: Annotated[int, typer.Option(min=0, max=9, help="The digit that bags hold.")] = 9,
-    bags: Annotated[str, typer.Option(help="How many bags train.")] = "50,100,200,400",
+    bags: Annotated[str, typer.Option(help="How many bags train.")] = "100,400,1200",
     layer: Layers = ALL_LAYERS,
     epochs: Epochs = 40,
     seeds: Seeds = 5,
@@ -375,7 +375,7 @@ def experiment_mil(
     rates = unlike(numbers(dropout, "dropout"), "dropout")
     paths = [Path(name) for name in data.split(",")]
     fitting = mil.Fitting(
-        width=256, dropouts=rates, normalise=True, epochs=epochs, backend=backend, device=device
+        dropouts=rates, normalise=True, epochs=epochs, backend=backend, device=device
     )
     count = len(paths) * folds
     study = BagStudy("mil", "data", mil.files(paths, folds), count, layer, seeds)

@@ -125,7 +125,12 @@ def trainer(
 
 
 def train(
-    trainer: Trainer, data: Samples, *, epochs: int, batch_size: int, rng: np.random.Generator
+    trainer: Trainer,
+    data: tuple[Any, ...],
+    *,
+    epochs: int,
+    batch_size: int,
+    rng: np.random.Generator,
 ) -> Iterator[float]:
     """Step through the data, epoch by epoch, in a new order each time.
 
@@ -201,7 +206,7 @@ def chosen(data: Samples, rows: np.ndarray) -> Samples:
     return type(data)(*(array[rows] for array in data))
 
 
-def scores(trainer: Trainer, data: Samples, batch_size: int = 512) -> np.ndarray:
+def scores(trainer: Trainer, data: tuple[Any, ...], batch_size: int = 512) -> np.ndarray:
     """The outputs for all samples, a batch at a time."""
     return np.concatenate([trainer.values(batch) for batch in batches(data, batch_size)])
 
