@@ -22,9 +22,9 @@ jnp = jax.numpy
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(params=["float64", "float32"])
+@pytest.fixture
 def dtype(request):
-    """Each dtype, with x64 as it needs it."""
+    """A dtype, with x64 as it needs it."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", request.param == "float64")
     yield request.param
@@ -124,7 +124,12 @@ HOPFIELD = {
 }
 
 
-@pytest.mark.parametrize("case", HOPFIELD)
+WHICH = [(case, "float64") for case in HOPFIELD] + [
+    (case, "float32") for case in ("three sizes", "each head its own", "at rest", "diffused")
+]
+
+
+@pytest.mark.parametrize(("case", "dtype"), WHICH, indirect=["dtype"])
 def test_hopfield_is_the_function(case, dtype):
     settings, shapes = HOPFIELD[case]
     tol = 1e-10 if dtype == "float64" else 1e-5
@@ -185,7 +190,9 @@ def test_pooling_and_lookup_are_the_functions(x64):
     assert layer.get_projected_pattern_matrix(x.swapaxes(0, 1)).shape == (2, 2, 4, 3)
 
 
-@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize(
+    ("norm_first", "dtype"), [(False, "float64"), (True, "float32")], indirect=["dtype"]
+)
 def test_transformer_layers_are_the_functions(norm_first, dtype):
     tol = 1e-10 if dtype == "float64" else 1e-5
     x, memory = drawn(2, 5, 6, dtype=dtype), drawn(2, 4, 6, seed=1, dtype=dtype)

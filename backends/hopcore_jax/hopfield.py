@@ -47,8 +47,9 @@ class Hopfield(Owned):
 
     Notes
     -----
-    A module of equinox: a pytree of its parameters, whose settings are static. Association weights
-    are dropped where a call has a ``key``, and neither it nor the layer says ``inference``.
+    A module of equinox: a pytree of its parameters, whose settings are static. Call it inside
+    ``equinox.filter_jit``: eager calls give the same, several times slower. Association weights are
+    dropped in training alone, with the ``key`` of the call; ``inference`` of call or layer ends it.
 
     Examples
     --------

@@ -22,6 +22,9 @@ class JaxLayerKernels(Backend):
     ) -> jax.Array:
         return layer_norm(self, features, weight, bias, eps)
 
+    def split(self, array: jax.Array, sizes: list[int], axis: int) -> list[jax.Array]:
+        return list(lax.split(array, sizes, axis % array.ndim))
+
     def erf(self, values: jax.Array) -> jax.Array:
         return lax.erf(values)
 
