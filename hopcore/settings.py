@@ -61,7 +61,7 @@ class HopfieldSettings:
     batch_first : bool
         Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
     association_activation : str, optional
-        Applied to the output: one of ``hopcore.layers.ACTIVATIONS``.
+        Applied to the output: one of :data:`hopcore.activations.ACTIVATIONS`.
     dropout : float
         Probability with which an association weight is dropped in training.
     input_bias : bool

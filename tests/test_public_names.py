@@ -11,6 +11,8 @@ from types import ModuleType
 import pytest
 
 import hopcore
+import hopcore_jax
+import hopcore_torch
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "jax", "matplotlib", "typer", "rich", "sklearn", "hypothesis", "pytest"}
@@ -40,6 +42,28 @@ def test_docstring_has_an_example(name: str) -> None:
     text = inspect.getdoc(getattr(hopcore, name)) or ""
     assert "\nExamples\n--------\n" in text
     assert ">>> " in text
+
+
+@pytest.mark.parametrize("package", [hopcore_torch, hopcore_jax], ids=lambda x: x.__name__)
+def test_modules_are_documented(package: ModuleType) -> None:
+    page = (ROOT / "docs" / "modules.md").read_text(encoding="utf-8")
+    assert package.__all__ == sorted(package.__all__)
+    for name in package.__all__:
+        found = getattr(package, name)
+        if getattr(hopcore, name, None) is found:
+            assert f"`{name}`" in page or name.endswith(("Operator", "Diffusion"))
+        elif not name.endswith("Backend"):
+            assert f":: {package.__name__}.{name}\n" in page
+            assert "\nExamples\n--------\n" in (inspect.getdoc(found) or "")
+
+
+def test_both_packages_have_the_same_names() -> None:
+    own = {
+        name
+        for name in hopcore_torch.__all__
+        if getattr(hopcore, name, None) is not getattr(hopcore_torch, name)
+    }
+    assert own - {"TorchBackend"} == set(hopcore_jax.__all__) - {"JaxBackend"}
 
 
 def test_import_is_light() -> None:
