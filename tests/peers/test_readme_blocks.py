@@ -129,10 +129,13 @@ def test_the_graph_pipeline() -> None:
 
 @pytest.mark.usefixtures("in_its_place")
 def test_static_retrieval_scores_like_a_plain_layer() -> None:
-    plain, model = run_static(eta=None), run_static(eta=0.15)
+    model = after(STATIC)["model"]
     assert isinstance(model, hopcore_torch.DiffusedHopfield)
     assert (model.eta, model.k_neighbors, model.diffusion_mode) == (0.15, 10, "iterative")
-    theirs = difflayers.DiffusedHopfield(**arguments())
+    diffusion = {"eta", "k_neighbors", "diffusion_mode", "diffusion_steps", "diffuse_key"}
+    given = arguments()
+    plain = hopcore_torch.Hopfield(**{name: given[name] for name in given.keys() - diffusion})
+    theirs = difflayers.DiffusedHopfield(**given)
     generator = torch.Generator().manual_seed(0)
     for length in (1.0, 3.0):
         stored = nn.functional.normalize(torch.randn(50, 64, generator=generator), dim=-1)
@@ -150,16 +153,6 @@ def arguments() -> dict[str, Any]:
     found: dict[str, Any] = {}
     exec(STATIC.replace("DiffusedHopfield(", "dict("), found)
     return found["model"]
-
-
-def run_static(eta: float | None) -> nn.Module:
-    """The model of the block; without diffusion, the plain layer with its other arguments."""
-    if eta is not None:
-        return after(STATIC)["model"]
-    diffusion = ("eta", "k_neighbors", "diffusion_mode", "diffusion_steps", "diffuse_key")
-    return hopcore_torch.Hopfield(
-        **{name: value for name, value in arguments().items() if name not in diffusion}
-    )
 
 
 def retrieved(layer: nn.Module, queries: torch.Tensor, stored: torch.Tensor) -> float:
