@@ -12,6 +12,7 @@ from jax import lax
 
 import hopcore
 from hopcore import DiffusionConfig
+from hopcore.arguments import DIFFUSION, diffused_arguments
 from hopcore.parameters import inner
 from hopcore.settings import HopfieldSettings
 from hopcore_jax.owned import Key, Owned, association, optional
@@ -153,12 +154,6 @@ class Hopfield(Owned):
         return lax.stop_gradient(found)
 
 
-DIFFUSION = tuple(
-    name for name in DiffusionConfig.__dataclass_fields__ if name not in ("beta", "steps")
-)
-"""Arguments of :class:`DiffusedHopfield` that are fields of the configuration of its diffusion."""
-
-
 class DiffusedHopfield(Hopfield):
     """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
 
@@ -213,20 +208,6 @@ class DiffusedHopfield(Hopfield):
         if name in DIFFUSION:
             return getattr(self.config, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-
-def diffused_arguments(
-    settings: dict[str, Any], steps: int | None, config: DiffusionConfig | None
-) -> dict[str, Any]:
-    """Arguments of a diffused layer as those of a layer."""
-    fields = {name: settings.pop(name) for name in DIFFUSION if name in settings}
-    if steps is not None:
-        fields["steps"] = steps
-    if config is None:
-        config = DiffusionConfig(**fields)
-    elif fields:
-        raise ValueError(f"give config or its fields, got both: {', '.join(sorted(fields))}")
-    return {**settings, "diffusion": config}
 
 
 def three(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

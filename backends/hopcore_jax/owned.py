@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hopcore.arguments import PLACES, placed
 from hopcore.described import Described
 from hopcore.parameters import SPREAD, check_parameters, layer_parameters
 from hopcore.settings import HopfieldSettings
@@ -129,31 +130,13 @@ def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
     }
 
 
-def association(
-    input_size: int | None = None,
-    hidden_size: int | None = None,
-    output_size: int | None = None,
-    pattern_size: int | None = None,
-    num_heads: int = 1,
-    scaling: Any = None,
-    update_steps_max: Any = 0,
-    update_steps_eps: Any = 1e-4,
-    **settings: Any,
-) -> HopfieldSettings:
+def association(*args: Any, **settings: Any) -> HopfieldSettings:
     """The settings of a Hopfield layer from the arguments of a constructor."""
-    return HopfieldSettings.from_dict(
-        {
-            **settings,
-            "input_size": input_size,
-            "hidden_size": hidden_size,
-            "output_size": output_size,
-            "pattern_size": pattern_size,
-            "num_heads": num_heads,
-            "scaling": number(scaling),
-            "update_steps_max": number(update_steps_max),
-            "update_steps_eps": number(update_steps_eps),
-        }
-    )
+    given = placed(PLACES, args, settings)
+    for name in ("scaling", "update_steps_max", "update_steps_eps"):
+        if name in given:
+            given[name] = number(given[name])
+    return HopfieldSettings.from_dict(given)
 
 
 def number(value: Any) -> Any:

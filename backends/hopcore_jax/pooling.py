@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import hopcore
+from hopcore.arguments import quantity_of
 from hopcore.layer_settings import LookupSettings, PoolingSettings
 from hopcore.pooling import learned
 from hopcore_jax.hopfield import Hopfield, part
@@ -173,14 +174,9 @@ class HopfieldLayer(_Learned):
         inference: bool = False,
         **settings: Any,
     ) -> None:
-        if quantity is not None and num_pattern_repetitions not in (None, quantity):
-            raise ValueError(
-                "quantity and num_pattern_repetitions are the same, "
-                f"got {quantity} and {num_pattern_repetitions}"
-            )
         found = LookupSettings(
             hopfield=association(*args, **settings),
-            quantity=next((x for x in (quantity, num_pattern_repetitions) if x is not None), 1),
+            quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
             trainable=trainable,

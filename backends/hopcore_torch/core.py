@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import hopcore
+from hopcore.arguments import core_settings
 from hopcore.parameters import layer_parameters
 from hopcore.settings import HopfieldSettings
 from hopcore_torch.owned import collected, places, scaling_of, start, tensor
@@ -52,56 +53,14 @@ class HopfieldCore(nn.Module):
 
     def __init__(
         self,
-        embed_dim: int | None = None,
-        num_heads: int = 1,
-        dropout: float = 0.0,
-        bias: bool = True,
-        add_bias_kv: bool = False,
-        add_zero_attn: bool = False,
-        kdim: int | None = None,
-        vdim: int | None = None,
-        head_dim: int | None = None,
-        pattern_dim: int | None = None,
-        out_dim: int | None = None,
-        disable_out_projection: bool = False,
-        key_as_static: bool = False,
-        query_as_static: bool = False,
-        value_as_static: bool = False,
-        value_as_connected: bool = False,
-        normalize_pattern: bool = False,
-        normalize_pattern_affine: bool = False,
-        normalize_pattern_eps: float = 1e-5,
-        *,
+        *args: Any,
         batch_first: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        **arguments: Any,
     ) -> None:
         super().__init__()
-        settings = HopfieldSettings(
-            input_size=embed_dim,
-            hidden_size=head_dim,
-            output_size=out_dim,
-            pattern_size=pattern_dim,
-            num_heads=num_heads,
-            normalize_stored_pattern=False,
-            normalize_state_pattern=False,
-            normalize_pattern_projection=False,
-            normalize_hopfield_space=normalize_pattern,
-            normalize_hopfield_space_affine=normalize_pattern_affine,
-            normalize_hopfield_space_eps=normalize_pattern_eps,
-            stored_pattern_as_static=key_as_static,
-            state_pattern_as_static=query_as_static,
-            pattern_projection_as_static=value_as_static,
-            pattern_projection_as_connected=value_as_connected,
-            stored_pattern_size=kdim,
-            pattern_projection_size=vdim,
-            batch_first=batch_first,
-            dropout=dropout,
-            input_bias=bias,
-            concat_bias_pattern=add_bias_kv,
-            add_zero_association=add_zero_attn,
-            disable_out_projection=disable_out_projection,
-        )
+        settings = core_settings(args, arguments, batch_first=batch_first)
         self._own(settings, device=device, dtype=dtype)
 
     @classmethod

@@ -9,6 +9,7 @@ from torch import nn
 
 import hopcore
 from hopcore import DiffusionConfig
+from hopcore.arguments import DIFFUSION, PLACES, diffused_arguments, placed
 from hopcore.described import Described
 from hopcore.settings import PATTERNS, HopfieldSettings
 from hopcore_torch.core import HopfieldCore, dropout
@@ -52,32 +53,12 @@ class Hopfield(Owned, Described):
 
     def __init__(
         self,
-        input_size: int | None = None,
-        hidden_size: int | None = None,
-        output_size: int | None = None,
-        pattern_size: int | None = None,
-        num_heads: int = 1,
-        scaling: Any = None,
-        update_steps_max: Any = 0,
-        update_steps_eps: Any = 1e-4,
-        *,
+        *args: Any,
         device: Any = None,
         dtype: torch.dtype | None = None,
         **settings: Any,
     ) -> None:
-        given, parameter = scaling_of(
-            {
-                **settings,
-                "input_size": input_size,
-                "hidden_size": hidden_size,
-                "output_size": output_size,
-                "pattern_size": pattern_size,
-                "num_heads": num_heads,
-                "scaling": scaling,
-                "update_steps_max": update_steps_max,
-                "update_steps_eps": update_steps_eps,
-            }
-        )
+        given, parameter = scaling_of(placed(PLACES, args, settings))
         self._make(HopfieldSettings.from_dict(given), parameter, device=device, dtype=dtype)
 
     @classmethod
@@ -191,12 +172,6 @@ class Hopfield(Owned, Described):
         return hopcore.hopfield_projections(self.settings, self.arrays(), *three(input))
 
 
-DIFFUSION = tuple(
-    name for name in DiffusionConfig.__dataclass_fields__ if name not in ("beta", "steps")
-)
-"""Arguments of :class:`DiffusedHopfield` that are fields of the configuration of its diffusion."""
-
-
 class DiffusedHopfield(Hopfield):
     """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
 
@@ -250,20 +225,6 @@ class DiffusedHopfield(Hopfield):
         if name in DIFFUSION:
             return getattr(self.config, name)
         return super().__getattr__(name)
-
-
-def diffused_arguments(
-    settings: dict[str, Any], steps: int | None, config: DiffusionConfig | None
-) -> dict[str, Any]:
-    """Arguments of a diffused layer as settings of a layer."""
-    fields = {name: settings.pop(name) for name in DIFFUSION if name in settings}
-    if steps is not None:
-        fields["steps"] = steps
-    if config is None:
-        config = DiffusionConfig(**fields)
-    elif fields:
-        raise ValueError(f"give config or its fields, got both: {', '.join(sorted(fields))}")
-    return {**settings, "diffusion": config}
 
 
 def three(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

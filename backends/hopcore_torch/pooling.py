@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hopcore.arguments import PLACES, placed, quantity_of
 from hopcore.described import Described
 from hopcore.layer_settings import LookupSettings, PoolingSettings
 from hopcore.parameters import layer_parameters
@@ -113,7 +114,6 @@ class HopfieldPooling(_Learned):
 
     def __init__(
         self,
-        input_size: int,
         *args: Any,
         quantity: int = 1,
         trainable: bool = True,
@@ -121,7 +121,7 @@ class HopfieldPooling(_Learned):
         dtype: torch.dtype | None = None,
         **settings: Any,
     ) -> None:
-        given, scaling = positional(input_size, args, settings)
+        given, scaling = scaling_of(placed(PLACES, args, settings))
         inner = HopfieldSettings.from_dict(given)
         found = PoolingSettings(hopfield=inner, quantity=quantity, trainable=trainable)
         self._make(found, scaling, device=device, dtype=dtype)
@@ -180,7 +180,6 @@ class HopfieldLayer(_Learned):
 
     def __init__(
         self,
-        input_size: int,
         *args: Any,
         quantity: int | None = None,
         num_pattern_repetitions: int | None = None,
@@ -191,15 +190,10 @@ class HopfieldLayer(_Learned):
         dtype: torch.dtype | None = None,
         **settings: Any,
     ) -> None:
-        if quantity is not None and num_pattern_repetitions not in (None, quantity):
-            raise ValueError(
-                "quantity and num_pattern_repetitions are the same, "
-                f"got {quantity} and {num_pattern_repetitions}"
-            )
-        given, scaling = positional(input_size, args, settings)
+        given, scaling = scaling_of(placed(PLACES, args, settings))
         found = LookupSettings(
             hopfield=HopfieldSettings.from_dict(given),
-            quantity=next((x for x in (quantity, num_pattern_repetitions) if x is not None), 1),
+            quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
             trainable=trainable,
@@ -221,21 +215,3 @@ class HopfieldLayer(_Learned):
         stored = learned(self.lookup_weights)
         targets = self.target_weights
         return stored, input, stored if targets is None else learned(targets)
-
-
-def positional(
-    input_size: int, args: tuple[Any, ...], settings: dict[str, Any]
-) -> tuple[dict[str, Any], nn.Parameter | None]:
-    """Arguments of a constructor, some of them positional, as settings."""
-    names = (
-        "hidden_size", "output_size", "pattern_size", "num_heads", "scaling",
-        "update_steps_max", "update_steps_eps",
-    )  # fmt: skip
-    if len(args) > len(names):
-        raise TypeError(f"at most {len(names) + 1} arguments by place, got {len(args) + 1}")
-    twice = [name for name in names[: len(args)] if name in settings]
-    if twice:
-        raise TypeError(f"{', '.join(twice)} given twice")
-    return scaling_of(
-        {**settings, "input_size": input_size, **dict(zip(names, args, strict=False))}
-    )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import hopcore
+from hopcore.arguments import placed
 from hopcore.layer_settings import DecoderSettings, EncoderSettings
 from hopcore.parameters import layer_parameters
 from hopcore_torch.core import HopfieldCore
@@ -294,12 +295,7 @@ def arguments_of(
     places = (*names, "dim_feedforward", "dropout", "activation")
     if not legacy:
         places = ("d_model", "nhead", "dim_feedforward", *PLACES)
-    if len(args) > len(places):
-        raise TypeError(f"at most {len(places)} arguments by place, got {len(args)}")
-    twice = sorted(set(places[: len(args)]) & set(arguments))
-    if twice:
-        raise TypeError(f"{', '.join(twice)} given twice")
-    given = {**arguments, **dict(zip(places, args, strict=False))}
+    given = placed(places, args, arguments)
     own = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
     batch_first = own.pop("batch_first")
     if not isinstance(own["activation"], str):
