@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import difflayers
@@ -28,10 +29,13 @@ def noise(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_each_difference_is_shown() -> None:
-    shown = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    shown.remove("each_difference_is_shown")
-    assert shown == set(DIFFERENCES)
+def test_each_difference_is_shown_and_told() -> None:
+    tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert tests - {"each_difference_is_shown_and_told"} == set(DIFFERENCES)
+    page = (Path(__file__).parents[2] / "docs" / "migrate.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(DIFFERENCES) <= told
 
 
 def test_scaling_per_head() -> None:

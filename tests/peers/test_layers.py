@@ -178,6 +178,21 @@ def test_updates_to_convergence(heads: int) -> None:
     assert not torch.allclose(found[0], ask(pair(case)[1], case)[0], atol=1e-3)
 
 
+def test_diffused_layers_have_the_state_of_plain_ones() -> None:
+    """Their outputs differ on purpose, but for a strength of 0: then they are plain layers."""
+    case = usual(num_heads=2)
+    peer = drawn(difflayers.DiffusedHopfield(4, num_heads=2).double(), 3)
+    ours = hopcore_torch.DiffusedHopfield(4, num_heads=2, eta=0.0).double()
+    plain = case.layer(difflayers)
+    for layer in (ours, plain):
+        layer.load_state_dict(peer.state_dict(), strict=True)
+    peer.load_state_dict(ours.state_dict(), strict=True)
+    expected, found = ask(plain, case), ask(ours, case)
+    close(found[0], expected[0])
+    for name, gradient in expected[1].items():
+        close(found[1][name], gradient)
+
+
 def transformers(batch_first: bool, activation: str) -> list[tuple[Any, ...]]:
     """Encoder and decoder layers of both packages, with the same parameters, and their inputs."""
     found = []
