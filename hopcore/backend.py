@@ -117,6 +117,21 @@ class Backend(GraphKernels, LayerKernels):
         output, conjugate = self.over_blocks(block, state, stored, beta, mask)
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
 
+    def associate_biased(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        mask: Array | None,
+        bias: Array,
+        separation: SeparationFunction,
+    ) -> Array:
+        """Association with numbers ``(..., L, S)`` added to the scores; holds all scores."""
+        scores = self.scores(state, stored, beta, mask) + bias
+        weights = self.astype(self.separate(scores, separation)[0], state.dtype)
+        return self.xp.matmul(weights, projection)
+
     def conjugate(
         self,
         state: Array,

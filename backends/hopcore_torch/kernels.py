@@ -169,6 +169,28 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
+    def associate_biased(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        projection: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        bias: torch.Tensor,
+        separation: SeparationFunction,
+    ) -> torch.Tensor:
+        """Softmax by the fused attention kernel, which adds a mask of numbers.
+
+        On the CPU a gradient goes the plain way, which has second derivatives.
+        """
+        tensors = state, stored, projection, beta, bias
+        plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
+        if plain or not separation.softmax:
+            return super().associate_biased(*tensors[:4], mask, bias, separation)
+        if mask is not None:
+            bias = bias.masked_fill(~mask, -math.inf)
+        return fused.attention(fused.heads(state, stored, projection, beta, bias.to(state.dtype)))
+
     def conjugate(
         self,
         state: torch.Tensor,
