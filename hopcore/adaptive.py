@@ -24,36 +24,43 @@ TOLERANCE = 1e-6
 """Sup error of a series that is not exact."""
 
 
-def association_entropy(inputs: Inputs) -> Array:
+def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
     r"""Entropy in nats of the softmax weights of each query, ``(..., L)``; differentiable.
 
     :math:`H = \operatorname{lse}(z) - \langle p, z \rangle` with scores :math:`z = \beta X \xi`,
-    so that one association gives it; 0 where nothing is attended to.
+    so that one association gives it; 0 where nothing is attended to. ``bias``, if given, is added
+    to the scores.
     """
     backend, xp, state, stored, _, beta, mask = inputs
-    wide = backend.precise[state.dtype]
-    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
-    if not isinstance(beta, float):
-        beta = backend.astype(beta, wide)
-    recalled, lse = backend.associate(
-        state, stored, stored, beta, mask, separation_named("softmax"), True
-    )
-    assert lse is not None
+    softmax = separation_named("softmax")
+    if bias is not None:
+        scores = backend.scores(state, stored, beta, mask) + bias
+        weights, lse = backend.separate(scores, softmax)
+        mean = xp.sum(weights * xp.where(weights > 0, scores, 0.0), axis=-1)
+    else:
+        wide = backend.precise[state.dtype]
+        state, stored = backend.astype(state, wide), backend.astype(stored, wide)
+        if not isinstance(beta, float):
+            beta = backend.astype(beta, wide)
+        recalled, lse = backend.associate(state, stored, stored, beta, mask, softmax, True)
+        assert lse is not None
+        mean = beta * xp.sum(state * recalled, axis=-1)
     some = lse > -xp.inf
-    found = xp.where(some, lse, 0.0) - beta * xp.sum(state * recalled, axis=-1)
+    found = xp.where(some, lse, 0.0) - mean
     return xp.where(some & (found > 0), found, 0.0)
 
 
-def adapted_eta(inputs: Inputs, config: DiffusionConfig) -> Array:
+def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = None) -> Array:
     """``eta sigmoid(temperature (H - threshold))``, of each query or of each sample.
 
     Returns
     -------
     array (..., L) or (...)
-        In [0, eta]. A sample's H is the mean over its queries that attend to something.
+        In [0, eta]. A sample's H is the mean over its queries that attend to something. ``bias``,
+        if given, is added to the scores.
     """
     backend, xp = inputs.backend, inputs.xp
-    entropy = association_entropy(inputs)
+    entropy = association_entropy(inputs) if bias is None else association_entropy(inputs, bias)
     if config.adaptive_eta != "query":
         entropy = sample_mean(inputs, entropy)
     gate = config.adaptive_temperature * (entropy - config.adaptive_threshold)

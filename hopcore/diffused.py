@@ -163,11 +163,13 @@ def diffused_retrieve(
     return reported(inputs, output, found, moved.stored, counts, residual, energy, tol)
 
 
-def operator_of(inputs: Inputs, laplacian: Laplacian, config: DiffusionConfig) -> DiffusionOperator:
+def operator_of(
+    inputs: Inputs, laplacian: Laplacian, config: DiffusionConfig, bias: Array | None = None
+) -> DiffusionOperator:
     """The operator of a configuration, with the eta of each sample where it adapts."""
     if not config.adaptive_eta:
         return diffusion_operator(laplacian, config.eta, config.diffusion_mode, config.steps)
-    operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config))
+    operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config, bias))
     operator.one_shot = config.diffusion_mode not in ("factored", "iterative")
     return operator
 

@@ -5,6 +5,7 @@ Parts of :func:`hopcore.hopfield`, in the order in which they happen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -32,8 +33,7 @@ from hopcore.diffused import operator_of
 from hopcore.diffusion import diffusion_operator
 from hopcore.dynamics import DynamicsEngine
 from hopcore.graph import Graph
-from hopcore.graph_cache import GraphCache
-from hopcore.laplacian import laplacian_of
+from hopcore.graph_cache import GraphCache, PatternGraph, described
 from hopcore.layer_masks import Shown, shown
 from hopcore.neighbours import knn_graph
 from hopcore.operator import DiffusionOperator
@@ -302,19 +302,18 @@ def diffused(
     """
     backend, inputs = ready.backend, ready.inputs
     nodes = hidden.nodes(backend)
-    graph = graph_of(backend, normal.stored, nodes, config, cache)
-    laplacian = laplacian_of(graph, config.normalization)
+    laplacian, graph, _ = graph_of(backend, normal.stored, nodes, config, cache)
+    given = inputs = spread(inputs)  # an eta adapts to the entropy before any diffusion
     if config.diffuse_query:
         own = graph_of(backend, normal.state, None, config, cache)
-        smooth = diffusion_operator(own, config.eta, config.diffusion_mode, config.steps)
+        smooth = diffusion_operator(own.L, config.eta, config.diffusion_mode, config.steps)
         inputs = inputs._replace(state=smooth(inputs.state))
-    inputs = spread(inputs)
     if config.adaptive_eta == "query":
-        eta = adapted_eta(inputs, config)
+        eta = adapted_eta(given, config, ready.bias)
         family = spectrum(laplacian, config, config.steps)
         queries, keys = stacked(inputs, family, eta if config.diffuse_key else 0.0 * eta)
         return ready._replace(inputs=inputs._replace(state=queries, stored=keys))
-    operator = operator_of(inputs, laplacian, config)
+    operator = operator_of(given, laplacian, config, ready.bias)
     plain = replace(config, diffuse_query=False)
     engine = DynamicsEngine(operator, AttentionOperator(), plain)
     inputs, *_ = engine.advance(inputs, projected=True)
@@ -331,7 +330,7 @@ def graph_of(
     nodes: Array | None,
     config: DiffusionConfig,
     cache: GraphCache | None,
-) -> Graph:
+) -> PatternGraph:
     """The graph of patterns ``(..., S, d)``, with an axis of size 1 for the heads."""
     patterns = patterns[..., None, :, :]
     if nodes is not None:
@@ -339,8 +338,9 @@ def graph_of(
         patterns = backend.xp.broadcast_to(patterns, (*lead, *patterns.shape[-2:]))
         nodes = backend.xp.broadcast_to(nodes, patterns.shape[:-1])
     if cache is not None:
-        return cache.get(patterns, mask=nodes).W
-    return knn_graph(patterns, config.k_neighbors, mask=nodes).using(config.normalization)
+        return cache.get(patterns, mask=nodes)
+    graph = knn_graph(patterns, config.k_neighbors, mask=nodes)
+    return described(graph.using(config.normalization))
 
 
 def with_added(
@@ -414,23 +414,28 @@ def updated(settings: HopfieldSettings, ready: Association) -> Association:
 def association_of(ready: Association) -> Array:
     """What the heads recall, ``(..., H, L, v)``."""
     inputs, backend = ready.inputs, ready.backend
+    softmax = separation_named("softmax")
     if ready.bias is not None:
+        if ready.spreading is None and ready.graph is None:
+            return backend.associate_biased(*inputs[2:], ready.bias, softmax)
         return mixed(ready, weights_of(ready))
     if ready.spreading is not None:
         return diffused_weights(inputs, ready.spreading)
     if ready.graph is not None:
         return anchored(inputs, ready.graph, None)
-    return backend.associate(*inputs[2:], separation_named("softmax"))[0]
+    return backend.associate(*inputs[2:], softmax)[0]
 
 
 def weights_of(ready: Association) -> Array:
     """The association weights of the heads, ``(..., H, L, S)``."""
     backend, xp, state, stored, _, beta, mask = ready.inputs
-    if ready.graph is not None:
-        mask = near_anchors(ready.inputs, ready.graph, None)
     scores = backend.scores(state, stored, beta, mask)
     if ready.bias is not None:
         scores = scores + ready.bias
+    if ready.graph is not None:
+        anchors = xp.argmax(backend.constant(scores), axis=-1)
+        near = near_anchors(spread(ready.inputs), ready.graph, anchors)
+        scores = xp.where(near, scores, -math.inf)
     weights = backend.separate(scores, separation_named("softmax"))[0]
     if ready.spreading is not None:
         weights = spread_weights(weights, scores, ready.spreading, xp)

@@ -36,7 +36,7 @@ class LayerKernels(ArrayLibrary):
         """An array in pieces of these sizes along an axis."""
         ends = list(accumulate(sizes, initial=0))
         lead = (slice(None),) * (axis % array.ndim)
-        return [array[(*lead, slice(*part))] for part in pairwise(ends)]
+        return [array[(*lead, slice(*part), ...)] for part in pairwise(ends)]
 
     def erf(self, values: Array) -> Array:
         """The error function; the Array API has none, so that the portable one is SciPy's."""

@@ -98,12 +98,12 @@ def stronger(patch):
 
 @mutant("tied values stay as they were", "J4")
 def half_tied(patch):
-    right = diffused.settle
+    right = diffused.rested
 
-    def settle(inputs, *given, **options):
+    def rested(inputs, *given, **options):
         return right(inputs._replace(projection=0.999 * inputs.projection), *given, **options)
 
-    patch.setattr(diffused, "settle", settle)
+    patch.setattr(diffused, "rested", rested)
 
 
 @mutant("2 % less weight on the Dirichlet energy", "J5")
@@ -155,7 +155,7 @@ def open_gate(patch):
     patch.setattr(
         diffused,
         "adapted_eta",
-        lambda inputs, config: right(inputs, replace(config, adaptive_threshold=0.0)),
+        lambda inputs, config, *bias: right(inputs, replace(config, adaptive_threshold=0.0), *bias),
     )
 
 
@@ -205,13 +205,13 @@ def unmasked(patch):
 
 @mutant("logit_eta is ignored", "J9")
 def one_eta(patch):
-    right = dynamics.DynamicsEngine._of_weights
+    right = dynamics.DynamicsEngine.of_weights
 
     def of_weights(self):
         self.config = replace(self.config, logit_eta=None)
         return right(self)
 
-    patch.setattr(dynamics.DynamicsEngine, "_of_weights", of_weights)
+    patch.setattr(dynamics.DynamicsEngine, "of_weights", of_weights)
 
 
 @mutant("anchors that are given are ignored", "J10")
@@ -270,8 +270,8 @@ def mean_graph(patch):
 def mean_eta(patch):
     right = diffused.adapted_eta
 
-    def eta(inputs, config):
-        found = right(inputs, config)
+    def eta(*given):
+        found = right(*given)
         return 0.0 * found + found.mean()
 
     patch.setattr(diffused, "adapted_eta", eta)
