@@ -46,7 +46,8 @@ class SavedLayer(NamedTuple):
     Attributes
     ----------
     settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
-    parameters : dict of str to array
+    parameters : dict
+        Arrays by their names.
 
     Examples
     --------

@@ -172,8 +172,13 @@ class DecoderSettings:
         The association of the target with itself.
     cross : HopfieldSettings, optional
         The association of the target with the memory; like the other if not given.
-    dim_feedforward, dropout, activation, norm_first, layer_norm_eps, bias
-        As in :class:`EncoderSettings`.
+    dim_feedforward : int
+        This and the following as in :class:`EncoderSettings`.
+    dropout : float
+    activation : str
+    norm_first : bool
+    layer_norm_eps : float
+    bias : bool
 
     Examples
     --------

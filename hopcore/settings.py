@@ -43,21 +43,37 @@ class HopfieldSettings:
     update_steps_eps : float or tuple of float
         A query rests when an update moves it by at most this times the largest norm of a stored
         pattern; each query by itself.
-    normalize_stored_pattern, normalize_state_pattern, normalize_pattern_projection : bool
-        Layer normalisation of an input.
-    normalize_stored_pattern_affine, ... : bool
-        With a learnable scale and shift; without effect where the input is not normalised.
-    normalize_stored_pattern_eps, ... : float
+    normalize_stored_pattern : bool
+        Layer normalisation of the stored patterns.
+    normalize_stored_pattern_affine : bool
+        With a learnable scale and shift; without effect where they are not normalised.
+    normalize_stored_pattern_eps : float
         Added to the variance.
-    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    normalize_state_pattern : bool
+        The same of the state patterns.
+    normalize_state_pattern_affine : bool
+    normalize_state_pattern_eps : float
+    normalize_pattern_projection : bool
+        The same of the pattern projections.
+    normalize_pattern_projection_affine : bool
+    normalize_pattern_projection_eps : float
+    normalize_hopfield_space : bool
         The same of state and stored patterns after their projection, in each head.
-    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static : bool
-        The patterns are in the association space already; they are not projected, and each head
-        gets them whole.
+    normalize_hopfield_space_affine : bool
+    normalize_hopfield_space_eps : float
+    stored_pattern_as_static : bool
+        The stored patterns are in the association space already; they are not projected, and each
+        head gets them whole.
+    state_pattern_as_static : bool
+        The same of the state patterns.
+    pattern_projection_as_static : bool
+        The same of the pattern projections.
     pattern_projection_as_connected : bool
         The values pass through the projection of the stored patterns before their own.
-    stored_pattern_size, pattern_projection_size : int, optional
-        Depth of these inputs; ``input_size``.
+    stored_pattern_size : int, optional
+        Depth of the stored patterns; ``input_size``.
+    pattern_projection_size : int, optional
+        Depth of the pattern projections; ``input_size``.
     batch_first : bool
         Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
     association_activation : str, optional
