@@ -86,14 +86,14 @@ class HopfieldCore(Owned):
 
         Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, since ``key``
         draws the dropout. Masks are True where a pattern is not attended to, or added to the
-        scores. A ``scaling`` that is a JAX array is differentiated.
+        scores. A ``scaling`` that is a JAX array is differentiated; it is 1 if not given.
         """
         arrays = self.arrays()
         if isinstance(scaling, jax.Array):
             arrays["scaling"], scaling = scaling, None
         settings = replace(
             self.settings,
-            scaling=number(scaling),
+            scaling=number(1.0 if scaling is None else scaling),
             update_steps_max=number(update_steps_max),
             update_steps_eps=number(update_steps_eps),
         )

@@ -179,13 +179,13 @@ def usual(kind: str = "Hopfield", **settings: Any) -> Case:
     found = {**USUAL, **settings}
     if kind == "HopfieldCore":
         found.setdefault("normalize_hopfield_space_eps", 1e-5)
-    depths = tuple(
+    state, stored, projection = (
         head_size(found)
         if found[f"{name}_as_static"]
         else found.get(f"{name}_size") or found["input_size"]
         for name in PATTERNS
     )
-    return Case(kind, found, depths=depths)
+    return Case(kind, found, depths=(state, stored, projection))
 
 
 flags = st.booleans()
@@ -253,7 +253,7 @@ def sized(
         "pattern_projection_as_connected": draw(some),
         **{name: draw(some) for name in STATIC},
     }
-    if draw(rare):
+    if draw(st.sampled_from([False] * 4 + [True])):
         found |= dict.fromkeys(("disable_out_projection", *STATIC), True)
         found |= {"normalize_hopfield_space": False, "pattern_projection_as_connected": False}
     connected = found["pattern_projection_as_connected"]
