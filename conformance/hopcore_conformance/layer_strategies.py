@@ -1,0 +1,342 @@
+"""What the checks of layers share: settings that cover every option, cases, and how to run them.
+
+Settings are drawn from a list and sizes are few, since some libraries compile once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import hopcore
+from hopcore import DiffusionConfig, HopfieldSettings
+from hopcore_conformance import plain_composed
+from hopcore_conformance import plain_layers as plain
+from hopcore_conformance.plain_heads import Noise, exact
+from hopcore_conformance.strategies import generators
+from hopcore_conformance.subject import Subject
+
+Array = np.ndarray
+
+BATCH, QUERIES, PATTERNS = 2, 3, 5
+"""B, L and S of most cases."""
+
+RAW = {
+    "normalize_stored_pattern": False,
+    "normalize_state_pattern": False,
+    "normalize_pattern_projection": False,
+}
+STATIC = {
+    "stored_pattern_as_static": True,
+    "state_pattern_as_static": True,
+    "pattern_projection_as_static": True,
+}
+
+
+def settings_of(**given: Any) -> HopfieldSettings:
+    """Settings of two heads and depth 6, unless something else is given."""
+    return HopfieldSettings(**{"input_size": 6, "num_heads": 2, **given})
+
+
+SETTINGS: dict[str, HopfieldSettings] = {
+    "as it comes": settings_of(),
+    "one head, no bias": settings_of(
+        num_heads=1,
+        hidden_size=4,
+        output_size=5,
+        input_bias=False,
+        normalize_state_pattern_affine=False,
+        normalize_stored_pattern_eps=0.1,
+        normalize_state_pattern_eps=0.2,
+        normalize_pattern_projection_eps=0.3,
+    ),
+    "every depth its own": settings_of(
+        hidden_size=4,
+        output_size=5,
+        pattern_size=2,
+        stored_pattern_size=3,
+        pattern_projection_size=7,
+        association_activation="tanh",
+    ),
+    "a temperature for each head": settings_of(
+        scaling=(0.3, 2.0),
+        normalize_hopfield_space=True,
+        normalize_hopfield_space_affine=True,
+        normalize_hopfield_space_eps=0.1,
+    ),
+    "learnable temperatures": settings_of(
+        **RAW, scaling=(0.5, 1.5), learnable_scaling=True, normalize_hopfield_space=True
+    ),
+    "a learnable temperature": settings_of(
+        learnable_scaling=True, association_activation="gelu", disable_out_projection=True
+    ),
+    "connected": settings_of(pattern_projection_as_connected=True),
+    "connected, otherwise static": settings_of(
+        hidden_size=6,
+        state_pattern_as_static=True,
+        pattern_projection_as_static=True,
+        pattern_projection_as_connected=True,
+    ),
+    "stored patterns static": settings_of(
+        hidden_size=6, stored_pattern_as_static=True, concat_bias_pattern=True
+    ),
+    "state patterns static": settings_of(hidden_size=6, state_pattern_as_static=True),
+    "projections static": settings_of(
+        hidden_size=6, pattern_projection_as_static=True, concat_bias_pattern=True
+    ),
+    "static, normalised in their space": settings_of(
+        **RAW,
+        **STATIC,
+        hidden_size=6,
+        normalize_hopfield_space=True,
+        disable_out_projection=True,
+    ),
+    "nothing projected": settings_of(
+        **RAW,
+        **STATIC,
+        input_size=None,
+        disable_out_projection=True,
+        add_zero_association=True,
+        scaling=(1.0, 0.4),
+    ),
+    "patterns added": settings_of(
+        concat_bias_pattern=True, add_zero_association=True, pattern_size=4
+    ),
+}
+"""Settings that together have every option but updates, dropout and diffusion."""
+
+UPDATES: dict[str, HopfieldSettings] = {
+    "two updates": settings_of(update_steps_max=2, update_steps_eps=0.0),
+    "at most five": settings_of(update_steps_max=5, update_steps_eps=0.05, scaling=2.0),
+    "each head its own": settings_of(
+        update_steps_max=(0, 3),
+        update_steps_eps=(0.5, 0.02),
+        hidden_size=4,
+        pattern_size=3,
+        concat_bias_pattern=True,
+    ),
+    "until at rest": settings_of(
+        update_steps_max=None, scaling=(0.5, 2.0), normalize_hopfield_space=True
+    ),
+}
+
+
+def config_of(**given: Any) -> DiffusionConfig:
+    """Diffusion that shows, over two neighbours."""
+    return DiffusionConfig(**{"eta": 0.3, "steps": 2, "k_neighbors": 2, **given})
+
+
+GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 1.3}
+"""Of an adaptive eta: in the midst of the entropies of the cases."""
+
+DIFFUSED: dict[str, HopfieldSettings] = {
+    name: settings_of(**more, diffusion=config_of(**config))
+    for name, (config, more) in {
+        "factored": ({}, {}),
+        "simple": ({"diffusion_mode": "simple"}, {"hidden_size": 4, "pattern_size": 2}),
+        "iterative": ({"diffusion_mode": "iterative", "steps": 1}, {"update_steps_max": 1}),
+        "spectral": ({"diffusion_mode": "spectral"}, {"add_zero_association": True}),
+        "chebyshev": ({"diffusion_mode": "chebyshev"}, {"scaling": (0.5, 2.0)}),
+        "implicit": (
+            {"diffusion_mode": "implicit", "use_normalized_laplacian": False},
+            {"concat_bias_pattern": True},
+        ),
+        "queries too": ({"diffuse_query": True}, {"pattern_projection_as_connected": True}),
+        "eta of each sample": ({"adaptive_eta": True, **GATE}, {}),
+        "eta of each query": (
+            {"adaptive_eta": "query", "diffusion_mode": "spectral", "diffuse_query": True, **GATE},
+            {"association_activation": "relu"},
+        ),
+        "weights": ({"use_logit_diffusion": True, "logit_eta": 0.4}, {}),
+        "weights alone": ({"use_logit_diffusion": True, "diffuse_key": False}, RAW),
+        "along the graph": ({"attention_mode": "graph", "eta": 0.1}, {"scaling": (0.5, 2.0)}),
+    }.items()
+}
+"""Settings of diffused layers: each mode, and each way to diffuse."""
+
+EVERY = {**SETTINGS, **UPDATES, **DIFFUSED}
+
+MASKS = ("none", "padding", "shared", "heads", "batch", "numbers", "both")
+"""Kinds of masks: none, (B, S), (L, S), (B H, L, S), (B, H, L, S), floats of each, and two."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer with its parameters and what it gets; names are those of the arguments."""
+
+    settings: Any
+    parameters: dict[str, Array]
+    patterns: dict[str, Array]
+    masks: dict[str, Array] = field(default_factory=dict)
+
+    def on(self, subject: Subject) -> Case:
+        """The case with values that the subject's dtype holds exactly."""
+
+        def rounded(given: dict[str, Array]) -> dict[str, Array]:
+            return {
+                name: x if x.dtype == np.bool_ else subject.rounded(x) for name, x in given.items()
+            }
+
+        parts = rounded(self.parameters), rounded(self.patterns), rounded(self.masks)
+        return Case(self.settings, *parts)
+
+    def but(self, **changes: Any) -> Case:
+        """The case with some of its parts replaced."""
+        return replace(self, **changes)
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """Patterns and masks."""
+        return {**self.patterns, **self.masks}
+
+
+def parameters_of(settings: Any, rng: np.random.Generator) -> dict[str, Array]:
+    """Parameters of about the size of trained ones; temperatures near where they start."""
+    found = {}
+    for name, shape in hopcore.parameter_shapes(settings).items():
+        x = rng.normal(size=shape)
+        if name.endswith("scaling"):
+            start = settings.beta if isinstance(settings, HopfieldSettings) else 0.5
+            x = np.asarray(start) * np.exp(0.2 * x)
+        elif name.endswith("norm_weight") or ("norm" in name and name.endswith("weight")):
+            x = 1.0 + 0.3 * x
+        elif name.endswith("bias"):
+            x = 0.3 * x
+        elif "weights" not in name and len(shape) == 2:
+            x = x / np.sqrt(shape[1])
+        found[name] = x
+    return found
+
+
+def depths(settings: HopfieldSettings) -> tuple[int, int, int]:
+    """Depths of stored patterns, state patterns and pattern projections."""
+    sizes = settings.stored_size, settings.input_size, settings.projection_size
+    static = (
+        settings.stored_pattern_as_static,
+        settings.state_pattern_as_static,
+        settings.pattern_projection_as_static,
+    )
+    pairs = zip(sizes, static, strict=True)
+    stored, state, projection = (
+        (settings.hidden_size if fixed else size) or 6 for size, fixed in pairs
+    )
+    return stored, state, projection
+
+
+def patterns_of(
+    settings: HopfieldSettings, rng: np.random.Generator, lead: tuple[int, ...] = (BATCH,)
+) -> dict[str, Array]:
+    """Stored patterns, state patterns and pattern projections (..., S or L, d)."""
+    names = ("stored", PATTERNS), ("state", QUERIES), ("projection", PATTERNS)
+    return {
+        name: rng.normal(size=(*lead, many, size))
+        for (name, many), size in zip(names, depths(settings), strict=True)
+    }
+
+
+def masks_of(
+    settings: HopfieldSettings, rng: np.random.Generator, kind: str, hidden: float = 0.4
+) -> dict[str, Array]:
+    """Masks of a kind; the first query of the last sample may attend to nothing."""
+    heads, found = settings.num_heads, {}
+    if kind in ("padding", "both"):
+        padding = rng.random((BATCH, PATTERNS)) < hidden
+        padding[:, 0] = False
+        padding[-1, 1:] = True
+        found["stored_pattern_padding_mask"] = padding
+    if kind not in ("none", "padding"):
+        shape = (BATCH, heads, QUERIES, PATTERNS)
+        mask = rng.random(shape[2:] if kind == "shared" else shape) < hidden
+        mask[..., 0, :] |= rng.random() < 0.5
+        if kind == "heads":
+            mask = mask.reshape(-1, *shape[2:])
+        found["association_mask"] = mask
+    if kind == "numbers":
+        numbers = rng.normal(size=shape)
+        found["association_mask"] = np.where(mask, -np.inf, numbers)
+    return found
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn,
+    among: dict[str, HopfieldSettings],
+    masks: tuple[str, ...] = MASKS,
+    lead: tuple[int, ...] = (BATCH,),
+) -> Case:
+    """A layer of some settings, with all three inputs and masks of a kind."""
+    settings = among[draw(st.sampled_from(sorted(among)))]
+    rng, kind = draw(generators()), draw(st.sampled_from(masks))
+    found = patterns_of(settings, rng, lead)
+    return Case(settings, parameters_of(settings, rng), found, masks_of(settings, rng, kind))
+
+
+def case_of(settings: HopfieldSettings, seed: int = 0, masks: str = "none") -> Case:
+    """A case of fixed values."""
+    rng = np.random.default_rng(seed)
+    found = patterns_of(settings, rng)
+    return Case(settings, parameters_of(settings, rng), found, masks_of(settings, rng, masks))
+
+
+def run(subject: Subject, function: Callable[..., Any], case: Case, **options: Any) -> Any:
+    """A function of layers in the library, with parameters as arrays of it."""
+    names = list(case.parameters)
+
+    def call(*arrays: Any, **given: Any) -> Any:
+        return function(case.settings, dict(zip(names, arrays, strict=True)), **given, **options)
+
+    return subject(call, *case.parameters.values(), **case.inputs)
+
+
+def measured(subject: Subject, compute: Callable[..., Array]) -> tuple[Array, float]:
+    """What ``compute(blur=)`` finds, and how far rounding may take it.
+
+    Each intermediate result is moved up or down by a unit in the last place of the terms that
+    were summed for it, several times over; the largest change there is, doubled, is the tolerance.
+    A choice (a neighbour, an anchor, a stop) that rounding may turn shows in it as well.
+    """
+    wanted = compute(blur=exact)
+    off = 0.0
+    for seed in range(4):
+        noise = Noise(seed, subject.eps)
+        off = max(off, float(np.max(np.abs(compute(blur=noise) - wanted), initial=0.0)))
+    largest = float(np.max(np.abs(wanted), initial=0.0))
+    return wanted, 2.0 * off + 4.0 * subject.eps * largest + subject.least
+
+
+PLAIN: dict[type, Callable[..., Any]] = {
+    HopfieldSettings: plain.layer,
+    hopcore.PoolingSettings: plain_composed.pooling,
+    hopcore.LookupSettings: plain_composed.lookup,
+    hopcore.EncoderSettings: plain_composed.encoder,
+    hopcore.DecoderSettings: plain_composed.decoder,
+}
+"""The formula of each kind of layer."""
+
+
+def formula(subject: Subject, case: Case, **options: Any) -> tuple[Array, float]:
+    """The output of a layer by its formula, and its tolerance."""
+    function = PLAIN[type(case.settings)]
+
+    def compute(blur: Any) -> Array:
+        found = function(case.settings, case.parameters, **case.inputs, blur=blur, **options)
+        return found.output if isinstance(found, plain.Layer) else found
+
+    return measured(subject, compute)
+
+
+@cache
+def layer_of(settings: Any, names: tuple[str, ...], parameters: tuple[str, ...]) -> Any:
+    """A layer as a function of arrays; the same for the same arguments."""
+
+    def call(*arrays: Any, **masks: Any) -> Any:
+        values = dict(zip(names, arrays, strict=True))
+        own = {name: values.pop(name) for name in parameters}
+        return hopcore.hopfield(settings, own, **values, **masks)
+
+    return call
