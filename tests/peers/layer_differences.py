@@ -1,8 +1,8 @@
 """Where difflayers' layers compute something else than hopcore's: by name, when, and why.
 
-``test_layer_differences.py`` has a test for each name that shows what the peer does and what
-hopcore does. A difference that drawn layers may have comes with a condition, by which they are left
-out of the comparison; drawn layers are free of the others, which the peer refuses or stops at.
+``test_layer_differences.py`` or ``test_layer_refusals.py`` has a test for each name that shows what
+the peer does and what hopcore does. A difference that drawn layers may have comes with a condition,
+by which they are left out of the comparison; drawn layers are free of the others.
 """
 
 from __future__ import annotations

@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import difflayers
-import layer_cases
+import layer_strategies
 import pytest
 import torch
 from difflayers import transformer as peer_transformer
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from layer_cases import Case, static_execution, usual
+from layer_cases import KINDS, Case, static_execution, usual
 from layer_differences import differences
 
 import hopcore_torch
@@ -86,14 +86,12 @@ def compared(examples: int) -> Any:
     """A test of drawn layers of every kind."""
     slow = [HealthCheck.filter_too_much, HealthCheck.too_slow]
     many = settings(max_examples=examples, deadline=None, suppress_health_check=slow)
-    return lambda test: pytest.mark.parametrize("kind", layer_cases.KINDS)(
-        many(given(data=st.data())(test))
-    )
+    return lambda test: pytest.mark.parametrize("kind", KINDS)(many(given(data=st.data())(test)))
 
 
 def known(data: st.DataObject, kind: str) -> Case:
     """A drawn layer without a difference that has a name."""
-    return data.draw(layer_cases.layers(kind).filter(lambda case: not differences(case)))
+    return data.draw(layer_strategies.layers(kind).filter(lambda case: not differences(case)))
 
 
 @compared(100)
@@ -141,7 +139,7 @@ def test_matrices(kind: str, data: st.DataObject) -> None:
 
 @compared(40)
 def test_properties(kind: str, data: st.DataObject) -> None:
-    case = data.draw(layer_cases.layers(kind))
+    case = data.draw(layer_strategies.layers(kind))
     assume(not case.settings["concat_bias_pattern"])
     peer, ours = pair(case)
     if kind == "HopfieldCore":
