@@ -14,9 +14,10 @@ and JAX's modules run the functions here.
 from __future__ import annotations
 
 from hopcore.activations import ACTIVATIONS
+from hopcore.association_space import turned
 from hopcore.backend import Array
 from hopcore.graph_cache import GraphCache
-from hopcore.heads import Association, Drop, associated, recalled, turned, weights_of
+from hopcore.heads import Association, Drop, associated, recalled, weights_of
 from hopcore.parameters import Parameters
 from hopcore.settings import HopfieldSettings
 
