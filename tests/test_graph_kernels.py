@@ -70,6 +70,24 @@ def test_the_nearest_are_the_nearest(library: str, count: int, k: int) -> None:
     np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("library", (*LIBRARIES, "array_api_strict"))
+def test_where_few_are_left_a_pattern_is_not_its_own_neighbour(library: str) -> None:
+    backend = hopcore.backend(library)
+    x = patterns(2, 7, 5)
+    mask = np.asarray([[True] * 2 + [False] * 5, [True] * 7])
+    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    given = backend.asarray(unit), 4, backend.asarray(mask)
+    chosen = backend.to_numpy(backend.nearest(*given))
+    assert not np.any(chosen == np.arange(7)[:, None])
+    graph = hopcore.knn_graph(backend.asarray(x), 4, mask=backend.asarray(mask))
+    smooth = hopcore.FactoredDiffusion(graph.using("symmetric"), eta=0.5, steps=3)
+    alone = hopcore.knn_graph(x[0, :2], 1)
+    wanted = hopcore.FactoredDiffusion(alone.using("symmetric"), eta=0.5, steps=3)(x[0, :2])
+    found = backend.to_numpy(smooth(backend.asarray(x)))
+    np.testing.assert_allclose(found[0, :2], wanted, atol=1e-5)
+    np.testing.assert_array_equal(found[0, 2:], x[0, 2:])
+
+
 def test_a_large_neighbour_sum_is_divided_between_threads(monkeypatch) -> None:
     import hopcore.numpy_graphs as room
 
