@@ -350,7 +350,7 @@ def experiment_mnist_bags(
     sizes = unlike(integers(bags, "bags"), "bags")
     splits = mil.digit_bags(datasets.load(dataset, data), sizes, digit)
     fitting = mil.Fitting(epochs=epochs, backend=backend, device=device)
-    study = BagStudy("mnist-bags", "bags", splits, len(sizes), layer, seeds)
+    study = BagStudy("mnist-bags", "bags", splits, len(sizes), layer, seeds, f", {dataset}")
     run_bag_study(study, fitting, csv, plot, markdown, as_json)
 
 
@@ -383,7 +383,10 @@ def experiment_mil(
 
 
 class BagStudy(NamedTuple):
-    """A study of bags: its name, what tells its tasks apart, and ``count`` splits a seed."""
+    """A study of bags: its name, what tells its tasks apart, and ``count`` splits a seed.
+
+    ``note`` is what its title says after the name.
+    """
 
     name: str
     axis: str
@@ -391,6 +394,7 @@ class BagStudy(NamedTuple):
     count: int
     layer: str
     seeds: int
+    note: str = ""
 
 
 def run_bag_study(
@@ -411,14 +415,15 @@ def run_bag_study(
     trials = list(tracked(run, study.seeds * study.count * len(layers)))
     lines = mil_report.summary(trials)
     write_whole(csv, lambda file: file.write(mil_report.to_csv(trials).encode()))
-    mil_report.draw(study.name, study.axis, lines, plot, joined=study.axis != "data")
+    title = f"{study.name}{study.note}"
+    mil_report.draw(title, study.axis, lines, plot, joined=study.axis != "data")
     if markdown is not None:
         table = mil_report.to_markdown(study.axis, lines)
         write_whole(markdown, lambda file: file.write(table.encode()))
     if as_json:
         show_json({"study": study.name, "lines": [line.facts() for line in lines]})
     else:
-        Console().print(mil_report.to_table(study.name, study.axis, lines))
+        Console().print(mil_report.to_table(title, study.axis, lines))
         typer.echo(f"Every trial: {csv}\nThe picture: {plot}")
 
 
