@@ -47,7 +47,8 @@ def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> N
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style (ruff), types (pyright), and which room may import which (import-linter)."""
-    install(session, "-e", ".[torch,jax,cli,plots,data,graphs,checkpoint,conformance]", groups=("lint",))
+    extras = "torch,jax,cli,plots,data,graphs,checkpoint,conformance"
+    install(session, "-e", f".[{extras}]", groups=("lint",))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")

@@ -227,6 +227,14 @@ class HopfieldSettings:
                 "logit diffusion, attention over the graph and an eta for each query make one "
                 f"association, got update_steps_max={self.update_steps_max!r}"
             )
+        static = self.stored_pattern_as_static, self.state_pattern_as_static
+        sizes = self.stored_size, self.input_size
+        for name, one, size in zip(PATTERNS, static, sizes, strict=False):
+            if one and not all(static) and self.affine(name) and size != self.head_size:
+                raise ValueError(
+                    f"a static {name} is as deep as the association space, {self.head_size}, and "
+                    f"its affine normalisation as the input, {size}: switch one of them off"
+                )
         added = self.concat_bias_pattern or self.add_zero_association
         if single and added:
             raise ValueError(

@@ -70,7 +70,7 @@ def test_the_nearest_are_the_nearest(library: str, count: int, k: int) -> None:
     np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("library", (*LIBRARIES, "array_api_strict"))
+@pytest.mark.parametrize("library", [*LIBRARIES, "array_api_strict"])
 def test_where_few_are_left_a_pattern_is_not_its_own_neighbour(library: str) -> None:
     backend = hopcore.backend(library)
     x = patterns(2, 7, 5)

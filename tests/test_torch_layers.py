@@ -6,6 +6,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
+
+import hopcore
 from hopcore_torch import (
     DiffusedHopfield,
     Hopfield,
@@ -15,8 +17,6 @@ from hopcore_torch import (
     HopfieldLayer,
     HopfieldPooling,
 )
-
-import hopcore
 
 MAKERS = {
     "hopfield": lambda: Hopfield(8, num_heads=2),
