@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from hopcore.activations import ACTIVATIONS
 from hopcore.settings import HopfieldSettings, _number, _probability, _whole, known_fields
 
 
+class Composed:
+    """Settings that hold those of Hopfield layers, as a mapping and back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings, lists and booleans."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from a mapping; fields that are not there keep their default."""
+        given = known_fields(cls, values)
+        for name in ("hopfield", "cross"):
+            if isinstance(given.get(name), Mapping):
+                given[name] = HopfieldSettings.from_dict(given[name])
+        return cls(**given)
+
+
 @dataclass(frozen=True, kw_only=True)
-class PoolingSettings:
+class PoolingSettings(Composed):
     """Hopfield pooling: learnable state patterns ask a set of stored patterns.
 
     Attributes
@@ -44,18 +61,9 @@ class PoolingSettings:
         inner = self.hopfield
         return _depth(inner.head_size if inner.state_pattern_as_static else None, inner)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> PoolingSettings:
-        """Settings from a mapping."""
-        return cls(**_with_inner(cls, values, "hopfield"))
-
 
 @dataclass(frozen=True, kw_only=True)
-class LookupSettings:
+class LookupSettings(Composed):
     """Hopfield lookup: state patterns ask a memory that is learned.
 
     Attributes
@@ -101,18 +109,9 @@ class LookupSettings:
         given = self.hopfield.pattern_projection_size
         return self.pattern_size if given is None else given
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LookupSettings:
-        """Settings from a mapping."""
-        return cls(**_with_inner(cls, values, "hopfield"))
-
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderSettings:
+class EncoderSettings(Composed):
     """A transformer encoder layer whose attention is a Hopfield layer.
 
     Attributes
@@ -152,18 +151,9 @@ class EncoderSettings:
         """Refuse what makes no sense."""
         _check_transformer(self, self.hopfield)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EncoderSettings:
-        """Settings from a mapping."""
-        return cls(**_with_inner(cls, values, "hopfield"))
-
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderSettings:
+class DecoderSettings(Composed):
     """A transformer decoder layer whose attentions are Hopfield layers.
 
     Attributes
@@ -203,15 +193,6 @@ class DecoderSettings:
             object.__setattr__(self, "cross", self.hopfield)
         _check_transformer(self, self.hopfield, self.cross)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DecoderSettings:
-        """Settings from a mapping."""
-        return cls(**_with_inner(cls, values, "hopfield", "cross"))
-
 
 LayerSettings = (
     HopfieldSettings | PoolingSettings | LookupSettings | EncoderSettings | DecoderSettings
@@ -223,14 +204,6 @@ def _depth(found: int | None, inner: HopfieldSettings) -> int:
     if depth is None:
         raise ValueError("input_size is needed for learnable patterns")
     return depth
-
-
-def _with_inner(kind: Any, values: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    given = known_fields(kind, values)
-    for name in names:
-        if isinstance(given.get(name), Mapping):
-            given[name] = HopfieldSettings.from_dict(given[name])
-    return given
 
 
 def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
