@@ -33,7 +33,7 @@ class Bags(NamedTuple):
     Attributes
     ----------
     patterns : float array (n, S, d)
-        The instances; zeros where a bag has fewer than S.
+        The instances, at least one a bag; zeros where a bag has fewer than S.
     padding : boolean array (n, S)
         True = no instance.
     target : float array (n,)

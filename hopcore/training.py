@@ -107,7 +107,7 @@ def trainer(
     try:
         found = import_module(place)
     except ModuleNotFoundError as missing:
-        if missing.name in (place, place.partition(".")[0]):
+        if place.startswith(str(missing.name)):
             raise ValueError(f"nothing trains on {backend!r}; torch and jax do") from None
         raise ModuleNotFoundError(
             f"training on {backend} needs {missing.name}; install it: "
@@ -151,8 +151,10 @@ def train(
     Raises
     ------
     ValueError
-        No samples; the loss is no longer finite.
+        No samples, no epochs; the loss is no longer finite.
     """
+    if epochs < 1:
+        raise ValueError(f"epochs must be >= 1, got {epochs}")
     for epoch in range(1, epochs + 1):
         losses = [(len(batch[0]), trainer.step(batch)) for batch in batches(data, batch_size, rng)]
         loss = sum(count * float(one) for count, one in losses) / len(data[0])

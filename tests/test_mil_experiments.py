@@ -109,8 +109,9 @@ def test_an_epoch_is_the_mean_over_samples_and_a_lost_loss_is_reported():
 
 
 def test_who_does_not_train(monkeypatch):
-    with pytest.raises(ValueError, match="nothing trains on 'numpy'; torch and jax do"):
-        training.trainer("numpy", None, {})
+    for name in ("numpy", "torch.nn", ""):
+        with pytest.raises(ValueError, match=f"nothing trains on '{name}'; torch and jax do"):
+            training.trainer(name, None, {})
     with pytest.raises(ValueError, match="learning_rate must be >= 0 and finite, got nan"):
         training.trainer("torch", None, {}, learning_rate=float("nan"))
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -225,13 +226,11 @@ class Dropped:
 
 @pytest.mark.parametrize("backend", libraries())
 def test_dropout_keeps_the_mean(backend):
-    start = {"scale": np.ones((), np.float32)}
+    model, start = Dropped(), {"scale": np.ones((), np.float32)}
     x, picks = np.ones(4096, np.float32), np.eye(4096, dtype=np.float32)[:8]
-    found = [
-        float(training.trainer(backend, Dropped(), start, seed=3).step(Data(x, y))) for y in picks
-    ]
+    found = [float(training.trainer(backend, model, start, seed=3).step(Data(x, y))) for y in picks]
     assert set(found) <= {0.0, 4.0}
-    trainer = training.trainer(backend, Dropped(), start)
+    trainer = training.trainer(backend, model, start)
     assert float(trainer.step(Data(x, x / 4096))) == pytest.approx(1.0, abs=0.1)
 
 
@@ -347,11 +346,20 @@ def test_damaged_files_are_refused(tmp_path, what):
 
 
 def test_files_that_are_none(tmp_path):
-    np.savez(tmp_path / "x.npz", **GOOD)
+    np.savez_compressed(tmp_path / "x.npz", **GOOD)
     whole = (tmp_path / "x.npz").read_bytes()
+    place = whole.index(b"features.npy") + 60
+    bad = whole[:place] + bytes(8) + whole[place + 8 :]
     single = tmp_path / "single.npy"
     np.save(single, np.ones(3))
-    for content in (b"", b"PK\x03\x04", b"text", whole[: len(whole) // 2], single.read_bytes()):
+    for content in (
+        b"",
+        b"PK\x03\x04",
+        b"text",
+        whole[: len(whole) // 2],
+        bad,
+        single.read_bytes(),
+    ):
         (tmp_path / "x.npz").write_bytes(content)
         with pytest.raises(ValueError, match=r"no \.npz file of features"):
             bags.read_bags(tmp_path / "x.npz")
