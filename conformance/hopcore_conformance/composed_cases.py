@@ -7,16 +7,8 @@ from typing import Any
 import numpy as np
 
 from hopcore import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
-from hopcore_conformance.layer_strategies import (
-    BATCH,
-    PATTERNS,
-    QUERIES,
-    RAW,
-    Case,
-    config_of,
-    parameters_of,
-    settings_of,
-)
+from hopcore_conformance.layer_options import RAW, config_of, settings_of
+from hopcore_conformance.layer_strategies import BATCH, PATTERNS, QUERIES, Case, parameters_of
 
 DEEP = settings_of(output_size=5, stored_pattern_size=3, pattern_projection_size=4)
 

@@ -1,4 +1,4 @@
-"""What the checks of layers share: settings that cover every option, cases, and how to run them.
+"""What the checks of layers share: cases, how to run them, and what rounding may do to them.
 
 Settings are drawn from a list and sizes are few, since some libraries compile once for each.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import hopcore
-from hopcore import DiffusionConfig, HopfieldSettings
+from hopcore import HopfieldSettings
 from hopcore_conformance import plain_composed
 from hopcore_conformance import plain_layers as plain
 from hopcore_conformance.plain_heads import Noise, exact
@@ -25,141 +25,6 @@ Array = np.ndarray
 
 BATCH, QUERIES, PATTERNS = 2, 3, 5
 """B, L and S of most cases."""
-
-RAW = {
-    "normalize_stored_pattern": False,
-    "normalize_state_pattern": False,
-    "normalize_pattern_projection": False,
-}
-STATIC = {
-    "stored_pattern_as_static": True,
-    "state_pattern_as_static": True,
-    "pattern_projection_as_static": True,
-}
-
-
-def settings_of(**given: Any) -> HopfieldSettings:
-    """Settings of two heads and depth 6, unless something else is given."""
-    return HopfieldSettings(**{"input_size": 6, "num_heads": 2, **given})
-
-
-SETTINGS: dict[str, HopfieldSettings] = {
-    "as it comes": settings_of(),
-    "one head, no bias": settings_of(
-        num_heads=1,
-        hidden_size=4,
-        output_size=5,
-        input_bias=False,
-        normalize_state_pattern_affine=False,
-        normalize_stored_pattern_eps=0.1,
-        normalize_state_pattern_eps=0.2,
-        normalize_pattern_projection_eps=0.3,
-    ),
-    "every depth its own": settings_of(
-        hidden_size=4,
-        output_size=5,
-        pattern_size=2,
-        stored_pattern_size=3,
-        pattern_projection_size=7,
-        association_activation="tanh",
-    ),
-    "a temperature for each head": settings_of(
-        scaling=(0.3, 2.0),
-        normalize_hopfield_space=True,
-        normalize_hopfield_space_affine=True,
-        normalize_hopfield_space_eps=0.1,
-    ),
-    "learnable temperatures": settings_of(
-        **RAW, scaling=(0.5, 1.5), learnable_scaling=True, normalize_hopfield_space=True
-    ),
-    "a learnable temperature": settings_of(
-        learnable_scaling=True, association_activation="gelu", disable_out_projection=True
-    ),
-    "connected": settings_of(pattern_projection_as_connected=True),
-    "connected, otherwise static": settings_of(
-        hidden_size=6,
-        state_pattern_as_static=True,
-        pattern_projection_as_static=True,
-        pattern_projection_as_connected=True,
-    ),
-    "stored patterns static": settings_of(
-        hidden_size=6, stored_pattern_as_static=True, concat_bias_pattern=True
-    ),
-    "state patterns static": settings_of(hidden_size=6, state_pattern_as_static=True),
-    "projections static": settings_of(
-        hidden_size=6, pattern_projection_as_static=True, concat_bias_pattern=True
-    ),
-    "static, normalised in their space": settings_of(
-        **RAW,
-        **STATIC,
-        hidden_size=6,
-        normalize_hopfield_space=True,
-        disable_out_projection=True,
-    ),
-    "nothing projected": settings_of(
-        **RAW,
-        **STATIC,
-        input_size=None,
-        disable_out_projection=True,
-        add_zero_association=True,
-        scaling=(1.0, 0.4),
-    ),
-    "patterns added": settings_of(
-        concat_bias_pattern=True, add_zero_association=True, pattern_size=4
-    ),
-}
-"""Settings that together have every option but updates, dropout and diffusion."""
-
-UPDATES: dict[str, HopfieldSettings] = {
-    "two updates": settings_of(update_steps_max=2, update_steps_eps=0.0),
-    "at most five": settings_of(update_steps_max=5, update_steps_eps=0.05, scaling=2.0),
-    "each head its own": settings_of(
-        update_steps_max=(0, 3),
-        update_steps_eps=(0.5, 0.02),
-        hidden_size=4,
-        pattern_size=3,
-        concat_bias_pattern=True,
-    ),
-    "until at rest": settings_of(
-        update_steps_max=None, scaling=(0.5, 2.0), normalize_hopfield_space=True
-    ),
-}
-
-
-def config_of(**given: Any) -> DiffusionConfig:
-    """Diffusion that shows, over two neighbours."""
-    return DiffusionConfig(**{"eta": 0.3, "steps": 2, "k_neighbors": 2, **given})
-
-
-GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 1.3}
-"""Of an adaptive eta: in the midst of the entropies of the cases."""
-
-DIFFUSED: dict[str, HopfieldSettings] = {
-    name: settings_of(**more, diffusion=config_of(**config))
-    for name, (config, more) in {
-        "factored": ({}, {}),
-        "simple": ({"diffusion_mode": "simple"}, {"hidden_size": 4, "pattern_size": 2}),
-        "iterative": ({"diffusion_mode": "iterative", "steps": 1}, {"update_steps_max": 1}),
-        "spectral": ({"diffusion_mode": "spectral"}, {"add_zero_association": True}),
-        "chebyshev": ({"diffusion_mode": "chebyshev"}, {"scaling": (0.5, 2.0)}),
-        "implicit": (
-            {"diffusion_mode": "implicit", "use_normalized_laplacian": False},
-            {"concat_bias_pattern": True},
-        ),
-        "queries too": ({"diffuse_query": True}, {"pattern_projection_as_connected": True}),
-        "eta of each sample": ({"adaptive_eta": True, **GATE}, {}),
-        "eta of each query": (
-            {"adaptive_eta": "query", "diffusion_mode": "spectral", "diffuse_query": True, **GATE},
-            {"association_activation": "relu"},
-        ),
-        "weights": ({"use_logit_diffusion": True, "logit_eta": 0.4}, {}),
-        "weights alone": ({"use_logit_diffusion": True, "diffuse_key": False}, RAW),
-        "along the graph": ({"attention_mode": "graph", "eta": 0.1}, {"scaling": (0.5, 2.0)}),
-    }.items()
-}
-"""Settings of diffused layers: each mode, and each way to diffuse."""
-
-EVERY = {**SETTINGS, **UPDATES, **DIFFUSED}
 
 MASKS = ("none", "padding", "shared", "heads", "batch", "numbers", "both")
 """Kinds of masks: none, (B, S), (L, S), (B H, L, S), (B, H, L, S), floats of each, and two."""

@@ -11,18 +11,8 @@ from hypothesis import given
 import hopcore
 from hopcore_conformance import plain_heads
 from hopcore_conformance.diffused_cases import MODES
-from hopcore_conformance.layer_strategies import (
-    BATCH,
-    DIFFUSED,
-    GATE,
-    Case,
-    case_of,
-    cases,
-    config_of,
-    formula,
-    run,
-    settings_of,
-)
+from hopcore_conformance.layer_options import DIFFUSED, GATE, config_of, settings_of
+from hopcore_conformance.layer_strategies import BATCH, Case, case_of, cases, formula, run
 from hopcore_conformance.measure import agree
 from hopcore_conformance.statements import statement
 from hopcore_conformance.strategies import generators

@@ -10,20 +10,18 @@ from hypothesis import given
 
 import hopcore
 from hopcore_conformance.diffused_cases import no_half
+from hopcore_conformance.layer_options import FEW, SOME
 from hopcore_conformance.layer_strategies import (
     BATCH,
-    DIFFUSED,
     MASKS,
     PATTERNS,
     QUERIES,
-    SETTINGS,
     Case,
     case_of,
     cases,
     formula,
     layer_of,
     run,
-    settings_of,
 )
 from hopcore_conformance.measure import agree
 from hopcore_conformance.statements import statement
@@ -31,17 +29,6 @@ from hopcore_conformance.strategies import generators
 from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
-
-SOME = {
-    **{name: SETTINGS[name] for name in ("as it comes", "patterns added", "nothing projected")},
-    "two updates": settings_of(
-        update_steps_max=2, update_steps_eps=0.0, normalize_hopfield_space=True
-    ),
-    **{name: DIFFUSED[name] for name in ("factored", "eta of each query", "along the graph")},
-}
-"""Settings of the checks whose subject is something else."""
-
-FEW = {name: SOME[name] for name in ("as it comes", "two updates", "factored")}
 
 
 @statement("L4", "L5")
@@ -132,7 +119,7 @@ def test_a_query_that_may_attend_to_nothing(subject: Subject, name: str, kind: s
 
 
 @statement("L6")
-@given(case=cases(SOME, masks=("none", "batch")))
+@given(case=cases(FEW, masks=("none", "batch")))
 def test_samples_do_not_know_of_each_other(subject: Subject, case: Case) -> None:
     case = case.on(subject)
     together = run(subject, hopcore.hopfield, case)
