@@ -24,7 +24,7 @@ from hopcore.arrays import (
     shape,
 )
 from hopcore.association_space import Patterns, checked, normalized, projected, temperature
-from hopcore.backend import Array, Backend
+from hopcore.backend import Array, Backend, SeparationFunction
 from hopcore.config import DiffusionConfig
 from hopcore.diffused import operator_of
 from hopcore.diffusion import diffusion_operator
@@ -36,7 +36,6 @@ from hopcore.neighbours import knn_graph
 from hopcore.operator import DiffusionOperator
 from hopcore.parameters import Parameters
 from hopcore.retrieval import rested, spread
-from hopcore.separation import separation_named
 from hopcore.settings import HopfieldSettings
 
 Drop = Callable[[Array], Array]
@@ -61,6 +60,7 @@ class Association(NamedTuple):
         Along which queries attend, if they do.
     spreading : DiffusionOperator or None
         Of the weights, if they are diffused.
+    separation : SeparationFunction
     """
 
     lead: tuple[int, ...]
@@ -68,6 +68,7 @@ class Association(NamedTuple):
     bias: Array | None
     graph: Graph | None
     spreading: DiffusionOperator | None
+    separation: SeparationFunction
 
     @property
     def backend(self) -> Backend:
@@ -94,7 +95,7 @@ def associated(
     hidden = shown(heads.state, lead, settings.num_heads, patterns.stored.shape[-2], *masks)
     beta = temperature(settings, parameters, backend, heads.state)
     inputs = Inputs(backend, backend.xp, *heads, beta, hidden.mask)
-    ready = Association(lead, inputs, hidden.bias, None, None)
+    ready = Association(lead, inputs, hidden.bias, None, None, settings.separation_function)
     if settings.diffusion is not None:
         ready = diffused(settings.diffusion, ready, normal, hidden, cache)
     if settings.added:
@@ -228,16 +229,15 @@ def updated(settings: HopfieldSettings, ready: Association) -> Association:
 def association_of(ready: Association) -> Array:
     """What the heads recall, ``(..., H, L, v)``."""
     inputs, backend = ready.inputs, ready.backend
-    softmax = separation_named("softmax")
     if ready.bias is not None:
         if ready.spreading is None and ready.graph is None:
-            return backend.associate_biased(*inputs[2:], ready.bias, softmax)
+            return backend.associate_biased(*inputs[2:], ready.bias, ready.separation)
         return mixed(ready, weights_of(ready))
     if ready.spreading is not None:
         return diffused_weights(inputs, ready.spreading)
     if ready.graph is not None:
         return anchored(inputs, ready.graph, None)
-    return backend.associate(*inputs[2:], softmax)[0]
+    return backend.associate(*inputs[2:], ready.separation)[0]
 
 
 def weights_of(ready: Association) -> Array:
@@ -250,7 +250,7 @@ def weights_of(ready: Association) -> Array:
         anchors = xp.argmax(backend.constant(scores), axis=-1)
         near = near_anchors(spread(ready.inputs), ready.graph, anchors)
         scores = xp.where(near, scores, -math.inf)
-    weights = backend.separate(scores, separation_named("softmax"))[0]
+    weights = backend.separate(scores, ready.separation)[0]
     if ready.spreading is not None:
         weights = spread_weights(weights, scores, ready.spreading, xp)
     return backend.astype(weights, state.dtype)

@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from hopcore.activations import ACTIVATIONS
+from hopcore.backend import SeparationFunction
 from hopcore.config import DiffusionConfig
+from hopcore.separation import Entmax, separation_named
 
 PATTERNS = ("stored_pattern", "state_pattern", "pattern_projection")
 
@@ -36,6 +38,8 @@ class HopfieldSettings:
         where all patterns are static.
     learnable_scaling : bool
         ``scaling`` is a parameter, that starts at this value.
+    separation : str or float
+        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
     update_steps_max : int, tuple of int, or None
         Updates of the state in the association space before the values are recalled, at most: 0
         recalls at once (one update), None updates until the state rests. One for each head, or for
@@ -111,6 +115,7 @@ class HopfieldSettings:
     num_heads: int = 1
     scaling: float | tuple[float, ...] | None = None
     learnable_scaling: bool = False
+    separation: str | float = "softmax"
     update_steps_max: int | tuple[int, ...] | None = 0
     update_steps_eps: float | tuple[float, ...] = 1e-4
     normalize_stored_pattern: bool = True
@@ -222,6 +227,11 @@ class HopfieldSettings:
             or config.attention_mode == "graph"
             or config.adaptive_eta == "query"
         )
+        if single and self.separation != "softmax":
+            raise ValueError(
+                "logit diffusion, attention over the graph and an eta for each query go with the "
+                f"softmax, got separation={self.separation!r}"
+            )
         if single and self.update_steps_max != 0:
             raise ValueError(
                 "logit diffusion, attention over the graph and an eta for each query make one "
@@ -306,6 +316,12 @@ class HopfieldSettings:
         if self.scaling is not None:
             return self.scaling
         return 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
+
+    @cached_property
+    def separation_function(self) -> SeparationFunction:
+        """The separation function."""
+        named = self.separation
+        return separation_named(named if isinstance(named, str) else Entmax(named))
 
     @cached_property
     def added(self) -> int:

@@ -211,6 +211,43 @@ class TestScaling:
             Hopfield(8, scaling=torch.nn.Parameter(torch.ones(2, 2)))
 
 
+@pytest.mark.parametrize("separation", ["sparsemax", 1.5])
+class TestSparse:
+    def test_weights_are_sparse_and_the_function_is_numpys(self, separation):
+        torch.manual_seed(0)
+        layer = Hopfield(
+            8, num_heads=2, scaling=(1.0, 8.0), separation=separation, dtype=torch.float64
+        )
+        with torch.no_grad():
+            layer.association_core.in_proj_weight.mul_(10.0)
+        patterns = torch.randn(3, 5, 8, dtype=torch.float64, requires_grad=True)
+        weights = layer.association_weights(patterns)
+        assert (weights == 0).any()
+        close(weights.sum(-1), torch.ones(3, 2, 5, dtype=torch.float64), 1e-12)
+        parameters = {name: x.numpy() for name, x in layer.state_dict().items()}
+        wanted = hopcore.hopfield(layer.settings, parameters, patterns.detach().numpy())
+        close(layer(patterns).detach(), torch.from_numpy(wanted), 1e-12)
+        assert torch.autograd.gradcheck(layer, (patterns,))
+
+    def test_adds_a_mask_of_numbers(self, separation, patterns):
+        layer = Hopfield(8, scaling=20.0, separation=separation).eval()
+        bias = torch.zeros(5, 5)
+        bias[:, 2] = 1e4
+        with torch.no_grad():
+            close(
+                layer.association_weights(patterns, association_mask=bias)[..., 2],
+                torch.ones(3, 1, 5),
+            )
+            only = torch.arange(5) != 2
+            masked = layer(patterns, stored_pattern_padding_mask=only.expand(3, 5))
+            close(layer(patterns, association_mask=bias), masked)
+
+    def test_goes_with_diffusion_of_the_keys_alone(self, separation, patterns):
+        DiffusedHopfield(8, k_neighbors=2, separation=separation)(patterns)
+        with pytest.raises(ValueError, match="go with the softmax"):
+            DiffusedHopfield(8, use_logit_diffusion=True, separation=separation)
+
+
 class TestDropout:
     def test_only_in_training_and_by_the_generator_of_torch(self, patterns):
         layer = Hopfield(8, dropout=0.5)
