@@ -84,7 +84,7 @@ def interleaved(patch):
 
         return wrong
 
-    everywhere(patch, "heads", "by_heads", by_heads)
+    everywhere(patch, "association_space", "by_heads", by_heads)
 
 
 @mutant("connected values go their own way", "L1")
@@ -97,7 +97,7 @@ def unconnected(patch):
 
         return wrong
 
-    everywhere(patch, "heads", "projected", projected)
+    everywhere(patch, "association_space", "projected", projected)
 
 
 @mutant("the temperature of the first head for all", "L1 L12")
@@ -105,7 +105,7 @@ def one_temperature(patch):
     def change(beta, *given):
         return beta if isinstance(beta, float) or beta.ndim == 0 else 0.0 * beta + beta[0]
 
-    after(patch, "heads", "temperature", change)
+    after(patch, "association_space", "temperature", change)
 
 
 @mutant("the zero pattern forgotten", "L1")
@@ -335,7 +335,7 @@ def shared_mean(patch):
         mean = np.mean(found.stored, axis=0, keepdims=True)
         return found._replace(stored=0.99 * found.stored + 0.01 * mean)
 
-    after(patch, "heads", "projected", change)
+    after(patch, "association_space", "projected", change)
 
 
 @mutant("the batch is always first", "L6 L10 L11")
@@ -356,7 +356,7 @@ def placed(patch):
         place = 0.01 * np.arange(found.stored.shape[-2])[:, None]
         return found._replace(stored=found.stored + place)
 
-    after(patch, "heads", "normalized", change)
+    after(patch, "association_space", "normalized", change)
 
 
 # Weights and dropout.
@@ -615,7 +615,7 @@ def detached(patch):
     def change(found, *given):
         return found._replace(state=found.state.detach())
 
-    after(patch, "heads", "projected", change)
+    after(patch, "association_space", "projected", change)
 
 
 @in_torch("a temperature without a derivative", "L17")
@@ -623,7 +623,7 @@ def constant_temperature(patch):
     def change(beta, *given):
         return beta if isinstance(beta, float) else beta.detach()
 
-    after(patch, "heads", "temperature", change)
+    after(patch, "association_space", "temperature", change)
 
 
 @in_torch("updates without a derivative", "L17")
