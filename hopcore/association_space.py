@@ -161,7 +161,8 @@ def by_heads(backend: Backend, features: Array, heads: int, whole: bool) -> Arra
     """Features ``(..., L, H d)`` by heads, ``(..., H, L, d)``; or whole, ``(..., 1, L, d)``."""
     if whole:
         return features[..., None, :, :]
-    split = backend.xp.reshape(features, (*features.shape[:-1], heads, -1))
+    depth = features.shape[-1] // heads
+    split = backend.xp.reshape(features, (*features.shape[:-1], heads, depth))
     return turned(backend, split)
 
 

@@ -84,11 +84,12 @@ def shown(
                 f"got {shape(padding)}"
             )
         broadcast(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
-        found.append(_one(backend, state, padding[..., None, None, :]))
+        padding = padding[..., None, None, :]
+        found.append(_one(backend, "stored_pattern_padding_mask", state, padding))
     if association is not None:
         backend = _library("association_mask", state, association)
         association = _by_heads(backend, association, lead, heads, queries, patterns)
-        found.append(_one(backend, state, association))
+        found.append(_one(backend, "association_mask", state, association))
     return _joined(found)
 
 
@@ -119,13 +120,17 @@ def _by_heads(
     return mask
 
 
-def _one(backend: Backend, state: Array, mask: Array) -> Shown:
+def _one(backend: Backend, name: str, state: Array, mask: Array) -> Shown:
     """A boolean mask or a bias from what was given."""
     kind = str(mask.dtype)
     if "bool" in kind:
         return Shown(~mask, None)
     if "int" in kind:
         return Shown(mask == 0, None)
+    if mask.dtype not in backend.precise:
+        raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
+    if backend.visible(mask) and not bool(backend.xp.all(mask < math.inf)):
+        raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
     hidden = mask == -math.inf
     if backend.visible(mask) and bool(backend.xp.all(hidden | (mask == 0))):
         return Shown(~hidden, None)

@@ -92,7 +92,8 @@ def output(
     """What the heads recalled ``(..., H, L, v)``, joined, projected and activated."""
     backend = ready.backend
     joined = turned(backend, values)
-    joined = backend.xp.reshape(joined, (*joined.shape[:-2], -1))
+    depth = joined.shape[-2] * joined.shape[-1]
+    joined = backend.xp.reshape(joined, (*joined.shape[:-2], depth))
     if not settings.disable_out_projection:
         joined = backend.linear(
             joined,

@@ -126,4 +126,5 @@ def flattened(settings: PoolingSettings, found: Array) -> Array:
     backend = backend_of_input("found", found)
     if not settings.hopfield.batch_first and found.ndim > 2:
         found = backend.xp.moveaxis(found, 0, -2)
-    return backend.xp.reshape(found, (*found.shape[:-2], -1))
+    depth = found.shape[-2] * found.shape[-1]
+    return backend.xp.reshape(found, (*found.shape[:-2], depth))

@@ -383,13 +383,14 @@ def _whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> 
 def _number(name: str, value: Any, least: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not least <= value < math.inf:
-        raise ValueError(f"{name} must be >= {least:g} and finite, got {value!r}")
+    if not (least <= value < math.inf and value > -math.inf):
+        bound = "finite" if least == -math.inf else f">= {least:g} and finite"
+        raise ValueError(f"{name} must be {bound}, got {value!r}")
 
 
 def _positive(name: str, value: Any) -> None:
-    _number(name, value, 0.0)
-    if value == 0:
+    _number(name, value, -math.inf)
+    if value <= 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
 
 

@@ -422,3 +422,41 @@ class TestTransformers:
             HopfieldEncoderLayer(Hopfield(8), num_heads=2)
         with pytest.raises(ValueError, match="depth of its input"):
             HopfieldEncoderLayer(Hopfield(8, output_size=4))
+
+
+class TestOddInputs:
+    def test_empty_batches_and_queries(self):
+        layer = Hopfield(8, num_heads=2)
+        assert layer(torch.ones(0, 5, 8)).shape == (0, 5, 8)
+        stored = torch.ones(3, 5, 8)
+        assert layer((stored, torch.ones(3, 0, 8), stored)).shape == (3, 0, 8)
+        assert HopfieldPooling(8, quantity=2)(torch.ones(0, 5, 8)).shape == (0, 16)
+
+    def test_one_memory_for_a_batch_of_queries(self, patterns):
+        layer = Hopfield(8, num_heads=2)
+        memory = patterns[0]
+        shared = layer((memory, patterns, memory))
+        close(shared, layer((memory.expand(3, 5, 8), patterns, memory.expand(3, 5, 8))))
+        close(layer(memory), layer(memory[None])[0])
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "words"),
+        [
+            (
+                (torch.ones(3, 5, 4),),
+                ValueError,
+                r"state_pattern must be \(\.\.\., 8\).*\(3, 5, 4\)",
+            ),
+            ((torch.ones(8),), ValueError, r"\(\.\.\., L, d\), got \(8,\)"),
+            ((np.ones((3, 5, 8)),), TypeError, "one tensor, or three"),
+            ((torch.ones(3, 5, 8).long(),), TypeError, "real floating.*int64"),
+            ((torch.ones(3, 5, 8), torch.ones(3, 6)), ValueError, r"\(3, 5\), got \(3, 6\)"),
+            ((torch.ones(3, 5, 8), None, torch.ones(3, 5, 5)), ValueError, r"got \(3, 5, 5\)"),
+            ((torch.ones(3, 5, 8), None, torch.ones(5, 5) * torch.nan), ValueError, "got nan"),
+            ((torch.ones(3, 5, 8), None, torch.ones(5, 5) * 1j), TypeError, "real numbers"),
+        ],
+    )
+    def test_refused_in_a_line(self, arguments, error, words):
+        with pytest.raises(error, match=words) as refusal:
+            Hopfield(8, num_heads=2)(*arguments)
+        assert "\n" not in str(refusal.value)
