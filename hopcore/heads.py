@@ -212,8 +212,9 @@ def updated(settings: HopfieldSettings, ready: Association) -> Association:
         tol = of_heads(tol, backend.precise[inputs.state.dtype])
     most = MOST_UPDATES if limit is None else max(limit) if isinstance(limit, tuple) else limit
 
-    def update(now: Inputs) -> Array:
-        return association_of(ready._replace(inputs=now._replace(projection=now.stored)))
+    def update(now: Inputs, *bias: Array) -> Array:
+        now = now._replace(projection=now.stored)
+        return association_of(ready._replace(inputs=now, bias=bias[0] if bias else None))
 
     state = rested(
         inputs,
@@ -222,6 +223,7 @@ def updated(settings: HopfieldSettings, ready: Association) -> Association:
         tol,
         limits=limits,
         gradient="implicit" if limit is None else "unrolled",
+        others=() if ready.bias is None else (ready.bias,),
     )[0]
     return ready._replace(inputs=inputs._replace(state=state))
 

@@ -138,20 +138,26 @@ def spread(inputs: Inputs) -> Inputs:
 
 def rested(
     inputs: Inputs,
-    update: Callable[[Inputs], Array],
+    update: Callable[..., Array],
     max_steps: int,
     tol: Any,
     *,
     limits: Array | None = None,
     gradient: Gradient = "unrolled",
+    others: tuple[Array, ...] = (),
 ) -> tuple[Array, Array, Array, Array]:
     """The states where they rest, their steps, residuals in units of M, and the units.
 
-    ``tol`` and ``limits``, of the steps, may be arrays that broadcast to the queries.
+    ``tol`` and ``limits``, of the steps, may be arrays that broadcast to the queries; ``update``
+    gets the inputs and ``others``.
     """
     unit = length_unit(inputs)
+
+    def once(now: Inputs) -> Array:
+        return update(now, *others)
+
     if gradient == "unrolled":
-        found = settle(inputs, unit, update, max_steps, tol, differentiable=True, limits=limits)
+        found = settle(inputs, unit, once, max_steps, tol, differentiable=True, limits=limits)
         return *found, unit
     fixed = inputs.backend.constant
     still = inputs._replace(
@@ -160,10 +166,17 @@ def rested(
         projection=fixed(inputs.projection),
         beta=fixed(inputs.beta),
     )
+    quiet = tuple(fixed(x) for x in others)
     state, steps, residual = settle(
-        still, unit, update, max_steps, tol, differentiable=False, limits=limits
+        still,
+        unit,
+        lambda now: update(now, *quiet),
+        max_steps,
+        tol,
+        differentiable=False,
+        limits=limits,
     )
-    return at_fixed_point(state, inputs, update), steps, residual, unit
+    return at_fixed_point(state, inputs, update, others), steps, residual, unit
 
 
 def length_unit(inputs: Inputs) -> Array:
@@ -235,12 +248,15 @@ def select(inputs: Inputs, rows: Array) -> Inputs:
     return inputs._replace(state=xp.take(inputs.state, rows, axis=0), beta=beta, mask=mask)
 
 
-def at_fixed_point(found: Array, inputs: Inputs, update: Callable[[Inputs], Array]) -> Array:
-    """The state found, with the derivative of a fixed point by the stored patterns and beta."""
-    stored, beta = inputs.stored, inputs.beta
+def at_fixed_point(
+    found: Array, inputs: Inputs, update: Callable[..., Array], others: tuple[Array, ...]
+) -> Array:
+    """The state found, with the derivative of a fixed point by stored patterns, beta, others."""
+    heat = () if isinstance(inputs.beta, float) else (inputs.beta,)
 
-    def again(state: Array, stored: Array, beta: Any = beta) -> Array:
-        return update(inputs._replace(state=state, stored=stored, projection=stored, beta=beta))
+    def again(state: Array, stored: Array, *rest: Array) -> Array:
+        beta = rest[0] if heat else inputs.beta
+        now = inputs._replace(state=state, stored=stored, projection=stored, beta=beta)
+        return update(now, *rest[len(heat) :])
 
-    parameters = (stored,) if isinstance(beta, float) else (stored, beta)
-    return inputs.backend.implicit(again, found, parameters)
+    return inputs.backend.implicit(again, found, (inputs.stored, *heat, *others))

@@ -222,11 +222,22 @@ class HopfieldSettings:
 
     def _check_combinations(self) -> None:
         config = self.diffusion
-        single = config is not None and (
-            config.use_logit_diffusion
-            or config.attention_mode == "graph"
-            or config.adaptive_eta == "query"
-        )
+        ways = [] if config is None else [
+            config.use_logit_diffusion,
+            config.attention_mode == "graph",
+            config.adaptive_eta == "query",
+        ]  # fmt: skip
+        single = any(ways)
+        if sum(ways) > 1:
+            raise ValueError(
+                "logit diffusion, attention over the graph and an eta for each query do not go "
+                "together"
+            )
+        if config is not None and config.adaptive_eta == "query" and config.energy_stop_tol > 0:
+            raise ValueError(
+                "an eta for each query goes without energy_stop_tol, "
+                f"got {config.energy_stop_tol:g}"
+            )
         if single and self.separation != "softmax":
             raise ValueError(
                 "logit diffusion, attention over the graph and an eta for each query go with the "

@@ -84,6 +84,7 @@ SETTINGS: dict[str, HopfieldSettings] = {
         add_zero_association=True,
         scaling=(1.0, 0.4),
     ),
+    "sparse": settings_of(separation="sparsemax", scaling=(1.0, 4.0), add_zero_association=True),
     "patterns added": settings_of(
         concat_bias_pattern=True, add_zero_association=True, pattern_size=4
     ),
@@ -92,7 +93,9 @@ SETTINGS: dict[str, HopfieldSettings] = {
 
 UPDATES: dict[str, HopfieldSettings] = {
     "two updates": settings_of(update_steps_max=2, update_steps_eps=0.0),
-    "at most five": settings_of(update_steps_max=5, update_steps_eps=0.05, scaling=2.0),
+    "at most five": settings_of(
+        update_steps_max=5, update_steps_eps=0.05, scaling=2.0, separation=1.5
+    ),
     "each head its own": settings_of(
         update_steps_max=(0, 3),
         update_steps_eps=(0.5, 0.02),

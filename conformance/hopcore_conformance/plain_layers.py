@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore_conformance import plain
 from hopcore_conformance import plain_diffused as dense
 from hopcore_conformance.plain_heads import (
     Array,
@@ -57,6 +58,14 @@ def scores(beta: float, q: Array, keys: Array, blur: Blur) -> Array:
     return blur(beta * keys @ q, beta * np.abs(keys) @ np.abs(q))
 
 
+def separated(settings: Any, z: Array) -> Array:
+    """Weights (S,) of scores by the separation function of the settings."""
+    if settings.separation == "softmax":
+        return softmax(z)
+    alpha = 2.0 if settings.separation == "sparsemax" else settings.separation
+    return plain.weights(z, alpha)
+
+
 def of_head(value: Any, head: int) -> Any:
     """A setting of a head, where each may have its own."""
     return value[head] if isinstance(value, tuple) else value
@@ -72,7 +81,7 @@ def rested(
     unit = np.max(np.linalg.norm(keys[shown], axis=-1), initial=0.0) or 1.0
     blur = Steady(blur) if isinstance(blur, Noise) else blur
     for _ in range(REST if limit is None else limit):
-        w = softmax(scores(beta, q, keys, blur) + numbers)
+        w = separated(settings, scores(beta, q, keys, blur) + numbers)
         before, q = q, blur(w @ keys, w @ np.abs(keys))
         size = len(q) * np.linalg.norm(q)
         if blur(np.linalg.norm(q - before), size) <= tol * unit:
@@ -155,7 +164,7 @@ def recalled(
     for q, keys, row in zip(queries, memories, np.concatenate([numbers, more], 1), strict=True):
         still = rested(settings, beta, head, q, keys, row, blur)
         z = scores(beta, still, keys, blur) + row
-        weights = softmax(z)
+        weights = separated(settings, z)
         if config is not None and np.any(weights):
             weights = along_graph(config, sample, nodes, z, weights, blur)
         found.append(blur(weights))

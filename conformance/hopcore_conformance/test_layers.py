@@ -25,6 +25,9 @@ from hopcore_conformance.layer_options import (
     settings_of,
 )
 from hopcore_conformance.layer_strategies import (
+    BATCH,
+    PATTERNS,
+    QUERIES,
     Case,
     case_of,
     cases,
@@ -221,7 +224,11 @@ SLOPES = {
     ),
     "factored": DIFFUSED["factored"],
     "weights": DIFFUSED["weights"],
+    "numbers": settings_of(
+        update_steps_max=None, update_steps_eps=1e-9, scaling=0.5, normalize_hopfield_space=True
+    ),
 }
+"""Settings of layers that are differentiated; "numbers" by those in a mask, too."""
 
 
 @statement("L17")
@@ -231,9 +238,12 @@ def test_derivatives_are_those_of_the_formula(subject: Subject, name: str) -> No
         pytest.skip(f"{subject.backend.name} takes no derivatives")
     no_half(subject, "derivatives of layers are checked in float32 and float64")
     case = case_of(SLOPES[name], seed=1, masks="padding").on(subject)
+    rng = np.random.default_rng(2)
+    if name == "numbers":
+        numbers = subject.rounded(rng.normal(size=(BATCH, 2, QUERIES, PATTERNS)))
+        case = case.but(patterns={**case.patterns, "association_mask": numbers})
     values = {**case.parameters, **case.patterns}
     names = tuple(values)
-    rng = np.random.default_rng(2)
     along = {key: rng.normal(size=np.shape(value)) for key, value in values.items()}
     probe = rng.normal(size=plain.layer(case.settings, case.parameters, **case.inputs).output.shape)
     found = subject.gradient(
