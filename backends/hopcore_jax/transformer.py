@@ -156,7 +156,7 @@ class HopfieldDecoderLayer(_TransformerLayer):
     bias, key, dtype, inference
         As in :class:`HopfieldEncoderLayer`.
     **settings
-        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`; :meth:`of` takes two.
+        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`; ``of`` takes two.
 
     Examples
     --------
