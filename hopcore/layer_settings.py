@@ -54,6 +54,7 @@ class PoolingSettings(Composed):
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         _whole("quantity", self.quantity, 1)
+        _whole("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:
@@ -95,6 +96,7 @@ class LookupSettings(Composed):
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         _whole("quantity", self.quantity, 1)
+        _whole("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:

@@ -135,6 +135,22 @@ def inactive(patch):
         patch.setitem(core("activations").ACTIVATIONS, name, lambda x, backend: x)
 
 
+@mutant("the softmax, whatever the separation", "L1 L3")
+def always_softmax(patch):
+    after(
+        patch,
+        "heads",
+        "associated",
+        lambda ready, *given: ready._replace(separation=hopcore.Softmax()),
+    )
+
+
+@mutant("numbers in a mask do not change an adapted eta", "L12")
+def blind_eta(patch):
+    right = core("adaptive").association_entropy
+    patch.setattr(core("adaptive"), "association_entropy", lambda inputs, *bias: right(inputs))
+
+
 # Parameters and settings.
 
 
@@ -624,6 +640,17 @@ def constant_temperature(patch):
         return beta if isinstance(beta, float) else beta.detach()
 
     after(patch, "association_space", "temperature", change)
+
+
+@in_torch("numbers in a mask without a derivative, where states rest", "L17")
+def constant_numbers(patch):
+    def wrong(right):
+        def at_fixed_point(found, inputs, update, others):
+            return right(found, inputs, update, tuple(x.detach() for x in others))
+
+        return at_fixed_point
+
+    everywhere(patch, "retrieval", "at_fixed_point", wrong)
 
 
 @in_torch("updates without a derivative", "L17")
