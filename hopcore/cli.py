@@ -6,21 +6,18 @@ to the standard error. Bad input is raised; :mod:`hopcore.__main__` makes one li
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from hopcore import datasets
-from hopcore.experiments import diffusion, diffusion_report, mil, mil_report, report, retrieval
+from hopcore.cli_bags import bag_studies
+from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
+from hopcore.experiments import diffusion, diffusion_report, report, retrieval
 from hopcore.experiments.demo import run_demo
 from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job, suggested_beta
 from hopcore.experiments.memory import Memory, from_dataset, from_files
@@ -37,11 +34,6 @@ from hopcore.experiments.studies import STUDIES, Strength, Study
 from hopcore.files import place_of, write_whole
 from hopcore.graph import NORMALIZATIONS
 
-T = TypeVar("T")
-
-PATIENCE = 1.0
-"""Seconds before a progress bar appears."""
-
 app = typer.Typer(
     help="Modern Hopfield networks: store patterns, retrieve them from corrupted queries.",
     add_completion=False,
@@ -50,12 +42,8 @@ app = typer.Typer(
 )
 experiment = typer.Typer(help="Measured experiments on real data.", no_args_is_help=True)
 app.add_typer(experiment, name="experiment")
+experiment.add_typer(bag_studies)
 
-Seed = Annotated[int, typer.Option(min=0, help="Chooses the stored patterns and the noise.")]
-Backend = Annotated[str, typer.Option(help="numpy, torch, jax, or another registered backend.")]
-Device = Annotated[str | None, typer.Option(help="As the backend calls it, for example cuda:0.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Data = Annotated[Path | None, typer.Option(help="The folder of MNIST's IDX files, gzipped or not.")]
 Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
 
 
@@ -280,153 +268,6 @@ for each in STUDIES:
     add_study(each)
 
 
-ALL_LAYERS = ",".join(mil.LAYERS)
-Layers = Annotated[str, typer.Option(help=f"Of {', '.join(mil.LAYERS)}.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: data or folds, parameters.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes through the bags that train.")]
-Trains = Annotated[str, typer.Option(help="What trains: torch or jax.")]
-Csv = Annotated[Path | None, typer.Option(help="Every trial; else NAME.csv.")]
-Plot = Annotated[Path | None, typer.Option(help="The picture; else NAME.png.")]
-Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
-
-
-@experiment.command("bit-pattern")
-def experiment_bit_pattern(
-    bags: Annotated[str, typer.Option(help="How many bags train.")] = "384,768,1536",
-    layer: Layers = ALL_LAYERS,
-    epochs: Epochs = 30,
-    seeds: Seeds = 5,
-    backend: Trains = "torch",
-    device: Device = None,
-    csv: Csv = None,
-    plot: Plot = None,
-    markdown: Markdown = None,
-    as_json: AsJson = False,
-) -> None:
-    """Which of 2048 bags of 16 bit patterns hold one of 8 signals? Commas between values."""
-    sizes = unlike(integers(bags, "bags"), "bags")
-    fitting = mil.Fitting(width=32, epochs=epochs, backend=backend, device=device)
-    study = BagStudy("bit-pattern", "bags", mil.bit_patterns(sizes), len(sizes), layer, seeds)
-    run_bag_study(study, fitting, csv, plot, markdown, as_json)
-
-
-@experiment.command("latch")
-def experiment_latch(
-    length: Annotated[str, typer.Option(help="Lengths of the sequences.")] = "20,50,100",
-    layer: Layers = ALL_LAYERS,
-    epochs: Epochs = 10,
-    seeds: Seeds = 5,
-    backend: Trains = "torch",
-    device: Device = None,
-    csv: Csv = None,
-    plot: Plot = None,
-    markdown: Markdown = None,
-    as_json: AsJson = False,
-) -> None:
-    """Which of two symbols did a sequence begin with, before the noise? Commas between values."""
-    lengths = unlike(integers(length, "length"), "length")
-    fitting = mil.Fitting(width=32, epochs=epochs, backend=backend, device=device)
-    study = BagStudy("latch", "length", mil.latch_sequences(lengths), len(lengths), layer, seeds)
-    run_bag_study(study, fitting, csv, plot, markdown, as_json)
-
-
-@experiment.command("mnist-bags")
-def experiment_mnist_bags(
-    dataset: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",
-    data: Data = None,
-    digit: Annotated[int, typer.Option(min=0, max=9, help="The digit that bags hold.")] = 9,
-    bags: Annotated[str, typer.Option(help="How many bags train.")] = "100,400,1200",
-    layer: Layers = ALL_LAYERS,
-    epochs: Epochs = 40,
-    seeds: Seeds = 5,
-    backend: Trains = "torch",
-    device: Device = None,
-    csv: Csv = None,
-    plot: Plot = None,
-    markdown: Markdown = None,
-    as_json: AsJson = False,
-) -> None:
-    """Which bags of about 10 images of digits hold a nine? Commas between values."""
-    sizes = unlike(integers(bags, "bags"), "bags")
-    splits = mil.digit_bags(datasets.load(dataset, data), sizes, digit)
-    fitting = mil.Fitting(epochs=epochs, backend=backend, device=device)
-    study = BagStudy("mnist-bags", "bags", splits, len(sizes), layer, seeds, f", {dataset}")
-    run_bag_study(study, fitting, csv, plot, markdown, as_json)
-
-
-@experiment.command("mil")
-def experiment_mil(
-    data: Annotated[str, typer.Option(help="Files .npz with features, bag and label.")],
-    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 10,
-    dropout: Annotated[
-        str, typer.Option(help="Rates; of several, the training bags choose.")
-    ] = "0,0.5,0.75",
-    layer: Layers = "mean,pooling",
-    epochs: Epochs = 10,
-    seeds: Seeds = 5,
-    backend: Trains = "torch",
-    device: Device = None,
-    csv: Csv = None,
-    plot: Plot = None,
-    markdown: Markdown = None,
-    as_json: AsJson = False,
-) -> None:
-    """Classify bags of features from files, cross-validated. Commas between values."""
-    rates = unlike(numbers(dropout, "dropout"), "dropout")
-    paths = [Path(name) for name in data.split(",")]
-    fitting = mil.Fitting(
-        dropouts=rates, normalise=True, epochs=epochs, backend=backend, device=device
-    )
-    count = len(paths) * folds
-    study = BagStudy("mil", "data", mil.files(paths, folds), count, layer, seeds)
-    run_bag_study(study, fitting, csv, plot, markdown, as_json)
-
-
-class BagStudy(NamedTuple):
-    """A study of bags: its name, what tells its tasks apart, and ``count`` splits a seed.
-
-    ``note`` is what its title says after the name.
-    """
-
-    name: str
-    axis: str
-    splits: mil.Splits
-    count: int
-    layer: str
-    seeds: int
-    note: str = ""
-
-
-def run_bag_study(
-    study: BagStudy,
-    fitting: mil.Fitting,
-    csv: Path | None,
-    plot: Path | None,
-    markdown: Path | None,
-    as_json: bool,
-) -> None:
-    """Run a study, write its files, show its summary."""
-    csv, plot = csv or Path(f"{study.name}.csv"), plot or Path(f"{study.name}.png")
-    for path in (csv, plot, markdown):
-        if path is not None:
-            place_of(path)
-    layers = unlike([one_of(name, mil.LAYERS, "layer") for name in study.layer.split(",")], "layer")
-    run = mil.run_trials(study.splits, layers, fitting, seeds=study.seeds)
-    trials = list(tracked(run, study.seeds * study.count * len(layers)))
-    lines = mil_report.summary(trials)
-    write_whole(csv, lambda file: file.write(mil_report.to_csv(trials).encode()))
-    title = f"{study.name}{study.note}"
-    mil_report.draw(title, study.axis, lines, plot, joined=study.axis != "data")
-    if markdown is not None:
-        table = mil_report.to_markdown(study.axis, lines)
-        write_whole(markdown, lambda file: file.write(table.encode()))
-    if as_json:
-        show_json({"study": study.name, "lines": [line.facts() for line in lines]})
-    else:
-        Console().print(mil_report.to_table(title, study.axis, lines))
-        typer.echo(f"Every trial: {csv}\nThe picture: {plot}")
-
-
 def facts_of(memory: Memory, outcome: Outcome) -> dict[str, Any]:
     """What one retrieval came to: sizes, means over the queries, time."""
     found = outcome.found
@@ -452,23 +293,3 @@ def mean(values: np.ndarray) -> float | None:
     """The mean as a number that JSON knows; None where there is none."""
     value = float(np.mean(values, dtype=np.float64)) if values.size else math.nan
     return value if math.isfinite(value) else None
-
-
-def tracked(items: Iterable[T], total: int) -> Iterator[T]:
-    """Pass items on; on a terminal, draw a progress bar once they outlast :data:`PATIENCE`."""
-    console = Console(stderr=True)
-    progress = Progress(console=console, transient=True)
-    task = progress.add_task("working", total=total)
-    begun = time.monotonic()
-    with ExitStack() as shown:
-        for item in items:
-            yield item
-            progress.advance(task)
-            waited = time.monotonic() - begun > PATIENCE
-            if waited and console.is_terminal and not progress.live.is_started:
-                shown.enter_context(progress)
-
-
-def show_json(value: dict[str, Any]) -> None:
-    """One JSON object on the standard output; nan and inf, which JSON lacks, are refused."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))

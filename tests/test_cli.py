@@ -14,7 +14,7 @@ import pytest
 from matplotlib.axes import Axes
 
 import hopcore
-from hopcore import cli, plots
+from hopcore import cli, console, plots
 from hopcore.__main__ import main
 from hopcore.experiments.job import suggested_beta
 
@@ -378,9 +378,9 @@ def test_without_a_command_the_help_is_shown(run):
 
 @pytest.mark.parametrize(("patience", "terminal"), [(0.0, True), (60.0, True), (0.0, False)])
 def test_progress_passes_everything_on(monkeypatch, capsys, patience, terminal):
-    monkeypatch.setattr(cli, "PATIENCE", patience)
+    monkeypatch.setattr(console, "PATIENCE", patience)
     monkeypatch.setattr("rich.console.Console.is_terminal", terminal)
-    assert list(cli.tracked(iter("abc"), 3)) == ["a", "b", "c"]
+    assert list(console.tracked(iter("abc"), 3)) == ["a", "b", "c"]
     printed = capsys.readouterr()
     assert printed.out == ""
     assert ("retrieving" in printed.err) == (terminal and patience == 0.0)
