@@ -383,7 +383,7 @@ def test_progress_passes_everything_on(monkeypatch, capsys, patience, terminal):
     assert list(console.tracked(iter("abc"), 3)) == ["a", "b", "c"]
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert ("retrieving" in printed.err) == (terminal and patience == 0.0)
+    assert ("working" in printed.err) == (terminal and patience == 0.0)
 
 
 # Pictures
