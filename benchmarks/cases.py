@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,7 +89,7 @@ class Row:
     same: bool = True
     """Both sides compute the same values, so that they can be compared."""
     no_scores: bool = False
-    """The scratch must stay below half of one (L, S) array of float32."""
+    """The scratch must stay below half of the (L, S) arrays of float32, one for each head."""
     exponent: float | None = None
     """Without a peer: the largest power of the axes that the times may grow with."""
     axes: tuple[str, ...] = ("L", "S", "d")
@@ -116,5 +117,6 @@ class Row:
         """Bytes of scratch memory that a case may take, or None."""
         limits = [] if self.scratch is None else [self.scratch * 2**20]
         if self.no_scores:
-            limits.append(0.5 * 4 * case.L * case.S)
+            arrays = math.prod(case.batch) * max(case.heads, 1)
+            limits.append(0.5 * 4 * arrays * case.L * case.S)
         return min(limits, default=None)
