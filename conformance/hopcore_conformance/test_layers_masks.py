@@ -119,7 +119,7 @@ def test_a_query_that_may_attend_to_nothing(subject: Subject, name: str, kind: s
 
 
 @statement("L6")
-@given(case=cases(FEW, masks=("none", "batch")))
+@given(case=cases(FEW, masks=("batch",)))
 def test_samples_do_not_know_of_each_other(subject: Subject, case: Case) -> None:
     case = case.on(subject)
     together = run(subject, hopcore.hopfield, case)
