@@ -62,6 +62,9 @@ SETTINGS: dict[str, HopfieldSettings] = {
         pattern_projection_as_static=True,
         pattern_projection_as_connected=True,
     ),
+    "connected to a static memory": settings_of(
+        hidden_size=6, stored_pattern_as_static=True, pattern_projection_as_connected=True
+    ),
     "stored patterns static": settings_of(
         hidden_size=6, stored_pattern_as_static=True, concat_bias_pattern=True
     ),

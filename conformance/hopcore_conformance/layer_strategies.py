@@ -107,23 +107,21 @@ def patterns_of(
 def masks_of(
     settings: HopfieldSettings, rng: np.random.Generator, kind: str, hidden: float = 0.4
 ) -> dict[str, Array]:
-    """Masks of a kind; the first query of the last sample may attend to nothing."""
-    heads, found = settings.num_heads, {}
+    """Masks of a kind; the first query may attend to nothing."""
+    shape, found = (BATCH, settings.num_heads, QUERIES, PATTERNS), {}
     if kind in ("padding", "both"):
         padding = rng.random((BATCH, PATTERNS)) < hidden
         padding[:, 0] = False
         padding[-1, 1:] = True
         found["stored_pattern_padding_mask"] = padding
     if kind not in ("none", "padding"):
-        shape = (BATCH, heads, QUERIES, PATTERNS)
         mask = rng.random(shape[2:] if kind == "shared" else shape) < hidden
         mask[..., 0, :] |= rng.random() < 0.5
         if kind == "heads":
             mask = mask.reshape(-1, *shape[2:])
+        if kind == "numbers":
+            mask = np.where(mask, -np.inf, rng.normal(size=shape))
         found["association_mask"] = mask
-    if kind == "numbers":
-        numbers = rng.normal(size=shape)
-        found["association_mask"] = np.where(mask, -np.inf, numbers)
     return found
 
 

@@ -245,5 +245,6 @@ def heads_of(
         values = projected("stored_pattern", values)
     if not static:
         values = projected("pattern_projection", values)
-    whole = static and not settings.pattern_projection_as_connected
-    return Heads(given["state_pattern"], given["stored_pattern"], *found, divided(values, whole))
+    queries, keys = found
+    values = divided(values, static and not through)
+    return Heads(given["state_pattern"], given["stored_pattern"], queries, keys, values)

@@ -83,8 +83,8 @@ def rested(
     for _ in range(REST if limit is None else limit):
         w = separated(settings, scores(beta, q, keys, blur) + numbers)
         before, q = q, blur(w @ keys, w @ np.abs(keys))
-        size = len(q) * np.linalg.norm(q)
-        if blur(np.linalg.norm(q - before), size) <= tol * unit:
+        moved = np.asarray(np.linalg.norm(q - before))
+        if blur(moved, len(q) * np.linalg.norm(q)) <= tol * unit:
             break
     return q
 
