@@ -105,7 +105,10 @@ def vector_unit() -> str:
     return next((name for flag, name in known.items() if flag in flags), "")
 
 
-TITLES = {"benchmarks-graphs.md": "Benchmarks: graphs and diffusion"}
+TITLES = {
+    "benchmarks-graphs.md": "Benchmarks: graphs and diffusion",
+    "benchmarks-layers.md": "Benchmarks: layers",
+}
 """Of the pages that are not simply the benchmarks."""
 
 PAGE = """\
