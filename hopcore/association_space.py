@@ -84,54 +84,69 @@ def check_depths(settings: HopfieldSettings, given: Patterns) -> None:
 
 
 def normalized(
-    settings: HopfieldSettings, parameters: Parameters, backend: Backend, given: Patterns
-) -> Patterns:
-    """The patterns after their layer normalisations."""
-    return Patterns(
-        *(
-            backend.layer_norm(
-                x,
-                parameters.get(f"norm_{name}.weight"),
-                parameters.get(f"norm_{name}.bias"),
-                getattr(settings, f"normalize_{name}_eps"),
-            )
-            if settings.normalizes(name)
-            else x
-            for name, x in zip(ORDER, given, strict=True)
-        )
+    settings: HopfieldSettings,
+    parameters: Parameters,
+    backend: Backend,
+    given: Patterns,
+    which: int,
+) -> Array:
+    """State patterns (0), stored patterns (1) or projections (2) after their normalisation."""
+    name, patterns = ORDER[which], given[which]
+    if not settings.normalizes(name):
+        return patterns
+    return backend.layer_norm(
+        patterns,
+        parameters.get(f"norm_{name}.weight"),
+        parameters.get(f"norm_{name}.bias"),
+        getattr(settings, f"normalize_{name}_eps"),
     )
 
 
 def projected(
-    settings: HopfieldSettings, parameters: Parameters, backend: Backend, given: Patterns
+    settings: HopfieldSettings,
+    parameters: Parameters,
+    backend: Backend,
+    given: Patterns,
+    normal: Patterns | None,
 ) -> Patterns:
-    """The patterns in the association space, ``(..., H or 1, L or S, d)``."""
+    """The patterns in the association space, ``(..., H or 1, L or S, d)``.
+
+    ``normal`` are the patterns after their normalisations, where they are needed elsewhere; else
+    each is normalised here and dropped as soon as it is projected.
+    """
     heads = settings.num_heads
-    state, stored, projection = given
     static = (
         settings.state_pattern_as_static,
         settings.stored_pattern_as_static,
         settings.pattern_projection_as_static,
     )
-    if settings.packed and not any(static) and state is stored is projection:
+    whole = given if normal is None else normal
+    same = whole.state is whole.stored is whole.projection
+    if normal is None:
+        same = same and not any(settings.normalizes(name) for name in ORDER)
+    if same and settings.packed and not any(static):
         # Of one and the same input, all three with one product.
         weight = parameters["association_core.in_proj_weight"]
         bias = parameters.get("association_core.in_proj_bias")
-        flat = backend.split(backend.linear(stored, weight, bias), settings.segments[0], -1)
+        flat = backend.split(backend.linear(whole.stored, weight, bias), settings.segments[0], -1)
         found = [by_heads(backend, x, heads, whole=False) for x in flat]
     else:
         weights, biases = maps(settings, parameters, backend)
+
+        def ready(which: int) -> Array:
+            if normal is not None:
+                return normal[which]
+            return normalized(settings, parameters, backend, given, which)
 
         def apply(x: Array, which: int) -> Array:
             return backend.linear(x, weights[which], biases[which])
 
         connected = settings.pattern_projection_as_connected and not static[1]
-        values = apply(projection, 1) if connected else projection
-        if not static[2]:
-            values = apply(values, 2)
+        values = apply(ready(2), 1) if connected else ready(2)
+        values = values if static[2] else apply(values, 2)
         found = [
-            by_heads(backend, state if static[0] else apply(state, 0), heads, static[0]),
-            by_heads(backend, stored if static[1] else apply(stored, 1), heads, static[1]),
+            by_heads(backend, ready(0) if static[0] else apply(ready(0), 0), heads, static[0]),
+            by_heads(backend, ready(1) if static[1] else apply(ready(1), 1), heads, static[1]),
             by_heads(backend, values, heads, static[2] and not connected),
         ]
     if settings.normalize_hopfield_space:

@@ -90,13 +90,17 @@ def associated(
         stored if state is None else state, stored, stored if projection is None else projection
     )
     backend, patterns, lead = checked(settings, parameters, given)
-    normal = normalized(settings, parameters, backend, patterns)
-    heads = projected(settings, parameters, backend, normal)
+    normal = None
+    if settings.diffusion is not None:
+        # Its graph is that of the normalised patterns.
+        parts = (normalized(settings, parameters, backend, patterns, i) for i in range(3))
+        normal = Patterns(*parts)
+    heads = projected(settings, parameters, backend, patterns, normal)
     hidden = shown(heads.state, lead, settings.num_heads, patterns.stored.shape[-2], *masks)
     beta = temperature(settings, parameters, backend, heads.state)
     inputs = Inputs(backend, backend.xp, *heads, beta, hidden.mask)
     ready = Association(lead, inputs, hidden.bias, None, None, settings.separation_function)
-    if settings.diffusion is not None:
+    if settings.diffusion is not None and normal is not None:
         ready = diffused(settings.diffusion, ready, normal, hidden, cache)
     if settings.added:
         ready = with_added(settings, parameters, ready)
@@ -129,9 +133,12 @@ def diffused(
         queries, keys = stacked(inputs, family, eta if config.diffuse_key else 0.0 * eta)
         return ready._replace(inputs=inputs._replace(state=queries, stored=keys))
     operator = operator_of(given, laplacian, config, ready.bias)
-    plain = replace(config, diffuse_query=False)
-    engine = DynamicsEngine(operator, AttentionOperator(), plain)
-    inputs, *_ = engine.advance(inputs, projected=True)
+    engine = DynamicsEngine(operator, AttentionOperator(), replace(config, diffuse_query=False))
+    if config.adaptive_eta or config.energy_stop_tol > 0:
+        inputs, *_ = engine.advance(inputs, projected=True)
+    elif config.diffuse_key:
+        # All steps at once: nothing looks at those between.
+        inputs = inputs._replace(stored=operator(inputs.stored))
     return ready._replace(
         inputs=inputs,
         graph=graph if config.attention_mode == "graph" else None,

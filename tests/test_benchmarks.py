@@ -128,7 +128,7 @@ def test_every_row_is_listed_and_an_unknown_one_refused() -> None:
     assert "unknown row 'assocation'; known: association-torch" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["results", "results-graphs"])
+@pytest.mark.parametrize("name", ["results", "results-graphs", "results-layers"])
 def test_the_page_in_the_docs_is_what_the_record_says(name: str) -> None:
     from benchmarks.table import markdown
 

@@ -90,10 +90,10 @@ def interleaved(patch):
 @mutant("connected values go their own way", "L1")
 def unconnected(patch):
     def projected(right):
-        def wrong(settings, parameters, backend, given):
+        def wrong(settings, parameters, backend, given, normal):
             if settings.pattern_projection_as_connected:
                 given = given._replace(projection=0.5 * given.projection)
-            return right(settings, parameters, backend, given)
+            return right(settings, parameters, backend, given, normal)
 
         return wrong
 
@@ -369,8 +369,8 @@ def batch_first(patch):
 @mutant("patterns know their place", "L7 L1")
 def placed(patch):
     def change(found, *given):
-        place = 0.01 * np.arange(found.stored.shape[-2])[:, None]
-        return found._replace(stored=found.stored + place)
+        place = 0.01 * np.arange(found.shape[-2])[:, None]
+        return found + place if given[-1] == 1 else found
 
     after(patch, "association_space", "normalized", change)
 
