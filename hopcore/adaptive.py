@@ -60,7 +60,7 @@ def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = No
         if given, is added to the scores.
     """
     backend, xp = inputs.backend, inputs.xp
-    entropy = association_entropy(inputs) if bias is None else association_entropy(inputs, bias)
+    entropy = association_entropy(inputs, bias)
     if config.adaptive_eta != "query":
         entropy = sample_mean(inputs, entropy)
     gate = config.adaptive_temperature * (entropy - config.adaptive_threshold)

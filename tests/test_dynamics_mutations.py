@@ -136,8 +136,8 @@ def late(patch):
 def surest(patch):
     right = adaptive.association_entropy
 
-    def entropy(inputs):
-        found = right(inputs)
+    def entropy(inputs, bias=None):
+        found = right(inputs, bias)
         return 0.0 * found + inputs.xp.min(found, axis=-1, keepdims=True)
 
     patch.setattr(adaptive, "association_entropy", entropy)
@@ -146,7 +146,7 @@ def surest(patch):
 @mutant("entropy in bits", "J8")
 def bits(patch):
     right = adaptive.association_entropy
-    patch.setattr(adaptive, "association_entropy", lambda inputs: right(inputs) / np.log(2.0))
+    patch.setattr(adaptive, "association_entropy", lambda *x: right(*x) / np.log(2.0))
 
 
 @mutant("the threshold is ignored", "J8")

@@ -263,7 +263,7 @@ def light(monkeypatch):
 
 @mutant("an entropy of its own sign", "J8")
 def entropy(monkeypatch):
-    everywhere(monkeypatch, "adaptive", "association_entropy", lambda right: lambda x: -right(x))
+    everywhere(monkeypatch, "adaptive", "association_entropy", lambda right: lambda *x: -right(*x))
 
 
 @mutant("logit diffusion that is not renormalised", "J9")
