@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -91,19 +93,21 @@ def test_compiles_whole(layer, patterns, backward):
     return None
 
 
-def test_compiles_before_any_tensor_was_met():
-    code = (
-        "import torch; from hopcore_torch import Hopfield; layer = Hopfield(8);"
-        "print(torch.compile(layer, fullgraph=True, backend='eager')(torch.ones(2, 3, 8)).shape)"
-    )
-    import subprocess
-    import sys
-
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(
+    "code",
+    [
+        # Compiled before any tensor was met.
+        "from hopcore_torch import Hopfield; layer = Hopfield(8);"
+        "torch.compile(layer, fullgraph=True, backend='eager')(torch.ones(2, 3, 8))",
+        # One backend, whether a tensor or the package asks for it first.
+        "import hopcore; graph = hopcore.knn_graph(torch.ones(3, 2), 1); import hopcore_torch;"
+        "assert graph.backend is hopcore.backend('torch')",
+    ],
+)
+def test_in_a_new_process(code):
+    command = [sys.executable, "-W", "error", "-c", f"import torch; {code}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "[2, 3, 8]" in done.stdout
 
 
 def test_exports(layer, patterns):
