@@ -201,7 +201,7 @@ def temperature(
     """The inverse temperature: a number, or an array ``()`` or ``(H, 1)``."""
     beta: Any = parameters.get("scaling", settings.beta)
     if isinstance(beta, int | float):
-        return float(beta)
+        return check_beta(backend, state, beta)
     if isinstance(beta, tuple):
         device = backend.device(state)
         return backend.xp.asarray(beta, dtype=state.dtype, device=device)[:, None]

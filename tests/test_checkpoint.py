@@ -109,6 +109,35 @@ def test_trained_in_torch_and_used_in_jax(tmp_path):
     np.testing.assert_allclose(np.asarray(found), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("beta", [2.6, 5, torch.tensor([0.25, 3.0])])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda given: hopcore_torch.Hopfield(6, num_heads=2, scaling=given),
+        lambda given: hopcore_torch.HopfieldPooling(6, num_heads=2, scaling=given),
+        lambda given: hopcore_torch.HopfieldEncoderLayer(
+            hopcore_torch.Hopfield(6, num_heads=2, scaling=given), 8
+        ),
+    ],
+)
+def test_a_temperature_that_was_changed_is_kept(make, beta, tmp_path):
+    layer = make(beta * 1.04).eval()
+    within = next(x for x in layer.modules() if isinstance(x, hopcore_torch.Hopfield))
+    within.scaling = beta
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+    hopcore_torch.save_layer(tmp_path / "layer", layer)
+    x = torch.randn(3, 5, 6)
+    again = hopcore_torch.load_layer(tmp_path / "layer").eval()
+    torch.testing.assert_close(again(x), layer(x))
+    kept = next(x for x in again.modules() if isinstance(x, hopcore_torch.Hopfield)).scaling
+    torch.testing.assert_close(torch.as_tensor(kept), torch.as_tensor(beta), check_dtype=False)
+    within.scaling = -beta
+    with pytest.raises(ValueError, match="beta must be positive"):
+        layer(x)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 def test_dtypes(dtype, tmp_path):
     layer = hopcore_torch.Hopfield(6).to(getattr(torch, dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,17 @@ MODULES: dict[type, Any] = {
 }
 """The module of each kind of settings."""
 
+PARTS: dict[type, dict[str, str]] = {
+    PoolingSettings: {"hopfield": "hopfield"},
+    LookupSettings: {"hopfield": "hopfield"},
+    EncoderSettings: {"hopfield": "hopfield_association"},
+    DecoderSettings: {
+        "hopfield": "hopfield_association_self",
+        "cross": "hopfield_association_cross",
+    },
+}
+"""The settings within settings, and the modules that have them."""
+
 
 def save_layer(path: str | Path, layer: nn.Module) -> None:
     """Write a layer into a file; see :func:`hopcore.save_layer`.
@@ -47,10 +59,31 @@ def save_layer(path: str | Path, layer: nn.Module) -> None:
     settings: Any = getattr(layer, "settings", None)
     if type(settings) not in MODULES or not hasattr(layer, "arrays"):
         raise TypeError(f"layer must be one of hopcore_torch, got {type(layer).__name__}")
+    settings = as_it_is(layer)
     parameters = {
         name: reach(layer, name.split(".")).detach() for name in parameter_shapes(settings)
     }
     hopcore.save_layer(path, settings, parameters)
+
+
+def as_it_is(layer: Any) -> Any:
+    """The settings of a layer, with the inverse temperatures that it has by now."""
+    settings = layer.settings
+    if not isinstance(settings, HopfieldSettings):
+        found = {
+            name: as_it_is(getattr(layer, part)) for name, part in PARTS[type(settings)].items()
+        }
+        return replace(settings, **found)
+    now = (
+        layer.scaling
+        if isinstance(layer.scaling, torch.Tensor)
+        else torch.tensor(layer.scaling, dtype=torch.float64)
+    )
+    made = torch.tensor(settings.beta, dtype=torch.float64).to(now.dtype)
+    if settings.learnable_scaling or torch.equal(made, now.detach().cpu()):
+        return settings
+    value = now.tolist()
+    return replace(settings, scaling=tuple(value) if isinstance(value, list) else value)
 
 
 def load_layer(path: str | Path, *, dtype: torch.dtype | None = None, device: Any = None) -> Any:
