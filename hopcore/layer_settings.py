@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from hopcore.activations import ACTIVATIONS
-from hopcore.settings import HopfieldSettings, _number, _probability, _whole, known_fields
+from hopcore.setting_checks import number, probability, whole
+from hopcore.settings import HopfieldSettings, known_fields
 
 
 class Composed:
@@ -53,8 +54,8 @@ class PoolingSettings(Composed):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        _whole("quantity", self.quantity, 1)
-        _whole("pattern_size", self.pattern_size, 1)
+        whole("quantity", self.quantity, 1)
+        whole("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:
@@ -95,8 +96,8 @@ class LookupSettings(Composed):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        _whole("quantity", self.quantity, 1)
-        _whole("pattern_size", self.pattern_size, 1)
+        whole("quantity", self.quantity, 1)
+        whole("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:
@@ -209,9 +210,9 @@ def _depth(found: int | None, inner: HopfieldSettings) -> int:
 
 
 def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
-    _whole("dim_feedforward", settings.dim_feedforward, 1)
-    _probability("dropout", settings.dropout)
-    _number("layer_norm_eps", settings.layer_norm_eps, 0.0)
+    whole("dim_feedforward", settings.dim_feedforward, 1)
+    probability("dropout", settings.dropout)
+    number("layer_norm_eps", settings.layer_norm_eps, 0.0)
     if settings.activation not in ACTIVATIONS:
         raise ValueError(
             f"activation must be one of {', '.join(ACTIVATIONS)}, got {settings.activation!r}"

@@ -12,8 +12,15 @@ from hopcore.activations import ACTIVATIONS
 from hopcore.backend import SeparationFunction
 from hopcore.config import DiffusionConfig
 from hopcore.separation import Entmax, separation_named
-
-PATTERNS = ("stored_pattern", "state_pattern", "pattern_projection")
+from hopcore.setting_checks import (
+    PATTERNS,
+    check_combinations,
+    check_sizes,
+    number,
+    positive,
+    probability,
+    whole,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +159,14 @@ class HopfieldSettings:
             if field.type == "bool" and not isinstance(value, bool):
                 raise TypeError(f"{field.name} must be a bool, got {value!r}")
             if field.name.endswith("_size"):
-                _whole(field.name, value, 1, optional=True)
+                whole(field.name, value, 1, optional=True)
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
-                _number(field.name, value, 0.0)
-        _whole("num_heads", self.num_heads, 1)
-        self._each_head("scaling", _positive, optional=True)
-        self._each_head("update_steps_max", _whole, 0, optional=True)
-        self._each_head("update_steps_eps", _number, 0.0)
-        _probability("dropout", self.dropout)
+                number(field.name, value, 0.0)
+        whole("num_heads", self.num_heads, 1)
+        self._each_head("scaling", positive, optional=True)
+        self._each_head("update_steps_max", whole, 0, optional=True)
+        self._each_head("update_steps_eps", number, 0.0)
+        probability("dropout", self.dropout)
         activation = self.association_activation
         if activation is not None and activation not in ACTIVATIONS:
             raise ValueError(
@@ -168,8 +175,8 @@ class HopfieldSettings:
             )
         if self.diffusion is not None and not isinstance(self.diffusion, DiffusionConfig):
             raise TypeError(f"diffusion must be a DiffusionConfig, got {self.diffusion!r}")
-        self._check_sizes()
-        self._check_combinations()
+        check_sizes(self)
+        check_combinations(self)
         # Kept before the first call, which may be inside a trace.
         for name, value in vars(type(self)).items():
             if isinstance(value, cached_property):
@@ -190,84 +197,6 @@ class HopfieldSettings:
                 check(name, one, *options)
         elif not (optional and value is None):
             check(name, value, *options)
-
-    def _check_sizes(self) -> None:
-        sizes = self.stored_size, self.input_size, self.projection_size
-        for name, size in zip(PATTERNS, sizes, strict=True):
-            if size is None and self.normalizes(name):
-                raise ValueError(f"the depth of the {name} is needed to normalise it: input_size")
-        if self.static:
-            return
-        if self.input_size is None:
-            raise ValueError(
-                "input_size is needed unless all three patterns are static, nothing is normalised "
-                "and the output is not projected"
-            )
-        if self.hidden_size is None and self.input_size % self.num_heads:
-            raise ValueError(
-                f"input_size must be divisible by num_heads where hidden_size is not given, "
-                f"got {self.input_size} and {self.num_heads}"
-            )
-        if self.pattern_projection_as_connected:
-            if self.stored_size != self.projection_size:
-                raise ValueError(
-                    "connected pattern projections need the depth of the stored patterns, "
-                    f"{self.stored_size}, got {self.projection_size}"
-                )
-            if self.value_size != self.head_size:
-                raise ValueError(
-                    "connected pattern projections need pattern_size = hidden_size = "
-                    f"{self.head_size}, got {self.value_size}"
-                )
-
-    def _check_combinations(self) -> None:
-        config = self.diffusion
-        ways = [] if config is None else [
-            config.use_logit_diffusion,
-            config.attention_mode == "graph",
-            config.adaptive_eta == "query",
-        ]  # fmt: skip
-        single = any(ways)
-        if sum(ways) > 1:
-            raise ValueError(
-                "logit diffusion, attention over the graph and an eta for each query do not go "
-                "together"
-            )
-        if config is not None and config.adaptive_eta == "query" and config.energy_stop_tol > 0:
-            raise ValueError(
-                "an eta for each query goes without energy_stop_tol, "
-                f"got {config.energy_stop_tol:g}"
-            )
-        if single and self.separation != "softmax":
-            raise ValueError(
-                "logit diffusion, attention over the graph and an eta for each query go with the "
-                f"softmax, got separation={self.separation!r}"
-            )
-        if single and self.update_steps_max != 0:
-            raise ValueError(
-                "logit diffusion, attention over the graph and an eta for each query make one "
-                f"association, got update_steps_max={self.update_steps_max!r}"
-            )
-        static = self.stored_pattern_as_static, self.state_pattern_as_static
-        sizes = self.stored_size, self.input_size
-        for name, one, size in zip(PATTERNS, static, sizes, strict=False):
-            if one and not all(static) and self.affine(name) and size != self.head_size:
-                raise ValueError(
-                    f"a static {name} is as deep as the association space, {self.head_size}, and "
-                    f"its affine normalisation as the input, {size}: switch one of them off"
-                )
-        added = self.concat_bias_pattern or self.add_zero_association
-        if single and added:
-            raise ValueError(
-                "logit diffusion, attention over the graph and an eta for each query go without "
-                "concat_bias_pattern and add_zero_association"
-            )
-        if (
-            self.concat_bias_pattern
-            and self.stored_pattern_as_static
-            and self.pattern_projection_as_static
-        ):
-            raise ValueError("concat_bias_pattern needs a projected memory, got a static one")
 
     # What follows.
 
@@ -380,32 +309,3 @@ def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"no such fields: {', '.join(unknown)}; there are {', '.join(known)}")
     return dict(values)
-
-
-def _whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be >= {least}, got {value}")
-
-
-def _number(name: str, value: Any, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (least <= value < math.inf and value > -math.inf):
-        bound = "finite" if least == -math.inf else f">= {least:g} and finite"
-        raise ValueError(f"{name} must be {bound}, got {value!r}")
-
-
-def _positive(name: str, value: Any) -> None:
-    _number(name, value, -math.inf)
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-
-
-def _probability(name: str, value: Any) -> None:
-    _number(name, value, 0.0)
-    if value >= 1.0:
-        raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")

@@ -13,6 +13,7 @@ from hopcore.arguments import placed
 from hopcore.layer_settings import DecoderSettings, EncoderSettings
 from hopcore.parameters import layer_parameters
 from hopcore_torch.core import HopfieldCore
+from hopcore_torch.from_torch import DECODER, ENCODER, copy_parameters, torch_arguments
 from hopcore_torch.hopfield import Hopfield
 from hopcore_torch.owned import collected, places, start
 
@@ -347,57 +348,3 @@ def nested(
     found = layer(padded, mask, ~kept, is_causal)
     join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
     return join(found, kept, mask_check=False)
-
-
-# Parameters of torch's layers, by the names they have there.
-
-ENCODER = {
-    "hopfield_association": "self_attn",
-    "linear_residual": "linear1",
-    "linear_output": "linear2",
-    "norm_residual": "norm1",
-    "norm_output": "norm2",
-}
-DECODER = {
-    "hopfield_association_self": "self_attn",
-    "hopfield_association_cross": "multihead_attn",
-    "linear_residual": "linear1",
-    "linear_output": "linear2",
-    "norm_residual_self": "norm1",
-    "norm_residual_cross": "norm2",
-    "norm_output": "norm3",
-}
-
-
-def torch_arguments(layer: Any, attention: nn.MultiheadAttention, rate: float) -> dict[str, Any]:
-    """The arguments with which a layer computes what torch's layer does."""
-    name = getattr(layer.activation, "__name__", type(layer.activation).__name__).lower()
-    weight = layer.linear1.weight
-    return {
-        "d_model": attention.embed_dim,
-        "nhead": attention.num_heads,
-        "dim_feedforward": layer.linear1.out_features,
-        "dropout": rate,
-        "activation": name,
-        "layer_norm_eps": layer.norm1.eps,
-        "batch_first": attention.batch_first,
-        "norm_first": layer.norm_first,
-        "bias": layer.linear1.bias is not None,
-        "normalize_stored_pattern": False,
-        "normalize_state_pattern": False,
-        "normalize_pattern_projection": False,
-        "device": weight.device,
-        "dtype": weight.dtype,
-    }
-
-
-def copy_parameters(found: nn.Module, layer: nn.Module, names: dict[str, str]) -> None:
-    """Copy the parameters of torch's layer, whose parts have other names."""
-    given = layer.state_dict()
-    renamed = {}
-    for ours, theirs in names.items():
-        inner = f"{ours}.association_core" if "association" in ours else ours
-        for name, value in given.items():
-            if name.startswith(f"{theirs}."):
-                renamed[inner + name.removeprefix(theirs)] = value
-    found.load_state_dict(renamed, strict=True)

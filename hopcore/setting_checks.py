@@ -1,0 +1,122 @@
+"""What settings of layers may be: single values, depths that fit, options that go together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+PATTERNS = ("stored_pattern", "state_pattern", "pattern_projection")
+"""The inputs of a layer, as the names of settings and parameters have them."""
+
+
+def check_sizes(settings: Any) -> None:
+    """Refuse depths of a Hopfield layer that are missing, or do not fit each other."""
+    sizes = settings.stored_size, settings.input_size, settings.projection_size
+    for name, size in zip(PATTERNS, sizes, strict=True):
+        if size is None and settings.normalizes(name):
+            raise ValueError(f"the depth of the {name} is needed to normalise it: input_size")
+    if settings.static:
+        return
+    if settings.input_size is None:
+        raise ValueError(
+            "input_size is needed unless all three patterns are static, nothing is normalised "
+            "and the output is not projected"
+        )
+    if settings.hidden_size is None and settings.input_size % settings.num_heads:
+        raise ValueError(
+            f"input_size must be divisible by num_heads where hidden_size is not given, "
+            f"got {settings.input_size} and {settings.num_heads}"
+        )
+    if settings.pattern_projection_as_connected:
+        if settings.stored_size != settings.projection_size:
+            raise ValueError(
+                "connected pattern projections need the depth of the stored patterns, "
+                f"{settings.stored_size}, got {settings.projection_size}"
+            )
+        if settings.value_size != settings.head_size:
+            raise ValueError(
+                "connected pattern projections need pattern_size = hidden_size = "
+                f"{settings.head_size}, got {settings.value_size}"
+            )
+
+
+def check_combinations(settings: Any) -> None:
+    """Refuse options of a Hopfield layer that contradict each other."""
+    config = settings.diffusion
+    ways = [] if config is None else [
+        config.use_logit_diffusion,
+        config.attention_mode == "graph",
+        config.adaptive_eta == "query",
+    ]  # fmt: skip
+    single = any(ways)
+    if sum(ways) > 1:
+        raise ValueError(
+            "logit diffusion, attention over the graph and an eta for each query do not go together"
+        )
+    if config is not None and config.adaptive_eta == "query" and config.energy_stop_tol > 0:
+        raise ValueError(
+            f"an eta for each query goes without energy_stop_tol, got {config.energy_stop_tol:g}"
+        )
+    if single and settings.separation != "softmax":
+        raise ValueError(
+            "logit diffusion, attention over the graph and an eta for each query go with the "
+            f"softmax, got separation={settings.separation!r}"
+        )
+    if single and settings.update_steps_max != 0:
+        raise ValueError(
+            "logit diffusion, attention over the graph and an eta for each query make one "
+            f"association, got update_steps_max={settings.update_steps_max!r}"
+        )
+    static = settings.stored_pattern_as_static, settings.state_pattern_as_static
+    sizes = settings.stored_size, settings.input_size
+    for name, one, size in zip(PATTERNS, static, sizes, strict=False):
+        if one and not all(static) and settings.affine(name) and size != settings.head_size:
+            raise ValueError(
+                f"a static {name} is as deep as the association space, {settings.head_size}, and "
+                f"its affine normalisation as the input, {size}: switch one of them off"
+            )
+    added = settings.concat_bias_pattern or settings.add_zero_association
+    if single and added:
+        raise ValueError(
+            "logit diffusion, attention over the graph and an eta for each query go without "
+            "concat_bias_pattern and add_zero_association"
+        )
+    if (
+        settings.concat_bias_pattern
+        and settings.stored_pattern_as_static
+        and settings.pattern_projection_as_static
+    ):
+        raise ValueError("concat_bias_pattern needs a projected memory, got a static one")
+
+
+def whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
+    """Refuse what is no integer, or below ``least``."""
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be >= {least}, got {value}")
+
+
+def number(name: str, value: Any, least: float) -> None:
+    """Refuse what is no number, not finite, or below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not (least <= value < math.inf and value > -math.inf):
+        bound = "finite" if least == -math.inf else f">= {least:g} and finite"
+        raise ValueError(f"{name} must be {bound}, got {value!r}")
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse what is no positive number."""
+    number(name, value, -math.inf)
+    if value <= 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def probability(name: str, value: Any) -> None:
+    """Refuse what is no number in [0, 1)."""
+    number(name, value, 0.0)
+    if value >= 1.0:
+        raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
