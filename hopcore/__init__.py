@@ -28,12 +28,28 @@ from hopcore.layer_settings import (
     PoolingSettings,
 )
 from hopcore.layers import hopfield, hopfield_projections, hopfield_weights
+from hopcore.learnable import LearnableTemperature, temperature_profile
 from hopcore.neighbours import build_knn_graph, build_similarity_matrix, knn_graph
+from hopcore.network import effective_memory, hnl, hnm, straight_through
+from hopcore.network_settings import HNLSettings, HNMSettings, QuantizerSettings
 from hopcore.operand import dirichlet_energy
 from hopcore.operator import DiffusionOperator
 from hopcore.parameters import initial_parameters, parameter_shapes
+from hopcore.phase import Transition, effective_scale, transition
 from hopcore.pooling import hopfield_lookup, hopfield_pooling
+from hopcore.quantizer import Quantized, quantize
 from hopcore.retrieval import Retrieval, retrieve
+from hopcore.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    Geometric,
+    Joined,
+    Linear,
+    PhaseAware,
+    Schedule,
+    compute_annealed_temperature,
+)
 from hopcore.separation import Entmax, Separation, Softmax, separate
 from hopcore.settings import HopfieldSettings
 from hopcore.tracking import EnergyTracker, joint_weight
@@ -45,6 +61,8 @@ __all__ = [
     "AttentionOperator",
     "Backend",
     "ChebyshevDiffusion",
+    "Constant",
+    "Cosine",
     "DecoderSettings",
     "DiffusedRetrieval",
     "DiffusionConfig",
@@ -53,23 +71,35 @@ __all__ = [
     "EncoderSettings",
     "EnergyTracker",
     "Entmax",
+    "Exponential",
     "FactoredDiffusion",
+    "Geometric",
     "Graph",
     "GraphBuilder",
     "GraphCache",
+    "HNLSettings",
+    "HNMSettings",
     "HopfieldSettings",
     "ImplicitDiffusion",
     "IterativeDiffusion",
+    "Joined",
     "Laplacian",
+    "LearnableTemperature",
+    "Linear",
     "LookupSettings",
     "PatternGraph",
+    "PhaseAware",
     "PoolingSettings",
+    "Quantized",
+    "QuantizerSettings",
     "Retrieval",
     "SavedLayer",
+    "Schedule",
     "Separation",
     "SimpleDiffusion",
     "Softmax",
     "SpectralDiffusion",
+    "Transition",
     "anchored_association",
     "apply_diffusion",
     "association",
@@ -77,6 +107,7 @@ __all__ = [
     "backend",
     "build_knn_graph",
     "build_similarity_matrix",
+    "compute_annealed_temperature",
     "compute_laplacian",
     "compute_normalized_laplacian",
     "compute_random_walk_laplacian",
@@ -84,9 +115,13 @@ __all__ = [
     "diffused_retrieve",
     "diffusion_operator",
     "dirichlet_energy",
+    "effective_memory",
+    "effective_scale",
     "encoder_layer",
     "energy",
     "energy_gradient",
+    "hnl",
+    "hnm",
     "hopfield",
     "hopfield_lookup",
     "hopfield_pooling",
@@ -99,8 +134,12 @@ __all__ = [
     "lse",
     "merge_associations",
     "parameter_shapes",
+    "quantize",
     "retrieve",
     "save_layer",
     "separate",
+    "straight_through",
+    "temperature_profile",
+    "transition",
     "update",
 ]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays import backend_of_input, broadcast, check_beta, floating, same_kind, shape
 from hopcore.backend import Array, Backend
+from hopcore.learnable import learned_temperature
 from hopcore.parameters import Parameters
 from hopcore.settings import HopfieldSettings
 
@@ -200,6 +201,8 @@ def temperature(
 ) -> Any:
     """The inverse temperature: a number, or an array ``()`` or ``(H, 1)``."""
     beta: Any = parameters.get("scaling", settings.beta)
+    if "temperature" in parameters and "scaling" not in parameters:
+        beta = 1.0 / learned_temperature(parameters["temperature"], parameters.get("room"))
     if isinstance(beta, int | float):
         return check_beta(backend, state, beta)
     if isinstance(beta, tuple):

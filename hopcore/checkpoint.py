@@ -6,7 +6,6 @@ and a digest of all of it. Nothing is ever unpickled; a file is whole or it is r
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,16 +16,16 @@ import numpy as np
 from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
 from hopcore.discovery import backend as backend_named
-from hopcore.files import write_whole
 from hopcore.layer_settings import (
     DecoderSettings,
     EncoderSettings,
-    LayerSettings,
     LookupSettings,
     PoolingSettings,
 )
+from hopcore.network_settings import HNLSettings, HNMSettings, LayerSettings, QuantizerSettings
 from hopcore.parameters import check_parameters
 from hopcore.settings import HopfieldSettings
+from hopcore.tensor_files import check_header, read_tensors, write_tensors
 
 KINDS: dict[str, type[Any]] = {
     "hopfield": HopfieldSettings,
@@ -34,6 +33,9 @@ KINDS: dict[str, type[Any]] = {
     "lookup": LookupSettings,
     "encoder": EncoderSettings,
     "decoder": DecoderSettings,
+    "hnl": HNLSettings,
+    "hnm": HNMSettings,
+    "quantizer": QuantizerSettings,
 }
 """The layers that a checkpoint may hold, by the name in its header."""
 
@@ -94,24 +96,20 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
     >>> hopcore.load_layer(place).settings == settings
     True
     """
-    save = _safetensors("numpy").save
     kinds = [name for name, kind in KINDS.items() if type(settings) is kind]
     if not kinds:
         raise TypeError(f"settings must be those of a layer, got {type(settings).__name__}")
     check_parameters(settings, parameters)
     arrays = {}
     for name, value in parameters.items():
-        array = backend_of_input(name, value).to_numpy(value)
-        arrays[name] = np.array(array, order="C", copy=True)
+        arrays[name] = backend_of_input(name, value).to_numpy(value)
     header = {
         "format": "hopcore",
         "version": VERSION,
         "layer": kinds[0],
         "settings": json.dumps(settings.to_dict()),
     }
-    header["digest"] = digest(header, arrays)
-    content = save(arrays, metadata=header)
-    write_whole(Path(path), lambda file: file.write(content))
+    write_tensors(Path(path), header, arrays)
 
 
 def load_layer(
@@ -152,17 +150,8 @@ def load_layer(
     >>> sorted(hopcore.load_layer(place).parameters)[0]
     'association_core.in_proj_bias'
     """
-    safetensors = _safetensors()
     library = backend_named(backend)
-    with open(path, "rb"):
-        pass
-    try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # what a damaged header leads to depends on the damage
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} is not a whole safetensors file: {reason}") from None
+    header, arrays = read_tensors(path)
     try:
         settings = settings_of(header, arrays)
         check_parameters(settings, arrays)
@@ -178,38 +167,10 @@ def load_layer(
 
 def settings_of(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Any:
     """The settings in a header, checked."""
-    if header.get("format") != "hopcore":
-        raise ValueError("its header has no settings of hopcore")
-    if header.get("version") != VERSION:
-        raise ValueError(f"version {header.get('version')!r}, this hopcore reads {VERSION}")
-    if header.get("digest") != digest(header, arrays):
-        raise ValueError("its digest is that of another content: the file is damaged")
+    check_header(header, arrays, "hopcore", VERSION)
     if header["layer"] not in KINDS:
         raise ValueError(f"unknown layer {header['layer']!r}")
     values = json.loads(header["settings"])
     if not isinstance(values, dict):
         raise ValueError("its settings are no mapping")
     return KINDS[header["layer"]].from_dict(values)
-
-
-def digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of the header, without the digest itself, and of every array."""
-    found = hashlib.sha256()
-    for name in sorted(set(header) - {"digest"}):
-        found.update(f"{name}={header[name]}\n".encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
-
-
-def _safetensors(part: str = "") -> Any:
-    try:
-        import safetensors  # noqa: PLC0415
-        import safetensors.numpy  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "checkpoints need safetensors: pip install 'hopcore[checkpoint]'"
-        ) from None
-    return safetensors.numpy if part else safetensors

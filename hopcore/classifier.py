@@ -24,7 +24,9 @@ from hopcore.layers import hopfield
 from hopcore.parameters import Parameters, initial_parameters, inner, layer_parameters
 from hopcore.pooling import hopfield_lookup, hopfield_pooling
 from hopcore.settings import HopfieldSettings
-from hopcore.training import Dropout, logistic_loss
+from hopcore.training import Conditions, Dropout, logistic_loss
+
+ANY = Conditions()
 
 
 class Bags(NamedTuple):
@@ -74,9 +76,8 @@ class BagClassifier:
     >>> pooling = hopcore.PoolingSettings(hopfield=hopcore.HopfieldSettings(input_size=8))
     >>> model = BagClassifier(input_size=3, embedding=(8,), layer=pooling)
     >>> bags = Bags(np.ones((2, 5, 3), np.float32), np.zeros((2, 5), bool), np.ones(2, np.float32))
-    >>> logits = model.outputs(model.first_parameters(seed=0), bags)
-    >>> logits.shape, model.loss(logits, bags).shape
-    ((2,), ())
+    >>> model.outputs(model.first_parameters(seed=0), bags).shape
+    (2,)
     """
 
     input_size: int
@@ -136,18 +137,28 @@ class BagClassifier:
             found |= {f"layer.{name}": value for name, value in layer.items()}
         return found
 
-    def outputs(self, parameters: Parameters, batch: Bags, dropout: Dropout | None = None) -> Array:
+    def outputs(
+        self,
+        parameters: Parameters,
+        batch: Bags,
+        conditions: Conditions = ANY,
+    ) -> Array:
         """The log odds of each bag, ``(n,)``."""
         backend = backend_of_input("patterns", batch.patterns)
         features = batch.patterns
         for place in range(len(self.embedding)):
             features = relu(linear(parameters, f"embedding.{place}", features), backend)
-        answer = self._answer(inner(parameters, "layer"), features, batch.padding, dropout)
+        answer = self._answer(
+            inner(parameters, "layer"), features, batch.padding, conditions.dropout
+        )
         return linear(parameters, "answer", answer)[..., 0]
 
-    def loss(self, outputs: Array, batch: Bags) -> Array:
-        """The logistic loss."""
-        return logistic_loss(outputs, batch.target)
+    def objective(
+        self, parameters: Parameters, batch: Bags, conditions: Conditions
+    ) -> tuple[Array, Array]:
+        """The logistic loss, and the log odds."""
+        outputs = self.outputs(parameters, batch, conditions)
+        return logistic_loss(outputs, batch.target), outputs
 
     def _answer(
         self, parameters: Parameters, features: Array, padding: Array, dropout: Dropout | None

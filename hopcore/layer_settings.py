@@ -197,11 +197,6 @@ class DecoderSettings(Composed):
         _check_transformer(self, self.hopfield, self.cross)
 
 
-LayerSettings = (
-    HopfieldSettings | PoolingSettings | LookupSettings | EncoderSettings | DecoderSettings
-)
-
-
 def _depth(found: int | None, inner: HopfieldSettings) -> int:
     depth = inner.input_size if found is None else found
     if depth is None:

@@ -5,6 +5,7 @@ The names are those of a torch state dict; one dictionary serves every framework
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,9 +15,15 @@ from hopcore.backend import Array
 from hopcore.layer_settings import (
     DecoderSettings,
     EncoderSettings,
-    LayerSettings,
     LookupSettings,
     PoolingSettings,
+)
+from hopcore.learnable import LearnableTemperature, start_of
+from hopcore.network_settings import (
+    HNLSettings,
+    HNMSettings,
+    LayerSettings,
+    QuantizerSettings,
 )
 from hopcore.settings import PATTERNS, HopfieldSettings
 
@@ -24,7 +31,7 @@ Parameters = Mapping[str, Array]
 """Arrays by their name."""
 
 SPREAD = 0.02
-"""The standard deviation of parameters that are drawn."""
+"""The standard deviation with which parameters are drawn, unless they say another."""
 
 
 class Parameter(NamedTuple):
@@ -34,19 +41,24 @@ class Parameter(NamedTuple):
     ----------
     shape : tuple of int
     start : float, tuple of float or None
-        Its first value; None where it is drawn, normal with a standard deviation of 0.02.
+        Its first value; None where it is drawn, normal.
     trainable : bool
+    spread : float
+        The standard deviation with which it is drawn.
     """
 
     shape: tuple[int, ...]
     start: float | tuple[float, ...] | None = None
     trainable: bool = True
+    spread: float = SPREAD
 
 
 def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
     """The parameters of a layer."""
     if isinstance(settings, HopfieldSettings):
         return _hopfield(settings)
+    if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
+        return _network(settings)
     inner = _within("hopfield", settings.hopfield)
     if isinstance(settings, PoolingSettings):
         shape = _rows(settings, settings.pattern_size)
@@ -114,16 +126,16 @@ def initial_parameters(
     library, rng = backend_named(backend), np.random.default_rng(seed)
     return {
         name: library.asarray(
-            first_value(found, lambda shape: rng.normal(0.0, SPREAD, shape)), dtype=dtype
+            first_value(found, lambda one: rng.normal(0.0, one.spread, one.shape)), dtype=dtype
         )
         for name, found in layer_parameters(settings).items()
     }
 
 
-def first_value(found: Parameter, draw: Callable[[tuple[int, ...]], Any]) -> Any:
-    """The value a parameter starts with; ``draw(shape)`` where it is drawn."""
+def first_value(found: Parameter, draw: Callable[[Parameter], Any]) -> Any:
+    """The value a parameter starts with; ``draw(parameter)`` where it is drawn."""
     if found.start is None:
-        return draw(found.shape)
+        return draw(found)
     return np.broadcast_to(np.asarray(found.start, np.float64), found.shape)
 
 
@@ -152,6 +164,27 @@ def _rows(settings: PoolingSettings | LookupSettings, depth: int) -> tuple[int, 
     return (1, many, depth) if settings.hopfield.batch_first else (many, 1, depth)
 
 
+def _network(settings: HNLSettings | HNMSettings | QuantizerSettings) -> dict[str, Parameter]:
+    if isinstance(settings, QuantizerSettings):
+        shape = settings.groups, settings.quantity, settings.code_size
+        return {"codebook": Parameter(shape, spread=1.0)}
+    if isinstance(settings, HNLSettings):
+        return _network_layer(settings)
+    return {
+        f"layers.{place}.{name}": found
+        for place, layer in enumerate(settings.layers)
+        for name, found in _network_layer(layer).items()
+    }
+
+
+def _network_layer(settings: HNLSettings) -> dict[str, Parameter]:
+    """Those of the lookup, drawn so that features keep their size."""
+    return {
+        name: found._replace(spread=1.0 if "." not in name else 1.0 / math.sqrt(found.shape[-1]))
+        for name, found in layer_parameters(settings.lookup).items()
+    }
+
+
 def _within(name: str, settings: HopfieldSettings) -> dict[str, Parameter]:
     return {f"{name}.{key}": value for key, value in _hopfield(settings).items()}
 
@@ -168,9 +201,14 @@ def _linear(name: str, rows: int, columns: int, bias: bool) -> dict[str, Paramet
 
 def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
+    beta, learned = settings.beta, settings.scaling
+    shape = (len(beta),) if isinstance(beta, tuple) else ()
     if settings.learnable_scaling:
-        beta = settings.beta
-        found["scaling"] = Parameter((len(beta),) if isinstance(beta, tuple) else (), beta)
+        found["scaling"] = Parameter(shape, beta)
+    if isinstance(learned, LearnableTemperature):
+        found["temperature"] = Parameter(shape, start_of(beta))
+        if learned.room:
+            found["room"] = Parameter((), start_of(1.0))
     found |= {f"association_core.{name}": value for name, value in _core(settings).items()}
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):

@@ -10,7 +10,7 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from hopcore.arrays import backend_of_input, floating, shape
 from hopcore.backend import Array
@@ -83,7 +83,8 @@ def transition(patterns: int) -> Transition:
         return math.log(u) - (u - 1.0) * (u + n - 1.0) / (n * u)
 
     # Positive between 1 and the root, where N - 1 is; negative beyond 2 N (ln N + 2).
-    root = float(brentq(excess, n - 1.0, 2.0 * n * (math.log(n) + 2.0), xtol=1e-13, rtol=1e-14))
+    bracket = n - 1.0, 2.0 * n * (math.log(n) + 2.0)
+    root = root_scalar(excess, bracket=bracket, rtol=1e-14).root
     return Transition(
         (root + n - 1.0) ** 2 / (n * root),
         2.0 * (n - 1.0) * math.log(n - 1.0) / (n - 2.0),
@@ -99,8 +100,8 @@ def effective_scale(stored: Array) -> float:
 
     Parameters
     ----------
-    stored : array (N, d)
-        N >= 2 patterns.
+    stored : array (..., N, d)
+        N >= 2 patterns; of several memories the mean is taken.
 
     Returns
     -------
@@ -114,17 +115,18 @@ def effective_scale(stored: Array) -> float:
     Examples
     --------
     >>> import numpy as np, hopcore
-    >>> hopcore.effective_scale(np.eye(5))
+    >>> round(hopcore.effective_scale(np.eye(5)), 12)
     1.0
     """
     backend = backend_of_input("stored", stored)
     floating(backend, "stored", stored)
-    if stored.ndim != 2 or stored.shape[0] < 2:
-        raise ValueError(f"stored must be (N, d) with N >= 2 patterns, got {shape(stored)}")
+    if stored.ndim < 2 or stored.shape[-2] < 2:
+        raise ValueError(f"stored must be (..., N, d) with N >= 2 patterns, got {shape(stored)}")
     xp = backend.xp
     wide = backend.astype(stored, backend.precise[stored.dtype])
-    centred = wide - xp.mean(wide, axis=0, keepdims=True)
-    found = float(xp.sum(centred * centred)) / (stored.shape[0] - 1)
+    centred = wide - xp.mean(wide, axis=-2, keepdims=True)
+    squares = xp.sum(centred * centred, axis=(-2, -1))
+    found = float(xp.mean(squares)) / (stored.shape[-2] - 1)
     if not math.isfinite(found):
         raise ValueError(f"stored must be finite, its mean square distance is {found}")
     return found

@@ -52,9 +52,10 @@ class Schedule:
         whole("freeze_after", self.freeze_after, 0, optional=True)
         whole("warmup", self.warmup, 0)
         self._check()
-        if self(0) > (start := float(self._after(np.float64(0.0), np))):
+        start = float(self._after(np.float64(0.0), np))
+        if start < self.floor:
             raise ValueError(
-                f"a schedule must start at its floor or above, got {start:g} and floor {self.floor:g}"
+                f"a schedule must start at its floor or above, got {start:g} below {self.floor:g}"
             )
 
     def __call__(self, step: int | Array) -> Any:
@@ -95,7 +96,7 @@ class Schedule:
         raise NotImplementedError
 
     def then(self, other: Schedule, at: int) -> Joined:
-        """This schedule before the step ``at``, another, from its own step 0, after it."""
+        """The schedule before the step ``at``; from then on another, from its own step 0."""
         return Joined(self, other, at)
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,8 +193,8 @@ class Linear(Between):
     Examples
     --------
     >>> import hopcore
-    >>> [round(hopcore.Linear(0.1, 0.001, steps=1000)(n), 4) for n in (0, 250, 500, 750, 1000)]
-    [0.1, 0.0753, 0.0505, 0.0258, 0.001]
+    >>> [round(hopcore.Linear(0.1, 0.001, steps=1000)(n), 5) for n in (0, 250, 500, 750, 1000)]
+    [0.1, 0.07525, 0.0505, 0.02575, 0.001]
     """
 
     KIND: ClassVar[str] = "linear"
@@ -352,7 +353,24 @@ class PhaseAware(Between):
         >>> round(schedule.hot, 4), schedule.cold
         (0.2193, 0.1)
         """
-        scale, betas = effective_scale(stored), transition(stored.shape[0])
+        return cls.of_memory(effective_scale(stored), stored.shape[-2], start, end, steps, **others)
+
+    @classmethod
+    def of_memory(
+        cls, scale: float, patterns: int, start: float, end: float, steps: int, **others: Any
+    ) -> Self:
+        """The schedule for a memory of which only the scale and the number of patterns are known.
+
+        Parameters
+        ----------
+        scale : float
+            The effective inverse temperature at temperature 1.
+        patterns : int
+            N >= 2.
+        start, end, steps, **others
+            As in :meth:`of_patterns`.
+        """
+        betas = transition(patterns)
         if scale <= 0.0:
             raise ValueError("the stored patterns are all the same: they have no transition")
         return cls(
@@ -429,9 +447,7 @@ KINDS: tuple[type[Schedule], ...] = (
     PhaseAware,
     Joined,
 )
-ANNEALING: dict[str, type[Between]] = {
-    kind.KIND: kind for kind in (Linear, Cosine, Exponential)
-}
+ANNEALING: dict[str, type[Between]] = {kind.KIND: kind for kind in (Linear, Cosine, Exponential)}
 """The schedules that a start, an end and a number of steps define."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from hopcore.activations import ACTIVATIONS
 from hopcore.backend import SeparationFunction
 from hopcore.config import DiffusionConfig
+from hopcore.learnable import LearnableTemperature
 from hopcore.separation import Entmax, separation_named
 from hopcore.setting_checks import (
     PATTERNS,
@@ -40,9 +41,9 @@ class HopfieldSettings:
         Depth of the projected values, of each head; ``hidden_size``.
     num_heads : int
         Associations beside each other.
-    scaling : float or tuple of float, optional
+    scaling : float, tuple of float or LearnableTemperature, optional
         Inverse temperature beta, one for all heads or one for each; ``1 / sqrt(hidden_size)``, or 1
-        where all patterns are static.
+        where all patterns are static. Or a temperature that is learned and stays positive.
     learnable_scaling : bool
         ``scaling`` is a parameter, that starts at this value.
     separation : str or float
@@ -120,7 +121,7 @@ class HopfieldSettings:
     output_size: int | None = None
     pattern_size: int | None = None
     num_heads: int = 1
-    scaling: float | tuple[float, ...] | None = None
+    scaling: float | tuple[float, ...] | LearnableTemperature | None = None
     learnable_scaling: bool = False
     separation: str | float = "softmax"
     update_steps_max: int | tuple[int, ...] | None = 0
@@ -163,7 +164,12 @@ class HopfieldSettings:
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
                 number(field.name, value, 0.0)
         whole("num_heads", self.num_heads, 1)
-        self._each_head("scaling", positive, optional=True)
+        if isinstance(self.scaling, LearnableTemperature):
+            object.__setattr__(self, "scaling", self.scaling.of_heads(self.num_heads))
+            if self.learnable_scaling:
+                raise ValueError("a LearnableTemperature is learned: leave out learnable_scaling")
+        else:
+            self._each_head("scaling", positive, optional=True)
         self._each_head("update_steps_max", whole, 0, optional=True)
         self._each_head("update_steps_eps", number, 0.0)
         probability("dropout", self.dropout)
@@ -253,9 +259,10 @@ class HopfieldSettings:
     @cached_property
     def beta(self) -> float | tuple[float, ...]:
         """The inverse temperature, or where it starts."""
-        if self.scaling is not None:
-            return self.scaling
-        return 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
+        usual = 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
+        if isinstance(self.scaling, LearnableTemperature):
+            return self.scaling.betas(usual)
+        return usual if self.scaling is None else self.scaling
 
     @cached_property
     def separation_function(self) -> SeparationFunction:
@@ -299,6 +306,8 @@ class HopfieldSettings:
         given = known_fields(cls, values)
         if isinstance(given.get("diffusion"), Mapping):
             given["diffusion"] = DiffusionConfig.from_dict(given["diffusion"])
+        if isinstance(given.get("scaling"), Mapping):
+            given["scaling"] = LearnableTemperature.from_dict(given["scaling"])
         return cls(**given)
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from scipy.stats import rankdata
 
 from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array
+from hopcore.network import Noise
 from hopcore.parameters import Parameters
 
 Samples = TypeVar("Samples", bound=tuple[Any, ...])
@@ -26,31 +27,85 @@ Dropout = Callable[[Array, float], Array]
 """``dropout(values, rate)``, as a trainer draws it."""
 
 
+class Conditions(NamedTuple):
+    """Under which conditions a model is asked.
+
+    Attributes
+    ----------
+    temperatures : mapping of str to float or array ()
+        By the names the model has for them; what is not there is the model's own.
+    hard : bool
+        Choose one memory instead of mixing them.
+    dropout : Dropout or None
+        In training alone.
+    noise : Noise or None
+        Gumbel noise for the choice, where it is asked for.
+
+    Examples
+    --------
+    >>> from hopcore.training import Conditions
+    >>> Conditions(hard=True).temperatures
+    {}
+    """
+
+    temperatures: Mapping[str, Any] = {}
+    hard: bool = False
+    dropout: Dropout | None = None
+    noise: Noise | None = None
+
+
 class Model(Protocol):
     """What is trained; hashable, so that a library may compile for each model once."""
 
-    def outputs(self, parameters: Parameters, batch: Any, dropout: Dropout | None = None) -> Array:
-        """What the model says of each sample; with dropout in training alone."""
+    def outputs(self, parameters: Parameters, batch: Any, conditions: Conditions = ...) -> Array:
+        """What the model says of each sample."""
         ...
 
-    def loss(self, outputs: Array, batch: Any) -> Array:
-        """How wrong that is, one number for the batch."""
+    def objective(
+        self, parameters: Parameters, batch: Any, conditions: Conditions
+    ) -> tuple[Array, Array]:
+        """How wrong that is, one number for the batch, and the outputs."""
         ...
+
+
+class Step(NamedTuple):
+    """What a step of training found before it: the loss, and the outputs, on the device."""
+
+    loss: Array
+    outputs: Array
 
 
 class Trainer(Protocol):
     """Parameters of one library, and how they are improved."""
 
-    def step(self, batch: Any) -> Array:
-        """Improve the parameters by one batch of NumPy arrays; its loss before that."""
+    def step(
+        self,
+        batch: Any,
+        temperatures: Mapping[str, float] = ...,
+        *,
+        rate: float = 1.0,
+        hard: bool = False,
+        gumbel: bool = False,
+    ) -> Step:
+        """Improve the parameters by one batch of NumPy arrays; ``rate`` times the learning rate."""
         ...
 
-    def values(self, batch: Any) -> np.ndarray:
-        """The outputs for a batch, without dropout."""
+    def values(
+        self, batch: Any, temperatures: Mapping[str, float] = ..., *, hard: bool = False
+    ) -> np.ndarray:
+        """The outputs for a batch, without anything random."""
         ...
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The parameters as they are now."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the next step depends on: parameters, optimiser, random numbers."""
+        ...
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state of a trainer of the same library and model."""
         ...
 
 
@@ -61,6 +116,7 @@ def trainer(
     *,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-2,
+    clip_norm: float | None = None,
     seed: int = 0,
     device: Any = None,
 ) -> Trainer:
@@ -76,8 +132,10 @@ def trainer(
         Where they start; they are copied.
     learning_rate, weight_decay : float
         Of AdamW.
+    clip_norm : float, optional
+        Gradients are scaled down to this norm, of all parameters together.
     seed : int
-        Of the dropout.
+        Of dropout and noise.
     device
         As the library calls its devices.
 
@@ -103,6 +161,8 @@ def trainer(
     for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
         if not 0.0 <= value < math.inf:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
+    if clip_norm is not None and not clip_norm > 0.0:
+        raise ValueError(f"clip_norm must be positive, got {clip_norm}")
     place = f"hopcore_{backend}.training"
     try:
         found = import_module(place)
@@ -119,6 +179,7 @@ def trainer(
         parameters,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        clip_norm=clip_norm,
         seed=seed,
         device=device,
     )
@@ -156,7 +217,9 @@ def train(
     if epochs < 1:
         raise ValueError(f"epochs must be >= 1, got {epochs}")
     for epoch in range(1, epochs + 1):
-        losses = [(len(batch[0]), trainer.step(batch)) for batch in batches(data, batch_size, rng)]
+        losses = [
+            (len(batch[0]), trainer.step(batch).loss) for batch in batches(data, batch_size, rng)
+        ]
         loss = sum(count * float(one) for count, one in losses) / len(data[0])
         if not math.isfinite(loss):
             raise ValueError(
@@ -208,9 +271,58 @@ def chosen(data: Samples, rows: np.ndarray) -> Samples:
     return type(data)(*(array[rows] for array in data))
 
 
-def scores(trainer: Trainer, data: tuple[Any, ...], batch_size: int = 512) -> np.ndarray:
+def scores(
+    trainer: Trainer,
+    data: tuple[Any, ...],
+    batch_size: int = 512,
+    temperatures: Mapping[str, float] | None = None,
+    *,
+    hard: bool = False,
+) -> np.ndarray:
     """The outputs for all samples, a batch at a time."""
-    return np.concatenate([trainer.values(batch) for batch in batches(data, batch_size)])
+    found = [
+        trainer.values(batch, temperatures or {}, hard=hard) for batch in batches(data, batch_size)
+    ]
+    return np.concatenate(found)
+
+
+def cross_entropy(logits: Array, target: Array) -> Array:
+    r"""The mean of :math:`-\ln \operatorname{softmax}(z)_y` over all samples.
+
+    Parameters
+    ----------
+    logits : array (..., n, classes)
+    target : integer array (..., n)
+        y, the class of each.
+
+    Returns
+    -------
+    array ()
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.training import cross_entropy
+    >>> round(float(cross_entropy(np.asarray([[0.0, 0.0], [0.0, 1e4]]), np.asarray([0, 1]))), 6)
+    0.346574
+    """
+    backend = backend_of_input("logits", logits)
+    xp = backend.xp
+    if shape(target) != shape(logits)[:-1]:
+        raise ValueError(
+            f"there must be one target for each sample, got {shape(target)} for {shape(logits)}"
+        )
+    picked = target[..., None] == xp.arange(logits.shape[-1], device=backend.device(logits))
+    logs = log_softmax(logits)
+    return -xp.mean(xp.sum(xp.where(picked, logs, xp.zeros_like(logs)), axis=-1))
+
+
+def log_softmax(logits: Array) -> Array:
+    """The logarithm of the softmax over the last axis."""
+    backend = backend_of_input("logits", logits)
+    xp = backend.xp
+    below = logits - backend.constant(xp.max(logits, axis=-1, keepdims=True))
+    return below - xp.log(xp.sum(xp.exp(below), axis=-1, keepdims=True))
 
 
 def logistic_loss(logits: Array, target: Array) -> Array:

@@ -233,7 +233,7 @@ class TestDamaged:
         ],
     )
     def test_headers_with_a_right_digest_or_not(self, tmp_path, content, change):
-        from hopcore.checkpoint import digest
+        from hopcore.tensor_files import digest
 
         (size,) = struct.unpack("<Q", content[:8])
         header = json.loads(content[8 : 8 + size])

@@ -39,7 +39,7 @@ def some_bags(seed=0, count=24, instances=5, depth=3):
 
 def trained(backend, model, data, steps=3, **options):
     trainer = training.trainer(backend, model, model.first_parameters(seed=0), **options)
-    return trainer, [float(trainer.step(data)) for _ in range(steps)]
+    return trainer, [float(trainer.step(data).loss) for _ in range(steps)]
 
 
 # Training.
@@ -97,7 +97,7 @@ class Unstable:
 
     def step(self, batch):
         self.count += 1
-        return np.float32(1.0 if self.count < 3 else np.nan)
+        return training.Step(np.float32(1.0 if self.count < 3 else np.nan), None)
 
 
 def test_an_epoch_is_the_mean_over_samples_and_a_lost_loss_is_reported():
@@ -193,8 +193,9 @@ def test_a_trainer(backend):
     np.testing.assert_allclose(
         trainer.values(data), model.outputs(first, data), rtol=1e-4, atol=1e-5
     )
-    losses = [float(trainer.step(data)) for _ in range(30)]
-    assert losses[0] == pytest.approx(float(model.loss(model.outputs(first, data), data)), rel=1e-4)
+    losses = [float(trainer.step(data).loss) for _ in range(30)]
+    start = float(model.objective(first, data, training.Conditions())[0])
+    assert losses[0] == pytest.approx(start, rel=1e-4)
     assert losses[-1] < 0.5 * losses[0]
     after = trainer.parameters()
     assert set(after) == set(first)
@@ -208,11 +209,8 @@ def test_a_trainer(backend):
 class Slope:
     """A model whose loss is three times its parameter."""
 
-    def outputs(self, parameters, batch, dropout=None):
-        return parameters["scale"]
-
-    def loss(self, outputs, batch):
-        return 3.0 * outputs
+    def objective(self, parameters, batch, conditions):
+        return 3.0 * parameters["scale"], parameters["scale"]
 
 
 @pytest.mark.parametrize("backend", libraries())
@@ -220,7 +218,7 @@ def test_the_first_step_of_adamw(backend):
     """By hand: the decay, and a step of the learning rate against the sign of the gradient."""
     start, data = {"scale": np.asarray(2.0, np.float32)}, Data(np.zeros(1), np.zeros(1))
     trainer = training.trainer(backend, Slope(), start, learning_rate=0.1, weight_decay=0.5)
-    assert float(trainer.step(data)) == 6.0
+    assert float(trainer.step(data).loss) == 6.0
     assert trainer.parameters()["scale"] == pytest.approx(2.0 * (1.0 - 0.1 * 0.5) - 0.1)
 
 
@@ -236,21 +234,21 @@ def test_dropout_is_drawn_from_the_seed(backend):
 class Dropped:
     """A model that is its dropout."""
 
-    def outputs(self, parameters, batch, dropout=None):
-        return dropout(batch.x, 0.75) * parameters["scale"]
-
-    def loss(self, outputs, batch):
-        return (outputs * batch.y).sum()
+    def objective(self, parameters, batch, conditions):
+        outputs = conditions.dropout(batch.x, 0.75) * parameters["scale"]
+        return (outputs * batch.y).sum(), outputs
 
 
 @pytest.mark.parametrize("backend", libraries())
 def test_dropout_keeps_the_mean(backend):
     model, start = Dropped(), {"scale": np.ones((), np.float32)}
     x, picks = np.ones(4096, np.float32), np.eye(4096, dtype=np.float32)[:8]
-    found = [float(training.trainer(backend, model, start, seed=3).step(Data(x, y))) for y in picks]
+    found = [
+        float(training.trainer(backend, model, start, seed=3).step(Data(x, y)).loss) for y in picks
+    ]
     assert set(found) <= {0.0, 4.0}
     trainer = training.trainer(backend, model, start)
-    assert float(trainer.step(Data(x, x / 4096))) == pytest.approx(1.0, abs=0.1)
+    assert float(trainer.step(Data(x, x / 4096)).loss) == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.skipif(bool(needs("optax")), reason="optax is not installed")

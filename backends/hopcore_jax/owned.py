@@ -14,7 +14,7 @@ from jax import lax
 
 from hopcore.arguments import PLACES, placed
 from hopcore.described import Described
-from hopcore.parameters import SPREAD, check_parameters, layer_parameters
+from hopcore.parameters import check_parameters, layer_parameters
 from hopcore.settings import HopfieldSettings
 
 Key = jax.Array
@@ -123,7 +123,7 @@ def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
         keys = dict(zip(at_random, jax.random.split(key, len(at_random)), strict=True))
     kind = jnp.result_type(float) if dtype is None else dtype
     return {
-        name: SPREAD * jax.random.normal(keys[name], one.shape, kind)
+        name: one.spread * jax.random.normal(keys[name], one.shape, kind)
         if one.start is None
         else jnp.broadcast_to(jnp.asarray(one.start, kind), one.shape)
         for name, one in found.items()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hopcore.training import Dropout, Model
+from hopcore.network import Noise
+from hopcore.training import Conditions, Dropout, Model, Step
 from hopcore_jax.kernels import device_named
+
+NONE: Mapping[str, float] = {}
+"""No temperatures."""
 
 
 class Trainer:
@@ -26,8 +30,9 @@ class Trainer:
         Hashable.
     parameters : mapping of str to NumPy array
     learning_rate, weight_decay : float
+    clip_norm : float, optional
     seed : int
-        Of the dropout.
+        Of dropout and noise.
     device : optional
         A ``jax.Device``, or its name: ``"cpu"``, ``"cuda:0"``, ...
 
@@ -39,7 +44,7 @@ class Trainer:
     >>> model = BagClassifier(input_size=1, embedding=(4,), layer=None)
     >>> bags = Bags(np.eye(2, dtype=np.float32)[..., None], np.eye(2) < 0, np.ones(2, np.float32))
     >>> trainer = Trainer(model, model.first_parameters(seed=0), learning_rate=0.1, weight_decay=0)
-    >>> losses = [float(trainer.step(bags)) for _ in range(5)]
+    >>> losses = [float(trainer.step(bags).loss) for _ in range(5)]
     >>> losses[-1] < losses[0], trainer.values(bags).shape
     (True, (2,))
     """
@@ -51,66 +56,124 @@ class Trainer:
         *,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
+        clip_norm: float | None = None,
         seed: int = 0,
         device: Any = None,
     ) -> None:
         self.model = model
         self.device = device_named(device) if isinstance(device, str) else device
-        self.optimizer = adamw(learning_rate, weight_decay)
+        self.learning_rate = learning_rate
+        self.optimizer = adamw(weight_decay, clip_norm)
         self._parameters = self._arrays(dict(parameters))
         self._state = self.optimizer.init(self._parameters)
         self._key = self._arrays(jax.random.key(seed))
 
-    def step(self, batch: Any) -> jax.Array:
-        """One step of AdamW; the loss before it, on the device."""
-        self._parameters, self._state, self._key, loss = stepped(
-            self.model, self.optimizer, self._parameters, self._state, self._key,
-            self._arrays(batch),
+    def step(
+        self,
+        batch: Any,
+        temperatures: Mapping[str, float] = NONE,
+        *,
+        rate: float = 1.0,
+        hard: bool = False,
+        gumbel: bool = False,
+    ) -> Step:
+        """One step of AdamW; the loss and the outputs before it, on the device."""
+        way = Way(self.model, self.optimizer, hard, gumbel)
+        self._parameters, self._state, self._key, found = stepped(
+            way, self._parameters, self._state, self._key, self._arrays(batch),
+            numbers(temperatures), np.float32(self.learning_rate * rate),
         )  # fmt: skip
-        return loss
+        return found
 
-    def values(self, batch: Any) -> np.ndarray:
-        """The outputs, without dropout."""
-        return np.asarray(outputs(self.model, self._parameters, self._arrays(batch)))
+    def values(
+        self, batch: Any, temperatures: Mapping[str, float] = NONE, *, hard: bool = False
+    ) -> np.ndarray:
+        """The outputs, without anything random."""
+        batch = self._arrays(batch)
+        found = outputs(self.model, hard, self._parameters, batch, numbers(temperatures))
+        return np.asarray(found)
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the parameters."""
         return {name: np.array(value) for name, value in self._parameters.items()}
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of parameters, state of the optimiser, and the key, by their names."""
+        found = {f"parameters.{name}": value for name, value in self.parameters().items()}
+        for place, leaf in enumerate(jax.tree.leaves(self._state)):
+            found[f"optimizer.{place}"] = np.array(leaf)
+        found["key"] = np.array(jax.random.key_data(self._key))
+        return found
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state` said."""
+        names = self._parameters
+        self._parameters = self._arrays({name: state[f"parameters.{name}"] for name in names})
+        leaves, tree = jax.tree.flatten(self._state)
+        leaves = [state[f"optimizer.{place}"] for place in range(len(leaves))]
+        self._state = self._arrays(jax.tree.unflatten(tree, leaves))
+        self._key = self._arrays(jax.random.wrap_key_data(jnp.asarray(state["key"])))
+
     def _arrays(self, tree: Any) -> Any:
         return jax.device_put(tree, self.device)
 
 
+class Way(NamedTuple):
+    """What a step is compiled for."""
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    hard: bool
+    gumbel: bool
+
+
 @cache
-def adamw(learning_rate: float, weight_decay: float) -> optax.GradientTransformation:
-    """AdamW; the same object for the same rates, so that a step is not compiled again."""
-    return optax.adamw(learning_rate, weight_decay=weight_decay)
+def adamw(weight_decay: float, clip_norm: float | None) -> optax.GradientTransformation:
+    """AdamW but for the learning rate; the same object for the same settings, compiled once."""
+    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
+    decay = optax.add_decayed_weights(weight_decay)
+    return optax.chain(clip, optax.scale_by_adam(), decay)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=0)
 def stepped(
-    model: Model,
-    optimizer: optax.GradientTransformation,
+    way: Way,
     parameters: dict[str, jax.Array],
     state: Any,
     key: jax.Array,
     batch: Any,
-) -> tuple[dict[str, jax.Array], Any, jax.Array, jax.Array]:
-    """Parameters, optimiser and key after a step, and the loss before it."""
+    temperatures: dict[str, jax.Array],
+    learning_rate: jax.Array,
+) -> tuple[dict[str, jax.Array], Any, jax.Array, Step]:
+    """Parameters, optimiser and key after a step, and the loss and the outputs before it."""
     key, own = jax.random.split(key)
+    noise = noise_of(own) if way.gumbel else None
+    conditions = Conditions(temperatures, way.hard, dropout_of(own), noise)
 
-    def loss_of(parameters: dict[str, jax.Array]) -> jax.Array:
-        return model.loss(model.outputs(parameters, batch, dropout_of(own)), batch)
+    def loss_of(parameters: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return way.model.objective(parameters, batch, conditions)
 
-    loss, gradient = jax.value_and_grad(loss_of)(parameters)
-    change, state = optimizer.update(gradient, state, parameters)
-    return optax.apply_updates(parameters, change), state, key, loss  # type: ignore[return-value]
+    (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(parameters)
+    change, state = way.optimizer.update(gradient, state, parameters)
+    parameters = jax.tree.map(lambda p, c: p - learning_rate * c, parameters, change)
+    return parameters, state, key, Step(loss, outputs)
 
 
-@partial(jax.jit, static_argnums=0)
-def outputs(model: Model, parameters: dict[str, jax.Array], batch: Any) -> jax.Array:
+@partial(jax.jit, static_argnums=(0, 1))
+def outputs(
+    model: Model,
+    hard: bool,
+    parameters: dict[str, jax.Array],
+    batch: Any,
+    temperatures: dict[str, jax.Array],
+) -> jax.Array:
     """The outputs, compiled."""
-    return model.outputs(parameters, batch)
+    return model.outputs(parameters, batch, Conditions(temperatures, hard))
+
+
+def numbers(temperatures: Mapping[str, float]) -> dict[str, np.float32]:
+    """Temperatures as arrays, so that another one is no cause to compile again."""
+    return {name: np.float32(value) for name, value in temperatures.items()}
 
 
 def dropout_of(key: jax.Array) -> Dropout:
@@ -122,3 +185,27 @@ def dropout_of(key: jax.Array) -> Dropout:
         return jnp.where(kept, values / (1.0 - rate), 0.0)
 
     return dropout
+
+
+def noise_of(key: jax.Array) -> Noise:
+    """Gumbel noise with a key of its own at each call, other than those of the dropout."""
+    calls = iter(range(2**31))
+    other = jax.random.fold_in(key, 2**31 - 1)
+
+    def noise(shape: tuple[int, ...], like: jax.Array) -> jax.Array:
+        return gumbel(shape, like, jax.random.fold_in(other, next(calls)))
+
+    return noise
+
+
+def gumbel(shape: tuple[int, ...], like: jax.Array, key: jax.Array) -> jax.Array:
+    """Gumbel noise, as another array is.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax.training import gumbel
+    >>> gumbel((2, 3), jnp.ones(1), jax.random.key(0)).shape
+    (2, 3)
+    """
+    return jax.random.gumbel(key, shape, like.dtype)

@@ -101,7 +101,8 @@ class Hopfield(Owned, Described):
 
     def arrays(self) -> dict[str, Any]:
         """The parameters by their names, as :func:`hopcore.hopfield` takes them."""
-        return {**super().arrays(), "scaling": self.scaling}
+        found = super().arrays()
+        return found if "temperature" in found else {**found, "scaling": self.scaling}
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hopcore.parameters import SPREAD, Parameter, layer_parameters
+from hopcore.parameters import Parameter, layer_parameters
 from hopcore.settings import HopfieldSettings
 
 
@@ -23,7 +23,7 @@ def start(module: nn.Module, found: Mapping[str, Parameter], draw: Any = None) -
         value = reach(module, name.split("."))
         with torch.no_grad():
             if parameter.start is None:
-                value.normal_(0.0, SPREAD, generator=draw)
+                value.normal_(0.0, parameter.spread, generator=draw)
             else:
                 value.copy_(torch.as_tensor(parameter.start, dtype=torch.float64))
 

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hopcore.training import Model, Samples
+from hopcore.training import Conditions, Model, Samples, Step
+
+NONE: Mapping[str, float] = {}
+"""No temperatures."""
 
 
 class Trainer:
@@ -19,8 +22,9 @@ class Trainer:
     model : Model
     parameters : mapping of str to NumPy array
     learning_rate, weight_decay : float
+    clip_norm : float, optional
     seed : int
-        Of the dropout, which is drawn from a generator of its own.
+        Of dropout and noise, which are drawn from a generator of its own.
     device : optional
         ``"cpu"``, ``"cuda"``, ...
 
@@ -32,7 +36,7 @@ class Trainer:
     >>> model = BagClassifier(input_size=1, embedding=(4,), layer=None)
     >>> bags = Bags(np.eye(2, dtype=np.float32)[..., None], np.eye(2) < 0, np.ones(2, np.float32))
     >>> trainer = Trainer(model, model.first_parameters(seed=0), learning_rate=0.1, weight_decay=0)
-    >>> losses = [float(trainer.step(bags)) for _ in range(5)]
+    >>> losses = [float(trainer.step(bags).loss) for _ in range(5)]
     >>> losses[-1] < losses[0], trainer.values(bags).shape
     (True, (2,))
     """
@@ -44,11 +48,13 @@ class Trainer:
         *,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
+        clip_norm: float | None = None,
         seed: int = 0,
         device: Any = None,
     ) -> None:
         self.model = model
         self.device = torch.device("cpu" if device is None else device)
+        self.learning_rate, self.clip_norm = learning_rate, clip_norm
         self._parameters = {
             name: torch.tensor(value, device=self.device, requires_grad=True)
             for name, value in parameters.items()
@@ -58,24 +64,65 @@ class Trainer:
             self._parameters.values(), lr=learning_rate, weight_decay=weight_decay
         )
 
-    def step(self, batch: Any) -> torch.Tensor:
-        """One step of AdamW; the loss before it, on the device."""
-        batch = self._tensors(batch)
+    def step(
+        self,
+        batch: Any,
+        temperatures: Mapping[str, float] = NONE,
+        *,
+        rate: float = 1.0,
+        hard: bool = False,
+        gumbel: bool = False,
+    ) -> Step:
+        """One step of AdamW; the loss and the outputs before it, on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * rate
+        noise = self._gumbel if gumbel else None
+        conditions = Conditions(temperatures, hard, self._dropout, noise)
         self.optimizer.zero_grad()
-        outputs = self.model.outputs(self._parameters, batch, self._dropout)
-        loss = self.model.loss(outputs, batch)
+        loss, outputs = self.model.objective(self._parameters, self._tensors(batch), conditions)
         loss.backward()
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.clip_norm)
         self.optimizer.step()
-        return loss.detach()
+        return Step(loss.detach(), outputs.detach())
 
     @torch.no_grad()
-    def values(self, batch: Any) -> np.ndarray:
-        """The outputs, without dropout."""
-        return self.model.outputs(self._parameters, self._tensors(batch)).numpy(force=True)
+    def values(
+        self, batch: Any, temperatures: Mapping[str, float] = NONE, *, hard: bool = False
+    ) -> np.ndarray:
+        """The outputs, without anything random."""
+        conditions = Conditions(temperatures, hard)
+        outputs = self.model.outputs(self._parameters, self._tensors(batch), conditions)
+        return outputs.numpy(force=True)
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the parameters."""
         return {name: value.numpy(force=True).copy() for name, value in self._parameters.items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of parameters, moments of AdamW and state of the generator, by their names."""
+        found = {f"parameters.{name}": value for name, value in self.parameters().items()}
+        for name, parameter in self._parameters.items():
+            for key, value in self.optimizer.state[parameter].items():
+                found[f"optimizer.{key}.{name}"] = value.numpy(force=True).copy()
+        found["generator"] = self._generator.get_state().numpy(force=True)
+        return found
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state` said."""
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(torch.as_tensor(state[f"parameters.{name}"]))
+                start, end = "optimizer.", f".{name}"
+                kept = {
+                    key[len(start) : -len(end)]: torch.tensor(value, device=parameter.device)
+                    for key, value in state.items()
+                    if key.startswith(start) and key.endswith(end)
+                }
+                if "step" in kept:  # where torch keeps it
+                    kept["step"] = kept["step"].cpu()
+                self.optimizer.state[parameter] = kept
+        self._generator.set_state(torch.tensor(state["generator"]))
 
     def _tensors(self, batch: Samples) -> Samples:
         return type(batch)(*(torch.as_tensor(array, device=self.device) for array in batch))
@@ -83,3 +130,24 @@ class Trainer:
     def _dropout(self, values: torch.Tensor, rate: float) -> torch.Tensor:
         kept = torch.empty_like(values).bernoulli_(1.0 - rate, generator=self._generator)
         return values * kept / (1.0 - rate)
+
+    def _gumbel(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        return gumbel(shape, like, self._generator)
+
+
+def gumbel(
+    shape: tuple[int, ...], like: torch.Tensor, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    r"""Gumbel noise, :math:`-\ln E` of exponential :math:`E`, as another tensor is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch.training import gumbel
+    >>> gumbel((2, 3), torch.ones(1), torch.Generator().manual_seed(0)).isfinite().all()
+    tensor(True)
+    """
+    drawn = torch.empty(shape, dtype=like.dtype, device=like.device)
+    drawn.exponential_(generator=generator)
+    # An exponential that rounds to 0 would be an infinite score.
+    return -drawn.clamp_min(torch.finfo(like.dtype).tiny).log()
