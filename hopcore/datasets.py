@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hopcore import image_classifiers
+
 
 class Images(NamedTuple):
     """Grey images, one a row.
@@ -171,6 +173,49 @@ def choose(images: Images, count: int, rng: np.random.Generator) -> Images:
     rows = rng.permutation(len(images.pixels))[:count]
     labels = None if images.labels is None else images.labels[rows]
     return Images(images.pixels[rows], images.shape, labels)
+
+
+def split_images(
+    images: Images, seed: int
+) -> tuple[image_classifiers.Images, image_classifiers.Images]:
+    """Samples that train, four fifths of the images, and samples that test, the others.
+
+    Parameters
+    ----------
+    images : Images
+        At least 2, with labels.
+    seed : int
+        Draws who is where.
+
+    Returns
+    -------
+    train, test : hopcore.image_classifiers.Images
+        Pixels in float32, targets in int32.
+
+    Raises
+    ------
+    ValueError
+        Images without labels; fewer than 2.
+
+    Examples
+    --------
+    >>> from hopcore import datasets
+    >>> train, test = datasets.split_images(datasets.digits(), seed=0)
+    >>> train.pixels.shape, test.target.shape
+    ((1437, 64), (360,))
+    """
+    if images.labels is None:
+        raise ValueError("images need labels to be classified; these have none")
+    count = len(images.pixels)
+    if count < 2:
+        raise ValueError(f"at least 2 images are needed, to train and to test with, got {count}")
+    order, edge = np.random.default_rng(seed).permutation(count), count * 4 // 5
+    pixels, target = images.pixels.astype(np.float32), images.labels.astype(np.int32)
+    train, test = (
+        image_classifiers.Images(pixels[rows], target[rows])
+        for rows in (order[:edge], order[edge:])
+    )
+    return train, test
 
 
 def corrupt(images: Images, corruption: str, rng: np.random.Generator) -> np.ndarray:
