@@ -15,6 +15,9 @@ import numpy as np
 from hopcore.backend import Array, Backend, Beta
 from hopcore.discovery import backend_of
 
+COLDEST, HOTTEST = 1e-30, 1e30
+"""Temperatures beyond these are as these: scores that they divide stay finite in float32."""
+
 
 class Inputs(NamedTuple):
     """The arrays of one call, checked."""
@@ -197,6 +200,44 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     if backend.visible(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
         raise ValueError(f"beta must be positive and finite, got {beta}")
     return beta
+
+
+def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
+    """A temperature of a call: one positive number, as a Python float or as the array it is.
+
+    It is brought between :data:`COLDEST` and :data:`HOTTEST`, and an array to the dtype in which
+    the scores of ``like`` are computed.
+    """
+    if isinstance(temperature, bool):
+        raise TypeError("temperature must be a positive number, got a bool")
+    if isinstance(temperature, int | float | np.generic) or (
+        isinstance(temperature, np.ndarray) and temperature.ndim == 0
+    ):
+        temperature = float(temperature)
+        if not 0.0 < temperature < math.inf:
+            raise ValueError(f"temperature must be positive and finite, got {temperature}")
+        return min(max(temperature, COLDEST), HOTTEST)
+    other = backend_of_input("temperature", temperature)
+    if other is not backend:
+        raise TypeError(
+            f"state and temperature must be of one library, got {backend.name} and {other.name}"
+        )
+    floating(backend, "temperature", temperature)
+    if temperature.ndim > 0:
+        raise ValueError(f"temperature must be one number, got shape {shape(temperature)}")
+    if backend.visible(temperature) and not 0.0 < float(temperature) < math.inf:
+        raise ValueError(f"temperature must be positive and finite, got {float(temperature)}")
+    wide = backend.astype(temperature, backend.precise[like.dtype])
+    return backend.xp.clip(wide, COLDEST, HOTTEST)
+
+
+def held(backend: Backend, beta: Any, state: Array) -> Any:
+    """An inverse temperature in the dtype of the state, where it stays positive and finite."""
+    if isinstance(beta, float):
+        return beta
+    limits = backend.xp.finfo(state.dtype)
+    least, most = float(limits.smallest_normal), float(limits.max)
+    return backend.astype(backend.xp.clip(beta, least, most), state.dtype)
 
 
 def finite(backend: Backend, name: str, array: Array) -> None:

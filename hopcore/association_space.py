@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hopcore.arrays import backend_of_input, broadcast, check_beta, floating, same_kind, shape
+from hopcore.arrays import backend_of_input, broadcast, check_beta, floating, held, same_kind, shape
 from hopcore.backend import Array, Backend
 from hopcore.learnable import learned_temperature
 from hopcore.parameters import Parameters
@@ -203,6 +203,7 @@ def temperature(
     beta: Any = parameters.get("scaling", settings.beta)
     if "temperature" in parameters and "scaling" not in parameters:
         beta = 1.0 / learned_temperature(parameters["temperature"], parameters.get("room"))
+        beta = held(backend, beta, state)
     if isinstance(beta, int | float):
         return check_beta(backend, state, beta)
     if isinstance(beta, tuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hopcore.arrays import backend_of_input
+from hopcore.arrays import COLDEST, HOTTEST, backend_of_input
 from hopcore.backend import Array
 from hopcore.setting_checks import positive, whole
 
@@ -114,19 +114,21 @@ def inverse_softplus(value: float) -> float:
 
 
 def softplus(values: Array) -> Array:
-    r""":math:`\ln(1 + e^\theta)`, positive and finite for every finite :math:`\theta`.
-
-    In half precision it is computed in float32, and comes back in it.
-    """
+    r""":math:`\ln(1 + e^\theta)`; in half precision computed in float32, as which it comes back."""
     backend = backend_of_input("values", values)
     wide = backend.astype(values, backend.precise[values.dtype])
     return backend.xp.logaddexp(wide, backend.xp.zeros_like(wide))
 
 
 def learned_temperature(theta: Array, room: Array | None = None) -> Array:
-    """The temperature of parameters: softplus(theta), times softplus(room)."""
+    """The temperature of parameters: softplus(theta), times softplus(room).
+
+    Positive and finite for every finite theta: it stays between 1e-30 and 1e30.
+    """
+    backend = backend_of_input("temperature", theta)
     found = softplus(theta)
-    return found if room is None else found * softplus(room)
+    found = found if room is None else found * backend.xp.clip(softplus(room), COLDEST, HOTTEST)
+    return backend.xp.clip(found, COLDEST, HOTTEST)
 
 
 def temperature_profile(

@@ -12,9 +12,8 @@ softmax (straight-through; Bengio et al. 2013).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from hopcore.arrays import backend_of_input, shape
+from hopcore.arrays import backend_of_input, check_temperature, floating, held, shape
 from hopcore.association_space import Patterns, projected
 from hopcore.backend import Array
 from hopcore.heads import Drop
@@ -22,7 +21,6 @@ from hopcore.network_settings import HNLSettings, HNMSettings
 from hopcore.parameters import Parameters, inner
 from hopcore.phase import effective_scale
 from hopcore.pooling import hopfield_lookup, learned
-from hopcore.setting_checks import positive
 
 Noise = Callable[[tuple[int, ...], Array], Array]
 """``noise(shape, like)``: Gumbel noise of a shape, with the dtype and device of an array."""
@@ -77,11 +75,10 @@ def hnl(
     (5, 3)
     """
     backend = backend_of_input("state", state)
+    floating(backend, "state", state)
     if temperature is None:
         temperature = settings.temperature
-    if isinstance(temperature, int | float):
-        positive("temperature", temperature)
-    beta: Any = settings.beta(temperature)
+    beta = settings.beta(check_temperature(backend, state, temperature))
     scores = None
     if noise is not None:
         full = (*shape(state)[:-2], settings.num_heads, shape(state)[-2], settings.quantity)
@@ -93,7 +90,7 @@ def hnl(
 
     return hopfield_lookup(
         settings.lookup,
-        {**parameters, "hopfield.scaling": _number(beta, state, backend)},
+        {**parameters, "hopfield.scaling": held(backend, beta, state)},
         state,
         association_mask=scores,
         drop=chosen if hard or drop is not None else None,
@@ -183,8 +180,3 @@ def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[flo
     given = Patterns(stored, stored, stored)
     heads = projected(settings.lookup.hopfield, inner(parameters, "hopfield"), backend, given, None)
     return effective_scale(heads.stored) / settings.hidden_size, settings.quantity
-
-
-def _number(beta: Any, state: Array, backend: Any) -> Any:
-    """The inverse temperature in the dtype of the features, where it is an array."""
-    return beta if isinstance(beta, float) else backend.astype(beta, state.dtype)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hopcore.arrays import backend_of_input, floating, same_kind, shape
+from hopcore.arrays import backend_of_input, check_temperature, floating, same_kind, shape
 from hopcore.backend import Array
 from hopcore.network import Noise
 from hopcore.network_settings import QuantizerSettings
 from hopcore.parameters import Parameters
 from hopcore.separation import separate
-from hopcore.setting_checks import positive
 
 
 class Quantized(NamedTuple):
@@ -97,19 +96,17 @@ def quantize(
         )
     if temperature is None:
         temperature = settings.temperature
-    if isinstance(temperature, int | float):
-        positive("temperature", temperature)
-    else:
-        temperature = backend.astype(temperature, features.dtype)
+    temperature = check_temperature(backend, features, temperature)
     lead = shape(features)[:-1]
     parts = xp.reshape(features, (*lead, settings.groups, 1, settings.code_size))
     products = xp.matmul(parts, xp.matrix_transpose(codebook))[..., 0, :]
     # Less than the squared distance by that of the part, which is the same for all codes.
     distances = xp.sum(codebook * codebook, axis=-1) - 2.0 * products
-    scores = -distances / temperature
+    wide = backend.astype(distances, backend.precise[features.dtype])
+    scores = (backend.constant(xp.min(wide, axis=-1, keepdims=True)) - wide) / temperature
     if noise is not None:
         scores = scores + noise(shape(scores), features)
-    weights = separate(scores)
+    weights = backend.astype(separate(scores), features.dtype)
     codes = xp.argmax(backend.constant(scores), axis=-1)
     places = xp.arange(settings.quantity, device=backend.device(features))
     chosen = backend.astype(codes[..., None] == places, features.dtype)

@@ -85,7 +85,9 @@ class Schedule:
         last = math.inf if self.freeze_after is None else float(self.freeze_after)
         waited = xp.where(step < last, step, xp.full_like(step, last)) - float(self.warmup)
         found = self._after(xp.where(waited > 0.0, waited, xp.zeros_like(waited)), xp)
-        return xp.where(found > self.floor, found, xp.full_like(found, self.floor))
+        # A temperature stays positive, also where a factor was applied a thousand times.
+        least = max(self.floor, float(xp.finfo(found.dtype).smallest_normal))
+        return xp.where(found > least, found, xp.full_like(found, least))
 
     def _check(self) -> None:
         """Refuse fields of this kind that make no sense."""
@@ -248,7 +250,7 @@ class Exponential(Between):
     KIND: ClassVar[str] = "exponential"
 
     def _share(self, done: Any, xp: Any) -> Any:
-        return self.start * xp.exp(math.log(self.end / self.start) * done)
+        return self.start * xp.exp((math.log(self.end) - math.log(self.start)) * done)
 
 
 @dataclass(frozen=True)
