@@ -158,6 +158,39 @@ def curves(
         )
     long = max(map(len, ticks)) > 5
     ax.set_xticks(range(len(ticks)), labels=list(ticks), rotation=30 if long else 0)
+    return quiet(ax)
+
+
+def over(
+    ax: Axes, places: Sequence[float], named: Mapping[str, Sequence[float]], *, log: bool = False
+) -> Axes:
+    """Lines over numbers, on a logarithmic axis if asked; a legend where there are several.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    places : sequence of float
+    named : mapping of str to sequence of float
+        A value for each place.
+    log : bool
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    for index, (name, values) in enumerate(named.items()):
+        ax.plot(places, values, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
+    if log:
+        ax.set_yscale("log")
+    if len(named) > 1:
+        ax.legend(frameon=False, fontsize=8)
+    return quiet(ax)
+
+
+def quiet(ax: Axes) -> Axes:
+    """Axes that do not shout: hairlines, no box."""
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
     ax.grid(axis="y", color=HAIRLINE, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)

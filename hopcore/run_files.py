@@ -67,6 +67,8 @@ class SavedRun(NamedTuple):
     backend : str
     data : str
         A digest of the samples.
+    about : dict of str to str
+        What else was to be kept.
     history : list of Epoch
         Up to the epoch of the file.
     arrays : dict of str to array
@@ -77,6 +79,7 @@ class SavedRun(NamedTuple):
     config: TrainConfig
     backend: str
     data: str
+    about: dict[str, str]
     history: list[Epoch]
     arrays: dict[str, np.ndarray]
 
@@ -96,6 +99,7 @@ def write_run(path: Path, run: SavedRun) -> None:
         "config": run.config.to_dict(),
         "backend": run.backend,
         "data": run.data,
+        "about": run.about,
         "history": [epoch._asdict() for epoch in run.history],
         "epoch": last.epoch,
         "accuracy": {"soft": last.soft, "hard": last.hard},
@@ -132,11 +136,13 @@ def read_run(path: str | Path) -> SavedRun:
         facts = json.loads(header["run"])
         history = [Epoch(**epoch) for epoch in facts["history"]]
         config = TrainConfig.from_dict(facts["config"])
-        found = (facts["model"], config, facts["backend"], facts["data"], history, arrays)
+        found = SavedRun(
+            facts["model"], config, facts["backend"], facts["data"], facts["about"], history, arrays
+        )
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not a whole file of a training run: {reason}") from None
-    return SavedRun(*found)
+    return found
 
 
 def to_csv(history: Sequence[Epoch]) -> str:

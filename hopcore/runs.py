@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +62,8 @@ class Run:
     folder : Path, optional
         Where the files of the run will be; it is made if it is missing. Without it nothing is
         written.
+    about : mapping of str to str, optional
+        What else the files are to say, for example of the data.
 
     Raises
     ------
@@ -93,8 +95,10 @@ class Run:
         backend: str = "torch",
         device: Any = None,
         folder: Path | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         self.model, self.config, self.backend, self.folder = model, config, backend, folder
+        self.about = dict(about or {})
         self.train, self.test = checked(train, "train"), checked(test, "test")
         unknown = sorted(set(config.schedules) - set(model.TEMPERATURES))
         if unknown:
@@ -136,7 +140,7 @@ class Run:
         given = {k: v.shape for k, v in saved.arrays.items() if k.startswith("parameters.")}
         check_same("model", given, wanted)
         found.trainer.restore(saved.arrays)
-        found.history, found.folder = saved.history, folder
+        found.history, found.folder, found.about = saved.history, folder, saved.about
         return found
 
     @property
@@ -236,7 +240,7 @@ class Run:
 
     def _write(self, folder: Path) -> None:
         model = {"kind": self.model.KIND, "settings": self.model.to_dict()}
-        saved = SavedRun(model, self.config, self.backend, self.data, self.history, {})
+        saved = SavedRun(model, self.config, self.backend, self.data, self.about, self.history, {})
         if self.best is self.history[-1]:
             own = {f"parameters.{name}": x for name, x in self.trainer.parameters().items()}
             write_run(folder / BEST, saved._replace(arrays=own))
