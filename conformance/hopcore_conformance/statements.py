@@ -100,6 +100,43 @@ STATEMENTS: dict[str, str] = {
     "L15": "settings survive their dictionary; unknown names are refused",
     "L16": "the modules of a library are the functions",
     "L17": "derivatives of a layer by parameters and patterns are those of the formula",
+    # P: the temperature phase transition of a memory.
+    "P1": "N equidistant patterns: b = beta Delta^2/2; along p_1 - p_j = s the update is "
+    "(e^{bs} - 1)/(e^{bs} + N - 1), whose transition is at b_sn, b_co and b_sp",
+    "P5": "the effective scale of real patterns: mean_{i<j} ||x_i - x_j||^2 / 2",
+    # S: schedules of temperature.
+    "S1": "linear a + (b-a) t; cosine b + (a-b)(1 + cos(pi t))/2; exponential a exp(t ln(b/a))",
+    "S2": "monotone between a and b; at the end exactly b, and b past it",
+    "S3": "geometric: a gamma^floor(n/m), and never 0",
+    "S4": "never below the floor; constant from freeze_after on; at its start for warmup steps",
+    "S5": "integers, arrays and traced steps agree; an array is worked off element by element",
+    "S6": "joined: the first before a step, then the second from its own step 0",
+    "S7": "a schedule survives its dictionary",
+    "S8": "phase-aware: ln T is piecewise linear, at least a share of the steps in the transition",
+    # T: learnable temperatures.
+    "T1": "T = softplus(theta), which starts at factor sqrt(d_h) exactly",
+    "T2": "T is positive and finite for every finite theta",
+    "T3": "a layer with a learnable temperature is the layer with scaling 1/T, in each head",
+    "T4": "a room temperature multiplies all of a layer",
+    "T5": "the derivative by theta is that of the formula",
+    "T6": "profiles: where the temperatures of a stack start",
+    # N: networks of learned memories.
+    "N1": "a Hopfield network layer is a lookup whose scores are correlations / T",
+    "N2": "soft tends to hard: within 2 (S-1) exp(-gap) of it",
+    "N3": "hard: each head recalls the memory of its largest score",
+    "N4": "straight through: 1 at the first largest, zeros stay; the gradient is that of the soft",
+    "N5": "the order of the memory does not matter",
+    "N6": "a Hopfield network is its layers, one after another, at one temperature",
+    "N7": "T is a number, an array () or traced; outputs and gradients are finite for every T > 0",
+    "N8": "noise is added to the scores / T: hard then chooses their largest sum",
+    # Q: quantisers.
+    "Q1": "soft values are mixtures of codes by softmax(-||z - c||^2 / T)",
+    "Q2": "hard values are the nearest code of each group, and codes say which",
+    "Q3": "hard: the gradient by features is the identity, by codes zero; soft: that of the "
+    "formula",
+    "Q4": "commitment: the mean of (z - c)^2 pulls the codes, and `commitment` times the features",
+    "Q5": "divergence: -ln max w, its mean; 0 as T tends to 0",
+    "Q6": "groups are independent; the order of codes does not matter",
     # A: what an input may be, and what comes back.
     "A.type": "not an array, not real floating, two libraries or dtypes: TypeError",
     "A.shape": "shapes that do not fit: ValueError that names both",

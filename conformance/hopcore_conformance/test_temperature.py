@@ -1,0 +1,341 @@
+"""Schedules of temperature, and the phase transition that they may follow."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hopcore
+from hopcore_conformance import plain_temperature as plain
+from hopcore_conformance.measure import agree, at_most
+from hopcore_conformance.statements import statement
+from hopcore_conformance.strategies import generators
+from hopcore_conformance.subject import Subject
+from hopcore_conformance.temperature_cases import SCHEDULES, STEPS, rounding, ways
+
+Array = np.ndarray
+
+TABLE = {
+    "linear": (0.1, 0.07525, 0.0505, 0.02575, 0.001),
+    "cosine": (0.1, 0.0855, 0.0505, 0.0155, 0.001),
+    "exponential": (0.1, 0.0316, 0.0100, 0.0032, 0.001),
+}
+"""From 0.1 to 0.001 in 1000 steps, at every quarter."""
+
+TRANSITIONS = {
+    2: (2.0, 0.5, 2.0),
+    3: (2.745644, 0.58480, 2.772589),
+    10: (4.559779, 0.72939, 4.943755),
+    100: (7.458675, 0.84245, 9.284018),
+    1000: (10.110736, 0.88884, 13.827351),
+    10**6: (17.624495, 0.93961, 27.631047),
+}
+"""Of N patterns: saddle-node, the weight of the pattern there, coexistence."""
+
+
+def whole_steps(subject: Subject, steps: Any) -> Any:
+    """Steps as an integer array of the library."""
+    return subject.backend.asarray(np.asarray(steps), dtype="int32", device=subject.device)
+
+
+def temperatures(subject: Subject, schedule: hopcore.Schedule, steps: Any) -> Array:
+    """The temperatures at an array of integer steps."""
+    found = schedule(whole_steps(subject, steps))
+    assert found.dtype == subject.backend.xp.asarray(0.0).dtype
+    return subject.get(found)
+
+
+def default_eps(subject: Subject) -> float:
+    """The rounding of the library's default floating dtype."""
+    xp = subject.backend.xp
+    return float(xp.finfo(xp.asarray(0.0).dtype).eps)
+
+
+@statement("S1")
+@pytest.mark.parametrize("kind", sorted(TABLE))
+def test_the_table(subject: Subject, kind: str) -> None:
+    found = [
+        hopcore.compute_annealed_temperature(n, 1000, 0.1, 0.001, schedule=kind)
+        for n in (0, 250, 500, 750, 1000)
+    ]
+    # As it is printed, with four digits; the linear one is exact.
+    within = 1e-15 if kind == "linear" else 5e-5
+    agree("temperatures", np.asarray(found), TABLE[kind], within)
+    steps = whole_steps(subject, [0, 250, 500, 750, 1000])
+    got = subject.get(hopcore.compute_annealed_temperature(steps, 1000, 0.1, 0.001, kind))
+    agree("temperatures of an array", got, found, 64.0 * default_eps(subject) * 0.1)
+
+
+@statement("S1", "S2")
+@given(schedule=ways(("linear", "cosine", "exponential", "phase-aware")))
+def test_from_start_to_end(subject: Subject, schedule: Any) -> None:
+    given = schedule.to_dict()
+    steps = np.unique(np.linspace(0, schedule.steps, 9).astype(int))
+    steps = np.concatenate([steps, [schedule.steps + 1] * (10 - len(steps))])
+    wanted = np.asarray([plain.schedule(given, n) for n in steps])
+    found = np.asarray([schedule(int(n)) for n in steps])
+    agree("temperatures", found, wanted, rounding(given, np.finfo(float).eps))
+    got, eps = temperatures(subject, schedule, steps), default_eps(subject)
+    within = rounding(given, eps)
+    agree("temperatures of an array", got, wanted, within)
+    agree("start", found[0], schedule.start, 4.0 * np.finfo(float).eps * schedule.start)
+    assert schedule(schedule.steps) == schedule(10 * schedule.steps) == schedule.end
+    end = subject.get(subject.backend.xp.asarray(schedule.end))
+    assert np.all(got[steps >= schedule.steps] == end)
+    fall = np.sign(schedule.start - schedule.end)
+    at_most("rise on the way", -fall * -np.diff(got), 0.0, within)
+    at_most("rise on the way", fall * np.diff(found), 0.0, rounding(given, np.finfo(float).eps))
+
+
+@statement("S3")
+@given(start=st.floats(0.01, 10.0), factor=st.floats(0.01, 1.2), every=st.integers(1, 9))
+def test_geometric(subject: Subject, start: float, factor: float, every: int) -> None:
+    schedule = hopcore.Geometric(start, factor, every=every)
+    eps = default_eps(subject)
+    for n in STEPS:
+        wanted = start
+        for _ in range(n // every):
+            wanted = wanted * factor
+        size = (1.0 + n) * (1.0 + abs(np.log(factor))) * wanted
+        agree("temperature", np.asarray(schedule(n)), wanted, 1e-15 * size)
+        # The smallest normal number is where it stays.
+        got, least = temperatures(subject, schedule, [n]), np.finfo(np.float32).tiny
+        agree("temperature of an array", got, [wanted], 4.0 * eps * size + least)
+        at_most("-temperature", -got, -np.finfo(float).tiny)
+    assert factor > 1.0 or schedule(10**5) > 0.0
+
+
+@statement("S4")
+@given(
+    schedule=ways(("linear", "cosine", "exponential", "phase-aware")),
+    warmup=st.integers(0, 30),
+    freeze=st.integers(0, 120),
+    share=st.floats(0.0, 1.0),
+)
+def test_floor_freeze_and_warmup(
+    subject: Subject, schedule: Any, warmup: int, freeze: int, share: float
+) -> None:
+    bare = schedule.to_dict()
+    floor = share * schedule.start
+    held = hopcore.Schedule.from_dict(
+        {**bare, "floor": floor, "warmup": warmup, "freeze_after": freeze}
+    )
+    got = temperatures(subject, held, STEPS)
+    for n, one in zip(STEPS, got, strict=True):
+        wanted = max(schedule(max(min(n, freeze) - warmup, 0)), floor)
+        agree("temperature", np.asarray(held(n)), wanted, 1e-15 * wanted)
+        agree("of an array", one, wanted, rounding(bare, default_eps(subject)))
+    assert held(freeze) == held(freeze + 1000)
+    assert all(held(n) == held(0) for n in range(min(warmup, freeze) + 1))
+    assert min(held(n) for n in STEPS) >= floor
+
+
+@statement("S5")
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_integers_arrays_and_traces_agree(subject: Subject, name: str) -> None:
+    schedule, eps = SCHEDULES[name], default_eps(subject)
+    given = schedule.to_dict()
+    wanted = np.asarray([plain.schedule(given, n) for n in STEPS])
+    agree("Python", np.asarray([schedule(n) for n in STEPS]), wanted, rounding(given, 2.0**-52))
+    agree("NumPy's integers", np.asarray([schedule(np.int64(n)) for n in STEPS]), wanted,
+          rounding(given, 2.0**-52))  # fmt: skip
+    least = float(np.finfo(np.float32).tiny)
+    within = rounding(given, eps) + least
+    agree("an array", temperatures(subject, schedule, STEPS), wanted, within)
+    shaped = temperatures(subject, schedule, np.reshape(STEPS, (2, 4)))
+    agree("an array of two axes", shaped, wanted.reshape(2, 4), within)
+    agree("an array of none", temperatures(subject, schedule, STEPS[2]), wanted[2], within)
+    own = subject.put(np.asarray(STEPS, dtype=float))
+    found = schedule(own)
+    assert found.dtype == own.dtype
+    agree("steps of the dtype", subject.get(found), wanted,
+          rounding(given, subject.eps) + subject.least / subject.eps)  # fmt: skip
+    trace = tracer(subject)
+    if trace is not None:
+        traced = subject.get(trace(schedule)(whole_steps(subject, STEPS)))
+        agree("traced", traced, wanted, within)
+
+
+def tracer(subject: Subject) -> Any:
+    """What hides the values of a function's arguments from it, if the library has that."""
+    if subject.backend.name == "jax":
+        import jax  # noqa: PLC0415
+
+        return jax.jit
+    if subject.backend.name == "torch":
+        import torch  # noqa: PLC0415
+
+        return torch.func.vmap
+    return None
+
+
+@statement("S6")
+@given(
+    first=ways(("linear", "cosine", "exponential")),
+    second=ways(("linear", "cosine", "exponential")),
+    at=st.integers(0, 100),
+)
+def test_joined(subject: Subject, first: Any, second: Any, at: int) -> None:
+    schedule = first.then(second, at=at)
+    steps = np.asarray([0, at - 1, at, at + 1, at + 20, 100]).clip(0)
+    wanted = [first(int(n)) if n < at else second(int(n) - at) for n in steps]
+    assert [schedule(int(n)) for n in steps] == wanted
+    within = rounding(schedule.to_dict(), default_eps(subject))
+    agree("temperatures of an array", temperatures(subject, schedule, steps), wanted, within)
+
+
+@statement("S7")
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_schedules_survive_their_dictionary(subject: Subject, name: str) -> None:
+    schedule = SCHEDULES[name]
+    written = json.loads(json.dumps(schedule.to_dict()))
+    again = hopcore.Schedule.from_dict(written)
+    assert again == schedule
+    assert hash(again) == hash(schedule)
+    assert [again(n) for n in STEPS] == [schedule(n) for n in STEPS]
+    with pytest.raises(ValueError, match="has no heat"):
+        hopcore.Schedule.from_dict({**written, "heat": 1.0})
+
+
+@statement("S8")
+@given(
+    logs=st.lists(st.floats(-3.0, 1.0), min_size=4, max_size=4),
+    share=st.floats(0.1, 0.9),
+    warming=st.booleans(),
+)
+def test_phase_aware(subject: Subject, logs: list[float], share: float, warming: bool) -> None:
+    # Far enough from each other to be told from rounding.
+    start, hot, cold, end = (
+        10.0 ** (x - 0.1 * i) for i, x in enumerate(sorted(logs, reverse=True))
+    )
+    if warming:
+        start, end = end, start
+    steps = 200
+    schedule = hopcore.PhaseAware(start, end, steps, hot=hot, cold=cold, share=share)
+    found = np.asarray([schedule(n) for n in range(steps + 1)])
+    assert found[-1] == end
+    inside = (found >= cold * (1 - 1e-12)) & (found <= hot * (1 + 1e-12))
+    # Neither of the two bends need be at a whole step.
+    at_most("steps outside of the transition", np.sum(~inside), (1.0 - share) * steps, 2.0)
+    slopes = np.abs(np.diff(np.log(found)))
+    steepest = 0.0
+    for part in (inside, ~inside):
+        # One slope inside, one outside, on whichever side that is.
+        here = slopes[part[1:] & part[:-1]]
+        agree("slope", here, np.full(here.shape, here[:1].sum()), 1e-12)
+        steepest = max(steepest, here[:1].sum())
+    at_most("jump", slopes, steepest, 1e-12)
+    agree("all of the way", np.sum(slopes), abs(np.log(end / start)), 1e-12)
+
+
+@statement("S8")
+@given(rng=generators())
+def test_phase_aware_of_patterns(subject: Subject, rng: np.random.Generator) -> None:
+    stored = subject.rounded(rng.normal(size=(7, 3)))
+    schedule = hopcore.PhaseAware.of_patterns(subject.put(stored), 100.0, 1e-3, 50, share=0.7)
+    scale, betas = half_square(stored), hopcore.transition(7)
+    within = 64.0 * subject.fine * scale
+    agree("hot", np.asarray(schedule.hot), scale / betas.saddle_node, within)
+    agree("cold", np.asarray(schedule.cold), scale / betas.spinodal, within)
+    assert (schedule.start, schedule.end, schedule.steps) == (100.0, 1e-3, 50)
+    assert schedule.share == 0.7
+
+
+def half_square(stored: Array) -> float:
+    """Half the mean square distance of all pairs."""
+    pairs = [(i, j) for j in range(len(stored)) for i in range(j)]
+    return float(np.mean([np.sum((stored[i] - stored[j]) ** 2) / 2.0 for i, j in pairs]))
+
+
+@statement("P1")
+@pytest.mark.parametrize("patterns", sorted(TRANSITIONS))
+def test_the_transition(subject: Subject, patterns: int) -> None:
+    found = hopcore.transition(patterns)
+    saddle_node, weight, coexistence = TRANSITIONS[patterns]
+    agree("saddle-node", np.asarray(found.saddle_node), saddle_node, 5e-7)
+    agree("coexistence", np.asarray(found.coexistence), coexistence, 5e-7)
+    assert found.spinodal == patterns
+    with localcontext() as context:
+        context.prec = 60
+        b, n = Decimal(found.saddle_node), Decimal(patterns)
+        # b N u = (u + N - 1)^2, of which u is the larger root; for N = 2 both are 1.
+        half = b * n / 2 - (n - 1)
+        u = half + max(half * half - (n - 1) ** 2, Decimal(0)).sqrt()
+        residual = u.ln() - (u - 1) * (u + n - 1) / (n * u)
+        at_most("residual", np.asarray(abs(float(residual))), 1e-12)
+        s = (u - 1) / (u + n - 1)
+        agree("weight", np.asarray(float((1 + (n - 1) * s) / n)), weight, 5e-6)
+        # Of a pattern and the centroid at coexistence: s = (N - 2)/(N - 1) is a fixed point.
+        b, s = Decimal(found.coexistence), (n - 2) / (n - 1)
+        e = (b * s).exp()
+        at_most("residual", np.asarray(abs(float((e - 1) / (e + n - 1) - s))), 1e-12)
+
+
+@statement("P1")
+@pytest.mark.parametrize("patterns", [3, 10])
+@pytest.mark.parametrize("b", [0.5, 3.0, 8.0])
+def test_the_map_of_equidistant_patterns(subject: Subject, patterns: int, b: float) -> None:
+    # Half the square distance of unit vectors is 1; with another length it is its square.
+    length, n = 1.5, patterns
+    stored = subject.rounded(length * np.eye(n))
+    s = np.asarray([-0.02, 0.0, 0.3, 0.8, 1.0])
+    p = np.column_stack([(1.0 + (n - 1.0) * s) / n, *[(1.0 - s) / n] * (n - 1)])
+    beta = b / length**2
+    found = subject(hopcore.update, subject.rounded(p @ stored), stored, beta) / length
+    got = found[:, 0] - found[:, 1]
+    wanted = np.expm1(b * s) / (np.exp(b * s) + n - 1.0)
+    agree("the map", got, wanted, 32.0 * subject.eps * (1.0 + b))
+
+
+@statement("P1")
+@pytest.mark.parametrize("patterns", [2, 3, 10])
+def test_where_minima_are(subject: Subject, patterns: int) -> None:
+    fine, n = subject.precise, patterns
+    found, stored = hopcore.transition(patterns), np.eye(n)
+    centroid = np.full((1, n), 1.0 / n)
+    s = (n - 2.0) / (n - 1.0)
+    pattern = (1.0 - s) * centroid + s * stored[:1]
+    both = np.concatenate([pattern, centroid])
+    energies = fine(hopcore.energy, both, stored, found.coexistence)
+    agree("energies at coexistence", energies[0], energies[1], 64.0 * fine.eps)
+
+    def rests(b: float, start: float) -> float:
+        state = (1.0 - start) * centroid + start * stored[:1]
+        options = {"max_steps": 3000, "tol": 8.0 * fine.eps}
+        found = fine(lambda x, y: hopcore.retrieve(x, y, b, **options).state, state, stored)[0]
+        return float(found[0] - found[1])
+
+    # A pattern is kept above the saddle-node only, the centroid below the spinodal only.
+    at_most("below the saddle-node", np.asarray(rests(0.97 * found.saddle_node, 1.0)), 0.1)
+    at_most("above it", -np.asarray(rests(1.03 * found.saddle_node, 1.0)), -0.2)
+    at_most("below the spinodal", np.asarray(rests(0.95 * found.spinodal, 0.01)), 0.02)
+    at_most("above it", -np.asarray(rests(1.05 * found.spinodal, 0.01)), -0.1)
+
+
+@statement("P5")
+@given(rng=generators())
+def test_the_effective_scale(subject: Subject, rng: np.random.Generator) -> None:
+    stored = subject.rounded(rng.normal(size=(7, 3)))
+    within = 64.0 * subject.fine * np.sum(stored**2)
+
+    def scale(patterns: Array) -> Array:
+        return np.asarray(hopcore.effective_scale(subject.put(patterns)))
+
+    wanted = half_square(stored)
+    agree("all pairs", scale(stored), wanted, within)
+    # What is rounded again moves by eps of its length.
+    moved = stored + subject.rounded(3.0 * rng.normal(size=3))
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    loose = 64.0 * subject.eps * np.sum(moved**2)
+    agree("translated", scale(moved), wanted, loose)
+    agree("rotated", scale(stored @ turn), wanted, loose)
+    agree("twice as far", scale(2.0 * stored), 4.0 * wanted, 4.0 * within)
+    several = np.stack([stored, subject.rounded(0.5 * stored)])
+    mean = (wanted + half_square(several[1])) / 2.0
+    agree("of two memories", scale(several), mean, within)
