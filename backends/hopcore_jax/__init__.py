@@ -14,11 +14,20 @@ if TYPE_CHECKING:
     from hopcore_jax.checkpoint import load_layer, save_layer
     from hopcore_jax.core import HopfieldCore
     from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
+    from hopcore_jax.network import (
+        HNL,
+        HNM,
+        LearnableTemperatureAttention,
+        VectorQuantizer,
+        share_room,
+    )
     from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
     from hopcore_jax.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "DiffusedHopfield",
+    "HNL",
+    "HNM",
     "Hopfield",
     "HopfieldCore",
     "HopfieldDecoderLayer",
@@ -26,20 +35,28 @@ __all__ = [
     "HopfieldLayer",
     "HopfieldPooling",
     "JaxBackend",
+    "LearnableTemperatureAttention",
+    "VectorQuantizer",
     "load_layer",
     "save_layer",
+    "share_room",
 ]
 
 ROOMS = {
     "DiffusedHopfield": "hopfield",
+    "HNL": "network",
+    "HNM": "network",
     "Hopfield": "hopfield",
     "HopfieldCore": "core",
     "HopfieldDecoderLayer": "transformer",
     "HopfieldEncoderLayer": "transformer",
     "HopfieldLayer": "pooling",
     "HopfieldPooling": "pooling",
+    "LearnableTemperatureAttention": "network",
+    "VectorQuantizer": "network",
     "load_layer": "checkpoint",
     "save_layer": "checkpoint",
+    "share_room": "network",
 }
 """Where the layers are; imported when they are asked for, since JAX arrays do without equinox."""
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import hopcore
 from hopcore.layer_settings import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
+from hopcore.network_settings import HNLSettings, HNMSettings, QuantizerSettings
 from hopcore.settings import HopfieldSettings
 from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
+from hopcore_jax.network import HNL, HNM, VectorQuantizer
 from hopcore_jax.owned import Owned
 from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
 from hopcore_jax.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
@@ -19,6 +21,9 @@ MODULES: dict[type, type[Owned]] = {
     LookupSettings: HopfieldLayer,
     EncoderSettings: HopfieldEncoderLayer,
     DecoderSettings: HopfieldDecoderLayer,
+    HNLSettings: HNL,
+    HNMSettings: HNM,
+    QuantizerSettings: VectorQuantizer,
 }
 """The module of each kind of settings."""
 
@@ -29,7 +34,7 @@ def save_layer(path: str | Path, layer: Owned) -> None:
     Parameters
     ----------
     path : str or Path
-    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, ...
+    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, HNL, HNM, ...
 
     Examples
     --------

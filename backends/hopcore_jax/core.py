@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import hopcore
 from hopcore.arguments import core_settings
 from hopcore.settings import HopfieldSettings
-from hopcore_jax.owned import Key, Owned, number, optional
+from hopcore_jax.owned import Associated, Key, number, optional
 
 
-class HopfieldCore(Owned):
+class HopfieldCore(Associated):
     """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
 
     Parameters

@@ -13,23 +13,24 @@ from jax import lax
 import hopcore
 from hopcore import DiffusionConfig
 from hopcore.arguments import DIFFUSION, diffused_arguments
-from hopcore.parameters import inner
+from hopcore.learnable import LearnableTemperature, learned_temperature
 from hopcore.settings import HopfieldSettings
-from hopcore_jax.owned import Key, Owned, association, optional
+from hopcore_jax.owned import Associated, Key, association, optional
 
 Patterns = jax.Array | tuple[jax.Array, jax.Array, jax.Array]
 """One array for all patterns, or stored patterns, state patterns and pattern projections."""
 
 
-class Hopfield(Owned):
+class Hopfield(Associated):
     """A Hopfield layer: state patterns recall from stored patterns, in several heads.
 
     Parameters
     ----------
     input_size, hidden_size, output_size, pattern_size, num_heads
         Depths and heads, see :class:`hopcore.HopfieldSettings`.
-    scaling : float, int, tuple or array, optional
-        Inverse temperature: a number, or one for each head; trained with ``learnable_scaling``.
+    scaling : float, int, tuple, array or LearnableTemperature, optional
+        Inverse temperature: a number, or one for each head, trained with ``learnable_scaling``; or
+        a temperature that is learned and stays positive.
     update_steps_max, update_steps_eps
         Updates of the state, and when it rests.
     key : jax.random key
@@ -83,7 +84,24 @@ class Hopfield(Owned):
     @property
     def scaling(self) -> Any:
         """The inverse temperature: the parameter, a number, or one for each head."""
+        if self.learned is not None:
+            return 1.0 / self.temperature
         return self.parameters.get("scaling", self.settings.beta)
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now, one for all heads or one for each."""
+        if self.learned is not None:
+            return learned_temperature(self.parameters["temperature"], self.parameters.get("room"))
+        return 1.0 / (
+            jnp.asarray(self.scaling) if isinstance(self.scaling, tuple) else self.scaling
+        )
+
+    @property
+    def learned(self) -> LearnableTemperature | None:
+        """How the temperature is learned, if it is."""
+        scaling = self.settings.scaling
+        return scaling if isinstance(scaling, LearnableTemperature) else None
 
     def __call__(
         self,
@@ -221,10 +239,3 @@ def three(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         "input must be one array, or three: stored patterns, state patterns and pattern "
         f"projections; got {type(input).__name__}"
     )
-
-
-def part(layer: Owned, name: str, settings: HopfieldSettings) -> Hopfield:
-    """The Hopfield layer within a layer, with its share of the parameters."""
-    found = object.__new__(Hopfield)
-    found._hold(settings, inner(layer.parameters, name), layer.inference)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import equinox as eqx
 import jax
@@ -14,14 +14,17 @@ from jax import lax
 
 from hopcore.arguments import PLACES, placed
 from hopcore.described import Described
-from hopcore.parameters import check_parameters, layer_parameters
+from hopcore.parameters import check_parameters, inner, layer_parameters
 from hopcore.settings import HopfieldSettings
 
 Key = jax.Array
 """A key of :mod:`jax.random`."""
 
 
-class Owned(eqx.Module, Described):
+Layer = TypeVar("Layer", bound="Owned")
+
+
+class Owned(eqx.Module):
     """A module that is its settings, which are static, and their parameters, by the same names.
 
     Attributes
@@ -83,11 +86,6 @@ class Owned(eqx.Module, Described):
         for name, value in values.items():
             object.__setattr__(self, name, value)  # as equinox does when it unflattens
 
-    @property
-    def association_settings(self) -> HopfieldSettings:
-        """The settings of the association."""
-        return self.settings.hopfield
-
     def arrays(self) -> dict[str, jax.Array]:
         """The parameters as the functions of :mod:`hopcore` take them.
 
@@ -110,6 +108,22 @@ class Owned(eqx.Module, Described):
                 f"dropout={rate:g} is drawn in training: call with key=, or with inference=True"
             )
         return partial(eqx.nn.Dropout(rate), key=key)
+
+
+class Associated(Owned, Described):
+    """A module with an association, whose settings it tells."""
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings.hopfield
+
+
+def part(layer: Owned, kind: type[Layer], name: str, settings: Any) -> Layer:
+    """A layer within a layer, with its share of the parameters."""
+    found = object.__new__(kind)
+    found._hold(settings, inner(layer.parameters, name), layer.inference)
+    return found
 
 
 def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:

@@ -13,22 +13,27 @@ import hopcore
 from hopcore.arguments import quantity_of
 from hopcore.layer_settings import LookupSettings, PoolingSettings
 from hopcore.pooling import learned
-from hopcore_jax.hopfield import Hopfield, part
-from hopcore_jax.owned import Key, Owned, association, optional
+from hopcore_jax.hopfield import Hopfield
+from hopcore_jax.owned import Associated, Key, association, optional, part
 
 
-class _Learned(Owned):
+class _Learned(Associated):
     """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
 
     @property
     def hopfield(self) -> Hopfield:
         """The Hopfield layer within, with its share of the parameters."""
-        return part(self, "hopfield", self.settings.hopfield)
+        return part(self, Hopfield, "hopfield", self.settings.hopfield)
 
     @property
     def scaling(self) -> Any:
         """The inverse temperature."""
         return self.hopfield.scaling
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now."""
+        return self.hopfield.temperature
 
     @property
     def quantity(self) -> int:

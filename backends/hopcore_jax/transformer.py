@@ -11,14 +11,14 @@ import jax.numpy as jnp
 
 import hopcore
 from hopcore.layer_settings import DecoderSettings, EncoderSettings
-from hopcore_jax.hopfield import Hopfield, part
-from hopcore_jax.owned import Key, Owned, association
+from hopcore_jax.hopfield import Hopfield
+from hopcore_jax.owned import Associated, Key, association, part
 
 RESIDUAL = "dropout_residual", "dropout_output"
 """Where transformer layers drop values, beside their associations."""
 
 
-class _TransformerLayer(Owned):
+class _TransformerLayer(Associated):
     """What encoder and decoder layers share: how they are made, and keys for each of their parts.
 
     ``PARTS`` are the names of their associations.
@@ -110,7 +110,12 @@ class HopfieldEncoderLayer(_TransformerLayer):
     @property
     def hopfield_association(self) -> Hopfield:
         """The association, with its share of the parameters."""
-        return part(self, "hopfield_association", self.settings.hopfield)
+        return part(self, Hopfield, "hopfield_association", self.settings.hopfield)
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now."""
+        return self.hopfield_association.temperature
 
     def __call__(
         self,
@@ -175,12 +180,12 @@ class HopfieldDecoderLayer(_TransformerLayer):
     @property
     def hopfield_association_self(self) -> Hopfield:
         """The association of the target with itself."""
-        return part(self, "hopfield_association_self", self.settings.hopfield)
+        return part(self, Hopfield, "hopfield_association_self", self.settings.hopfield)
 
     @property
     def hopfield_association_cross(self) -> Hopfield:
         """The association of the target with the memory."""
-        return part(self, "hopfield_association_cross", self.settings.cross)
+        return part(self, Hopfield, "hopfield_association_cross", self.settings.cross)
 
     def __call__(
         self,

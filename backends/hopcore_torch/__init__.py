@@ -26,10 +26,17 @@ from hopcore_torch.checkpoint import load_layer, save_layer
 from hopcore_torch.core import HopfieldCore
 from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
 from hopcore_torch.kernels import TorchBackend
+from hopcore_torch.network import (
+    HNL,
+    HNM,
+    LearnableTemperatureAttention,
+    VectorQuantizer,
+    share_room,
+)
 from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
 from hopcore_torch.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "AttentionOperator",
     "DiffusedHopfield",
     "DiffusionConfig",
@@ -39,6 +46,8 @@ __all__ = [
     "FactoredDiffusion",
     "GraphBuilder",
     "GraphCache",
+    "HNL",
+    "HNM",
     "Hopfield",
     "HopfieldCore",
     "HopfieldDecoderLayer",
@@ -46,9 +55,11 @@ __all__ = [
     "HopfieldLayer",
     "HopfieldPooling",
     "IterativeDiffusion",
+    "LearnableTemperatureAttention",
     "SimpleDiffusion",
     "SpectralDiffusion",
     "TorchBackend",
+    "VectorQuantizer",
     "apply_diffusion",
     "build_knn_graph",
     "build_similarity_matrix",
@@ -56,6 +67,7 @@ __all__ = [
     "compute_normalized_laplacian",
     "load_layer",
     "save_layer",
+    "share_room",
 ]
 
 # Known before the first tensor is met, which may be inside a trace.

@@ -11,10 +11,13 @@ from torch import nn
 
 import hopcore
 from hopcore.layer_settings import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
+from hopcore.learnable import LearnableTemperature
+from hopcore.network_settings import HNLSettings, HNMSettings, QuantizerSettings
 from hopcore.parameters import parameter_shapes
 from hopcore.settings import HopfieldSettings
 from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
-from hopcore_torch.owned import reach
+from hopcore_torch.network import HNL, HNM, VectorQuantizer
+from hopcore_torch.owned import parameter_of
 from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
 from hopcore_torch.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
@@ -24,6 +27,9 @@ MODULES: dict[type, Any] = {
     LookupSettings: HopfieldLayer,
     EncoderSettings: HopfieldEncoderLayer,
     DecoderSettings: HopfieldDecoderLayer,
+    HNLSettings: HNL,
+    HNMSettings: HNM,
+    QuantizerSettings: VectorQuantizer,
 }
 """The module of each kind of settings."""
 
@@ -45,7 +51,7 @@ def save_layer(path: str | Path, layer: nn.Module) -> None:
     Parameters
     ----------
     path : str or Path
-    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, ...
+    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, HNL, HNM, ...
 
     Examples
     --------
@@ -60,9 +66,7 @@ def save_layer(path: str | Path, layer: nn.Module) -> None:
     if type(settings) not in MODULES or not hasattr(layer, "arrays"):
         raise TypeError(f"layer must be one of hopcore_torch, got {type(layer).__name__}")
     settings = as_it_is(layer)
-    parameters = {
-        name: reach(layer, name.split(".")).detach() for name in parameter_shapes(settings)
-    }
+    parameters = {name: parameter_of(layer, name).detach() for name in parameter_shapes(settings)}
     hopcore.save_layer(path, settings, parameters)
 
 
@@ -70,10 +74,12 @@ def as_it_is(layer: Any) -> Any:
     """The settings of a layer, with the inverse temperatures that it has by now."""
     settings = layer.settings
     if not isinstance(settings, HopfieldSettings):
-        found = {
-            name: as_it_is(getattr(layer, part)) for name, part in PARTS[type(settings)].items()
-        }
-        return replace(settings, **found)
+        parts = PARTS.get(type(settings), {})
+        return replace(
+            settings, **{name: as_it_is(getattr(layer, part)) for name, part in parts.items()}
+        )
+    if isinstance(settings.scaling, LearnableTemperature):
+        return settings
     now = (
         layer.scaling
         if isinstance(layer.scaling, torch.Tensor)

@@ -72,6 +72,7 @@ class HopfieldCore(nn.Module):
             normalize_pattern_projection=False,
             association_activation=None,
             diffusion=None,
+            scaling=settings.beta,
             learnable_scaling=False,
         )
         found = cls.__new__(cls)

@@ -11,9 +11,11 @@ import hopcore
 from hopcore import DiffusionConfig
 from hopcore.arguments import DIFFUSION, PLACES, diffused_arguments, placed
 from hopcore.described import Described
+from hopcore.learnable import LearnableTemperature, learned_temperature
+from hopcore.parameters import layer_parameters
 from hopcore.settings import PATTERNS, HopfieldSettings
 from hopcore_torch.core import HopfieldCore, dropout
-from hopcore_torch.owned import Owned, scaling_of
+from hopcore_torch.owned import Owned, held, scaling_of, start, tensor
 
 Patterns = torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """One tensor for all patterns, or stored patterns, state patterns and pattern projections."""
@@ -26,9 +28,9 @@ class Hopfield(Owned, Described):
     ----------
     input_size, hidden_size, output_size, pattern_size, num_heads
         Depths and heads, see :class:`hopcore.HopfieldSettings`.
-    scaling : float, int, tensor or torch.nn.Parameter, optional
+    scaling : float, int, tensor, torch.nn.Parameter or LearnableTemperature, optional
         Inverse temperature: a number, one for each head, or a parameter of one of these shapes that
-        is trained with the layer.
+        is trained with the layer; or a temperature that is learned and stays positive.
     update_steps_max, update_steps_eps
         Updates of the state, and when it rests.
     device, dtype
@@ -82,22 +84,60 @@ class Hopfield(Owned, Described):
                 assert size is not None
                 norm = nn.LayerNorm(size, eps, elementwise_affine=affine, **where)
             setattr(self, f"norm_{name}", norm)
-        beta: Any = settings.beta
-        if settings.learnable_scaling:
-            start = torch.as_tensor(beta, device=where.get("device"), dtype=where.get("dtype"))
-            beta = nn.Parameter(start) if scaling is None else scaling
-        if isinstance(beta, tuple):
-            start = torch.tensor(beta, device=where.get("device"), dtype=where.get("dtype"))
-            self.register_buffer("scaling", start, persistent=False)
+        if isinstance(settings.scaling, LearnableTemperature):
+            found = layer_parameters(settings)
+            learned = {name: found[name] for name in ("temperature", "room") if name in found}
+            # Not registered: the name is that of a property, which says the temperature itself.
+            self._parameters.update({name: tensor(one, **where) for name, one in learned.items()})
+            start(self, learned)
         else:
-            self.scaling = beta
+            self._scale(settings, scaling, **where)
         diffusion = settings.diffusion
         self.cache = hopcore.GraphCache(diffusion) if diffusion and diffusion.cache_graph else None
+
+    def _scale(
+        self, settings: HopfieldSettings, scaling: nn.Parameter | None, **where: Any
+    ) -> None:
+        """The inverse temperature as an attribute: number, buffer or parameter."""
+        beta: Any = settings.beta
+        if settings.learnable_scaling:
+            begin = torch.as_tensor(beta, device=where.get("device"), dtype=where.get("dtype"))
+            beta = nn.Parameter(begin) if scaling is None else scaling
+        if isinstance(beta, tuple):
+            begin = torch.tensor(beta, device=where.get("device"), dtype=where.get("dtype"))
+            self.register_buffer("scaling", begin, persistent=False)
+        else:
+            self.scaling = beta
 
     @property
     def association_settings(self) -> HopfieldSettings:
         """The settings of the association."""
         return self.settings
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now, one for all heads or one for each; its gradient is known."""
+        if isinstance(self.settings.scaling, LearnableTemperature):
+            room = held(self, "room") if self.has_room else None
+            return learned_temperature(held(self, "temperature"), room)
+        return 1.0 / self.scaling
+
+    @temperature.setter
+    def temperature(self, value: Any) -> None:
+        # What torch sets on replicas, as which it has plain tensors for parameters.
+        self.__dict__["temperature"] = value
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a second temperature is learned, which layers may share."""
+        learned = self.settings.scaling
+        return isinstance(learned, LearnableTemperature) and learned.room
+
+    def __getattr__(self, name: str) -> Any:
+        """The inverse temperature, where the temperature is learned."""
+        if name == "scaling" and "temperature" in self._parameters:
+            return 1.0 / self.temperature
+        return super().__getattr__(name)
 
     def arrays(self) -> dict[str, Any]:
         """The parameters by their names, as :func:`hopcore.hopfield` takes them."""

@@ -20,7 +20,7 @@ def tensor(found: Parameter, **where: Any) -> nn.Parameter:
 def start(module: nn.Module, found: Mapping[str, Parameter], draw: Any = None) -> None:
     """Give the parameters of a module their first values; ``draw`` is a ``torch.Generator``."""
     for name, parameter in found.items():
-        value = reach(module, name.split("."))
+        value = parameter_of(module, name)
         with torch.no_grad():
             if parameter.start is None:
                 value.normal_(0.0, parameter.spread, generator=draw)
@@ -33,6 +33,24 @@ def reach(module: Any, path: list[str]) -> Any:
     for part in path:
         module = getattr(module, part)
     return module
+
+
+def parameter_of(module: nn.Module, name: str) -> torch.Tensor:
+    """The parameter of a dotted name below a module."""
+    *path, leaf = name.split(".")
+    return held(reach(module, path), leaf)
+
+
+def held(owner: nn.Module, leaf: str) -> torch.Tensor:
+    """The parameter of a module, also where an attribute of that name says something else.
+
+    From the dictionary of the module, which is ten times faster than its attributes; replicas have
+    it among those of the object, parametrisations as an attribute.
+    """
+    value = owner._parameters.get(leaf)
+    if value is None:
+        value = owner.__dict__.get(leaf)
+    return getattr(owner, leaf) if value is None else value
 
 
 Places = list[tuple[list[str], list[tuple[str, str]]]]
@@ -49,18 +67,12 @@ def places(names: list[str], prefix: str = "") -> Places:
 
 
 def collected(module: nn.Module, where: Places) -> dict[str, Any]:
-    """Parameters by their names.
-
-    From the dictionary of their module, which is ten times faster than its attributes; what is not
-    there (replicas, parametrisations) is an attribute.
-    """
+    """Parameters by their names."""
     found = {}
     for path, leaves in where:
         owner = reach(module, path)
-        held = owner._parameters
         for name, leaf in leaves:
-            value = held.get(leaf)
-            found[name] = getattr(owner, leaf) if value is None else value
+            found[name] = held(owner, leaf)
     return found
 
 

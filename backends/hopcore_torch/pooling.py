@@ -51,6 +51,11 @@ class _Learned(Owned, Described):
         return self.hopfield.scaling
 
     @property
+    def temperature(self) -> Any:
+        """The temperature by now."""
+        return self.hopfield.temperature
+
+    @property
     def quantity(self) -> int:
         """How many patterns are learned."""
         return self.settings.quantity

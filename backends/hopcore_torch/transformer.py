@@ -167,6 +167,11 @@ class HopfieldEncoderLayer(_TransformerLayer, nn.TransformerEncoderLayer):
         """The association weights of each head, without a gradient."""
         return self.hopfield_association.get_association_matrix(input)
 
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now."""
+        return self.hopfield_association.temperature
+
     # What torch's encoder looks at.
 
     @property

@@ -1,0 +1,381 @@
+"""Memories that are learned at a temperature of the call, and attention that learns its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
+
+import torch
+from torch import nn
+
+import hopcore
+from hopcore import HNLSettings, HNMSettings, LearnableTemperature, Quantized, QuantizerSettings
+from hopcore.arguments import core_settings
+from hopcore.network import Noise
+from hopcore.parameters import layer_parameters
+from hopcore_torch.core import dropout
+from hopcore_torch.hopfield import Hopfield
+from hopcore_torch.owned import Owned, tensor
+from hopcore_torch.training import gumbel
+
+Layers = TypeVar("Layers", bound=nn.Module | Sequence[nn.Module])
+
+
+class _Network(Owned):
+    """What modules share whose settings are all that their constructor takes."""
+
+    KIND: ClassVar[type]
+
+    def __init__(
+        self, *, device: Any = None, dtype: torch.dtype | None = None, **settings: Any
+    ) -> None:
+        self._make(self.KIND.from_dict(settings), device=device, dtype=dtype)
+
+    @classmethod
+    def of(cls, settings: Any, **where: Any) -> Self:
+        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        found = cls.__new__(cls)
+        found._make(settings, **where)
+        return found
+
+    def _make(self, settings: Any, **where: Any) -> None:
+        if not isinstance(settings, self.KIND):
+            raise TypeError(f"settings must be {self.KIND.__name__}, got {type(settings).__name__}")
+        super().__init__(settings)
+        self._parts(**where)
+        self.reset_parameters()
+
+    def _parts(self, **where: Any) -> None:
+        """Register modules and parameters, by the names of the parameters."""
+        raise NotImplementedError
+
+
+class HNL(_Network):
+    """A Hopfield network layer: features recall from a learned memory, softly or one pattern.
+
+    Parameters
+    ----------
+    input_size, output_size, quantity, num_heads, hidden_size, temperature, separation, dropout
+        By name, see :class:`hopcore.HNLSettings`.
+    device, dtype
+        Of the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that make no sense.
+
+    Notes
+    -----
+    Under ``torch.compile`` another temperature, number or tensor, is no cause to compile again;
+    noise can be drawn there by ``torch.default_generator`` alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HNL
+    >>> layer = HNL(input_size=8, output_size=3, quantity=32)
+    >>> layer(torch.ones(5, 8), temperature=0.01, hard=True).shape
+    torch.Size([5, 3])
+    """
+
+    KIND = HNLSettings
+
+    def _parts(self, **where: Any) -> None:
+        lookup = self.settings.lookup
+        self.hopfield = Hopfield.of(lookup.hopfield, **where)
+        for name, found in layer_parameters(lookup).items():
+            if "." not in name:
+                self.register_parameter(name, tensor(found, **where))
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        temperature: float | torch.Tensor | None = None,
+        hard: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """What features recall at a temperature.
+
+        Parameters
+        ----------
+        x : tensor (..., n, d)
+            Features, one a row.
+        temperature : float or tensor (), optional
+            Positive; that of the settings if not given.
+        hard : bool
+            Each head recalls one pattern, with the gradient of the soft weights.
+        generator : torch.Generator, optional
+            Draws Gumbel noise for the scores; ``torch.default_generator`` stands for torch's own on
+            whatever device. Without one there is no noise.
+
+        Returns
+        -------
+        tensor (..., n, output_size)
+        """
+        return hopcore.hnl(
+            self.settings,
+            self.arrays(),
+            x,
+            temperature=traced(temperature),
+            hard=hard,
+            noise=noise_of(generator),
+            drop=dropout(self, self.settings.dropout),
+        )
+
+
+class HNM(_Network):
+    """A stack of Hopfield network layers, all at one temperature.
+
+    Parameters
+    ----------
+    input_size, output_size, widths
+        By name, see :class:`hopcore.HNMSettings`.
+    quantity, num_heads, hidden_size, temperature, separation, dropout
+        Of every layer, see :class:`hopcore.HNLSettings`.
+    device, dtype
+        Of the parameters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HNM
+    >>> model = HNM(input_size=8, output_size=3, widths=(16,))
+    >>> model(torch.ones(5, 8), temperature=0.01).shape
+    torch.Size([5, 3])
+    """
+
+    KIND = HNMSettings
+    layers: nn.ModuleList
+
+    def _parts(self, **where: Any) -> None:
+        self.layers = nn.ModuleList(HNL.of(one, **where) for one in self.settings.layers)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        temperature: float | torch.Tensor | None = None,
+        hard: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """The output of the last layer ``(..., n, output_size)``; all is as in :class:`HNL`."""
+        return hopcore.hnm(
+            self.settings,
+            self.arrays(),
+            x,
+            temperature=traced(temperature),
+            hard=hard,
+            noise=noise_of(generator),
+            drop=dropout(self, self.settings.dropout),
+        )
+
+
+class VectorQuantizer(_Network):
+    """A vector quantiser: features become patterns of a codebook, softly or the nearest of them.
+
+    Parameters
+    ----------
+    input_size, groups, quantity, temperature, commitment
+        By name, see :class:`hopcore.QuantizerSettings`.
+    device, dtype
+        Of the codebook.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import VectorQuantizer
+    >>> layer = VectorQuantizer(input_size=8, groups=2, quantity=16)
+    >>> found = layer(torch.ones(5, 8), temperature=0.1, hard=True)
+    >>> found.values.shape, found.codes.shape
+    (torch.Size([5, 8]), torch.Size([5, 2]))
+    """
+
+    KIND = QuantizerSettings
+    codebook: nn.Parameter
+
+    def _parts(self, **where: Any) -> None:
+        for name, found in layer_parameters(self.settings).items():
+            self.register_parameter(name, tensor(found, **where))
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        temperature: float | torch.Tensor | None = None,
+        hard: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Quantized:
+        """Features ``(..., input_size)`` by their codes.
+
+        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.Quantized`: ``values``,
+        ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
+        """
+        return hopcore.quantize(
+            self.settings,
+            self.arrays(),
+            x,
+            temperature=traced(temperature),
+            hard=hard,
+            noise=noise_of(generator),
+        )
+
+
+class LearnableTemperatureAttention(Hopfield):
+    """Multi-head attention whose temperature is learned and stays positive.
+
+    Scores are divided by ``softplus(theta)``, which starts at exactly ``init_temp_factor`` times
+    the usual ``sqrt(d_model / num_heads)``; see :class:`hopcore.LearnableTemperature`.
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+        Depth of the sequence, and heads.
+    init_temp_factor : float or tuple of float
+        Where the temperature starts; a tuple has one for each head.
+    per_head : bool
+        Each head learns its own.
+    room : bool
+        Times a second temperature, which layers may share (:func:`share_room`).
+    separation : str or float
+        As in :class:`hopcore.HopfieldSettings`.
+    device, dtype
+        Of the parameters.
+    **arguments
+        ``dropout``, ``bias``, ``add_bias_kv``, ``add_zero_attn``, ``kdim``, ``vdim``, ... as in
+        :class:`HopfieldCore`.
+
+    Notes
+    -----
+    It is a :class:`Hopfield` layer without normalisations, and in a checkpoint it is nothing else:
+    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` :meth:`of` takes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import LearnableTemperatureAttention
+    >>> layer = LearnableTemperatureAttention(16, 4, init_temp_factor=2.0)
+    >>> layer(torch.ones(3, 5, 16), torch.ones(3, 7, 16)).shape
+    torch.Size([3, 5, 16])
+    >>> round(layer.temperature.item(), 6)
+    4.0
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        init_temp_factor: float | tuple[float, ...] = 1.0,
+        per_head: bool = False,
+        room: bool = False,
+        *,
+        separation: str | float = "softmax",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **arguments: Any,
+    ) -> None:
+        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, room=room)
+        plain = core_settings((d_model, num_heads), arguments, batch_first=True)
+        settings = replace(plain, scaling=learned, separation=separation)
+        self._make(settings, None, device=device, dtype=dtype)
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        key_padding_mask: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What queries ``(..., L, d)`` recall of keys and values ``(..., S, d)``.
+
+        Keys are the queries if not given, values the keys. Masks are True where a key is not
+        attended to, or added to the scores.
+        """
+        return super().forward(three(query, key, value), key_padding_mask, attn_mask)
+
+    def association_weights(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        key_padding_mask: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """How much each query of each head attends to each key, ``(..., H, L, S)``."""
+        return super().association_weights(three(query, key, value), key_padding_mask, attn_mask)
+
+    @torch.no_grad()
+    def get_association_matrix(self, *patterns: Any, **masks: Any) -> torch.Tensor:
+        """:meth:`association_weights` without a gradient."""
+        return self.association_weights(*patterns, **masks)
+
+
+def share_room(layers: Layers, room: nn.Parameter | None = None) -> Layers:
+    """Let layers share one room temperature: one parameter, tied in place.
+
+    Parameters
+    ----------
+    layers : torch.nn.Module, or sequence of them
+        Each with layers whose ``scaling`` is a ``LearnableTemperature(room=True)``, itself or
+        anywhere within. Tie them before the optimiser is made.
+    room : torch.nn.Parameter, optional
+        The parameter ``()`` whose softplus is the room temperature; that of the first layer if not
+        given.
+
+    Returns
+    -------
+    The layers.
+
+    Raises
+    ------
+    ValueError
+        A layer without a room temperature, a room that is no single number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import LearnableTemperatureAttention, share_room
+    >>> layers = [LearnableTemperatureAttention(8, 2, room=True) for _ in range(3)]
+    >>> first, *others = share_room(layers)
+    >>> all(layer.room is first.room for layer in others)
+    True
+    """
+    found = []
+    for layer in [layers] if isinstance(layers, nn.Module) else layers:
+        within = [one for one in layer.modules() if isinstance(one, Hopfield) and one.has_room]
+        if not within:
+            raise ValueError(
+                f"{type(layer).__name__} has no room temperature: "
+                "scaling=LearnableTemperature(room=True)"
+            )
+        found += within
+    if room is None and found:
+        room = found[0].room
+    if room is not None and (not isinstance(room, nn.Parameter) or room.ndim):
+        raise ValueError("room must be a torch.nn.Parameter of shape ()")
+    for one in found:
+        one.room = room
+    return layers
+
+
+def three(
+    query: torch.Tensor, key: torch.Tensor | None, value: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Keys, queries and values, as a Hopfield layer takes them."""
+    key = query if key is None else key
+    return key, query, key if value is None else value
+
+
+def traced(temperature: Any) -> Any:
+    """A temperature; as a tensor where the compiler would take the number for a constant."""
+    if torch.compiler.is_compiling() and isinstance(temperature, float) and temperature > 0.0:
+        return torch.full((), temperature, dtype=torch.float64)
+    return temperature
+
+
+def noise_of(generator: torch.Generator | None) -> Noise | None:
+    """Gumbel noise of a generator, or none; torch's own generator is that of every device."""
+    if generator is None:
+        return None
+    return partial(gumbel, generator=None if generator is torch.default_generator else generator)
