@@ -1,0 +1,244 @@
+"""Summaries, tables and pictures of trainings: the last epoch, the best, and the way there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+from rich.table import Table
+
+from hopcore import plots
+from hopcore.experiments.annealing import BASELINE, Outcome, Trial, temperature_of
+from hopcore.experiments.diffusion_report import COLORS, Spread, spread
+from hopcore.experiments.report import new_table
+from hopcore.run_files import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
+
+MEANS = ("train", "soft", "hard", "best", "best_epoch")
+"""What a line has the mean of."""
+
+SETTLED = 5
+"""A picture's axis of accuracies holds all that come after one in so many epochs."""
+
+
+class Line(NamedTuple):
+    """An arm over all seeds: accuracies, and what was lost, as shares.
+
+    ``lost`` is by how much the best epoch's hard path was better than the last one's, ``gap`` by
+    how much the soft path was better than the hard one after the last; ``most_lost`` and
+    ``most_gap`` are those of the worst seed.
+    """
+
+    data: str
+    model: str
+    arm: str
+    epochs: int
+    seeds: int
+    train: Spread
+    soft: Spread
+    hard: Spread
+    best: Spread
+    best_epoch: Spread
+    lost: Spread
+    gap: Spread
+    most_lost: float
+    most_gap: float
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        own = self._asdict().items()
+        return {k: v._asdict() if isinstance(v, Spread) else v for k, v in own}
+
+
+class Point(NamedTuple):
+    """An arm after an epoch: means over the seeds, and the least and the most of the hard path."""
+
+    data: str
+    model: str
+    arm: str
+    epochs: int
+    epoch: int
+    temperature: float | None
+    soft: float
+    hard: float
+    least: float
+    most: float
+
+
+def summary(trials: Iterable[Trial]) -> list[Line]:
+    """A line for each arm; models in their order, then numbers of epochs, then arms."""
+    groups: dict[tuple[str, str, str, int], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial[:4], []).append(trial)
+    models = list(dict.fromkeys(place[:2] for place in groups))
+    lines = []
+    for place in sorted(groups, key=lambda place: (models.index(place[:2]), place[3])):
+        own = groups[place]
+        lost = [trial.best - trial.hard for trial in own]
+        gap = [trial.soft - trial.hard for trial in own]
+        means = {name: spread(getattr(trial, name) for trial in own) for name in MEANS}
+        line = Line(
+            *place, seeds=len(own), **means, lost=spread(lost), gap=spread(gap),
+            most_lost=max(lost), most_gap=max(gap),
+        )  # fmt: skip
+        lines.append(line)
+    return lines
+
+
+def points(outcomes: Iterable[Outcome]) -> list[Point]:
+    """What the arms were after each epoch."""
+    groups: dict[tuple[str, str, str, int, int], list[Epoch]] = {}
+    for trial, history in outcomes:
+        for epoch in history:
+            groups.setdefault((*trial[:4], epoch.epoch), []).append(epoch)
+    found = []
+    for place, own in groups.items():
+        hard = [epoch.hard for epoch in own]
+        temperatures = [temperature_of(epoch) for epoch in own]
+        known = [value for value in temperatures if value is not None]
+        soft = float(np.mean([epoch.soft for epoch in own]))
+        mean = float(np.mean(known)) if known else None
+        found.append(Point(*place, mean, soft, float(np.mean(hard)), min(hard), max(hard)))
+    return found
+
+
+def to_csv(rows: Iterable[tuple[Any, ...]], kind: Any) -> str:
+    """Named tuples of a kind as comma-separated values, with a header; None is nothing."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(kind._fields)
+    for row in rows:
+        writer.writerow([f"{c:.5g}" if isinstance(c, float) else c for c in row])
+    return text.getvalue()
+
+
+def from_csv(text: str, kind: type[Row]) -> list[Row]:
+    """The rows that :func:`to_csv` wrote."""
+    readers = {
+        "str": str,
+        "int": int,
+        "float": float,
+        "float | None": lambda cell: float(cell) if cell else None,
+    }
+    reads = {name: readers[kind.__annotations__[name]] for name in kind._fields}  # type: ignore[attr-defined]
+    rows = csv.DictReader(text.splitlines())
+    return [kind(**{name: reads[name](row[name]) for name in row}) for row in rows]  # type: ignore[call-arg]
+
+
+def percent(value: Spread, most: float | None = None) -> str:
+    """A share in percent with its deviation, and in brackets that of the worst seed."""
+    worst = "" if most is None else f" ({100 * most:.1f})"
+    return f"{100 * value.mean:.1f} ± {100 * value.deviation:.1f}{worst}"
+
+
+def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]:
+    """Names of columns of text and of numbers, and the rows; epochs where there are several."""
+    several = len({line.epochs for line in lines}) > 1
+    left = ["model", *["epochs"] * several, "arm"]
+    right = ["soft", "hard", "best", "at epoch", "lost", "gap"]
+    rows = [
+        [
+            line.model, *[str(line.epochs)] * several, line.arm, percent(line.soft),
+            percent(line.hard), percent(line.best), f"{line.best_epoch.mean:.0f}",
+            percent(line.lost, line.most_lost), percent(line.gap, line.most_gap),
+        ]
+        for line in lines
+    ]  # fmt: skip
+    return left, right, rows
+
+
+def to_markdown(lines: Sequence[Line]) -> str:
+    """The summary, as a table."""
+    left, right, rows = cells(lines)
+    rows = [[*left, *right], ["---"] * len(left) + ["---:"] * len(right), *rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def to_table(title: str, lines: Sequence[Line]) -> Table:
+    """The summary, for a terminal."""
+    left, right, rows = cells(lines)
+    table = new_table(title, left, right)
+    for row in rows:
+        table.add_row(*row)
+    table.caption = (
+        f"%, mean ± standard deviation over {lines[0].seeds} seeds (worst seed)\n"
+        "lost: best epoch less last, hard path; gap: soft path less hard, last epoch"
+    )
+    return table
+
+
+def draw(title: str, found: Sequence[Point], path: Path) -> None:
+    """A column for each model and number of epochs: accuracies, and the temperature beneath.
+
+    The hard path is a line within a band from the least to the most of the seeds, the soft path
+    dots. Models without a temperature are dashed, in every column.
+    """
+    plain = [point for point in found if point.model == BASELINE]
+    kept = [point for point in found if point.model != BASELINE] or plain
+    places = list(dict.fromkeys((point.model, point.epochs) for point in kept))
+    several = len({epochs for _, epochs in places}) > 1
+    arms = list(dict.fromkeys(point.arm for point in kept))
+    colors = {arm: (*plots.LINES, plots.INK)[i % 7] for i, arm in enumerate(arms)}
+    figure = plots.new_figure(2.2 + 3.1 * len(places), 5.0, dpi=100)
+    axes = figure.subplots(
+        2, len(places), squeeze=False, sharex="col", sharey="row", height_ratios=(3, 1)
+    )
+    for place, (top, beneath) in zip(places, axes.T, strict=True):
+        own = [point for point in kept if (point.model, point.epochs) == place]
+        for arm in arms:
+            accuracies(top, [point for point in own if point.arm == arm], colors[arm])
+            temperature(beneath, [point for point in own if point.arm == arm], colors[arm])
+        for index, arm in enumerate(dict.fromkeys(point.arm for point in plain)):
+            line = [100.0 * point.hard for point in plain if point.arm == arm]
+            style = ("--", ":")[index % 2]
+            top.plot(range(1, len(line) + 1), line, style, color=plots.QUIET, label=arm, lw=1.2)
+        plots.heading(top, f"{place[0]}, {place[1]} epochs" if several else place[0])
+        beneath.set_yscale("log")
+        beneath.set_xlabel("epoch", fontsize=9)
+    late = [point.least for point in found if point.epoch * SETTLED > point.epochs]
+    axes[0, 0].set_ylim(100.0 * min(late) - 1.0, 100.5)
+    axes[0, 0].set_ylabel("% right", fontsize=9)
+    axes[1, 0].set_ylabel("temperature", fontsize=9)
+    handles = {}
+    for ax in axes[0]:
+        drawn, names = ax.get_legend_handles_labels()
+        handles |= {n: h for h, n in zip(drawn, names, strict=True) if n not in handles}
+    figure.legend(handles.values(), handles, loc="outside right upper", frameon=False, fontsize=8)
+    note = "Lines: hard path, mean over the seeds; bands: from worst to best; dots: soft path"
+    plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+
+
+def accuracies(ax: Axes, own: Sequence[Point], color: str) -> None:
+    """The two paths of an arm over its epochs."""
+    if not own:
+        return
+    epochs = [point.epoch for point in own]
+    least, most = ([100.0 * getattr(p, name) for p in own] for name in ("least", "most"))
+    ax.fill_between(epochs, least, most, color=color, alpha=0.12, linewidth=0)
+    ax.plot(epochs, [100.0 * p.hard for p in own], color=color, label=own[0].arm, linewidth=1.3)
+    ax.plot(epochs, [100.0 * p.soft for p in own], ":", color=color, linewidth=1.1)
+    style(ax)
+
+
+def temperature(ax: Axes, own: Sequence[Point], color: str) -> None:
+    """The temperature of an arm over its epochs."""
+    known = [(point.epoch, point.temperature) for point in own if point.temperature is not None]
+    if known:
+        ax.plot(*zip(*known, strict=True), color=color, linewidth=1.3)
+    style(ax)
+
+
+def style(ax: Axes) -> None:
+    """Quiet axes."""
+    ax.tick_params(labelsize=8, labelcolor=plots.INK, color=plots.HAIRLINE)
+    ax.grid(axis="y", color=plots.HAIRLINE, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(plots.HAIRLINE)

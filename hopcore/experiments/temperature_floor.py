@@ -1,0 +1,106 @@
+"""The arms of the study of temperature floors: a bottleneck that trains softly and is asked hard.
+
+All anneal both temperatures of the bottleneck by a factor after every epoch, from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hopcore.backend import Array
+from hopcore.experiments.annealing import Arm, Build
+from hopcore.image_classifiers import VQ, Classifier, Images
+from hopcore.parameters import Parameters
+from hopcore.train_config import TrainConfig
+from hopcore.training import Conditions
+
+ANNEALED: dict[str, Any] = {
+    "schedule": "geometric",
+    "temp_start": 1.0,
+    "factor": 0.97,
+    "floor": 0.1,
+}
+"""0.97 after every epoch, and never below 0.1."""
+
+BARE: dict[str, Any] = {"rate": "constant", "clip_norm": None}
+"""Nothing that would calm a training down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unbound(VQ):
+    """The bottleneck without the losses that draw codes and features to each other.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.temperature_floor import Unbound
+    >>> Unbound(size=64).quantity
+    32
+    """
+
+    def objective(
+        self, parameters: Parameters, batch: Images, conditions: Conditions
+    ) -> tuple[Array, Array]:
+        """The cross entropy alone."""
+        return Classifier.objective(self, parameters, batch, conditions)
+
+
+def vq(kind: type[VQ] = VQ, **settings: Any) -> Build:
+    """A bottleneck with some settings of its own."""
+    return lambda shape: kind(size=math.prod(shape), **settings)
+
+
+def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
+    """A floor of 0.1, and what is said to help against it.
+
+    Parameters
+    ----------
+    epochs : sequence of int
+        Numbers of epochs, each with all arms.
+    **settings
+        Of :class:`hopcore.train_config.TrainConfig`, for all arms.
+    """
+    base = TrainConfig(**(ANNEALED | settings))
+    arms: dict[str, tuple[Build, dict[str, Any]]] = {
+        "floor 0.1": (vq(), {}),
+        "floor 0.5": (vq(), {"floor": 0.5}),
+        "frozen after 15": (vq(), {"freeze_after": 15}),
+        "aligned": (vq(alignment=1.0), {}),
+        "hard path": (vq(), {"path": "hard"}),
+    }
+    return [
+        Arm("VQ", name, build, replace(base, epochs=count, **own))
+        for count in epochs
+        for name, (build, own) in arms.items()
+    ]
+
+
+def causes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
+    """Trainings that might collapse: each changes one thing of the first, which is bare.
+
+    Parameters
+    ----------
+    epochs, **settings
+        As of :func:`fixes`.
+    """
+    base = TrainConfig(**(ANNEALED | BARE | settings))
+    fast = {"factor": 0.85, "floor": 0.01}
+    arms: dict[str, tuple[Build, dict[str, Any]]] = {
+        "bare": (vq(), {}),
+        "rate 0.01": (vq(), {"learning_rate": 1e-2}),
+        "unbound": (vq(Unbound), {}),
+        "unbound, rate 0.01": (vq(Unbound), {"learning_rate": 1e-2}),
+        "no commitment": (vq(commitment=0.0), {}),
+        "8 codes": (vq(quantity=8), {}),
+        "4 symbols": (vq(symbols=4), {}),
+        "2 groups": (vq(groups=2, code_size=32), {}),
+        "to 0.01": (vq(), fast),
+        "to 0.01, rate 0.01": (vq(), {**fast, "learning_rate": 1e-2}),
+    }
+    return [
+        Arm("VQ", name, build, replace(base, epochs=count, **own))
+        for count in epochs
+        for name, (build, own) in arms.items()
+    ]
