@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def knots(a: float, b: float, hot: float, cold: float, share: float) -> tuple[Ar
     """When the phase-aware schedule is where, as shares of the steps and logarithms."""
     bends = sorted((x for x in (hot, cold) if min(a, b) < x < max(a, b)), reverse=a > b)
     logs = np.log([a, *bends, b])
-    within = [cold <= math.exp((x + y) / 2.0) <= hot for x, y in zip(logs, logs[1:], strict=False)]
+    within = [cold <= math.exp((x + y) / 2.0) <= hot for x, y in pairwise(logs)]
     ways = np.abs(np.diff(logs))
     inside, outside = float(np.sum(ways[within])), float(np.sum(ways[np.logical_not(within)]))
     if inside == 0.0 or outside == 0.0:

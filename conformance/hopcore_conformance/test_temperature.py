@@ -305,17 +305,18 @@ def test_where_minima_are(subject: Subject, patterns: int) -> None:
     energies = fine(hopcore.energy, both, stored, found.coexistence)
     agree("energies at coexistence", energies[0], energies[1], 64.0 * fine.eps)
 
-    def rests(b: float, start: float) -> float:
-        state = (1.0 - start) * centroid + start * stored[:1]
-        options = {"max_steps": 3000, "tol": 8.0 * fine.eps}
-        found = fine(lambda x, y: hopcore.retrieve(x, y, b, **options).state, state, stored)[0]
-        return float(found[0] - found[1])
-
-    # A pattern is kept above the saddle-node only, the centroid below the spinodal only.
-    at_most("below the saddle-node", np.asarray(rests(0.97 * found.saddle_node, 1.0)), 0.1)
-    at_most("above it", -np.asarray(rests(1.03 * found.saddle_node, 1.0)), -0.2)
-    at_most("below the spinodal", np.asarray(rests(0.95 * found.spinodal, 0.01)), 0.02)
-    at_most("above it", -np.asarray(rests(1.05 * found.spinodal, 0.01)), -0.1)
+    # Where the update goes towards the pattern, there is a minimum beyond: above the saddle-node
+    # somewhere, above the spinodal at the centroid.
+    s = np.linspace(0.01, 1.0, 100)[:, None]
+    betas = [0.97 * found.saddle_node, 1.03 * found.saddle_node,
+             0.97 * found.spinodal, 1.03 * found.spinodal]  # fmt: skip
+    way = np.tile((1.0 - s) * centroid + s * stored[:1], (4, 1, 1))
+    moved = fine(hopcore.update, way, stored, np.repeat(np.asarray(betas)[:, None], 100, axis=1))
+    ahead = moved[..., 0] - moved[..., 1] - s[:, 0]
+    at_most("below the saddle-node", ahead[0], -1e-4)
+    at_most("-above it", -np.max(ahead[1]), -1e-4)
+    at_most("below the spinodal", ahead[2, 0], -1e-4)
+    at_most("-above it", -ahead[3, 0], -1e-4)
 
 
 @statement("P5")
