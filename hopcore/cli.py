@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from hopcore import datasets
+from hopcore.cli_annealing import annealing_studies
 from hopcore.cli_bags import bag_studies
 from hopcore.cli_train import train
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
@@ -44,6 +45,7 @@ app = typer.Typer(
 experiment = typer.Typer(help="Measured experiments on real data.", no_args_is_help=True)
 app.add_typer(experiment, name="experiment")
 experiment.add_typer(bag_studies)
+experiment.add_typer(annealing_studies)
 app.command()(train)
 
 Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]

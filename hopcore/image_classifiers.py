@@ -78,7 +78,8 @@ class HNM(Classifier):
         Pixels of an image.
     classes : int
     widths, quantity, num_heads, hidden_size, dropout
-        As in :class:`hopcore.HNMSettings`.
+        As in :class:`hopcore.HNMSettings`. In hard mode the heads are all that tells images apart:
+        many small ones do better than a few large ones, and one layer better than several.
 
     Examples
     --------
@@ -94,10 +95,10 @@ class HNM(Classifier):
     TEMPERATURES = ("memory",)
     size: int
     classes: int = 10
-    widths: tuple[int, ...] = (64,)
+    widths: tuple[int, ...] = ()
     quantity: int = 64
-    num_heads: int = 8
-    hidden_size: int = 16
+    num_heads: int = 32
+    hidden_size: int = 8
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
