@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hopcore.arrays import COLDEST, HOTTEST, backend_of_input
+from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
 from hopcore.setting_checks import positive, whole
 
 PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
 """Where the temperatures of a stack of layers may start."""
+
+LEAST, MOST = 1e-15, 1e15
+"""Between which learned temperatures stay."""
 
 HOT, COLD = 2.0, 0.5
 """The factors of what is hot and what is cold."""
@@ -114,21 +117,23 @@ def inverse_softplus(value: float) -> float:
 
 
 def softplus(values: Array) -> Array:
-    r""":math:`\ln(1 + e^\theta)`; in half precision computed in float32, as which it comes back."""
+    r""":math:`\ln(1 + e^\theta)`, in half precision in float32.
+
+    It stays between 1e-15 and 1e15, where its inverse has a finite derivative in float32 too.
+    """
     backend = backend_of_input("values", values)
     wide = backend.astype(values, backend.precise[values.dtype])
-    return backend.xp.logaddexp(wide, backend.xp.zeros_like(wide))
+    found = backend.xp.logaddexp(wide, backend.xp.zeros_like(wide))
+    return backend.xp.clip(found, LEAST, MOST)
 
 
 def learned_temperature(theta: Array, room: Array | None = None) -> Array:
     """The temperature of parameters: softplus(theta), times softplus(room).
 
-    Positive and finite for every finite theta: it stays between 1e-30 and 1e30.
+    Positive and finite for every finite theta, between 1e-15 and 1e15.
     """
-    backend = backend_of_input("temperature", theta)
-    found = softplus(theta)
-    found = found if room is None else found * backend.xp.clip(softplus(room), COLDEST, HOTTEST)
-    return backend.xp.clip(found, COLDEST, HOTTEST)
+    backend, found = backend_of_input("temperature", theta), softplus(theta)
+    return found if room is None else backend.xp.clip(found * softplus(room), LEAST, MOST)
 
 
 def temperature_profile(
