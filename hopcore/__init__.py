@@ -30,7 +30,7 @@ from hopcore.layer_settings import (
 from hopcore.layers import hopfield, hopfield_projections, hopfield_weights
 from hopcore.learnable import LearnableTemperature, temperature_profile
 from hopcore.neighbours import build_knn_graph, build_similarity_matrix, knn_graph
-from hopcore.network import effective_memory, hnl, hnm, straight_through
+from hopcore.network import effective_memory, hnl, hnm, hnm_cross_entropy_loss, straight_through
 from hopcore.network_settings import HNLSettings, HNMSettings, QuantizerSettings
 from hopcore.operand import dirichlet_energy
 from hopcore.operator import DiffusionOperator
@@ -122,6 +122,7 @@ __all__ = [
     "energy_gradient",
     "hnl",
     "hnm",
+    "hnm_cross_entropy_loss",
     "hopfield",
     "hopfield_lookup",
     "hopfield_pooling",

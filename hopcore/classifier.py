@@ -21,10 +21,11 @@ from hopcore.backend import Array
 from hopcore.heads import Drop
 from hopcore.layer_settings import LookupSettings, PoolingSettings
 from hopcore.layers import hopfield
+from hopcore.losses import logistic_loss
 from hopcore.parameters import Parameters, initial_parameters, inner, layer_parameters
 from hopcore.pooling import hopfield_lookup, hopfield_pooling
 from hopcore.settings import HopfieldSettings
-from hopcore.training import Conditions, Dropout, logistic_loss
+from hopcore.training import Conditions, Dropout
 
 ANY = Conditions()
 

@@ -18,13 +18,14 @@ from hopcore.activations import relu
 from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array
 from hopcore.classifier import dropped, linear
+from hopcore.losses import cross_entropy, divergence
 from hopcore.network import effective_memory, hnm, straight_through
 from hopcore.network_settings import HNMSettings, Plain, QuantizerSettings
 from hopcore.parameters import Parameters, initial_parameters, inner
 from hopcore.quantizer import Quantized, quantize
 from hopcore.separation import separate
 from hopcore.setting_checks import number, whole
-from hopcore.training import Conditions, cross_entropy, log_softmax
+from hopcore.training import Conditions
 
 ANY = Conditions()
 
@@ -348,16 +349,6 @@ class VQ(Classifier):
 
 CLASSIFIERS: dict[str, type[Classifier]] = {kind.KIND: kind for kind in (HNM, MLP, CNN, VQ)}
 """The classifiers by their names."""
-
-
-def divergence(logits: Array, others: Array) -> Array:
-    r"""The Kullback-Leibler divergence of the softmax of ``others`` from that of ``logits``, mean.
-
-    :math:`\sum_y p_y (\ln p_y - \ln q_y)` with p of ``logits``, q of ``others``.
-    """
-    xp = backend_of_input("logits", logits).xp
-    p, q = log_softmax(logits), log_softmax(others)
-    return xp.mean(xp.sum(xp.exp(p) * (p - q), axis=-1))
 
 
 def first_linear(

@@ -17,6 +17,7 @@ from hopcore.arrays import backend_of_input, check_temperature, floating, held, 
 from hopcore.association_space import Patterns, projected
 from hopcore.backend import Array
 from hopcore.heads import Drop
+from hopcore.losses import cross_entropy
 from hopcore.network_settings import HNLSettings, HNMSettings
 from hopcore.parameters import Parameters, inner
 from hopcore.phase import effective_scale
@@ -135,6 +136,45 @@ def hnm(
             temperature=temperature, hard=hard, noise=noise, drop=drop,
         )  # fmt: skip
     return state
+
+
+def hnm_cross_entropy_loss(
+    settings: HNMSettings,
+    parameters: Parameters,
+    state: Array,
+    target: Array,
+    *,
+    temperature: float | Array | None = None,
+    hard: bool = False,
+    noise: Noise | None = None,
+    drop: Drop | None = None,
+) -> Array:
+    """The cross entropy of classes, with the output of the last layer for their logits.
+
+    Parameters
+    ----------
+    settings, parameters, state, temperature, hard, noise, drop
+        As in :func:`hopcore.hnm`; ``output_size`` is the number of classes.
+    target : integer array (..., n)
+        The class of each row.
+
+    Returns
+    -------
+    array ()
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.HNMSettings(input_size=4, output_size=3)
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> x, y = np.ones((5, 4), np.float32), np.zeros(5, np.int64)
+    >>> hopcore.hnm_cross_entropy_loss(settings, parameters, x, y, temperature=0.1).shape
+    ()
+    """
+    logits = hnm(
+        settings, parameters, state, temperature=temperature, hard=hard, noise=noise, drop=drop
+    )
+    return cross_entropy(logits, target)
 
 
 def straight_through(weights: Array) -> Array:

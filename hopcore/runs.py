@@ -73,8 +73,7 @@ class Run:
     Examples
     --------
     >>> import numpy as np
-    >>> from hopcore.arrays import backend_of_input
-    from hopcore.image_classifiers import HNM, Images
+    >>> from hopcore.image_classifiers import HNM, Images
     >>> from hopcore.runs import Run
     >>> from hopcore.train_config import TrainConfig
     >>> data = Images(np.eye(8, dtype=np.float32), np.arange(8) % 2)
