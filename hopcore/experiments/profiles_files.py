@@ -1,0 +1,118 @@
+"""The files of the study of temperature profiles, from which a run that was cut goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from hopcore.experiments.profiles import Arm, Outcome, Trial, Warmth
+from hopcore.files import write_whole
+
+Row = Trial | Warmth
+
+WHOLE = "seed", "distance", "layer", "head"
+TEXT = "mode", "profile", "task"
+
+
+class Kept(NamedTuple):
+    """All that trainings came to; the attention ``(layers, heads, L, L)`` by ``mode:profile``.
+
+    The attention is that of the first seed an arm was trained with.
+    """
+
+    trials: list[Trial]
+    warmths: list[Warmth]
+    attention: dict[str, np.ndarray]
+
+    @property
+    def done(self) -> set[tuple[Arm, int]]:
+        """The arms and seeds that were trained."""
+        return {(trial.arm, trial.seed) for trial in self.trials}
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep one more."""
+        self.trials.extend(outcome.trials)
+        self.warmths.extend(outcome.warmths)
+        self.attention.setdefault(str(outcome.trials[0].arm), outcome.attention)
+
+
+def beside(path: Path, name: str, suffix: str | None = None) -> Path:
+    """The path with a name after its stem.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hopcore.experiments.profiles_files import beside
+    >>> beside(Path("a.csv"), "attention", ".npz").name
+    'a-attention.npz'
+    """
+    return path.with_name(f"{path.stem}-{name}{path.suffix if suffix is None else suffix}")
+
+
+def write(kept: Kept, path: Path) -> None:
+    """The trials as CSV; temperatures and attention beside them, before them."""
+
+    def patterns(file: BinaryIO) -> None:
+        np.savez_compressed(file, **kept.attention)  # type: ignore[arg-type]
+
+    write_whole(beside(path, "attention", ".npz"), patterns)
+    for place, rows, kind in (
+        (beside(path, "temperatures"), kept.warmths, Warmth),
+        (path, kept.trials, Trial),
+    ):
+        text = to_csv(rows, kind)
+        write_whole(place, lambda file, text=text: file.write(text.encode()))
+
+
+def read(path: Path) -> Kept:
+    """What :func:`write` wrote.
+
+    Raises
+    ------
+    ValueError
+        Other files.
+    OSError
+        A file is missing.
+    """
+    trials = from_csv(path.read_text(encoding="utf-8"), Trial)
+    done = {(trial.arm, trial.seed) for trial in trials}
+    warmths = from_csv(beside(path, "temperatures").read_text(encoding="utf-8"), Warmth)
+    place = beside(path, "attention", ".npz")
+    try:
+        with np.load(place, allow_pickle=False) as archive:
+            attention = dict(archive)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive fails as it happens, deep in its reader
+        raise ValueError(f"{place} is no whole .npz file: {' '.join(str(error).split())}") from None
+    # A run may have ended between two files.
+    return Kept(trials, [one for one in warmths if (one.arm, one.seed) in done], attention)
+
+
+def to_csv(rows: Sequence[Row], kind: type[Row]) -> str:
+    """Trials or temperatures as comma-separated values, with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(kind._fields)
+    for row in rows:
+        writer.writerow([f"{cell:.5g}" if isinstance(cell, float) else cell for cell in row])
+    return text.getvalue()
+
+
+def from_csv(text: str, kind: type[Row]) -> list[Any]:
+    """The rows that :func:`to_csv` wrote."""
+
+    def value(name: str, cell: str) -> Any:
+        if name == "converged":
+            return int(cell) if cell else None
+        return cell if name in TEXT else (int if name in WHOLE else float)(cell)
+
+    reader = csv.DictReader(text.splitlines())
+    if tuple(reader.fieldnames or ()) != kind._fields:
+        raise ValueError(f"the columns must be {', '.join(kind._fields)}, got {reader.fieldnames}")
+    return [kind(**{name: value(name, cell) for name, cell in row.items()}) for row in reader]
