@@ -8,14 +8,22 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from hopcore import datasets
 from hopcore.console import AsJson, Data, Device, show_json, tracked
-from hopcore.experiments import annealing, annealing_report, temperature_floor
+from hopcore.experiments import (
+    annealing,
+    annealing_gradients,
+    annealing_report,
+    temperature_floor,
+)
 from hopcore.experiments.annealing import Arm, Trial
+from hopcore.experiments.annealing_gradients import Gradient
 from hopcore.experiments.annealing_report import Point
 from hopcore.experiments.names import integers, one_of, unlike
 from hopcore.files import place_of, write_whole
+from hopcore.train_config import PATHS
 
 annealing_studies = typer.Typer()
 
@@ -24,9 +32,13 @@ ANNEALINGS: dict[str, Callable[..., list[Arm]]] = {
     "survival": annealing.survival,
     "sizes": annealing.sizes,
 }
+GRADIENTS = "gradients"
+"""Not a comparison of arms, but what temperature does to some of them once they are trained."""
+
 FLOORS: dict[str, Callable[..., list[Arm]]] = {
     "fixes": temperature_floor.fixes,
     "causes": temperature_floor.causes,
+    "cures": temperature_floor.cures,
 }
 
 Dataset = Annotated[str, typer.Option(help="digits or mnist.")]
@@ -43,7 +55,7 @@ Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown 
 
 @annealing_studies.command("annealing")
 def experiment_annealing(
-    study: Annotated[str, typer.Option(help=", ".join(ANNEALINGS))] = "schedules",
+    study: Annotated[str, typer.Option(help=", ".join([*ANNEALINGS, GRADIENTS]))] = "schedules",
     dataset: Dataset = "digits",
     data: Data = None,
     arm: Names = None,
@@ -58,9 +70,11 @@ def experiment_annealing(
     as_json: AsJson = False,
 ) -> None:
     """Which schedule of the temperature trains best, and what annealing needs. Commas between."""
-    arms = ANNEALINGS[one_of(study, ANNEALINGS, "study")](epochs=epochs, batch_size=batch_size)
-    about = About("annealing", study, dataset, data, seeds)
-    run_study(about, chosen(arms, arm), backend, device, Files(csv, plot, markdown), as_json)
+    one_of(study, [*ANNEALINGS, GRADIENTS], "study")
+    arms = ANNEALINGS.get(study, annealing.annealed)(epochs=epochs, batch_size=batch_size)
+    about = About("annealing", study, dataset, data, seeds, backend, device)
+    run = run_gradients if study == GRADIENTS else run_study
+    run(about, chosen(arms, arm), Files(csv, plot, markdown), as_json)
 
 
 @annealing_studies.command("temperature-floor")
@@ -82,23 +96,39 @@ def experiment_temperature_floor(
     """Does a bottleneck that trains softly collapse when it is asked hard? Commas between."""
     counts = unlike(integers(epochs, "epochs"), "epochs")
     arms = FLOORS[one_of(study, FLOORS, "study")](counts, batch_size=batch_size)
-    about = About("temperature-floor", study, dataset, data, seeds)
-    run_study(about, chosen(arms, arm), backend, device, Files(csv, plot, markdown), as_json)
+    about = About("temperature-floor", study, dataset, data, seeds, backend, device)
+    run_study(about, chosen(arms, arm), Files(csv, plot, markdown), as_json)
 
 
 class About(NamedTuple):
-    """A study: the command's name and its own, its images, its seeds."""
+    """A study: the command's name and its own, its images and seeds, what trains."""
 
     command: str
     study: str
     dataset: str
     data: Path | None
     seeds: int
+    backend: str
+    device: str | None
 
     @property
     def name(self) -> str:
         """What its files are called."""
         return f"{self.command}-{self.study}"
+
+    @property
+    def title(self) -> str:
+        """What its table and its picture are called."""
+        return f"{self.command}: {self.study}, {self.dataset}"
+
+    def show(self, facts: list[dict[str, Any]], table: Table, notes: str, as_json: bool) -> None:
+        """The results, as JSON or as a table."""
+        if as_json:
+            about = {"command": self.command, "study": self.study, "dataset": self.dataset}
+            show_json(about | {"lines": facts})
+        else:
+            Console().print(table)
+            typer.echo(notes)
 
 
 class Files(NamedTuple):
@@ -107,6 +137,14 @@ class Files(NamedTuple):
     csv: Path | None
     plot: Path | None
     markdown: Path | None
+
+    def places(self, name: str) -> tuple[Path, Path]:
+        """Where the CSV and the picture go, once it is known that all three can be written."""
+        csv, plot = self.csv or Path(f"{name}.csv"), self.plot or Path(f"{name}.png")
+        for path in (csv, plot, self.markdown):
+            if path is not None:
+                place_of(path)
+        return csv, plot
 
 
 def chosen(arms: list[Arm], names: str | None) -> list[Arm]:
@@ -118,39 +156,44 @@ def chosen(arms: list[Arm], names: str | None) -> list[Arm]:
     return [one for one in arms if one.name in wanted]
 
 
-def run_study(
-    about: About,
-    arms: list[Arm],
-    backend: str,
-    device: Any,
-    files: Files,
-    as_json: bool,
-) -> None:
+def run_study(about: About, arms: list[Arm], files: Files, as_json: bool) -> None:
     """Train every arm, write the files, show the summary."""
-    csv = files.csv or Path(f"{about.name}.csv")
-    plot = files.plot or Path(f"{about.name}.png")
+    csv, plot = files.places(about.name)
     each = csv.with_stem(f"{csv.stem}-epochs")
-    for path in (csv, each, plot, files.markdown):
-        if path is not None:
-            place_of(path)
     images = datasets.load(about.dataset, about.data)
     run = annealing.run_trials(
-        about.dataset, images, arms, seeds=about.seeds, backend=backend, device=device
+        about.dataset, images, arms, seeds=about.seeds, backend=about.backend, device=about.device
     )
     outcomes = list(tracked(run, about.seeds * len(arms)))
     trials = [outcome.trial for outcome in outcomes]
     lines, found = annealing_report.summary(trials), annealing_report.points(outcomes)
-    for path, rows, kind in ((csv, trials, Trial), (each, found, Point)):
-        text = annealing_report.to_csv(rows, kind)
-        write_whole(path, lambda file, text=text: file.write(text.encode()))
-    title = f"{about.command}: {about.study}, {about.dataset}"
-    annealing_report.draw(title, found, plot)
-    if files.markdown is not None:
-        table = annealing_report.to_markdown(lines)
-        write_whole(files.markdown, lambda file: file.write(table.encode()))
-    if as_json:
-        facts = {"command": about.command, "study": about.study, "dataset": about.dataset}
-        show_json(facts | {"lines": [line.facts() for line in lines]})
-    else:
-        Console().print(annealing_report.to_table(title, lines))
-        typer.echo(f"Every trial: {csv}\nEvery epoch: {each}\nThe picture: {plot}")
+    write_text(csv, annealing_report.to_csv(trials, Trial))
+    write_text(each, annealing_report.to_csv(found, Point))
+    write_text(files.markdown, annealing_report.to_markdown(lines))
+    annealing_report.draw(about.title, found, plot)
+    notes = f"Every trial: {csv}\nEvery epoch: {each}\nThe picture: {plot}"
+    table = annealing_report.to_table(about.title, lines)
+    about.show([line.facts() for line in lines], table, notes, as_json)
+
+
+def run_gradients(about: About, arms: list[Arm], files: Files, as_json: bool) -> None:
+    """Train every arm, measure its gradients, write the files, show the summary."""
+    csv, plot = files.places(about.name)
+    images = datasets.load(about.dataset, about.data)
+    run = annealing_gradients.measure(
+        about.dataset, images, arms, seeds=about.seeds, backend=about.backend, device=about.device
+    )
+    count = about.seeds * len(arms) * len(PATHS) * len(annealing_gradients.TEMPERATURES)
+    found = list(tracked(run, count))
+    write_text(csv, annealing_report.to_csv(found, Gradient))
+    write_text(files.markdown, annealing_gradients.to_markdown(found))
+    annealing_gradients.draw(about.title, found, plot)
+    notes = f"Every measurement: {csv}\nThe picture: {plot}"
+    table = annealing_gradients.to_table(about.title, found)
+    about.show([one._asdict() for one in found], table, notes, as_json)
+
+
+def write_text(path: Path | None, text: str) -> None:
+    """Write a text, whole or not at all, where a place was given."""
+    if path is not None:
+        write_whole(path, lambda file: file.write(text.encode()))

@@ -193,6 +193,11 @@ def schedules(**settings: Any) -> list[Arm]:
     ]
 
 
+def annealed(**settings: Any) -> list[Arm]:
+    """Of :func:`schedules`, a fixed temperature and a schedule, with both depths."""
+    return [arm for arm in schedules(**settings) if arm.name in ("fixed warm", "cosine")]
+
+
 def survival(**settings: Any) -> list[Arm]:
     """What annealing along a cosine needs: learning rate, clipping, the path, noise."""
     paths: dict[str, dict[str, Any]] = {"soft": {}, "hard": {"path": "hard"}}

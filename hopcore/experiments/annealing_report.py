@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
 from rich.table import Table
@@ -25,8 +25,8 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 MEANS = ("train", "soft", "hard", "best", "best_epoch")
 """What a line has the mean of."""
 
-SETTLED = 5
-"""A picture's axis of accuracies holds all that come after one in so many epochs."""
+MARKS = (99.5, 99, 98, 95, 90, 80, 50, 0)
+"""Of a picture's axis of accuracies, on which twice the errors are always the same way."""
 
 
 class Line(NamedTuple):
@@ -122,15 +122,15 @@ def to_csv(rows: Iterable[tuple[Any, ...]], kind: Any) -> str:
 
 def from_csv(text: str, kind: type[Row]) -> list[Row]:
     """The rows that :func:`to_csv` wrote."""
-    readers = {
-        "str": str,
-        "int": int,
-        "float": float,
-        "float | None": lambda cell: float(cell) if cell else None,
-    }
-    reads = {name: readers[kind.__annotations__[name]] for name in kind._fields}  # type: ignore[attr-defined]
+    hints = get_type_hints(kind)
+
+    def read(name: str, cell: str) -> Any:
+        if hints[name] in (str, int):
+            return hints[name](cell)
+        return float(cell) if cell else None
+
     rows = csv.DictReader(text.splitlines())
-    return [kind(**{name: reads[name](row[name]) for name in row}) for row in rows]  # type: ignore[call-arg]
+    return [kind(**{name: read(name, row[name]) for name in row}) for row in rows]  # type: ignore[call-arg]
 
 
 def percent(value: Spread, most: float | None = None) -> str:
@@ -197,14 +197,16 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
             accuracies(top, [point for point in own if point.arm == arm], colors[arm])
             temperature(beneath, [point for point in own if point.arm == arm], colors[arm])
         for index, arm in enumerate(dict.fromkeys(point.arm for point in plain)):
-            line = [100.0 * point.hard for point in plain if point.arm == arm]
-            style = ("--", ":")[index % 2]
-            top.plot(range(1, len(line) + 1), line, style, color=plots.QUIET, label=arm, lw=1.2)
+            line = errors(point.hard for point in plain if point.arm == arm)
+            way = ("--", "-.")[index % 2]
+            top.plot(range(1, len(line) + 1), line, way, color=plots.QUIET, label=arm, lw=1.2)
         plots.heading(top, f"{place[0]}, {place[1]} epochs" if several else place[0])
         beneath.set_yscale("log")
         beneath.set_xlabel("epoch", fontsize=9)
-    late = [point.least for point in found if point.epoch * SETTLED > point.epochs]
-    axes[0, 0].set_ylim(100.0 * min(late) - 1.0, 100.5)
+    axes[0, 0].set_yscale("log")
+    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_yticks([100.0 - mark for mark in MARKS], labels=[f"{m:g}" for m in MARKS])
+    axes[0, 0].minorticks_off()
     axes[0, 0].set_ylabel("% right", fontsize=9)
     axes[1, 0].set_ylabel("temperature", fontsize=9)
     handles = {}
@@ -216,15 +218,20 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)
 
 
+def errors(shares: Iterable[float]) -> list[float]:
+    """Percent that are wrong; none at all is drawn at the edge of the axis."""
+    return [max(100.0 * (1.0 - share), 100.0 - MARKS[0]) for share in shares]
+
+
 def accuracies(ax: Axes, own: Sequence[Point], color: str) -> None:
     """The two paths of an arm over its epochs."""
     if not own:
         return
     epochs = [point.epoch for point in own]
-    least, most = ([100.0 * getattr(p, name) for p in own] for name in ("least", "most"))
-    ax.fill_between(epochs, least, most, color=color, alpha=0.12, linewidth=0)
-    ax.plot(epochs, [100.0 * p.hard for p in own], color=color, label=own[0].arm, linewidth=1.3)
-    ax.plot(epochs, [100.0 * p.soft for p in own], ":", color=color, linewidth=1.1)
+    least, most = (errors(getattr(p, name) for p in own) for name in ("least", "most"))
+    ax.fill_between(epochs, least, most, color=color, alpha=0.1, linewidth=0)
+    ax.plot(epochs, errors(p.hard for p in own), color=color, label=own[0].arm, linewidth=1.3)
+    ax.plot(epochs, errors(p.soft for p in own), ":", color=color, linewidth=1.1)
     style(ax)
 
 

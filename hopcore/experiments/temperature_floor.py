@@ -26,7 +26,10 @@ ANNEALED: dict[str, Any] = {
 """0.97 after every epoch, and never below 0.1."""
 
 BARE: dict[str, Any] = {"rate": "constant", "clip_norm": None}
-"""Nothing that would calm a training down."""
+"""A learning rate that stays, and gradients as they are."""
+
+FAST: dict[str, Any] = {"factor": 0.85, "floor": 0.01}
+"""Down to 0.01 within 29 epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,20 @@ def vq(kind: type[VQ] = VQ, **settings: Any) -> Build:
     return lambda shape: kind(size=math.prod(shape), **settings)
 
 
+def each(
+    model: str,
+    base: TrainConfig,
+    arms: dict[str, tuple[Build, dict[str, Any]]],
+    epochs: Sequence[int],
+) -> list[Arm]:
+    """The arms of one model, for each number of epochs."""
+    return [
+        Arm(model, name, build, replace(base, epochs=count, **own))
+        for count in epochs
+        for name, (build, own) in arms.items()
+    ]
+
+
 def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     """A floor of 0.1, and what is said to help against it.
 
@@ -62,7 +79,6 @@ def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     **settings
         Of :class:`hopcore.train_config.TrainConfig`, for all arms.
     """
-    base = TrainConfig(**(ANNEALED | settings))
     arms: dict[str, tuple[Build, dict[str, Any]]] = {
         "floor 0.1": (vq(), {}),
         "floor 0.5": (vq(), {"floor": 0.5}),
@@ -70,37 +86,57 @@ def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
         "aligned": (vq(alignment=1.0), {}),
         "hard path": (vq(), {"path": "hard"}),
     }
-    return [
-        Arm("VQ", name, build, replace(base, epochs=count, **own))
-        for count in epochs
-        for name, (build, own) in arms.items()
-    ]
+    return each("VQ", TrainConfig(**(ANNEALED | settings)), arms, epochs)
 
 
 def causes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
-    """Trainings that might collapse: each changes one thing of the first, which is bare.
+    """Trainings that might collapse, bare, each with one change, at two learning rates.
 
     Parameters
     ----------
     epochs, **settings
         As of :func:`fixes`.
     """
-    base = TrainConfig(**(ANNEALED | BARE | settings))
-    fast = {"factor": 0.85, "floor": 0.01}
     arms: dict[str, tuple[Build, dict[str, Any]]] = {
         "bare": (vq(), {}),
-        "rate 0.01": (vq(), {"learning_rate": 1e-2}),
-        "unbound": (vq(Unbound), {}),
-        "unbound, rate 0.01": (vq(Unbound), {"learning_rate": 1e-2}),
+        "to 0.01": (vq(), FAST),
         "no commitment": (vq(commitment=0.0), {}),
+        "unbound": (vq(Unbound), {}),
         "8 codes": (vq(quantity=8), {}),
         "4 symbols": (vq(symbols=4), {}),
         "2 groups": (vq(groups=2, code_size=32), {}),
-        "to 0.01": (vq(), fast),
-        "to 0.01, rate 0.01": (vq(), {**fast, "learning_rate": 1e-2}),
     }
+    base = TrainConfig(**(ANNEALED | BARE | settings))
     return [
-        Arm("VQ", name, build, replace(base, epochs=count, **own))
-        for count in epochs
-        for name, (build, own) in arms.items()
+        arm
+        for rate in (1e-3, 1e-2)
+        for arm in each(f"VQ, rate {rate:g}", replace(base, learning_rate=rate), arms, epochs)
     ]
+
+
+def cures(epochs: Sequence[int], **settings: Any) -> list[Arm]:
+    """Two trainings that collapse, and what is said to help against it.
+
+    Parameters
+    ----------
+    epochs, **settings
+        As of :func:`fixes`.
+    """
+    base = replace(TrainConfig(**(ANNEALED | BARE | settings)), learning_rate=1e-2)
+    found = []
+    kinds: dict[str, tuple[TrainConfig, dict[str, Any]]] = {
+        "VQ, to 0.01": (replace(base, **FAST), {}),
+        "VQ, no commitment": (base, {"commitment": 0.0}),
+    }
+    for model, (config, own) in kinds.items():
+        arms: dict[str, tuple[Build, dict[str, Any]]] = {
+            "as it is": (vq(**own), {}),
+            "floor 0.5": (vq(**own), {"floor": 0.5}),
+            "frozen after 15": (vq(**own), {"freeze_after": 15}),
+            "aligned": (vq(**own, alignment=1.0), {}),
+            "hard path": (vq(**own), {"path": "hard"}),
+            "clipped": (vq(**own), {"clip_norm": 1.0}),
+            "clipped, cosine rate": (vq(**own), {"clip_norm": 1.0, "rate": "cosine"}),
+        }
+        found += each(model, config, arms, epochs)
+    return found
