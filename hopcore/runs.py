@@ -78,7 +78,8 @@ class Run:
     >>> from hopcore.train_config import TrainConfig
     >>> data = Images(np.eye(8, dtype=np.float32), np.arange(8) % 2)
     >>> model = HNM(size=8, classes=2, widths=(), quantity=8, num_heads=2)
-    >>> run = Run(model, TrainConfig(epochs=20, batch_size=4), data, data, backend="torch")
+    >>> config = TrainConfig(epochs=20, batch_size=4, learning_rate=0.03)
+    >>> run = Run(model, config, data, data, backend="torch")
     >>> *_, last = run.epochs()
     >>> last.epoch, last.hard, round(last.temperatures["memory"], 6)
     (20, 1.0, 0.001)
