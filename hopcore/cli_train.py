@@ -70,7 +70,7 @@ def train(
     ] = None,
     path: Annotated[
         str, typer.Option(help=f"What trains: {' or '.join(PATHS)} (straight-through).")
-    ] = "hard",
+    ] = "soft",
     gumbel: Annotated[bool, typer.Option("--gumbel", help="Noise for the choice.")] = False,
     select: Annotated[
         str, typer.Option(help="The path whose accuracy makes an epoch the best.")

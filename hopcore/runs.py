@@ -29,6 +29,7 @@ from hopcore.run_files import (
     write_run,
 )
 from hopcore.schedules import Schedule
+from hopcore.tensor_files import safetensors_or_hint
 from hopcore.train_config import PATHS, TrainConfig
 from hopcore.training import Step, batches, scores, trainer
 
@@ -116,6 +117,7 @@ class Run:
         )  # fmt: skip
         self._schedules()
         if folder is not None:
+            safetensors_or_hint()  # before the first epoch and not after it
             if (folder / LAST).exists():
                 raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
             folder.mkdir(parents=True, exist_ok=True)

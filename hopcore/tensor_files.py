@@ -22,7 +22,7 @@ def write_tensors(path: Path, header: Mapping[str, str], arrays: Mapping[str, np
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
     """
-    save = _safetensors("numpy").save
+    save = safetensors_or_hint("numpy").save
     own = {name: np.array(array, order="C", copy=True) for name, array in arrays.items()}
     content = save(own, metadata={**header, "digest": digest(header, own)})
     write_whole(path, lambda file: file.write(content))
@@ -40,7 +40,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
     """
-    safetensors = _safetensors()
+    safetensors = safetensors_or_hint()
     with open(path, "rb"):
         pass
     try:
@@ -77,7 +77,8 @@ def digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def _safetensors(part: str = "") -> Any:
+def safetensors_or_hint(part: str = "") -> Any:
+    """safetensors, or its part for NumPy; else a ModuleNotFoundError that names the extra."""
     try:
         import safetensors  # noqa: PLC0415
         import safetensors.numpy  # noqa: PLC0415
