@@ -17,6 +17,7 @@ from rich.console import Console
 from hopcore import datasets
 from hopcore.cli_annealing import annealing_studies
 from hopcore.cli_bags import bag_studies
+from hopcore.cli_temperature import temperature_studies
 from hopcore.cli_train import train
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
 from hopcore.experiments import diffusion, diffusion_report, report, retrieval
@@ -46,6 +47,7 @@ experiment = typer.Typer(help="Measured experiments on real data.", no_args_is_h
 app.add_typer(experiment, name="experiment")
 experiment.add_typer(bag_studies)
 experiment.add_typer(annealing_studies)
+experiment.add_typer(temperature_studies)
 app.command()(train)
 
 Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
