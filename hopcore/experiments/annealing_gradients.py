@@ -27,7 +27,7 @@ from hopcore.runs import Run
 from hopcore.train_config import PATHS
 from hopcore.training import Conditions, Model, batches, trainer
 
-TEMPERATURES = tuple(WARM * (COLD / WARM) ** (place / 8) for place in range(9))
+TEMPERATURES: tuple[float, ...] = tuple(WARM * (COLD / WARM) ** (place / 8) for place in range(9))
 """From the warm to the cold, by the same factor."""
 
 FAINT, EPSILON = 1e-16, 1e-8
@@ -133,7 +133,7 @@ def measure(
             parameters = run.trainer.parameters()
             for path in PATHS:
                 for temperature in TEMPERATURES:
-                    at: dict[str, float] = dict.fromkeys(model.TEMPERATURES, temperature)
+                    at = dict.fromkeys(model.TEMPERATURES, temperature)
                     found = [
                         gradient(
                             model, parameters, batch, at, hard=path == "hard", backend=backend,
