@@ -205,7 +205,12 @@ def straight_through(weights: Array) -> Array:
 
 
 def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[float, int]:
-    """What the phase transition of a layer's memory depends on, for example of its temperatures.
+    """What the phase transition of a layer's memory depends on: how far apart and how many.
+
+    Parameters
+    ----------
+    settings : HNLSettings
+    parameters : mapping of str to array
 
     Returns
     -------
@@ -214,6 +219,14 @@ def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[flo
         effective inverse temperature at temperature 1 (:func:`hopcore.effective_scale`).
     patterns : int
         How many there are.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.HNLSettings(input_size=4, quantity=9)
+    >>> scale, patterns = hopcore.effective_memory(settings, hopcore.initial_parameters(settings))
+    >>> 0.0 < scale < 2.0, patterns
+    (True, 9)
     """
     stored = learned(parameters["lookup_weights"])
     backend = backend_of_input("stored", stored)

@@ -34,6 +34,15 @@ class Quantized(NamedTuple):
     divergence : array ()
         Kullback-Leibler divergence of the hard path from the soft one, :math:`-\ln \max_c w_c`,
         its mean; 0 where the soft path is as hard as the hard one.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.QuantizerSettings(input_size=2, quantity=4)
+    >>> codebook = hopcore.initial_parameters(settings)
+    >>> found = hopcore.quantize(settings, codebook, np.ones((3, 2), np.float32))
+    >>> found.values.shape, found.codes.shape, found.weights.shape
+    ((3, 2), (3, 1), (3, 1, 4))
     """
 
     values: Array
