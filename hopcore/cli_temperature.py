@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,10 @@ def experiment_temperature_profiles(
     backend: Annotated[str, typer.Option(help="What trains: torch or jax.")] = "torch",
     device: Device = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the trials of the files; run the others.")
+        bool,
+        typer.Option(
+            "--resume", help="Keep the trials of the files; run the others, with the same options."
+        ),
     ] = False,
     csv: Annotated[Path, typer.Option(help="Every trial.")] = Path("temperature-profiles.csv"),
     plot: Annotated[Path, typer.Option(help="Accuracy and steps to learn.")] = Path(
@@ -67,9 +71,11 @@ def experiment_temperature_profiles(
         batch_size=batch_size, backend=backend, device=device,
     )  # fmt: skip
     kept = profiles_files.read(csv) if resume and csv.exists() else Kept([], [], {})
+    kept.check(fitting)
     wanted = range(first_seed, first_seed + seeds)
+    left = [place for place in product(arms, wanted) if place not in kept.done]
     run = profiles.run_trials(arms, fitting, wanted, kept.done)
-    for outcome in tracked(run, len(arms) * seeds - len(kept.done)):
+    for outcome in tracked(run, len(left)):
         kept.add(outcome)
         profiles_files.write(kept, csv)
     lines = profiles_report.summary(kept.trials)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hopcore.experiments.profiles import Arm, Outcome, Trial, Warmth
+from hopcore.experiments.profiles import Arm, Fitting, Outcome, Trial, Warmth
 from hopcore.files import write_whole
 
 Row = Trial | Warmth
@@ -33,6 +34,14 @@ class Kept(NamedTuple):
     def done(self) -> set[tuple[Arm, int]]:
         """The arms and seeds that were trained."""
         return {(trial.arm, trial.seed) for trial in self.trials}
+
+    def check(self, fitting: Fitting) -> None:
+        """Refuse to go on with other tasks, distances or sizes."""
+        cells = {(trial.task, trial.distance) for trial in self.trials}
+        sizes = {(one.layer, one.head) for one in self.warmths}
+        wanted = set(product(range(fitting.layers), range(fitting.num_heads)))
+        if self.trials and (cells, sizes) != (set(fitting.cells), wanted):
+            raise ValueError("the trials of the files have other tasks, distances, layers or heads")
 
     def add(self, outcome: Outcome) -> None:
         """Keep one more."""
@@ -83,13 +92,13 @@ def read(path: Path) -> Kept:
     done = {(trial.arm, trial.seed) for trial in trials}
     warmths = from_csv(beside(path, "temperatures").read_text(encoding="utf-8"), Warmth)
     place = beside(path, "attention", ".npz")
-    try:
-        with np.load(place, allow_pickle=False) as archive:
-            attention = dict(archive)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive fails as it happens, deep in its reader
-        raise ValueError(f"{place} is no whole .npz file: {' '.join(str(error).split())}") from None
+    with open(place, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                attention = dict(archive)
+        except Exception as error:  # a damaged archive fails as it happens, deep in its reader
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{place} is no whole .npz file: {reason}") from None
     # A run may have ended between two files.
     return Kept(trials, [one for one in warmths if (one.arm, one.seed) in done], attention)
 

@@ -64,7 +64,7 @@ class Move(NamedTuple):
         return self._asdict() | self.arm._asdict() | {"arm": str(self.arm)}
 
 
-def summary(trials: Iterable[Trial]) -> list[Line]:
+def summary(trials: Sequence[Trial]) -> list[Line]:
     """A line for each task and arm, tasks in their order, then arms in theirs."""
     return [line for line in lines_of(trials) if line.distance == farthest(trials)]
 
