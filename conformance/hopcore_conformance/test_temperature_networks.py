@@ -276,7 +276,7 @@ def test_numbers_arrays_and_traces_agree(subject: Subject, hard: bool) -> None:
 
 @statement("N7")
 @pytest.mark.parametrize("hard", [False, True])
-@pytest.mark.parametrize("temperature", [1e-300, 1e-30, 1e-9, 1e9, 1e30, 1e300])
+@pytest.mark.parametrize("temperature", [1e-300, 1e-30, 1e30, 1e300])
 def test_outputs_are_finite(subject: Subject, hard: bool, temperature: float) -> None:
     case = network_case(NETWORKS["softmax"], np.random.default_rng(3)).on(subject)
     found = [asked(subject, hopcore.hnl, case, temperature, hard=hard)]
@@ -295,11 +295,13 @@ def test_outputs_are_finite(subject: Subject, hard: bool, temperature: float) ->
         elif not hard:
             agree("hot", one, plain.recalled(memory, even), within + 4.0 * size / temperature)
     if subject.differentiates:
+        # An array of the dtype, which in half precision holds less.
+        limits = (1e-4, 1e4) if subject.eps > 1e-5 else (1e-30, 1e30)
         gradients = subject.gradient(
             layer_at(case.settings, tuple(case.parameters), hard),
             *case.parameters.values(),
             case.inputs["state"],
-            subject.put(np.asarray(min(max(temperature, 1e-4), 1e4))),
+            np.asarray(np.clip(temperature, *limits)),
             by=range(len(case.parameters) + 1),
         )
         assert all(np.all(np.isfinite(one)) for one in gradients)
