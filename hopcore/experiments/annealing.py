@@ -217,16 +217,13 @@ def survival(**settings: Any) -> list[Arm]:
 
 
 def sizes(**settings: Any) -> list[Arm]:
-    """What one layer needs to be right on images it has not seen, annealed along a cosine."""
+    """What lets one layer be right on images it has not seen, annealed along a cosine."""
     named: dict[str, tuple[Build, dict[str, Any]]] = {
-        "8 heads of 64 patterns": (hnm(), {}),
-        "8 patterns": (hnm(quantity=8), {}),
-        "512 patterns": (hnm(quantity=512), {}),
-        "depth 32": (hnm(hidden_size=32), {}),
-        "32 heads": (hnm(num_heads=32), {}),
+        "8 heads, depth 16": (hnm(), {}),
         "32 heads, depth 8": (hnm(num_heads=32, hidden_size=8), {}),
         "64 heads, depth 8": (hnm(num_heads=64, hidden_size=8), {}),
-        "64 heads, depth 8, 16 patterns": (hnm(num_heads=64, hidden_size=8, quantity=16), {}),
+        "8 patterns": (hnm(quantity=8), {}),
+        "256 patterns": (hnm(quantity=256), {}),
         "dropout 0.2": (hnm(dropout=0.2), {}),
         "weight decay 1": (hnm(), {"weight_decay": 1.0}),
         "hard path": (hnm(), {"path": "hard"}),

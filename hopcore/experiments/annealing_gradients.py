@@ -1,7 +1,8 @@
 r"""The gradients of a trained classifier over the temperature: what annealing does to a training.
 
-Arms are trained; then the loss of every batch of the images that train, and the norm of its
-gradient, are measured at temperatures between the warm and the cold, on both paths.
+Arms are trained. Then, at temperatures between the warm and the cold and on both paths, the norms
+of the gradients of all batches are measured, and what a step of AdamW changes, whose length does
+not depend on them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from hopcore.experiments.diffusion_report import COLORS
 from hopcore.experiments.report import new_table
 from hopcore.parameters import Parameters
 from hopcore.runs import Run
-from hopcore.train_config import PATHS
-from hopcore.training import Conditions, Model, batches, trainer
+from hopcore.train_config import PATHS, TrainConfig
+from hopcore.training import Conditions, Model, batches, scores, trainer
 
 TEMPERATURES: tuple[float, ...] = tuple(WARM * (COLD / WARM) ** (place / 8) for place in range(9))
 """From the warm to the cold, by the same factor."""
@@ -34,8 +35,17 @@ FAINT, EPSILON = 1e-16, 1e-8
 """A factor for losses, and what AdamW adds to a denominator, in every trainer."""
 
 
+STEPS = 10
+"""Batches with each of which one step is made, from the same parameters."""
+
+
 class Gradient(NamedTuple):
-    """A trained arm at a temperature: its mean loss, and its gradients' mean and largest norm."""
+    """A trained arm at a temperature.
+
+    ``loss`` is the mean over the batches, ``mean`` and ``most`` the mean and the largest norm of
+    their gradients; ``changed`` the share of the images that test whose class is another after one
+    step of AdamW from moments of 0 at the full learning rate, its mean over :data:`STEPS` batches.
+    """
 
     data: str
     model: str
@@ -47,6 +57,7 @@ class Gradient(NamedTuple):
     loss: float
     mean: float
     most: float
+    changed: float
 
 
 @dataclass(frozen=True)
@@ -134,19 +145,42 @@ def measure(
             for path in PATHS:
                 for temperature in TEMPERATURES:
                     at = dict.fromkeys(model.TEMPERATURES, temperature)
-                    found = [
-                        gradient(
-                            model, parameters, batch, at, hard=path == "hard", backend=backend,
-                            device=device,
-                        )
-                        for batch in batches(train, config.batch_size)
-                    ]  # fmt: skip
+                    own = list(batches(train, config.batch_size))
+                    hard, where = path == "hard", {"backend": backend, "device": device}
+                    found = [gradient(model, parameters, b, at, hard=hard, **where) for b in own]
                     norms = [norm(one) for _, one in found]
+                    changes = [
+                        changed(model, parameters, batch, test, at, config, hard=hard, **where)
+                        for batch in own[:STEPS]
+                    ]
                     yield Gradient(
                         data, arm.model, arm.name, config.epochs, seed, path, temperature,
                         float(np.mean([loss for loss, _ in found])), float(np.mean(norms)),
-                        max(norms),
+                        max(norms), float(np.mean(changes)),
                     )  # fmt: skip
+
+
+def changed(
+    model: Model,
+    parameters: Mapping[str, np.ndarray],
+    batch: Any,
+    test: Any,
+    temperatures: Mapping[str, float],
+    config: TrainConfig,
+    *,
+    hard: bool,
+    backend: str,
+    device: Any,
+) -> float:
+    """The share of the images that test whose class one step changes."""
+    one = trainer(
+        backend, model, parameters, learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay, clip_norm=config.clip_norm, device=device,
+    )  # fmt: skip
+    before = scores(one, test, temperatures=temperatures, hard=hard).argmax(axis=-1)
+    one.step(batch, temperatures, hard=hard)
+    after = scores(one, test, temperatures=temperatures, hard=hard).argmax(axis=-1)
+    return float(np.mean(before != after))
 
 
 def norm(arrays: Mapping[str, np.ndarray]) -> float:
@@ -155,17 +189,18 @@ def norm(arrays: Mapping[str, np.ndarray]) -> float:
 
 
 def cells(found: Sequence[Gradient]) -> tuple[list[str], list[str], list[list[str]]]:
-    """Mean norms at the ends and in the middle, and where they are largest: names, rows."""
+    """What was found at the ends, in the middle and where norms are largest: names, rows."""
     every = sorted({one.temperature for one in found}, reverse=True)
     shown = every[0], every[len(every) // 2], every[-1]
     rows = []
     for place, own in grouped(found).items():
-        norms = {t: np.mean([one.mean for one in own if one.temperature == t]) for t in every}
+        norms = {t: float(np.mean([o.mean for o in own if o.temperature == t])) for t in every}
+        moves = [np.mean([o.changed for o in own if o.temperature == t]) for t in shown]
         most = max(every, key=lambda t: norms[t])
-        row = [*place, *[f"{norms[t]:.2g}" for t in shown], f"{norms[most]:.2g}", f"{most:.2g}"]
-        rows.append(row)
-    right = [*[f"T = {t:.2g}" for t in shown], "most", "at T"]
-    return ["model", "trained", "path"], right, rows
+        row = [*place, *[f"{norms[t]:.2g}" for t in shown], f"{norms[most]:.2g} ({most:.2g})"]
+        rows.append([*row, *[f"{100.0 * move:.1f}" for move in moves]])
+    right = [f"T = {t:.2g}" for t in shown]
+    return ["model", "trained", "path"], [*right, "most (at T)", *[f"%, {t}" for t in right]], rows
 
 
 def to_markdown(found: Sequence[Gradient]) -> str:
@@ -181,7 +216,10 @@ def to_table(title: str, found: Sequence[Gradient]) -> Table:
     table = new_table(title, left, right)
     for row in rows:
         table.add_row(*row)
-    table.caption = "norm of the gradient of a batch, mean over batches and seeds"
+    table.caption = (
+        "norm of the gradient of a batch, mean over batches and seeds\n"
+        "%: images whose class one step of AdamW changes"
+    )
     return table
 
 
@@ -194,30 +232,34 @@ def grouped(found: Sequence[Gradient]) -> dict[tuple[str, str, str], list[Gradie
 
 
 def draw(title: str, found: Sequence[Gradient], path: Path) -> None:
-    """A panel for each model: norms over the temperature, means and largest."""
+    """A column for each model: norms over the temperature, and beneath what a step changes."""
     models = list(dict.fromkeys(one.model for one in found))
-    figure = plots.new_figure(2.2 + 3.4 * len(models), 3.6, dpi=100)
-    axes = figure.subplots(1, len(models), squeeze=False, sharey=True)[0]
-    for model, ax in zip(models, axes, strict=True):
+    figure = plots.new_figure(2.2 + 3.4 * len(models), 5.4, dpi=100)
+    axes = figure.subplots(2, len(models), squeeze=False, sharex=True, sharey="row")
+    for model, (top, beneath) in zip(models, axes.T, strict=True):
         groups = {k[1:]: v for k, v in grouped(found).items() if k[0] == model}
         for index, ((arm, way), own) in enumerate(groups.items()):
-            color, places = (
-                plots.LINES[index % len(plots.LINES)],
-                sorted({o.temperature for o in own}),
-            )
-            for measure, line in (("mean", "-"), ("most", ":")):
-                values = [
-                    np.mean([getattr(o, measure) for o in own if o.temperature == t])
-                    for t in places
-                ]
-                label = f"{arm}, {way} path" if measure == "mean" else None
-                ax.loglog(places, values, line, color=color, label=label, linewidth=1.3)
-        ax.invert_xaxis()
-        ax.set_xlabel("temperature", fontsize=9)
-        plots.heading(ax, model)
-        style(ax)
-    axes[0].set_ylabel("norm of the gradient", fontsize=9)
-    handles, names = axes[0].get_legend_handles_labels()
+            color, label = plots.LINES[index % len(plots.LINES)], f"{arm}, {way} path"
+            top.loglog(*curve(own, "mean"), color=color, label=label, linewidth=1.3)
+            top.loglog(*curve(own, "most"), ":", color=color, linewidth=1.1)
+            places, shares = curve(own, "changed")
+            percent = [100.0 * share for share in shares]
+            beneath.semilogx(places, percent, color=color, linewidth=1.3)
+        beneath.set_xlabel("temperature", fontsize=9)
+        plots.heading(top, model)
+        for ax in (top, beneath):
+            style(ax)
+    axes[0, 0].invert_xaxis()
+    axes[0, 0].set_ylabel("norm of the gradient", fontsize=9)
+    axes[1, 0].set_ylabel("% changed by a step", fontsize=9)
+    handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
-    note = "Lines: mean over the batches; dots: the largest of them; both mean over the seeds"
+    note = "Lines: mean over batches and seeds; dots: the largest batch, mean over the seeds"
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+
+
+def curve(own: Sequence[Gradient], measure: str) -> tuple[list[float], list[float]]:
+    """Temperatures, and the means of a measure over the seeds there."""
+    places = sorted({one.temperature for one in own})
+    means = [np.mean([getattr(o, measure) for o in own if o.temperature == t]) for t in places]
+    return places, [float(mean) for mean in means]

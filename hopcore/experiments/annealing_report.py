@@ -25,6 +25,9 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 MEANS = ("train", "soft", "hard", "best", "best_epoch")
 """What a line has the mean of."""
 
+PALETTE = (*plots.LINES, plots.INK, "#43a6b8", "#c98aa8")
+"""Of a picture's arms."""
+
 MARKS = (99.5, 99, 98, 95, 90, 80, 50, 0)
 """Of a picture's axis of accuracies, on which twice the errors are always the same way."""
 
@@ -186,7 +189,7 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
     places = list(dict.fromkeys((point.model, point.epochs) for point in kept))
     several = len({epochs for _, epochs in places}) > 1
     arms = list(dict.fromkeys(point.arm for point in kept))
-    colors = {arm: (*plots.LINES, plots.INK)[i % 7] for i, arm in enumerate(arms)}
+    colors = {arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(arms)}
     figure = plots.new_figure(2.2 + 3.1 * len(places), 5.0, dpi=100)
     axes = figure.subplots(
         2, len(places), squeeze=False, sharex="col", sharey="row", height_ratios=(3, 1)
