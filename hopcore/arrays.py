@@ -225,8 +225,10 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
     floating(backend, "temperature", temperature)
     if temperature.ndim > 0:
         raise ValueError(f"temperature must be one number, got shape {shape(temperature)}")
-    if backend.visible(temperature) and not 0.0 < float(temperature) < math.inf:
-        raise ValueError(f"temperature must be positive and finite, got {float(temperature)}")
+    if backend.visible(temperature):
+        value = float(backend.constant(temperature))  # torch warns of one with a gradient
+        if not 0.0 < value < math.inf:
+            raise ValueError(f"temperature must be positive and finite, got {value}")
     wide = backend.astype(temperature, backend.precise[like.dtype])
     return backend.xp.clip(wide, COLDEST, HOTTEST)
 
