@@ -113,6 +113,8 @@ def test_going_on(train, tmp_path, monkeypatch):
         (["--dataset", "mnist", "--data", "nowhere"], "nowhere holds no t10k-images-idx3-ubyte"),
         (["--dataset", "faces"], "unknown data set 'faces'"),
         (["--resume", "nowhere"], "nowhere/last.safetensors: No such file or directory"),
+        (["--device", "nowhere"], "torch has no device 'nowhere' here"),
+        (["--backend", "jax", "--device", "nowhere"], "JAX has no device 'nowhere' here"),
         (["--path", "both"], "unknown path 'both'; known: soft, hard"),
         (["--plot", "no/where.png"], "no/where.png: the folder no does not exist"),
     ],

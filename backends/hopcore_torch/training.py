@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import hopcore
 from hopcore.training import Conditions, Model, Samples, Step
 
 NONE: Mapping[str, float] = {}
@@ -53,7 +54,8 @@ class Trainer:
         device: Any = None,
     ) -> None:
         self.model = model
-        self.device = torch.device("cpu" if device is None else device)
+        # Asked of the backend, which has a word for a device that is not there.
+        self.device = hopcore.backend("torch").asarray(0.0, device=device or "cpu").device
         self.learning_rate, self.clip_norm = learning_rate, clip_norm
         self._parameters = {
             name: torch.tensor(value, device=self.device, requires_grad=True)
