@@ -159,11 +159,11 @@ def test_a_line_is_an_arm_over_its_seeds():
     done = [
         made("a", 0, 0.9, 0.5, 0.75), made("b", 0, 1.0, 1.0, 1.0, model="n"),
         made("a", 1, 0.7, 0.7, 0.75, at=1), made("a", 0, 0.5, 0.5, 0.5, epochs=9),
-        made("c", 0, 0.5, 0.5, 0.5),
+        made("c", 0, 0.5, 0.7, 0.5), made("c", 1, 0.5, 0.6, 0.5),
     ]  # fmt: skip
     lines = annealing_report.summary(done)
     assert [(line.model, line.epochs, line.arm, line.seeds) for line in lines] == [
-        ("m", 2, "a", 2), ("m", 2, "c", 1), ("m", 9, "a", 1), ("n", 2, "b", 1)
+        ("m", 2, "a", 2), ("m", 2, "c", 2), ("m", 9, "a", 1), ("n", 2, "b", 1)
     ]  # fmt: skip
     first = lines[0]
     assert first.soft == pytest.approx((0.8, 0.02**0.5))
@@ -171,6 +171,8 @@ def test_a_line_is_an_arm_over_its_seeds():
     assert first.gap == pytest.approx((0.2, 0.08**0.5))
     assert (first.most_lost, first.most_gap) == pytest.approx((0.25, 0.4))
     assert first.best_epoch.mean == 1.5
+    assert first.more == (0.0, 0.0)
+    assert lines[1].more == pytest.approx((0.05, 0.045**0.5))
     table = annealing_report.to_markdown(lines)
     assert table.startswith("| model | epochs | arm | soft |")
     assert "| 15.0 ± 14.1 (25.0) | 20.0 ± 28.3 (40.0) |" in table

@@ -37,7 +37,8 @@ class Line(NamedTuple):
 
     ``lost`` is by how much the best epoch's hard path was better than the last one's, ``gap`` by
     how much the soft path was better than the hard one after the last; ``most_lost`` and
-    ``most_gap`` are those of the worst seed.
+    ``most_gap`` are those of the worst seed. ``more`` is by how much the hard path is better than
+    that of the model's first arm, seed by seed.
     """
 
     data: str
@@ -54,6 +55,7 @@ class Line(NamedTuple):
     gap: Spread
     most_lost: float
     most_gap: float
+    more: Spread
 
     def facts(self) -> dict[str, Any]:
         """As JSON knows it."""
@@ -82,15 +84,19 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
     for trial in trials:
         groups.setdefault(trial[:4], []).append(trial)
     models = list(dict.fromkeys(place[:2] for place in groups))
+    first: dict[tuple[str, str, int, int], float] = {}
+    for trial in (trial for own in groups.values() for trial in own):
+        first.setdefault((trial.data, trial.model, trial.epochs, trial.seed), trial.hard)
     lines = []
     for place in sorted(groups, key=lambda place: (models.index(place[:2]), place[3])):
         own = groups[place]
         lost = [trial.best - trial.hard for trial in own]
         gap = [trial.soft - trial.hard for trial in own]
+        more = [t.hard - first[t.data, t.model, t.epochs, t.seed] for t in own]
         means = {name: spread(getattr(trial, name) for trial in own) for name in MEANS}
         line = Line(
             *place, seeds=len(own), **means, lost=spread(lost), gap=spread(gap),
-            most_lost=max(lost), most_gap=max(gap),
+            most_lost=max(lost), most_gap=max(gap), more=spread(more),
         )  # fmt: skip
         lines.append(line)
     return lines
@@ -139,19 +145,21 @@ def from_csv(text: str, kind: type[Row]) -> list[Row]:
 def percent(value: Spread, most: float | None = None) -> str:
     """A share in percent with its deviation, and in brackets that of the worst seed."""
     worst = "" if most is None else f" ({100 * most:.1f})"
-    return f"{100 * value.mean:.1f} ± {100 * value.deviation:.1f}{worst}"
+    # A difference that rounds to nothing has no sign.
+    return f"{round(100 * value.mean, 1) + 0.0:.1f} ± {100 * value.deviation:.1f}{worst}"
 
 
 def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]:
     """Names of columns of text and of numbers, and the rows; epochs where there are several."""
     several = len({line.epochs for line in lines}) > 1
     left = ["model", *["epochs"] * several, "arm"]
-    right = ["soft", "hard", "best", "at epoch", "lost", "gap"]
+    right = ["soft", "hard", "less first", "best", "at epoch", "lost", "gap"]
     rows = [
         [
             line.model, *[str(line.epochs)] * several, line.arm, percent(line.soft),
-            percent(line.hard), percent(line.best), f"{line.best_epoch.mean:.0f}",
-            percent(line.lost, line.most_lost), percent(line.gap, line.most_gap),
+            percent(line.hard), percent(line.more), percent(line.best),
+            f"{line.best_epoch.mean:.0f}", percent(line.lost, line.most_lost),
+            percent(line.gap, line.most_gap),
         ]
         for line in lines
     ]  # fmt: skip
@@ -173,6 +181,7 @@ def to_table(title: str, lines: Sequence[Line]) -> Table:
         table.add_row(*row)
     table.caption = (
         f"%, mean ± standard deviation over {lines[0].seeds} seeds (worst seed)\n"
+        "less first: hard path less that of the model's first arm, seed by seed\n"
         "lost: best epoch less last, hard path; gap: soft path less hard, last epoch"
     )
     return table
