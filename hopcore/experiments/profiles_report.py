@@ -169,6 +169,9 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
         plots.heading(panels[0, column], task)
         panels[1, column].set_xlabel("distance", fontsize=9)
         panels[1, column].set_xticks(range(len(distances)), labels=list(map(str, distances)))
+    # No difference of a few in a thousand shall look like one.
+    panels[0, 0].set_ylim(min(90.0, panels[0, 0].get_ylim()[0]), 100.5)
+    panels[1, 0].set_ylim(bottom=0.0)
     for ax, name in zip(panels[:, 0], ("% right", "steps to 90 %"), strict=True):
         ax.set_ylabel(name, fontsize=9)
     handles, names = panels[0, 0].get_legend_handles_labels()
