@@ -136,6 +136,8 @@ def test_a_room_multiplies(subject: Subject) -> None:
     agree("heat", product, wanted, 0.0)
     got = subject(learned_temperature, theta, room)
     agree("temperature", got, product, 16.0 * subject.fine * product)
+    output = run(subject, hopcore.hopfield, case)
+    agree("output", output, *formula(subject, fixed(case, product)))
     # It starts at 1, and then changes nothing.
     start = subject.rounded(np.asarray(inverse_softplus(1.0)))
     got = subject(learned_temperature, theta, start)
