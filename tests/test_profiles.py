@@ -285,7 +285,7 @@ def test_a_summary():
     assert lines[1].accuracy == pytest.approx((0.5, 0.125**0.5))
     assert profiles_report.cells(lines[0])[-1] == "-"
     assert profiles_report.cells(lines[1])[2:] == (
-        "50.0 ± 35.4", "2.000 ± 0.000", "10 ± 0 (1 of 2)"
+        "2", "50.0 ± 35.4", "2.000 ± 0.000", "10 (1 of 2)"
     )  # fmt: skip
     json.dumps([line.facts() for line in lines], allow_nan=False)
 

@@ -18,6 +18,9 @@ from hopcore.learnable import PROFILES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MEASURES = "accuracy, %", "perplexity", "steps to 90 %"
+"""What is told of a task and an arm."""
+
 STYLES = {"fixed": "--", "learned": "-", "quick": ":"}
 """The lines of the modes; profiles have colours."""
 
@@ -114,22 +117,24 @@ def moves(warmths: Iterable[Warmth]) -> list[Move]:
 
 def cells(line: Line) -> tuple[str, ...]:
     """A line as text."""
-    steps = "-" if line.converged is None else shown(line.converged, 0)
+    steps = "-" if line.converged is None else shown(line.converged, line.done, 0)
     if 0 < line.done < line.seeds:
         steps += f" ({line.done} of {line.seeds})"
     percent = Spread(100.0 * line.accuracy.mean, 100.0 * line.accuracy.deviation)
-    return line.task, str(line.arm), shown(percent, 1), shown(line.perplexity, 3), steps
+    numbers = shown(percent, line.seeds, 1), shown(line.perplexity, line.seeds, 3), steps
+    return line.task, str(line.arm), str(line.seeds), *numbers
 
 
-def shown(value: Spread, digits: int) -> str:
-    """A mean with its deviation."""
-    return f"{value.mean:.{digits}f} ± {value.deviation:.{digits}f}"
+def shown(value: Spread, count: int, digits: int) -> str:
+    """A mean, with the deviation where there is one."""
+    text = f"{value.mean:.{digits}f}"
+    return f"{text} ± {value.deviation:.{digits}f}" if count > 1 else text
 
 
 def to_markdown(lines: Sequence[Line]) -> str:
     """The summary, as a table."""
-    head = "task", "arm", "accuracy, %", "perplexity", "steps to 90 %"
-    rows = [head, ("---", "---", "---:", "---:", "---:"), *map(cells, lines)]
+    head = "task", "arm", "seeds", *MEASURES
+    rows = [head, ("---", "---", *["---:"] * 4), *map(cells, lines)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -143,10 +148,10 @@ def moves_to_markdown(found: Sequence[Move]) -> str:
 def to_table(lines: Sequence[Line]) -> Table:
     """The summary, for a terminal."""
     title = f"temperature-profiles, distance {lines[0].distance}"
-    table = new_table(title, ["task", "arm"], ["accuracy", "perplexity", "steps to 90 %"])
+    table = new_table(title, ["task", "arm"], ["seeds", *MEASURES])
     for line in lines:
         table.add_row(*cells(line))
-    table.caption = f"mean ± standard deviation over {lines[0].seeds} seeds"
+    table.caption = "mean ± standard deviation over the seeds"
     return table
 
 
@@ -176,8 +181,7 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
         ax.set_ylabel(name, fontsize=9)
     handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
-    seeds = max(line.seeds for line in lines)
-    note = f"Mean over {seeds} seeds, bars: standard deviation; steps: of the seeds that got there."
+    note = "Means over the seeds, bars: standard deviation; steps: of the seeds that got there."
     title = "Temperatures that are learned, and where they start"
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)
 
