@@ -31,7 +31,11 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 # Attributes' types are words, not classes.
 nitpick_ignore_regex = [
-    ("py:class", r"((boolean|integer) )?array|[ELNSdnv]|n \+ 1|\.\.\.|optional|\{?\"\w+\"\}?")
+    (
+        "py:class",
+        r"((boolean|integer|float32) )?array|[ELNSdnv]|n \+ 1|\.\.\.|optional|\{?\"\w+\"\}?"
+        r"|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity|input_size",
+    )
 ]
 
 # Examples show NumPy's own way of printing, and every one of them is run.

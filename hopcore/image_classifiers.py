@@ -78,9 +78,15 @@ class HNM(Classifier):
     size : int
         Pixels of an image.
     classes : int
-    widths, quantity, num_heads, hidden_size, dropout
-        As in :class:`hopcore.HNMSettings`. In hard mode the heads are all that tells images apart:
-        many small ones do better than a few large ones, and one layer better than several.
+    widths : tuple of int
+        Depths between layers; one layer does better than several.
+    quantity : int
+        Patterns of a memory.
+    num_heads : int
+        In hard mode the heads are all that tells images apart: many small ones do better than a few
+        large ones.
+    hidden_size : int
+    dropout : float
 
     Examples
     --------
@@ -249,8 +255,12 @@ class VQ(Classifier):
     classes : int
     width : int
         Of the hidden layers.
-    groups, code_size, quantity : int
-        Features of an image, their depth, and the size of a codebook.
+    groups : int
+        Features of an image.
+    code_size : int
+        Their depth.
+    quantity : int
+        Size of a codebook.
     symbols : int
         Points of the plane.
     commitment : float

@@ -148,7 +148,7 @@ def temperature_profile(
     Parameters
     ----------
     profile : str
-        Of :data:`PROFILES`.
+        One of these four.
     layers, heads : int
         At least 1; the hot reasoner needs two heads.
 

@@ -120,12 +120,19 @@ class HNMSettings(Plain):
 
     Attributes
     ----------
-    input_size, output_size : int
-        Depth of the features, and of what the last layer recalls.
+    input_size : int
+        Depth of the features.
+    output_size : int
+        Depth of what the last layer recalls.
     widths : tuple of int
         Depths between the layers; none for a single layer.
-    quantity, num_heads, hidden_size, temperature, separation, dropout
-        Of every layer, see :class:`hopcore.HNLSettings`.
+    quantity : int
+        This and the following are those of every layer, see :class:`hopcore.HNLSettings`.
+    num_heads : int
+    hidden_size : int
+    temperature : float
+    separation : str or float
+    dropout : float
 
     Examples
     --------

@@ -29,11 +29,14 @@ class Epoch(NamedTuple):
     ----------
     epoch : int
         1, 2, ...
-    loss, accuracy : float
-        Means over the samples as they trained.
-    soft, hard : float
-        Accuracies on the test samples of the soft and of the hard path, at the temperatures at the
-        end of the epoch.
+    loss : float
+        Mean over the samples as they trained.
+    accuracy : float
+        As they trained, too.
+    soft : float
+        Accuracy on the test samples of the soft path, at the temperatures at the end of the epoch.
+    hard : float
+        The same of the hard path.
     temperatures : dict of str to float
         There, by their names.
     rate : float

@@ -155,8 +155,10 @@ class Between(Schedule):
 
     Attributes
     ----------
-    start, end : float
-        Positive temperatures.
+    start : float
+        A positive temperature.
+    end : float
+        Another.
     steps : int
         At least 1, after the warm-up.
     """
@@ -187,8 +189,10 @@ class Linear(Between):
 
     Attributes
     ----------
-    start, end : float
-        a and b, positive.
+    start : float
+        a, positive.
+    end : float
+        b, positive.
     steps : int
         In which it goes from one to the other.
 
@@ -211,8 +215,10 @@ class Cosine(Between):
 
     Attributes
     ----------
-    start, end : float
-        a and b, positive.
+    start : float
+        a, positive.
+    end : float
+        b, positive.
     steps : int
         In which it goes from one to the other.
 
@@ -235,8 +241,10 @@ class Exponential(Between):
 
     Attributes
     ----------
-    start, end : float
-        a and b, positive.
+    start : float
+        a, positive.
+    end : float
+        b, positive.
     steps : int
         In which it goes from one to the other.
 
@@ -298,12 +306,16 @@ class PhaseAware(Between):
 
     Attributes
     ----------
-    start, end : float
-        Positive temperatures.
+    start : float
+        A positive temperature.
+    end : float
+        Another.
     steps : int
         In which it goes from one to the other.
-    hot, cold : float
-        Between which the memory has minima of both kinds: at its patterns and at the centroid.
+    hot : float
+        Below it the memory has minima at its patterns.
+    cold : float
+        Above it the memory has one at the centroid.
     share : float
         In (0, 1).
 
@@ -411,8 +423,9 @@ class Joined(Schedule):
 
     Attributes
     ----------
-    first, second : Schedule
-        The second begins with its own step 0.
+    first : Schedule
+    second : Schedule
+        Begins with its own step 0.
     at : int
         The step at which it begins.
 

@@ -28,15 +28,20 @@ class TrainConfig:
 
     Attributes
     ----------
-    epochs, batch_size : int
-    learning_rate, weight_decay : float
+    epochs : int
+    batch_size : int
+    learning_rate : float
+        Of AdamW.
+    weight_decay : float
         Of AdamW.
     rate : str
-        How the learning rate goes, of :data:`RATES`.
+        How the learning rate goes, of ``RATES``.
     clip_norm : float, optional
         Gradients are scaled down to this norm. At a temperature T they are as large as 1 / T.
-    temp_start, temp_end : float
-        The temperature at the first step, and at the end of the annealing.
+    temp_start : float
+        The temperature at the first step.
+    temp_end : float
+        The temperature at the end of the annealing.
     temp_anneal_steps : int, optional
         Steps of the annealing; all steps of the training if not given.
     schedule : str

@@ -244,7 +244,7 @@ class LearnableTemperatureAttention(Hopfield):
     Notes
     -----
     It is a :class:`Hopfield` layer without normalisations, and in a checkpoint it is nothing else:
-    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` and ``parameters`` :meth:`of`
+    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` and ``parameters`` ``of``
     takes.
 
     Examples

@@ -248,7 +248,7 @@ class LearnableTemperatureAttention(Hopfield):
     Notes
     -----
     It is a :class:`Hopfield` layer without normalisations, and in a checkpoint it is nothing else:
-    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` :meth:`of` takes.
+    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` ``of`` takes.
 
     Examples
     --------
