@@ -126,7 +126,7 @@ def effective_scale(stored: Array) -> float:
     wide = backend.astype(stored, backend.precise[stored.dtype])
     centred = wide - xp.mean(wide, axis=-2, keepdims=True)
     squares = xp.sum(centred * centred, axis=(-2, -1))
-    found = float(xp.mean(squares)) / (stored.shape[-2] - 1)
+    found = float(backend.constant(xp.mean(squares))) / (stored.shape[-2] - 1)
     if not math.isfinite(found):
         raise ValueError(f"stored must be finite, its mean square distance is {found}")
     return found
