@@ -224,6 +224,13 @@ def test_hard_layers_recall_one_pattern_for_each_head():
     assert len(layer(drawn(500, 6, dtype=torch.float32), 0.1, hard=True).unique(dim=0)) <= 4
 
 
+def test_the_transition_of_a_memory_that_is_trained():
+    layer = HNL(input_size=6, output_size=3, quantity=9)
+    scale, patterns = hopcore.effective_memory(layer.settings, layer.arrays())
+    numpy = hopcore.effective_memory(layer.settings, numpy_of(layer))
+    assert (scale, patterns) == (pytest.approx(numpy[0], rel=1e-5), 9)
+
+
 # Temperatures that are learned.
 
 LEARNED = LearnableTemperature(factor=(2.0, 0.5), room=True)
@@ -476,3 +483,49 @@ class TestSharedRoom:
         for room in (torch.tensor(1.0), nn.Parameter(torch.ones(2))):
             with pytest.raises(ValueError, match=r"room must be a torch\.nn\.Parameter"):
                 share_room(layer, room)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Lightning's own use of torch's trees
+def test_a_lightning_callback_sets_the_temperature_of_every_step(tmp_path):
+    pl = pytest.importorskip("pytorch_lightning", reason="Lightning is not installed")
+
+    class Annealing(pl.Callback):
+        def __init__(self, schedule):
+            self.schedule = schedule
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            pl_module.temperature = self.schedule(trainer.global_step)
+
+    class Classifier(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model, self.seen = HNM(input_size=8, output_size=3), []
+
+        def training_step(self, batch, batch_idx):
+            self.seen.append(self.temperature)
+            return nn.functional.cross_entropy(self.model(batch[0], self.temperature), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+    schedule = hopcore.Linear(1.0, 0.1, steps=9)
+    samples = drawn(12, 8, dtype=torch.float32), torch.arange(12) % 3
+    batches = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(*samples), batch_size=4, shuffle=False
+    )
+
+    def fit(module, epochs, **more):
+        quiet = dict.fromkeys(
+            ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+        )
+        callbacks = [Annealing(schedule)]
+        trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", callbacks=callbacks, **quiet)
+        trainer.fit(module, batches, **more)
+        return trainer
+
+    begun = Classifier()
+    fit(begun, 2).save_checkpoint(tmp_path / "last.ckpt")
+    assert begun.seen == [schedule(step) for step in range(6)]
+    resumed = Classifier()
+    fit(resumed, 3, ckpt_path=tmp_path / "last.ckpt")
+    assert resumed.seen == [schedule(step) for step in range(6, 9)]
