@@ -21,7 +21,6 @@ from hopcore.backend import Array
 from hopcore.datasets import Images, split_images
 from hopcore.experiments.annealing import COLD, WARM, Arm
 from hopcore.experiments.annealing_report import style
-from hopcore.experiments.diffusion_report import COLORS
 from hopcore.experiments.report import new_table
 from hopcore.parameters import Parameters
 from hopcore.runs import Run
@@ -255,7 +254,7 @@ def draw(title: str, found: Sequence[Gradient], path: Path) -> None:
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
     note = "Lines: mean over batches and seeds; dots: the largest batch, mean over the seeds"
-    plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+    plots.save(plots.caption(figure, title, note), path, colors=256)
 
 
 def curve(own: Sequence[Gradient], measure: str) -> tuple[list[float], list[float]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hopcore import plots
 from hopcore.experiments.annealing import BASELINE, Outcome, Trial, temperature_of
-from hopcore.experiments.diffusion_report import COLORS, Spread, spread
+from hopcore.experiments.diffusion_report import Spread, spread
 from hopcore.experiments.report import new_table
 from hopcore.run_files import Epoch
 
@@ -227,7 +227,7 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
         handles |= {n: h for h, n in zip(drawn, names, strict=True) if n not in handles}
     figure.legend(handles.values(), handles, loc="outside right upper", frameon=False, fontsize=8)
     note = "Lines: hard path, mean over the seeds; bands: from worst to best; dots: soft path"
-    plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+    plots.save(plots.caption(figure, title, note), path, colors=256)
 
 
 def errors(shares: Iterable[float]) -> list[float]:
