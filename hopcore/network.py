@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hopcore.arrays import backend_of_input, check_temperature, floating, held, shape
+from hopcore.arrays import backend_of_input, check_temperature, floating, held, same_kind, shape
 from hopcore.association_space import Patterns, projected
 from hopcore.backend import Array
 from hopcore.heads import Drop
@@ -77,6 +77,10 @@ def hnl(
     """
     backend = backend_of_input("state", state)
     floating(backend, "state", state)
+    memory = parameters["lookup_weights"]
+    if backend.casts(state):
+        state = backend.astype(state, memory.dtype)  # what a layer before made under autocast
+    same_kind(backend, state, "lookup_weights", memory)
     if temperature is None:
         temperature = settings.temperature
     beta = settings.beta(check_temperature(backend, state, temperature))
