@@ -201,12 +201,14 @@ def test_points_are_means_over_the_seeds():
 
 def test_a_table_of_gradients_has_the_largest_mean():
     found = [
-        Gradient("d", "m", "a", 2, seed, "soft", t, 0.5, mean, 9.0, 0.25 * seed)
+        Gradient("d", "m", "a", 2, seed, "soft", t, 0.5, mean, 9.0, 0.25 * seed, 1.0)
         for seed in (0, 1)
         for t, mean in ((0.1, 1.0), (0.01, 5.0 + seed), (0.001, 2.0))
     ]
     table = annealing_gradients.to_markdown(found)
-    assert table.endswith("| m | a | soft | 1 | 5.5 | 2 | 5.5 (0.01) | 12.5 | 12.5 | 12.5 |\n")
+    assert table.endswith(
+        "| m | a | soft | 1 | 5.5 | 2 | 5.5 (0.01) |" + " 12.5 |" * 3 + " 100.0 |" * 3 + "\n"
+    )
 
 
 def test_shares_are_shown_with_the_worst():
@@ -329,7 +331,8 @@ def test_gradients_on_the_command_line(capsys, tmp_path, monkeypatch):
     places = {(one.model, one.path, one.temperature) for one in found}
     assert len(places) == len(found) == 2 * 2 * 2
     assert all(0.0 < one.mean <= one.most for one in found)
-    assert all(0.0 < one.changed < 1.0 for one in found)
+    assert all(one.full == one.scaled for one in found if one.temperature == 0.1)
+    assert all(one.full != one.scaled for one in found if one.temperature != 0.1)
     assert (tmp_path / "t.md").read_text() == annealing_gradients.to_markdown(found)
     assert (tmp_path / "annealing-gradients.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,8 +1,8 @@
 r"""The gradients of a trained classifier over the temperature: what annealing does to a training.
 
 Arms are trained. Then, at temperatures between the warm and the cold and on both paths, the norms
-of the gradients of all batches are measured, and what a step of AdamW changes, whose length does
-not depend on them.
+of the gradients of all batches are measured, and what becomes of the network in one more epoch at
+that temperature, with the full learning rate and with one in proportion to the temperature.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from hopcore import plots
 from hopcore.backend import Array
 from hopcore.datasets import Images, split_images
 from hopcore.experiments.annealing import COLD, WARM, Arm
-from hopcore.experiments.annealing_report import style
+from hopcore.experiments.annealing_report import errors, right_axis, style
 from hopcore.experiments.report import new_table
+from hopcore.image_classifiers import Images as Samples
 from hopcore.parameters import Parameters
 from hopcore.runs import Run
 from hopcore.train_config import PATHS, TrainConfig
@@ -34,16 +35,12 @@ FAINT, EPSILON = 1e-16, 1e-8
 """A factor for losses, and what AdamW adds to a denominator, in every trainer."""
 
 
-STEPS = 10
-"""Batches with each of which one step is made, from the same parameters."""
-
-
 class Gradient(NamedTuple):
     """A trained arm at a temperature.
 
     ``loss`` is the mean over the batches, ``mean`` and ``most`` the mean and the largest norm of
-    their gradients; ``changed`` the share of the images that test whose class is another after one
-    step of AdamW from moments of 0 at the full learning rate, its mean over :data:`STEPS` batches.
+    their gradients; ``full`` the accuracy of the path on the images that test after one more epoch
+    with the full learning rate, ``scaled`` with one in proportion to the temperature.
     """
 
     data: str
@@ -56,7 +53,8 @@ class Gradient(NamedTuple):
     loss: float
     mean: float
     most: float
-    changed: float
+    full: float
+    scaled: float
 
 
 @dataclass(frozen=True)
@@ -133,11 +131,12 @@ def measure(
     device: Any = None,
 ) -> Iterator[Gradient]:
     """Train every arm, and measure its gradients; the arguments are those of ``run_trials``."""
+    where = {"backend": backend, "device": device}
     for seed in range(seeds):
         train, test = split_images(images, seed)
         for arm in arms:
             model, config = arm.build(images.shape), replace(arm.config, seed=seed)
-            run = Run(model, config, train, test, backend=backend, device=device)
+            run = Run(model, config, train, test, **where)
             for _ in run.epochs():
                 pass
             parameters = run.trainer.parameters()
@@ -145,41 +144,40 @@ def measure(
                 for temperature in TEMPERATURES:
                     at = dict.fromkeys(model.TEMPERATURES, temperature)
                     own = list(batches(train, config.batch_size))
-                    hard, where = path == "hard", {"backend": backend, "device": device}
+                    hard = path == "hard"
                     found = [gradient(model, parameters, b, at, hard=hard, **where) for b in own]
                     norms = [norm(one) for _, one in found]
-                    changes = [
-                        changed(model, parameters, batch, test, at, config, hard=hard, **where)
-                        for batch in own[:STEPS]
+                    goes = [
+                        continued(model, parameters, (train, test), at, rate, config, path, where)
+                        for rate in (1.0, temperature / WARM)
                     ]
                     yield Gradient(
                         data, arm.model, arm.name, config.epochs, seed, path, temperature,
                         float(np.mean([loss for loss, _ in found])), float(np.mean(norms)),
-                        max(norms), float(np.mean(changes)),
+                        max(norms), *goes,
                     )  # fmt: skip
 
 
-def changed(
+def continued(
     model: Model,
     parameters: Mapping[str, np.ndarray],
-    batch: Any,
-    test: Any,
+    data: tuple[Samples, Samples],
     temperatures: Mapping[str, float],
+    rate: float,
     config: TrainConfig,
-    *,
-    hard: bool,
-    backend: str,
-    device: Any,
+    path: str,
+    where: Mapping[str, Any],
 ) -> float:
-    """The share of the images that test whose class one step changes."""
+    """The accuracy on the second of the data after an epoch with the first, not clipped."""
     one = trainer(
-        backend, model, parameters, learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay, clip_norm=config.clip_norm, device=device,
+        model=model, parameters=parameters, learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay, seed=config.seed, **where,
     )  # fmt: skip
-    before = scores(one, test, temperatures=temperatures, hard=hard).argmax(axis=-1)
-    one.step(batch, temperatures, hard=hard)
-    after = scores(one, test, temperatures=temperatures, hard=hard).argmax(axis=-1)
-    return float(np.mean(before != after))
+    (train, test), hard = data, path == "hard"
+    for batch in batches(train, config.batch_size, np.random.default_rng(config.seed)):
+        one.step(batch, temperatures, rate=rate, hard=hard)
+    found = scores(one, test, temperatures=temperatures, hard=hard)
+    return float(np.mean(found.argmax(axis=-1) == test.target))
 
 
 def norm(arrays: Mapping[str, np.ndarray]) -> float:
@@ -194,12 +192,15 @@ def cells(found: Sequence[Gradient]) -> tuple[list[str], list[str], list[list[st
     rows = []
     for place, own in grouped(found).items():
         norms = {t: float(np.mean([o.mean for o in own if o.temperature == t])) for t in every}
-        moves = [np.mean([o.changed for o in own if o.temperature == t]) for t in shown]
         most = max(every, key=lambda t: norms[t])
         row = [*place, *[f"{norms[t]:.2g}" for t in shown], f"{norms[most]:.2g} ({most:.2g})"]
-        rows.append([*row, *[f"{100.0 * move:.1f}" for move in moves]])
+        for measure in ("full", "scaled"):
+            after = dict(zip(*curve(own, measure), strict=True))
+            row += [f"{100.0 * after[t]:.1f}" for t in shown]
+        rows.append(row)
     right = [f"T = {t:.2g}" for t in shown]
-    return ["model", "trained", "path"], [*right, "most (at T)", *[f"%, {t}" for t in right]], rows
+    more = [f"{measure}, {t:.2g}" for measure in ("full", "scaled") for t in shown]
+    return ["model", "trained", "path"], [*right, "most (at T)", *more], rows
 
 
 def to_markdown(found: Sequence[Gradient]) -> str:
@@ -217,7 +218,7 @@ def to_table(title: str, found: Sequence[Gradient]) -> Table:
         table.add_row(*row)
     table.caption = (
         "norm of the gradient of a batch, mean over batches and seeds\n"
-        "%: images whose class one step of AdamW changes"
+        "full, scaled: % right after one more epoch at T, with the learning rate and T / 0.1 of it"
     )
     return table
 
@@ -241,19 +242,22 @@ def draw(title: str, found: Sequence[Gradient], path: Path) -> None:
             color, label = plots.LINES[index % len(plots.LINES)], f"{arm}, {way} path"
             top.loglog(*curve(own, "mean"), color=color, label=label, linewidth=1.3)
             top.loglog(*curve(own, "most"), ":", color=color, linewidth=1.1)
-            places, shares = curve(own, "changed")
-            percent = [100.0 * share for share in shares]
-            beneath.semilogx(places, percent, color=color, linewidth=1.3)
+            for measure, line in (("full", "-"), ("scaled", ":")):
+                places, shares = curve(own, measure)
+                beneath.semilogx(places, errors(shares), line, color=color, linewidth=1.3)
         beneath.set_xlabel("temperature", fontsize=9)
         plots.heading(top, model)
         for ax in (top, beneath):
             style(ax)
     axes[0, 0].invert_xaxis()
     axes[0, 0].set_ylabel("norm of the gradient", fontsize=9)
-    axes[1, 0].set_ylabel("% changed by a step", fontsize=9)
+    right_axis(axes[1, 0])
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
-    note = "Lines: mean over batches and seeds; dots: the largest batch, mean over the seeds"
+    note = (
+        "Above, lines: mean over the batches; dots: the largest of them. Beneath: after one more "
+        "epoch, lines: full learning rate; dots: in proportion to T"
+    )
     plots.save(plots.caption(figure, title, note), path, colors=256)
 
 

@@ -215,11 +215,7 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
         plots.heading(top, f"{place[0]}, {place[1]} epochs" if several else place[0])
         beneath.set_yscale("log")
         beneath.set_xlabel("epoch", fontsize=9)
-    axes[0, 0].set_yscale("log")
-    axes[0, 0].invert_yaxis()
-    axes[0, 0].set_yticks([100.0 - mark for mark in MARKS], labels=[f"{m:g}" for m in MARKS])
-    axes[0, 0].minorticks_off()
-    axes[0, 0].set_ylabel("% right", fontsize=9)
+    right_axis(axes[0, 0])
     axes[1, 0].set_ylabel("temperature", fontsize=9)
     handles = {}
     for ax in axes[0]:
@@ -228,6 +224,15 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
     figure.legend(handles.values(), handles, loc="outside right upper", frameon=False, fontsize=8)
     note = "Lines: hard path, mean over the seeds; bands: from worst to best; dots: soft path"
     plots.save(plots.caption(figure, title, note), path, colors=256)
+
+
+def right_axis(ax: Axes) -> None:
+    """Make an axis of errors one of what is right, logarithmic in the errors."""
+    ax.set_yscale("log")
+    ax.invert_yaxis()
+    ax.set_yticks([100.0 - mark for mark in MARKS], labels=[f"{m:g}" for m in MARKS])
+    ax.minorticks_off()
+    ax.set_ylabel("% right", fontsize=9)
 
 
 def errors(shares: Iterable[float]) -> list[float]:
