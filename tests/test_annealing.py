@@ -279,7 +279,7 @@ FEW = {
     "annealing --study sizes": ("annealing-sizes", 2, "--arm MLP,gumbel"),
     "temperature-floor": ("temperature-floor-fixes", 4, "--arm aligned,hard\N{SPACE}path"),
     "temperature-floor --study causes": ("temperature-floor-causes", 4, "--arm unbound,bare"),
-    "temperature-floor --study cures": ("temperature-floor-cures", 4, "--arm aligned,clipped"),
+    "temperature-floor --study cures": ("temperature-floor-cures", 4, "--arm aligned,clipping"),
 }
 
 

@@ -202,11 +202,11 @@ def survival(**settings: Any) -> list[Arm]:
     """What annealing along a cosine needs: learning rate, clipping, the path, noise."""
     paths: dict[str, dict[str, Any]] = {"soft": {}, "hard": {"path": "hard"}}
     named: dict[str, dict[str, Any]] = {
-        f"{rate} rate{', clipped' if clip else ''}": {"rate": rate, "clip_norm": clip}
+        f"{rate} rate{' + clipping' if clip else ''}": {"rate": rate, "clip_norm": clip}
         for rate in ("constant", "cosine", "temperature")
         for clip in (None, 1.0)
     }
-    named["cosine rate, clipped, gumbel"] = {"gumbel": True}
+    named["cosine rate + clipping + gumbel"] = {"gumbel": True}
     base = replace(TrainConfig(**settings), schedule="cosine")
     return [
         Arm(f"{model}, {path}", name, build, replace(base, **(way | own)))
@@ -219,9 +219,9 @@ def survival(**settings: Any) -> list[Arm]:
 def sizes(**settings: Any) -> list[Arm]:
     """What lets one layer be right on images it has not seen, annealed along a cosine."""
     named: dict[str, tuple[Build, dict[str, Any]]] = {
-        "8 heads, depth 16": (hnm(), {}),
-        "32 heads, depth 8": (hnm(num_heads=32, hidden_size=8), {}),
-        "64 heads, depth 8": (hnm(num_heads=64, hidden_size=8), {}),
+        "8 heads of 16": (hnm(), {}),
+        "32 heads of 8": (hnm(num_heads=32, hidden_size=8), {}),
+        "64 heads of 8": (hnm(num_heads=64, hidden_size=8), {}),
         "8 patterns": (hnm(quantity=8), {}),
         "256 patterns": (hnm(quantity=256), {}),
         "dropout 0.2": (hnm(dropout=0.2), {}),

@@ -135,8 +135,8 @@ def cures(epochs: Sequence[int], **settings: Any) -> list[Arm]:
             "frozen after 15": (vq(**own), {"freeze_after": 15}),
             "aligned": (vq(**own, alignment=1.0), {}),
             "hard path": (vq(**own), {"path": "hard"}),
-            "clipped": (vq(**own), {"clip_norm": 1.0}),
-            "clipped, cosine rate": (vq(**own), {"clip_norm": 1.0, "rate": "cosine"}),
+            "clipping": (vq(**own), {"clip_norm": 1.0}),
+            "cosine rate + clipping": (vq(**own), {"clip_norm": 1.0, "rate": "cosine"}),
         }
         found += each(model, config, arms, epochs)
     return found
