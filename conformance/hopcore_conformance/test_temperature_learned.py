@@ -85,7 +85,7 @@ def test_temperatures_are_positive(subject: Subject) -> None:
 
 
 @statement("T2")
-@pytest.mark.parametrize("theta", [-6e4, -300.0, 300.0, 6e4])
+@pytest.mark.parametrize("theta", [-6e4, 6e4])
 def test_layers_are_finite_at_every_temperature(subject: Subject, theta: float) -> None:
     settings = LEARNED["one"]
     case = case_of(settings).on(subject)

@@ -108,10 +108,12 @@ def test_hard_values_are_the_nearest_codes(
 def test_codes_quantise_to_themselves(subject: Subject) -> None:
     case = network_case(QUANTIZER, np.random.default_rng(1)).on(subject)
     codebook = np.round(2.0 * case.parameters["codebook"]) + np.arange(4)[None, :, None]
-    features = codebook[[0, 1], [[0, 1], [2, 3], [3, 0]]].reshape(3, 6)
+    codes = np.asarray([[[0, 1], [2, 3], [3, 0]], [[1, 1], [0, 2], [2, 2]]])
+    features = codebook[[0, 1], codes].reshape(2, 3, 6)
     case = case.but(parameters={"codebook": codebook}, patterns={"state": features})
     found = quantized(subject, case, 0.1, hard=True)
     agree("values", found.values, features, 0.0)
+    np.testing.assert_array_equal(found.codes, codes)
     assert found.commitment == 0.0
 
 
