@@ -350,6 +350,17 @@ def test_the_page_shows_the_tables_of_its_trials():
     }
 
 
+def test_no_temperature_went_farther_than_its_steps():
+    """As the page says: AdamW's steps are about as long as the learning rate, and no longer."""
+    fitting = Fitting()
+    text = (RESULTS / "temperature-profiles-temperatures.csv").read_text(encoding="utf-8")
+    way = fitting.learning_rate * sum(fitting.rate(step) for step in range(1, fitting.steps + 1))
+    assert way == pytest.approx(0.135, abs=5e-4)
+    for one in profiles_files.from_csv(text, Warmth):
+        moved = math.sqrt(fitting.width / fitting.num_heads) * abs(one.end - one.start)
+        assert moved <= way * PACES[one.mode]
+
+
 # The command line.
 
 FEW = ["--steps", "6", "--d-model", "16", "--d-ff", "16", "--layers", "2", "--heads", "2",

@@ -193,7 +193,7 @@ def draw_curve(
     lost = Spread(float("nan"), 0.0)
     known = [value or lost for value in values]
     # Side by side, so that bars can be told apart.
-    shift = 0.03 * (PROFILES.index(arm.profile) - 1.5) + 0.015 * list(STYLES).index(arm.mode)
+    shift = 0.07 * (PROFILES.index(arm.profile) - 1.5) + 0.025 * list(STYLES).index(arm.mode)
     ax.errorbar(
         [place + shift for place in places],
         [unit * value.mean for value in known],
