@@ -56,8 +56,9 @@ def experiment_temperature_profiles(
 ) -> None:
     """Does a transformer remember better if it learns its temperatures? Commas between values.
 
-    Beside CSV, *-temperatures.csv and *-attention.npz are written, after every training; beside the
-    picture, *-temperatures.png and *-attention.png.
+    Beside CSV, *-temperatures.csv and *-attention.npz are written, after every training.
+
+    Beside the picture, *-temperatures.png and *-attention.png.
     """
     paths = [csv, plot, *([markdown] if markdown else [])]
     for path in paths:
@@ -98,7 +99,9 @@ def draw(kept: Kept, plot: Path) -> None:
     if any(one.mode != "fixed" for one in kept.warmths):
         profiles_report.draw_temperatures(kept.warmths, beside(plot, "temperatures"))
     title = f"Attention of each layer and head to one sequence of {profiles.SHOWN}"
-    profiles_report.draw_attention(kept.attention, title, beside(plot, "attention"))
+    arms = [str(arm) for arm in profiles.ARMS if str(arm) in kept.attention]
+    shown = {name: kept.attention[name] for name in arms}
+    profiles_report.draw_attention(shown, title, beside(plot, "attention"))
 
 
 def names(text: str, known: Iterable[str], name: str) -> list[str]:

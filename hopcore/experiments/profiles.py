@@ -95,8 +95,8 @@ class Warmth(NamedTuple):
 class Outcome(NamedTuple):
     """What one training came to.
 
-    ``attention`` is that of the last layers' heads ``(layers, heads, L, L)`` to one sequence of
-    :data:`SHOWN`.
+    ``attention`` is that of every layer and head to one sequence of :data:`SHOWN`,
+    ``(layers, heads, L, L)``.
     """
 
     trials: list[Trial]

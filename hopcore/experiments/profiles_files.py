@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hopcore.experiments.profiles import Arm, Fitting, Outcome, Trial, Warmth
+from hopcore.experiments.profiles import ARMS, Arm, Fitting, Outcome, Trial, Warmth
 from hopcore.files import write_whole
 
 Row = Trial | Warmth
@@ -64,7 +64,13 @@ def beside(path: Path, name: str, suffix: str | None = None) -> Path:
 
 
 def write(kept: Kept, path: Path) -> None:
-    """The trials as CSV; temperatures and attention beside them, before them."""
+    """The trials as CSV; temperatures and attention beside them, before them.
+
+    Their order is that of seeds and arms, in however many runs they came.
+    """
+
+    def place_of_arm(row: Row) -> tuple[int, int]:
+        return row.seed, ARMS.index(row.arm)
 
     def patterns(file: BinaryIO) -> None:
         np.savez_compressed(file, **kept.attention)  # type: ignore[arg-type]
@@ -74,7 +80,7 @@ def write(kept: Kept, path: Path) -> None:
         (beside(path, "temperatures"), kept.warmths, Warmth),
         (path, kept.trials, Trial),
     ):
-        text = to_csv(rows, kind)
+        text = to_csv(sorted(rows, key=place_of_arm), kind)
         write_whole(place, lambda file, text=text: file.write(text.encode()))
 
 
