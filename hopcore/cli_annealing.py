@@ -69,7 +69,7 @@ def experiment_annealing(
     markdown: Markdown = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which schedule of the temperature trains best, and what annealing needs. Commas between values."""
+    """Which schedule of the temperature is best, what annealing needs. Commas between values."""
     one_of(study, [*ANNEALINGS, GRADIENTS], "study")
     arms = ANNEALINGS.get(study, annealing.annealed)(epochs=epochs, batch_size=batch_size)
     about = About("annealing", study, dataset, data, seeds, backend, device)
@@ -93,7 +93,7 @@ def experiment_temperature_floor(
     markdown: Markdown = None,
     as_json: AsJson = False,
 ) -> None:
-    """Does a bottleneck that trains softly collapse when it is asked hard? Commas between values."""
+    """Does what trains softly collapse when it is asked hard? Commas between values."""
     counts = unlike(integers(epochs, "epochs"), "epochs")
     arms = FLOORS[one_of(study, FLOORS, "study")](counts, batch_size=batch_size)
     about = About("temperature-floor", study, dataset, data, seeds, backend, device)
