@@ -32,4 +32,5 @@ class TorchLayerKernels(Backend):
         return torch.erf(values)
 
     def casts(self, array: torch.Tensor) -> bool:
-        return torch.is_autocast_enabled(array.device.type)
+        kind = array.device.type  # "meta" knows of no autocast
+        return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
