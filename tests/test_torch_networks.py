@@ -119,7 +119,10 @@ class TestNetworks:
         layer, _ = network
         made = type(layer).of(layer.settings, device="meta")
         assert {x.device.type for x in made.state_dict().values()} == {"meta"}
-        assert flat(made(torch.empty(3, 6, device="meta"), 0.5))[0].device.type == "meta"
+        x = torch.empty(3, 6, device="meta")
+        for temperature in (0.5, torch.tensor(0.5), torch.tensor(0.5, device="meta")):
+            found = flat(made(x, temperature, generator=torch.default_generator))[0]
+            assert found.device.type == "meta"
 
     def test_another_temperature_is_no_cause_to_compile_again(self, network):
         layer, _ = network
@@ -150,6 +153,16 @@ class TestNetworks:
 
         close(gradients(compiled), gradients(layer))
 
+    def test_functions_transformed(self, network):
+        layer, _ = network
+        x, temperatures = drawn(2, 3, 6), torch.tensor([0.5, 0.05], dtype=torch.float64)
+        each = [flat(layer(*one))[0] for one in zip(x, temperatures, strict=True)]
+        close(torch.vmap(lambda *one: flat(layer(*one))[0])(x, temperatures), torch.stack(each))
+        slope = torch.func.grad(lambda t: flat(layer(x, t))[0].square().sum())(temperatures[0])
+        temperature = temperatures[0].clone().requires_grad_()
+        flat(layer(x, temperature))[0].square().sum().backward()
+        close(slope, temperature.grad)
+
     def test_noise_is_drawn_by_a_generator_alone(self, network):
         layer, _ = network
         x = drawn(30, 6)
@@ -173,6 +186,17 @@ class TestNetworks:
     def test_bad_temperatures(self, network, temperature):
         with pytest.raises(ValueError, match="temperature must be positive"):
             network[0](drawn(3, 6), temperature)
+
+    @pytest.mark.parametrize("temperature", [torch.ones(2), "warm", True, [0.1]])
+    def test_what_is_no_temperature(self, network, temperature):
+        with pytest.raises((TypeError, ValueError), match="temperature must be"):
+            network[0](drawn(3, 6), temperature)
+
+    def test_under_autocast(self, network):
+        layer, x = network[0].float(), drawn(3, 6, dtype=torch.float32)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = flat(layer(x, 0.5))[0]
+        close(found.float(), flat(layer(x, 0.5))[0], 0.2)
 
     def test_bad_arguments(self, network):
         layer, _ = network
@@ -261,6 +285,10 @@ def owner_of(layer):
 
 class TestLearnedTemperatures:
     def test_start_exactly(self, learned):
+        with torch.no_grad():
+            for value in learned.parameters():
+                value.add_(1.0)
+        learned.reset_parameters()
         close(learned.temperature.detach(), drawn(2) * 0.0 + torch.tensor([4.0, 1.0]), 1e-15)
         close(owner_of(learned).scaling.detach(), torch.tensor([0.25, 1.0]).double(), 1e-15)
 
@@ -391,6 +419,8 @@ def test_the_temperature_of_other_layers(scaling):
     usual = 8.0**-0.5
     wanted = 1.0 / torch.as_tensor(usual if scaling is None else scaling)
     close(torch.as_tensor(layer.temperature).double(), wanted.double(), 1e-6)
+    with pytest.raises(AttributeError, match="set scaling"):
+        layer.temperature = 1.0
 
 
 class TestAttention:

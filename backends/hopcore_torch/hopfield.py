@@ -124,7 +124,9 @@ class Hopfield(Owned, Described):
 
     @temperature.setter
     def temperature(self, value: Any) -> None:
-        # What torch sets on replicas, as which it has plain tensors for parameters.
+        if not isinstance(self.settings.scaling, LearnableTemperature):
+            raise AttributeError("a temperature that is not learned is 1 / scaling: set scaling")
+        # As torch sets plain tensors on the replicas of a layer, in place of its parameters.
         self.__dict__["temperature"] = value
 
     @property

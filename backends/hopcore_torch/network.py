@@ -119,7 +119,7 @@ class HNL(_Network):
             self.settings,
             self.arrays(),
             x,
-            temperature=traced(temperature),
+            temperature=heated(temperature, x),
             hard=hard,
             noise=noise_of(generator),
             drop=dropout(self, self.settings.dropout),
@@ -165,7 +165,7 @@ class HNM(_Network):
             self.settings,
             self.arrays(),
             x,
-            temperature=traced(temperature),
+            temperature=heated(temperature, x),
             hard=hard,
             noise=noise_of(generator),
             drop=dropout(self, self.settings.dropout),
@@ -215,7 +215,7 @@ class VectorQuantizer(_Network):
             self.settings,
             self.arrays(),
             x,
-            temperature=traced(temperature),
+            temperature=heated(temperature, x),
             hard=hard,
             noise=noise_of(generator),
         )
@@ -367,10 +367,14 @@ def three(
     return key, query, key if value is None else value
 
 
-def traced(temperature: Any) -> Any:
-    """A temperature; as a tensor where the compiler would take the number for a constant."""
+def heated(temperature: Any, x: torch.Tensor) -> Any:
+    """The temperature of a call: where features are, and no number in a trace."""
+    if isinstance(temperature, torch.Tensor):
+        return temperature if temperature.ndim else temperature.to(x.device)
     if torch.compiler.is_compiling() and isinstance(temperature, float) and temperature > 0.0:
-        return torch.full((), temperature, dtype=torch.float64)
+        # The compiler would take the number for a constant.
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return torch.full((), temperature, dtype=wide, device=x.device)
     return temperature
 
 
