@@ -220,6 +220,7 @@ def sizes(**settings: Any) -> list[Arm]:
     """What lets one layer be right on images it has not seen, annealed along a cosine."""
     named: dict[str, tuple[Build, dict[str, Any]]] = {
         "8 heads of 16": (hnm(), {}),
+        "8 heads of 32": (hnm(hidden_size=32), {}),
         "32 heads of 8": (hnm(num_heads=32, hidden_size=8), {}),
         "64 heads of 8": (hnm(num_heads=64, hidden_size=8), {}),
         "8 patterns": (hnm(quantity=8), {}),
