@@ -135,12 +135,10 @@ class Codes(NamedTuple):
     squares: Array
 
 
-def codes_of(codebook: Array, features: Array, blur: Blur = exact) -> Codes:
+def codes_of(codebook: Array, features: Array) -> Codes:
     """How far every part is from every code."""
     parts = features.reshape(*features.shape[:-1], codebook.shape[0], codebook.shape[-1])
-    wide = parts[..., None, :]
-    terms = np.sum((np.abs(wide) + np.abs(codebook)) ** 2, axis=-1)
-    return Codes(parts, blur(np.sum((wide - codebook) ** 2, axis=-1), terms))
+    return Codes(parts, np.sum((parts[..., None, :] - codebook) ** 2, axis=-1))
 
 
 def mixed(codebook: Array, weights: Array) -> Array:

@@ -128,7 +128,7 @@ def scores_of(subject: Subject, case: Case, temperature: float) -> tuple[Array, 
     return measured(subject, lambda blur: plain.memory(*given, blur=blur).scores)
 
 
-def clear(scores: Array, within: float, eps: float) -> Array:
+def clear(scores: Array, within: Any, eps: float) -> Array:
     """Where the largest score is so far ahead that rounding cannot turn the choice."""
     best = np.sort(scores, axis=-1)
     return best[..., -1] - best[..., -2] > 2.0 * within + 16.0 * eps
