@@ -350,6 +350,29 @@ def test_the_page_shows_the_tables_of_its_trials():
     }
 
 
+def compared(trials, mode):
+    """Pairs with the fixed arm of one start: equal steps, all, and how far accuracies differ."""
+    found = {(t.arm, t.seed, t.task, t.distance): t for t in trials}
+    pairs = [
+        (t, found[Arm("fixed", t.profile), t.seed, t.task, t.distance])
+        for t in trials
+        if t.mode == mode
+    ]
+    same = sum(one.converged == other.converged for one, other in pairs)
+    more = 100.0 * np.mean([one.accuracy - other.accuracy for one, other in pairs])
+    return same, len(pairs), f"{abs(more):.2f}"
+
+
+def test_the_page_counts_the_pairs_of_its_trials():
+    text = (RESULTS / "temperature-profiles.csv").read_text(encoding="utf-8")
+    page = (RESULTS / "temperature-profiles.md").read_text(encoding="utf-8")
+    words = " ".join(page.split())
+    for mode in ("learned", "quick"):
+        same, pairs, more = compared(profiles_files.from_csv(text, Trial), mode)
+        assert f"in {same} of {pairs} pairs" in words
+        assert f"accuracies differ by {more} points" in words
+
+
 def test_no_temperature_went_farther_than_its_steps():
     """As the page says: AdamW's steps are about as long as the learning rate, and no longer."""
     fitting = Fitting()
