@@ -3,10 +3,10 @@ r"""Hopfield network layers: a learned memory, recalled softly or one pattern at
 The temperature comes with the call, so that it can be annealed while the memory is learned:
 
 .. math:: y = W_O \operatorname{concat}_h\, V_h^T w_h, \quad
-    w_h = \operatorname{softmax}(\cos(W_Q x, K_h) / T)
+    w_h = \operatorname{softmax}(r(W_Q x, K_h) / T)
 
-and in hard mode :math:`w_h` is 1 at its largest entry and 0 elsewhere, with the gradient of the
-softmax (straight-through; Bengio et al. 2013).
+with the correlation r of query and key, in [-1, 1]. In hard mode :math:`w_h` is 1 at its largest
+entry and 0 elsewhere, with the gradient of the softmax (straight-through; Bengio et al. 2013).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class HNLSettings(Plain):
     """A Hopfield network layer: features recall from a memory that is learned.
 
     It is a lookup (:class:`hopcore.LookupSettings`) whose state and stored patterns are normalised
-    in the association space of each head, so that scores are cosines, between -1 and 1, and a
+    in the association space of each head, so that scores are correlations, in [-1, 1], and a
     temperature means the same whatever the sizes.
 
     Attributes
@@ -107,7 +107,7 @@ class HNLSettings(Plain):
         )
 
     def beta(self, temperature: Any) -> Any:
-        """The inverse temperature of scores that are cosines, for patterns that are not of norm 1.
+        """The inverse temperature of scores that are correlations.
 
         Normalised patterns have the norm ``sqrt(hidden_size)``.
         """
