@@ -13,7 +13,7 @@ from jax import lax
 import hopcore
 from hopcore import DiffusionConfig
 from hopcore.arguments import DIFFUSION, diffused_arguments
-from hopcore.learnable import LearnableTemperature, learned_temperature
+from hopcore.learnable import learned_temperature
 from hopcore.settings import HopfieldSettings
 from hopcore_jax.owned import Associated, Key, association, optional
 
@@ -84,24 +84,18 @@ class Hopfield(Associated):
     @property
     def scaling(self) -> Any:
         """The inverse temperature: the parameter, a number, or one for each head."""
-        if self.learned is not None:
+        if "temperature" in self.parameters:
             return 1.0 / self.temperature
         return self.parameters.get("scaling", self.settings.beta)
 
     @property
     def temperature(self) -> Any:
         """The temperature by now, one for all heads or one for each."""
-        if self.learned is not None:
+        if "temperature" in self.parameters:
             return learned_temperature(self.parameters["temperature"], self.parameters.get("room"))
         return 1.0 / (
             jnp.asarray(self.scaling) if isinstance(self.scaling, tuple) else self.scaling
         )
-
-    @property
-    def learned(self) -> LearnableTemperature | None:
-        """How the temperature is learned, if it is."""
-        scaling = self.settings.scaling
-        return scaling if isinstance(scaling, LearnableTemperature) else None
 
     def __call__(
         self,

@@ -117,8 +117,9 @@ class Hopfield(Owned, Described):
     @property
     def temperature(self) -> Any:
         """The temperature by now, one for all heads or one for each; its gradient is known."""
-        if isinstance(self.settings.scaling, LearnableTemperature):
-            room = held(self, "room") if self.has_room else None
+        learned = self.settings.scaling
+        if isinstance(learned, LearnableTemperature):
+            room = held(self, "room") if learned.room else None
             return learned_temperature(held(self, "temperature"), room)
         return 1.0 / self.scaling
 
@@ -128,12 +129,6 @@ class Hopfield(Owned, Described):
             raise AttributeError("a temperature that is not learned is 1 / scaling: set scaling")
         # As torch sets plain tensors on the replicas of a layer, in place of its parameters.
         self.__dict__["temperature"] = value
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a second temperature is learned, which layers may share."""
-        learned = self.settings.scaling
-        return isinstance(learned, LearnableTemperature) and learned.room
 
     def __getattr__(self, name: str) -> Any:
         """The inverse temperature, where the temperature is learned."""

@@ -343,7 +343,8 @@ def share_room(layers: Layers, room: nn.Parameter | None = None) -> Layers:
     """
     found = []
     for layer in [layers] if isinstance(layers, nn.Module) else layers:
-        within = [one for one in layer.modules() if isinstance(one, Hopfield) and one.has_room]
+        hopfields = [one for one in layer.modules() if isinstance(one, Hopfield)]
+        within = [one for one in hopfields if "room" in one.arrays()]
         if not within:
             raise ValueError(
                 f"{type(layer).__name__} has no room temperature: "
