@@ -220,6 +220,7 @@ PAGES = {
     "annealing-digits": ("annealing", ""),
     "annealing-mnist": ("annealing", " --dataset mnist"),
     "annealing-survival": ("annealing", " --study survival"),
+    "annealing-survival-mnist": ("annealing", " --study survival --dataset mnist"),
     "annealing-sizes": ("annealing", " --study sizes"),
     "temperature-floor": ("temperature-floor", ""),
     "temperature-floor-causes": ("temperature-floor", " --study causes"),
