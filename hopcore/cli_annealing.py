@@ -23,7 +23,7 @@ from hopcore.experiments.annealing_gradients import Gradient
 from hopcore.experiments.annealing_report import Point
 from hopcore.experiments.names import integers, one_of, unlike
 from hopcore.files import place_of, write_whole
-from hopcore.train_config import PATHS
+from hopcore.train_config import PATHS, RATES
 
 annealing_studies = typer.Typer()
 
@@ -61,6 +61,9 @@ def experiment_annealing(
     arm: Names = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes through the images.")] = 40,
     batch_size: Batch = 32,
+    rate: Annotated[
+        str, typer.Option(help=f"How the learning rate goes: {', '.join(RATES)}.")
+    ] = "cosine",
     seeds: Seeds = 5,
     backend: Trains = "torch",
     device: Device = None,
@@ -71,7 +74,9 @@ def experiment_annealing(
 ) -> None:
     """Which schedule of the temperature is best, what annealing needs. Commas between values."""
     one_of(study, [*ANNEALINGS, GRADIENTS], "study")
-    arms = ANNEALINGS.get(study, annealing.annealed)(epochs=epochs, batch_size=batch_size)
+    arms = ANNEALINGS.get(study, annealing.annealed)(
+        epochs=epochs, batch_size=batch_size, rate=rate
+    )
     about = About("annealing", study, dataset, data, seeds, backend, device)
     run = run_gradients if study == GRADIENTS else run_study
     run(about, chosen(arms, arm), Files(csv, plot, markdown), as_json)

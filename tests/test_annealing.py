@@ -341,6 +341,7 @@ def test_gradients_on_the_command_line(capsys, tmp_path, monkeypatch):
 BAD = {
     "study": ("annealing --study x", "unknown study 'x'"),
     "floor study": ("temperature-floor --study schedules", "unknown study 'schedules'"),
+    "rate": ("annealing --rate none --epochs 1", "unknown rate 'none'"),
     "arm": ("annealing --arm linear,warm", "unknown arm 'warm'"),
     "arm twice": ("annealing --arm linear,linear", "arm must have no value twice"),
     "epochs": ("temperature-floor --epochs 30,1.5", "epochs must be integers"),
