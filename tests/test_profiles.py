@@ -351,7 +351,7 @@ def test_the_page_shows_the_tables_of_its_trials():
 
 
 def compared(trials, mode):
-    """Pairs with the fixed arm of one start: equal steps, all, and how far accuracies differ."""
+    """Pairs with the fixed arm of one start: equal steps, all, fewer, how far accuracies differ."""
     found = {(t.arm, t.seed, t.task, t.distance): t for t in trials}
     pairs = [
         (t, found[Arm("fixed", t.profile), t.seed, t.task, t.distance])
@@ -360,7 +360,11 @@ def compared(trials, mode):
     ]
     same = sum(one.converged == other.converged for one, other in pairs)
     more = 100.0 * np.mean([one.accuracy - other.accuracy for one, other in pairs])
-    return same, len(pairs), f"{abs(more):.2f}"
+    earlier = sum(
+        None not in (one.converged, other.converged) and one.converged < other.converged
+        for one, other in pairs
+    )
+    return same, len(pairs), earlier, f"{abs(more):.2f}"
 
 
 def test_the_page_counts_the_pairs_of_its_trials():
@@ -368,8 +372,9 @@ def test_the_page_counts_the_pairs_of_its_trials():
     page = (RESULTS / "temperature-profiles.md").read_text(encoding="utf-8")
     words = " ".join(page.split())
     for mode in ("learned", "quick"):
-        same, pairs, more = compared(profiles_files.from_csv(text, Trial), mode)
+        same, pairs, earlier, more = compared(profiles_files.from_csv(text, Trial), mode)
         assert f"in {same} of {pairs} pairs" in words
+        assert mode == "learned" or f"earlier in {earlier} of the others" in words
         assert f"accuracies differ by {more} points" in words
 
 

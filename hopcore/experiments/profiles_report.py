@@ -246,10 +246,10 @@ def draw_temperatures(warmths: Sequence[Warmth], path: Path) -> None:
 
 def draw_attention(patterns: Mapping[str, np.ndarray], title: str, path: Path) -> None:
     """A panel for each arm: a row for each layer, an image for each head."""
-    across = min(3, len(patterns))
+    across = min(len(PROFILES), len(patterns))
     down = -(-len(patterns) // across)
     layers, heads = next(iter(patterns.values())).shape[:2]
-    figure = plots.new_figure(across * (0.85 * heads + 0.7), down * (0.85 * layers + 0.5), dpi=110)
+    figure = plots.new_figure(across * (0.7 * heads + 0.75), down * (0.7 * layers + 0.5), dpi=100)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for ax, (name, found) in zip(panels, patterns.items(), strict=False):
         rows = {f"layer {place + 1}": images for place, images in enumerate(found)}
