@@ -270,7 +270,7 @@ class Geometric(Schedule):
     start : float
         a, positive.
     factor : float
-        gamma, positive.
+        gamma, in (0, 1].
     every : int
         m, for example the steps of an epoch.
 
@@ -290,6 +290,8 @@ class Geometric(Schedule):
     def _check(self) -> None:
         positive("start", self.start)
         positive("factor", self.factor)
+        if self.factor > 1.0:
+            raise ValueError(f"factor must be in (0, 1]: it is applied for ever, got {self.factor}")
         whole("every", self.every, 1)
 
     def _after(self, steps: Any, xp: Any) -> Any:

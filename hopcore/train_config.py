@@ -114,6 +114,8 @@ class TrainConfig:
             number(name, getattr(self, name), 0.0)
         for name in ("temp_start", "temp_end", "factor"):
             positive(name, getattr(self, name))
+        if self.factor > 1.0:
+            raise ValueError(f"factor must be in (0, 1], got {self.factor}")
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
         if self.temp_start < self.floor:

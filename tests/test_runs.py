@@ -317,6 +317,7 @@ def test_a_run_that_is_stopped_loses_one_epoch_at_most(tmp_path, how):
         ({"epochs": 0}, "epochs must be >= 1, got 0"),
         ({"warmup": 4}, "warmup must end before 4 epochs, got 4"),
         ({"factor": -1.0}, "factor must be positive, got -1.0"),
+        ({"factor": 1.5}, r"factor must be in \(0, 1\], got 1.5"),
         ({"clip_norm": 0.0}, "clip_norm must be positive, got 0.0"),
         ({"seed": -1}, "seed must be >= 0, got -1"),
     ],

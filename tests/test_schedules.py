@@ -152,6 +152,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: Linear(1.0, 0.1, steps=5, freeze_after=-2), ValueError, "freeze_after must be >= 0"),
     (lambda: Constant(0.0), ValueError, "value must be positive"),
     (lambda: Geometric(1.0, 0.0), ValueError, "factor must be positive"),
+    (lambda: Geometric(1.0, 1.1), ValueError, "factor must be in .* got 1.1"),
     (lambda: Geometric(1.0, 0.9, every=0), ValueError, "every must be >= 1, got 0"),
     (lambda: PhaseAware(1.0, 0.1, 5, hot=0.1, cold=0.2), ValueError, "hot must be >= 0.2"),
     (lambda: PhaseAware(1.0, 0.1, 5, hot=0.2, cold=0.0), ValueError, "cold must be positive"),

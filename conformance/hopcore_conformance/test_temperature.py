@@ -95,7 +95,7 @@ def test_from_start_to_end(subject: Subject, schedule: Any) -> None:
 
 
 @statement("S3")
-@given(start=st.floats(0.01, 10.0), factor=st.floats(0.01, 1.2), every=st.integers(1, 9))
+@given(start=st.floats(0.01, 10.0), factor=st.floats(0.01, 1.0), every=st.integers(1, 9))
 def test_geometric(subject: Subject, start: float, factor: float, every: int) -> None:
     schedule = hopcore.Geometric(start, factor, every=every)
     eps = default_eps(subject)
@@ -109,7 +109,7 @@ def test_geometric(subject: Subject, start: float, factor: float, every: int) ->
         got, least = temperatures(subject, schedule, [n]), np.finfo(np.float32).tiny
         agree("temperature of an array", got, [wanted], 4.0 * eps * size + least)
         at_most("-temperature", -got, -np.finfo(float).tiny)
-    assert factor > 1.0 or schedule(10**5) > 0.0
+    assert schedule(10**5) > 0.0
 
 
 @statement("S4")
