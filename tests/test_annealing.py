@@ -219,6 +219,7 @@ def test_shares_are_shown_with_the_worst():
 PAGES = {
     "annealing-digits": ("annealing", ""),
     "annealing-mnist": ("annealing", " --dataset mnist"),
+    "annealing-mnist-rate": ("annealing", " --dataset mnist"),
     "annealing-survival": ("annealing", " --study survival"),
     "annealing-survival-mnist": ("annealing", " --study survival --dataset mnist"),
     "annealing-sizes": ("annealing", " --study sizes"),
