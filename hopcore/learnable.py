@@ -46,6 +46,12 @@ class LearnableTemperature:
     TypeError, ValueError
         A factor that is not positive.
 
+    Notes
+    -----
+    theta is about as large as the temperature, 8 for heads of depth 64. An optimiser whose steps are
+    as long as its learning rate, as Adam's, moves it by little in a short training: give it a
+    larger rate of its own.
+
     Examples
     --------
     >>> import hopcore
