@@ -48,8 +48,8 @@ class LearnableTemperature:
 
     Notes
     -----
-    theta is about as large as the temperature, 8 for heads of depth 64. An optimiser whose steps are
-    as long as its learning rate, as Adam's, moves it by little in a short training: give it a
+    theta is about as large as the temperature, 8 for heads of depth 64. An optimiser whose steps
+    are as long as its learning rate, as Adam's, moves it by little in a short training: give it a
     larger rate of its own.
 
     Examples

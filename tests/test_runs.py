@@ -328,9 +328,7 @@ def test_settings_that_make_no_sense(change, message):
 
 
 def test_settings_that_do_not_fit_the_run():
-    with pytest.raises(
-        ValueError, match=r"must be within the 20 steps .* got 21"
-    ):
+    with pytest.raises(ValueError, match=r"must be within the 20 steps .* got 21"):
         run(config=replace(CONFIG, temp_anneal_steps=21))
     with pytest.raises(ValueError, match="a phase-aware schedule needs a model with a memory: hnm"):
         run(MODELS[-1], replace(CONFIG, schedule="phase-aware"))
