@@ -37,8 +37,10 @@ class Epoch(NamedTuple):
         Accuracy on the test samples of the soft path, at the temperatures at the end of the epoch.
     hard : float
         The same of the hard path.
+    norm : float
+        Mean norm of the gradients of the batches, before they are clipped.
     temperatures : dict of str to float
-        There, by their names.
+        At the end of the epoch, by their names.
     rate : float
         The factor of the learning rate there.
     seconds : float
@@ -49,6 +51,7 @@ class Epoch(NamedTuple):
     accuracy: float
     soft: float
     hard: float
+    norm: float
     temperatures: dict[str, float]
     rate: float
     seconds: float

@@ -196,8 +196,8 @@ class Run:
             )  # fmt: skip
             sums.add(found, batch.target)
             if watch is not None:
-                watch(Moment(epoch, step + 1, self.steps, *sums.means(), now))
-        loss, right = sums.means()
+                watch(Moment(epoch, step + 1, self.steps, *sums.means()[:2], now))
+        loss, right, norm = sums.means()
         if not math.isfinite(loss):
             raise ValueError(
                 f"the loss is {loss} in epoch {epoch}; try a smaller learning rate or clip_norm"
@@ -205,7 +205,8 @@ class Run:
         end = self._temperatures(schedules, epoch * self.steps)
         soft, hard = (self.accuracy(end, hard=path == "hard") for path in PATHS)
         rate = self._rate(epoch * self.steps, end)
-        return Epoch(epoch, loss, right, soft, hard, end, rate, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds)
 
     def accuracy(self, temperatures: dict[str, float], *, hard: bool) -> float:
         """The share of the test samples that are classified rightly, on one of the paths."""
@@ -256,22 +257,23 @@ class Sums:
 
     def __init__(self) -> None:
         self.count = 0
-        self.loss = self.right = 0.0
+        self.loss = self.right = self.norm = 0.0
         self._waiting: list[tuple[Step, np.ndarray]] = []
 
     def add(self, found: Step, target: np.ndarray) -> None:
         """One more batch."""
         self._waiting.append((found, target))
 
-    def means(self) -> tuple[float, float]:
-        """The mean loss, and the share of samples that were classified rightly."""
+    def means(self) -> tuple[float, float, float]:
+        """Mean loss, share of samples that were classified rightly, mean norm of the gradients."""
         for found, target in self._waiting:
             outputs = backend_of_input("outputs", found.outputs).to_numpy(found.outputs)
             self.count += len(target)
             self.loss += len(target) * float(found.loss)
             self.right += int(np.sum(outputs.argmax(axis=-1) == target))
+            self.norm += len(target) * float(found.norm)
         self._waiting.clear()
-        return self.loss / self.count, self.right / self.count
+        return self.loss / self.count, self.right / self.count, self.norm / self.count
 
 
 def checked(samples: Images, name: str) -> Images:

@@ -68,10 +68,19 @@ class Model(Protocol):
 
 
 class Step(NamedTuple):
-    """What a step of training found before it: the loss, and the outputs, on the device."""
+    """What a step of training found before it, on the device.
+
+    Attributes
+    ----------
+    loss : array ()
+    outputs : array
+    norm : array ()
+        Of the gradient by all parameters together, before it is clipped.
+    """
 
     loss: Array
     outputs: Array
+    norm: Array
 
 
 class Trainer(Protocol):

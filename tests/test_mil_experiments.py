@@ -97,7 +97,7 @@ class Unstable:
 
     def step(self, batch):
         self.count += 1
-        return training.Step(np.float32(1.0 if self.count < 3 else np.nan), None)
+        return training.Step(np.float32(1.0 if self.count < 3 else np.nan), None, None)
 
 
 def test_an_epoch_is_the_mean_over_samples_and_a_lost_loss_is_reported():

@@ -77,7 +77,7 @@ class Trainer:
         hard: bool = False,
         gumbel: bool = False,
     ) -> Step:
-        """One step of AdamW; the loss and the outputs before it, on the device."""
+        """One step of AdamW; loss, outputs and norm before it, on the device."""
         way = Way(self.model, self.optimizer, hard, gumbel)
         self._parameters, self._state, self._key, found = stepped(
             way, self._parameters, self._state, self._key, self._arrays(batch),
@@ -145,7 +145,7 @@ def stepped(
     temperatures: dict[str, jax.Array],
     learning_rate: jax.Array,
 ) -> tuple[dict[str, jax.Array], Any, jax.Array, Step]:
-    """Parameters, optimiser and key after a step, and the loss and the outputs before it."""
+    """Parameters, optimiser and key after a step, and what was found before it."""
     key, own = jax.random.split(key)
     noise = noise_of(own) if way.gumbel else None
     conditions = Conditions(temperatures, way.hard, dropout_of(own), noise)
@@ -156,7 +156,8 @@ def stepped(
     (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(parameters)
     change, state = way.optimizer.update(gradient, state, parameters)
     parameters = jax.tree.map(lambda p, c: p - learning_rate * c, parameters, change)
-    return parameters, state, key, Step(loss, outputs)
+    norm = jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(gradient)))
+    return parameters, state, key, Step(loss, outputs, norm)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,7 +76,7 @@ class Trainer:
         hard: bool = False,
         gumbel: bool = False,
     ) -> Step:
-        """One step of AdamW; the loss and the outputs before it, on the device."""
+        """One step of AdamW; loss, outputs and norm before it, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * rate
         noise = self._gumbel if gumbel else None
@@ -83,10 +84,10 @@ class Trainer:
         self.optimizer.zero_grad()
         loss, outputs = self.model.objective(self._parameters, self._tensors(batch), conditions)
         loss.backward()
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.clip_norm)
+        most = math.inf if self.clip_norm is None else self.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), most)
         self.optimizer.step()
-        return Step(loss.detach(), outputs.detach())
+        return Step(loss.detach(), outputs.detach(), norm)
 
     @torch.no_grad()
     def values(

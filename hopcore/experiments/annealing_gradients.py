@@ -7,9 +7,8 @@ that temperature, with the full learning rate and with one in proportion to the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,22 +16,17 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.backend import Array
 from hopcore.datasets import Images, split_images
 from hopcore.experiments.annealing import COLD, WARM, Arm
 from hopcore.experiments.annealing_report import errors, right_axis, style
 from hopcore.experiments.report import new_table
 from hopcore.image_classifiers import Images as Samples
-from hopcore.parameters import Parameters
 from hopcore.runs import Run
 from hopcore.train_config import PATHS, TrainConfig
-from hopcore.training import Conditions, Model, batches, scores, trainer
+from hopcore.training import Model, batches, scores, trainer
 
 TEMPERATURES: tuple[float, ...] = tuple(WARM * (COLD / WARM) ** (place / 8) for place in range(9))
 """From the warm to the cold, by the same factor."""
-
-FAINT, EPSILON = 1e-16, 1e-8
-"""A factor for losses, and what AdamW adds to a denominator, in every trainer."""
 
 
 class Gradient(NamedTuple):
@@ -57,70 +51,6 @@ class Gradient(NamedTuple):
     scaled: float
 
 
-@dataclass(frozen=True)
-class Faint:
-    r"""A model with a loss so faint that the first step of AdamW is along its gradient.
-
-    From moments of 0 that step is :math:`g / (|g| + \epsilon)` in every entry: the sign of the
-    gradient g where it is large, but :math:`g / \epsilon` where it is small.
-
-    Attributes
-    ----------
-    model : Model
-    """
-
-    model: Model
-
-    def objective(
-        self, parameters: Parameters, batch: Any, conditions: Conditions
-    ) -> tuple[Array, Array]:
-        """The objective of the model, times :data:`FAINT`."""
-        loss, outputs = self.model.objective(parameters, batch, conditions)
-        return loss * FAINT, outputs
-
-
-def gradient(
-    model: Model,
-    parameters: Mapping[str, np.ndarray],
-    batch: Any,
-    temperatures: Mapping[str, float],
-    *,
-    hard: bool = False,
-    backend: str = "torch",
-    device: Any = None,
-) -> tuple[float, dict[str, np.ndarray]]:
-    """The loss of a batch and its gradient, by what every trainer can do: a step of AdamW.
-
-    Parameters
-    ----------
-    model : Model
-    parameters : mapping of str to float32 array
-    batch : named tuple of arrays
-    temperatures : mapping of str to float
-    hard : bool
-    backend, device
-        As in :func:`hopcore.training.trainer`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hopcore.experiments.annealing_gradients import gradient
-    >>> from hopcore.image_classifiers import MLP, Images
-    >>> model = MLP(size=1, classes=2, widths=())
-    >>> zero = {name: 0.0 * x for name, x in model.first_parameters(seed=0).items()}
-    >>> batch = Images(np.ones((1, 1), np.float32), np.asarray([1], np.int32))
-    >>> loss, found = gradient(model, zero, batch, {})
-    >>> round(loss, 4), found["layers.0.bias"].round(4).tolist()
-    (0.6931, [0.5, -0.5])
-    """
-    one = trainer(
-        backend, Faint(model), parameters, learning_rate=EPSILON / FAINT, weight_decay=0.0,  # type: ignore[arg-type]
-        device=device,
-    )  # fmt: skip
-    loss = float(one.step(batch, temperatures, hard=hard).loss) / FAINT
-    return loss, {name: parameters[name] - value for name, value in one.parameters().items()}
-
-
 def measure(
     data: str,
     images: Images,
@@ -143,19 +73,33 @@ def measure(
             for path in PATHS:
                 for temperature in TEMPERATURES:
                     at = dict.fromkeys(model.TEMPERATURES, temperature)
-                    own = list(batches(train, config.batch_size))
-                    hard = path == "hard"
-                    found = [gradient(model, parameters, b, at, hard=hard, **where) for b in own]
-                    norms = [norm(one) for _, one in found]
+                    losses, norms = gradients(model, parameters, train, at, config, path, where)
                     goes = [
                         continued(model, parameters, (train, test), at, rate, config, path, where)
                         for rate in (1.0, temperature / WARM)
                     ]
                     yield Gradient(
                         data, arm.model, arm.name, config.epochs, seed, path, temperature,
-                        float(np.mean([loss for loss, _ in found])), float(np.mean(norms)),
-                        max(norms), *goes,
+                        float(np.mean(losses)), float(np.mean(norms)), max(norms), *goes,
                     )  # fmt: skip
+
+
+def gradients(
+    model: Model,
+    parameters: Mapping[str, np.ndarray],
+    train: Samples,
+    temperatures: Mapping[str, float],
+    config: TrainConfig,
+    path: str,
+    where: Mapping[str, Any],
+) -> tuple[list[float], list[float]]:
+    """The losses of all batches, and the norms of their gradients, by steps of length 0."""
+    still = trainer(model=model, parameters=parameters, learning_rate=0.0, **where)
+    found = [
+        still.step(batch, temperatures, hard=path == "hard")
+        for batch in batches(train, config.batch_size)
+    ]
+    return [float(one.loss) for one in found], [float(one.norm) for one in found]
 
 
 def continued(
@@ -178,11 +122,6 @@ def continued(
         one.step(batch, temperatures, rate=rate, hard=hard)
     found = scores(one, test, temperatures=temperatures, hard=hard)
     return float(np.mean(found.argmax(axis=-1) == test.target))
-
-
-def norm(arrays: Mapping[str, np.ndarray]) -> float:
-    """The norm of all arrays together."""
-    return math.sqrt(sum(float(np.vdot(array, array)) for array in arrays.values()))
 
 
 def cells(found: Sequence[Gradient]) -> tuple[list[str], list[str], list[list[str]]]:

@@ -222,7 +222,7 @@ def trained(
     for step in range(1, fitting.steps + 1):
         task, distance = fitting.cells[(step - 1) % len(fitting.cells)]
         batch = TASKS[task](rng, fitting.batch_size, distance)
-        loss, outputs = trainer.step(batch, rate=fitting.rate(step))
+        loss, outputs, _ = trainer.step(batch, rate=fitting.rate(step))
         if not math.isfinite(float(loss)):
             raise ValueError(f"the loss is {float(loss)} in step {step}; try a smaller rate")
         logits = backend_of_input("outputs", outputs).to_numpy(outputs)
