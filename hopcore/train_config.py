@@ -37,7 +37,7 @@ class TrainConfig:
     rate : str
         How the learning rate goes, of ``RATES``.
     clip_norm : float, optional
-        Gradients are scaled down to this norm. At a temperature T they are as large as 1 / T.
+        Gradients are scaled down to this norm. Those of a cold memory are rare and large.
     temp_start : float
         The temperature at the first step.
     temp_end : float
