@@ -25,7 +25,7 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 MEANS = ("train", "soft", "hard", "best", "best_epoch")
 """What a line has the mean of."""
 
-PALETTE = (*plots.LINES, plots.INK, "#43a6b8", "#c98aa8")
+PALETTE = (*plots.LINES, plots.INK, "#43a6b8", "#c98aa8", "#9bb53c")
 """Of a picture's arms."""
 
 MARKS = (99.5, 99, 98, 95, 90, 80, 50, 0)
