@@ -10,8 +10,6 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-from scipy.optimize import root_scalar
-
 from hopcore.arrays import backend_of_input, floating, shape
 from hopcore.backend import Array
 from hopcore.setting_checks import whole
@@ -78,6 +76,8 @@ def transition(patterns: int) -> Transition:
     n = patterns
     if n == 2:
         return Transition(2.0, 2.0, 2.0)
+
+    from scipy.optimize import root_scalar  # noqa: PLC0415 - a third of a second that few need
 
     def excess(u: float) -> float:
         return math.log(u) - (u - 1.0) * (u + n - 1.0) / (n * u)

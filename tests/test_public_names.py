@@ -15,7 +15,7 @@ import hopcore_jax
 import hopcore_torch
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "jax", "matplotlib", "typer", "rich", "sklearn", "hypothesis", "pytest"}
+HEAVY = {"torch", "jax", "scipy", "matplotlib", "typer", "rich", "sklearn", "hypothesis", "pytest"}
 
 
 def test_all_is_what_can_be_imported() -> None:
