@@ -35,7 +35,15 @@ from hopcore.network_settings import HNLSettings, HNMSettings, QuantizerSettings
 from hopcore.operand import dirichlet_energy
 from hopcore.operator import DiffusionOperator
 from hopcore.parameters import initial_parameters, parameter_shapes
-from hopcore.phase import Transition, effective_scale, transition
+from hopcore.phase import (
+    Transition,
+    centroid_beta,
+    coexistence_beta,
+    effective_beta,
+    effective_scale,
+    saddle_node_beta,
+    transition,
+)
 from hopcore.pooling import hopfield_lookup, hopfield_pooling
 from hopcore.quantizer import Quantized, quantize
 from hopcore.retrieval import Retrieval, retrieve
@@ -107,6 +115,8 @@ __all__ = [
     "backend",
     "build_knn_graph",
     "build_similarity_matrix",
+    "centroid_beta",
+    "coexistence_beta",
     "compute_annealed_temperature",
     "compute_laplacian",
     "compute_normalized_laplacian",
@@ -115,6 +125,7 @@ __all__ = [
     "diffused_retrieve",
     "diffusion_operator",
     "dirichlet_energy",
+    "effective_beta",
     "effective_memory",
     "effective_scale",
     "encoder_layer",
@@ -137,6 +148,7 @@ __all__ = [
     "parameter_shapes",
     "quantize",
     "retrieve",
+    "saddle_node_beta",
     "save_layer",
     "separate",
     "straight_through",

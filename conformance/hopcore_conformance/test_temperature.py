@@ -279,6 +279,17 @@ def test_the_transition(subject: Subject, patterns: int) -> None:
 
 
 @statement("P1")
+def test_the_transition_of_an_array(subject: Subject) -> None:
+    counts = np.asarray([[2.0, 3.0, 5.0], [64.0, 1024.0, 32768.0]])  # exact in every dtype
+    for name in hopcore.Transition._fields:
+        formula = getattr(hopcore, {"spinodal": "centroid"}.get(name, name) + "_beta")
+        wanted = [getattr(hopcore.transition(int(n)), name) for n in counts.ravel()]
+        got = subject.get(formula(subject.put(counts)))
+        assert got.shape == counts.shape
+        agree(name, got.ravel(), wanted, 64.0 * subject.fine * np.asarray(wanted))
+
+
+@statement("P1")
 @pytest.mark.parametrize("patterns", [3, 10])
 @pytest.mark.parametrize("b", [0.5, 3.0, 8.0])
 def test_the_map_of_equidistant_patterns(subject: Subject, patterns: int, b: float) -> None:
