@@ -220,6 +220,7 @@ PAGES = {
     "annealing-survival": ("annealing", " --study survival"),
     "annealing-survival-mnist": ("annealing", " --study survival --dataset mnist"),
     "annealing-sizes": ("annealing", " --study sizes"),
+    "annealing-sizes-mnist": ("annealing", " --study sizes --dataset mnist"),
     "temperature-floor": ("temperature-floor", ""),
     "temperature-floor-causes": ("temperature-floor", " --study causes"),
     "temperature-floor-cures": ("temperature-floor", " --study cures"),
