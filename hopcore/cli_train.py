@@ -117,10 +117,11 @@ def train(
     assert run.folder is not None
     history = list(run.history)
     try:
-        with shown(run.config.epochs) as watch:
+        console = Console(stderr=True)
+        with shown(run.config.epochs, console) as watch:
             for epoch in run.epochs(watch):
                 history.append(epoch)
-                Console(stderr=True).print(line_of(epoch, run), highlight=False, soft_wrap=True)
+                console.print(line_of(epoch, run), highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
         kept = f"{len(history)} epochs are kept: hopcore train --resume {run.folder}"
         typer.echo(f"interrupted in epoch {len(history) + 1}; {kept}", err=True)
@@ -162,9 +163,8 @@ def classifier(model: str, shape: tuple[int, int], widths: str | None) -> Classi
 
 
 @contextmanager
-def shown(epochs: int) -> Iterator[Watch | None]:
+def shown(epochs: int, console: Console) -> Iterator[Watch | None]:
     """On a terminal, a progress bar for every epoch; elsewhere nothing is watched."""
-    console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -147,3 +148,18 @@ def test_checkpoints_need_safetensors(train, monkeypatch):
     code, _, err = train("--model", "mlp", "--epochs", 1)
     assert code == 2
     assert err == "hopcore: checkpoints need safetensors: pip install 'hopcore[checkpoint]'\n"
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_epoch(train, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "150")
+    code, _, err = train("--model", "hnm", "--epochs", 2)
+    assert code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err).replace("\r", "\n").splitlines()
+    bars = [
+        line for line in plain if re.match(r"Epoch [12]/2 +[━╸╺ ]+ *\d+/45 .*loss: .*acc: ", line)
+    ]
+    assert bars
+    assert all("temp: " in line for line in bars)
+    assert [line.split()[1] for line in plain if "test: soft" in line] == ["1/2", "2/2"]
+    assert all(line.startswith("Epoch") for line in plain if "test: soft" in line)
