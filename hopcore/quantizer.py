@@ -107,8 +107,8 @@ def quantize(
         temperature = settings.temperature
     temperature = check_temperature(backend, features, temperature)
     lead = shape(features)[:-1]
-    parts = xp.reshape(features, (*lead, settings.groups, 1, settings.code_size))
-    products = xp.matmul(parts, xp.matrix_transpose(codebook))[..., 0, :]
+    parts = xp.reshape(features, (*lead, settings.groups, settings.code_size))
+    products = by_group(parts, xp.matrix_transpose(codebook))
     # Less than the squared distance by that of the part, which is the same for all codes.
     distances = xp.sum(codebook * codebook, axis=-1) - 2.0 * products
     wide = backend.astype(distances, backend.precise[features.dtype])
@@ -119,11 +119,10 @@ def quantize(
     codes = xp.argmax(backend.constant(scores), axis=-1)
     places = xp.arange(settings.quantity, device=backend.device(features))
     chosen = backend.astype(codes[..., None] == places, features.dtype)
-    nearest = xp.matmul(chosen[..., None, :], codebook)[..., 0, :]
-    parts = parts[..., 0, :]
+    nearest = by_group(chosen, codebook)
     soft = parts + backend.constant(nearest - parts)
     if not hard:
-        soft = xp.matmul(weights[..., None, :], codebook)[..., 0, :]
+        soft = by_group(weights, codebook)
     to_codes, to_features = backend.constant(parts) - nearest, parts - backend.constant(nearest)
     return Quantized(
         xp.reshape(soft, (*lead, settings.input_size)),
@@ -132,3 +131,14 @@ def quantize(
         xp.mean(to_codes * to_codes) + settings.commitment * xp.mean(to_features * to_features),
         -xp.mean(xp.log(xp.max(weights, axis=-1))),  # the largest is at least 1 / quantity
     )
+
+
+def by_group(values: Array, matrices: Array) -> Array:
+    """The products of values ``(..., G, m)`` and matrices ``(G, m, k)``, ``(..., G, k)``.
+
+    One product for each group: to broadcast the matrices over the samples would be to copy them.
+    """
+    xp, (groups, rows, columns) = backend_of_input("values", values).xp, shape(matrices)
+    flat = xp.permute_dims(xp.reshape(values, (-1, groups, rows)), (1, 0, 2))
+    found = xp.permute_dims(xp.matmul(flat, matrices), (1, 0, 2))
+    return xp.reshape(found, (*shape(values)[:-1], columns))
