@@ -173,10 +173,11 @@ class Between(Schedule):
         whole("steps", self.steps, 1)
 
     def _after(self, steps: Any, xp: Any) -> Any:
-        done = steps / float(self.steps)
-        done = xp.where(done < 1.0, done, xp.ones_like(done))
-        # The end itself, and not what rounding makes of it.
-        return xp.where(done < 1.0, self._share(done, xp), xp.full_like(done, self.end))
+        going = steps < float(self.steps)
+        done = xp.where(going, steps / float(self.steps), xp.ones_like(steps))
+        # The end itself, and not what rounding makes of it; asked of the steps, since compilers
+        # divide by multiplying, and 49 * (1 / 49) is below 1.
+        return xp.where(going, self._share(done, xp), xp.full_like(done, self.end))
 
     def _share(self, done: Any, xp: Any) -> Any:
         """The temperature when a share of the steps, in [0, 1], is done."""
@@ -295,7 +296,9 @@ class Geometric(Schedule):
         whole("every", self.every, 1)
 
     def _after(self, steps: Any, xp: Any) -> Any:
-        return self.start * xp.exp(math.log(self.factor) * xp.floor(steps / float(self.every)))
+        # Not the floor of a quotient, which compilers may round to below a whole number.
+        times = xp.floor_divide(steps, xp.full_like(steps, float(self.every)))
+        return self.start * xp.exp(math.log(self.factor) * times)
 
 
 @dataclass(frozen=True)

@@ -192,3 +192,18 @@ def test_bad_input_gets_one_line(call: Any, kind: type[Exception], message: str)
     with pytest.raises(kind, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_compilers_that_divide_by_multiplying_change_no_step() -> None:
+    """49 * (1 / 49) is below 1: neither the end nor an epoch may be a step late."""
+    jax = pytest.importorskip("jax")
+
+    def compiled(schedule: Schedule, steps: list[int]) -> list[float]:
+        return jax.jit(schedule)(jax.numpy.asarray(steps)).tolist()
+
+    for count in (1, 2, 41, 47, 49, 55, 61, 82, 98, 107):
+        for kind in (Linear, Cosine, Exponential):
+            assert compiled(kind(1.0, 8.0, steps=count), [count, count + 1]) == [8.0, 8.0]
+        halved = Geometric(1.0, 0.5, every=count)
+        steps = [count - 1, count, 2 * count, 3 * count - 1]
+        assert compiled(halved, steps) == pytest.approx([1.0, 0.5, 0.25, 0.25], rel=1e-6)
