@@ -123,16 +123,10 @@ class BagClassifier:
         """Parameters to start from: He's for the linear maps, the layer's own for the layer."""
         rng = np.random.default_rng(seed)
         found: dict[str, np.ndarray] = {}
-
-        def linear(name: str, rows: int, columns: int) -> None:
-            weight = rng.normal(0.0, math.sqrt(2.0 / columns), (rows, columns))
-            found[f"{name}.weight"] = weight.astype(np.float32)
-            found[f"{name}.bias"] = np.zeros(rows, np.float32)
-
         sizes = (self.input_size, *self.embedding)
         for place, (columns, rows) in enumerate(pairwise(sizes)):
-            linear(f"embedding.{place}", rows, columns)
-        linear("answer", 1, self.answer_size)
+            found |= first_linear(f"embedding.{place}", rows, columns, rng)
+        found |= first_linear("answer", 1, self.answer_size, rng)
         if self.layer is not None:
             layer = initial_parameters(self.layer, seed=seed)
             found |= {f"layer.{name}": value for name, value in layer.items()}
@@ -187,6 +181,15 @@ class BagClassifier:
 def dropped(dropout: Dropout, rate: float, weights: Array) -> Array:
     """Association weights after dropout."""
     return dropout(weights, rate)
+
+
+def first_linear(
+    name: str, rows: int, columns: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """He's first weight and bias of a linear map."""
+    weight = rng.normal(0.0, math.sqrt(2.0 / columns), (rows, columns))
+    bias = np.zeros(rows, np.float32)
+    return {f"{name}.weight": weight.astype(np.float32), f"{name}.bias": bias}
 
 
 def linear(parameters: Mapping[str, Array], name: str, features: Array) -> Array:

@@ -23,6 +23,7 @@ from hopcore.experiments.annealing_gradients import Gradient
 from hopcore.experiments.annealing_report import Point
 from hopcore.experiments.names import integers, one_of, unlike
 from hopcore.files import place_of, write_whole
+from hopcore.tables import to_csv
 from hopcore.train_config import PATHS, RATES
 
 annealing_studies = typer.Typer()
@@ -172,8 +173,8 @@ def run_study(about: About, arms: list[Arm], files: Files, as_json: bool) -> Non
     outcomes = list(tracked(run, about.seeds * len(arms)))
     trials = [outcome.trial for outcome in outcomes]
     lines, found = annealing_report.summary(trials), annealing_report.points(outcomes)
-    write_text(csv, annealing_report.to_csv(trials, Trial))
-    write_text(each, annealing_report.to_csv(found, Point))
+    write_text(csv, to_csv(trials, Trial))
+    write_text(each, to_csv(found, Point))
     write_text(files.markdown, annealing_report.to_markdown(lines))
     annealing_report.draw(about.title, found, plot)
     notes = f"Every trial: {csv}\nEvery epoch: {each}\nThe picture: {plot}"
@@ -190,7 +191,7 @@ def run_gradients(about: About, arms: list[Arm], files: Files, as_json: bool) ->
     )
     count = about.seeds * len(arms) * len(PATHS) * len(annealing_gradients.TEMPERATURES)
     found = list(tracked(run, count))
-    write_text(csv, annealing_report.to_csv(found, Gradient))
+    write_text(csv, to_csv(found, Gradient))
     write_text(files.markdown, annealing_gradients.to_markdown(found))
     annealing_gradients.draw(about.title, found, plot)
     notes = f"Every measurement: {csv}\nThe picture: {plot}"

@@ -13,6 +13,7 @@ from hopcore.console import AsJson, Data, Device, show_json, tracked
 from hopcore.experiments import mil, mil_report
 from hopcore.experiments.names import integers, numbers, one_of, unlike
 from hopcore.files import place_of, write_whole
+from hopcore.tables import to_csv
 
 bag_studies = typer.Typer()
 
@@ -150,7 +151,7 @@ def run_bag_study(
     run = mil.run_trials(study.splits, layers, fitting, seeds=study.seeds)
     trials = list(tracked(run, study.seeds * study.count * len(layers)))
     lines = mil_report.summary(trials)
-    write_whole(csv, lambda file: file.write(mil_report.to_csv(trials).encode()))
+    write_whole(csv, lambda file: file.write(to_csv(trials, mil.Trial).encode()))
     title = f"{study.name}{study.note}"
     mil_report.draw(title, study.axis, lines, plot, joined=study.axis != "data")
     if markdown is not None:

@@ -6,7 +6,6 @@ ignore them.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +16,7 @@ import numpy as np
 from hopcore.activations import relu
 from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array
-from hopcore.classifier import dropped, linear
+from hopcore.classifier import dropped, first_linear, linear
 from hopcore.losses import cross_entropy, divergence
 from hopcore.network import effective_memory, hnm, straight_through
 from hopcore.network_settings import HNMSettings, Plain, QuantizerSettings
@@ -359,15 +358,6 @@ class VQ(Classifier):
 
 CLASSIFIERS: dict[str, type[Classifier]] = {kind.KIND: kind for kind in (HNM, MLP, CNN, VQ)}
 """The classifiers by their names."""
-
-
-def first_linear(
-    name: str, rows: int, columns: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """He's first weight and bias of a linear map."""
-    weight = rng.normal(0.0, math.sqrt(2.0 / columns), (rows, columns))
-    bias = np.zeros(rows, np.float32)
-    return {f"{name}.weight": weight.astype(np.float32), f"{name}.bias": bias}
 
 
 def perceptron(

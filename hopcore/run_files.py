@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.files import write_whole
+from hopcore.tables import csv_of
 from hopcore.tensor_files import check_header, read_tensors, write_tensors
 from hopcore.train_config import TrainConfig
 
@@ -153,16 +152,14 @@ def read_run(path: str | Path) -> SavedRun:
 
 def to_csv(history: Sequence[Epoch]) -> str:
     """Every epoch as comma-separated values, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = list(history[0].temperatures)
     plain = [name for name in Epoch._fields if name != "temperatures"]
-    writer.writerow([*plain, "gap", *(f"temperature_{name}" for name in names)])
-    for epoch in history:
-        row = [getattr(epoch, name) for name in plain]
-        row += [epoch.gap, *(epoch.temperatures[name] for name in names)]
-        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
-    return text.getvalue()
+    rows = (
+        [getattr(epoch, name) for name in plain]
+        + [epoch.gap, *(epoch.temperatures[name] for name in names)]
+        for epoch in history
+    )
+    return csv_of([*plain, "gap", *(f"temperature_{name}" for name in names)], rows, digits=6)
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:

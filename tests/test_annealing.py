@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from libraries import libraries
 
 from hopcore import datasets, training
 from hopcore.__main__ import main
@@ -18,24 +19,10 @@ from hopcore.experiments.annealing_report import Point
 from hopcore.experiments.diffusion_report import Spread
 from hopcore.image_classifiers import HNM, VQ, Images
 from hopcore.run_files import Epoch
+from hopcore.tables import from_csv, to_csv
 from hopcore.training import Conditions
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-
-
-def libraries():
-    return [
-        pytest.param("torch", id="torch"),
-        pytest.param("jax", id="jax", marks=needs("optax")),
-    ]
-
-
-def needs(name):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        return [pytest.mark.skip(reason=f"{name} is not installed")]
-    return []
 
 
 # Images.
@@ -192,8 +179,8 @@ def test_points_are_means_over_the_seeds():
         ("a", 2, 1, 0.5), ("a", 2, 2, 0.5), ("b", 2, 1, None)
     ]  # fmt: skip
     assert [point[-3:] for point in found] == [(0.375, 0.25, 0.5), (0.75,) * 3, (0.5,) * 3]
-    text = annealing_report.to_csv(found, Point)
-    assert annealing_report.from_csv(text, Point) == found
+    text = to_csv(found, Point)
+    assert from_csv(text, Point) == found
 
 
 def test_a_table_of_gradients_has_the_largest_mean():
@@ -230,8 +217,8 @@ PAGES = {
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_shows_the_table_of_its_trials(name):
     text = (RESULTS / f"{name}.csv").read_text(encoding="utf-8")
-    trials = annealing_report.from_csv(text, Trial)
-    assert annealing_report.to_csv(trials, Trial) == text
+    trials = from_csv(text, Trial)
+    assert to_csv(trials, Trial) == text
     assert len({trial[:5] for trial in trials}) == len(trials)
     where, command = PAGES[name]
     page = (RESULTS / f"{where}.md").read_text(encoding="utf-8")
@@ -239,8 +226,8 @@ def test_a_page_shows_the_table_of_its_trials(name):
     assert f"\n$ hopcore experiment {where}{command}" in page
     shows_picture(page, name)
     each = (RESULTS / f"{name}-epochs.csv").read_text(encoding="utf-8")
-    points = annealing_report.from_csv(each, Point)
-    assert annealing_report.to_csv(points, Point) == each
+    points = from_csv(each, Point)
+    assert to_csv(points, Point) == each
     places = {point[:4]: point for point in points}  # the last epochs
     for line in annealing_report.summary(trials):
         last = places[line[:4]]
@@ -250,8 +237,8 @@ def test_a_page_shows_the_table_of_its_trials(name):
 
 def test_a_page_shows_the_table_of_its_gradients():
     text = (RESULTS / "annealing-gradients.csv").read_text(encoding="utf-8")
-    found = annealing_report.from_csv(text, Gradient)
-    assert annealing_report.to_csv(found, Gradient) == text
+    found = from_csv(text, Gradient)
+    assert to_csv(found, Gradient) == text
     page = (RESULTS / "annealing.md").read_text(encoding="utf-8")
     assert annealing_gradients.to_markdown(found) in page
     assert "\n$ hopcore experiment annealing --study gradients" in page
@@ -327,7 +314,7 @@ def test_gradients_on_the_command_line(capsys, tmp_path, monkeypatch):
     assert "at T" in out
     assert "…" not in out
     text = (tmp_path / "annealing-gradients.csv").read_text()
-    found = annealing_report.from_csv(text, Gradient)
+    found = from_csv(text, Gradient)
     places = {(one.model, one.path, one.temperature) for one in found}
     assert len(places) == len(found) == 2 * 2 * 2
     assert all(0.0 < one.mean <= one.most for one in found)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from libraries import libraries, needs
 from sklearn.metrics import roc_auc_score
 
 import hopcore
@@ -18,6 +19,7 @@ from hopcore.__main__ import main
 from hopcore.classifier import BagClassifier, Bags
 from hopcore.experiments import mil, mil_report
 from hopcore.experiments.mil import Fitting, Split, Trial
+from hopcore.tables import from_csv, to_csv
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SMALL = Fitting(width=16, heads=2, epochs=2)
@@ -167,21 +169,6 @@ def test_a_classifier_refuses():
 
 
 # Trainers.
-
-
-def libraries():
-    return [
-        pytest.param("torch", id="torch"),
-        pytest.param("jax", id="jax", marks=needs("optax")),
-    ]
-
-
-def needs(name):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        return [pytest.mark.skip(reason=f"{name} is not installed")]
-    return []
 
 
 @pytest.mark.parametrize("backend", libraries())
@@ -509,7 +496,7 @@ def test_folds_are_averaged_before_seeds():
     ]  # fmt: skip
     assert lines[0].accuracy == pytest.approx((0.7, 0.02**0.5))
     assert lines[0].auc == pytest.approx((0.45, 0.045**0.5))
-    assert mil_report.from_csv(mil_report.to_csv(done)) == done
+    assert from_csv(to_csv(done, Trial), Trial) == done
 
 
 PAGES = {"bit-pattern": "bags", "latch": "length", "mnist-bags": "bags", "mil": "data"}
@@ -518,8 +505,8 @@ PAGES = {"bit-pattern": "bags", "latch": "length", "mnist-bags": "bags", "mil": 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_shows_the_table_of_its_trials(name):
     text = (RESULTS / f"{name}.csv").read_text(encoding="utf-8")
-    trials = mil_report.from_csv(text)
-    assert mil_report.to_csv(trials) == text
+    trials = from_csv(text, Trial)
+    assert to_csv(trials, Trial) == text
     page = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     assert mil_report.to_markdown(PAGES[name], mil_report.summary(trials)) in page
     assert f"\n$ hopcore experiment {name}" in page

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from libraries import libraries, needs
 
 from hopcore import sequences, training
 from hopcore.__main__ import main
@@ -18,23 +19,11 @@ from hopcore.experiments.profiles import ARMS, PACES, Arm, Fitting, Outcome, Tri
 from hopcore.learnable import PROFILES
 from hopcore.sequence_classifier import SequenceClassifier
 from hopcore.sequences import ASK, SYMBOLS, TASKS, VOCABULARY
+from hopcore.tables import from_csv, to_csv
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = {"width": 16, "hidden": 16, "layers": 2, "num_heads": 2}
-
-
-def libraries():
-    return [pytest.param(name, marks=needs(module)) for name, module in
-            (("torch", "torch"), ("jax", "optax"))]  # fmt: skip
-
-
-def needs(name):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        return [pytest.mark.skip(reason=f"{name} is not installed")]
-    return []
 
 
 def rng(seed=0):
@@ -329,11 +318,10 @@ def test_the_page_shows_the_tables_of_its_trials():
     names = "temperature-profiles.csv", "temperature-profiles-temperatures.csv"
     texts = [(RESULTS / name).read_text(encoding="utf-8") for name in names]
     trials, warmths = (
-        profiles_files.from_csv(text, kind)
-        for text, kind in zip(texts, (Trial, Warmth), strict=True)
+        from_csv(text, kind) for text, kind in zip(texts, (Trial, Warmth), strict=True)
     )
-    assert profiles_files.to_csv(trials, Trial) == texts[0]
-    assert profiles_files.to_csv(warmths, Warmth) == texts[1]
+    assert to_csv(trials, Trial) == texts[0]
+    assert to_csv(warmths, Warmth) == texts[1]
     page = (RESULTS / "temperature-profiles.md").read_text(encoding="utf-8")
     assert profiles_report.to_markdown(profiles_report.summary(trials)) in page
     assert profiles_report.moves_to_markdown(profiles_report.moves(warmths)) in page
@@ -372,7 +360,7 @@ def test_the_page_counts_the_pairs_of_its_trials():
     page = (RESULTS / "temperature-profiles.md").read_text(encoding="utf-8")
     words = " ".join(page.split())
     for mode in ("learned", "quick"):
-        same, pairs, earlier, more = compared(profiles_files.from_csv(text, Trial), mode)
+        same, pairs, earlier, more = compared(from_csv(text, Trial), mode)
         assert f"in {same} of {pairs} pairs" in words
         assert mode == "learned" or f"earlier in {earlier} of the others" in words
         assert f"accuracies differ by {more} points" in words
@@ -384,7 +372,7 @@ def test_no_temperature_went_farther_than_its_steps():
     text = (RESULTS / "temperature-profiles-temperatures.csv").read_text(encoding="utf-8")
     way = fitting.learning_rate * sum(fitting.rate(step) for step in range(1, fitting.steps + 1))
     assert way == pytest.approx(0.135, abs=5e-4)
-    for one in profiles_files.from_csv(text, Warmth):
+    for one in from_csv(text, Warmth):
         moved = math.sqrt(fitting.width / fitting.num_heads) * abs(one.end - one.start)
         assert moved <= way * PACES[one.mode]
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from libraries import libraries
 
 from hopcore import Constant, Linear, PhaseAware, effective_memory
 from hopcore.image_classifiers import CNN, HNM, MLP, VQ, Images
@@ -22,21 +23,6 @@ from hopcore.train_config import TrainConfig
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
-
-
-def libraries():
-    return [
-        "torch",
-        pytest.param("jax", marks=pytest.mark.skipif(lacks("optax"), reason="needs optax")),
-    ]
-
-
-def lacks(name):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        return True
-    return False
 
 
 def drawn(count, seed=0):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from rich.table import Table
@@ -117,29 +115,6 @@ def points(outcomes: Iterable[Outcome]) -> list[Point]:
         mean = float(np.mean(known)) if known else None
         found.append(Point(*place, mean, soft, float(np.mean(hard)), min(hard), max(hard)))
     return found
-
-
-def to_csv(rows: Iterable[tuple[Any, ...]], kind: Any) -> str:
-    """Named tuples of a kind as comma-separated values, with a header; None is nothing."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(kind._fields)
-    for row in rows:
-        writer.writerow([f"{c:.5g}" if isinstance(c, float) else c for c in row])
-    return text.getvalue()
-
-
-def from_csv(text: str, kind: type[Row]) -> list[Row]:
-    """The rows that :func:`to_csv` wrote."""
-    hints = get_type_hints(kind)
-
-    def read(name: str, cell: str) -> Any:
-        if hints[name] in (str, int):
-            return hints[name](cell)
-        return float(cell) if cell else None
-
-    rows = csv.DictReader(text.splitlines())
-    return [kind(**{name: read(name, row[name]) for name in row}) for row in rows]  # type: ignore[call-arg]
 
 
 def percent(value: Spread, most: float | None = None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +13,7 @@ from hopcore import plots
 from hopcore.experiments.diffusion import PLAIN, Setting, Trial
 from hopcore.experiments.report import new_table
 from hopcore.experiments.studies import Study
+from hopcore.tables import csv_of
 
 MEASURES = {
     "exact": "% exact pattern",
@@ -123,13 +122,8 @@ def best(lines: Iterable[Line], measure: str) -> list[Line]:
 
 def to_csv(trials: Iterable[Trial]) -> str:
     """Every trial as comma-separated values, with a header; empty where nothing is defined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*Setting._fields, *Trial._fields[1:]])
-    for trial in trials:
-        cells = [*trial.setting, *trial[1:]]
-        writer.writerow([f"{c:.5g}" if isinstance(c, float) else c for c in cells])
-    return text.getvalue()
+    names = [*Setting._fields, *Trial._fields[1:]]
+    return csv_of(names, ([*trial.setting, *trial[1:]] for trial in trials))
 
 
 def cells(lines: Sequence[Line], *, long: bool) -> tuple[list[str], list[list[str]]]:

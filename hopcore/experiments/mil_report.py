@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,23 +49,6 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
         ]
         lines.append(Line(*place, len(seeds), len(next(iter(seeds.values()))), *means))
     return lines
-
-
-def to_csv(trials: Iterable[Trial]) -> str:
-    """Every trial as comma-separated values, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Trial._fields)
-    for trial in trials:
-        writer.writerow([f"{c:.5g}" if isinstance(c, float) else c for c in trial])
-    return text.getvalue()
-
-
-def from_csv(text: str) -> list[Trial]:
-    """The trials that :func:`to_csv` wrote."""
-    whole = {"seed": int, "fold": int, "bags": int, "data": str, "layer": str}
-    rows = csv.DictReader(text.splitlines())
-    return [Trial(**{name: whole.get(name, float)(row[name]) for name in row}) for row in rows]
 
 
 def shown(value: Spread) -> str:

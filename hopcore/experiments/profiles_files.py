@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from hopcore.experiments.profiles import ARMS, Arm, Fitting, Outcome, Trial, Warmth
 from hopcore.files import write_whole
-
-Row = Trial | Warmth
-
-WHOLE = "seed", "distance", "layer", "head"
-TEXT = "mode", "profile", "task"
+from hopcore.tables import from_csv, to_csv
 
 
 class Kept(NamedTuple):
@@ -69,7 +62,7 @@ def write(kept: Kept, path: Path) -> None:
     Their order is that of seeds and arms, in however many runs they came.
     """
 
-    def place_of_arm(row: Row) -> tuple[int, int]:
+    def place_of_arm(row: Trial | Warmth) -> tuple[int, int]:
         return row.seed, ARMS.index(row.arm)
 
     def patterns(file: BinaryIO) -> None:
@@ -107,27 +100,3 @@ def read(path: Path) -> Kept:
             raise ValueError(f"{place} is no whole .npz file: {reason}") from None
     # A run may have ended between two files.
     return Kept(trials, [one for one in warmths if (one.arm, one.seed) in done], attention)
-
-
-def to_csv(rows: Sequence[Row], kind: type[Row]) -> str:
-    """Trials or temperatures as comma-separated values, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(kind._fields)
-    for row in rows:
-        writer.writerow([f"{cell:.5g}" if isinstance(cell, float) else cell for cell in row])
-    return text.getvalue()
-
-
-def from_csv(text: str, kind: type[Row]) -> list[Any]:
-    """The rows that :func:`to_csv` wrote."""
-
-    def value(name: str, cell: str) -> Any:
-        if name == "converged":
-            return int(cell) if cell else None
-        return cell if name in TEXT else (int if name in WHOLE else float)(cell)
-
-    reader = csv.DictReader(text.splitlines())
-    if tuple(reader.fieldnames or ()) != kind._fields:
-        raise ValueError(f"the columns must be {', '.join(kind._fields)}, got {reader.fieldnames}")
-    return [kind(**{name: value(name, cell) for name, cell in row.items()}) for row in reader]
