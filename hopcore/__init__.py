@@ -44,18 +44,17 @@ from hopcore.phase import (
     saddle_node_beta,
     transition,
 )
+from hopcore.phase_aware import PhaseAware
 from hopcore.pooling import hopfield_lookup, hopfield_pooling
 from hopcore.quantizer import Quantized, quantize
 from hopcore.retrieval import Retrieval, retrieve
-from hopcore.schedules import (
+from hopcore.schedule import Joined, Schedule
+from hopcore.schedule_kinds import (
     Constant,
     Cosine,
     Exponential,
     Geometric,
-    Joined,
     Linear,
-    PhaseAware,
-    Schedule,
     compute_annealed_temperature,
 )
 from hopcore.separation import Entmax, Separation, Softmax, separate

@@ -28,7 +28,7 @@ from hopcore.run_files import (
     write_history,
     write_run,
 )
-from hopcore.schedules import Schedule
+from hopcore.schedule import Schedule
 from hopcore.tensor_files import safetensors_or_hint
 from hopcore.train_config import PATHS, TrainConfig
 from hopcore.training import Step, batches, scores, trainer

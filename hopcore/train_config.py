@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
-from hopcore.schedules import ANNEALING, Constant, Geometric, PhaseAware, Schedule
+from hopcore.phase_aware import PhaseAware
+from hopcore.schedule import Schedule
+from hopcore.schedule_kinds import ANNEALING, Constant, Geometric
 from hopcore.setting_checks import number, positive, whole
 from hopcore.settings import known_fields
 

@@ -170,7 +170,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
      "unknown schedule 'quadratic'; known: linear, cosine, exponential"),
     (lambda: compute_annealed_temperature(1, 0, 1.0, 0.1), ValueError, "steps must be >= 1, got 0"),
     (lambda: Schedule.from_dict({"schedule": "warm"}), ValueError, "unknown schedule 'warm'; "
-     "known: constant, linear"),
+     "known: constant, cosine, exponential"),
     (lambda: Schedule.from_dict({"value": 1.0}), ValueError, "unknown schedule None"),
     (lambda: Schedule.from_dict({"schedule": "constant", "value": 1.0, "end": 2.0}), ValueError,
      "a constant schedule has no end"),

@@ -81,12 +81,12 @@ def nearly(patch):
     def after_steps(self, steps, xp):
         return self._share(xp.where(steps < self.steps, steps / self.steps, 1.0 - 1e-9), xp)
 
-    patch.setattr(core("schedules").Between, "_after", after_steps)
+    patch.setattr(core("schedule_kinds").Between, "_after", after_steps)
 
 
 @mutant("a schedule that goes on", "S2")
 def going_on(patch):
-    patch.setattr(core("schedules").Between, "_after",
+    patch.setattr(core("schedule_kinds").Between, "_after",
                   lambda self, steps, xp: self._share(steps / float(self.steps), xp))  # fmt: skip
 
 
@@ -139,13 +139,11 @@ def of_the_first(patch):
 
 @mutant("the second schedule from the step of the first", "S6")
 def no_step_of_its_own(patch):
-    joined = core("schedules").Joined
-
     def after_steps(self, steps, xp):
         later = self.second._at(steps, xp)
         return xp.where(steps < self.at, self.first._at(steps, xp), later)
 
-    patch.setattr(joined, "_after", after_steps)
+    patch.setattr(hopcore.Joined, "_after", after_steps)
 
 
 @mutant("a dictionary without the floor", "S7")
