@@ -6,8 +6,6 @@ Multiple-instance learning: a label belongs to a set of instances, and a few of 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -21,6 +19,7 @@ from hopcore.backend import Array
 from hopcore.heads import Drop
 from hopcore.layer_settings import LookupSettings, PoolingSettings
 from hopcore.layers import hopfield
+from hopcore.linear_maps import first_linear, linear
 from hopcore.losses import logistic_loss
 from hopcore.parameters import Parameters, initial_parameters, inner, layer_parameters
 from hopcore.pooling import hopfield_lookup, hopfield_pooling
@@ -181,21 +180,6 @@ class BagClassifier:
 def dropped(dropout: Dropout, rate: float, weights: Array) -> Array:
     """Association weights after dropout."""
     return dropout(weights, rate)
-
-
-def first_linear(
-    name: str, rows: int, columns: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """He's first weight and bias of a linear map."""
-    weight = rng.normal(0.0, math.sqrt(2.0 / columns), (rows, columns))
-    bias = np.zeros(rows, np.float32)
-    return {f"{name}.weight": weight.astype(np.float32), f"{name}.bias": bias}
-
-
-def linear(parameters: Mapping[str, Array], name: str, features: Array) -> Array:
-    """A linear map by the name of its weight and bias."""
-    backend = backend_of_input("features", features)
-    return backend.linear(features, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
 
 
 def mean_of_instances(features: Array, padding: Array) -> Array:

@@ -17,7 +17,8 @@ from hopcore.datasets import split_images
 from hopcore.experiments import run_report
 from hopcore.experiments.names import integers, one_of
 from hopcore.files import place_of
-from hopcore.image_classifiers import CLASSIFIERS, Classifier
+from hopcore.image_classifiers import CLASSIFIERS
+from hopcore.image_model import Classifier
 from hopcore.run_files import BEST, LAST, Epoch, read_run
 from hopcore.runs import Moment, Run, Watch
 from hopcore.train_config import PATHS, RATES, SCHEDULES, TrainConfig

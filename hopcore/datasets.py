@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hopcore import image_classifiers
+from hopcore import image_model
 
 
 class Images(NamedTuple):
@@ -175,9 +175,7 @@ def choose(images: Images, count: int, rng: np.random.Generator) -> Images:
     return Images(images.pixels[rows], images.shape, labels)
 
 
-def split_images(
-    images: Images, seed: int
-) -> tuple[image_classifiers.Images, image_classifiers.Images]:
+def split_images(images: Images, seed: int) -> tuple[image_model.Images, image_model.Images]:
     """Samples that train, four fifths of the images, and samples that test, the others.
 
     Parameters
@@ -212,8 +210,7 @@ def split_images(
     order, edge = np.random.default_rng(seed).permutation(count), count * 4 // 5
     pixels, target = images.pixels.astype(np.float32), images.labels.astype(np.int32)
     train, test = (
-        image_classifiers.Images(pixels[rows], target[rows])
-        for rows in (order[:edge], order[edge:])
+        image_model.Images(pixels[rows], target[rows]) for rows in (order[:edge], order[edge:])
     )
     return train, test
 

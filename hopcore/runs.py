@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays import backend_of_input
-from hopcore.image_classifiers import CLASSIFIERS, Classifier, Images
+from hopcore.image_classifiers import CLASSIFIERS
+from hopcore.image_model import Classifier, Images
 from hopcore.run_files import (
     BEST,
     HISTORY,

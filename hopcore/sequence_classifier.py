@@ -14,10 +14,10 @@ import numpy as np
 
 from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array, Backend
-from hopcore.classifier import linear
 from hopcore.layer_settings import EncoderSettings
 from hopcore.layers import hopfield, hopfield_weights
 from hopcore.learnable import LearnableTemperature, temperature_profile
+from hopcore.linear_maps import linear
 from hopcore.losses import cross_entropy
 from hopcore.parameters import SPREAD, Parameters, initial_parameters, inner
 from hopcore.sequences import VOCABULARY, Sequences

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hopcore.datasets import Images, split_images
-from hopcore.image_classifiers import CNN, HNM, MLP, Classifier
+from hopcore.image_classifiers import CNN, HNM, MLP
+from hopcore.image_model import Classifier
 from hopcore.run_files import Epoch
 from hopcore.runs import Run
 from hopcore.train_config import TrainConfig

@@ -20,7 +20,7 @@ from hopcore.datasets import Images, split_images
 from hopcore.experiments.annealing import COLD, WARM, Arm
 from hopcore.experiments.annealing_report import errors, right_axis, style
 from hopcore.experiments.report import new_table
-from hopcore.image_classifiers import Images as Samples
+from hopcore.image_model import Images as Samples
 from hopcore.runs import Run
 from hopcore.train_config import PATHS, TrainConfig
 from hopcore.training import Model, batches, scores, trainer

@@ -12,10 +12,11 @@ from typing import Any
 
 from hopcore.backend import Array
 from hopcore.experiments.annealing import Arm, Build
-from hopcore.image_classifiers import VQ, Classifier, Images
+from hopcore.image_model import Classifier, Images
 from hopcore.parameters import Parameters
 from hopcore.train_config import TrainConfig
 from hopcore.training import Conditions
+from hopcore.vq_classifier import VQ
 
 ANNEALED: dict[str, Any] = {
     "schedule": "geometric",
