@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING, Any
 from hopcore_jax.kernels import JaxBackend
 
 if TYPE_CHECKING:
+    from hopcore_jax.attention import LearnableTemperatureAttention, share_room
     from hopcore_jax.checkpoint import load_layer, save_layer
     from hopcore_jax.core import HopfieldCore
     from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
-    from hopcore_jax.network import (
-        HNL,
-        HNM,
-        LearnableTemperatureAttention,
-        VectorQuantizer,
-        share_room,
-    )
+    from hopcore_jax.network import HNL, HNM, VectorQuantizer
     from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
     from hopcore_jax.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
@@ -52,11 +47,11 @@ ROOMS = {
     "HopfieldEncoderLayer": "transformer",
     "HopfieldLayer": "pooling",
     "HopfieldPooling": "pooling",
-    "LearnableTemperatureAttention": "network",
+    "LearnableTemperatureAttention": "attention",
     "VectorQuantizer": "network",
     "load_layer": "checkpoint",
     "save_layer": "checkpoint",
-    "share_room": "network",
+    "share_room": "attention",
 }
 """Where the layers are; imported when they are asked for, since JAX arrays do without equinox."""
 

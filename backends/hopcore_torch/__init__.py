@@ -22,17 +22,12 @@ from hopcore import (
     compute_laplacian,
     compute_normalized_laplacian,
 )
+from hopcore_torch.attention import LearnableTemperatureAttention, share_room
 from hopcore_torch.checkpoint import load_layer, save_layer
 from hopcore_torch.core import HopfieldCore
 from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
 from hopcore_torch.kernels import TorchBackend
-from hopcore_torch.network import (
-    HNL,
-    HNM,
-    LearnableTemperatureAttention,
-    VectorQuantizer,
-    share_room,
-)
+from hopcore_torch.network import HNL, HNM, VectorQuantizer
 from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
 from hopcore_torch.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
