@@ -11,7 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from hopcore import datasets
-from hopcore.console import AsJson, Data, Device, show_json, tracked
+from hopcore.console import (
+    AsJson,
+    Batch,
+    Data,
+    Dataset,
+    Device,
+    Epochs,
+    Markdown,
+    Rate,
+    Seeds,
+    Trains,
+    show_json,
+    tracked,
+)
 from hopcore.experiments import (
     annealing,
     annealing_gradients,
@@ -24,7 +37,7 @@ from hopcore.experiments.annealing_report import Point
 from hopcore.experiments.names import integers, one_of, unlike
 from hopcore.files import place_of, write_whole
 from hopcore.tables import to_csv
-from hopcore.train_config import PATHS, RATES
+from hopcore.train_config import PATHS
 
 annealing_studies = typer.Typer()
 
@@ -42,16 +55,11 @@ FLOORS: dict[str, Callable[..., list[Arm]]] = {
     "cures": temperature_floor.cures,
 }
 
-Dataset = Annotated[str, typer.Option(help="digits or mnist.")]
 Names = Annotated[str | None, typer.Option("--arm", help="Some of the arms; else all.")]
-Batch = Annotated[int, typer.Option(min=1, help="Samples in a batch.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: images, parameters, batches.")]
-Trains = Annotated[str, typer.Option(help="What trains: torch or jax.")]
 Csv = Annotated[
     Path | None, typer.Option(help="Every trial; else NAME-STUDY.csv. Epochs: ...-epochs.csv.")
 ]
 Plot = Annotated[Path | None, typer.Option(help="The picture; else NAME-STUDY.png.")]
-Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
 
 
 @annealing_studies.command("annealing")
@@ -60,11 +68,9 @@ def experiment_annealing(
     dataset: Dataset = "digits",
     data: Data = None,
     arm: Names = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes through the images.")] = 40,
+    epochs: Epochs = 40,
     batch_size: Batch = 32,
-    rate: Annotated[
-        str, typer.Option(help=f"How the learning rate goes: {', '.join(RATES)}.")
-    ] = "cosine",
+    rate: Rate = "cosine",
     seeds: Seeds = 5,
     backend: Trains = "torch",
     device: Device = None,

@@ -9,7 +9,18 @@ import typer
 from rich.console import Console
 
 from hopcore import datasets
-from hopcore.console import AsJson, Data, Device, show_json, tracked
+from hopcore.console import (
+    AsJson,
+    Data,
+    Dataset,
+    Device,
+    Epochs,
+    Markdown,
+    Seeds,
+    Trains,
+    show_json,
+    tracked,
+)
 from hopcore.experiments import mil, mil_report
 from hopcore.experiments.names import integers, numbers, one_of, unlike
 from hopcore.files import place_of, write_whole
@@ -19,12 +30,8 @@ bag_studies = typer.Typer()
 
 ALL_LAYERS = ",".join(mil.LAYERS)
 Layers = Annotated[str, typer.Option(help=f"Of {', '.join(mil.LAYERS)}.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: data or folds, parameters.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes through the bags that train.")]
-Trains = Annotated[str, typer.Option(help="What trains: torch or jax.")]
 Csv = Annotated[Path | None, typer.Option(help="Every trial; else NAME.csv.")]
 Plot = Annotated[Path | None, typer.Option(help="The picture; else NAME.png.")]
-Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
 
 
 @bag_studies.command("bit-pattern")
@@ -69,7 +76,7 @@ def experiment_latch(
 
 @bag_studies.command("mnist-bags")
 def experiment_mnist_bags(
-    dataset: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",
+    dataset: Dataset = "digits",
     data: Data = None,
     digit: Annotated[int, typer.Option(min=0, max=9, help="The digit that bags hold.")] = 9,
     bags: Annotated[str, typer.Option(help="How many bags train.")] = "100,400,1200",

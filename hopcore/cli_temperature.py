@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hopcore.console import AsJson, Device, show_json, tracked
+from hopcore.console import AsJson, Batch, Device, Trains, show_json, tracked
 from hopcore.experiments import profiles, profiles_files, profiles_report
 from hopcore.experiments.names import integers, one_of, unlike
 from hopcore.experiments.profiles import Fitting
@@ -32,12 +32,12 @@ def experiment_temperature_profiles(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds: first parameters, sequences.")] = 3,
     first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Batches, of one task and distance.")] = 192,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences of a batch.")] = 24,
+    batch_size: Batch = 24,
     d_model: Annotated[int, typer.Option(min=1, help="Depth of the features.")] = 256,
     d_ff: Annotated[int, typer.Option(min=1, help="Depth of the hidden layers.")] = 512,
     layers: Annotated[int, typer.Option(min=1, help="Encoder layers.")] = 4,
     heads: Annotated[int, typer.Option(min=1, help="Heads of a layer.")] = 4,
-    backend: Annotated[str, typer.Option(help="What trains: torch or jax.")] = "torch",
+    backend: Trains = "torch",
     device: Device = None,
     resume: Annotated[
         bool,

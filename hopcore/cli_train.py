@@ -12,7 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hopcore import datasets
-from hopcore.console import AsJson, Data, Device, show_json
+from hopcore.console import (
+    AsJson,
+    Batch,
+    Data,
+    Dataset,
+    Device,
+    Epochs,
+    Rate,
+    Trains,
+    show_json,
+)
 from hopcore.datasets import split_images
 from hopcore.experiments import run_report
 from hopcore.experiments.names import integers, one_of
@@ -21,7 +31,7 @@ from hopcore.image_classifiers import CLASSIFIERS
 from hopcore.image_model import Classifier
 from hopcore.run_files import BEST, LAST, Epoch, read_run
 from hopcore.runs import Moment, Run, Watch
-from hopcore.train_config import PATHS, RATES, SCHEDULES, TrainConfig
+from hopcore.train_config import PATHS, SCHEDULES, TrainConfig
 
 TEMPERATURES = {"vq": (1.0, 0.1)}
 """Where temperatures go where they do not go from 0.1 to 0.001."""
@@ -36,18 +46,16 @@ KEPT = {"resume", "data", "device", "plot", "as_json"}
 
 def train(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",
+    dataset: Dataset = "digits",
     data: Data = None,
     model: Annotated[str, typer.Option(help=", ".join(CLASSIFIERS))] = "hnm",
-    backend: Annotated[str, typer.Option(help="What trains: torch or jax.")] = "torch",
+    backend: Trains = "torch",
     device: Device = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    epochs: Epochs = 40,
+    batch_size: Batch = 32,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-2,
-    rate: Annotated[
-        str, typer.Option(help=f"How the learning rate goes: {', '.join(RATES)}.")
-    ] = "cosine",
+    rate: Rate = "cosine",
     clip_norm: Annotated[
         float, typer.Option(help="Gradients are scaled down to this norm; 0: as they are.")
     ] = 1.0,

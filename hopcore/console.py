@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from hopcore.train_config import RATES
+
 T = TypeVar("T")
 
 PATIENCE = 1.0
@@ -22,7 +24,14 @@ Seed = Annotated[int, typer.Option(min=0, help="Chooses the stored patterns and 
 Backend = Annotated[str, typer.Option(help="numpy, torch, jax, or another registered backend.")]
 Device = Annotated[str | None, typer.Option(help="As the backend calls it, for example cuda:0.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Dataset = Annotated[str, typer.Option(help="digits or mnist.")]
 Data = Annotated[Path | None, typer.Option(help="The folder of MNIST's IDX files, gzipped or not.")]
+Trains = Annotated[str, typer.Option(help="What trains: torch or jax.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: of data, parameters, batches.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes through the samples that train.")]
+Batch = Annotated[int, typer.Option(min=1, help="Samples in a batch.")]
+Rate = Annotated[str, typer.Option(help=f"How the learning rate goes: {', '.join(RATES)}.")]
+Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
 
 
 def tracked(items: Iterable[T], total: int) -> Iterator[T]:
