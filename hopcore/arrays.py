@@ -198,7 +198,10 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
             )
         broadcast(state=state.shape[:-2], beta=beta.shape[:-1])
     if backend.visible(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
-        raise ValueError(f"beta must be positive and finite, got {beta}")
+        bad = backend.xp.nonzero(~((beta > 0) & (beta < math.inf))) if beta.ndim else ()
+        where = tuple(int(axis[0]) for axis in bad)
+        at = f" at index {where}" if where else ""
+        raise ValueError(f"beta must be positive and finite, got {float(beta[where])}{at}")
     return beta
 
 

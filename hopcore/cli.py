@@ -22,7 +22,7 @@ from hopcore.cli_train import train
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
 from hopcore.experiments import diffusion, diffusion_report, report, retrieval
 from hopcore.experiments.demo import run_demo
-from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job, suggested_beta
+from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job
 from hopcore.experiments.memory import Memory, from_dataset, from_files
 from hopcore.experiments.names import (
     integers,
@@ -36,6 +36,7 @@ from hopcore.experiments.names import (
 from hopcore.experiments.studies import STUDIES, Strength, Study
 from hopcore.files import place_of, write_whole
 from hopcore.graph import NORMALIZATIONS
+from hopcore.phase import suggest_beta
 
 app = typer.Typer(
     help="Modern Hopfield networks: store patterns, retrieve them from corrupted queries.",
@@ -123,7 +124,11 @@ def retrieve(
             raise ValueError("--dataset makes its own queries; leave out --patterns and --queries")
         memory = from_dataset(dataset, data, stored, corruption, seed, dtype)
     function = separation_named(separation)
-    chosen = suggested_beta(memory.stored, function) if beta == "auto" else number(beta, "beta")
+    chosen = (
+        suggest_beta(memory.stored, separation=function).beta
+        if beta == "auto"
+        else number(beta, "beta")
+    )
     outcome = run_job(
         memory.queries, memory.stored, chosen, separation=function, max_steps=max_steps, tol=tol,
         backend=backend, device=device, track=tracked,

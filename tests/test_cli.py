@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 import hopcore
 from hopcore import cli, console, plots
 from hopcore.__main__ import main
-from hopcore.experiments.job import suggested_beta
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -115,7 +114,7 @@ def test_retrieve_prints_its_facts(run, memory, tmp_path):
         "retrieve", "--patterns", tmp_path / "P.npy", "--queries", tmp_path / "Q.npy"
     )
     assert (code, err) == (0, "")
-    assert f"{suggested_beta(memory[0]):.4g}" in text
+    assert f"{hopcore.suggest_beta(memory[0]).beta:.4g}" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["P.npy", "Q.npy"]
 
 
@@ -177,7 +176,7 @@ def test_retrieve_on_a_backend(run, memory, tmp_path, name):
     assert (code, err) == (0, "")
     assert json.loads(text)["backend"] == name
     patterns, queries = memory
-    expected = hopcore.retrieve(queries, patterns, suggested_beta(patterns))
+    expected = hopcore.retrieve(queries, patterns, hopcore.suggest_beta(patterns).beta)
     with np.load(tmp_path / "R.npz") as found:
         assert found["state"].dtype == np.float32
         np.testing.assert_allclose(found["state"], expected.state, rtol=1e-5, atol=1e-5)

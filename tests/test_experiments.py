@@ -11,7 +11,7 @@ import hopcore
 from hopcore import datasets
 from hopcore.experiments import retrieval
 from hopcore.experiments.demo import run_demo
-from hopcore.experiments.job import CHUNK, cosine, nearest, run_job, suggested_beta
+from hopcore.experiments.job import CHUNK, cosine, nearest, run_job
 from hopcore.experiments.memory import image_shape
 from hopcore.experiments.names import integers, numbers, separation_named
 
@@ -40,7 +40,7 @@ def test_suggested_beta_retrieves_in_one_update(name, count):
     rng = np.random.default_rng(count)
     stored = 3.0 * rng.normal(size=(count, 20))
     separation = SEPARATIONS[name]
-    beta = suggested_beta(stored, separation)
+    beta = hopcore.suggest_beta(stored, separation=separation).beta
     part = slice(0, 400)
     queries = stored + 0.5 * rng.normal(size=stored.shape)
     compared = np.unique(np.linspace(0, count - 1, min(count, 4096)).astype(int))
@@ -56,8 +56,8 @@ def test_suggested_beta_retrieves_in_one_update(name, count):
 @pytest.mark.parametrize("scale", [1e-150, 1e-3, 1e9])
 def test_suggested_beta_scales_with_the_patterns(scale):
     stored = np.random.default_rng(0).normal(size=(30, 5))
-    expected = suggested_beta(stored) / scale**2
-    assert suggested_beta(scale * stored) == pytest.approx(expected, rel=1e-9)
+    expected = hopcore.suggest_beta(stored).beta / scale**2
+    assert hopcore.suggest_beta(scale * stored).beta == pytest.approx(expected, rel=1e-9)
 
 
 def test_suggested_beta_of_odd_memories():
@@ -66,8 +66,8 @@ def test_suggested_beta_of_odd_memories():
     twins = np.concatenate([np.eye(4), np.eye(4)])
     for stored in (one, copies, np.zeros((3, 2)), twins, np.asarray([[1.0], [2.0], [3.0]])):
         for separation in SEPARATIONS.values():
-            assert 0.0 < suggested_beta(stored, separation) < np.inf
-    state = hopcore.update(0.5 * copies, copies, suggested_beta(copies))
+            assert 0.0 < hopcore.suggest_beta(stored, separation=separation).beta < np.inf
+    state = hopcore.update(0.5 * copies, copies, hopcore.suggest_beta(copies).beta)
     np.testing.assert_allclose(state, copies, rtol=1e-5)
 
 
@@ -77,7 +77,7 @@ def test_suggested_beta_retrieves_digits(name, corruption):
     rng = np.random.default_rng(0)
     images = datasets.choose(datasets.digits(), 100, rng)
     queries = datasets.corrupt(images, corruption, rng)
-    beta = suggested_beta(images.pixels, SEPARATIONS[name])
+    beta = hopcore.suggest_beta(images.pixels, separation=SEPARATIONS[name]).beta
     found = run_job(queries, images.pixels, beta, separation=SEPARATIONS[name]).found
     assert found.converged.all()
     assert np.mean(cosine(found.state, images.pixels) > 0.9) >= 0.9

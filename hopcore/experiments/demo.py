@@ -9,7 +9,7 @@ import numpy as np
 
 import hopcore
 from hopcore import datasets
-from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job, suggested_beta
+from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}
 
@@ -88,7 +88,7 @@ def run_demo(*, seed: int = 0, stored: int = 256, backend: str = "numpy") -> Dem
     itself = np.arange(stored)
     for corruption, start in queries.items():
         for name, separation in SEPARATIONS.items():
-            beta = suggested_beta(original, separation)
+            beta = hopcore.suggest_beta(original, separation=separation).beta
             work = partial(run_job, start, original, beta, separation=separation, backend=backend)
             work()  # the first may compile; the second is timed
             found, before, seconds = work()

@@ -1,4 +1,4 @@
-r"""Where a memory of temperature goes from one average to single patterns.
+r"""The transition of N equidistant patterns: three temperatures, in closed form.
 
 Of N patterns that lie equally far from each other only their number counts, and the effective
 inverse temperature :math:`b = \beta \Delta^2 / 2` with their distance :math:`\Delta`.
@@ -6,16 +6,15 @@ inverse temperature :math:`b = \beta \Delta^2 / 2` with their distance :math:`\D
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore.arrays import backend_of_input, floating, shape
+from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
-from hopcore.setting_checks import positive, whole
+from hopcore.setting_checks import whole
 
 NEWTON = 12
 """Steps of Newton; ten suffice for N from 3 to 1e12."""
@@ -186,69 +185,3 @@ def of_count(patterns: int | Array, formula: Callable[[Array, Any], Array]) -> A
     if backend.visible(counts) and not bool(backend.xp.all(counts >= 2.0)):
         raise ValueError(f"patterns must be >= 2, got {counts}")
     return formula(backend.astype(counts, backend.precise[counts.dtype]), backend.xp)
-
-
-def effective_beta(stored: Array, beta: float) -> float:
-    r"""The effective inverse temperature of a memory, :math:`b = \beta` times its scale.
-
-    Parameters
-    ----------
-    stored : array (..., N, d)
-        As in :func:`hopcore.effective_scale`.
-    beta : float
-        Positive.
-
-    Returns
-    -------
-    float
-        To be compared with what :func:`hopcore.transition` says of N patterns; exact where they
-        are equidistant.
-
-    Examples
-    --------
-    >>> import numpy as np, hopcore
-    >>> round(hopcore.effective_beta(2.0 * np.eye(5), 0.5), 12)
-    2.0
-    """
-    positive("beta", beta)
-    return beta * effective_scale(stored)
-
-
-def effective_scale(stored: Array) -> float:
-    r"""Half the mean square distance of stored patterns, so that :math:`b = \beta` times it.
-
-    :math:`\operatorname{mean}_{i<j} \|x_i - x_j\|^2 / 2`, computed as the total variance
-    :math:`\sum_i \|x_i - \bar x\|^2 / (N - 1)`.
-
-    Parameters
-    ----------
-    stored : array (..., N, d)
-        N >= 2 patterns; of several memories the mean is taken.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    TypeError, ValueError
-        Not N >= 2 patterns of a real floating dtype, or not finite.
-
-    Examples
-    --------
-    >>> import numpy as np, hopcore
-    >>> round(hopcore.effective_scale(np.eye(5)), 12)
-    1.0
-    """
-    backend = backend_of_input("stored", stored)
-    floating(backend, "stored", stored)
-    if stored.ndim < 2 or stored.shape[-2] < 2:
-        raise ValueError(f"stored must be (..., N, d) with N >= 2 patterns, got {shape(stored)}")
-    xp = backend.xp
-    wide = backend.astype(stored, backend.precise[stored.dtype])
-    centred = wide - xp.mean(wide, axis=-2, keepdims=True)
-    squares = xp.sum(centred * centred, axis=(-2, -1))
-    found = float(backend.constant(xp.mean(squares))) / (stored.shape[-2] - 1)
-    if not math.isfinite(found):
-        raise ValueError(f"stored must be finite, its mean square distance is {found}")
-    return found

@@ -1,0 +1,277 @@
+r"""Which inverse temperature to take, and why.
+
+The answer to a noisy copy of :math:`x_i` is right if the copy still scores higher with it than with
+any other pattern, by a margin m: one update then errs by at most :math:`2 (N-1) M e^{-\beta m}`, as
+in theorem 5 of Ramsauer et al. (2021).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from hopcore.backend import BLOCK, Array, Backend
+from hopcore.energy import norm
+from hopcore.phase.critical import variance
+from hopcore.phase.fixed_points import tolerance
+from hopcore.phase.hypotheses import memory, patterns_of, rows_at, spaced
+from hopcore.phase.sweeps import sweep
+from hopcore.phase.track import Track, silent
+from hopcore.retrieval import retrieve
+from hopcore.separation import Entmax, Separation, separation_named
+
+Goal = Literal["retrieve", "metastable", "average"]
+
+SAMPLE = 4096
+"""So many patterns, evenly spaced, are compared with all others."""
+
+SWEPT, BETAS = 1024, 48
+"""So many patterns are followed through so many inverse temperatures."""
+
+PRECISION = 0.01
+"""The error of one update that is allowed, in units of M."""
+
+
+class Suggestion(NamedTuple):
+    r"""An inverse temperature and the numbers behind it.
+
+    Attributes
+    ----------
+    beta : float
+        Positive and finite. Patterns scaled by c get this divided by c^2.
+    goal : str
+        What it is for.
+    reason : str
+        One sentence.
+    margin : float
+        By how much queries score higher with their pattern than with any other; nan unless the
+        goal is to retrieve.
+    error : float
+        The bound on the distance from a pattern after one update of a query with that margin,
+        :math:`2 (N-1) M e^{-\beta m}` or less; nan unless the goal is to retrieve.
+    bound : float
+        The median over the patterns of :func:`hopcore.retrieval_error_bound` for queries at the
+        distance that the noise has; the trivial 2 M where that theorem says nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.suggest_beta(np.eye(10), noise=0.1).reason
+    'queries keep a margin of 0.859 (5 % quantile): one update errs by 0.01 M at most'
+    """
+
+    beta: float
+    goal: str
+    reason: str
+    margin: float
+    error: float
+    bound: float
+
+
+def suggest_beta(
+    stored: Array,
+    goal: Goal = "retrieve",
+    *,
+    noise: float | None = None,
+    separation: Separation = "softmax",
+    track: Track = silent,
+) -> Suggestion:
+    r"""An inverse temperature for a memory, from its patterns.
+
+    ``"retrieve"``: the lowest at which noisy queries reach their pattern in one update, up to 1 %
+    of M. Their margin is :math:`\Delta_i - \sigma \|x_i - x_j\|` with the nearest competitor j and
+    the noise :math:`\sigma`, but a quarter of the separation :math:`\Delta_i` at least; half of it
+    if the noise is not known. Of the patterns the 5 % quantile decides, lest the two most alike
+    decide for all. ``"metastable"``: the one with the most states that are means of several
+    patterns, found by a sweep. ``"average"``: half of that up to which there is one state.
+
+    Parameters
+    ----------
+    stored : array (N, d)
+        Stored patterns. For ``"retrieve"`` one pattern will do.
+    goal : {"retrieve", "metastable", "average"}
+    noise : float, optional
+        Standard deviation, per value, of what is added to a pattern to make a query; >= 0.
+    separation : str or separation function
+        The one that will be used; softmax unless the goal is to retrieve.
+    track : callable
+        ``track(parts, total)`` passes the parts of a sweep on and may show how far they are.
+
+    Returns
+    -------
+    Suggestion
+
+    Warns
+    -----
+    HypothesisWarning
+        Patterns that coincide or have very different norms, of a sweep.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An unknown goal; a noise that is negative; patterns as in :func:`hopcore.minima`.
+
+    Notes
+    -----
+    Patterns that are not their own best match (:math:`\Delta_i \le 0`: copies, or covered by a
+    longer pattern) cannot be retrieved at any inverse temperature and do not count. An entmax is
+    exact once :math:`\beta m \ge 1/(\alpha - 1)`.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> found = hopcore.suggest_beta(np.eye(10))
+    >>> round(found.beta, 2), round(found.error, 4)
+    (14.99, 0.01)
+    >>> hopcore.suggest_beta(np.eye(10), "average").reason
+    'up to beta = 4.31 all patterns go to one state'
+    """
+    if goal not in get_args(Goal):
+        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {goal!r}")
+    if noise is not None and not 0.0 <= noise < math.inf:
+        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
+    function = separation_named(separation)
+    if goal == "retrieve":
+        return for_retrieval(stored, noise, function)
+    if not function.softmax:
+        raise ValueError(f"{goal} states are those of the softmax, got {separation!r}")
+    return by_sweep(stored, goal, track)
+
+
+def for_retrieval(stored: Array, noise: float | None, function: Separation) -> Suggestion:
+    """The lowest beta at which nearly all patterns are retrieved in one update."""
+    backend, wide = patterns_of(stored)
+    count, depth = wide.shape
+    gap, apart, largest = separations(wide, spaced(count, SAMPLE), backend)
+    unit = math.sqrt(largest) or 1.0
+    # Rounding makes a separation out of copies; it is none.
+    own = gap > 16.0 * float(backend.xp.finfo(wide.dtype).eps) * largest
+    gap, apart = gap[own], apart[own]
+    lost = 1.0 - len(gap) / max(len(own), 1)
+    margins = 0.5 * gap if noise is None else np.maximum(gap - noise * apart, 0.25 * gap)
+    # A memory of one pattern, or of copies of one: every inverse temperature retrieves it.
+    margin = float(np.quantile(margins, 0.05)) if len(gap) else 0.5 * (largest or 1.0)
+    needed = math.log(2.0 * max(count - 1, 1) / PRECISION)
+    error = PRECISION * unit
+    reason = (
+        f"queries keep a margin of {margin:.3g} (5 % quantile): "
+        f"one update errs by {PRECISION:g} M at most"
+    )
+    if isinstance(function, Entmax):
+        needed, error = 1.0 / (function.alpha - 1.0), 0.0
+        reason = f"queries keep a margin of {margin:.3g} (5 % quantile): one update is exact"
+    if noise is not None and len(gap):
+        hidden = float(np.mean(gap <= noise * apart))
+        if hidden > 0.5:
+            reason += f"; noise of {noise:g} hides {hidden:.0%} of the patterns at any beta"
+    if lost > 0 and count > 1:
+        reason += f"; {lost:.0%} of the patterns are copies or covered by longer ones"
+    beta = needed / margin
+    away = 0.0 if noise is None else noise * math.sqrt(depth)
+    bound = [0.0]
+    if np.any(own):
+        rows = spaced(count, SWEPT)
+        bound = retrieval_error_bound(wide, beta, radius=away, patterns=rows)
+    return Suggestion(beta, "retrieve", reason, margin, error, float(np.median(bound)))
+
+
+def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
+    """The beta of mixtures, or of one average, as a sweep from the patterns down sees them."""
+    backend, wide = memory(stored)
+    rows = spaced(wide.shape[0], SWEPT)
+    some = rows_at(wide, rows, backend)
+    start = 1.0 / variance(np.asarray(backend.to_numpy(some), np.float64))
+    high = max(for_retrieval(some, 0.0, separation_named("softmax")).beta, 2.0 * start)
+    betas = np.geomspace(start / 8.0, high, BETAS)
+    heated = sweep(some, betas, track=track).heated
+    single = np.nonzero(heated.minima == 1)[0]
+    one = float(betas[single[-1]]) if len(single) else float(betas[0])
+    if goal == "average":
+        reason = f"up to beta = {one:.3g} all patterns go to one state"
+        return Suggestion(0.5 * one, goal, reason, math.nan, math.nan, math.nan)
+    mixed = heated.minima - np.rint(heated.retrieved * len(rows)).astype(int)
+    best = int(np.argmax(mixed))
+    if mixed[best] < 2:
+        # Equidistant patterns have no metastable states (spec P3).
+        held = np.nonzero(heated.retrieved > 0)[0]
+        beta = math.sqrt(one * float(betas[held[0]])) if len(held) else one
+        reason = "no temperature has metastable states; here patterns are about to appear"
+        return Suggestion(beta, goal, reason, math.nan, math.nan, math.nan)
+    reason = f"{mixed[best]} states are means of several patterns, more than at any other beta"
+    return Suggestion(float(betas[best]), goal, reason, math.nan, math.nan, math.nan)
+
+
+def separations(
+    stored: Array, rows: np.ndarray, backend: Backend
+) -> tuple[np.ndarray, np.ndarray, float]:
+    r"""Separations :math:`\Delta_i`, the distance to the competitor, and M^2, of some patterns."""
+    xp, count = backend.xp, stored.shape[0]
+    squares = backend.square_lengths(stored)
+    largest = float(xp.max(squares))
+    if count == 1:
+        return np.zeros(0), np.zeros(0), largest
+    places = xp.arange(count, device=backend.device(stored))
+    found = []
+    for part in np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count))):
+        own, mine = (rows_at(x, part, backend) for x in (stored, squares))
+        index = backend.astype(backend.asarray(part, device=backend.device(stored)), places.dtype)
+        scores = xp.matmul(own, xp.matrix_transpose(stored))
+        scores = xp.where(places[None, :] == index[:, None], -math.inf, scores)
+        rival = xp.argmax(scores, axis=-1)
+        gap = mine - xp.max(scores, axis=-1)
+        apart = norm(own - xp.take(stored, rival, axis=0), xp)
+        found.append([np.asarray(backend.to_numpy(x), np.float64) for x in (gap, apart)])
+    gap, apart = (np.concatenate(column) for column in zip(*found, strict=True))
+    return gap, apart, largest
+
+
+def retrieval_error_bound(
+    stored: Array, beta: float, *, radius: float = 0.0, patterns: np.ndarray | None = None
+) -> np.ndarray:
+    r"""How far one update can lead from a pattern, at most (theorem 5 of Ramsauer et al. 2021).
+
+    :math:`\|f(\xi) - x_i\| \le 2 (N-1) M e^{-\beta (\Delta_i - 2 r M)}` with
+    :math:`\Delta_i = x_i \cdot x_i - \max_{j \ne i} x_i \cdot x_j` and
+    :math:`r = \max(\|\xi - x_i\|, \|x_i^* - x_i\|)`, where :math:`x_i^*` is the fixed point at the
+    pattern; never more than 2 M, which holds always.
+
+    Parameters
+    ----------
+    stored : array (N, d)
+        N >= 2 patterns.
+    beta : float
+        Inverse temperature, positive.
+    radius : float
+        The distance of the query from its pattern, >= 0.
+    patterns : integer array (n,), optional
+        Of which patterns; all of them if not given.
+
+    Returns
+    -------
+    NumPy array (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        Patterns as in :func:`hopcore.minima`; a radius or beta out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.retrieval_error_bound(np.eye(3), 20.0, radius=0.1).round(8)
+    array([4.5e-07, 4.5e-07, 4.5e-07])
+    """
+    backend, wide = memory(stored, warn=False)
+    if not 0.0 <= radius < math.inf:
+        raise ValueError(f"radius must be >= 0 and finite, got {radius}")
+    count = wide.shape[0]
+    rows = np.arange(count) if patterns is None else np.asarray(patterns)
+    own = rows_at(wide, rows, backend)
+    rest = retrieve(own, wide, beta, max_steps=1000, tol=tolerance(wide, backend, None)).state
+    away = np.asarray(backend.to_numpy(norm(rest - own, backend.xp)), np.float64)
+    gap, _, largest = separations(wide, rows, backend)
+    limit = 2.0 * math.sqrt(largest)
+    power = math.log(count - 1.0) - beta * (gap - limit * np.maximum(away, radius))
+    return limit * np.exp(np.minimum(power, 0.0))
