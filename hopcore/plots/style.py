@@ -1,0 +1,109 @@
+"""How pictures look: colours, figures, quiet axes, headings; and what may be drawn."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from hopcore.discovery import backend_of
+from hopcore.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, QUIET, HAIRLINE, FAILED = "#1b1b1f", "#6e6e78", "#d5d5da", "#c8553d"
+LINES = ("#2f6db5", "#d9822b", "#3a9a6a", "#a14fa0", "#c8553d", "#7a6a1f")
+"""Of curves, after the first, which is dashed ink."""
+
+
+def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
+    """An empty figure of so many inches, tied to no window.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed; the message names the extra.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415  an extra, imported on use
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            "pictures need matplotlib; install it: pip install 'hopcore[plots]'", name=missing.name
+        ) from missing
+    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+
+
+def quiet(ax: Axes) -> Axes:
+    """Axes that do not shout: hairlines, no box."""
+    ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
+    ax.grid(axis="y", color=HAIRLINE, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(HAIRLINE)
+    return ax
+
+
+def heading(ax: Axes, title: str, note: str = "") -> Axes:
+    """A title above the left edge, and a quieter note at the right."""
+    ax.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=8)
+    ax.set_title(note, loc="right", fontsize=8.5, color=QUIET, pad=8)
+    return ax
+
+
+def caption(figure: Figure, title: str, note: str = "") -> Figure:
+    """A title over the whole figure, and a quieter note under it."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=14, color=INK, fontweight="bold")
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=QUIET)
+    return figure
+
+
+def save(figure: Figure, path: Path, colors: int | None = None) -> None:
+    """Write a figure as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+    colors : int, optional
+        So many colours and no more, for a smaller file.
+
+    Raises
+    ------
+    OSError
+        As :func:`hopcore.files.write_whole`.
+    """
+
+    def write(file: BinaryIO) -> None:
+        if colors is None:
+            figure.savefig(file, format="png")
+            return
+        from PIL import Image  # noqa: PLC0415  comes with matplotlib
+
+        whole = BytesIO()
+        figure.savefig(whole, format="png")
+        few = Image.open(whole).convert("RGB").quantize(colors)
+        few.save(file, format="png", optimize=True)
+
+    write_whole(path, write)
+
+
+def host(name: str, values: Any) -> np.ndarray:
+    """Numbers of any library, or of a list, on the host in double precision.
+
+    Raises
+    ------
+    TypeError
+        They are no numbers.
+    """
+    with suppress(TypeError):  # no array: a number, or a sequence of them
+        values = backend_of(values).to_numpy(values)
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be numbers, or an array of any library, got {type(values).__name__}"
+        ) from None

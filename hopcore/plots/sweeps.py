@@ -1,0 +1,135 @@
+"""What a sweep of inverse temperatures found: the memory that is heated and the one cooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from hopcore.phase import CriticalBetas, Sweep
+from hopcore.plots.marks import mark
+from hopcore.plots.style import HAIRLINE, LINES, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Count = Literal["minima", "retrieved"]
+
+HEATED, COOLED = LINES[1], LINES[0]
+
+
+def minima_over_beta(
+    ax: Axes,
+    sweep: Sweep,
+    *,
+    critical: CriticalBetas | None = None,
+    marks: Mapping[str, float] | None = None,
+    count: Count = "minima",
+) -> Axes:
+    """How many minima a memory has, heated and cooled; the hysteresis lies between the lines.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    sweep : Sweep
+        From :func:`hopcore.sweep`.
+    critical : CriticalBetas, optional
+        From :func:`hopcore.critical_betas`; a band marks where the middle 90 % of the patterns
+        appear.
+    marks : mapping of str to float, optional
+        Inverse temperatures with their names, drawn as vertical lines.
+    count : {"minima", "retrieved"}
+        The number of distinct states, on a logarithmic axis, or the share of the patterns that are
+        retrieved.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No sweep; marks that are not positive and finite; an unknown count.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> found = hopcore.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
+    >>> ax = plots.new_figure(5, 3).subplots()
+    >>> ax = plots.minima_over_beta(ax, found, marks={"saddle-node": hopcore.saddle_node_beta(10)})
+    >>> [line.get_label() for line in ax.lines[:2]]
+    ['heated, from the patterns', 'cooled, from the average']
+    """
+    swept("minima_over_beta", sweep)
+    if count not in get_args(Count):
+        raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {count!r}")
+    if critical is not None:
+        appear = critical.appear[np.isfinite(critical.appear)]
+        if len(appear):
+            ax.axvspan(*np.quantile(appear, (0.05, 0.95)), color=HAIRLINE, alpha=0.5, linewidth=0)
+    both(ax, sweep, count)
+    if count == "minima":
+        ax.set_yscale("log")
+        ax.set_ylabel("minima", fontsize=9)
+    else:
+        ax.yaxis.set_major_formatter("{x:.0%}")
+        ax.set_ylabel("share of patterns retrieved", fontsize=9)
+    return mark(quiet(ax), marks)
+
+
+def sharpness_over_beta(
+    ax: Axes, sweep: Sweep, *, marks: Mapping[str, float] | None = None
+) -> Axes:
+    r"""The mean curvature of a memory's minima, heated and cooled.
+
+    1 is a pattern alone in its minimum, and 0 where a state loses its stability in all directions
+    at once.
+
+    Parameters
+    ----------
+    ax, sweep, marks
+        As in :func:`minima_over_beta`.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`minima_over_beta`.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> found = hopcore.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
+    >>> plots.sharpness_over_beta(plots.new_figure(5, 3).subplots(), found).get_xscale()
+    'log'
+    """
+    swept("sharpness_over_beta", sweep)
+    both(ax, sweep, "sharpness")
+    ax.set_ylabel(r"mean sharpness $\kappa$", fontsize=9)
+    return mark(quiet(ax), marks)
+
+
+def swept(caller: str, sweep: Sweep) -> None:
+    """Refuse what is no sweep."""
+    if not isinstance(sweep, Sweep):
+        raise TypeError(f"{caller} draws what hopcore.sweep found, got {type(sweep).__name__}")
+
+
+def both(ax: Axes, sweep: Sweep, field: str) -> None:
+    """A field of both branches over beta, and the hysteresis between them."""
+    heated, cooled = (getattr(branch, field) for branch in (sweep.heated, sweep.cooled))
+    ax.plot(sweep.betas, heated, color=HEATED, linewidth=1.6, label="heated, from the patterns")
+    ax.plot(sweep.betas, cooled, color=COOLED, linewidth=1.6, label="cooled, from the average")
+    ax.fill_between(sweep.betas, heated, cooled, color=COOLED, alpha=0.12, linewidth=0)
+    ax.set_xscale("log")
+    ax.set_xlabel(r"inverse temperature $\beta$", fontsize=9)
+    ax.legend(frameon=False, fontsize=8)
