@@ -17,6 +17,7 @@ from rich.console import Console
 from hopcore import datasets
 from hopcore.cli_annealing import annealing_studies
 from hopcore.cli_bags import bag_studies
+from hopcore.cli_phase import phase
 from hopcore.cli_temperature import temperature_studies
 from hopcore.cli_train import train
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
@@ -50,6 +51,7 @@ experiment.add_typer(bag_studies)
 experiment.add_typer(annealing_studies)
 experiment.add_typer(temperature_studies)
 app.command()(train)
+app.command()(phase)
 
 Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
 

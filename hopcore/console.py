@@ -34,11 +34,11 @@ Rate = Annotated[str, typer.Option(help=f"How the learning rate goes: {', '.join
 Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
 
 
-def tracked(items: Iterable[T], total: int) -> Iterator[T]:
+def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T]:
     """Pass items on; on a terminal, draw a progress bar once they outlast :data:`PATIENCE`."""
     console = Console(stderr=True)
     progress = Progress(console=console, transient=True)
-    task = progress.add_task("working", total=total)
+    task = progress.add_task(what, total=total)
     begun = time.monotonic()
     with ExitStack() as shown:
         for item in items:

@@ -1,0 +1,75 @@
+"""Which inverse temperature a memory needs, on the command line: ``hopcore phase``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
+from hopcore.experiments import phase as of_memory
+from hopcore.experiments import phase_report
+from hopcore.files import place_of, write_whole
+
+STORED = 1000
+"""Images of a data set that are stored if not told."""
+
+
+def phase(
+    patterns: Annotated[
+        Path | None, typer.Option(help="Stored patterns: .npy of shape (N, d) or (N, h, w).")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Or images of digits or mnist.")] = None,
+    data: Data = None,
+    stored: Annotated[
+        int | None,
+        typer.Option(help=f"So many of them, drawn; else all of a file, {STORED} of a data set."),
+    ] = None,
+    goal: Annotated[str, typer.Option(help=", ".join(of_memory.GOALS))] = "retrieve",
+    noise: Annotated[
+        float | None, typer.Option(help="Standard deviation of the queries' noise, if known.")
+    ] = None,
+    betas: Annotated[int, typer.Option(help="Inverse temperatures of the sweep.")] = 100,
+    followed: Annotated[
+        int | None, typer.Option(help="Patterns whose minima are followed; else up to 1024.")
+    ] = None,
+    seed: Seed = 0,
+    backend: Backend = "numpy",
+    device: Device = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, float64 or float16; else as the file has it."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="The sweep, as CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which inverse temperature beta a memory needs, and why."""
+    for path in (csv,):
+        if path is not None:
+            place_of(path)
+    if dataset is None:
+        if patterns is None or data is not None:
+            raise ValueError("give --patterns, or --dataset (with --data for mnist)")
+        chosen = of_memory.from_file(patterns, stored, seed, dtype)
+    else:
+        if patterns is not None:
+            raise ValueError("give --patterns or --dataset, not both")
+        chosen = of_memory.from_dataset(dataset, data, stored or STORED, seed, dtype)
+    found = of_memory.study(
+        chosen, goal=goal, noise=noise, betas=betas, followed=followed, seed=seed,
+        backend=backend, device=device, track=lambda what: partial(tracked, what=what),
+    )  # fmt: skip
+    if csv is not None:
+        write_whole(csv, lambda file: file.write(phase_report.to_csv(found.sweep).encode()))
+    if as_json:
+        show_json(phase_report.facts(found))
+        return
+    console = Console()
+    for table in phase_report.tables(found):
+        console.print(table)
+    for note in found.notes:
+        console.print(f"Note: {note}")
+    console.print(phase_report.sentence(found))

@@ -1,0 +1,299 @@
+"""The study of one memory: where it changes with temperature, and which temperature to take."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+import hopcore
+from hopcore import datasets
+from hopcore.experiments.job import on_device
+from hopcore.experiments.memory import converted
+from hopcore.files import read_array
+from hopcore.phase.suggestion import Goal
+from hopcore.phase.track import Track, silent
+
+GOALS: tuple[str, ...] = get_args(Goal)
+
+QUERIES = 1024
+"""Noisy queries put to the memory, at most."""
+
+QUANTILES = 0.05, 0.5, 0.95
+"""Of the inverse temperatures at which patterns appear."""
+
+SMALLEST = 4
+"""Patterns of a square of fewer pixels a side are not looked at as images."""
+
+
+class Patterns(NamedTuple):
+    """What is stored.
+
+    Attributes
+    ----------
+    values : array (N, d)
+    shape : tuple of int, or None
+        The height and width of a pattern that is an image.
+    name : str
+    notes : list of str
+        What was done to the values.
+    """
+
+    values: np.ndarray
+    shape: tuple[int, int] | None
+    name: str
+    notes: list[str]
+
+
+class Answer(NamedTuple):
+    """What a memory answers at one inverse temperature to L queries.
+
+    ``own`` says whether an answer holds more than half of its weight at the query's pattern.
+    """
+
+    beta: float
+    state: np.ndarray
+    own: np.ndarray
+
+
+class Study(NamedTuple):
+    """What was found out about a memory.
+
+    Attributes
+    ----------
+    patterns : Patterns
+    settings : dict
+        Goal, backend, seed.
+    norms : array (N,)
+    scale : float
+        :func:`hopcore.effective_scale`.
+    critical : CriticalBetas
+    suggestions : dict of str to Suggestion
+        By goal.
+    sweep : Sweep
+    noise : float
+        The standard deviation of what was added to patterns to make queries.
+    asked : array (L,)
+        The patterns of the queries.
+    queries : array (L, d)
+    answers : dict of str to Answer
+        By goal, and ``"critical"``, where half of the patterns have appeared.
+    notes : list of str
+        Hypotheses of the theory that the patterns break.
+    seconds : dict of str to float
+        By part of the work.
+    """
+
+    patterns: Patterns
+    settings: dict[str, Any]
+    norms: np.ndarray
+    scale: float
+    critical: hopcore.CriticalBetas
+    suggestions: dict[str, hopcore.Suggestion]
+    sweep: hopcore.Sweep
+    noise: float
+    asked: np.ndarray
+    queries: np.ndarray
+    answers: dict[str, Answer]
+    notes: list[str]
+    seconds: dict[str, float]
+
+
+def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> Patterns:
+    """Patterns of the user's own: a ``.npy`` file of shape (N, d) or (N, h, w).
+
+    Parameters
+    ----------
+    path : Path
+    stored : int, optional
+        So many of them, chosen by the seed; all if not given.
+    seed : int
+    dtype : str, optional
+        Convert to it; else floating values keep theirs, and integers become float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As :func:`hopcore.files.read_array`; a shape that is none of patterns.
+    """
+    values = read_array(path)
+    if values.ndim not in (2, 3) or values.size == 0:
+        raise ValueError(f"{path} must be (N, d) or (N, h, w), not empty, got {values.shape}")
+    axes = values.shape[1:]
+    values = values.reshape(len(values), -1)
+    if stored is not None:
+        values = datasets.choose(
+            datasets.Images(values, (1, 1)), stored, np.random.default_rng(seed)
+        ).pixels
+    notes = []
+    if dtype is None and values.dtype.kind != "f":
+        dtype = "float32" if values.dtype.itemsize <= 2 else "float64"
+        notes.append(f"{values.dtype} values were converted to {dtype}")
+    values = values if dtype is None else converted(values, dtype)
+    return Patterns(values, picture_shape(axes), path.name, notes)
+
+
+def from_dataset(
+    name: str, data: Path | None, stored: int, seed: int, dtype: str | None
+) -> Patterns:
+    """Images of a data set, chosen by the seed; float32 if no dtype is given."""
+    rng = np.random.default_rng(seed)
+    images = datasets.choose(datasets.load(name, data), stored, rng)
+    return Patterns(converted(images.pixels, dtype or "float32"), images.shape, name, [])
+
+
+def picture_shape(axes: tuple[int, ...]) -> tuple[int, int] | None:
+    """The height and width of a pattern that may be an image."""
+    if len(axes) == 2:
+        return axes[0], axes[1]
+    side = math.isqrt(axes[0])
+    return (side, side) if side * side == axes[0] and side >= SMALLEST else None
+
+
+def study(
+    patterns: Patterns,
+    *,
+    goal: str = "retrieve",
+    noise: float | None = None,
+    betas: int = 100,
+    followed: int | None = None,
+    seed: int = 0,
+    backend: str = "numpy",
+    device: str | None = None,
+    track: Callable[[str], Track] = lambda what: silent,
+) -> Study:
+    """Look at a memory through all temperatures.
+
+    Parameters
+    ----------
+    patterns : Patterns
+    goal : {"retrieve", "metastable", "average"}
+    noise : float, optional
+        Of queries, see :func:`hopcore.suggest_beta`. If it is not known, queries are made with half
+        of the deviation that the patterns' values have.
+    betas : int
+        Inverse temperatures of the sweep, >= 2.
+    followed : int, optional
+        As ``patterns`` of :func:`hopcore.critical_betas`.
+    seed : int
+        Draws the noise.
+    backend, device : str
+        As in :func:`hopcore.experiments.job.run_job`.
+    track : callable
+        Given the name of a part of the work, shows how far it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Patterns as in :func:`hopcore.critical_betas`; numbers out of range; an unknown backend or
+        goal.
+    """
+    if goal not in GOALS:
+        raise ValueError(f"goal must be one of {', '.join(GOALS)}, got {goal!r}")
+    norms = lengths(patterns.values)
+    chosen = hopcore.backend(backend)
+    stored = on_device(chosen, patterns.values, device)
+    seconds: dict[str, float] = {}
+    notes: list[str] = []
+
+    def timed(what: str, work: Callable[..., Any]) -> Any:
+        begun = time.perf_counter()
+        with noted(notes):
+            found = work(track=track(what))
+        seconds[what] = time.perf_counter() - begun
+        return found
+
+    scale = hopcore.effective_scale(stored)
+    critical = timed("critical", partial(hopcore.critical_betas, stored, patterns=followed))
+    suggestions = {
+        name: timed(name, partial(hopcore.suggest_beta, stored, name, noise=noise))
+        for name in get_args(Goal)
+    }
+    grid = grid_of(critical, suggestions, betas)
+    sweep = timed("sweep", partial(hopcore.sweep, stored, grid))
+    if noise is None:
+        noise = 0.5 * math.sqrt(scale / patterns.values.shape[1])
+    rng = np.random.default_rng(seed)
+    count = len(patterns.values)
+    asked = np.sort(rng.permutation(count)[:QUERIES])
+    clean = patterns.values[asked]
+    queries = (clean + noise * rng.standard_normal(clean.shape)).astype(clean.dtype)
+    places = {name: one.beta for name, one in suggestions.items()}
+    median = quantiles(critical)[1]
+    if math.isfinite(median):
+        places["critical"] = median
+
+    def ask(track: Track) -> dict[str, Answer]:
+        start = on_device(chosen, queries, device)
+        work = track(places.items(), len(places))
+        return {name: answer(chosen, start, stored, asked, beta) for name, beta in work}
+
+    answers = timed("queries", ask)
+    settings = {"goal": goal, "backend": backend, "seed": seed}
+    return Study(
+        patterns, settings, norms, scale, critical, suggestions, sweep, noise, asked, queries,
+        answers, [*patterns.notes, *notes], seconds,
+    )  # fmt: skip
+
+
+def lengths(values: np.ndarray) -> np.ndarray:
+    """The norms of patterns, refused where their squares are beyond the range of the dtype."""
+    norms = np.linalg.norm(values.astype(np.float64), axis=-1)
+    kind = np.finfo(np.promote_types(values.dtype, np.float32))
+    most = float(norms.max())
+    if most > math.sqrt(float(kind.max)) / 10.0 or 0.0 < most < 10.0 * math.sqrt(float(kind.tiny)):
+        raise ValueError(
+            f"patterns have norms up to {most:.3g}, whose squares {kind.dtype} cannot hold; "
+            "scale them to about 1"
+        )
+    return norms
+
+
+@contextmanager
+def noted(notes: list[str]) -> Iterator[None]:
+    """Broken hypotheses become notes, each of them once; other warnings stay what they are."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", hopcore.HypothesisWarning)
+        yield
+    for one in seen:
+        if not issubclass(one.category, hopcore.HypothesisWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif str(one.message) not in notes:
+            notes.append(str(one.message))
+
+
+def quantiles(critical: hopcore.CriticalBetas) -> list[float]:
+    """Up to where 5, 50 and 95 % of the patterns have appeared; inf where so many never do."""
+    found = np.quantile(critical.appear, QUANTILES, method="inverted_cdf")
+    return [float(value) for value in found]
+
+
+def grid_of(
+    critical: hopcore.CriticalBetas, suggestions: dict[str, hopcore.Suggestion], count: int
+) -> np.ndarray:
+    """Inverse temperatures from below all that happens to above it."""
+    if count < 2:
+        raise ValueError(f"a sweep needs at least 2 betas, got {count}")
+    places = [critical.centroid, *(one.beta for one in suggestions.values())]
+    first, middle, last = quantiles(critical)
+    places += [value for value in (first, middle) if math.isfinite(value)]
+    # A few near copies, which appear late or never, shall not blow up the scale.
+    if math.isfinite(last):
+        places.append(min(last, 10.0 * max(places)))
+    return np.geomspace(0.8 * min(places), 1.25 * max(places), count)
+
+
+def answer(chosen: Any, start: Any, stored: Any, asked: np.ndarray, beta: float) -> Answer:
+    """What a memory answers to queries."""
+    tol = 1e-6
+    state = hopcore.retrieve(start, stored, beta, max_steps=1000, tol=tol).state
+    weights = chosen.to_numpy(hopcore.association_weights(state, stored, beta))
+    own = weights[np.arange(len(asked)), asked] > 0.5
+    return Answer(beta, np.asarray(chosen.to_numpy(state)), own)
