@@ -160,28 +160,31 @@ def reduced_fixed_points(b: float, patterns: int) -> tuple[ReducedFixedPoint, ..
         fold = (u - 1.0) / (u + rest)
         overlaps.append(bisected(b, patterns, fold, 1.0))
         if b != patterns:
-            ends = (1e-300, fold) if b < patterns else (-1.0 / rest, -1e-300)
+            ends = (fold, 1e-300) if b < patterns else (-1e-300, -1.0 / rest)
             overlaps.append(bisected(b, patterns, *ends))
-    found = []
-    for s in sorted(overlaps):
-        share = (1.0 + (patterns - 1.0) * s) / patterns
-        # f' = b N u / (u + N - 1)^2 with u = p_1 / p_j, in the weights themselves.
-        found.append(ReducedFixedPoint(s, b * share * (1.0 - s)))
-    return tuple(found)
+    return tuple(ReducedFixedPoint(s, slope(s, b, patterns)) for s in sorted(overlaps))
+
+
+def slope(overlap: float, b: float, patterns: int) -> float:
+    """The derivative of the reduced map, b N u / (u + N - 1)^2 with u = e^{bs}."""
+    # Divided by the larger of u and 1, squared: at a pattern 1 - s would be rounding alone.
+    small = math.exp(-b * abs(overlap))
+    whole = small + patterns - 1.0 if overlap < 0.0 else 1.0 + (patterns - 1.0) * small
+    return b * patterns * small / whole**2
 
 
 def bisected(b: float, patterns: int, low: float, high: float) -> float:
-    """The fixed point between two overlaps on one side of the centroid."""
+    """The fixed point between overlaps that are those of a lower and of a higher b."""
 
     def excess(s: float) -> float:
         # b(s) - b, with the one b for which s is a fixed point: it has no root at 0.
-        wanted = math.log1p((patterns - 1.0) * s) - math.log1p(-s) if s < 1.0 else math.inf
-        return wanted / s - b if s > -1.0 / (patterns - 1.0) else math.inf
+        if s >= 1.0 or (patterns - 1.0) * s <= -1.0:
+            return math.inf
+        return (math.log1p((patterns - 1.0) * s) - math.log1p(-s)) / s - b
 
-    below = excess(low) < 0.0
     for _ in range(200):
         middle = 0.5 * (low + high)
         if middle in (low, high):
             break
-        low, high = (middle, high) if (excess(middle) < 0.0) == below else (low, middle)
+        low, high = (middle, high) if excess(middle) < 0.0 else (low, middle)
     return 0.5 * (low + high)
