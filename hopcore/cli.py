@@ -20,6 +20,7 @@ from hopcore.cli_bags import bag_studies
 from hopcore.cli_phase import phase
 from hopcore.cli_temperature import temperature_studies
 from hopcore.cli_train import train
+from hopcore.cli_transition import transition_studies
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
 from hopcore.experiments import diffusion, diffusion_report, report, retrieval
 from hopcore.experiments.demo import run_demo
@@ -50,6 +51,7 @@ app.add_typer(experiment, name="experiment")
 experiment.add_typer(bag_studies)
 experiment.add_typer(annealing_studies)
 experiment.add_typer(temperature_studies)
+experiment.add_typer(transition_studies)
 app.command()(train)
 app.command()(phase)
 

@@ -1,0 +1,232 @@
+"""Tables and pictures of where memories of images have their transition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+import hopcore
+from hopcore import plots
+from hopcore.experiments.diffusion_report import COLORS, Spread, spread
+from hopcore.experiments.report import new_table
+from hopcore.experiments.transition import IMAGES, Fit, Pattern, Trial, fit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FITTED = ("appear05", "appear50")
+"""Quantiles that are held against ln N."""
+
+COLUMNS: dict[str, Callable[[Trial], float]] = {
+    "b_sn": lambda one: hopcore.saddle_node_beta(one.patterns),
+    "5 %": lambda one: one.appear05 * one.scale,
+    "50 %": lambda one: one.appear50 * one.scale,
+    "95 %": lambda one: one.appear95 * one.scale,
+    "b_co": lambda one: hopcore.coexistence_beta(one.patterns),
+    "1/lambda": lambda one: one.centroid * one.scale,
+}
+"""What a table tells of a memory, as effective inverse temperatures."""
+
+RANKS = {
+    "separation": "by_separation",
+    "nearest": "by_distance",
+    "norm": "by_norm",
+    "local": "by_local",
+}
+"""Rank correlations of a table."""
+
+
+def groups(trials: Sequence[Trial]) -> dict[tuple[str, int], list[Trial]]:
+    """Memories of one kind and size."""
+    found: dict[tuple[str, int], list[Trial]] = {}
+    order = list(IMAGES)
+    for one in sorted(trials, key=lambda one: (order.index(one.images), one.patterns, one.seed)):
+        found.setdefault((one.images, one.patterns), []).append(one)
+    return found
+
+
+def shown(value: Spread, digits: int = 3) -> str:
+    """A mean with its deviation, to so many digits of the mean."""
+    if not math.isfinite(value.mean):
+        return "inf" if value.mean > 0 else "-"
+    if value.deviation < 1e-9 * abs(value.mean):
+        return f"{value.mean:#.{digits}g}".rstrip(".")
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value.mean)))) if value.mean else 0
+    return f"{value.mean:.{places}f} ± {value.deviation:.{places}f}"
+
+
+def measured(values: Sequence[float]) -> Spread:
+    """Mean and deviation; inf where one is."""
+    return spread(values) if np.isfinite(values).all() else Spread(float(max(values)), 0.0)
+
+
+def rows_of(trials: Sequence[Trial], short: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Where the transition lies, as text; without deviations if it is to be short."""
+    head = ["images", "N", "seeds", *COLUMNS, "beta 50 %", "never"]
+    rows = []
+    for (kind, size), own in groups(trials).items():
+        every = [*COLUMNS.values(), lambda one: one.appear50]
+        found = [measured([of(one) for one in own]) for of in every]
+        levels = [shown(value._replace(deviation=0.0) if short else value) for value in found]
+        never = f"{100 * np.mean([one.never for one in own]):.1f}"
+        rows.append([kind, str(size), str(len(own)), *levels, never])
+    return head, rows
+
+
+def rank_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
+    """What tells where a pattern appears, as text."""
+    head = ["images", "N", *RANKS, "ratio 5 %", "ratio 50 %", "ratio 95 %"]
+    rows = []
+    for (kind, size), own in groups(trials).items():
+        ranks = [f"{np.mean([getattr(one, name) for one in own]):.2f}" for name in RANKS.values()]
+        ratios = [
+            f"{np.mean([getattr(one, name) for one in own]):.3f}"
+            for name in ("ratio05", "ratio50", "ratio95")
+        ]
+        rows.append([kind, str(size), *ranks, *ratios])
+    return head, rows
+
+
+def fit_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
+    """How the quantiles go with N, as text."""
+    head = ["images", "quantile", "db/dlnN", "R²", "theory", "dlnb/dlnN", "R²"]
+    rows = []
+    for kind, one in fits(trials):
+        slope = f"{one.slope:.2f} ± {one.slope_error:.2f}"
+        power = f"{one.power:.3f} ± {one.power_error:.3f}"
+        name = f"{int(one.quantile[-2:])} %"
+        kept = f"{one.kept:.3f}", f"{one.kept_power:.3f}"
+        rows.append([kind, name, slope, kept[0], f"{one.theory:.2f}", power, kept[1]])
+    return head, rows
+
+
+def fits(trials: Sequence[Trial]) -> list[tuple[str, Fit]]:
+    """Of each kind of images that has three sizes of memories at least."""
+    found = []
+    for kind in dict.fromkeys(kind for kind, _ in groups(trials)):
+        own = [one for one in trials if one.images == kind]
+        if len({one.patterns for one in own}) > 2:
+            found += [(kind, fit(own, quantile)) for quantile in FITTED]
+    return found
+
+
+def markdown(table: tuple[list[str], list[list[str]]], left: int = 1) -> str:
+    """A table of text."""
+    head, rows = table
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *rows])
+
+
+def to_markdown(trials: Sequence[Trial]) -> str:
+    """All three tables."""
+    tables = [markdown(rows_of(trials)), markdown(rank_rows(trials))]
+    if fits(trials):
+        tables.append(markdown(fit_rows(trials), 2))
+    return "\n".join(tables)
+
+
+def to_table(trials: Sequence[Trial]) -> Table:
+    """Where the transition lies, for a terminal."""
+    head, rows = rows_of(trials, short=True)
+    table = new_table(f"transition, {trials[0].data}", head[:1], head[1:])
+    for row in rows:
+        table.add_row(*row)
+    table.caption = (
+        "b: effective inverse temperatures; b_sn, b_co: theory of N equidistant patterns\n"
+        "5, 50, 95 %: quantiles over the patterns of where they appear; never: %, not at any"
+    )
+    return table
+
+
+def facts(trials: Sequence[Trial]) -> dict[str, Any]:
+    """As JSON knows it: what is not finite is null."""
+
+    def known(row: dict[str, Any]) -> dict[str, Any]:
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()
+        }
+
+    lines = [{"images": kind} | known(one._asdict()) for kind, one in fits(trials)]
+    return {"trials": [known(one._asdict()) for one in trials], "fits": lines}
+
+
+def draw(trials: Sequence[Trial], path: Path) -> None:
+    """A panel for each kind of images: effective inverse temperatures over N."""
+    kinds = list(dict.fromkeys(kind for kind, _ in groups(trials)))
+    figure = plots.new_figure(1.2 + 2.7 * len(kinds), 3.9, dpi=100)
+    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    for ax, kind in zip(panels, kinds, strict=True):
+        draw_panel(ax, [one for one in trials if one.images == kind])
+        plots.heading(ax, kind)
+    panels[0].set_ylabel("effective inverse temperature b", fontsize=9)
+    panels[0].legend(frameon=False, fontsize=7, loc="upper left")
+    note = "Bands: 5 to 95 % and 25 to 75 % of the patterns appear there; means over the seeds."
+    plots.save(plots.caption(figure, f"Transition, {trials[0].data}", note), path, colors=COLORS)
+
+
+def draw_panel(ax: Axes, trials: Sequence[Trial]) -> None:
+    """One kind of images."""
+    own = {size: group for (_, size), group in groups(trials).items()}
+    sizes = sorted(own)
+
+    def level(name: str) -> list[float]:
+        return [
+            float(np.mean([getattr(one, name) * one.scale for one in own[size]])) for size in sizes
+        ]
+
+    quantiles = {name: level(name) for name in Trial._fields if name.startswith("appear")}
+    # What never appears is beyond the picture.
+    top = 10.0 * max(value for row in quantiles.values() for value in row if math.isfinite(value))
+    low, left, middle, right, high = (np.minimum(row, top) for row in quantiles.values())
+    fine = np.unique(np.geomspace(sizes[0], sizes[-1], 60).round())
+    ax.fill_between(sizes, low, high, color=plots.LINES[0], alpha=0.15, linewidth=0)
+    ax.fill_between(sizes, left, right, color=plots.LINES[0], alpha=0.25, linewidth=0)
+    ax.plot(sizes, middle, color=plots.LINES[0], label="patterns appear, median", linewidth=1.6)
+    ax.plot(
+        sizes, level("centroid"), color=plots.LINES[2], marker="o", markersize=3, linewidth=1.0,
+        label="1 / largest variance",
+    )  # fmt: skip
+    ideal = {"b_sn": "--", "b_co": ":"}
+    for (name, style), of in zip(
+        ideal.items(), (hopcore.saddle_node_beta, hopcore.coexistence_beta), strict=True
+    ):
+        ax.plot(
+            fine, [of(int(n)) for n in fine], color=plots.INK, linestyle=style, linewidth=1.1,
+            label=f"theory, {name}",
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(1.5, 150.0)
+    ax.set_xlabel("patterns N", fontsize=9)
+    plots.quiet(ax)
+
+
+def draw_patterns(patterns: Sequence[Pattern], path: Path) -> None:
+    """Where each pattern of a memory appears, over what might tell it."""
+    known = [one for one in patterns if math.isfinite(one.appear) and math.isfinite(one.local)]
+    appear = np.asarray([one.appear for one in known])
+    tellers = {
+        "half the squared distance to the nearest": [0.5 * one.distance**2 for one in known],
+        "separation": [one.separation for one in known],
+        "local saddle-node": [one.local for one in known],
+    }
+    figure = plots.new_figure(9.6, 3.5, dpi=100)
+    panels = figure.subplots(1, len(tellers), sharey=True)
+    for ax, (name, values) in zip(panels, tellers.items(), strict=True):
+        ax.scatter(values, appear, s=4, alpha=0.5, color=plots.LINES[0], linewidths=0)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.xaxis.set_minor_formatter("")
+        ax.set_xlabel(name, fontsize=9)
+        plots.quiet(ax)
+    ends = [appear.min(), appear.max()]
+    panels[-1].plot(ends, ends, color=plots.INK, linewidth=0.8, linestyle="--")
+    panels[0].set_ylabel("beta at which the pattern appears", fontsize=9)
+    first = known[0]
+    title = f"{first.patterns} {first.data}, {first.images}: what tells where a pattern appears"
+    plots.save(plots.caption(figure, title), path, colors=COLORS)
