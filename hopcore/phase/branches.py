@@ -15,7 +15,7 @@ import numpy as np
 
 from hopcore.backend import Array, Backend
 from hopcore.energy import energy
-from hopcore.phase.hypotheses import rows_at
+from hopcore.phase.rows import rows_at
 from hopcore.separation import separation_named
 
 POINTS = 20
@@ -23,6 +23,9 @@ POINTS = 20
 
 REFINE = 4
 """Parabolas through the lowest points of a branch."""
+
+FEW = 64
+"""Branches of which none is put aside before the others."""
 
 STEPS, QUICK = 150, 12
 """Of the iteration for one weight: at most; before it goes half the way only, lest it circle."""
@@ -148,20 +151,19 @@ def found(pack: Pack, logit: np.ndarray, others: Array, heat: Array, ended: np.n
     now, left = pack, ~ended
     end, guess = RUNAWAY * pack.to_host(heat), (others, heat)
     for step in range(STEPS):
+        if not left.any():
+            break
         # What rests is put aside when it is half of what there is: few shapes, little waste.
-        if 2 * left.sum() <= len(left) or (step == 0 and not left.all()):
+        if 2 * left.sum() <= len(left) > FEW:
             aside(np.nonzero(~left)[0])
             keep = np.nonzero(left)[0]
             rows, far, now = rows[keep], far[keep], now.only(keep)
             others, heat, entropy = (rows_at(x, keep, backend) for x in (others, heat, entropy))
-        if not len(rows):
-            break
         others, heat, entropy, still = improved(now, logit[rows], others, heat, step >= QUICK)
         heat = xp.minimum(heat, pack.to_device(end[rows]))
         lost = pack.to_host(heat) > 0.99 * end[rows]
-        far, left = ~still | lost, ~still & ~lost
-        if not left.any():
-            break
+        far = far & (~still | lost)
+        left = far & ~lost & ~ended[rows]
     aside(np.arange(len(rows)))
     rows, far = (np.concatenate([piece[i] for piece in pieces]) for i in (0, 1))
     order = np.argsort(rows)
@@ -170,7 +172,7 @@ def found(pack: Pack, logit: np.ndarray, others: Array, heat: Array, ended: np.n
         for i in (2, 3, 4)
     )
     # From where nothing was found one goes on as if it had not been tried.
-    far = far[order]
+    far = far[order] | ended
     kept = pack.to_device(far.astype(np.float64)) > 0
     others = xp.where(kept[:, None], guess[0], others)
     return measured(pack, logit, others, xp.where(kept, guess[1], heat), entropy, far)
@@ -181,7 +183,7 @@ def improved(
 ) -> tuple[Array, Array, Array, np.ndarray]:
     """One step for others and beta, the entropy of the others' shares, and which are at rest."""
     backend, xp, stored = pack.backend, pack.backend.xp, pack.stored
-    close = 1e-9 if float(xp.finfo(stored.dtype).eps) < 1e-12 else 1e-5
+    close = 1e-9 if float(xp.finfo(stored.dtype).eps) < 1e-12 else 5e-5
     weight = pack.to_device(1.0 / (1.0 + np.exp(-logit)))[:, None]
     state = weight * pack.own + (1.0 - weight) * others
     scores = backend.scores(state, stored, 1.0, None)

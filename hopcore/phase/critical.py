@@ -16,7 +16,8 @@ from hopcore.arrays import backend_of_input
 from hopcore.backend import BLOCK, Array
 from hopcore.phase.branches import Curve, energy_slope, follow
 from hopcore.phase.fixed_points import portrayed, tolerance
-from hopcore.phase.hypotheses import memory, spaced
+from hopcore.phase.hypotheses import memory
+from hopcore.phase.rows import spaced
 from hopcore.phase.track import Track, silent
 from hopcore.retrieval import retrieve
 from hopcore.setting_checks import whole

@@ -9,7 +9,8 @@ import numpy as np
 from hopcore.arrays import Inputs, check
 from hopcore.backend import BLOCK, Array, Backend, Beta, rows_of
 from hopcore.energy import energy_of
-from hopcore.phase.hypotheses import memory, rows_at
+from hopcore.phase.hypotheses import memory
+from hopcore.phase.rows import rows_at
 from hopcore.phase.sharpness import largest_variance
 from hopcore.retrieval import retrieve
 from hopcore.separation import separation_named

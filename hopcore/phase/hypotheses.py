@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 
@@ -82,14 +81,3 @@ def check(patterns: np.ndarray, *, warn: bool) -> None:
             HypothesisWarning,
             stacklevel=4,
         )
-
-
-def spaced(count: int, wanted: int) -> np.ndarray:
-    """So many rows of all, or fewer, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))
-
-
-def rows_at(patterns: Array, rows: Any, backend: Backend) -> Array:
-    """Some rows, by integers on the host."""
-    index = backend.asarray(np.asarray(rows, np.int64), device=backend.device(patterns))
-    return backend.xp.take(patterns, index, axis=0)

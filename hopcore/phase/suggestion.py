@@ -16,7 +16,8 @@ from hopcore.backend import BLOCK, Array, Backend
 from hopcore.energy import norm
 from hopcore.phase.critical import variance
 from hopcore.phase.fixed_points import tolerance
-from hopcore.phase.hypotheses import memory, patterns_of, rows_at, spaced
+from hopcore.phase.hypotheses import memory, patterns_of
+from hopcore.phase.rows import rows_at, spaced
 from hopcore.phase.sweeps import sweep
 from hopcore.phase.track import Track, silent
 from hopcore.retrieval import retrieve

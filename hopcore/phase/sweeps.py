@@ -14,7 +14,8 @@ import numpy as np
 
 from hopcore.backend import Array, Backend
 from hopcore.phase.fixed_points import grouped, portrayed, tolerance
-from hopcore.phase.hypotheses import memory, rows_at
+from hopcore.phase.hypotheses import memory
+from hopcore.phase.rows import filled, rows_at
 from hopcore.phase.track import Track, silent
 from hopcore.retrieval import retrieve
 from hopcore.setting_checks import positive, whole
@@ -156,27 +157,31 @@ class Walk(NamedTuple):
         """Where states come to rest, each of them once."""
         found = retrieve(states, self.stored, beta, max_steps=self.max_steps, tol=self.tol).state
         group, first = grouped(found, self.stored, self.backend)
-        return rows_at(found, first, self.backend), group[basin]
+        return self.some(found, first), group[basin]
 
     def fall(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
         """The same after states of several patterns that are no minima fell apart."""
         shared = np.nonzero(np.bincount(basin) > 1)[0]
         if not len(shared):
             return states, basin
-        some = rows_at(states, shared, self.backend)
-        radius = portrayed(some, self.stored, beta, with_radius=True).radius
-        saddle = shared[np.asarray(self.backend.to_numpy(radius)) > 1.0 + 1e-6]
+        some = self.some(states, shared)
+        found = portrayed(some, self.stored, beta, with_radius=True).radius
+        radius = np.asarray(self.backend.to_numpy(found))[: len(shared)]
+        saddle = shared[radius > 1.0 + 1e-6]
         if not len(saddle):
             return states, basin
         moved = np.nonzero(np.isin(basin, saddle))[0]
-        here = rows_at(states, basin[moved], self.backend)
-        patterns = rows_at(self.stored, moved, self.backend)
+        here, patterns = self.some(states, basin[moved]), self.some(self.stored, moved)
         nudged = here + NUDGE * (patterns - here)
         both = self.backend.xp.concat([states, nudged], axis=0)
         place = basin.copy()
-        place[moved] = len(states) + np.arange(len(moved))
+        place[moved] = states.shape[0] + np.arange(len(moved))
         kept, used = np.unique(place, return_inverse=True)
-        return self.rest(rows_at(both, kept, self.backend), used.reshape(-1), beta)
+        return self.rest(self.some(both, kept), used.reshape(-1), beta)
+
+    def some(self, states: Array, rows: np.ndarray) -> Array:
+        """Rows of states; for a library that compiles, a power of two of them."""
+        return rows_at(states, filled(rows, states, self.backend), self.backend)
 
     def view(self, states: Array, basin: np.ndarray, beta: float) -> tuple[float, ...]:
         """The fields of a branch at one inverse temperature."""
