@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
 from hopcore.experiments import phase as of_memory
-from hopcore.experiments import phase_report
+from hopcore.experiments import phase_picture, phase_report
 from hopcore.files import place_of, write_whole
 
 STORED = 1000
@@ -43,11 +43,12 @@ def phase(
         str | None,
         typer.Option(help="float32, float64 or float16; else as the file has it."),
     ] = None,
+    plot: Annotated[Path | None, typer.Option(help="The whole report as a picture, PNG.")] = None,
     csv: Annotated[Path | None, typer.Option(help="The sweep, as CSV.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Which inverse temperature beta a memory needs, and why."""
-    for path in (csv,):
+    for path in (plot, csv):
         if path is not None:
             place_of(path)
     if dataset is None:
@@ -64,6 +65,8 @@ def phase(
     )  # fmt: skip
     if csv is not None:
         write_whole(csv, lambda file: file.write(phase_report.to_csv(found.sweep).encode()))
+    if plot is not None:
+        phase_picture.draw(found, plot)
     if as_json:
         show_json(phase_report.facts(found))
         return

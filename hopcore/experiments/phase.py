@@ -287,7 +287,7 @@ def grid_of(
     # A few near copies, which appear late or never, shall not blow up the scale.
     if math.isfinite(last):
         places.append(min(last, 10.0 * max(places)))
-    return np.geomspace(0.8 * min(places), 1.25 * max(places), count)
+    return np.geomspace(0.5 * min(places), 1.5 * max(places), count)
 
 
 def answer(chosen: Any, start: Any, stored: Any, asked: np.ndarray, beta: float) -> Answer:

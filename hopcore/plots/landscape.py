@@ -44,6 +44,7 @@ def energy_landscape(
     *,
     plane: Sequence[int] | None = None,
     queries: Any = None,
+    others: bool = True,
     resolution: int = 160,
     steps: int = 200,
     levels: int = 16,
@@ -63,6 +64,9 @@ def energy_landscape(
         through all patterns for N = 3; else the one of the first two principal axes.
     queries : array (L, d), optional
         State patterns whose way to a minimum is drawn, seen at right angles to the plane.
+    others : bool
+        Whether patterns beside the plane are shown, and the minima that are found from them. They
+        count for the energy in any case.
     resolution : int
         Points along each side, >= 2.
     steps : int
@@ -103,9 +107,10 @@ def energy_landscape(
         )
     inside = view.within(patterns)
     paths = walked(states, patterns, beta, steps)
-    starts = np.concatenate([patterns, patterns.mean(axis=0, keepdims=True), states])
+    known = patterns if others or not inside.any() else patterns[inside]
+    starts = np.concatenate([known, patterns.mean(axis=0, keepdims=True), states])
     found = minima(patterns, beta, starts=starts)
-    places, ways = view.onto(patterns), view.onto(paths)
+    places, ways = view.onto(known), view.onto(paths)
     low, high = framed(np.concatenate([places, ways.reshape(-1, 2)]))
     side = [np.linspace(a, b, resolution) for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*side), axis=-1)
@@ -113,8 +118,9 @@ def energy_landscape(
     ax.contourf(*side, level.reshape(resolution, resolution), levels, cmap="Blues_r")
     for way in ways.transpose(1, 0, 2):
         ax.plot(*way.T, color=LINES[1], linewidth=1.2)
-    ax.plot(*places[inside].T, "o", color=INK, markerfacecolor="none", markersize=9)
-    ax.plot(*places[~inside].T, ".", color=QUIET, markersize=3)
+    ax.plot(*view.onto(patterns[inside]).T, "o", color=INK, markerfacecolor="none", markersize=9)
+    if others:
+        ax.plot(*view.onto(patterns[~inside]).T, ".", color=QUIET, markersize=3)
     ax.plot(*view.onto(found.state[found.stable]).T, "o", color=INK, markersize=3.5)
     ax.set_aspect("equal")
     ax.set_xlabel(view.names[0], fontsize=9)
