@@ -1,0 +1,135 @@
+"""The picture of a memory's temperatures: where it changes, its minima, what it answers."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hopcore import plots
+from hopcore.experiments.phase import Answer, Study, noted, quantiles
+from hopcore.experiments.phase_report import number, sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELLS = 18
+"""Square images in a row."""
+
+LETTERS = 190
+"""In a line over the whole width."""
+
+FINE, COARSE, HEAVY = 100, 60, 2e6
+"""Points along a side of a landscape; of that of a memory of more values than this."""
+
+SIDES = (0.7, 0.2, 0.1), (0.45, 0.45, 0.1)
+"""Where ways begin, in shares of the three patterns of a landscape."""
+
+
+def draw(found: Study, path: Path) -> None:
+    """The whole report on one page."""
+    images = found.patterns.shape is not None
+    sentences = "\n".join(textwrap.wrap(sentence(found), LETTERS))
+    figure = plots.new_figure(13.0, 10.6 if images else 7.4, dpi=130)
+    parts = figure.subfigures(3 if images else 2, 1, height_ratios=[3.4, 3.6, 3.2][: 2 + images])
+    draw_sweep(parts[0], found)
+    with noted([]):  # what a landscape would say of the patterns was said
+        draw_planes(parts[1], found)
+    if images:
+        draw_images(parts[2].subplots(), found)
+    name, values = found.patterns.name, found.patterns.values
+    title = f"{name}: {len(values):,} patterns of {values.shape[1]:,} values"
+    plots.caption(figure, title, sentences)
+    plots.save(figure, path)
+
+
+def draw_sweep(figure: Figure, found: Study) -> None:
+    """What happens to the memory over all inverse temperatures."""
+    first, second, third = figure.subplots(1, 3)
+    marks = {name: one.beta for name, one in found.suggestions.items()}
+    low, high = found.sweep.betas[[0, -1]]
+    if np.isfinite(found.critical.appear).any():
+        first.set_xlim(low, high)
+        plots.critical_distribution(first, found.critical, marks=marks)
+    plots.heading(first, "Patterns that have a minimum")
+    second.set_xlim(low, high)
+    plots.minima_over_beta(second, found.sweep, critical=found.critical, marks=marks)
+    plots.heading(second, "Minima", "grey: here 5 to 95 % appear")
+    third.set_xlim(low, high)
+    plots.sharpness_over_beta(third, found.sweep, marks=marks)
+    plots.heading(third, "Sharpness of the minima")
+
+
+def draw_planes(figure: Figure, found: Study) -> None:
+    """Theory's diagram with this memory in it, and the energy hot, critical and cold."""
+    count, critical = len(found.norms), found.critical
+    first, middle, last = quantiles(critical)
+    shown = shown_answers(found)
+    axes = figure.subplots(1, 1 + len(shown), width_ratios=[1.25, *[1.0] * len(shown)])
+    panels = list(np.atleast_1d(axes))
+    measured: dict[str, Any] = {"its average is lost": (count, found.scale * critical.centroid)}
+    if np.isfinite(middle):
+        ends = first, last if np.isfinite(last) else middle
+        bounds = (found.scale * end for end in ends)
+        measured["its patterns appear: 5, 50, 95 %"] = count, found.scale * middle, *bounds
+    plots.phase_diagram(panels[0], measured=measured)
+    plots.heading(panels[0], "Theory, equally distant patterns")
+    values, plane = found.patterns.values, spanning(found)
+    starts = None if plane is None else mixed(values[plane].astype(np.float64))
+    for ax, (name, answer) in zip(panels[1:], shown.items(), strict=True):
+        plots.energy_landscape(
+            ax, values, answer.beta, plane=plane, queries=starts, others=plane is None,
+            resolution=FINE if values.size < HEAVY else COARSE,
+        )  # fmt: skip
+        plots.heading(ax, name, f"beta = {number(answer.beta)}")
+        ax.set_xticks([])
+        ax.set_yticks([])
+
+
+def draw_images(ax: Axes, found: Study) -> None:
+    """Some patterns, noisy copies of them, and what these become."""
+    shape = found.patterns.shape
+    assert shape is not None
+    columns = max(3, CELLS * shape[0] // shape[1])
+    few = np.unique(np.linspace(0, len(found.asked) - 1, columns).astype(int))
+    stored = found.patterns.values[found.asked[few]]
+    rows = {"stored": stored, f"noise {found.noise:.2g}": found.queries[few]}
+    shown = shown_answers(found)
+    failed = {}
+    for name, answer in shown.items():
+        rows[name] = answer.state[few]
+        failed[name] = ~answer.own[few] if name == "retrieve" else np.zeros(len(few), bool)
+    images = {name: flat.reshape(-1, *shape) for name, flat in rows.items()}
+    limits = float(found.patterns.values.min()), float(found.patterns.values.max())
+    plots.gallery(ax, images, failed=failed, limits=limits)
+    plots.heading(ax, "What noisy copies become", "red: not the pattern it was made of")
+
+
+def shown_answers(found: Study) -> dict[str, Answer]:
+    """A hot memory, one at its transition and one as it is asked for, from hot to cold."""
+    goal = found.settings["goal"]
+    names = {"average": "average", "critical": "half appeared", "retrieve": "retrieve", goal: goal}
+    chosen = [(names[key], found.answers[key]) for key in names if key in found.answers]
+    return dict(sorted(chosen, key=lambda item: item[1].beta))
+
+
+def spanning(found: Study) -> list[int] | None:
+    """Three patterns, one that appears early, one late and one between; None if on one line."""
+    critical = found.critical
+    order = critical.pattern[np.argsort(critical.appear, kind="stable")]
+    count = int(np.isfinite(critical.appear).sum())
+    chosen = np.unique(order[[count // 6, count // 2, (5 * count) // 6]]) if count else order[:0]
+    corners = found.patterns.values[chosen].astype(np.float64)
+    if len(chosen) < 3:
+        return None
+    sizes = np.linalg.svd(corners - corners.mean(axis=0), compute_uv=False)
+    return chosen.tolist() if len(sizes) > 1 and sizes[1] > 1e-3 * sizes[0] else None
+
+
+def mixed(corners: np.ndarray) -> np.ndarray:
+    """Mixtures of three patterns, with each of them in each place."""
+    shares = np.concatenate([[np.roll(side, turn) for turn in range(3)] for side in SIDES])
+    return shares @ corners
