@@ -1,9 +1,11 @@
 """Pictures. Functions take matplotlib's Axes and return them; matplotlib is imported on use."""
 
 from hopcore.plots.critical import critical_distribution
+from hopcore.plots.diagram import phase_diagram
 from hopcore.plots.images import attention_map, frame, gallery
 from hopcore.plots.landscape import energy_landscape
 from hopcore.plots.lines import Curve, curves, over, temperature_history
+from hopcore.plots.reduced import cobweb
 from hopcore.plots.style import (
     FAILED,
     HAIRLINE,
@@ -17,7 +19,6 @@ from hopcore.plots.style import (
     save,
 )
 from hopcore.plots.sweeps import minima_over_beta, sharpness_over_beta
-from hopcore.plots.theory import cobweb, phase_diagram
 
 __all__ = [
     "FAILED",

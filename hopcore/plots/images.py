@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hopcore.plots.style import FAILED, HAIRLINE, INK, host
+from hopcore.plots.style import FAILED, HAIRLINE, INK, QUIET, host, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,10 +124,16 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
     if shades.ndim > 2:
         layers = shades.reshape(-1, *shades.shape[-3:])
         names = [f"layer {place + 1}" if shades.ndim == 4 else "" for place in range(len(layers))]
-        return gallery(ax, dict(zip(names, layers, strict=True)), limits=(low, high))
-    ax.imshow(shades, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest", aspect="auto")
+        gallery(ax, dict(zip(names, layers, strict=True)), limits=(low, high))
+        ax.set_xlabel(f"heads 1 to {shades.shape[-3]}", fontsize=8, color=QUIET)
+        return ax
+    drawn = ax.imshow(
+        shades, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest", aspect="auto"
+    )
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
+    ax.locator_params(integer=True)
     ax.spines[:].set_color(HAIRLINE)
     ax.set_xlabel("stored pattern", fontsize=9)
     ax.set_ylabel("state pattern", fontsize=9)
+    scale(ax, drawn, "weight")
     return ax

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hopcore.plots.style import INK, LINES, host, quiet
+from hopcore.plots.style import INK, LINES, decades, host, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,9 +153,8 @@ def temperature_history(
             raise ValueError(f"temperatures must be positive, got {np.nanmin(history):g}")
         color = (colors or {}).get(label, LINES[index % len(LINES)])
         ax.plot(places, history, label=label, color=color, linewidth=1.4)
-    ax.set_yscale("log")
     ax.set_xlabel(name, fontsize=9)
     ax.set_ylabel("temperature", fontsize=9)
     if len(named) > 1:
         ax.legend(frameon=False, fontsize=8)
-    return quiet(ax)
+    return decades(quiet(ax), "y")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from hopcore.plots.style import QUIET, host
+from hopcore.plots.style import HAIRLINE, INK, QUIET, host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SIZE = 8.0
+"""Of the names, in points; a letter is about half as wide."""
 
-def temperatures(name: str, marks: Mapping[str, float] | None) -> dict[str, float]:
+Side: TypeAlias = Literal["left", "center", "right"]
+
+
+def temperatures(marks: Mapping[str, float] | None) -> dict[str, float]:
     """Marks that are positive and finite, from the lowest up.
 
     Raises
@@ -24,56 +29,67 @@ def temperatures(name: str, marks: Mapping[str, float] | None) -> dict[str, floa
         return {}
     if not isinstance(marks, Mapping):
         raise TypeError(
-            f"{name} must be a mapping of names to inverse temperatures, got {type(marks).__name__}"
+            f"marks must be a mapping of names to inverse temperatures, got {type(marks).__name__}"
         )
     found = {}
-    for label, value in marks.items():
-        beta = host(f"{name}[{label!r}]", value)
+    for name, value in marks.items():
+        beta = host(f"marks[{name!r}]", value)
         if beta.ndim or not 0.0 < float(beta) < math.inf:
-            raise ValueError(f"{name}[{label!r}] must be positive and finite, got {value}")
-        found[label] = float(beta)
+            raise ValueError(f"marks[{name!r}] must be one positive, finite number, got {value}")
+        found[name] = float(beta)
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def mark(ax: Axes, marks: Mapping[str, float] | None) -> Axes:
-    """Dashed lines across the axes with their names beside them; the axes' limits are final.
+def mark(ax: Axes, found: Mapping[str, float]) -> Axes:
+    """Dashed lines across axes that are logarithmic, with their names above the frame.
 
-    Names stand at the end of the line at which a curve that rises leaves room. One that would
-    cover its neighbour goes to the other side of its line, or further along it.
+    The names are ticks of an axis at the top, so that a title moves out of their way.
     """
-    from matplotlib.patheffects import withStroke  # noqa: PLC0415  an extra, imported on use
-
-    found = temperatures("marks", marks)
-    low, high = (math.log(limit) for limit in ax.get_xlim())
-    box = ax.get_window_extent()
-    letter = 8.0 * ax.figure.dpi / 72.0
-    taken: list[tuple[float, float, float]] = []
-    for label, beta in found.items():
-        place = (math.log(beta) - low) / (high - low)
+    if not found:
+        return ax
+    for beta in found.values():
         ax.axvline(beta, color=QUIET, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
-        width, length = 1.5 * letter / box.width, (0.55 * len(label) + 1.0) * letter / box.height
-        sides = (-0.5 * width, 0.5 * width)
-        shift, start = free(place, sides, length, taken)
-        taken.append((place + shift, start, start + length))
-        rising = place + shift > 0.5
-        ax.text(
-            place + shift, start + 0.02 if rising else 0.98 - start, label,
-            transform=ax.transAxes, rotation=90, ha="center", va="bottom" if rising else "top",
-            fontsize=8, color=QUIET, path_effects=[withStroke(linewidth=2.5, foreground="white")],
-            zorder=4,
-        )  # fmt: skip
+    low, high = (math.log(limit) for limit in ax.get_xlim())
+    points = ax.get_window_extent().width * 72.0 / ax.figure.dpi
+    places = [(math.log(beta) - low) / (high - low) * points for beta in found.values()]
+    rows = arranged(places, [0.55 * SIZE * len(name) for name in found])
+    top = ax.secondary_xaxis("top")
+    top.spines[:].set_visible(False)
+    top.set_xticks(list(found.values()), labels=[
+        name + "\n" * row for name, (row, _) in zip(found, rows, strict=True)
+    ])  # fmt: skip
+    top.minorticks_off()
+    top.tick_params(labelsize=SIZE, labelcolor=INK, color=QUIET, length=3.0, pad=2.0)
+    for label, (_, side) in zip(top.get_xticklabels(), rows, strict=True):
+        label.set_horizontalalignment(side)
+    for beta, (row, _) in zip(found.values(), rows, strict=True):
+        if row:
+            ax.annotate(
+                "", (beta, 1.0), xycoords=("data", "axes fraction"),
+                xytext=(0.0, 5.0 + 1.2 * SIZE * row), textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": HAIRLINE, "linewidth": 0.8},
+            )  # fmt: skip
     return ax
 
 
-def free(
-    place: float, sides: tuple[float, float], length: float, taken: list[tuple[float, float, float]]
-) -> tuple[float, float]:
-    """On which side of its line a name finds room, and how far from the end."""
-    width = sides[1] - sides[0]
-    start = 0.0
-    while True:
-        for side in sides:
-            near = [one for one in taken if abs(one[0] - place - side) < width]
-            if all(start >= end or start + length <= begin for _, begin, end in near):
-                return side, start
-        start += 0.05
+def arranged(places: Sequence[float], widths: Sequence[float]) -> list[tuple[int, Side]]:
+    """The row and the alignment of names over their places, so that none covers another.
+
+    Of names that would, the first ends at its place, the last begins at its own, and those between
+    stand in rows above.
+    """
+    crowds: list[list[int]] = []
+    for index, (place, width) in enumerate(zip(places, widths, strict=True)):
+        last = crowds[-1][-1] if crowds else index
+        near = place - places[last] < 0.5 * (width + widths[last]) + SIZE
+        if crowds and near:
+            crowds[-1].append(index)
+        else:
+            crowds.append([index])
+    rows: list[tuple[int, Side]] = [(0, "center")] * len(places)
+    for crowd in crowds:
+        if len(crowd) > 1:
+            rows[crowd[0]], rows[crowd[-1]] = (0, "right"), (0, "left")
+            for row, index in enumerate(crowd[1:-1], start=1):
+                rows[index] = (row, "center")
+    return rows

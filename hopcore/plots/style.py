@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -47,6 +47,50 @@ def quiet(ax: Axes) -> Axes:
     return ax
 
 
+def decades(ax: Axes, axis: Literal["x", "y"]) -> Axes:
+    """A logarithmic axis with numbers that can be read: 1, 2, 5 where there are few decades."""
+    from matplotlib.ticker import LogFormatterMathtext, LogLocator, NullFormatter  # noqa: PLC0415
+
+    set_scale, limits = (
+        (ax.set_xscale, ax.get_xlim) if axis == "x" else (ax.set_yscale, ax.get_ylim)
+    )
+    set_scale("log")
+    low, high = limits()
+    one = ax.xaxis if axis == "x" else ax.yaxis
+    one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 60.0 * low else (1.0,)))
+    wide = low < 1e-4 or high > 1e5
+    one.set_major_formatter(LogFormatterMathtext() if wide else "{x:g}")
+    one.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis=axis, which="minor", color=HAIRLINE, length=2.0)
+    return ax
+
+
+def legend_below(ax: Axes, columns: int = 2) -> Axes:
+    """A legend under the name of the x axis, where nothing is drawn."""
+    from matplotlib.transforms import offset_copy  # noqa: PLC0415  an extra, imported on use
+
+    under = offset_copy(ax.transAxes, fig=ax.get_figure(root=True), y=-34.0, units="points")
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=under, ncols=columns,
+        frameon=False, fontsize=8, labelcolor=INK, borderaxespad=0.0, handlelength=1.6,
+        columnspacing=1.6,
+    )  # fmt: skip
+    return ax
+
+
+def scale(ax: Axes, drawn: Any, name: str, ticks: int = 5) -> None:
+    """A narrow scale of shades at the right of the axes."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  an extra, imported on use
+
+    place = ax.inset_axes((1.025, 0.0, 0.03, 1.0))
+    bar = ax.figure.colorbar(drawn, cax=place, spacing="proportional")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(ticks))
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE, length=2.0)
+    bar.set_label(name, fontsize=9)
+    bar.outline.set_visible(False)
+
+
 def heading(ax: Axes, title: str, note: str = "") -> Axes:
     """A title above the left edge, and a quieter note at the right."""
     ax.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=8)
@@ -76,6 +120,8 @@ def save(figure: Figure, path: Path, colors: int | None = None) -> None:
     OSError
         As :func:`hopcore.files.write_whole`.
     """
+    # Axes of a fixed shape have their names inside the picture only after a second layout.
+    figure.draw_without_rendering()
 
     def write(file: BinaryIO) -> None:
         if colors is None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from hopcore.phase import CriticalBetas, Sweep
-from hopcore.plots.marks import mark
-from hopcore.plots.style import HAIRLINE, LINES, quiet
+from hopcore.plots.marks import mark, temperatures
+from hopcore.plots.style import LINES, QUIET, decades, legend_below, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,8 @@ def minima_over_beta(
     sweep : Sweep
         From :func:`hopcore.sweep`.
     critical : CriticalBetas, optional
-        From :func:`hopcore.critical_betas`; a band marks where the middle 90 % of the patterns
-        appear.
+        From :func:`hopcore.critical_betas`; a bar on the axis marks where the middle 90 % of the
+        patterns appear.
     marks : mapping of str to float, optional
         Inverse temperatures with their names, drawn as vertical lines.
     count : {"minima", "retrieved"}
@@ -62,23 +62,22 @@ def minima_over_beta(
     >>> ax = plots.new_figure(5, 3).subplots()
     >>> ax = plots.minima_over_beta(ax, found, marks={"saddle-node": hopcore.saddle_node_beta(10)})
     >>> [line.get_label() for line in ax.lines[:2]]
-    ['heated, from the patterns', 'cooled, from the average']
+    ['← heated, from the patterns', 'cooled, from the average →']
     """
     swept("minima_over_beta", sweep)
+    named = temperatures(marks)
     if count not in get_args(Count):
         raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {count!r}")
-    if critical is not None:
-        appear = critical.appear[np.isfinite(critical.appear)]
-        if len(appear):
-            ax.axvspan(*np.quantile(appear, (0.05, 0.95)), color=HAIRLINE, alpha=0.5, linewidth=0)
     both(ax, sweep, count)
+    if critical is not None:
+        appearing(ax, critical, sweep.betas)
     if count == "minima":
-        ax.set_yscale("log")
-        ax.set_ylabel("minima", fontsize=9)
+        ax.set_ylabel("number of minima", fontsize=9)
+        decades(ax, "y")
     else:
         ax.yaxis.set_major_formatter("{x:.0%}")
         ax.set_ylabel("share of patterns retrieved", fontsize=9)
-    return mark(quiet(ax), marks)
+    return finished(ax, named)
 
 
 def sharpness_over_beta(
@@ -113,9 +112,10 @@ def sharpness_over_beta(
     'log'
     """
     swept("sharpness_over_beta", sweep)
+    named = temperatures(marks)
     both(ax, sweep, "sharpness")
     ax.set_ylabel(r"mean sharpness $\kappa$", fontsize=9)
-    return mark(quiet(ax), marks)
+    return finished(ax, named)
 
 
 def swept(caller: str, sweep: Sweep) -> None:
@@ -127,9 +127,28 @@ def swept(caller: str, sweep: Sweep) -> None:
 def both(ax: Axes, sweep: Sweep, field: str) -> None:
     """A field of both branches over beta, and the hysteresis between them."""
     heated, cooled = (getattr(branch, field) for branch in (sweep.heated, sweep.cooled))
-    ax.plot(sweep.betas, heated, color=HEATED, linewidth=1.6, label="heated, from the patterns")
-    ax.plot(sweep.betas, cooled, color=COOLED, linewidth=1.6, label="cooled, from the average")
-    ax.fill_between(sweep.betas, heated, cooled, color=COOLED, alpha=0.12, linewidth=0)
+    ax.fill_between(sweep.betas, heated, cooled, color=QUIET, alpha=0.13, linewidth=0)
+    # The arrows of the names point where time goes. Where the lines are one, both are seen.
+    ax.plot(sweep.betas, heated, color=HEATED, linewidth=3.2, label="← heated, from the patterns")
+    ax.plot(sweep.betas, cooled, color=COOLED, linewidth=1.4, label="cooled, from the average →")
+
+
+def appearing(ax: Axes, critical: CriticalBetas, betas: np.ndarray) -> None:
+    """A bar on the axis where the middle 90 % of the patterns appear, as far as the sweep goes."""
+    low, middle, high = np.clip(
+        np.quantile(critical.appear, (0.05, 0.5, 0.95), method="lower"), betas[0], betas[-1]
+    )
+    style = {"transform": ax.get_xaxis_transform(), "color": LINES[2], "clip_on": False}
+    ax.plot(
+        [low, high], [0.0, 0.0], linewidth=4.0, solid_capstyle="butt", zorder=5,
+        label="5 to 95 % of the patterns appear, point: half", **style,
+    )  # fmt: skip
+    ax.plot(middle, 0.0, "o", markersize=6.0, markeredgecolor="white", zorder=6, **style)
+
+
+def finished(ax: Axes, marks: Mapping[str, float]) -> Axes:
+    """The axis of temperatures, the marks and the legend."""
     ax.set_xscale("log")
     ax.set_xlabel(r"inverse temperature $\beta$", fontsize=9)
-    ax.legend(frameon=False, fontsize=8)
+    mark(quiet(ax), marks)
+    return legend_below(decades(ax, "x"), columns=2)
