@@ -15,11 +15,13 @@ import numpy as np
 
 from hopcore.backend import Array, Backend
 from hopcore.energy import energy
+from hopcore.phase.descent import descended
+from hopcore.phase.hypotheses import HELD
 from hopcore.phase.rows import rows_at
 from hopcore.separation import separation_named
 
-POINTS = 20
-"""Weights at which a branch is computed, from nearly 1 down to one half."""
+POINTS = 22
+"""Weights at which a branch is computed, from nearly 1 down to just above one half."""
 
 REFINE = 4
 """Parabolas through the lowest points of a branch."""
@@ -47,11 +49,14 @@ class Curve(NamedTuple):
     energy : array
     slope : array
         Of the energy by beta.
+    appear : array (n,)
+        The lowest beta at which the pattern is held.
     """
 
     beta: np.ndarray
     energy: np.ndarray
     slope: np.ndarray
+    appear: np.ndarray
 
 
 class Point(NamedTuple):
@@ -82,6 +87,11 @@ class Pack(NamedTuple):
         """Numbers in double precision."""
         return np.asarray(self.backend.to_numpy(values), np.float64)
 
+    def mixed(self, logit: np.ndarray, others: Array) -> Array:
+        """The states in which the patterns have given weights."""
+        weight = self.to_device(1.0 / (1.0 + np.exp(-logit)))[:, None]
+        return weight * self.own + (1.0 - weight) * others
+
     def only(self, rows: np.ndarray) -> Pack:
         """Some of the patterns."""
         own, itself = (rows_at(x, rows, self.backend) for x in (self.own, self.itself))
@@ -96,7 +106,7 @@ def follow(stored: Array, rows: np.ndarray, backend: Backend) -> Curve:
     itself = places[None, :] == backend.astype(index, places.dtype)[:, None]
     pack = Pack(backend, stored, rows_at(stored, rows, backend), itself)
     # A pattern and the centroid of N equidistant ones have equal energies at the logit ln (N-1).
-    grid = np.append(np.linspace(math.log(count) + 2.0, 0.2, POINTS), 1e-3)
+    grid = np.linspace(math.log(count) + 2.0, math.log(HELD / (1.0 - HELD)), POINTS)
     others, heat, ended = beginning(pack, float(grid[0]))
     best = None
     points: list[Point] = []
@@ -112,8 +122,28 @@ def follow(stored: Array, rows: np.ndarray, backend: Backend) -> Curve:
         points.append(found(pack, vertex(points), best.others, best.heat, away))
         best = lower(best, points[-1], pack)
     order = np.argsort(-np.stack([point.logit for point in points]), axis=0, kind="stable")
-    columns = ([getattr(point, name) for point in points] for name in Curve._fields)
-    return Curve(*(np.take_along_axis(np.stack(column), order, axis=0) for column in columns))
+    beta, level, slope = (
+        np.take_along_axis(np.stack([getattr(point, name) for point in points]), order, axis=0)
+        for name in ("beta", "energy", "slope")
+    )
+    return Curve(beta, level, slope, lowest(pack, rows, beta, best))
+
+
+def lowest(pack: Pack, rows: np.ndarray, beta: np.ndarray, best: Point) -> np.ndarray:
+    """The lowest beta of each branch, searched on where the branch was lost on the way down.
+
+    Two patterns may be so close that beta falls from one value to another at almost one weight;
+    there the weight tells nothing, and the state is followed in beta itself.
+    """
+    appear, turn = beta.min(axis=0), np.argmin(beta, axis=0)
+    after = np.take_along_axis(beta, np.minimum(turn + 1, len(beta) - 1)[None, :], axis=0)[0]
+    unsure = np.nonzero(np.isfinite(appear) & ~np.isfinite(after))[0]
+    if len(unsure):
+        few = pack.only(unsure)
+        others = rows_at(best.others, unsure, pack.backend)
+        states = few.mixed(best.logit[unsure], others)
+        appear[unsure] = descended(pack.stored, states, rows[unsure], appear[unsure], pack.backend)
+    return appear
 
 
 def beginning(pack: Pack, logit: float) -> tuple[Array, Array, np.ndarray]:
@@ -184,8 +214,7 @@ def improved(
     """One step for others and beta, the entropy of the others' shares, and which are at rest."""
     backend, xp, stored = pack.backend, pack.backend.xp, pack.stored
     close = 1e-9 if float(xp.finfo(stored.dtype).eps) < 1e-12 else 5e-5
-    weight = pack.to_device(1.0 / (1.0 + np.exp(-logit)))[:, None]
-    state = weight * pack.own + (1.0 - weight) * others
+    state = pack.mixed(logit, others)
     scores = backend.scores(state, stored, 1.0, None)
     shares, level, entropy = shared(pack, scores, heat)
     mine = xp.sum(state * pack.own, axis=-1)
@@ -206,8 +235,7 @@ def measured(
     pack: Pack, logit: np.ndarray, others: Array, heat: Array, entropy: Array, far: np.ndarray
 ) -> Point:
     """What there is to say of fixed points; those not found have an infinite beta."""
-    weight = pack.to_device(1.0 / (1.0 + np.exp(-logit)))[:, None]
-    level = energy(weight * pack.own + (1.0 - weight) * others, pack.stored, heat)
+    level = energy(pack.mixed(logit, others), pack.stored, heat)
     # The entropy of all weights: that of the choice between pattern and others, and of the others.
     up, down = np.log1p(np.exp(-logit)), np.log1p(np.exp(logit))
     mixed = np.exp(-up) * up + np.exp(-down) * (down + pack.to_host(entropy))
@@ -227,6 +255,7 @@ def lower(best: Point, new: Point, pack: Pack) -> Point:
     xp = pack.backend.xp
     where = pack.to_device(less.astype(np.float64)) > 0
     return best._replace(
+        logit=np.where(less, new.logit, best.logit),
         beta=np.where(less, new.beta, best.beta),
         others=xp.where(where[:, None], new.others, best.others),
         heat=xp.where(where, new.heat, best.heat),

@@ -37,8 +37,8 @@ class CriticalBetas(NamedTuple):
     pattern : integer NumPy array (n,)
         Which patterns.
     appear : NumPy array (n,)
-        The lowest :math:`\beta` with a fixed point that holds at least half of its weight at the
-        pattern, connected with the pattern. Below it the pattern is not retrieved, not even from
+        The lowest :math:`\beta` with a fixed point that holds 0.55 of its weight at the pattern,
+        connected with the pattern. Below it the pattern is not retrieved, not even from
         itself. inf for a pattern that never is: a copy, or one that a longer one covers.
     coexist : NumPy array (n,)
         From where on that minimum lies below the state to which the mean of all patterns goes; nan
@@ -96,7 +96,9 @@ def critical_betas(
     -----
     With N equidistant patterns they are those of :func:`hopcore.transition` over
     :func:`hopcore.effective_scale`, to 1e-6. Where three or more patterns are close, a pattern's
-    minimum may fade without a fold; it appears, by definition, where the weight passes one half.
+    minimum may fade without a fold; it appears, by definition, where the weight passes 0.55: at
+    one half it could not be told from a mixture of two. For N = 2, where minima part gradually,
+    that is 0.3 % above the transition.
 
     Examples
     --------
@@ -113,8 +115,8 @@ def critical_betas(
     followed = spaced(count, wanted)
     parts = np.array_split(followed, math.ceil(len(followed) / max(1, BLOCK // count)))
     branches = [follow(wide, rows, backend) for rows in track(parts, len(parts))]
-    branch = Curve(*(np.concatenate(column, axis=1) for column in zip(*branches, strict=True)))
-    appear = branch.beta.min(axis=0)
+    branch = Curve(*(np.concatenate(column, axis=-1) for column in zip(*branches, strict=True)))
+    appear = branch.appear
     coexist = coexistence(branch, wide) if np.isfinite(appear).any() else appear + math.nan
     centroid = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
     return CriticalBetas(followed, appear, coexist, centroid)
@@ -135,7 +137,7 @@ def coexistence(branch: Curve, stored: Array) -> np.ndarray:
     central = central_curve(stored, betas)
     found = np.full(branch.beta.shape[1], math.nan)
     for column in range(len(found)):
-        beta, level, slope = (row[:, column] for row in branch)
+        beta, level, slope = (row[:, column] for row in branch[:3])
         # From the pattern down to the fold: the part of the branch that is a minimum.
         stable = slice(0, int(np.argmin(beta)) + 1)
         found[column] = crossing(beta[stable], level[stable], slope[stable], betas, *central)

@@ -13,6 +13,10 @@ NORMS = 2.0
 """Patterns whose longest is longer than the shortest by this factor are no longer of one length."""
 
 
+HELD = 0.55
+"""A state holds a pattern if that has more weight: at one half it may be a mixture of two."""
+
+
 class HypothesisWarning(UserWarning):
     """Patterns break a hypothesis of the theory; the message names it, the answer is defined.
 

@@ -193,7 +193,9 @@ def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
         reason = f"up to beta = {one:.3g} all patterns go to one state"
         return Suggestion(0.5 * one, goal, reason, math.nan, math.nan, math.nan)
     mixed = heated.minima - np.rint(heated.retrieved * len(rows)).astype(int)
-    best = int(np.argmax(mixed))
+    # The middle of those: at the hot end states have just parted, and are means of nearly all.
+    most = np.nonzero(mixed == mixed.max())[0]
+    best = int(most[len(most) // 2])
     if mixed[best] < 2:
         # Equidistant patterns have no metastable states (spec P3).
         held = np.nonzero(heated.retrieved > 0)[0]

@@ -14,8 +14,8 @@ import numpy as np
 
 from hopcore.backend import Array, Backend
 from hopcore.phase.fixed_points import grouped, portrayed, tolerance
-from hopcore.phase.hypotheses import memory
-from hopcore.phase.rows import filled, rows_at
+from hopcore.phase.hypotheses import HELD, memory
+from hopcore.phase.rows import filled, rows_at, spaced
 from hopcore.phase.track import Track, silent
 from hopcore.retrieval import retrieve
 from hopcore.setting_checks import positive, whole
@@ -27,12 +27,14 @@ NUDGE = 0.01
 class Branch(NamedTuple):
     """A memory at each inverse temperature, on the way up or down: arrays (B,) on the host.
 
+    Shares and means are over the patterns that are followed.
+
     Attributes
     ----------
     minima : integer array
-        How many distinct states its N patterns go to.
+        How many distinct states its patterns go to.
     retrieved : array
-        The share of the patterns whose state holds more than half of its weight at them.
+        The share of the patterns whose state holds them, with 0.55 of its weight or more.
     largest : array
         The share of the patterns that go to the most common state.
     participation : array
@@ -80,11 +82,12 @@ def sweep(
     stored: Array,
     betas: Sequence[float] | np.ndarray,
     *,
+    patterns: int | None = None,
     max_steps: int = 2000,
     tol: float | None = None,
     track: Track = silent,
 ) -> Sweep:
-    r"""Follow the states of all patterns through inverse temperatures, down and up.
+    r"""Follow the states of patterns through inverse temperatures, down and up.
 
     Each temperature starts from the states of the one before. On the way up states that are minima
     stay; one that has become a saddle falls apart, into what its patterns find from it.
@@ -95,6 +98,8 @@ def sweep(
         N >= 2 patterns.
     betas : sequence of float
         Inverse temperatures, positive, in any order.
+    patterns : int, optional
+        How many are followed, evenly spaced, in the memory of all; all if not given.
     max_steps, tol
         As in :func:`hopcore.minima`.
     track : callable
@@ -127,13 +132,19 @@ def sweep(
     for value in values:
         positive("beta", float(value))
     whole("max_steps", max_steps, 0)
+    whole("patterns", patterns, 1, optional=True)
     backend, wide = memory(stored)
-    walk = Walk(backend, wide, max_steps, tolerance(wide, backend, tol))
-    states, basin = wide, np.arange(wide.shape[0])
+    count = wide.shape[0]
+    followed = spaced(count, count if patterns is None else patterns)
+    walk = Walk(backend, wide, followed, max_steps, tolerance(wide, backend, tol))
+    states, basin = walk.some(wide, followed), np.arange(len(followed))
     views: list[list[tuple[float, ...]]] = [[], []]
     downward = [(beta, False) for beta in values[::-1]]
     way = [*downward, *((beta, True) for beta in values)]
     for beta, upward in track(way, len(way)):
+        if upward:
+            # Before it rests: a saddle that rounding has moved aside would fall to one side whole.
+            states, basin = walk.fall(states, basin, float(beta))
         states, basin = walk.rest(states, basin, float(beta))
         if upward:
             states, basin = walk.fall(states, basin, float(beta))
@@ -150,6 +161,7 @@ class Walk(NamedTuple):
 
     backend: Backend
     stored: Array
+    followed: np.ndarray
     max_steps: int
     tol: float
 
@@ -171,7 +183,10 @@ class Walk(NamedTuple):
         if not len(saddle):
             return states, basin
         moved = np.nonzero(np.isin(basin, saddle))[0]
-        here, patterns = self.some(states, basin[moved]), self.some(self.stored, moved)
+        here, patterns = (
+            self.some(states, basin[moved]),
+            self.some(self.stored, self.followed[moved]),
+        )
         nudged = here + NUDGE * (patterns - here)
         both = self.backend.xp.concat([states, nudged], axis=0)
         place = basin.copy()
@@ -191,6 +206,6 @@ class Walk(NamedTuple):
             for x in (seen.weight, seen.participation, seen.sharpness, seen.energy)
         )
         count = np.bincount(basin)
-        found = (seen.pattern[basin] == np.arange(len(basin))) & (weight[basin] > 0.5)
+        found = (seen.pattern[basin] == self.followed) & (weight[basin] > HELD)
         means = (float(np.mean(values[basin])) for values in (mixed, sharp, level))
         return len(count), float(np.mean(found)), count.max() / len(basin), *means
