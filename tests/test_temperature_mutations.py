@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_graph_mutations
-import test_layer_mutations
 from planting import MUTANTS, Mutant, core, everywhere, mutant
-from test_layer_mutations import after, in_torch
+from test_layer_mutations import in_torch
 
 import hopcore
-from hopcore_conformance import STATEMENTS
 
 KNOWN = len(MUTANTS)
 
@@ -27,28 +24,6 @@ def method(patch: Any, kind: type, name: str, change: Any) -> None:
         return change(right(self, *given, **options), self, *given)
 
     patch.setattr(kind, name, wrong)
-
-
-# The transition.
-
-
-@mutant("the saddle-node of one pattern more", "P1")
-def another_transition(patch):
-    right = core("phase").transition
-    patch.setattr(hopcore, "transition", lambda n: right(n)._replace(saddle_node=right(n + 1)[0]))
-
-
-@mutant("coexistence by its limit", "P1")
-def limit_of_coexistence(patch):
-    right = core("phase").transition
-    wrong = lambda n: right(n)._replace(coexistence=2.0 * np.log(n))  # noqa: E731
-    patch.setattr(hopcore, "transition", wrong)
-
-
-@mutant("the mean square distance with pairs of one", "P5 S8")
-def pairs_of_one(patch):
-    after(patch, "phase", "effective_scale",
-          lambda found, stored: found * (1.0 - 1.0 / stored.shape[-2]))  # fmt: skip
 
 
 # Schedules.
@@ -412,9 +387,3 @@ def features_alone(patch):
 )
 def test_the_mutant_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.must_be_caught(monkeypatch)
-
-
-def test_every_statement_can_fail() -> None:
-    assert test_graph_mutations.MUTANTS is test_layer_mutations.MUTANTS is MUTANTS
-    broken: set[Any] = {identifier for mutant in MUTANTS for identifier in mutant.breaks.split()}
-    assert broken == set(STATEMENTS)

@@ -103,7 +103,18 @@ STATEMENTS: dict[str, str] = {
     # P: the temperature phase transition of a memory.
     "P1": "N equidistant patterns: b = beta Delta^2/2; along p_1 - p_j = s the update is "
     "(e^{bs} - 1)/(e^{bs} + N - 1), whose transition is at b_sn, b_co and b_sp",
+    "P2": "of the real update: patterns become minima at b_sn, have the centroid's energy at b_co, "
+    "and the centroid is a minimum iff beta lambda_max(Cov(X)) < 1, for equidistant ones b < N",
+    "P3": "equidistant patterns have no other minima than patterns and centroid: mixtures of "
+    "k of them, 2 <= k < N, are saddles",
+    "P4": "normalised divergence: the mean eigenvalue of the Hessian in the hull, "
+    "1 - b (1 - ||p||^2)/(N-1) for equidistant patterns; the radius: the largest of the Jacobian",
     "P5": "the effective scale of real patterns: mean_{i<j} ||x_i - x_j||^2 / 2",
+    "P6": "critical betas of any patterns: those of the theory where they are equidistant; "
+    "a pattern keeps half of its weight above its own, and not below",
+    "P7": "minima: fixed points, each once, their basins and shares, stable iff the radius is < 1",
+    "P8": "a sweep: heated and cooled states differ between b_sn and b_sp, and nowhere else",
+    "P9": "a suggested beta goes with 1/c^2, and what it promises of one update holds",
     # S: schedules of temperature.
     "S1": "linear a + (b-a) t; cosine b + (a-b)(1 + cos(pi t))/2; exponential a exp(t ln(b/a))",
     "S2": "monotone between a and b; at the end exactly b, and b past it",

@@ -1,9 +1,8 @@
-"""Schedules of temperature, and the phase transition that they may follow."""
+"""Schedules of temperature, and where they follow the phase transition."""
 
 from __future__ import annotations
 
 import json
-from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hopcore
+from hopcore_conformance import plain_phase
 from hopcore_conformance import plain_temperature as plain
 from hopcore_conformance.measure import agree, at_most
 from hopcore_conformance.statements import statement
@@ -27,16 +27,6 @@ TABLE = {
     "exponential": (0.1, 0.0316, 0.0100, 0.0032, 0.001),
 }
 """From 0.1 to 0.001 in 1000 steps, at every quarter."""
-
-TRANSITIONS = {
-    2: (2.0, 0.5, 2.0),
-    3: (2.745644, 0.58480, 2.772589),
-    10: (4.559779, 0.72939, 4.943755),
-    100: (7.458675, 0.84245, 9.284018),
-    1000: (10.110736, 0.88884, 13.827351),
-    10**6: (17.624495, 0.93961, 27.631047),
-}
-"""Of N patterns: saddle-node, the weight of the pattern there, coexistence."""
 
 
 def whole_steps(subject: Subject, steps: Any) -> Any:
@@ -240,115 +230,9 @@ def test_phase_aware(subject: Subject, logs: list[float], share: float, warming:
 def test_phase_aware_of_patterns(subject: Subject, rng: np.random.Generator) -> None:
     stored = subject.rounded(rng.normal(size=(7, 3)))
     schedule = hopcore.PhaseAware.of_patterns(subject.put(stored), 100.0, 1e-3, 50, share=0.7)
-    scale, betas = half_square(stored), hopcore.transition(7)
+    scale, betas = plain_phase.half_square(stored), hopcore.transition(7)
     within = 64.0 * subject.fine * scale
     agree("hot", np.asarray(schedule.hot), scale / betas.saddle_node, within)
     agree("cold", np.asarray(schedule.cold), scale / betas.spinodal, within)
     assert (schedule.start, schedule.end, schedule.steps) == (100.0, 1e-3, 50)
     assert schedule.share == 0.7
-
-
-def half_square(stored: Array) -> float:
-    """Half the mean square distance of all pairs."""
-    pairs = [(i, j) for j in range(len(stored)) for i in range(j)]
-    return float(np.mean([np.sum((stored[i] - stored[j]) ** 2) / 2.0 for i, j in pairs]))
-
-
-@statement("P1")
-@pytest.mark.parametrize("patterns", sorted(TRANSITIONS))
-def test_the_transition(subject: Subject, patterns: int) -> None:
-    found = hopcore.transition(patterns)
-    saddle_node, weight, coexistence = TRANSITIONS[patterns]
-    agree("saddle-node", np.asarray(found.saddle_node), saddle_node, 5e-7)
-    agree("coexistence", np.asarray(found.coexistence), coexistence, 5e-7)
-    assert found.spinodal == patterns
-    with localcontext() as context:
-        context.prec = 60
-        b, n = Decimal(found.saddle_node), Decimal(patterns)
-        # b N u = (u + N - 1)^2, of which u is the larger root; for N = 2 both are 1.
-        half = b * n / 2 - (n - 1)
-        u = half + max(half * half - (n - 1) ** 2, Decimal(0)).sqrt()
-        residual = u.ln() - (u - 1) * (u + n - 1) / (n * u)
-        at_most("residual", np.asarray(abs(float(residual))), 1e-12)
-        s = (u - 1) / (u + n - 1)
-        agree("weight", np.asarray(float((1 + (n - 1) * s) / n)), weight, 5e-6)
-        # Of a pattern and the centroid at coexistence: s = (N - 2)/(N - 1) is a fixed point.
-        b, s = Decimal(found.coexistence), (n - 2) / (n - 1)
-        e = (b * s).exp()
-        at_most("residual", np.asarray(abs(float((e - 1) / (e + n - 1) - s))), 1e-12)
-
-
-@statement("P1")
-def test_the_transition_of_an_array(subject: Subject) -> None:
-    counts = np.asarray([[2.0, 3.0, 5.0], [64.0, 1024.0, 32768.0]])  # exact in every dtype
-    for name in hopcore.Transition._fields:
-        formula = getattr(hopcore, {"spinodal": "centroid"}.get(name, name) + "_beta")
-        wanted = [getattr(hopcore.transition(int(n)), name) for n in counts.ravel()]
-        got = subject.get(formula(subject.put(counts)))
-        assert got.shape == counts.shape
-        agree(name, got.ravel(), wanted, 64.0 * subject.fine * np.asarray(wanted))
-
-
-@statement("P1")
-@pytest.mark.parametrize("patterns", [3, 10])
-@pytest.mark.parametrize("b", [0.5, 3.0, 8.0])
-def test_the_map_of_equidistant_patterns(subject: Subject, patterns: int, b: float) -> None:
-    # Half the square distance of unit vectors is 1; with another length it is its square.
-    length, n = 1.5, patterns
-    stored = subject.rounded(length * np.eye(n))
-    s = np.asarray([-0.02, 0.0, 0.3, 0.8, 1.0])
-    p = np.column_stack([(1.0 + (n - 1.0) * s) / n, *[(1.0 - s) / n] * (n - 1)])
-    beta = b / length**2
-    found = subject(hopcore.update, subject.rounded(p @ stored), stored, beta) / length
-    got = found[:, 0] - found[:, 1]
-    wanted = np.expm1(b * s) / (np.exp(b * s) + n - 1.0)
-    agree("the map", got, wanted, 32.0 * subject.eps * (1.0 + b))
-
-
-@statement("P1")
-@pytest.mark.parametrize("patterns", [2, 3, 10])
-def test_where_minima_are(subject: Subject, patterns: int) -> None:
-    fine, n = subject.precise, patterns
-    found, stored = hopcore.transition(patterns), np.eye(n)
-    centroid = np.full((1, n), 1.0 / n)
-    s = (n - 2.0) / (n - 1.0)
-    pattern = (1.0 - s) * centroid + s * stored[:1]
-    both = np.concatenate([pattern, centroid])
-    energies = fine(hopcore.energy, both, stored, found.coexistence)
-    agree("energies at coexistence", energies[0], energies[1], 64.0 * fine.eps)
-
-    # Where the update goes towards the pattern, there is a minimum beyond: above the saddle-node
-    # somewhere, above the spinodal at the centroid.
-    s = np.linspace(0.001, 1.0, 100)[:, None]
-    betas = [0.97 * found.saddle_node, 1.03 * found.saddle_node,
-             0.97 * found.spinodal, 1.03 * found.spinodal]  # fmt: skip
-    way = np.tile((1.0 - s) * centroid + s * stored[:1], (4, 1, 1))
-    moved = fine(hopcore.update, way, stored, np.repeat(np.asarray(betas)[:, None], 100, axis=1))
-    ahead = moved[..., 0] - moved[..., 1] - s[:, 0]
-    at_most("below the saddle-node", ahead[0], -1e-5)
-    at_most("-above it", -np.max(ahead[1]), -1e-4)
-    at_most("below the spinodal", ahead[2, 0], -1e-5)
-    at_most("-above it", -ahead[3, 0], -1e-5)
-
-
-@statement("P5")
-@given(rng=generators())
-def test_the_effective_scale(subject: Subject, rng: np.random.Generator) -> None:
-    stored = subject.rounded(rng.normal(size=(7, 3)))
-    within = 64.0 * subject.fine * np.sum(stored**2)
-
-    def scale(patterns: Array) -> Array:
-        return np.asarray(hopcore.effective_scale(subject.put(patterns)))
-
-    wanted = half_square(stored)
-    agree("all pairs", scale(stored), wanted, within)
-    # What is rounded again moves by eps of its length.
-    moved = stored + subject.rounded(3.0 * rng.normal(size=3))
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    loose = 64.0 * subject.eps * np.sum(moved**2)
-    agree("translated", scale(moved), wanted, loose)
-    agree("rotated", scale(stored @ turn), wanted, loose)
-    agree("twice as far", scale(2.0 * stored), 4.0 * wanted, 4.0 * within)
-    several = np.stack([stored, subject.rounded(0.5 * stored)])
-    mean = (wanted + half_square(several[1])) / 2.0
-    agree("of two memories", scale(several), mean, within)
