@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -182,16 +182,13 @@ def draw(title: str, found: Sequence[Point], path: Path) -> None:
         own = [point for point in kept if (point.model, point.epochs) == place]
         for arm in arms:
             accuracies(top, [point for point in own if point.arm == arm], colors[arm])
-            temperature(beneath, [point for point in own if point.arm == arm], colors[arm])
+        temperatures(beneath, own, colors)
         for index, arm in enumerate(dict.fromkeys(point.arm for point in plain)):
             line = errors(point.hard for point in plain if point.arm == arm)
             way = ("--", "-.")[index % 2]
             top.plot(range(1, len(line) + 1), line, way, color=plots.QUIET, label=arm, lw=1.2)
         plots.heading(top, f"{place[0]}, {place[1]} epochs" if several else place[0])
-        beneath.set_yscale("log")
-        beneath.set_xlabel("epoch", fontsize=9)
     right_axis(axes[0, 0])
-    axes[1, 0].set_ylabel("temperature", fontsize=9)
     handles = {}
     for ax in axes[0]:
         drawn, names = ax.get_legend_handles_labels()
@@ -224,20 +221,18 @@ def accuracies(ax: Axes, own: Sequence[Point], color: str) -> None:
     ax.fill_between(epochs, least, most, color=color, alpha=0.1, linewidth=0)
     ax.plot(epochs, errors(p.hard for p in own), color=color, label=own[0].arm, linewidth=1.3)
     ax.plot(epochs, errors(p.soft for p in own), ":", color=color, linewidth=1.1)
-    style(ax)
+    plots.quiet(ax)
 
 
-def temperature(ax: Axes, own: Sequence[Point], color: str) -> None:
-    """The temperature of an arm over its epochs."""
-    known = [(point.epoch, point.temperature) for point in own if point.temperature is not None]
-    if known:
-        ax.plot(*zip(*known, strict=True), color=color, linewidth=1.3)
-    style(ax)
-
-
-def style(ax: Axes) -> None:
-    """Quiet axes."""
-    ax.tick_params(labelsize=8, labelcolor=plots.INK, color=plots.HAIRLINE)
-    ax.grid(axis="y", color=plots.HAIRLINE, linewidth=0.5)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(plots.HAIRLINE)
+def temperatures(ax: Axes, own: Sequence[Point], colors: Mapping[str, str]) -> None:
+    """The temperatures of the arms over their epochs."""
+    ax.set_yscale("log")
+    ax.set_xlabel("epoch", fontsize=9)
+    known: dict[str, list[tuple[int, float]]] = {}
+    for point in own:
+        if point.temperature is not None:
+            known.setdefault(point.arm, []).append((point.epoch, point.temperature))
+    for arm, history in known.items():
+        epochs, values = zip(*history, strict=True)
+        plots.temperature_history(ax, epochs, {arm: values}, colors=colors)
+    plots.quiet(ax).label_outer()

@@ -202,15 +202,7 @@ def draw_curve(
         linestyle=STYLES[arm.mode], linewidth=1.3, elinewidth=0.7, marker="o", markersize=3.0,
         alpha=0.85,
     )  # fmt: skip
-    quiet(ax)
-
-
-def quiet(ax: Axes) -> None:
-    """Hairlines and small labels."""
-    ax.tick_params(labelsize=8, labelcolor=plots.INK, color=plots.HAIRLINE)
-    ax.grid(axis="y", color=plots.HAIRLINE, linewidth=0.5)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(plots.HAIRLINE)
+    plots.quiet(ax)
 
 
 def draw_temperatures(warmths: Sequence[Warmth], path: Path) -> None:
@@ -237,7 +229,7 @@ def draw_temperatures(warmths: Sequence[Warmth], path: Path) -> None:
             middles = {one.layer: one.layer * (heads + 1) + (heads - 1) / 2 for one in learned}
             ax.set_xticks(list(middles.values()), labels=[f"layer {k + 1}" for k in middles])
             ax.yaxis.set_major_formatter("{x:g}")
-            quiet(ax)
+            plots.quiet(ax)
             plots.heading(ax, profile if row == 0 else "")
         panels[row, 0].set_ylabel(f"{mode}: T / √d", fontsize=9)
     note = "Dashes: where each head starts. Points: where it ends, one for each seed."
@@ -252,8 +244,7 @@ def draw_attention(patterns: Mapping[str, np.ndarray], title: str, path: Path) -
     figure = plots.new_figure(across * (0.7 * heads + 0.75), down * (0.7 * layers + 0.5), dpi=100)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for ax, (name, found) in zip(panels, patterns.items(), strict=False):
-        rows = {f"layer {place + 1}": images for place, images in enumerate(found)}
-        plots.heading(plots.gallery(ax, rows, limits=(0.0, 1.0)), name)
+        plots.heading(plots.attention_map(ax, found, limits=(0.0, 1.0)), name)
     for ax in panels[len(patterns) :]:
         ax.set_visible(False)
     note = "Rows of an image: who looks, from the first place down; columns: at whom. Black: 1."

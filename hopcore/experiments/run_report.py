@@ -24,6 +24,6 @@ def draw(history: Sequence[Epoch], title: str, path: Path) -> None:
     temperatures = {
         name: [epoch.temperatures[name] for epoch in history] for name in history[0].temperatures
     }
-    plots.heading(plots.over(bottom, epochs, temperatures, log=True), "Temperature")
-    bottom.set_xlabel("epoch", fontsize=9)
+    plots.heading(plots.temperature_history(bottom, epochs, temperatures), "Temperature")
+    bottom.set_ylabel("")
     plots.save(plots.caption(figure, title), path)

@@ -50,7 +50,7 @@ def critical_distribution(
     >>> found = hopcore.critical_betas(np.random.default_rng(0).standard_normal((20, 8)))
     >>> ax = plots.new_figure(5, 3).subplots()
     >>> plots.critical_distribution(ax, found, marks={"suggested": 1.5}).get_ylabel()
-    'share of patterns with a minimum'
+    'patterns with a minimum'
     """
     from matplotlib.patheffects import withStroke  # noqa: PLC0415  an extra, imported on use
 
@@ -89,10 +89,11 @@ def critical_distribution(
             ha="right", va="bottom", fontsize=8, color=QUIET,
         )  # fmt: skip
     ax.set_xscale("log")
-    ax.set_xlim(low, high)
+    if ax.get_autoscalex_on():
+        ax.set_xlim(low, high)
     ax.set_ylim(0.0, 1.08)
     ax.set_yticks(np.linspace(0.0, 1.0, 5))
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set_xlabel(r"inverse temperature $\beta$", fontsize=9)
-    ax.set_ylabel("share of patterns with a minimum", fontsize=9)
+    ax.set_ylabel("patterns with a minimum", fontsize=9)
     return decades(mark(quiet(ax), named), "x")

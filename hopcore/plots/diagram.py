@@ -75,9 +75,9 @@ def phase_diagram(
         ax.text(x, y, name, ha="center", va="center", fontsize=9, color=INK, linespacing=1.3)
     draw_measured(ax, points)
     ax.set_xlabel("number of patterns $N$", fontsize=9)
-    ax.set_ylabel(r"effective inverse temperature $b = \beta\,\Delta^2/2$", fontsize=9)
+    ax.set_ylabel(r"effective $\beta$:  $b = \beta\,\Delta^2/2$", fontsize=9)
     decades(decades(quiet(ax), "x"), "y").grid(visible=False)
-    return legend_below(ax, columns=3)
+    return legend_below(ax)
 
 
 def reach(
@@ -101,12 +101,12 @@ def regions(low: float, high: float, floor: float, top: float) -> list[tuple[str
     def between(start: float, end: float) -> float:
         return math.sqrt(start * end)
 
-    right, end = across(0.7), min(high, top)
+    right, end = across(0.68), min(high, top)
     corner = across(0.3 * math.log(end / low) / math.log(high / low))
     return [
-        ("only the average", right, between(floor, saddle_node_beta(np.asarray(right)))),
+        ("only the\naverage", right, between(floor, saddle_node_beta(np.asarray(right)))),
         (
-            "average and patterns",
+            "average\nand patterns",
             right,
             between(coexistence_beta(np.asarray(right)), min(top, right)),
         ),

@@ -125,7 +125,8 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
         layers = shades.reshape(-1, *shades.shape[-3:])
         names = [f"layer {place + 1}" if shades.ndim == 4 else "" for place in range(len(layers))]
         gallery(ax, dict(zip(names, layers, strict=True)), limits=(low, high))
-        ax.set_xlabel(f"heads 1 to {shades.shape[-3]}", fontsize=8, color=QUIET)
+        if shades.shape[-3] > 1:
+            ax.set_xlabel(f"heads 1 to {shades.shape[-3]}", fontsize=8, color=QUIET)
         return ax
     drawn = ax.imshow(
         shades, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest", aspect="auto"

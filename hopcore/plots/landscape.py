@@ -153,7 +153,7 @@ def energy_landscape(
     ax.spines[:].set_visible(False)
     ax.set_xlabel(view.names[0], fontsize=9)
     ax.set_ylabel(view.names[1], fontsize=9)
-    return legend_below(ax, columns=2 if len(beside) else 3)
+    return legend_below(ax)
 
 
 def broken(rows: np.ndarray) -> int:

@@ -89,11 +89,9 @@ def over(
     """
     for index, (name, values) in enumerate(named.items()):
         ax.plot(places, values, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
-    if log:
-        ax.set_yscale("log")
     if len(named) > 1:
         ax.legend(frameon=False, fontsize=8)
-    return quiet(ax)
+    return decades(quiet(ax), "y") if log else quiet(ax)
 
 
 def temperature_history(

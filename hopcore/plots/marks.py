@@ -6,13 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from hopcore.plots.style import HAIRLINE, INK, QUIET, host
+from hopcore.plots.style import HAIRLINE, INK, LETTER, QUIET, SMALL, host, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIZE = 8.0
-"""Of the names, in points; a letter is about half as wide."""
 
 Side: TypeAlias = Literal["left", "center", "right"]
 
@@ -50,23 +47,23 @@ def mark(ax: Axes, found: Mapping[str, float]) -> Axes:
     for beta in found.values():
         ax.axvline(beta, color=QUIET, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
     low, high = (math.log(limit) for limit in ax.get_xlim())
-    points = ax.get_window_extent().width * 72.0 / ax.figure.dpi
-    places = [(math.log(beta) - low) / (high - low) * points for beta in found.values()]
-    rows = arranged(places, [0.55 * SIZE * len(name) for name in found])
+    unit = width(ax) / (high - low)
+    places = [(math.log(beta) - low) * unit for beta in found.values()]
+    rows = arranged(places, [LETTER * len(name) for name in found])
     top = ax.secondary_xaxis("top")
     top.spines[:].set_visible(False)
     top.set_xticks(list(found.values()), labels=[
         name + "\n" * row for name, (row, _) in zip(found, rows, strict=True)
     ])  # fmt: skip
     top.minorticks_off()
-    top.tick_params(labelsize=SIZE, labelcolor=INK, color=QUIET, length=3.0, pad=2.0)
+    top.tick_params(labelsize=SMALL, labelcolor=INK, color=QUIET, length=3.0, pad=2.0)
     for label, (_, side) in zip(top.get_xticklabels(), rows, strict=True):
         label.set_horizontalalignment(side)
     for beta, (row, _) in zip(found.values(), rows, strict=True):
         if row:
             ax.annotate(
                 "", (beta, 1.0), xycoords=("data", "axes fraction"),
-                xytext=(0.0, 5.0 + 1.2 * SIZE * row), textcoords="offset points",
+                xytext=(0.0, 5.0 + 1.2 * SMALL * row), textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": HAIRLINE, "linewidth": 0.8},
             )  # fmt: skip
     return ax
@@ -79,9 +76,9 @@ def arranged(places: Sequence[float], widths: Sequence[float]) -> list[tuple[int
     stand in rows above.
     """
     crowds: list[list[int]] = []
-    for index, (place, width) in enumerate(zip(places, widths, strict=True)):
+    for index, (place, long) in enumerate(zip(places, widths, strict=True)):
         last = crowds[-1][-1] if crowds else index
-        near = place - places[last] < 0.5 * (width + widths[last]) + SIZE
+        near = place - places[last] < 0.5 * (long + widths[last]) + SMALL
         if crowds and near:
             crowds[-1].append(index)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 INK, QUIET, HAIRLINE, FAILED = "#1b1b1f", "#6e6e78", "#d5d5da", "#c8553d"
 LINES = ("#2f6db5", "#d9822b", "#3a9a6a", "#a14fa0", "#c8553d", "#7a6a1f")
 """Of curves, after the first, which is dashed ink."""
+
+SMALL = 8.0
+"""The size of names, in points."""
+
+LETTER = 0.55 * SMALL
+"""About the width of one of their letters."""
 
 
 def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
@@ -65,17 +73,33 @@ def decades(ax: Axes, axis: Literal["x", "y"]) -> Axes:
     return ax
 
 
-def legend_below(ax: Axes, columns: int = 2) -> Axes:
-    """A legend under the name of the x axis, where nothing is drawn."""
+def legend_below(ax: Axes) -> Axes:
+    """A legend under the name of the x axis, where nothing is drawn, as wide as the axes."""
     from matplotlib.transforms import offset_copy  # noqa: PLC0415  an extra, imported on use
 
+    handles, names = ax.get_legend_handles_labels()
     under = offset_copy(ax.transAxes, fig=ax.get_figure(root=True), y=-34.0, units="points")
     ax.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=under, ncols=columns,
-        frameon=False, fontsize=8, labelcolor=INK, borderaxespad=0.0, handlelength=1.6,
-        columnspacing=1.6,
+        handles, names, ncols=columns(names, width(ax)), loc="upper center",
+        bbox_to_anchor=(0.5, 0.0), bbox_transform=under, frameon=False, fontsize=SMALL,
+        labelcolor=INK, borderaxespad=0.0, handlelength=1.6, columnspacing=1.6,
     )  # fmt: skip
     return ax
+
+
+def width(ax: Axes) -> float:
+    """The width of axes in points, before figures are laid out about right."""
+    return ax.get_window_extent().width * 72.0 / ax.figure.dpi
+
+
+def columns(names: Sequence[str], points: float) -> int:
+    """Into how many columns a legend fits."""
+    for count in range(len(names), 1, -1):
+        rows = math.ceil(len(names) / count)
+        longest = (max(map(len, names[k : k + rows])) for k in range(0, len(names), rows))
+        if sum(LETTER * letters + 4.5 * SMALL for letters in longest) <= 1.15 * points:
+            return math.ceil(len(names) / rows)
+    return 1
 
 
 def scale(ax: Axes, drawn: Any, name: str, ticks: int = 5) -> None:

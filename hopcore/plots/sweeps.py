@@ -36,8 +36,8 @@ def minima_over_beta(
     sweep : Sweep
         From :func:`hopcore.sweep`.
     critical : CriticalBetas, optional
-        From :func:`hopcore.critical_betas`; a bar on the axis marks where the middle 90 % of the
-        patterns appear.
+        From :func:`hopcore.critical_betas`; a bar on the axis reaches from where 5 % of the
+        patterns appear to where 95 % do, with a point at half of them.
     marks : mapping of str to float, optional
         Inverse temperatures with their names, drawn as vertical lines.
     count : {"minima", "retrieved"}
@@ -76,7 +76,7 @@ def minima_over_beta(
         decades(ax, "y")
     else:
         ax.yaxis.set_major_formatter("{x:.0%}")
-        ax.set_ylabel("share of patterns retrieved", fontsize=9)
+        ax.set_ylabel("patterns retrieved", fontsize=9)
     return finished(ax, named)
 
 
@@ -141,7 +141,7 @@ def appearing(ax: Axes, critical: CriticalBetas, betas: np.ndarray) -> None:
     style = {"transform": ax.get_xaxis_transform(), "color": LINES[2], "clip_on": False}
     ax.plot(
         [low, high], [0.0, 0.0], linewidth=4.0, solid_capstyle="butt", zorder=5,
-        label="5 to 95 % of the patterns appear, point: half", **style,
+        label="5, 50, 95 % appear", **style,
     )  # fmt: skip
     ax.plot(middle, 0.0, "o", markersize=6.0, markeredgecolor="white", zorder=6, **style)
 
@@ -151,4 +151,4 @@ def finished(ax: Axes, marks: Mapping[str, float]) -> Axes:
     ax.set_xscale("log")
     ax.set_xlabel(r"inverse temperature $\beta$", fontsize=9)
     mark(quiet(ax), marks)
-    return legend_below(decades(ax, "x"), columns=2)
+    return legend_below(decades(ax, "x"))
