@@ -34,7 +34,7 @@ def phase(
     ] = None,
     betas: Annotated[int, typer.Option(help="Inverse temperatures of the sweep.")] = 100,
     followed: Annotated[
-        int | None, typer.Option(help="Patterns whose minima are followed; else up to 1024.")
+        int | None, typer.Option(help="Patterns that are followed; else up to 1024, fewer of many.")
     ] = None,
     seed: Seed = 0,
     backend: Backend = "numpy",
@@ -58,7 +58,9 @@ def phase(
     else:
         if patterns is not None:
             raise ValueError("give --patterns or --dataset, not both")
-        chosen = of_memory.from_dataset(dataset, data, stored or STORED, seed, dtype)
+        chosen = of_memory.from_dataset(
+            dataset, data, STORED if stored is None else stored, seed, dtype
+        )
     found = of_memory.study(
         chosen, goal=goal, noise=noise, betas=betas, followed=followed, seed=seed,
         backend=backend, device=device, track=lambda what: partial(tracked, what=what),
@@ -71,8 +73,6 @@ def phase(
         show_json(phase_report.facts(found))
         return
     console = Console()
-    for table in phase_report.tables(found):
-        console.print(table)
-    for note in found.notes:
-        console.print(f"Note: {note}")
-    console.print(phase_report.sentence(found))
+    for part in phase_report.printed(found):
+        console.print(part, markup=False, highlight=False)
+    console.print(phase_report.sentence(found), style="bold", highlight=False, markup=False)

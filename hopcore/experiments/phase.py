@@ -18,8 +18,10 @@ from hopcore import datasets
 from hopcore.experiments.job import on_device
 from hopcore.experiments.memory import converted
 from hopcore.files import read_array
+from hopcore.phase.hypotheses import HELD
 from hopcore.phase.suggestion import Goal
 from hopcore.phase.track import Track, silent
+from hopcore.setting_checks import whole
 
 GOALS: tuple[str, ...] = get_args(Goal)
 
@@ -28,6 +30,9 @@ QUERIES = 1024
 
 QUANTILES = 0.05, 0.5, 0.95
 """Of the inverse temperatures at which patterns appear."""
+
+FOLLOWED, WORK = 1024, 2e9
+"""Patterns that are followed if not told; fewer where they and all others have more values."""
 
 SMALLEST = 4
 """Patterns of a square of fewer pixels a side are not looked at as images."""
@@ -55,7 +60,7 @@ class Patterns(NamedTuple):
 class Answer(NamedTuple):
     """What a memory answers at one inverse temperature to L queries.
 
-    ``own`` says whether an answer holds more than half of its weight at the query's pattern.
+    ``own`` says whether an answer holds the query's pattern, with 0.55 of its weight or more.
     """
 
     beta: float
@@ -70,7 +75,7 @@ class Study(NamedTuple):
     ----------
     patterns : Patterns
     settings : dict
-        Goal, backend, seed.
+        Goal, noise (None if not known), backend, seed.
     norms : array (N,)
     scale : float
         :func:`hopcore.effective_scale`.
@@ -79,7 +84,7 @@ class Study(NamedTuple):
         By goal.
     sweep : Sweep
     noise : float
-        The standard deviation of what was added to patterns to make queries.
+        The standard deviation of what was added to patterns to make queries, known or not.
     asked : array (L,)
         The patterns of the queries.
     queries : array (L, d)
@@ -116,7 +121,8 @@ def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> P
         So many of them, chosen by the seed; all if not given.
     seed : int
     dtype : str, optional
-        Convert to it; else floating values keep theirs, and integers become float32 or float64.
+        Convert to it; else float32 and float64 stay what they are, and the others become float32
+        or float64.
 
     Raises
     ------
@@ -133,7 +139,7 @@ def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> P
             datasets.Images(values, (1, 1)), stored, np.random.default_rng(seed)
         ).pixels
     notes = []
-    if dtype is None and values.dtype.kind != "f":
+    if dtype is None and values.dtype not in (np.float32, np.float64):
         dtype = "float32" if values.dtype.itemsize <= 2 else "float64"
         notes.append(f"{values.dtype} values were converted to {dtype}")
     values = values if dtype is None else converted(values, dtype)
@@ -181,7 +187,8 @@ def study(
     betas : int
         Inverse temperatures of the sweep, >= 2.
     followed : int, optional
-        As ``patterns`` of :func:`hopcore.critical_betas`.
+        As ``patterns`` of :func:`hopcore.critical_betas` and of :func:`hopcore.sweep`. If not
+        given, 1024 or all, and fewer of a memory that is large.
     seed : int
         Draws the noise.
     backend, device : str
@@ -197,7 +204,15 @@ def study(
     """
     if goal not in GOALS:
         raise ValueError(f"goal must be one of {', '.join(GOALS)}, got {goal!r}")
+    if noise is not None and not 0.0 <= noise < math.inf:
+        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
+    if betas < 2:
+        raise ValueError(f"a sweep needs at least 2 betas, got {betas}")
+    whole("followed", followed, 1, optional=True)
     norms = lengths(patterns.values)
+    count, depth = patterns.values.shape
+    if followed is None:
+        followed = min(count, FOLLOWED, max(64, int(WORK / (count * depth))))
     chosen = hopcore.backend(backend)
     stored = on_device(chosen, patterns.values, device)
     seconds: dict[str, float] = {}
@@ -217,11 +232,11 @@ def study(
         for name in get_args(Goal)
     }
     grid = grid_of(critical, suggestions, betas)
-    sweep = timed("sweep", partial(hopcore.sweep, stored, grid))
+    sweep = timed("sweep", partial(hopcore.sweep, stored, grid, patterns=followed))
+    known = noise
     if noise is None:
-        noise = 0.5 * math.sqrt(scale / patterns.values.shape[1])
+        noise = 0.5 * math.sqrt(scale / depth)
     rng = np.random.default_rng(seed)
-    count = len(patterns.values)
     asked = np.sort(rng.permutation(count)[:QUERIES])
     clean = patterns.values[asked]
     queries = (clean + noise * rng.standard_normal(clean.shape)).astype(clean.dtype)
@@ -236,7 +251,7 @@ def study(
         return {name: answer(chosen, start, stored, asked, beta) for name, beta in work}
 
     answers = timed("queries", ask)
-    settings = {"goal": goal, "backend": backend, "seed": seed}
+    settings = {"goal": goal, "noise": known, "backend": backend, "seed": seed}
     return Study(
         patterns, settings, norms, scale, critical, suggestions, sweep, noise, asked, queries,
         answers, [*patterns.notes, *notes], seconds,
@@ -279,8 +294,6 @@ def grid_of(
     critical: hopcore.CriticalBetas, suggestions: dict[str, hopcore.Suggestion], count: int
 ) -> np.ndarray:
     """Inverse temperatures from below all that happens to above it."""
-    if count < 2:
-        raise ValueError(f"a sweep needs at least 2 betas, got {count}")
     places = [critical.centroid, *(one.beta for one in suggestions.values())]
     first, middle, last = quantiles(critical)
     places += [value for value in (first, middle) if math.isfinite(value)]
@@ -292,8 +305,7 @@ def grid_of(
 
 def answer(chosen: Any, start: Any, stored: Any, asked: np.ndarray, beta: float) -> Answer:
     """What a memory answers to queries."""
-    tol = 1e-6
-    state = hopcore.retrieve(start, stored, beta, max_steps=1000, tol=tol).state
+    state = hopcore.retrieve(start, stored, beta, max_steps=1000, tol=1e-6).state
     weights = chosen.to_numpy(hopcore.association_weights(state, stored, beta))
-    own = weights[np.arange(len(asked)), asked] > 0.5
+    own = weights[np.arange(len(asked)), asked] > HELD
     return Answer(beta, np.asarray(chosen.to_numpy(state)), own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +21,6 @@ CELLS = 18
 
 LETTERS = 190
 """In a line over the whole width."""
-
-FINE, COARSE, HEAVY = 100, 60, 2e6
-"""Points along a side of a landscape; of that of a memory of more values than this."""
 
 SIDES = (0.7, 0.2, 0.1), (0.45, 0.45, 0.1)
 """Where ways begin, in shares of the three patterns of a landscape."""
@@ -50,43 +47,51 @@ def draw_sweep(figure: Figure, found: Study) -> None:
     """What happens to the memory over all inverse temperatures."""
     first, second, third = figure.subplots(1, 3)
     marks = {name: one.beta for name, one in found.suggestions.items()}
-    low, high = found.sweep.betas[[0, -1]]
-    if np.isfinite(found.critical.appear).any():
-        first.set_xlim(low, high)
-        plots.critical_distribution(first, found.critical, marks=marks)
+    critical = found.critical
     plots.heading(first, "Patterns that have a minimum")
-    second.set_xlim(low, high)
-    plots.minima_over_beta(second, found.sweep, critical=found.critical, marks=marks)
-    plots.heading(second, "Minima", "grey: here 5 to 95 % appear")
-    third.set_xlim(low, high)
-    plots.sharpness_over_beta(third, found.sweep, marks=marks)
-    plots.heading(third, "Sharpness of the minima")
+    if np.isfinite(critical.appear).any():
+        plots.critical_distribution(first, critical, marks=marks)
+    else:
+        first.text(0.5, 0.5, "none, at any temperature", ha="center", color=plots.QUIET)
+        first.set_axis_off()
+    plots.heading(
+        plots.minima_over_beta(second, found.sweep, critical=critical, marks=marks), "Minima"
+    )
+    plots.heading(
+        plots.sharpness_over_beta(third, found.sweep, marks=marks), "Sharpness of the minima"
+    )
 
 
 def draw_planes(figure: Figure, found: Study) -> None:
     """Theory's diagram with this memory in it, and the energy hot, critical and cold."""
-    count, critical = len(found.norms), found.critical
-    first, middle, last = quantiles(critical)
-    shown = shown_answers(found)
-    axes = figure.subplots(1, 1 + len(shown), width_ratios=[1.25, *[1.0] * len(shown)])
-    panels = list(np.atleast_1d(axes))
-    measured: dict[str, Any] = {"its average is lost": (count, found.scale * critical.centroid)}
-    if np.isfinite(middle):
-        ends = first, last if np.isfinite(last) else middle
-        bounds = (found.scale * end for end in ends)
-        measured["its patterns appear: 5, 50, 95 %"] = count, found.scale * middle, *bounds
-    plots.phase_diagram(panels[0], measured=measured)
-    plots.heading(panels[0], "Theory, equally distant patterns")
-    values, plane = found.patterns.values, spanning(found)
+    values = found.patterns.values
+    shown = shown_answers(found) if values.shape[1] > 1 else {}
+    first, *others = figure.subplots(
+        1, 1 + len(shown), squeeze=False, width_ratios=[1.25, *[1.0] * len(shown)]
+    )[0]
+    plots.heading(plots.phase_diagram(first, measured=measured(found)), "Theory, and this memory")
+    plane = spanning(found)
     starts = None if plane is None else mixed(values[plane].astype(np.float64))
-    for ax, (name, answer) in zip(panels[1:], shown.items(), strict=True):
+    for ax, (name, answer) in zip(others, shown.items(), strict=True):
         plots.energy_landscape(
-            ax, values, answer.beta, plane=plane, queries=starts, others=plane is None,
-            resolution=FINE if values.size < HEAVY else COARSE,
-        )  # fmt: skip
+            ax, values, answer.beta, plane=plane, queries=starts, others=plane is None
+        )
         plots.heading(ax, name, f"beta = {number(answer.beta)}")
         ax.set_xticks([])
         ax.set_yticks([])
+
+
+def measured(found: Study) -> dict[str, tuple[float, ...]]:
+    """Where this memory changes, as the diagram has it: its size, and effective temperatures."""
+    count, (first, middle, last) = len(found.norms), quantiles(found.critical)
+    places: dict[str, tuple[float, ...]] = {
+        "its average is lost": (count, found.scale * found.critical.centroid)
+    }
+    if np.isfinite(middle):
+        ends = first, middle if np.isinf(last) else last
+        bounds = (found.scale * beta for beta in ends)
+        places["its patterns appear: 5, 50, 95 %"] = count, found.scale * middle, *bounds
+    return places
 
 
 def draw_images(ax: Axes, found: Study) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 import hopcore
@@ -17,6 +18,12 @@ from hopcore.tables import csv_of
 
 APART = 0.02
 """A heated and a cooled memory differ if such a share of the patterns is held by one only."""
+
+PURPOSES = {
+    "retrieve": "To retrieve patterns",
+    "metastable": "For states that stand for several patterns each",
+    "average": "For one average of all patterns",
+}
 
 
 def estimates(found: Study) -> dict[str, float]:
@@ -29,7 +36,7 @@ def hysteresis(sweep: hopcore.Sweep) -> tuple[float, float, float] | None:
     """Between which betas a heated memory holds more than a cooled one, and by what share."""
     apart = sweep.heated.retrieved - sweep.cooled.retrieved
     inside = sweep.betas[apart > APART]
-    return (inside[0], inside[-1], apart.max()) if len(inside) else None
+    return (float(inside[0]), float(inside[-1]), float(apart.max())) if len(inside) else None
 
 
 def held(found: Study, beta: float) -> float:
@@ -37,23 +44,31 @@ def held(found: Study, beta: float) -> float:
     return float(np.mean(found.critical.appear <= beta))
 
 
+def coexistence(found: Study) -> tuple[float, float]:
+    """Where half of the patterns lie lower than the average, and the share that ever do."""
+    levels = found.critical.coexist
+    share = float(np.mean(np.isfinite(levels)))
+    level = float(np.median(levels[np.isfinite(levels)])) if share > 0.5 else math.nan
+    return level, share
+
+
 def sentence(found: Study) -> str:
     """Which beta to take, and why."""
     goal = found.settings["goal"]
     one, answer = found.suggestions[goal], found.answers[goal]
-    text = f"take beta = {one.beta:.4g}: {one.reason}"
+    text = f"{PURPOSES[goal]}, take beta = {one.beta:.4g}: {one.reason}"
     if goal == "retrieve":
         text += (
-            f"; {held(found, one.beta):.1%} of the patterns are minima there, and "
-            f"{np.mean(answer.own):.1%} of {len(answer.own)} noisy copies come back"
+            f". {held(found, one.beta):.1%} of the patterns are minima there, and "
+            f"{np.mean(answer.own):.1%} of {len(answer.own):,} noisy copies come back"
         )
-    return text
+    return f"{text}."
 
 
 def facts(found: Study) -> dict[str, Any]:
     """Everything but the sweep and the states, as JSON knows it: null where there is no number."""
     values, critical = found.patterns.values, found.critical
-    several = np.isfinite(critical.coexist)
+    level, share = coexistence(found)
     apart = hysteresis(found.sweep)
     kept = {
         "patterns": found.patterns.name,
@@ -73,12 +88,12 @@ def facts(found: Study) -> dict[str, Any]:
                 for share, beta in zip(QUANTILES, quantiles(critical), strict=True)
             },
             "never": float(np.mean(np.isinf(critical.appear))),
-            "coexist": float(np.median(critical.coexist[several])) if several.any() else None,
-            "coexist_share": float(np.mean(several)),
+            "coexist": level,
+            "coexist_share": share,
             "centroid": critical.centroid,
             "hysteresis": None if apart is None else list(apart),
         },
-        "noise": found.noise,
+        "noise_of_queries": found.noise,
         "suggestions": {
             goal: {
                 **one._asdict(),
@@ -124,15 +139,20 @@ def to_csv(sweep: hopcore.Sweep) -> str:
 # Tables.
 
 
-def tables(found: Study) -> list[Table]:
-    """The memory, where it changes, and which beta to take."""
-    return [memory_table(found), change_table(found), goal_table(found)]
+def printed(found: Study) -> list[Table | str]:
+    """The memory, where it changes, and which beta to take: tables and what explains them."""
+    change, goals = "\n".join(remarks(found)), "\n".join(explained(found))
+    return [
+        memory_table(found), change_table(found), f"{change}\n", goal_table(found), f"{goals}\n",
+        *(f"Note: {note}." for note in found.notes),
+    ]  # fmt: skip
 
 
 def memory_table(found: Study) -> Table:
     """What is stored."""
     values, norms = found.patterns.values, spread(found.norms)
-    table = Table(title="The memory", title_justify="left", title_style="bold", show_header=False)
+    name = escape(found.patterns.name)
+    table = Table(title=name, title_justify="left", title_style="bold", show_header=False)
     table.box, table.pad_edge = box.SIMPLE, False
     table.add_row("patterns", f"{len(values):,} of {values.shape[1]:,} values, {values.dtype}")
     table.add_row("norms", "{least:.4g} to {most:.4g}, mean {mean:.4g}".format(**norms))
@@ -143,33 +163,45 @@ def memory_table(found: Study) -> Table:
 def change_table(found: Study) -> Table:
     """Where it changes: as theory estimates it, as it was measured."""
     guess, critical = estimates(found), found.critical
-    first, middle, last = map(number, quantiles(critical))
-    several = np.isfinite(critical.coexist)
-    level = number(float(np.median(critical.coexist[several]))) if several.any() else "-"
+    first, middle, last = quantiles(critical)
+    level, _ = coexistence(found)
     table = new_table("Where it changes", ["from this beta on"], ["estimate", "measured"])
-    table.add_row("patterns become minima: the first 5 %", number(guess["saddle_node"]), first)
-    table.add_row("  half of them", "", middle)
-    table.add_row("  95 %", "", last)
-    table.add_row("a pattern lies lower than the average", number(guess["coexistence"]), level)
-    table.add_row("the average is no minimum", number(guess["spinodal"]), number(critical.centroid))
-    lines = ["estimate: were all patterns equally far from each other"]
-    if len(found.norms) == 2:
-        lines.append("two patterns part at one temperature; there is nothing between")
-    share, count = float(np.mean(np.isinf(critical.appear))), len(critical.appear)
-    if share:
-        lines.append(f"{share:.1%} of {count:,} patterns followed never become minima")
-    if not several.all():
+    rows = [
+        ("patterns become minima: the first 5 %", guess["saddle_node"], first),
+        ("  half of them", math.nan, middle),
+        ("  95 %", math.nan, last),
+        ("half of them lie lower than the average", guess["coexistence"], level),
+        ("the average is no minimum any more", guess["spinodal"], critical.centroid),
+    ]
+    for name, *values in rows:
+        table.add_row(name, *map(number, values))
+    return table
+
+
+def remarks(found: Study) -> list[str]:
+    """What is to be said of where a memory changes."""
+    count, critical = len(found.norms), found.critical
+    never, (_, share) = float(np.mean(np.isinf(critical.appear))), coexistence(found)
+    lines = ["estimate: were all patterns equally far apart"]
+    if len(critical.appear) < count:
+        lines.append(f"measured: {len(critical.appear):,} patterns were followed")
+    if count == 2:
+        lines.append("two patterns part gradually, at one temperature")
+    if never:
+        lines.append(f"{never:.1%} never become minima: copies, or covered by longer ones")
+    if share <= 0.5 and count > 2:
         lines.append(
-            f"lower than the average: the median of the {several.mean():.1%} that ever are so"
+            f"{share:.1%} ever lie lower than the state that the average turns into by and by"
         )
     apart = hysteresis(found.sweep)
     if apart is not None:
+        low, high, most = apart
+        end = "on" if high == found.sweep.betas[-1] else f"to {high:.3g}"
         lines.append(
-            f"from {apart[0]:.3g} to {apart[1]:.3g} it depends on the past: heated, the memory "
-            f"holds up to {apart[2]:.0%} of the patterns more than cooled"
+            f"from {low:.3g} {end} the past decides: heated, the memory holds up to {most:.0%} of "
+            "the patterns more than cooled"
         )
-    table.caption = "\n".join(lines)
-    return table
+    return lines
 
 
 def goal_table(found: Study) -> Table:
@@ -183,15 +215,25 @@ def goal_table(found: Study) -> Table:
             name, "<" if name == goal else "", number(one.beta), f"{held(found, one.beta):.1%}",
             f"{np.mean(answer.own):.1%}", one.reason, style="bold" if name == goal else None,
         )  # fmt: skip
-    best = found.suggestions["retrieve"]
-    table.caption = (
-        "minima: share of the patterns that are minima at this beta\n"
-        f"come back: share of noisy copies (deviation {found.noise:.3g}) that go to their pattern\n"
-        f"retrieve: one update errs by {number(best.error)} at most, for noise of this size by "
-        f"{number(best.bound)} (theorem 5)\n"
-        f"with sparsemax retrieval is exact from beta = {number(1.0 / best.margin)} on"
-    )
     return table
+
+
+def explained(found: Study) -> list[str]:
+    """What the columns mean, and what the numbers are held to."""
+    best, most = found.suggestions["retrieve"], float(found.norms.max())
+    lines = [
+        "minima: share of the patterns that are minima at this beta",
+        f"come back: share of noisy copies (deviation {found.noise:.3g}) that go to their pattern",
+        f"M, the largest norm, is {number(most)}; with sparsemax retrieval is exact from "
+        f"{number(1.0 / best.margin)} on",
+    ]
+    if found.settings["noise"] is not None:
+        # Never more than 2 M, which is no news.
+        says = (
+            "nothing" if best.bound > 1.99 * most else f"an error of {number(best.bound)} at most"
+        )
+        lines.append(f"theorem 5 of Ramsauer et al. says {says} for noise of this size")
+    return lines
 
 
 def number(value: float) -> str:
