@@ -18,7 +18,7 @@ from rich.table import Table
 from hopcore import plots
 from hopcore.datasets import Images, split_images
 from hopcore.experiments.annealing import COLD, WARM, Arm
-from hopcore.experiments.annealing_report import errors, right_axis, style
+from hopcore.experiments.annealing_report import errors, right_axis
 from hopcore.experiments.report import new_table
 from hopcore.image_model import Images as Samples
 from hopcore.runs import Run
@@ -187,7 +187,7 @@ def draw(title: str, found: Sequence[Gradient], path: Path) -> None:
         beneath.set_xlabel("temperature", fontsize=9)
         plots.heading(top, model)
         for ax in (top, beneath):
-            style(ax)
+            plots.quiet(ax)
     axes[0, 0].invert_xaxis()
     axes[0, 0].set_ylabel("norm of the gradient", fontsize=9)
     right_axis(axes[1, 0])
