@@ -10,7 +10,13 @@ from rich.console import Console
 
 from hopcore import datasets
 from hopcore.console import AsJson, Data, Dataset, Markdown, show_json, tracked
-from hopcore.experiments import transition, transition_report
+from hopcore.experiments import (
+    suggested_beta,
+    suggested_beta_report,
+    transition,
+    transition_report,
+    transition_states,
+)
 from hopcore.experiments.names import integers, one_of, unlike
 from hopcore.experiments.transition import IMAGES, Pattern, Trial
 from hopcore.files import place_of, write_whole
@@ -74,6 +80,88 @@ def experiment_transition(
     else:
         Console().print(transition_report.to_table(trials))
         typer.echo(f"Every memory: {csv}\nThe picture: {plot}")
+
+
+@transition_studies.command("suggested-beta")
+def experiment_suggested_beta(
+    dataset: Dataset = "digits",
+    data: Data = None,
+    stored: Sizes = "100,1000",
+    corruption: Annotated[
+        str, typer.Option(help="Corruptions, each half or noise:SIGMA.")
+    ] = "noise:0.3,noise:0.6,noise:1.0,half",
+    updates: Annotated[str, typer.Option(help="Updates of a query, at most.")] = "1,100",
+    seeds: Memories = 5,
+    resume: Resume = False,
+    csv: Annotated[Path, typer.Option(help="Every retrieval.")] = Path("suggested-beta.csv"),
+    plot: Annotated[Path, typer.Option(help="The picture.")] = Path("suggested-beta.png"),
+    markdown: Markdown = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a suggested inverse temperature earns, against a grid's best. Commas between values."""
+    for path in (csv, plot, markdown):
+        if path is not None:
+            place_of(path)
+    source = datasets.load(dataset, data)
+    sizes = sorted(unlike(integers(stored, "stored"), "stored"))
+    corruptions = unlike(corruption.split(","), "corruption")
+    counts = sorted(unlike(integers(updates, "updates"), "updates"))
+    wanted = suggested_beta.cases(dataset, sizes, corruptions, counts, seeds)
+    trials = kept(csv, suggested_beta.Trial) if resume else []
+    done = {one.case for one in trials}
+    left = [case for case in wanted if case not in done]
+    for found in tracked(suggested_beta.run(source, left), len(left)):
+        trials.extend(found)
+        write_text(csv, to_csv(trials, suggested_beta.Trial))
+    lines = suggested_beta_report.summary(trials)
+    suggested_beta_report.draw(trials, plot)
+    if markdown is not None:
+        write_text(markdown, suggested_beta_report.to_markdown(lines))
+    if as_json:
+        facts = {"study": "suggested-beta", "dataset": dataset}
+        show_json(facts | {"lines": [one.facts() for one in lines]})
+    else:
+        Console().print(suggested_beta_report.to_table(lines))
+        typer.echo(f"Every retrieval: {csv}\nThe picture: {plot}")
+
+
+@transition_studies.command("transition-states")
+def experiment_transition_states(
+    dataset: Dataset = "digits",
+    data: Data = None,
+    stored: Sizes = "300,1000",
+    seeds: Memories = 5,
+    resume: Resume = False,
+    csv: Annotated[Path, typer.Option(help="Every memory.")] = Path("transition-states.csv"),
+    plot: Annotated[Path, typer.Option(help="States of the largest memory of seed 0.")] = Path(
+        "transition-states.png"
+    ),
+    markdown: Markdown = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the states are at the betas suggested for means of patterns. Commas between values."""
+    for path in (csv, plot, markdown):
+        if path is not None:
+            place_of(path)
+    source = datasets.load(dataset, data)
+    sizes = sorted(unlike(integers(stored, "stored"), "stored"))
+    wanted = transition_states.memories(dataset, sizes, seeds)
+    trials = kept(csv, transition_states.Trial) if resume else []
+    done = {one.memory for one in trials}
+    left = [which for which in wanted if tuple(which) not in done]
+    for found in tracked(transition_states.run(source, left), len(left)):
+        trials.append(found)
+        write_text(csv, to_csv(trials, transition_states.Trial))
+    first = next(which for which in wanted if which.patterns == sizes[-1])
+    transition_states.draw(source, first, plot)
+    table = transition_states.to_markdown(trials)
+    if markdown is not None:
+        write_text(markdown, table)
+    if as_json:
+        facts = {"study": "transition-states", "dataset": dataset}
+        show_json(facts | {"trials": [one._asdict() for one in trials]})
+    else:
+        typer.echo(f"{table}\nEvery memory: {csv}\nThe picture: {plot}")
 
 
 def kept(path: Path, kind: type) -> list:

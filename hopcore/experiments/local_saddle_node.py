@@ -9,6 +9,9 @@ import math
 
 import numpy as np
 
+HALF = 1.0 / (1.0 + math.exp(1e-3))
+"""Just below one half, where the mean of two patterns is a fixed point at every temperature."""
+
 HALVINGS = 30
 """Of the interval in which a local saddle-node lies, by its logarithm."""
 
@@ -53,6 +56,7 @@ def local_saddle_node(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
         pull = beta * np.sum((own - others) ** 2, axis=-1)
         # ln (q / (1-q)) - g q is highest where q (1-q) = 1 / g, or at the end, where g < 4.
         q = 0.5 * (1.0 - np.sqrt(np.maximum(1.0 - 4.0 / np.maximum(pull, 4.0), 0.0)))
+        q = np.minimum(q, HALF)
         return (most + np.log(total))[:, 0] <= np.log(q / (1.0 - q)) - pull * q
 
     low = 0.1 / np.where(covered, 1.0, gap)

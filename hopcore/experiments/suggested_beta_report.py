@@ -1,0 +1,187 @@
+"""Tables and pictures of what a suggested inverse temperature earns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from hopcore import plots
+from hopcore.experiments.diffusion_report import COLORS, Spread, spread
+from hopcore.experiments.report import new_table
+from hopcore.experiments.suggested_beta import GRID, RULES, Trial
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MEASURES = ("cosine", "own")
+
+CLOSE = 0.02
+"""Success that is less than the best by no more than this is as good."""
+
+Group = tuple[str, int, str, int]
+
+
+class Line(NamedTuple):
+    """A rule in one case and by one measure, over the seeds.
+
+    ``best`` is the grid's best success, ``knee`` the lowest inverse temperature of the grid that
+    comes within 0.02 of it; ``success`` is the rule's, ``less`` that less the best, seed by seed,
+    ``worst`` the least of them; ``beyond`` is the rule's inverse temperature over the knee, the
+    geometric mean.
+    """
+
+    data: str
+    patterns: int
+    corruption: str
+    updates: int
+    measure: str
+    rule: str
+    seeds: int
+    best: Spread
+    knee: float
+    beta: float
+    success: Spread
+    less: Spread
+    worst: float
+    beyond: float
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        own = self._asdict().items()
+        return {k: v._asdict() if isinstance(v, Spread) else v for k, v in own}
+
+
+def summary(trials: Sequence[Trial]) -> list[Line]:
+    """A line for each case, measure and rule."""
+    seeds: dict[Group, dict[int, list[Trial]]] = {}
+    for one in trials:
+        seeds.setdefault(one[:4], {}).setdefault(one.seed, []).append(one)
+    lines = []
+    for place, own in seeds.items():
+        for measure in MEASURES:
+            for rule in RULES:
+                asked = [found_by(group, measure, rule) for group in own.values()]
+                known = [one for one in asked if one is not None]
+                if known:
+                    lines.append(line(place, measure, rule, np.asarray(known)))
+    return lines
+
+
+def found_by(trials: Sequence[Trial], measure: str, rule: str) -> tuple[float, ...] | None:
+    """Of one seed: the grid's best, its knee, the rule's inverse temperature and success."""
+    grid = sorted((one.beta, getattr(one, measure)) for one in trials if one.rule == GRID)
+    ruled = [one for one in trials if one.rule == rule]
+    if not ruled:
+        return None
+    best = max(success for _, success in grid)
+    # Shares of a few hundred queries: no rounding decides what is within 2 %.
+    knee = next(beta for beta, success in grid if success >= best - CLOSE - 1e-9)
+    return best, knee, ruled[0].beta, getattr(ruled[0], measure)
+
+
+def line(place: Group, measure: str, rule: str, found: np.ndarray) -> Line:
+    """A line from what :func:`found_by` found of each seed."""
+    best, knee, beta, success = found.T
+    less = success - best
+    middle = [float(np.exp(np.mean(np.log(x)))) for x in (knee, beta, beta / knee)]
+    return Line(
+        *place, measure, rule, len(found), spread(best), middle[0], middle[1], spread(success),
+        spread(less), float(less.min()), middle[2],
+    )  # fmt: skip
+
+
+def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]:
+    """Names of columns of text and of numbers, and the rows: all rules of a case side by side."""
+    cases: dict[tuple[int, str, int, str], dict[str, Line]] = {}
+    for one in lines:
+        place = (one.patterns, one.corruption, one.updates, one.measure)
+        cases.setdefault(place, {})[one.rule] = one
+    left = ["N", "corruption", "updates", "measure"]
+    right = ["best", "knee", *RULES]
+    rows = []
+    for (size, corruption, updates, measure), ruled in cases.items():
+        first = next(iter(ruled.values()))
+        found = [told(ruled[rule]) if rule in ruled else "-" for rule in RULES]
+        row = [str(size), corruption, str(updates), measure, percent(first.best)]
+        rows.append([*row, f"{first.knee:.2g}", *found])
+    return left, right, rows
+
+
+def told(one: Line) -> str:
+    """What a rule loses, on the mean and at worst, and how far beyond the knee it is."""
+    less, worst = (round(100 * value, 1) + 0.0 for value in (one.less.mean, one.worst))
+    return f"{less:.1f} ({worst:.1f}) {one.beyond:.{0 if one.beyond >= 10 else 1}f}x"
+
+
+def percent(value: Spread) -> str:
+    """A share in percent with its deviation."""
+    return f"{round(100 * value.mean, 1) + 0.0:.1f} ± {100 * value.deviation:.1f}"
+
+
+def to_markdown(lines: Sequence[Line]) -> str:
+    """The summary, as a table."""
+    left, right, rows = cells(lines)
+    rows = [[*left, *right], ["---"] * len(left) + ["---:"] * len(right), *rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def to_table(lines: Sequence[Line]) -> Table:
+    """The summary, for a terminal."""
+    left, right, rows = cells(lines)
+    table = new_table(f"suggested-beta, {lines[0].data}", left, right)
+    for row in rows:
+        table.add_row(*row)
+    table.caption = (
+        f"best: of a grid, %, mean ± standard deviation over {lines[0].seeds} seeds\n"
+        f"knee: the lowest beta of the grid within {100 * CLOSE:.0f} % of it\n"
+        "rules: success less the best, % (of the worst seed), and beta over the knee"
+    )
+    return table
+
+
+def draw(trials: Sequence[Trial], path: Path) -> None:
+    """Success over the inverse temperature: a row for each size and measure, columns of cases."""
+    sizes = sorted({one.patterns for one in trials})
+    corruptions = list(dict.fromkeys(one.corruption for one in trials))
+    rows = [(size, measure) for size in sizes for measure in MEASURES]
+    figure = plots.new_figure(1.0 + 2.4 * len(corruptions), 0.8 + 1.9 * len(rows), dpi=100)
+    panels = figure.subplots(len(rows), len(corruptions), squeeze=False, sharex=True, sharey=True)
+    for (size, measure), across in zip(rows, panels, strict=True):
+        for corruption, ax in zip(corruptions, across, strict=True):
+            own = [t for t in trials if (t.patterns, t.corruption) == (size, corruption)]
+            draw_panel(ax, own, measure)
+            plots.heading(ax, corruption if ax in panels[0] else "")
+        across[0].set_ylabel(f"{measure}, N = {size}", fontsize=8)
+    for ax in panels[-1]:
+        ax.set_xlabel("beta", fontsize=9)
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=5,
+        loc="outside upper right",
+    )  # fmt: skip
+    title = f"Success of retrieval over the inverse temperature, {trials[0].data}"
+    note = "Means over the seeds. Upright lines: what the rules say, geometric means."
+    plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+
+
+def draw_panel(ax: Axes, trials: Sequence[Trial], measure: str) -> None:
+    """One memory and corruption."""
+    for index, updates in enumerate(sorted({one.updates for one in trials})):
+        grid = [one for one in trials if (one.updates, one.rule) == (updates, GRID)]
+        betas = sorted({one.beta for one in grid})
+        means = [np.mean([getattr(t, measure) for t in grid if t.beta == beta]) for beta in betas]
+        name = "one update" if updates == 1 else f"up to {updates} updates"
+        ax.plot(betas, means, color=plots.LINES[index], linewidth=1.4, label=name)
+    for index, rule in enumerate(RULES):
+        found = [one.beta for one in trials if one.rule == rule]
+        if found:
+            ax.axvline(
+                float(np.exp(np.mean(np.log(found)))), color=plots.LINES[2 + index],
+                linestyle=("-", "--", ":")[index % 3], linewidth=1.1, label=rule,
+            )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_ylim(0.0, 1.03)
+    plots.quiet(ax)
