@@ -16,30 +16,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CELLS = 18
+CELLS = 21
 """Square images in a row."""
 
-LETTERS = 190
+LETTERS = 220
 """In a line over the whole width."""
 
-SIDES = (0.7, 0.2, 0.1), (0.45, 0.45, 0.1)
+SIDES = (0.7, 0.2, 0.1), (0.5, 0.35, 0.15)
 """Where ways begin, in shares of the three patterns of a landscape."""
 
 
 def draw(found: Study, path: Path) -> None:
     """The whole report on one page."""
-    images = found.patterns.shape is not None
-    sentences = "\n".join(textwrap.wrap(sentence(found), LETTERS))
-    figure = plots.new_figure(13.0, 10.6 if images else 7.4, dpi=130)
-    parts = figure.subfigures(3 if images else 2, 1, height_ratios=[3.4, 3.6, 3.2][: 2 + images])
+    heights = [3.4, 4.0, 3.6] if found.patterns.shape else [3.4, 4.0]
+    figure = plots.new_figure(14.0, sum(heights) + 1.0, dpi=120)
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
     draw_sweep(parts[0], found)
     with noted([]):  # what a landscape would say of the patterns was said
         draw_planes(parts[1], found)
-    if images:
+    if found.patterns.shape:
         draw_images(parts[2].subplots(), found)
-    name, values = found.patterns.name, found.patterns.values
-    title = f"{name}: {len(values):,} patterns of {values.shape[1]:,} values"
-    plots.caption(figure, title, sentences)
+    beta = found.suggestions[found.settings["goal"]].beta
+    title = f"{found.patterns.name}: take beta = {number(beta)}"
+    plots.caption(figure, title, "\n".join(textwrap.wrap(sentence(found), LETTERS)))
     plots.save(figure, path)
 
 
@@ -76,9 +75,11 @@ def draw_planes(figure: Figure, found: Study) -> None:
         plots.energy_landscape(
             ax, values, answer.beta, plane=plane, queries=starts, others=plane is None
         )
-        plots.heading(ax, name, f"beta = {number(answer.beta)}")
+        plots.heading(ax, rf"{name}, $\beta$ = {answer.beta:.3g}")
         ax.set_xticks([])
         ax.set_yticks([])
+        if ax is not others[0]:
+            ax.get_legend().remove()
 
 
 def measured(found: Study) -> dict[str, tuple[float, ...]]:
