@@ -8,6 +8,7 @@ author = "The hopcore founders"
 copyright = f"2026, {author}"
 
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
@@ -21,6 +22,14 @@ html_title = f"hopcore {release}"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+# Pictures are drawn by the code that is shown, with whatever lies outside of the figure.
+plot_include_source = True
+plot_html_show_source_link = False
+plot_html_show_formats = False
+plot_formats = [("png", 110)]
+plot_rcparams = {"figure.constrained_layout.use": True, "savefig.bbox": "tight"}
+plot_apply_rcparams = True
 
 # Types are in the docstrings, with shapes; in signatures they would all be "Any".
 autodoc_typehints = "none"

@@ -75,7 +75,8 @@ def cobweb(
         )  # fmt: skip
     for place, name in zip(places, names_of(places), strict=True):
         ax.annotate(
-            name, (place, place), xytext=(9.0, -4.0), textcoords="offset points", va="top",
+            name, (place, place), xytext=(-1.0, -9.0) if place < 0.0 else (9.0, -4.0),
+            textcoords="offset points", ha="center" if place < 0.0 else "left", va="top",
             fontsize=8, color=INK,
         )  # fmt: skip
     ax.text(

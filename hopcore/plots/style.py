@@ -142,7 +142,7 @@ def save(figure: Figure, path: Path, colors: int | None = None) -> None:
     Raises
     ------
     OSError
-        As :func:`hopcore.files.write_whole`.
+        The folder does not exist, or cannot be written to.
     """
     # Axes of a fixed shape have their names inside the picture only after a second layout.
     figure.draw_without_rendering()
