@@ -9,7 +9,7 @@ import numpy as np
 
 from hopcore.phase import CriticalBetas
 from hopcore.plots.marks import mark, temperatures
-from hopcore.plots.style import INK, LINES, QUIET, decades, quiet
+from hopcore.plots.style import INK, LINES, QUIET, decades, instance, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,11 +54,7 @@ def critical_distribution(
     """
     from matplotlib.patheffects import withStroke  # noqa: PLC0415  an extra, imported on use
 
-    if not isinstance(critical, CriticalBetas):
-        raise TypeError(
-            "critical_distribution draws what hopcore.critical_betas found, "
-            f"got {type(critical).__name__}"
-        )
+    instance("critical", critical, CriticalBetas, "critical_betas")
     named = temperatures(marks)
     count = len(critical.appear)
     appear = np.sort(critical.appear[np.isfinite(critical.appear)])

@@ -120,6 +120,8 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
             "weights must be (L, S), (heads, L, S) or (layers, heads, L, S), "
             f"none of them 0, got {shades.shape}"
         )
+    if not np.isfinite(shades).all():
+        raise ValueError(f"weights must be finite, {np.sum(~np.isfinite(shades))} are nan or inf")
     low, high = limits or (0.0, float(shades.max()))
     if shades.ndim > 2:
         layers = shades.reshape(-1, *shades.shape[-3:])

@@ -177,3 +177,9 @@ def host(name: str, values: Any) -> np.ndarray:
         raise TypeError(
             f"{name} must be numbers, or an array of any library, got {type(values).__name__}"
         ) from None
+
+
+def instance(name: str, value: Any, kind: type, function: str) -> None:
+    """Refuse what no function of hopcore has found."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be what hopcore.{function} found, got {type(value).__name__}")

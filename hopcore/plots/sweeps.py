@@ -9,7 +9,7 @@ import numpy as np
 
 from hopcore.phase import CriticalBetas, Sweep
 from hopcore.plots.marks import mark, temperatures
-from hopcore.plots.style import LINES, QUIET, decades, legend_below, quiet
+from hopcore.plots.style import LINES, QUIET, decades, instance, legend_below, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,9 @@ def minima_over_beta(
     >>> [line.get_label() for line in ax.lines[:2]]
     ['← heated, from the patterns', 'cooled, from the average →']
     """
-    swept("minima_over_beta", sweep)
+    instance("sweep", sweep, Sweep, "sweep")
+    if critical is not None:
+        instance("critical", critical, CriticalBetas, "critical_betas")
     named = temperatures(marks)
     if count not in get_args(Count):
         raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {count!r}")
@@ -111,17 +113,11 @@ def sharpness_over_beta(
     >>> plots.sharpness_over_beta(plots.new_figure(5, 3).subplots(), found).get_xscale()
     'log'
     """
-    swept("sharpness_over_beta", sweep)
+    instance("sweep", sweep, Sweep, "sweep")
     named = temperatures(marks)
     both(ax, sweep, "sharpness")
     ax.set_ylabel(r"mean sharpness $\kappa$", fontsize=9)
     return finished(ax, named)
-
-
-def swept(caller: str, sweep: Sweep) -> None:
-    """Refuse what is no sweep."""
-    if not isinstance(sweep, Sweep):
-        raise TypeError(f"{caller} draws what hopcore.sweep found, got {type(sweep).__name__}")
 
 
 def both(ax: Axes, sweep: Sweep, field: str) -> None:
