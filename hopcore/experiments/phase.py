@@ -19,7 +19,7 @@ from hopcore.experiments.job import on_device
 from hopcore.experiments.memory import converted
 from hopcore.files import read_array
 from hopcore.phase.hypotheses import HELD
-from hopcore.phase.suggestion import Goal
+from hopcore.phase.suggestion import Goal, overview
 from hopcore.phase.track import Track, silent
 from hopcore.setting_checks import whole
 
@@ -227,9 +227,10 @@ def study(
 
     scale = hopcore.effective_scale(stored)
     critical = timed("critical", partial(hopcore.critical_betas, stored, patterns=followed))
+    seen = timed("overview", partial(overview, stored))
     suggestions = {
-        name: timed(name, partial(hopcore.suggest_beta, stored, name, noise=noise))
-        for name in get_args(Goal)
+        "retrieve": timed("retrieve", partial(hopcore.suggest_beta, stored, noise=noise)),
+        **{name: seen.suggested(name) for name in ("metastable", "average")},
     }
     grid = grid_of(critical, suggestions, betas)
     sweep = timed("sweep", partial(hopcore.sweep, stored, grid, patterns=followed))

@@ -30,12 +30,14 @@ def draw(found: Study, path: Path) -> None:
     """The whole report on one page."""
     heights = [3.4, 4.0, 3.6] if found.patterns.shape else [3.4, 4.0]
     figure = plots.new_figure(14.0, sum(heights) + 1.0, dpi=120)
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
-    draw_sweep(parts[0], found)
+    first, second, *third = figure.subfigures(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    )[:, 0]
+    draw_sweep(first, found)
     with noted([]):  # what a landscape would say of the patterns was said
-        draw_planes(parts[1], found)
-    if found.patterns.shape:
-        draw_images(parts[2].subplots(), found)
+        draw_planes(second, found)
+    for part in third:
+        draw_images(part.subplots(), found)
     beta = found.suggestions[found.settings["goal"]].beta
     title = f"{found.patterns.name}: take beta = {number(beta)}"
     plots.caption(figure, title, "\n".join(textwrap.wrap(sentence(found), LETTERS)))

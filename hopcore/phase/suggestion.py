@@ -180,6 +180,11 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
 
 def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
     """The beta of mixtures, or of one average, as a sweep from the patterns down sees them."""
+    return overview(stored, track).suggested(goal)
+
+
+def overview(stored: Array, track: Track = silent) -> Overview:
+    """A memory through all inverse temperatures, as far as goals without queries need it."""
     backend, wide = memory(stored)
     rows = spaced(wide.shape[0], SWEPT)
     some = rows_at(wide, rows, backend)
@@ -187,23 +192,35 @@ def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
     high = max(for_retrieval(some, 0.0, separation_named("softmax")).beta, 2.0 * start)
     betas = np.geomspace(start / 8.0, high, BETAS)
     heated = sweep(some, betas, track=track).heated
-    single = np.nonzero(heated.minima == 1)[0]
-    one = float(betas[single[-1]]) if len(single) else float(betas[0])
-    if goal == "average":
-        reason = f"up to beta = {one:.3g} all patterns go to one state"
-        return Suggestion(0.5 * one, goal, reason, math.nan, math.nan, math.nan)
-    mixed = heated.minima - np.rint(heated.retrieved * len(rows)).astype(int)
-    # The middle of those: at the hot end states have just parted, and are means of nearly all.
-    most = np.nonzero(mixed == mixed.max())[0]
-    best = int(most[len(most) // 2])
-    if mixed[best] < 2:
-        # Equidistant patterns have no metastable states (spec P3).
-        held = np.nonzero(heated.retrieved > 0)[0]
-        beta = math.sqrt(one * float(betas[held[0]])) if len(held) else one
-        reason = "no temperature has metastable states; here patterns are about to appear"
-        return Suggestion(beta, goal, reason, math.nan, math.nan, math.nan)
-    reason = f"{mixed[best]} states are means of several patterns, more than at any other beta"
-    return Suggestion(float(betas[best]), goal, reason, math.nan, math.nan, math.nan)
+    return Overview(betas, heated.minima, np.rint(heated.retrieved * len(rows)).astype(int))
+
+
+class Overview(NamedTuple):
+    """How many minima a heated memory has at each inverse temperature, how many are patterns."""
+
+    betas: np.ndarray
+    minima: np.ndarray
+    held: np.ndarray
+
+    def suggested(self, goal: str) -> Suggestion:
+        """The beta of mixtures, or of one average."""
+        single = np.nonzero(self.minima == 1)[0]
+        one = float(self.betas[single[-1] if len(single) else 0])
+        if goal == "average":
+            reason = f"up to beta = {one:.3g} all patterns go to one state"
+            return Suggestion(0.5 * one, goal, reason, math.nan, math.nan, math.nan)
+        mixed = self.minima - self.held
+        # The middle of those: at the hot end states have just parted, and are means of nearly all.
+        most = np.nonzero(mixed == mixed.max())[0]
+        best = int(most[len(most) // 2])
+        if mixed[best] < 2:
+            # Equidistant patterns have no metastable states (spec P3).
+            held = np.nonzero(self.held > 0)[0]
+            beta = math.sqrt(one * float(self.betas[held[0]])) if len(held) else one
+            reason = "no temperature has metastable states; here patterns are about to appear"
+            return Suggestion(beta, goal, reason, math.nan, math.nan, math.nan)
+        reason = f"{mixed[best]} states are means of several patterns, more than at any other beta"
+        return Suggestion(float(self.betas[best]), goal, reason, math.nan, math.nan, math.nan)
 
 
 def separations(
