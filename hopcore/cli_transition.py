@@ -69,6 +69,8 @@ def experiment_transition(
         write_text(csv, to_csv(trials, Trial))
         if patterns is not None and (found.images, found.seed) == (kinds[0], 0):
             write_text(patterns, to_csv(each, Pattern))
+    # What is told is what the file says, to its digits.
+    trials = kept(csv, Trial)
     transition_report.draw(trials, plot)
     if patterns is not None:
         beside = plot.with_stem(f"{plot.stem}-patterns")
@@ -113,6 +115,7 @@ def experiment_suggested_beta(
     for found in tracked(suggested_beta.run(source, left), len(left)):
         trials.extend(found)
         write_text(csv, to_csv(trials, suggested_beta.Trial))
+    trials = kept(csv, suggested_beta.Trial)
     lines = suggested_beta_report.summary(trials)
     suggested_beta_report.draw(trials, plot)
     if markdown is not None:
@@ -152,6 +155,7 @@ def experiment_transition_states(
     for found in tracked(transition_states.run(source, left), len(left)):
         trials.append(found)
         write_text(csv, to_csv(trials, transition_states.Trial))
+    trials = kept(csv, transition_states.Trial)
     first = next(which for which in wanted if which.patterns == sizes[-1])
     transition_states.draw(source, first, plot)
     table = transition_states.to_markdown(trials)

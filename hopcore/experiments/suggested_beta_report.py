@@ -162,7 +162,7 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
         *panels[0, 0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=5,
         loc="outside upper right",
     )  # fmt: skip
-    title = f"Success of retrieval over the inverse temperature, {trials[0].data}"
+    title = f"Success over beta, {trials[0].data}"
     note = "Means over the seeds. Upright lines: what the rules say, geometric means."
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)
 

@@ -79,10 +79,11 @@ def rows_of(trials: Sequence[Trial], short: bool = False) -> tuple[list[str], li
 
 
 def rank_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
-    """What tells where a pattern appears, as text."""
+    """What tells where a pattern appears, as text; of the three largest sizes."""
     head = ["images", "N", *RANKS, "ratio 5 %", "ratio 50 %", "ratio 95 %"]
+    sizes = sorted({one.patterns for one in trials})[-3:]
     rows = []
-    for (kind, size), own in groups(trials).items():
+    for (kind, size), own in groups([one for one in trials if one.patterns in sizes]).items():
         ranks = [f"{np.mean([getattr(one, name) for one in own]):.2f}" for name in RANKS.values()]
         ratios = [
             f"{np.mean([getattr(one, name) for one in own]):.3f}"
@@ -97,11 +98,11 @@ def fit_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
     head = ["images", "quantile", "db/dlnN", "R²", "theory", "dlnb/dlnN", "R²"]
     rows = []
     for kind, one in fits(trials):
-        slope = f"{one.slope:.2f} ± {one.slope_error:.2f}"
+        slope = f"{one.slope:.3f} ± {one.slope_error:.3f}"
         power = f"{one.power:.3f} ± {one.power_error:.3f}"
         name = f"{int(one.quantile[-2:])} %"
         kept = f"{one.kept:.3f}", f"{one.kept_power:.3f}"
-        rows.append([kind, name, slope, kept[0], f"{one.theory:.2f}", power, kept[1]])
+        rows.append([kind, name, slope, kept[0], f"{one.theory:.3f}", power, kept[1]])
     return head, rows
 
 

@@ -41,7 +41,8 @@ class Trial(NamedTuple):
     of two patterns at least, ``members`` the share of the patterns that go to one of these,
     ``largest`` the share that goes to the most common state, ``mixed`` how many patterns it mixes,
     ``mean`` its cosine with the mean of all patterns. ``purity`` is the share of the members whose
-    class is the most common of their state, ``chance`` the same after the classes were shuffled.
+    class is the most common of their state, ``chance`` the same after the classes of all patterns
+    were shuffled.
     """
 
     data: str
@@ -94,14 +95,14 @@ def trial(which: Memory, drawn: Images, beta: float, found: hopcore.Minima) -> T
     """What the states are."""
     count = np.bincount(found.basin)
     shared = np.isin(found.basin, np.nonzero(count > 1)[0])
-    basin, labels = found.basin[shared], classes(drawn)[shared]
-    shuffled = np.random.default_rng(which.seed).permutation(labels)
+    basin, labels = found.basin[shared], classes(drawn)
+    shuffled = np.random.default_rng(which.seed).permutation(labels)[shared]
     first, mean = found.state[:1], drawn.pixels.mean(axis=0, keepdims=True)
     return Trial(
         *which, beta, beta * hopcore.effective_scale(drawn.pixels), len(count),
         int(np.sum(count > 1)), float(np.mean(shared)), float(found.share[0]),
         float(found.participation[0]), float(cosine(np.asarray(first), mean)[0]),
-        purity(basin, labels), purity(basin, shuffled),
+        purity(basin, labels[shared]), purity(basin, shuffled),
     )  # fmt: skip
 
 
