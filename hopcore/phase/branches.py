@@ -108,16 +108,15 @@ def follow(stored: Array, rows: np.ndarray, backend: Backend) -> Curve:
     # A pattern and the centroid of N equidistant ones have equal energies at the logit ln (N-1).
     grid = np.linspace(math.log(count) + 2.0, math.log(HELD / (1.0 - HELD)), POINTS)
     others, heat, ended = beginning(pack, float(grid[0]))
-    best = None
-    points: list[Point] = []
-    for logit in grid:
-        new = found(pack, logit + np.zeros(len(rows)), others, heat, ended)
-        best = new if best is None else lower(best, new, pack)
+    best = found(pack, grid[0] + np.zeros(len(rows)), others, heat, ended)
+    points = [best]
+    for logit in grid[1:]:
+        last = points[-1]
+        new = found(pack, logit + np.zeros(len(rows)), last.others, last.heat, ended)
+        best = lower(best, new, pack)
         ended = ended | (new.beta > BEYOND * best.beta)
         points.append(new)
-        others, heat = new.others, new.heat
     for _ in range(REFINE):
-        assert best is not None
         away = ~np.isfinite(best.beta)
         points.append(found(pack, vertex(points), best.others, best.heat, away))
         best = lower(best, points[-1], pack)
