@@ -63,6 +63,7 @@ def files(tmp_path_factory):
         "copies": np.concatenate([some, some[:4]]),
         "lengths": some * np.geomspace(1.0, 50.0, 20, dtype=np.float32)[:, None],
         "zero": np.concatenate([some, 0.0 * some[:1]]),
+        "offset": some + 100.0,
         "half": some.astype(np.float16),
         "whole": np.rint(20.0 * some).astype(np.int64),
         "one": some[:1],
@@ -214,6 +215,7 @@ NOTES = {
     "lengths": "norms, got 1 to 50",
     "zero": "norms, got 0 to 1",
     "whole": "int64 values were converted to float64",
+    "offset": "take it off",
     "half": "float16 values were converted to float32",
     "images": "uint8 values were converted to float32",
 }

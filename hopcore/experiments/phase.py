@@ -34,6 +34,9 @@ QUANTILES = 0.05, 0.5, 0.95
 FOLLOWED, WORK = 1024, 2e9
 """Patterns that are followed if not told; fewer where they and all others have more values."""
 
+COMMON = 100.0
+"""A mean whose square is larger by this factor than the effective scale is worth a note."""
+
 SMALLEST = 4
 """Patterns of a square of fewer pixels a side are not looked at as images."""
 
@@ -226,6 +229,12 @@ def study(
         return found
 
     scale = hopcore.effective_scale(stored)
+    common = float(np.linalg.norm(patterns.values.mean(axis=0, dtype=np.float64)))
+    if common**2 > COMMON * scale:
+        notes.append(
+            f"the mean of the patterns has the norm {common:.3g}, far above their differences, "
+            f"{math.sqrt(2.0 * scale):.3g}; take it off, lest the longest pattern cover the others"
+        )
     critical = timed("critical", partial(hopcore.critical_betas, stored, patterns=followed))
     seen = timed("overview", partial(overview, stored))
     suggestions = {

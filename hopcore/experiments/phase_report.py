@@ -185,7 +185,7 @@ def remarks(found: Study) -> list[str]:
     lines = ["estimate: were all patterns equally far apart"]
     if len(critical.appear) < count:
         lines.append(f"measured: {len(critical.appear):,} patterns were followed")
-    if count == 2:
+    if count == 2 and np.ptp(found.norms) < 1e-6 * found.norms.max():
         lines.append("two patterns part gradually, at one temperature")
     if never:
         lines.append(f"{never:.1%} never become minima: copies, or covered by longer ones")

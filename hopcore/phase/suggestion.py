@@ -204,7 +204,8 @@ class Overview(NamedTuple):
 
     def suggested(self, goal: str) -> Suggestion:
         """The beta of mixtures, or of one average."""
-        single = np.nonzero(self.minima == 1)[0]
+        # One state that is a pattern, the longest, is no average.
+        single = np.nonzero((self.minima == 1) & (self.held == 0))[0]
         one = float(self.betas[single[-1] if len(single) else 0])
         if goal == "average":
             reason = f"up to beta = {one:.3g} all patterns go to one state"
