@@ -119,6 +119,12 @@ class ReducedFixedPoint(NamedTuple):
         s = f(s).
     slope : float
         f'(s); below 1 the fixed point attracts on the line.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> hopcore.reduced_fixed_points(3.0, 10)
+    (ReducedFixedPoint(overlap=0.0, slope=0.3),)
     """
 
     overlap: float

@@ -43,6 +43,12 @@ class Branch(NamedTuple):
         The mean curvature of the states, :func:`hopcore.normalized_divergence`, over the patterns.
     energy : array
         The mean energy over the patterns.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.sweep(np.eye(4), [1.0, 8.0]).heated.participation.round(2)
+    array([4.  , 1.01])
     """
 
     minima: np.ndarray
