@@ -124,8 +124,10 @@ def test_heights_are_energies():
     view = landscape.plane_of(CLOUD, (4, 0, 9))
     places = np.random.default_rng(1).standard_normal((7, 5, 2))
     states = view.origin + places.reshape(-1, 2) @ view.axes
-    expected = hopcore.energy(states, CLOUD, 1.3).reshape(7, 5)
-    np.testing.assert_allclose(landscape.heights(view, places, CLOUD, 1.3), expected, rtol=1e-12)
+    # The longest pattern, whose length counts, lies beside the plane.
+    patterns = np.concatenate([CLOUD, 1.2 * CLOUD[7:8]])
+    expected = hopcore.energy(states, patterns, 1.3).reshape(7, 5)
+    np.testing.assert_allclose(landscape.heights(view, places, patterns, 1.3), expected, rtol=1e-12)
     np.testing.assert_allclose(view.onto(states), places.reshape(-1, 2), atol=1e-12)
 
 
@@ -173,6 +175,13 @@ def test_the_frame_holds_all_that_is_drawn(ax):
         for column, (low, high) in enumerate((ax.get_xlim(), ax.get_ylim())):
             assert (places[:, column] >= low).all()
             assert (places[:, column] <= high).all()
+
+
+def test_the_shades_fill_the_frame(ax):
+    plots.energy_landscape(ax, RING, 6.0, resolution=20)
+    corners = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
+    np.testing.assert_allclose((corners[:, 0].min(), corners[:, 0].max()), ax.get_xlim())
+    np.testing.assert_allclose((corners[:, 1].min(), corners[:, 1].max()), ax.get_ylim())
 
 
 def test_what_is_beside_the_plane_may_be_left_out(ax):
@@ -305,6 +314,7 @@ def test_the_share_that_has_appeared(ax):
     for beta, share in ((0.99, 0.0), (1.01, 0.25), (2.01, 0.5), (3.99, 0.5), (4.01, 0.75)):
         assert shares[np.nonzero(betas <= beta)[0][-1]] == share
     assert shares[-1] == 0.75
+    assert ax.lines[0].get_drawstyle() == "steps-post"
     assert "25.0% never appear" in [text.get_text() for text in ax.texts]
 
 
@@ -320,6 +330,7 @@ def test_limits_that_were_chosen_stay(ax):
 def test_weights_are_shades(ax):
     plots.attention_map(ax, TEN)
     assert ax.images[0].get_clim() == (0.0, 1.0)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is at the top
     plots.attention_map(ax, TEN, limits=(0.0, 2.0))
     assert ax.images[1].get_clim() == (0.0, 2.0)
 

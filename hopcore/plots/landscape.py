@@ -149,6 +149,8 @@ def energy_landscape(
     points(ax, places[inside], "pattern", "o", 10.0, INK, markerfacecolor="none")
     points(ax, stable, "minimum", "o", 4.0, INK)
     ax.set_aspect("equal")
+    ax.set_xlim(side[0][0], side[0][-1])
+    ax.set_ylim(side[1][0], side[1][-1])
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
     ax.spines[:].set_visible(False)
     ax.set_xlabel(view.names[0], fontsize=9)
