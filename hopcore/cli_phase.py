@@ -76,3 +76,6 @@ def phase(
     for part in phase_report.printed(found):
         console.print(part, markup=False, highlight=False)
     console.print(phase_report.sentence(found), style="bold", highlight=False, markup=False)
+    for name, path in (("The picture", plot), ("The sweep", csv)):
+        if path is not None:
+            typer.echo(f"{name}: {path}")
