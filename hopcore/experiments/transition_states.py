@@ -177,5 +177,5 @@ def draw(images: Images, which: Memory, path: Path) -> None:
     )
     ax.tick_params(bottom=False)
     title = f"{which.patterns} {which.data} at beta = {beta:.3g}: {len(count)} states"
-    note = "Below: how many patterns go there. Red: not of the state's most common class."
+    note = "Below: how many patterns go there. Red: of a rarer class."
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)
