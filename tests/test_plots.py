@@ -57,6 +57,7 @@ PICTURES = {
     "landscape of principal axes": lambda ax: plots.energy_landscape(ax, CLOUD, 1.0),
     "landscape of three": lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, plane=(4, 0, 9)),
     "cobweb, hot": lambda ax: plots.cobweb(ax, 3.0, 10),
+    "cobweb, at the saddle-node": lambda ax: plots.cobweb(ax, 4.56, 10),
     "cobweb, between": lambda ax: plots.cobweb(ax, 6.0, 10),
     "cobweb, cold": lambda ax: plots.cobweb(ax, 20.0, 10),
     "cobweb of two": lambda ax: plots.cobweb(ax, 4.0, 2),
@@ -73,6 +74,9 @@ PICTURES = {
     "heads": lambda ax: plots.attention_map(ax, CLOUD.reshape(3, 10, 6) ** 2),
     "layers": lambda ax: plots.attention_map(ax, CLOUD.reshape(2, 3, 5, 6) ** 2),
     "history": lambda ax: plots.temperature_history(ax, BETAS, 1.0 / BETAS),
+    "marks in a crowd": lambda ax: plots.minima_over_beta(
+        ax, SWEEP, marks={f"a name, the {k}th": 4.0 + 0.1 * k for k in range(5)}
+    ),
 }
 MARKS = {"one name": 4.5, "one beside it": 4.6, "another between": 4.7, "far away": 20.0}
 

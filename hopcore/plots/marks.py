@@ -72,8 +72,8 @@ def mark(ax: Axes, found: Mapping[str, float]) -> Axes:
 def arranged(places: Sequence[float], widths: Sequence[float]) -> list[tuple[int, Side]]:
     """The row and the alignment of names over their places, so that none covers another.
 
-    Of names that would, the first ends at its place, the last begins at its own, and those between
-    stand in rows above.
+    Of names that would, the last begins at its place and the others end at theirs, each between in
+    a row above: no line to a name crosses another name.
     """
     crowds: list[list[int]] = []
     for index, (place, long) in enumerate(zip(places, widths, strict=True)):
@@ -88,5 +88,5 @@ def arranged(places: Sequence[float], widths: Sequence[float]) -> list[tuple[int
         if len(crowd) > 1:
             rows[crowd[0]], rows[crowd[-1]] = (0, "right"), (0, "left")
             for row, index in enumerate(crowd[1:-1], start=1):
-                rows[index] = (row, "center")
+                rows[index] = (row, "right")
     return rows

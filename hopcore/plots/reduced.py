@@ -14,6 +14,14 @@ from hopcore.plots.style import INK, LINES, QUIET, host, legend_below, quiet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SIDES = {
+    "others": ((-1.0, -9.0), "center", "top"),
+    "average": ((9.0, -4.0), "left", "top"),
+    "barrier": ((9.0, -4.0), "left", "top"),
+    "pattern": ((-6.0, 6.0), "right", "bottom"),
+}
+"""Where the names of fixed points stand, so that two that are near do not cover each other."""
+
 
 def cobweb(
     ax: Axes,
@@ -74,15 +82,16 @@ def cobweb(
             linestyle="none", label=kind,
         )  # fmt: skip
     for place, name in zip(places, names_of(places), strict=True):
+        offset, across, along = SIDES[name]
         ax.annotate(
-            name, (place, place), xytext=(-1.0, -9.0) if place < 0.0 else (9.0, -4.0),
-            textcoords="offset points", ha="center" if place < 0.0 else "left", va="top",
+            name, (place, place), xytext=offset, textcoords="offset points", ha=across, va=along,
             fontsize=8, color=INK,
         )  # fmt: skip
     ax.text(
         0.03, 0.97, f"$b = {b:g}$,  $N = {patterns}$", transform=ax.transAxes, va="top",
         fontsize=9, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 2.0},
     )  # fmt: skip
+    ax.margins(0.05, 0.1)  # room for the pattern's name
     ax.set_aspect("equal")
     ax.set_xlabel("overlap $s$", fontsize=9)
     ax.set_ylabel("next overlap $f(s)$", fontsize=9)
