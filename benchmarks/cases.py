@@ -29,11 +29,14 @@ class Case:
     k: int = 0
     """Neighbours that each of the S patterns chooses in a graph; 0 where there is none."""
     steps: int = 0
-    """Steps of diffusion over the graph."""
+    """Steps of diffusion over the graph, or temperatures of a sweep."""
     heads: int = 0
     """Heads of a layer; 0 where there is none."""
 
     def __str__(self) -> str:
+        if not self.L and not self.k:
+            kind = "" if self.stored == "random" else f"{self.stored} "
+            return f"{kind}N={self.S} d={self.d}" + (f" T={self.steps}" if self.steps else "")
         if self.k and not self.heads:
             steps = f" T={self.steps}" if self.steps else ""
             kind = "" if self.stored == "random" else f"{self.stored} "

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from benchmarks.cases import Case, Row, Side
 from benchmarks.layer_rows import LAYER_ROWS
+from benchmarks.phase_rows import PHASE_ROWS
 
 
 def ours(work: str, *libraries: str) -> tuple[Side, ...]:
@@ -351,5 +352,6 @@ ROWS: dict[str, Row] = {
         ),
         *GRAPH_ROWS,
         *LAYER_ROWS,
+        *PHASE_ROWS,
     )
 }

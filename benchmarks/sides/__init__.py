@@ -41,6 +41,14 @@ def arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
     return state, stored
 
 
+def temperatures(case: Case) -> np.ndarray:
+    """The inverse temperatures of a sweep, ``case.steps`` of them, over the transition."""
+    stored = arrays(case)[1].astype(np.float64)
+    centred = stored - stored.mean(axis=0)
+    scale = float(np.sum(centred**2)) / (case.S - 1)  # half the mean square distance
+    return np.geomspace(1.0 / scale, 100.0 / scale, case.steps)
+
+
 def sample(result: Any, count: int = 64) -> list[float]:
     """Some values of a result, to see that two sides computed the same."""
     first = getattr(result, "state", result)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.cases import Case
-from benchmarks.sides import Prepared, arrays
+from benchmarks.sides import Prepared, arrays, temperatures
 
 
 def association(case: Case, library: str) -> Prepared:
@@ -41,5 +41,30 @@ def gemm(case: Case, library: str) -> Prepared:
                 tile = buffer[: len(some) * len(others)].reshape(len(some), len(others))
                 np.matmul(some, others.T, out=tile)
         return buffer
+
+    return Prepared(call)
+
+
+def heated(case: Case, library: str) -> Prepared:
+    """All patterns retrieved from themselves at each temperature, until the last one rests."""
+    stored = arrays(case)[1]
+    betas = temperatures(case).astype(np.float32)
+    still = np.float32(1e-6 * np.linalg.norm(stored, axis=-1).max())
+
+    def call() -> np.ndarray:
+        state = stored
+        for beta in betas:
+            state = stored
+            for _ in range(2000):
+                weights = beta * state @ stored.T
+                weights -= weights.max(-1, keepdims=True)
+                np.exp(weights, out=weights)
+                weights /= weights.sum(-1, keepdims=True)
+                new = weights @ stored
+                rests = np.linalg.norm(new - state, axis=-1).max() <= still
+                state = new
+                if rests:
+                    break
+        return state
 
     return Prepared(call)

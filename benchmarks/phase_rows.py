@@ -1,0 +1,43 @@
+"""The rows of the phase transition: what follows states, beside retrieval of all patterns again."""
+
+from __future__ import annotations
+
+from benchmarks.cases import Case, Row, Side
+
+MEMORY = Case(0, 1000, d=784, stored="clustered", steps=100)
+"""As many patterns as large as images, and so many inverse temperatures."""
+
+QUICK = (Case(0, 200, d=64, stored="clustered", steps=20),)
+
+
+def ours(work: str, *libraries: str) -> tuple[Side, ...]:
+    return tuple(Side("ours_phase", library, work) for library in libraries)
+
+
+PHASE_ROWS = (
+    Row(
+        "sweep",
+        "a memory heated and cooled through T temperatures, against retrieving every pattern at "
+        "each of them in NumPy, once",
+        ours("sweep", "numpy", "torch"),
+        (MEMORY,),
+        QUICK,
+        Side("by_hand_numpy", "numpy", "heated"),
+        least=2,
+        same=False,
+    ),
+    Row(
+        "critical-betas",
+        "the critical temperature of every pattern",
+        ours("critical_betas", "numpy", "torch"),
+        (MEMORY,),
+        QUICK,
+    ),
+    Row(
+        "suggest-beta",
+        "a suggestion for retrieval",
+        ours("suggest_beta", "numpy", "torch"),
+        (MEMORY, Case(0, 10000, d=784, stored="clustered")),
+        QUICK,
+    ),
+)
