@@ -42,7 +42,7 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
 
     Notes
     -----
-    Spec P1. Neither end overflows: what is computed are exponentials of -b |s|.
+    Spec P1. Neither end overflows: what is computed are exponentials of ``-b |s|``.
 
     Examples
     --------
