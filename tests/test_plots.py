@@ -172,6 +172,12 @@ def test_ways_are_updates_and_minima_fixed_points(ax):
     np.testing.assert_array_equal(points(ax, "query"), queries)
 
 
+def test_ways_end_at_rest():
+    way = landscape.walked(RING[:2], RING, 6.0, 10000)
+    assert 5 < len(way) < 200
+    np.testing.assert_allclose(hopcore.update(way[-1], RING, 6.0), way[-1], atol=1e-6)
+
+
 def test_the_frame_holds_all_that_is_drawn(ax):
     plots.energy_landscape(ax, RING, 6.0, queries=np.asarray([[3.0, -0.5]]), resolution=20)
     for shown in ax.lines:

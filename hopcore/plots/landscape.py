@@ -235,10 +235,12 @@ def plane_of(patterns: np.ndarray, chosen: Sequence[int] | None) -> Plane:
 
 
 def walked(states: np.ndarray, patterns: np.ndarray, beta: float, steps: int) -> np.ndarray:
-    """States after each of so many updates, (steps + 1, L, d)."""
-    path = [states]
+    """States after each of so many updates, (updates + 1, L, d), until all of them rest."""
+    path, near = [states], FLAT * float(np.abs(patterns).max())
     for _ in range(steps if len(states) else 0):
         path.append(update(path[-1], patterns, beta))
+        if np.abs(path[-1] - path[-2]).max() <= near:
+            break
     return np.stack(path)
 
 
