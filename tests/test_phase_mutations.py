@@ -109,7 +109,7 @@ def hotter_energy(patch):
     everywhere(patch, "energy", "energy_of", wrong)
 
 
-@mutant("the covariance of a sample", "P2 P6")
+@mutant("the covariance of a sample", "P6")
 def of_a_sample(patch):
     after(patch, "phase.critical", "variance",
           lambda found, patterns: found * len(patterns) / (len(patterns) - 1.0))  # fmt: skip
