@@ -222,6 +222,22 @@ def test_patterns_without_a_transition_are_refused(name, ask):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scale", [1e-130, 1e-40, 1e40, 1e130])
+def test_very_small_and_very_large_patterns_have_a_transition(scale):
+    plain, moved = (hopcore.critical_betas(x * sphere(9, 5, 0)) for x in (1.0, scale))
+    np.testing.assert_allclose(moved.appear * scale**2, plain.appear, rtol=1e-6)
+    found, other = (hopcore.suggest_beta(x * sphere(9, 5, 0)) for x in (1.0, scale))
+    assert other.beta * scale**2 == pytest.approx(found.beta)
+    found, other = (hopcore.minima(x * sphere(9, 5, 0), 6.0 / x**2) for x in (1.0, scale))
+    np.testing.assert_array_equal(other.basin, found.basin)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e160])
+def test_patterns_whose_squares_do_not_fit_are_refused(scale):
+    with pytest.raises(ValueError, match=r"squares fit into float64, got .*; scale the patterns"):
+        hopcore.critical_betas(scale * np.eye(3))
+
+
 def test_options_that_make_no_sense_are_refused():
     stored = np.eye(3)
     for wrong, message in (

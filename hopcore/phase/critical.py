@@ -110,7 +110,9 @@ def critical_betas(
     array([44.93, 44.93,  2.78,  2.25])
     """
     backend, wide = memory(stored)
-    count = wide.shape[0]
+    # In units of the largest value, so that neither beta nor its products leave the dtype.
+    unit = float(backend.xp.max(backend.xp.abs(wide)))
+    wide, count = wide / unit, wide.shape[0]
     wanted = min(FOLLOWED, count) if patterns is None else patterns
     whole("patterns", wanted, 1)
     followed = spaced(count, wanted)
@@ -120,7 +122,7 @@ def critical_betas(
     appear = branch.appear
     coexist = coexistence(branch, wide) if np.isfinite(appear).any() else appear + math.nan
     centroid = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
-    return CriticalBetas(followed, appear, coexist, centroid)
+    return CriticalBetas(followed, appear / unit**2, coexist / unit**2, centroid / unit**2)
 
 
 def variance(patterns: np.ndarray) -> float:

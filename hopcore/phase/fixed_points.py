@@ -16,8 +16,11 @@ from hopcore.retrieval import retrieve
 from hopcore.separation import separation_named
 from hopcore.setting_checks import positive
 
-SAME = 1e-4
-"""States nearer to each other than this, in units of M, are one."""
+SAME, SLOW = 1e-4, 1e3
+"""States nearer to each other than this, in units of M, are one; or than so many tolerances.
+
+A state stops a tolerance / (1 - radius) before it is at rest, and two may from both sides.
+"""
 
 DIRECTIONS = 16
 """In how many directions states are compared."""
@@ -78,7 +81,8 @@ def minima(
 ) -> Minima:
     r"""The distinct states at which a memory comes to rest.
 
-    Every start is retrieved, and states nearer to each other than 1e-4 M are taken together.
+    Every start is retrieved, and states nearer to each other than 1e-4 M, or 1000 tol M, are taken
+    together.
 
     Parameters
     ----------
@@ -123,8 +127,9 @@ def minima(
         states = backend.astype(starts, wide.dtype)
     if states.shape[0] == 0:
         raise ValueError("minima needs at least one start, got none")
-    resting = retrieve(states, wide, beta, max_steps=max_steps, tol=tolerance(wide, backend, tol))
-    basin, first = grouped(resting.state, wide, backend)
+    tol = tolerance(wide, backend, tol)
+    resting = retrieve(states, wide, beta, max_steps=max_steps, tol=tol)
+    basin, first = grouped(resting.state, wide, tol, backend)
     share = np.bincount(basin) / len(basin)
     order = np.argsort(-share, kind="stable")
     place = np.empty_like(order)
@@ -196,8 +201,10 @@ def portrayed_block(
     return pattern, weight, xp.exp(xp.where(entropy > 0, entropy, 0.0)), sharpness, radius
 
 
-def grouped(states: Array, stored: Array, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
-    """The group of each state (L, d), and the first state of each group.
+def grouped(
+    states: Array, stored: Array, tol: float, backend: Backend
+) -> tuple[np.ndarray, np.ndarray]:
+    """The group of each state (L, d) that rests to a tolerance, and the first of each group.
 
     States are compared in a few directions, drawn once and for all: those of one minimum are near
     in all of them, those of two in none.
@@ -212,7 +219,7 @@ def grouped(states: Array, stored: Array, backend: Backend) -> tuple[np.ndarray,
     seen = xp.matmul(states, backend.astype(across, states.dtype))
     points = np.asarray(backend.to_numpy(seen), np.float64)
     largest = np.asarray(backend.to_numpy(xp.max(backend.square_lengths(stored))), np.float64)
-    near = SAME * float(np.sqrt(largest))
+    near = max(SAME, SLOW * tol) * float(np.sqrt(largest))
     # First what falls into one cell of a fine grid, of which there may be many; then neighbours.
     _, cell, inverse = np.unique(
         np.floor(points * (4.0 / near)), axis=0, return_index=True, return_inverse=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -50,14 +51,23 @@ def patterns_of(stored: Array, *, least: int = 1) -> tuple[Backend, Array]:
     Raises
     ------
     TypeError, ValueError
-        Not so many patterns of a real floating dtype; nan or inf.
+        Not so many patterns of a real floating dtype; nan or inf; values whose squares overflow or
+        vanish.
     """
     backend = backend_of_input("stored", stored)
     floating(backend, "stored", stored)
     if stored.ndim != 2 or stored.shape[0] < least or stored.shape[1] < 1:
         raise ValueError(f"stored must be (N, d) with N >= {least} patterns, got {shape(stored)}")
     finite(backend, "stored", stored)
-    return backend, backend.constant(backend.astype(stored, backend.precise[stored.dtype]))
+    wide = backend.constant(backend.astype(stored, backend.precise[stored.dtype]))
+    largest, limits = float(backend.xp.max(backend.xp.abs(wide))), backend.xp.finfo(wide.dtype)
+    low, high = math.sqrt(limits.smallest_normal), math.sqrt(1e-6 * limits.max)
+    if largest > 0.0 and not low < largest < high:
+        raise ValueError(
+            f"stored must hold values whose squares fit into {wide.dtype}, got {largest:.3g}; "
+            "scale the patterns, and divide beta by the square of the factor"
+        )
+    return backend, wide
 
 
 def check(patterns: np.ndarray, *, warn: bool) -> None:

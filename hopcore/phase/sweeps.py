@@ -174,7 +174,7 @@ class Walk(NamedTuple):
     def rest(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
         """Where states come to rest, each of them once."""
         found = retrieve(states, self.stored, beta, max_steps=self.max_steps, tol=self.tol).state
-        group, first = grouped(found, self.stored, self.backend)
+        group, first = grouped(found, self.stored, self.tol, self.backend)
         return self.some(found, first), group[basin]
 
     def fall(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
