@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hopcore.phase import CriticalBetas
+from hopcore.plots.given import instance
 from hopcore.plots.marks import mark, temperatures
-from hopcore.plots.style import INK, LINES, QUIET, decades, instance, quiet
+from hopcore.plots.style import INK, LINES, QUIET, decades, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

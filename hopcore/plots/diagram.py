@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hopcore.phase import centroid_beta, coexistence_beta, saddle_node_beta
-from hopcore.plots.style import INK, LINES, decades, host, legend_below, quiet
+from hopcore.plots.given import host
+from hopcore.plots.style import INK, LINES, decades, legend_below, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hopcore.plots.style import FAILED, HAIRLINE, INK, QUIET, host, scale
+from hopcore.plots.given import host
+from hopcore.plots.style import FAILED, HAIRLINE, INK, QUIET, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

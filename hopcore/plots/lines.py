@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hopcore.plots.style import INK, LINES, decades, host, quiet
+from hopcore.plots.given import host
+from hopcore.plots.style import INK, LINES, decades, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

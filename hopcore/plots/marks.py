@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from hopcore.plots.style import HAIRLINE, INK, LETTER, QUIET, SMALL, host, width
+from hopcore.plots.given import host
+from hopcore.plots.style import HAIRLINE, INK, LETTER, QUIET, SMALL, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ import numpy as np
 
 from hopcore.phase import cobweb as cobweb_path
 from hopcore.phase import reduced_fixed_points, reduced_map
-from hopcore.plots.style import INK, LINES, QUIET, host, legend_below, quiet
+from hopcore.plots.given import host
+from hopcore.plots.style import INK, LINES, QUIET, legend_below, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

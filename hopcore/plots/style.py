@@ -1,17 +1,13 @@
-"""How pictures look: colours, figures, quiet axes, headings; and what may be drawn."""
+"""How pictures look: colours, figures, quiet axes, legends, headings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-import numpy as np
-
-from hopcore.discovery import backend_of
 from hopcore.files import write_whole
 
 if TYPE_CHECKING:
@@ -78,7 +74,8 @@ def legend_below(ax: Axes) -> Axes:
     from matplotlib.transforms import offset_copy  # noqa: PLC0415  an extra, imported on use
 
     handles, names = ax.get_legend_handles_labels()
-    under = offset_copy(ax.transAxes, fig=ax.get_figure(root=True), y=-34.0, units="points")
+    figure: Any = ax.figure  # or a part of one, which does as well
+    under = offset_copy(ax.transAxes, fig=figure, y=-34.0, units="points")
     ax.legend(
         handles, names, ncols=columns(names, width(ax)), loc="upper center",
         bbox_to_anchor=(0.5, 0.0), bbox_transform=under, frameon=False, fontsize=SMALL,
@@ -159,27 +156,3 @@ def save(figure: Figure, path: Path, colors: int | None = None) -> None:
         few.save(file, format="png", optimize=True)
 
     write_whole(path, write)
-
-
-def host(name: str, values: Any) -> np.ndarray:
-    """Numbers of any library, or of a list, on the host in double precision.
-
-    Raises
-    ------
-    TypeError
-        They are no numbers.
-    """
-    with suppress(TypeError):  # no array: a number, or a sequence of them
-        values = backend_of(values).to_numpy(values)
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{name} must be numbers, or an array of any library, got {type(values).__name__}"
-        ) from None
-
-
-def instance(name: str, value: Any, kind: type, function: str) -> None:
-    """Refuse what no function of hopcore has found."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be what hopcore.{function} found, got {type(value).__name__}")

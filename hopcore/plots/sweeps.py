@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from hopcore.phase import CriticalBetas, Sweep
+from hopcore.plots.given import instance
 from hopcore.plots.marks import mark, temperatures
-from hopcore.plots.style import LINES, QUIET, decades, instance, legend_below, quiet
+from hopcore.plots.style import LINES, QUIET, decades, legend_below, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
