@@ -42,8 +42,8 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [
     (
         "py:class",
-        r"((boolean|integer|float32) )?(NumPy )?array|[BEKLNSdnv]|n \+ 1|\.\.\.|optional|\{?\"\w+\"\}?"
-        r"|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity|input_size",
+        r"((boolean|integer|float32) )?(NumPy )?array|[BEKLNSdnv]|n \+ 1|\.\.\.|optional"
+        r"|\{?\"\w+\"\}?|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity|input_size",
     )
 ]
 
