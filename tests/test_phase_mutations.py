@@ -205,12 +205,12 @@ def equal_shares(patch):
 
 @mutant("states that are told apart poorly", "P7")
 def coarse(patch):
-    patch.setattr(core("phase.fixed_points"), "SAME", 0.7)
+    patch.setattr(core("phase.fixed_points"), "SAME", (0.7, 0.7))
 
 
 @mutant("states that are told apart too well", "P7")
 def fine(patch):
-    patch.setattr(core("phase.fixed_points"), "SAME", 1e-15)
+    patch.setattr(core("phase.fixed_points"), "SAME", (1e-15, 1e-15))
 
 
 @mutant("all states are stable", "P7")

@@ -16,8 +16,8 @@ from hopcore.retrieval import retrieve
 from hopcore.separation import separation_named
 from hopcore.setting_checks import positive
 
-SAME, SLOW = 1e-4, 1e3
-"""States nearer to each other than this, in units of M, are one; or than so many tolerances.
+SLOW, SAME = 1e3, (1e-4, 1e-2)
+"""States nearer to each other than so many tolerances are one, within bounds in units of M.
 
 A state stops a tolerance / (1 - radius) before it is at rest, and two may from both sides.
 """
@@ -81,8 +81,8 @@ def minima(
 ) -> Minima:
     r"""The distinct states at which a memory comes to rest.
 
-    Every start is retrieved, and states nearer to each other than 1e-4 M, or 1000 tol M, are taken
-    together.
+    Every start is retrieved, and states nearer to each other than 1e-4 M, or 1000 tol M up to
+    0.01 M, are taken together.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def grouped(
     seen = xp.matmul(states, backend.astype(across, states.dtype))
     points = np.asarray(backend.to_numpy(seen), np.float64)
     largest = np.asarray(backend.to_numpy(xp.max(backend.square_lengths(stored))), np.float64)
-    near = max(SAME, SLOW * tol) * float(np.sqrt(largest))
+    near = min(max(SLOW * tol, SAME[0]), SAME[1]) * float(np.sqrt(largest))
     # First what falls into one cell of a fine grid, of which there may be many; then neighbours.
     _, cell, inverse = np.unique(
         np.floor(points * (4.0 / near)), axis=0, return_index=True, return_inverse=True
