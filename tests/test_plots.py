@@ -386,6 +386,8 @@ BAD = [
     (lambda ax: plots.phase_diagram(ax, measured={"x": (1, 2, 3)}), "measured['x']", "3 of"),
     (lambda ax: plots.phase_diagram(ax, measured={"x": ([1, 2], 3)}), "one length", "[2, 1]"),
     (lambda ax: plots.phase_diagram(ax, measured={"x": (9, np.inf)}), "positive", "inf"),
+    (lambda ax: plots.phase_diagram(ax, measured={"x": (1, 3.0)}), "N >= 2", "1."),
+    (lambda ax: plots.phase_diagram(ax, measured={"x": 3.0}), "(N, b)", "float"),
     (lambda ax: plots.minima_over_beta(ax, BETAS), "hopcore.sweep", "ndarray"),
     (lambda ax: plots.sharpness_over_beta(ax, None), "hopcore.sweep", "NoneType"),
     (lambda ax: plots.minima_over_beta(ax, SWEEP, count="all"), "minima, retrieved", "'all'"),

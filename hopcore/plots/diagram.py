@@ -37,7 +37,7 @@ def phase_diagram(
     measured : mapping of str to tuple, optional
         For each name ``(N, b)``, or ``(N, b, low, high)`` with a range of b: the number of patterns
         and the effective inverse temperature (:func:`hopcore.effective_beta`), each a number or
-        several.
+        several. Points of different names stand a little beside each other.
 
     Returns
     -------
@@ -129,15 +129,18 @@ def draw_measured(ax: Axes, points: Mapping[str, Sequence[np.ndarray]]) -> None:
         )  # fmt: skip
 
 
-def measured_points(name: str, value: Sequence[Any]) -> list[np.ndarray]:
+def measured_points(name: str, value: Any) -> list[np.ndarray]:
     """Sizes, temperatures and perhaps their ranges, all of one length."""
-    parts = [host(f"measured[{name!r}]", part).reshape(-1) for part in value]
+    what = f"measured[{name!r}]"
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{what} must be (N, b) or (N, b, low, high), got {type(value).__name__}")
+    parts = [host(what, part).reshape(-1) for part in value]
     if len(parts) not in (2, 4) or len({len(part) for part in parts}) != 1:
         raise ValueError(
-            f"measured[{name!r}] must be (N, b) or (N, b, low, high) of one length, "
+            f"{what} must be (N, b) or (N, b, low, high) of one length, "
             f"got {len(parts)} of lengths {[len(part) for part in parts]}"
         )
-    for part in parts:
-        if not all(0.0 < x < math.inf for x in part):
-            raise ValueError(f"measured[{name!r}] must be positive and finite, got {part}")
+    for part, least in zip(parts, (2.0, 0.0, 0.0, 0.0), strict=False):
+        if not np.all((part >= least) & (part > 0.0) & (part < math.inf)):
+            raise ValueError(f"{what} must have N >= 2 and a b that is positive, got {part}")
     return parts
