@@ -23,6 +23,7 @@ from hopcore.experiments import (
 from hopcore.experiments.local_saddle_node import local_saddle_node
 from hopcore.experiments.suggested_beta import GRID
 from hopcore.experiments.transition import Place
+from hopcore.phase.hypotheses import HELD
 from hopcore.tables import from_csv
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -37,12 +38,18 @@ def stored(count=40, seed=0):
 # The local saddle-node.
 
 
-@pytest.mark.parametrize("count", [2, 3, 10, 100])
+@pytest.mark.parametrize("count", [3, 10, 100])
 def test_it_is_the_saddle_node_of_equidistant_patterns(count):
     patterns = 3.0 * np.eye(count)
     found = local_saddle_node(patterns, np.arange(count))
     wanted = hopcore.saddle_node_beta(count) / hopcore.effective_scale(patterns)
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    np.testing.assert_allclose(found, wanted, rtol=1e-7)
+
+
+def test_two_patterns_appear_where_they_are_held():
+    """A weight p of one is a fixed point at b = ln (p / (1-p)) / (2 p - 1)."""
+    found = local_saddle_node(np.eye(2), np.arange(2))
+    np.testing.assert_allclose(found, math.log(HELD / (1.0 - HELD)) / (2.0 * HELD - 1.0), rtol=1e-7)
 
 
 @pytest.mark.filterwarnings("ignore::hopcore.HypothesisWarning")

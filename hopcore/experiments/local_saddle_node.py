@@ -9,8 +9,7 @@ import math
 
 import numpy as np
 
-HALF = 1.0 / (1.0 + math.exp(1e-3))
-"""Just below one half, where the mean of two patterns is a fixed point at every temperature."""
+from hopcore.phase.hypotheses import HELD
 
 HALVINGS = 30
 """Of the interval in which a local saddle-node lies, by its logarithm."""
@@ -23,11 +22,11 @@ def local_saddle_node(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
     of the others under their softmax. With y as it is at :math:`q = 0` the fixed points fulfil
     :math:`\ln \frac{q}{1-q} = L + g q` with :math:`L = \operatorname{lse}_{j \ne i} \beta (x_j -
     x_i) \cdot x_i` and :math:`g = \beta \|x_i - y\|^2`. The local saddle-node is the lowest
-    :math:`\beta` at which there is one with :math:`q \le 1/2`.
+    :math:`\beta` at which there is one with :math:`q \le 0.45`, so that the pattern is held.
 
-    For equidistant patterns it is :math:`b_{sn}` over the scale, exactly. Otherwise it is a lower
-    bound as long as :math:`q \beta \operatorname{Cov}` of the others has no eigenvalue above 1:
-    then y goes away from :math:`x_i` as q grows, and their lse, which is convex, grows faster.
+    For N >= 3 equidistant patterns it is :math:`b_{sn}` over the scale, exactly. Otherwise it is a
+    lower bound as long as :math:`q \beta \operatorname{Cov}` of the others has no eigenvalue above
+    1: then y goes away from :math:`x_i` as q grows, and their lse, which is convex, grows faster.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def local_saddle_node(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
         pull = beta * np.sum((own - others) ** 2, axis=-1)
         # ln (q / (1-q)) - g q is highest where q (1-q) = 1 / g, or at the end, where g < 4.
         q = 0.5 * (1.0 - np.sqrt(np.maximum(1.0 - 4.0 / np.maximum(pull, 4.0), 0.0)))
-        q = np.minimum(q, HALF)
+        q = np.minimum(q, 1.0 - HELD)
         return (most + np.log(total))[:, 0] <= np.log(q / (1.0 - q)) - pull * q
 
     low = 0.1 / np.where(covered, 1.0, gap)
