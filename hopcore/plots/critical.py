@@ -61,6 +61,7 @@ def critical_distribution(
     appear = np.sort(critical.appear[np.isfinite(critical.appear)])
     if not len(appear):
         raise ValueError(f"none of the {count} patterns appears at any temperature")
+    halo = withStroke(linewidth=2.5, foreground="white")
     share = np.arange(1, len(appear) + 1) / count
     low, high = (end([appear[0], appear[-1], *named.values()]) for end in (min, max))
     low, high = low / (high / low) ** 0.04 / 1.1, high * (high / low) ** 0.04 * 1.1
@@ -77,13 +78,14 @@ def critical_distribution(
                 f"{beta:.3g}", (beta, part), xytext=(-6.0, 3.0) if first else (6.0, -3.0),
                 textcoords="offset points", ha="right" if first else "left",
                 va="bottom" if first else "top", fontsize=8, color=INK,
-                path_effects=[withStroke(linewidth=2.5, foreground="white")], zorder=4,
+                path_effects=[halo], zorder=4,
             )  # fmt: skip
     if len(appear) < count:
         ax.annotate(
             f"{1.0 - share[-1]:.1%} never appear", (1.0, share[-1]),
             xycoords=("axes fraction", "data"), xytext=(-2.0, 3.0), textcoords="offset points",
             ha="right", va="bottom", fontsize=8, color=QUIET,
+            path_effects=[halo], zorder=4,
         )  # fmt: skip
     ax.set_xscale("log")
     if ax.get_autoscalex_on():
