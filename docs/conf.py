@@ -43,7 +43,8 @@ nitpick_ignore_regex = [
     (
         "py:class",
         r"((boolean|integer|float32) )?(NumPy )?array|[BEKLNSdnv]|n \+ 1|\.\.\.|optional"
-        r"|\{?\"\w+\"\}?|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity|input_size",
+        r"|\{?\"\w+\"\}?|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity"
+        r"|input_size",
     )
 ]
 

@@ -36,7 +36,7 @@ def facts(run):
     """Run it with ``--json`` and few betas; the object it prints."""
 
     def call(*args: object) -> dict:
-        code, text, err = run(*args, "--betas", 12, "--json")
+        code, text, err = run("--betas", 12, *args, "--json")
         assert (code, err) == (0, "")
         return json.loads(text)
 
@@ -145,8 +145,8 @@ def test_the_seed_draws_patterns_and_noise(facts, files):
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_another_backend(facts, files, backend):
     pytest.importorskip(backend)
-    some = facts("--patterns", files / "some.npy")
-    found = facts("--patterns", files / "some.npy", "--backend", backend)
+    small = "--patterns", files / "some.npy", "--stored", 5, "--betas", 3
+    some, found = facts(*small), facts(*small, "--backend", backend)
     assert found["backend"] == backend
     assert found["beta"] == pytest.approx(some["beta"], rel=1e-5)
     assert found["measured"]["appear"] == pytest.approx(some["measured"]["appear"], rel=1e-4)
