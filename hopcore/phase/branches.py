@@ -106,13 +106,13 @@ def follow(stored: Array, rows: np.ndarray, backend: Backend) -> Curve:
     itself = places[None, :] == backend.astype(index, places.dtype)[:, None]
     pack = Pack(backend, stored, rows_at(stored, rows, backend), itself)
     # A pattern and the centroid of N equidistant ones have equal energies at the logit ln (N-1).
-    grid = np.linspace(math.log(count) + 2.0, math.log(HELD / (1.0 - HELD)), POINTS)
-    others, heat, ended = beginning(pack, float(grid[0]))
-    best = found(pack, grid[0] + np.zeros(len(rows)), others, heat, ended)
+    others, heat, ended, top = beginning(pack, math.log(count) + 2.0)
+    grid = np.linspace(top, np.full_like(top, math.log(HELD / (1.0 - HELD))), POINTS)
+    best = found(pack, grid[0], others, heat, ended)
     points = [best]
     for logit in grid[1:]:
         last = points[-1]
-        new = found(pack, logit + np.zeros(len(rows)), last.others, last.heat, ended)
+        new = found(pack, logit, last.others, last.heat, ended)
         best = lower(best, new, pack)
         ended = ended | (new.beta > BEYOND * best.beta)
         points.append(new)
@@ -145,18 +145,26 @@ def lowest(pack: Pack, rows: np.ndarray, beta: np.ndarray, best: Point) -> np.nd
     return appear
 
 
-def beginning(pack: Pack, logit: float) -> tuple[Array, Array, np.ndarray]:
-    """Near the patterns: the others, their beta, and which patterns another one covers."""
+def beginning(pack: Pack, logit: float) -> tuple[Array, Array, np.ndarray, np.ndarray]:
+    """Near the patterns: the others, their beta, which patterns another one covers, and logits.
+
+    Those are as given, or higher where a pattern is nearly covered: it folds where the choice
+    between the two, of variance w (1-w), has w (1-w) beta times their square distance about 1.
+    """
     backend, xp = pack.backend, pack.backend.xp
     scores = backend.scores(pack.own, pack.stored, 1.0, None)
     mine = backend.square_lengths(pack.own)
     gap = mine - xp.max(xp.where(pack.itself, -math.inf, scores), axis=-1)
     # Rounding makes a gap out of copies; it is none.
     floor = 16.0 * float(xp.finfo(mine.dtype).eps) * xp.max(mine)
-    heat = (logit + math.log(pack.stored.shape[0])) / xp.where(gap > floor, gap, 1.0)
+    some = xp.where(gap > floor, gap, 1.0)
+    heat = (logit + math.log(pack.stored.shape[0])) / some
     shares, _, _ = shared(pack, scores, heat)
     covered = pack.to_host(backend.astype(gap > floor, mine.dtype)) == 0
-    return xp.matmul(shares, pack.stored), heat, covered
+    others = xp.matmul(shares, pack.stored)
+    square = pack.to_host(heat * backend.square_lengths(pack.own - others))
+    top = np.maximum(logit, np.log(np.maximum(square, 1.0)) + 2.0)
+    return others, heat + pack.to_device(top - logit) / some, covered, top
 
 
 def shared(pack: Pack, scores: Array, heat: Array) -> tuple[Array, Array, Array]:
