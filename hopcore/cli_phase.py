@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hopcore import plots
 from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
 from hopcore.experiments import phase as of_memory
 from hopcore.experiments import phase_picture, phase_report
@@ -51,31 +52,45 @@ def phase(
     for path in (plot, csv):
         if path is not None:
             place_of(path)
-    if dataset is None:
-        if patterns is None or data is not None:
-            raise ValueError("give --patterns, or --dataset (with --data for mnist)")
-        chosen = of_memory.from_file(patterns, stored, seed, dtype)
-    else:
-        if patterns is not None:
-            raise ValueError("give --patterns or --dataset, not both")
-        chosen = of_memory.from_dataset(
-            dataset, data, STORED if stored is None else stored, seed, dtype
-        )
+    if plot is not None:
+        plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
+    chosen = memory_of(patterns, dataset, data, stored, seed, dtype)
     found = of_memory.study(
         chosen, goal=goal, noise=noise, betas=betas, followed=followed, seed=seed,
         backend=backend, device=device, track=lambda what: partial(tracked, what=what),
     )  # fmt: skip
     if csv is not None:
         write_whole(csv, lambda file: file.write(phase_report.to_csv(found.sweep).encode()))
-    if plot is not None:
-        phase_picture.draw(found, plot)
     if as_json:
         show_json(phase_report.facts(found))
-        return
+    else:
+        show(found)
+    if plot is not None:
+        phase_picture.draw(found, plot)
+    if not as_json:
+        for name, path in (("The sweep", csv), ("The picture", plot)):
+            if path is not None:
+                typer.echo(f"{name}: {path}")
+
+
+def memory_of(
+    patterns: Path | None, dataset: str | None, data: Path | None, stored: int | None, seed: int,
+    dtype: str | None,
+) -> of_memory.Patterns:  # fmt: skip
+    """The patterns of a file or of a data set, whichever was given."""
+    if dataset is None:
+        if patterns is None or data is not None:
+            raise ValueError("give --patterns, or --dataset (with --data for mnist)")
+        return of_memory.from_file(patterns, stored, seed, dtype)
+    if patterns is not None:
+        raise ValueError("give --patterns or --dataset, not both")
+    return of_memory.from_dataset(dataset, data, STORED if stored is None else stored, seed, dtype)
+
+
+def show(found: of_memory.Study) -> None:
+    """Tables, what explains them, and the answer."""
     console = Console()
     for part in phase_report.printed(found):
         console.print(part, markup=False, highlight=False)
-    console.print(phase_report.sentence(found), style="bold", highlight=False, markup=False)
-    for name, path in (("The picture", plot), ("The sweep", csv)):
-        if path is not None:
-            typer.echo(f"{name}: {path}")
+    answer = phase_report.sentence(found)
+    console.print(answer, style="bold", markup=False, highlight=False)

@@ -47,9 +47,8 @@ def held(found: Study, beta: float) -> float:
 def coexistence(found: Study) -> tuple[float, float]:
     """Where half of the patterns lie lower than the average, and the share that ever do."""
     levels = found.critical.coexist
-    share = float(np.mean(np.isfinite(levels)))
-    level = float(np.median(levels[np.isfinite(levels)])) if share > 0.5 else math.nan
-    return level, share
+    known = np.where(np.isnan(levels), math.inf, levels)
+    return float(np.quantile(known, 0.5, method="inverted_cdf")), float(np.mean(known < math.inf))
 
 
 def sentence(found: Study) -> str:
@@ -189,7 +188,7 @@ def remarks(found: Study) -> list[str]:
         lines.append("two patterns part gradually, at one temperature")
     if never:
         lines.append(f"{never:.1%} never become minima: copies, or covered by longer ones")
-    if share <= 0.5 and count > 2:
+    if share < 0.5 and count > 2:
         lines.append(
             f"{share:.1%} ever lie lower than the state that the average turns into by and by"
         )
