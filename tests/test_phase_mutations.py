@@ -280,6 +280,20 @@ def short_branch(patch):
     patch.setattr(core("phase.branches"), "np", space)
 
 
+@mutant("branches that are not searched on where they are lost", "P6")
+def lost(patch):
+    everywhere(patch, "phase.branches", "descended",
+               lambda right: lambda stored, states, rows, appear, backend: appear)  # fmt: skip
+
+
+@mutant("branches of nearly covered patterns that begin too far down", "P6")
+def far_down(patch):
+    def change(found, pack, logit):
+        return *found[:3], np.full_like(found[3], logit)
+
+    after(patch, "phase.branches", "beginning", change)
+
+
 @mutant("no parabolas", "P6")
 def no_parabolas(patch):
     patch.setattr(core("phase.branches"), "REFINE", 0)

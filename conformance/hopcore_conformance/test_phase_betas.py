@@ -32,11 +32,11 @@ def test_critical_betas_of_equidistant_patterns(subject: Subject, patterns: int)
     stored, scale = simplex(subject, patterns)
     theory, count = hopcore.transition(patterns), min(patterns, 3)
     found = hopcore.critical_betas(subject.put(stored), patterns=count)
-    within = max(followed(subject), 1e-4 if subject.dtype == "float64" else 0.0)
+    within = followed(subject)
     agree("appear", found.appear * scale, np.full(count, theory.saddle_node),
           within * theory.saddle_node)  # fmt: skip
     agree("coexist", found.coexist * scale, np.full(count, theory.coexistence),
-          within * theory.coexistence)  # fmt: skip
+          10.0 * within * theory.coexistence)  # fmt: skip
     agree("centroid", np.asarray(found.centroid * scale), theory.spinodal,
           64.0 * subject.eps * patterns * theory.spinodal)  # fmt: skip
     assert list(found.pattern) == list(np.linspace(0, patterns - 1, count).astype(int))
@@ -68,7 +68,8 @@ def test_critical_betas_go_with_the_patterns(subject: Subject, seed: int) -> Non
 @statement("P6")
 def test_a_pattern_is_kept_from_where_it_appears(subject: Subject) -> None:
     fine, kept, held = subject.precise, [], []
-    for seed in range(5):
+    # Among them a pattern that another nearly covers, and two whose branches are lost on the way.
+    for seed in (0, 16, 24, 40):
         stored = general(subject, np.random.default_rng(seed))
         appear = hopcore.critical_betas(subject.put(stored)).appear
         some = np.isfinite(appear)
@@ -79,9 +80,9 @@ def test_a_pattern_is_kept_from_where_it_appears(subject: Subject) -> None:
         kept.append(p[0])
         held.append(p[1])
     # In float32 a branch may seem to go on where it ends.
-    at_most("share that is lost above", np.mean(np.concatenate(kept) < 0.55),
-            0.0 if fine.dtype == "float64" else 0.02)  # fmt: skip
-    at_most("share that is kept below", np.mean(np.concatenate(held) > 0.56), 0.05)
+    few = 0.0 if fine.dtype == "float64" else 0.03
+    at_most("share that is lost above", np.mean(np.concatenate(kept) < 0.55), few)
+    at_most("share that is kept below", np.mean(np.concatenate(held) > 0.55), few)
 
 
 @statement("E6")
