@@ -6,11 +6,13 @@ import csv
 import gzip
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
 
 import hopcore
+from hopcore import cli_phase
 from hopcore.__main__ import main
 from hopcore.experiments.phase import GOALS
 from hopcore.phase.sweeps import Branch
@@ -190,6 +192,15 @@ def test_the_picture(run, files, tmp_path, name):
     code, _, err = run("--patterns", files / f"{name}.npy", "--betas", 8, "--plot", plot)
     assert (code, err) == (0, "")
     assert plot.read_bytes().startswith(PNG)
+
+
+def test_a_picture_without_matplotlib_fails_before_the_work(run, files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(cli_phase.of_memory, "study", lambda *_, **__: pytest.fail("worked"))
+    code, out, err = run("--patterns", files / "some.npy", "--plot", tmp_path / "a.png")
+    assert (code, out) == (2, "")
+    assert "pip install 'hopcore[plots]'" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_tables(run, files):
