@@ -167,7 +167,7 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
         hidden = float(np.mean(gap <= noise * apart))
         if hidden > 0.5:
             reason += f"; noise of {noise:g} hides {hidden:.0%} of the patterns at any beta"
-    if lost > 0 and count > 1:
+    if lost >= 0.005 and count > 1:
         reason += f"; {lost:.0%} of the patterns are copies or covered by longer ones"
     beta = needed / margin
     away = 0.0 if noise is None else noise * math.sqrt(depth)
