@@ -55,9 +55,10 @@ def draw_sweep(figure: Figure, found: Study) -> None:
     else:
         first.text(0.5, 0.5, "none, at any temperature", ha="center", color=plots.QUIET)
         first.set_axis_off()
-    plots.heading(
-        plots.minima_over_beta(second, found.sweep, critical=critical, marks=marks), "Minima"
-    )
+    followed = len(critical.pattern)
+    note = f"of {followed} patterns followed" if followed < len(found.norms) else ""
+    plots.minima_over_beta(second, found.sweep, critical=critical, marks=marks)
+    plots.heading(second, "Minima", note)
     plots.heading(
         plots.sharpness_over_beta(third, found.sweep, marks=marks), "Sharpness of the minima"
     )
