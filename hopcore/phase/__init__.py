@@ -11,8 +11,9 @@ from hopcore.phase.fixed_points import Minima, minima
 from hopcore.phase.hypotheses import HypothesisWarning
 from hopcore.phase.reduced import ReducedFixedPoint, cobweb, reduced_fixed_points, reduced_map
 from hopcore.phase.scale import effective_beta, effective_scale
+from hopcore.phase.separations import retrieval_error_bound
 from hopcore.phase.sharpness import jacobian_radius, normalized_divergence
-from hopcore.phase.suggestion import Suggestion, retrieval_error_bound, suggest_beta
+from hopcore.phase.suggestion import Suggestion, suggest_beta
 from hopcore.phase.sweeps import Branch, Sweep, sweep
 from hopcore.phase.theory import (
     Transition,
