@@ -313,12 +313,12 @@ def early_coexistence(patch):
 
 @mutant("a bound that forgets its fixed point", "E6")
 def near_fixed_point(patch):
-    after(patch, "phase.suggestion", "norm", lambda found, *_: 0.0 * found)
+    after(patch, "phase.separations", "norm", lambda found, *_: 0.0 * found)
 
 
 @mutant("a bound of N = 2", "E6")
 def two_alone(patch):
-    after(patch, "phase.suggestion", "retrieval_error_bound",
+    after(patch, "phase.separations", "retrieval_error_bound",
           lambda found, stored, *_: found / (stored.shape[0] - 1.0))  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from hopcore import datasets
 from hopcore.datasets import Images
 from hopcore.experiments.job import SUCCESS, cosine, nearest
 from hopcore.experiments.local_saddle_node import local_saddle_node
-from hopcore.phase.suggestion import separations
+from hopcore.phase.separations import separations
 
 GRID = "grid"
 """The rule of what is tried rather than suggested."""
