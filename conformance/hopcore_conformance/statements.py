@@ -111,7 +111,7 @@ STATEMENTS: dict[str, str] = {
     "1 - b (1 - ||p||^2)/(N-1) for equidistant patterns; the radius: the largest of the Jacobian",
     "P5": "the effective scale of real patterns: mean_{i<j} ||x_i - x_j||^2 / 2",
     "P6": "critical betas of any patterns: those of the theory where they are equidistant; "
-    "a pattern keeps half of its weight above its own, and not below",
+    "a pattern keeps 0.55 of the weight above its own, and not below",
     "P7": "minima: fixed points, each once, their basins and shares, stable iff the radius is < 1",
     "P8": "a sweep: heated and cooled states differ between b_sn and b_sp, and nowhere else",
     "P9": "a suggested beta goes with 1/c^2, and what it promises of one update holds",
