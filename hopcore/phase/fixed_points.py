@@ -10,7 +10,7 @@ from hopcore.arrays import Inputs, check
 from hopcore.backend import BLOCK, Array, Backend, Beta, rows_of
 from hopcore.energy import energy_of
 from hopcore.phase.hypotheses import memory
-from hopcore.phase.rows import rows_at
+from hopcore.phase.rows import filled, rows_at
 from hopcore.phase.sharpness import largest_variance
 from hopcore.retrieval import retrieve
 from hopcore.separation import separation_named
@@ -134,13 +134,12 @@ def minima(
     order = np.argsort(-share, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    state = rows_at(resting.state, first[order], backend)
-    portrait = portrayed(state, wide, beta, with_radius=True)
-    stable = np.asarray(backend.to_numpy(portrait.radius)) < 1.0
-    energy = rows_at(resting.energy, first[order], backend)
+    state = rows_at(resting.state, filled(first[order], wide, backend), backend)
+    seen = portrayed(state, wide, beta, with_radius=True)
+    pattern, weight, mixed, sharp, radius, energy = (field[: len(order)] for field in seen)
     return Minima(
-        state, energy, share[order], place[basin], portrait.pattern, portrait.weight,
-        portrait.participation, portrait.sharpness, portrait.radius, stable,
+        state[: len(order), :], energy, share[order], place[basin], pattern, weight, mixed, sharp,
+        radius, np.asarray(backend.to_numpy(radius)) < 1.0,
     )  # fmt: skip
 
 

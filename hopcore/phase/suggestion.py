@@ -15,7 +15,7 @@ import numpy as np
 from hopcore.backend import Array
 from hopcore.phase.critical import variance
 from hopcore.phase.hypotheses import memory, patterns_of
-from hopcore.phase.rows import rows_at, spaced
+from hopcore.phase.rows import spaced
 from hopcore.phase.separations import retrieval_error_bound, separations
 from hopcore.phase.sweeps import sweep
 from hopcore.phase.track import Track, silent
@@ -188,13 +188,14 @@ def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
 def overview(stored: Array, track: Track = silent) -> Overview:
     """A memory through all inverse temperatures, as far as goals without queries need it."""
     backend, wide = memory(stored)
-    rows = spaced(wide.shape[0], SWEPT)
-    some = rows_at(wide, rows, backend)
-    start = 1.0 / variance(np.asarray(backend.to_numpy(some), np.float64))
-    high = max(for_retrieval(some, 0.0, separation_named("softmax")).beta, 2.0 * start)
+    count = wide.shape[0]
+    # All of a small memory; of a large one fewer, so that it takes the same time.
+    followed = count if count <= SWEPT else max(64, SWEPT * SWEPT // count)
+    start = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
+    high = max(for_retrieval(wide, 0.0, separation_named("softmax")).beta, 2.0 * start)
     betas = np.geomspace(start / 8.0, high, BETAS)
-    heated = sweep(some, betas, track=track).heated
-    return Overview(betas, heated.minima, np.rint(heated.retrieved * len(rows)).astype(int))
+    heated = sweep(wide, betas, patterns=followed, track=track).heated
+    return Overview(betas, heated.minima, np.rint(heated.retrieved * followed).astype(int))
 
 
 class Overview(NamedTuple):
