@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.cases import Case, Row, Side
 
 MEMORY = Case(0, 1000, d=784, stored="clustered", steps=100)
 """As many patterns as large as images, and so many inverse temperatures."""
 
+SMALLER = replace(MEMORY, S=300)
 QUICK = (Case(0, 200, d=64, stored="clustered", steps=20),)
 
 
@@ -20,11 +23,18 @@ PHASE_ROWS = (
         "a memory heated and cooled through T temperatures, against retrieving every pattern at "
         "each of them in NumPy, once",
         ours("sweep", "numpy", "torch"),
-        (MEMORY,),
+        (SMALLER,),
         QUICK,
         Side("by_hand_numpy", "numpy", "heated"),
         least=2,
         same=False,
+    ),
+    Row(
+        "sweep-thousand",
+        "the same with 1,000 patterns, which by hand takes more than two minutes",
+        ours("sweep", "numpy", "torch"),
+        (MEMORY,),
+        QUICK,
     ),
     Row(
         "critical-betas",
