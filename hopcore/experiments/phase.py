@@ -19,7 +19,7 @@ from hopcore.experiments.job import on_device
 from hopcore.experiments.memory import converted
 from hopcore.files import read_array
 from hopcore.phase.hypotheses import HELD
-from hopcore.phase.suggestion import Goal, overview
+from hopcore.phase.suggestion import Goal, check_question, overview
 from hopcore.phase.track import Track, silent
 from hopcore.setting_checks import whole
 
@@ -205,10 +205,7 @@ def study(
         Patterns as in :func:`hopcore.critical_betas`; numbers out of range; an unknown backend or
         goal.
     """
-    if goal not in GOALS:
-        raise ValueError(f"goal must be one of {', '.join(GOALS)}, got {goal!r}")
-    if noise is not None and not 0.0 <= noise < math.inf:
-        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
+    check_question(goal, noise)
     if betas < 2:
         raise ValueError(f"a sweep needs at least 2 betas, got {betas}")
     whole("followed", followed, 1, optional=True)

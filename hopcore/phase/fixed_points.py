@@ -11,7 +11,7 @@ from hopcore.backend import BLOCK, Array, Backend, Beta, rows_of
 from hopcore.energy import energy_of
 from hopcore.phase.hypotheses import memory
 from hopcore.phase.rows import filled, rows_at
-from hopcore.phase.sharpness import largest_variance
+from hopcore.phase.sharpness import hull_of, largest_variance, mean_curvature
 from hopcore.retrieval import retrieve
 from hopcore.separation import separation_named
 from hopcore.setting_checks import positive
@@ -188,10 +188,8 @@ def portrayed_block(
     weights, conjugate = backend.separate(scores, separation_named("softmax"))
     # H = lse - sum p z; what is small of it stays, for lse is taken off each score first.
     entropy = xp.sum(weights * (conjugate[..., None] - scores), axis=-1)
-    mean = xp.matmul(weights, centred)
-    spread = xp.matmul(weights, squares[..., None])[..., 0] - backend.square_lengths(mean)
-    hull = min(stored.shape[0] - 1, stored.shape[1])
-    sharpness = 1.0 - beta * xp.where(spread > 0, spread, 0.0) / hull
+    mean, square = (xp.matmul(weights, values) for values in (centred, squares[:, None]))
+    sharpness = mean_curvature(mean, square[:, 0], beta, hull_of(stored), backend)
     radius = sharpness
     if with_radius:
         radius = beta * largest_variance(weights, centred, backend)

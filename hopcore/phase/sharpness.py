@@ -60,8 +60,8 @@ def normalized_divergence(
     array([0.5])
     """
     inputs = check(state, stored, beta=beta)
-    count, depth = stored.shape[-2:]
-    hull = min(count - 1, depth) if dimension is None else dimension
+    count = stored.shape[-2]
+    hull = hull_of(stored) if dimension is None else dimension
     if isinstance(hull, bool) or hull < 1:
         wanted = "N >= 2 patterns" if dimension is None else "a dimension >= 1"
         raise ValueError(f"the divergence needs {wanted}, got {count} and {dimension}")
@@ -73,8 +73,18 @@ def normalized_divergence(
     moments = xp.concat([centred, backend.square_lengths(centred)[..., None]], axis=-1)
     softmax = separation_named("softmax")
     found, _ = backend.associate(state, stored, moments, beta, None, softmax)
-    spread = found[..., -1] - xp.sum(found[..., :-1] * found[..., :-1], axis=-1)
-    return 1.0 - beta * xp.where(spread > 0, spread, 0.0) / hull
+    return mean_curvature(found[..., :-1], found[..., -1], beta, hull, backend)
+
+
+def hull_of(stored: Array) -> int:
+    """The dimension of the hull of patterns (..., N, d) in general position."""
+    return min(stored.shape[-2] - 1, stored.shape[-1])
+
+
+def mean_curvature(mean: Array, square: Array, beta: Any, hull: int, backend: Backend) -> Array:
+    """The divergence from the weighted mean (..., d) of patterns and of their squares (...)."""
+    spread = square - backend.square_lengths(mean)
+    return 1.0 - beta * backend.xp.where(spread > 0, spread, 0.0) / hull
 
 
 def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:

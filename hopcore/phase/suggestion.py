@@ -131,16 +131,21 @@ def suggest_beta(
     >>> hopcore.suggest_beta(np.eye(10), "average").reason
     'up to beta = 4.31 all patterns go to one state'
     """
-    if goal not in get_args(Goal):
-        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {goal!r}")
-    if noise is not None and not 0.0 <= noise < math.inf:
-        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
+    check_question(goal, noise)
     function = separation_named(separation)
     if goal == "retrieve":
         return for_retrieval(stored, noise, function)
     if not function.softmax:
         raise ValueError(f"{goal} states are those of the softmax, got {separation!r}")
     return by_sweep(stored, goal, track)
+
+
+def check_question(goal: str, noise: float | None) -> None:
+    """Refuse an unknown goal, and noise that is none."""
+    if goal not in get_args(Goal):
+        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {goal!r}")
+    if noise is not None and not 0.0 <= noise < math.inf:
+        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
 
 
 def for_retrieval(stored: Array, noise: float | None, function: Separation) -> Suggestion:
