@@ -1,6 +1,10 @@
 """Settings of the documentation. A build needs no network: no link into other projects' pages."""
 
+import sys
 from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "hopcore"
 release = metadata.version("hopcore")
@@ -14,6 +18,7 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "traceability",
 ]
 exclude_patterns = ["_build"]
 

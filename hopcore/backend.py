@@ -9,7 +9,7 @@ its library has something faster. Third parties register a backend in the entry-
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
@@ -82,6 +82,15 @@ class Backend(GraphKernels, LayerKernels):
     >>> weights, conjugate.round(4)
     (array([[0.5, 0.5]]), array([0.6931]))
     """
+
+    @property
+    def expected_failures(self) -> Mapping[str, str]:
+        """What the conformance suite need not find: statements or checks, and the reasons.
+
+        ``{"E2": "why"}`` lets checks of a statement fail, ``{"test_energy.py::test_descent":
+        "why"}`` makes one check fail, or else it is an error.
+        """
+        return {}
 
     # Kernels.
 

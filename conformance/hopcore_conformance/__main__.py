@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", help="device, as the library calls it, such as cuda")
     parser.add_argument("--max-examples", default="20", help="examples of each check (default: 20)")
     parser.add_argument("--seed", help="other examples than the default ones, reproducibly")
+    parser.add_argument("--report", metavar="FILE", help="write what was found: out.json, out.html")
     options, rest = parser.parse_known_args(arguments)
     command = [
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if options.device is not None:
         command += ["--hopcore-device", options.device]
+    if options.report is not None:
+        command += ["--report", str(Path(options.report).absolute())]
     if options.seed is not None:
         command += ["--hypothesis-seed", options.seed]
     with TemporaryDirectory() as storage:

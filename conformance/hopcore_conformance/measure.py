@@ -9,6 +9,7 @@ import numpy as np
 import hopcore
 from hopcore.separation import separation_named
 from hopcore_conformance import plain, tolerance
+from hopcore_conformance.record import LARGEST
 from hopcore_conformance.strategies import Problem
 from hopcore_conformance.subject import Subject, reference
 
@@ -23,6 +24,7 @@ def agree(what: str, got: Array, wanted: Any, within: Any) -> None:
     with np.errstate(invalid="ignore"):
         off = np.where(got == wanted, 0.0, np.abs(got - wanted))
         wrong = ~(off <= within)
+    LARGEST.add(off, within)
     if np.any(wrong):
         raise AssertionError(report(what, wrong, off, within, got=got, expected=wanted))
 
@@ -32,6 +34,7 @@ def at_most(what: str, value: Array, bound: Any, within: Any = 0.0) -> None:
     with np.errstate(invalid="ignore"):
         excess = value - np.asarray(bound)
         wrong = ~(excess <= within) & (value != bound)
+    LARGEST.add(excess, within)
     if np.any(wrong):
         raise AssertionError(report(what, wrong, excess, within, value=value, bound=bound))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import Phase, settings
 
 import hopcore
+from hopcore_conformance.record import LARGEST, Check, Report, write
 from hopcore_conformance.statements import STATEMENTS
 from hopcore_conformance.subject import Subject
 
@@ -29,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--hopcore-dtype", default="float64", choices=DTYPES, help="dtype (float64)")
     group.addoption("--hopcore-device", default=None, help="device, as the library calls it")
     group.addoption("--max-examples", type=int, default=20, help="examples of each check (20)")
+    group.addoption("--report", type=Path, default=None, help="write what was found: JSON or HTML")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,9 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
     )
     settings.load_profile("hopcore")
+    if option.report is not None and not option.report.resolve().parent.is_dir():
+        raise pytest.UsageError(f"--report {option.report}: there is no such folder")
     config.stash[SUBJECT] = chosen(
         option.hopcore_backend, option.hopcore_dtype, option.hopcore_device
     )
+    if option.report is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(option.report))
 
 
 def seed_of(config: pytest.Config) -> str | None:
@@ -92,17 +99,27 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is being tested."""
     subject = config.stash[SUBJECT]
-    name = subject.backend.name
-    library = DISTRIBUTIONS.get(name, name)
     seed = seed_of(config)
-    versions = {part: _version(part) for part in ("hopcore", library, "numpy", "array-api-compat")}
-    device = subject.backend.device(subject.put(np.zeros(1)))
+    versions = versions_of(subject)
     return [
-        f"conformance: backend {name}, dtype {subject.dtype}, device {device}",
-        "versions: " + ", ".join(f"{part} {number}" for part, number in versions.items() if number),
+        f"conformance: backend {subject.backend.name}, dtype {subject.dtype}, "
+        f"device {device_of(subject)}",
+        "versions: " + ", ".join(f"{part} {number}" for part, number in versions.items()),
         f"examples: {config.option.max_examples} of each check, "
         + ("the same every time" if seed is None else f"seed {seed}"),
     ]
+
+
+def device_of(subject: Subject) -> str:
+    """The device that arrays of the run are on."""
+    return str(subject.backend.device(subject.put(np.zeros(1))))
+
+
+def versions_of(subject: Subject) -> dict[str, str]:
+    """The versions of what is tested, and of what it is tested with."""
+    name = subject.backend.name
+    parts = ("hopcore", DISTRIBUTIONS.get(name, name), "numpy", "array-api-compat")
+    return {part: number for part in parts if (number := _version(part))}
 
 
 def _version(distribution: str) -> str | None:
@@ -112,23 +129,83 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each check the marks and the report properties of its statements."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each check the marks and the report properties of its statements.
+
+    A check without a statement is refused. What the backend declares in ``expected_failures`` may
+    fail: a statement's checks, or, if it is named itself, a check, which then has to.
+    """
+    declared = dict(config.stash[SUBJECT].backend.expected_failures)
+    unknown = set(declared)
     for item in items:
-        for identifier in getattr(getattr(item, "function", None), "statements", ()):
+        identifiers = getattr(getattr(item, "function", None), "statements", ())
+        if not identifiers:
+            raise pytest.UsageError(f"{item.nodeid} says not which statement it checks")
+        for identifier in identifiers:
             item.add_marker(pytest.mark.statement(identifier))
             item.user_properties.append(("statement", identifier))
+        name = item.nodeid.split("/")[-1].split("[")[0]
+        for key in {name, *identifiers} & set(declared):
+            unknown.discard(key)
+            mark = pytest.mark.xfail(reason=declared[key], strict=key == name)
+            item.add_marker(mark)
+    unknown -= set(STATEMENTS)
+    if unknown and not config.option.keyword:
+        raise pytest.UsageError(f"expected_failures names {sorted(unknown)[0]!r}, which is nothing")
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Print the statements beside a check that fails."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Print the statements beside a check that fails, and how far off it was."""
+    if call.when == "setup":
+        LARGEST.take()
     outcome = yield
     report = outcome.get_result()
+    if call.when == "call" and (largest := LARGEST.take()) is not None:
+        report.user_properties.append(("largest", largest))
     if report.failed:
         for name, identifier in item.user_properties:
             if name == "statement":
                 report.sections.append((f"statement {identifier}", STATEMENTS[str(identifier)]))
+
+
+class Recorder:
+    """Keeps what became of each check, and writes the report that was asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checks: list[Check] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Also called for what other processes ran: what is known comes with the report."""
+        known = defaultdict(list)
+        for name, value in report.user_properties:
+            known[name].append(value)
+        if not known["statement"] or (report.when != "call" and report.passed):
+            return
+        reason = ""
+        outcome = "expected" if hasattr(report, "wasxfail") and report.skipped else report.outcome
+        if outcome == "expected":
+            reason = report.wasxfail
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        elif report.failed:
+            reason = (report.longreprtext.strip().splitlines() or [""])[-1]
+        name = report.nodeid.split("/")[-1]
+        largest = known["largest"][-1] if known["largest"] else None
+        statements = tuple(map(str, known["statement"]))
+        self.checks.append(Check(name, statements, outcome, reason, largest))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write it, whatever came out."""
+        option, subject = session.config.option, session.config.stash[SUBJECT]
+        # Several processes finish in any order.
+        checks = sorted(self.checks, key=lambda check: check.name)
+        found = Report(
+            subject.backend.name, subject.dtype, device_of(subject), versions_of(subject),
+            option.max_examples, seed_of(session.config), checks,
+        )  # fmt: skip
+        write(found, self.path)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
