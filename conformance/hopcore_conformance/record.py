@@ -88,7 +88,7 @@ class Report(NamedTuple):
         """As JSON has it: by statement its text and the checks that verify it."""
         by_statement: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for check in self.checks:
-            fields = {"check": check.name, "outcome": check.outcome}
+            fields: dict[str, Any] = {"check": check.name, "outcome": check.outcome}
             if check.reason:
                 fields["reason"] = check.reason
             if check.largest is not None:
