@@ -85,7 +85,7 @@ class Backend(GraphKernels, LayerKernels):
 
     @property
     def expected_failures(self) -> Mapping[str, str]:
-        """What the conformance suite need not find: statements or checks, and the reasons.
+        """Statements or checks that the conformance suite need not find to hold, and the reasons.
 
         ``{"E2": "why"}`` lets checks of a statement fail, ``{"test_energy.py::test_descent":
         "why"}`` makes one check fail, or else it is an error.

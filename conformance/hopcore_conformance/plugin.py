@@ -112,7 +112,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def device_of(subject: Subject) -> str:
     """The device that arrays of the run are on."""
-    return str(subject.backend.device(subject.put(np.zeros(1))))
+    name = str(subject.backend.device(subject.put(np.zeros(1))))
+    # array_api_strict.Device('CPU_DEVICE')
+    return name.split("'")[1].removesuffix("_DEVICE").lower() if "'" in name else name
 
 
 def versions_of(subject: Subject) -> dict[str, str]:
