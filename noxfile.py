@@ -40,8 +40,22 @@ BACKENDS = {
 
 def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
     """Install requirements and dependency groups under the project's constraints."""
+    make_room(session)
     needed = nox.project.dependency_groups(PROJECT, *groups)
     session.install("-c", str(CONSTRAINTS), *what, *needed)
+
+
+def make_room(session: nox.Session) -> None:
+    """Remove other sessions' environments where nobody is at the terminal to use them again.
+
+    All of them together take 11 GB, most of it torch four times; the largest takes 2.
+    """
+    if session.interactive:
+        return
+    own = Path(session.virtualenv.location).resolve()
+    for marker in own.parent.glob("*/pyvenv.cfg"):
+        if marker.parent != own:
+            shutil.rmtree(marker.parent)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Results as a plain text table and as the page docs/benchmarks.md."""
+"""Results as a plain text table and as a page of docs/benchmarks."""
 
 from __future__ import annotations
 
@@ -106,10 +106,12 @@ def vector_unit() -> str:
 
 
 TITLES = {
-    "benchmarks-graphs.md": "Benchmarks: graphs and diffusion",
-    "benchmarks-layers.md": "Benchmarks: layers",
+    "kernels.md": "Benchmarks: kernels",
+    "graphs.md": "Benchmarks: graphs and diffusion",
+    "layers.md": "Benchmarks: layers",
+    "phase.md": "Benchmarks: the transition",
 }
-"""Of the pages that are not simply the benchmarks."""
+"""Of the pages that records which are kept become."""
 
 PAGE = """\
 # {title}
@@ -117,8 +119,8 @@ PAGE = """\
 Speed and memory beside the limit or the peer. This page is the output of
 
 ```sh
-{command} --json benchmarks/{record}
-python -m benchmarks --markdown benchmarks/{record} > docs/{page}
+{command} --json benchmarks/results/{record}
+python -m benchmarks --markdown benchmarks/results/{record} > docs/benchmarks/{page}
 ```
 
 Cores used: {cores}; processor: {processor}; {system}; Python {python}; {packages}.
@@ -132,14 +134,14 @@ two results. A case reads batch x L x S x d. Absolute times depend on the machin
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """The page docs/benchmarks.md of a record written with ``--json``."""
+    """The page of a record written with ``--json``."""
     about = dict(record["machine"])
     packages = ", ".join(f"{name} {value}" for name, value in about.pop("versions").items())
     by_row: dict[str, list[dict[str, Any]]] = {}
     for result in record["results"]:
         by_row.setdefault(result["row"], []).append(result)
     names = {"command": record["command"], "record": record["record"]}
-    page = record["record"].replace("results", "benchmarks").replace(".json", ".md")
+    page = record["record"].replace(".json", ".md")
     title = TITLES.get(page, "Benchmarks")
     return "\n".join(
         [
