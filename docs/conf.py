@@ -12,11 +12,11 @@ author = "The hopcore founders"
 copyright = f"2026, {author}"
 
 extensions = [
+    "mathml",
     "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "traceability",
 ]
@@ -24,8 +24,11 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"hopcore {release}"
+html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["hopcore.css"]
 
-myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # Pictures are drawn by the code that is shown, with whatever lies outside of the figure.

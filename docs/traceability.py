@@ -1,7 +1,7 @@
 """A Sphinx extension: the table from statements to checks and to what was found last.
 
 ``spec/traceability.md`` is where it goes; the reports of ``nox -s conformance`` lie in
-``conformance``. A hole stops the build.
+``conformance``. Each statement gets a link to its checks. A hole stops the build.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from hopcore_conformance.traceability import pages_of, table
+from hopcore_conformance.traceability import linked, pages_of, table
 
 PAGE, MARK = "spec/traceability", "<!-- table -->"
 REPORTS = Path(__file__).parent / "conformance"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Fill in the page as it is read."""
+    """Fill in the pages as they are read."""
     app.connect("source-read", fill_in)
     return {"parallel_read_safe": True}
 
 
 def fill_in(app: Sphinx, name: str, source: list[str]) -> None:
-    """Put the table in the place of its mark."""
+    """Put the table in the place of its mark, and a link beside each statement."""
+    if name.startswith("spec/") and name != PAGE:
+        source[0] = linked(source[0])
     if name != PAGE:
         return
     paths = sorted(REPORTS.glob("*.json"))

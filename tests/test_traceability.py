@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hopcore_conformance import STATEMENTS
-from hopcore_conformance.traceability import pages_of, table
+from hopcore_conformance.traceability import linked, pages_of, table
 
 ROOT = Path(__file__).parents[1]
 PAGES = pages_of(ROOT / "docs" / "spec")
@@ -28,7 +28,8 @@ def report(dtype: str = "float64", **checks: list[dict[str, Any]]) -> dict[str, 
 
 
 def row(lines: list[str], name: str) -> str:
-    (found,) = (line for line in lines if line.startswith(f"| {name} |"))
+    start = f"| [[{name}](./{PAGES[name]}#"
+    (found,) = (line for line in lines if line.startswith(start))
     return found
 
 
@@ -36,12 +37,21 @@ def test_every_statement_has_a_row_with_checks_and_results() -> None:
     failed = {"check": "test_it.py::test_other", "outcome": "failed", "largest": 2.0}
     exact = {"check": "test_it.py::test_exact", "outcome": "passed"}
     lines = table([report(), report("float32", E2=[failed], E3=[exact])], PAGES)
-    assert row(lines, "E1") == "| E1 | `test_it::test_it` | float64 0.5; float32 0.5 |"
-    assert row(lines, "E2").endswith("| float64 0.5; float32 **failed** 2 |")
-    assert "`test_it::test_it`, `test_it::test_other`" in row(lines, "E2")
-    assert row(lines, "E3").endswith("| float64 0.5; float32 exact |")
+    link = "[[E1](./energy.md#e1)]{#e1-checks}"
+    assert row(lines, "E1") == f"| {link}<br>`test_it::test_it` | float64 0.5<br>float32 0.5 |"
+    assert row(lines, "E2").endswith("| float64 0.5<br>float32 **failed** 2 |")
+    assert "`test_it::test_it`<br>`test_it::test_other`" in row(lines, "E2")
+    assert row(lines, "E3").endswith("| float64 0.5<br>float32 exact |")
     for name in STATEMENTS:
         row(lines, name)
+
+
+def test_a_statement_gets_a_link_to_its_checks() -> None:
+    page = "# Energy\n\nE2. It falls\n: Always.\n\nE.lse is no title here.\n\nE.lse\n: The sum."
+    there = "[checks](./traceability.md#{}-checks){{.checks}}"
+    wanted = page.replace("E2. It falls", "[E2]{#e2}. It falls " + there.format("e2"))
+    wanted = wanted.replace("E.lse\n", "[E.lse]{#e-lse} " + there.format("e-lse") + "\n")
+    assert linked(page) == wanted
 
 
 def test_a_statement_that_nothing_verifies_is_a_hole() -> None:
@@ -49,7 +59,7 @@ def test_a_statement_that_nothing_verifies_is_a_hole() -> None:
     with pytest.raises(ValueError, match=r"no check verifies .* E3$"):
         table([report(E3=skipped)], PAGES)
     lines = table([report(E3=skipped), report("float32")], PAGES)
-    assert row(lines, "E3").endswith("| float64 skipped; float32 0.5 |")
+    assert row(lines, "E3").endswith("| float64 skipped<br>float32 0.5 |")
 
 
 def test_a_check_of_nothing_is_a_hole() -> None:

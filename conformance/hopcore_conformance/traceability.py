@@ -20,14 +20,35 @@ WORDS = {
 
 def pages_of(folder: Path) -> dict[str, str]:
     """On which page each statement is."""
-    found = {}
-    for path in folder.glob("*.md"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for line, after in pairwise(lines):
-            name = line.split(". ")[0]
-            if name in STATEMENTS and after.startswith(": "):
-                found[name] = path.name
-    return found
+    return {
+        name: path.name
+        for path in folder.glob("*.md")
+        for name in stated(path.read_text(encoding="utf-8").splitlines())
+    }
+
+
+def stated(lines: list[str]) -> dict[str, int]:
+    """The statements of a page, each with the line that its title is on."""
+    return {
+        name: number
+        for number, (line, after) in enumerate(pairwise(lines))
+        if (name := line.split(". ")[0]) in STATEMENTS and after.startswith(": ")
+    }
+
+
+def linked(page: str) -> str:
+    """A page whose statements can be linked to, each with a link to its checks."""
+    lines = page.splitlines()
+    for name, number in stated(lines).items():
+        title = lines[number].removeprefix(name)
+        there = f"[checks](./traceability.md#{anchor(name)}-checks)"
+        lines[number] = f"[{name}]{{#{anchor(name)}}}{title} {there}{{.checks}}"
+    return "\n".join(lines)
+
+
+def anchor(name: str) -> str:
+    """An identifier as an address can hold it."""
+    return name.lower().replace(".", "-")
 
 
 def table(reports: list[dict[str, Any]], pages: dict[str, str]) -> list[str]:
@@ -42,20 +63,27 @@ def table(reports: list[dict[str, Any]], pages: dict[str, str]) -> list[str]:
             for check in report["statements"].get(name, {"checks": []})["checks"]
         }
         cells = [
-            "; ".join(
+            "<br>".join(
                 f"{report['dtype']} {result(report['statements'][name]['checks'])}"
                 for report in reports
                 if (report["backend"], report["device"]) == backend and name in report["statements"]
             )
             for backend in backends
         ]
-        listed = ", ".join(f"`{check}`" for check in sorted(checks))
-        parts[pages[name]].append(f"| {name} | {listed} | {' | '.join(cells)} |")
+        listed = "<br>".join(f"`{check}`" for check in sorted(checks))
+        link = f"[[{name}](./{pages[name]}#{anchor(name)})]{{#{anchor(name)}-checks}}"
+        parts[pages[name]].append(f"| {link}<br>{listed} | {' | '.join(cells)} |")
     heads = " | ".join(f"{backend}, {device}" for backend, device in backends)
     lines = []
     for page in dict.fromkeys(pages[name] for name in STATEMENTS):
-        lines += ["", f"## [](./{page})", "", f"| | checks | {heads} |"]
-        lines += [f"|---|---|{'---|' * len(backends)}", *parts[page]]
+        lines += [
+            "",
+            f"## [](./{page})",
+            "",
+            ":::{container} trace",
+            f"| statement, checks | {heads} |",
+        ]
+        lines += [f"|---|{'---|' * len(backends)}", *parts[page], ":::"]
     return [*lines, "", *versions(reports)]
 
 
