@@ -93,6 +93,11 @@ def anchors_of(inputs: Inputs, lead: tuple[int, ...], anchors: Array | None) -> 
         raise ValueError(
             f"anchors must be integers (..., {queries}), got {found.dtype} {shape(found)}"
         )
+    nodes = inputs.stored.shape[-2]
+    if anchors is not None and inputs.backend.visible(found) and 0 not in shape(found):
+        least, most = int(xp.min(found)), int(xp.max(found))
+        if least < 0 or most >= nodes:
+            raise ValueError(f"anchors must be from 0 to {nodes - 1}, got {least} to {most}")
     return xp.broadcast_to(found, (*lead, queries))
 
 

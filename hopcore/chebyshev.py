@@ -18,6 +18,9 @@ import numpy as np
 
 from hopcore.backend import Array, Backend
 
+FARTHEST = 1e10
+"""Of ``reach = t lambda_max``: at most so much, which takes some 400,000 products at 1e-6."""
+
 
 def heat_error(degree: int, reach: float) -> float:
     r"""The sup error of the series of :math:`e^{-t \lambda}` of a degree, ``reach = t lambda_max``.
@@ -57,6 +60,11 @@ def heat_terms(reach: float) -> list[float]:
     a = 0.5 * reach
     if a < 1e-20:
         return [2.0]
+    if not reach <= FARTHEST:
+        raise ValueError(
+            f"eta times the largest eigenvalue is {reach:.3g}: a series takes about its root many "
+            f"products, and ends at {FARTHEST:g}; take mode 'spectral' or 'implicit'"
+        )
     above, now = 0.0, 1e-200
     terms = [now]
     for k in range(63 + math.ceil(10.0 * math.sqrt(a)), 0, -1):

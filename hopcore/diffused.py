@@ -202,6 +202,8 @@ def checked_updates(
         "adaptive_eta='query'": config.adaptive_eta == "query",
     }
     names = " and ".join(name for name, used in single.items() if used)
+    if config.use_logit_diffusion and config.attention_mode == "graph":
+        raise ValueError(f"{names} do not go together: take one of them")
     if max_steps is not None and (
         isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0
     ):

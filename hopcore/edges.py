@@ -104,7 +104,7 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     lead, width = tuple(features.shape[:-2]), features.shape[-1]
     dtype, features = features.dtype, backend.astype(features, graph.weights.dtype)
     if lead == graph.batch:
-        flat = work(xp.reshape(features, (-1, width)))
+        flat = work(xp.reshape(features, (math.prod(lead) * nodes, width)))
         return backend.astype(xp.reshape(flat, (*lead, nodes, width)), dtype)
     full = broadcast(graph=graph.batch, features=lead)
     own = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
@@ -115,7 +115,8 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     order = (*kept, rank, *rest, rank + 1)
     turned = xp.permute_dims(features, order)
     count = math.prod([full[i] for i in kept]) * nodes
-    flat = work(xp.reshape(turned, (count, -1)))
+    columns = math.prod([full[i] for i in rest]) * width
+    flat = work(xp.reshape(turned, (count, columns)))
     back = sorted(range(rank + 2), key=order.__getitem__)
     flat = xp.reshape(flat, turned.shape)
     return backend.astype(xp.permute_dims(flat, tuple(back)), dtype)

@@ -59,16 +59,22 @@ class ImplicitDiffusion(DiffusionOperator):
         tol = self.tol or 10.0 * float(xp.finfo(right.dtype).eps)
         # Each graph of a batch and each column is a system of its own.
         nodes = found.graph.nodes if isinstance(found, Laplacian) else right.shape[-2]
-        apart = (-1, nodes, right.shape[-1]) if right.ndim == 2 else tuple(right.shape)
+        apart = tuple(right.shape)
+        if right.ndim == 2:
+            apart = (right.shape[0] // nodes, nodes, right.shape[-1])
 
         def off(matrix: Array, x: Array) -> Array:
             return xp.reshape(found.product(matrix, xp.reshape(x, right.shape)), apart)
 
         fixed = backend.constant(self._off)
         columns = xp.reshape(right, apart)
-        solution = conjugate_gradients(
+        # In units of the largest value, so that squares neither overflow nor vanish; nan stays nan.
+        given = backend.constant(columns)
+        unit = xp.max(xp.abs(given), axis=-2, keepdims=True)
+        unit = xp.where(unit == 0, 1.0, unit)
+        solution = unit * conjugate_gradients(
             lambda x: x + off(fixed, x),
-            backend.constant(columns),
+            given / unit,
             backend,
             max_steps=self._most(tol, nodes),
             tol=tol,

@@ -108,11 +108,10 @@ def quantize(
     temperature = check_temperature(backend, features, temperature)
     lead = shape(features)[:-1]
     parts = xp.reshape(features, (*lead, settings.groups, settings.code_size))
-    products = by_group(parts, xp.matrix_transpose(codebook))
+    wide, codes_ = (backend.astype(x, backend.precise[features.dtype]) for x in (parts, codebook))
     # Less than the squared distance by that of the part, which is the same for all codes.
-    distances = xp.sum(codebook * codebook, axis=-1) - 2.0 * products
-    wide = backend.astype(distances, backend.precise[features.dtype])
-    scores = (backend.constant(xp.min(wide, axis=-1, keepdims=True)) - wide) / temperature
+    distances = xp.sum(codes_ * codes_, axis=-1) - 2.0 * by_group(wide, xp.matrix_transpose(codes_))
+    scores = (backend.constant(xp.min(distances, axis=-1, keepdims=True)) - distances) / temperature
     if noise is not None:
         scores = scores + noise(shape(scores), features)
     weights = backend.astype(separate(scores), features.dtype)

@@ -8,6 +8,7 @@ enough (:func:`joint_weight`).
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,6 +169,8 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     >>> round(hopcore.joint_weight(graph, 2.0, np.eye(2)), 6)
     0.5
     """
+    if not 0.0 < float(beta) < math.inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}")
     found = operand(laplacian)
     if isinstance(found, Laplacian) and found.normalization != "none":
         raise ValueError(f"J needs the unnormalised Laplacian, got {found.normalization!r}")

@@ -152,8 +152,8 @@ def retrieved(**changes: Any) -> hopcore.DiffusedRetrieval:
             "use_logit_diffusion makes one association, got max_steps=2",
         ),
         (
-            {"attention_mode": "graph", "use_logit_diffusion": True, "max_steps": 0},
-            "use_logit_diffusion and attention_mode='graph' makes? one association",
+            {"attention_mode": "graph", "use_logit_diffusion": True},
+            "use_logit_diffusion and attention_mode='graph' do not go together",
         ),
         ({"adaptive_eta": "query", "max_steps": 5}, "adaptive_eta='query' makes one association"),
         ({"adaptive_eta": "query", "values": "evolving"}, "goes with tied or untied values"),

@@ -141,6 +141,35 @@ def test_linear_and_each_sample_alone(
         agree(f"{mode}: alone", alone, first[0], within[0])
 
 
+@statement("D.linear", "B.extreme")
+@pytest.mark.parametrize("mode", plain.MODES)
+@pytest.mark.parametrize("size", [1e-20, 1e15])
+@given(p=graph_fields(kinds=("some edges", "isolated")))
+def test_features_of_every_length(subject: Subject, mode: str, size: float, p: Field) -> None:
+    # float16 ends at 65504, and is as coarse as its numbers below 6e-5.
+    size = {1e-20: 1e-1, 1e15: 1e3}[size] if subject.dtype == "float16" else size
+    p = Field(p.weights, size * p.features).on(subject)
+    for normalization in plain.NORMALIZATIONS:
+        check_formula(subject, p, mode, normalization, "graph", 0.9 / p.largest(normalization))
+
+
+@statement("D.linear")
+@pytest.mark.parametrize("mode", plain.MODES)
+def test_features_of_no_width_and_of_no_sample(subject: Subject, mode: str) -> None:
+    path = np.zeros((NODES, NODES))
+    path[range(NODES - 1), range(1, NODES)] = path[range(1, NODES), range(NODES - 1)] = 1.0
+    for lead, width in (((), 0), ((2,), 0), ((0,), WIDTH)):
+        got = subject(diffused, np.zeros((*lead, NODES, width)), path, eta=0.25, mode=mode)
+        assert got.shape == (*lead, NODES, width)
+
+
+@statement("D.heat")
+def test_a_series_without_an_end_is_refused(subject: Subject) -> None:
+    pair = hopcore.Graph.from_dense(subject.put(np.asarray([[0.0, 1.0], [1.0, 0.0]])))
+    with pytest.raises(ValueError, match=r"spectral.*implicit"):
+        hopcore.ChebyshevDiffusion(pair, 1e30, largest=2.0)
+
+
 @statement("D.gradient", "B.gradient")
 @pytest.mark.parametrize("mode", plain.MODES)
 @given(p=graph_fields(kinds=("some edges", "isolated", "all edges")), rng=generators())
