@@ -80,8 +80,8 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
 
     Raises
     ------
-    ValueError
-        Parameters that are not those of the settings.
+    TypeError, ValueError
+        Parameters that are not those of the settings, or not real floating.
     OSError
         The folder is missing, the disk is full.
     ModuleNotFoundError
@@ -103,6 +103,7 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
     arrays = {}
     for name, value in parameters.items():
         arrays[name] = backend_of_input(name, value).to_numpy(value)
+    check_floating(arrays)
     header = {
         "format": "hopcore",
         "version": VERSION,
@@ -135,7 +136,8 @@ def load_layer(
     Raises
     ------
     ValueError
-        Not a checkpoint, truncated, damaged, or parameters that are not those of its settings.
+        Not a checkpoint, truncated, damaged, of another version, or parameters that are not those
+        of its settings; a dtype in which the library does not compute.
     OSError
         The file cannot be opened.
     ModuleNotFoundError
@@ -151,10 +153,14 @@ def load_layer(
     'association_core.in_proj_bias'
     """
     library = backend_named(backend)
+    known = [str(one).rpartition(".")[2] for one in library.precise]
+    if dtype is not None and dtype not in known:
+        raise ValueError(f"dtype must be one of {', '.join(known)} for {backend}, got {dtype!r}")
     header, arrays = read_tensors(path)
     try:
         settings = settings_of(header, arrays)
         check_parameters(settings, arrays)
+        check_floating(arrays)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not a whole checkpoint of hopcore: {reason}") from None
@@ -163,6 +169,13 @@ def load_layer(
         for name, value in arrays.items()
     }
     return SavedLayer(settings, parameters)
+
+
+def check_floating(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse parameters that are no real numbers: what is cut to integers is lost."""
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise TypeError(f"parameter {name} must be real floating, got {array.dtype}")
 
 
 def settings_of(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Any:

@@ -149,6 +149,35 @@ def test_dtypes(dtype, tmp_path):
     assert str(hopcore.load_layer(tmp_path / "layer").parameters.popitem()[1].dtype) == kept
 
 
+@pytest.mark.parametrize("dtype", ["int32", "complex64", "bool"])
+def test_parameters_are_real_numbers(dtype, tmp_path):
+    settings = hopcore.HopfieldSettings(input_size=4)
+    good = spread_parameters(settings)
+    cut = {name: value.astype(dtype) for name, value in good.items()}
+    with pytest.raises(TypeError, match=f"must be real floating, got {dtype}"):
+        hopcore.save_layer(tmp_path / "layer", settings, cut)
+    assert not list(tmp_path.iterdir())
+    hopcore.save_layer(tmp_path / "layer", settings, good)
+    for backend, known in {"numpy": "float64 for numpy", "torch": "bfloat16 for torch"}.items():
+        with pytest.raises(ValueError, match=rf"{known}, got '{dtype}'"):
+            hopcore.load_layer(tmp_path / "layer", backend=backend, dtype=dtype)
+    for package, kind in ((hopcore_jax, dtype), (hopcore_torch, getattr(torch, dtype))):
+        with pytest.raises(ValueError, match="dtype must be one of real floating numbers"):
+            package.load_layer(tmp_path / "layer", dtype=kind)
+
+
+def test_a_file_of_integers_is_refused(tmp_path):
+    from hopcore.tensor_files import read_tensors, write_tensors
+
+    settings = hopcore.HopfieldSettings(input_size=4)
+    hopcore.save_layer(tmp_path / "layer", settings, spread_parameters(settings))
+    header, arrays = read_tensors(tmp_path / "layer")
+    del header["digest"]
+    write_tensors(tmp_path / "layer", header, {k: x.astype(np.int32) for k, x in arrays.items()})
+    with pytest.raises(ValueError, match="must be real floating, got int32"):
+        hopcore.load_layer(tmp_path / "layer")
+
+
 def test_the_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "layer.safetensors"
     settings = hopcore.HopfieldSettings(input_size=6)

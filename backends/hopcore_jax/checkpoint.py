@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+
 import hopcore
 from hopcore.layer_settings import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
 from hopcore.network_settings import HNLSettings, HNMSettings, QuantizerSettings
@@ -72,6 +74,8 @@ def load_layer(path: str | Path, *, dtype: Any = None) -> Any:
     >>> load_layer(place).quantity
     2
     """
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"dtype must be one of real floating numbers, got {dtype!r}")
     settings, parameters = hopcore.load_layer(path)
     kind = MODULES[type(settings)]
     if kind is Hopfield and settings.diffusion is not None:

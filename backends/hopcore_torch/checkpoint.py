@@ -117,6 +117,8 @@ def load_layer(path: str | Path, *, dtype: torch.dtype | None = None, device: An
     >>> load_layer(place).quantity
     2
     """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be one of real floating numbers, got {dtype}")
     settings, parameters = hopcore.load_layer(path, backend="torch")
     kind = MODULES[type(settings)]
     if kind is Hopfield and settings.diffusion is not None:
