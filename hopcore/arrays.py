@@ -176,13 +176,23 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
     broadcast(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
 
 
+def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Array:
+    """A mask of values, boolean (True = counts), with the shape of the values."""
+    if backend_of_input("mask", mask) is not backend or "bool" not in str(mask.dtype):
+        raise TypeError(
+            f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
+        )
+    try:
+        return backend.xp.broadcast_to(mask, wanted)
+    except (ValueError, RuntimeError, TypeError):
+        raise ValueError(f"mask must broadcast to {tuple(wanted)}, got {shape(mask)}") from None
+
+
 def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """The inverse temperature as a Python float, or as the array it is."""
-    if isinstance(beta, bool):
+    if isinstance(beta, bool | np.bool_):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if isinstance(beta, int | float | np.generic) or (
-        isinstance(beta, np.ndarray) and beta.ndim == 0
-    ):
+    if is_number(beta):
         beta = float(beta)
         if not 0.0 < beta < math.inf:
             raise ValueError(f"beta must be positive and finite, got {beta}")
@@ -211,11 +221,9 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
     It is brought between :data:`COLDEST` and :data:`HOTTEST`, and an array to the dtype in which
     the scores of ``like`` are computed.
     """
-    if isinstance(temperature, bool):
+    if isinstance(temperature, bool | np.bool_):
         raise TypeError("temperature must be a positive number, got a bool")
-    if isinstance(temperature, int | float | np.generic) or (
-        isinstance(temperature, np.ndarray) and temperature.ndim == 0
-    ):
+    if is_number(temperature):
         temperature = float(temperature)
         if not 0.0 < temperature < math.inf:
             raise ValueError(f"temperature must be positive and finite, got {temperature}")
@@ -234,6 +242,13 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
             raise ValueError(f"temperature must be positive and finite, got {value}")
     wide = backend.astype(temperature, backend.precise[like.dtype])
     return backend.xp.clip(wide, COLDEST, HOTTEST)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or NumPy, or a NumPy array of one without axes."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.ndim == 0 and value.dtype.kind not in "bcSUOMm"
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def held(backend: Backend, beta: Any, state: Array) -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hopcore.arrays import Inputs, backend_of_input, check, floating
+from hopcore.arrays import Inputs, backend_of_input, broadcast_mask, check, floating, is_number
 from hopcore.association import update
 from hopcore.backend import Array
 from hopcore.separation import Separation, separation_named
@@ -46,7 +46,7 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     """
     backend = backend_of_input("scores", scores)
     floating(backend, "scores", scores)
-    if isinstance(beta, bool) or not isinstance(beta, int | float):
+    if not is_number(beta):
         raise TypeError(f"beta must be a number, got {type(beta).__name__}")
     if not 0.0 < beta < math.inf:
         raise ValueError(f"beta must be positive and finite, got {beta}")
@@ -54,7 +54,7 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
     wide = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
     if mask is not None:
-        wide = backend.xp.where(mask, wide, -math.inf)
+        wide = backend.xp.where(broadcast_mask(backend, mask, scores.shape), wide, -math.inf)
     return backend.separate(wide, separation_named("softmax"))[1] / float(beta)
 
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 from typing import Any, Literal
 
-from hopcore.arrays import backend_of_input, finite, floating, shape
+from hopcore.arrays import backend_of_input, broadcast_mask, finite, floating, shape
 from hopcore.backend import Array, Backend
 from hopcore.edges import check_adjacency, symmetric_rows
 from hopcore.graph import Graph, pruned
@@ -175,21 +175,13 @@ def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]
     """The backend of patterns, and their mask broadcast to them."""
     backend = backend_of_input("patterns", patterns)
     floating(backend, "patterns", patterns)
-    if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
+    if patterns.ndim < 2 or 0 in patterns.shape:
         raise ValueError(f"patterns must be (..., N, d), not empty, got {shape(patterns)}")
     if backend.visible(patterns):
         finite(backend, "patterns", patterns)
     if mask is None:
         return backend, None
-    if backend_of_input("mask", mask) is not backend or "bool" not in str(mask.dtype):
-        raise TypeError(
-            f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
-        )
-    wanted = tuple(patterns.shape[:-1])
-    try:
-        return backend, backend.xp.broadcast_to(mask, wanted)
-    except (ValueError, RuntimeError, TypeError):
-        raise ValueError(f"mask must broadcast to (..., N) = {wanted}, got {shape(mask)}") from None
+    return backend, broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
 
 
 def neighbour_count(k: Any, nodes: int) -> int:

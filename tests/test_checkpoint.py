@@ -178,6 +178,18 @@ def test_a_file_of_integers_is_refused(tmp_path):
         hopcore.load_layer(tmp_path / "layer")
 
 
+def test_bfloat16_of_jax(tmp_path):
+    settings = hopcore.HopfieldSettings(input_size=6)
+    given = hopcore.initial_parameters(settings, backend="jax", dtype="bfloat16")
+    hopcore.save_layer(tmp_path / "layer", settings, given)
+    kept = hopcore.load_layer(tmp_path / "layer").parameters
+    assert {value.dtype for value in kept.values()} == {np.dtype("float32")}
+    again = hopcore.load_layer(tmp_path / "layer", backend="jax", dtype="bfloat16").parameters
+    for name, value in given.items():
+        assert again[name].dtype == jnp.bfloat16
+        np.testing.assert_array_equal(again[name], value)
+
+
 def test_the_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "layer.safetensors"
     settings = hopcore.HopfieldSettings(input_size=6)

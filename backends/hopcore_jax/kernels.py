@@ -83,6 +83,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         where = device_named(device) if isinstance(device, str) else device
         return jnp.asarray(np.asarray(values), dtype=kind, device=where)
 
+    def to_numpy(self, array: jax.Array) -> np.ndarray:
+        """The values on the host; bfloat16, which NumPy lacks, as float32."""
+        return np.asarray(array.astype(np.float32) if array.dtype == jnp.bfloat16 else array)
+
     # Kernels.
 
     def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
