@@ -60,8 +60,9 @@ def backend(name: str) -> Backend:
             BY_TYPE.update(dict.fromkeys(found.types, found))
             return found
         except ModuleNotFoundError as missing:
+            extra = name.partition(".")[0]
             raise ValueError(
-                f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore[{name}]'"
+                f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore[{extra}]'"
             ) from missing
     for module in (f"array_api_compat.{name}", name):
         try:

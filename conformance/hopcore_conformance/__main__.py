@@ -8,10 +8,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 import pytest
 
+from hopcore_conformance.subject import DTYPES, LAYOUTS
+
 HERE = Path(__file__).parent
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong, and exits as pytest does then."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 4."""
+        self.exit(int(pytest.ExitCode.USAGE_ERROR), f"ERROR: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,17 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if every check passed, 1 if one failed, 4 if there is no such backend, dtype or device.
+        0 if every check passed, 1 if one failed, 4 for a command line that cannot be meant:
+        there is no such backend, dtype, device or folder.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m hopcore_conformance",
         description="Check a backend of hopcore against the specification.",
-        epilog="Other options go to pytest: -k descent, -x, --junit-xml=report.xml.",
+        epilog="Other options go to pytest: -k descent, -x, --tb=long, --junit-xml=report.xml.",
+        allow_abbrev=False,
     )
     parser.add_argument("--backend", default="numpy", help="its name (default: numpy)")
-    parser.add_argument("--dtype", default="float64", help="float64, float32, bfloat16 or float16")
+    parser.add_argument("--dtype", default="float64", choices=DTYPES, help="default: float64")
     parser.add_argument("--device", help="device, as the library calls it, such as cuda")
-    parser.add_argument("--max-examples", default="20", help="examples of each check (default: 20)")
+    parser.add_argument(
+        "--layout",
+        default="contiguous",
+        choices=LAYOUTS,
+        help="strided: arrays are views with gaps, the last axis first in memory",
+    )
+    parser.add_argument(
+        "--max-examples", type=int, default=20, help="examples of each check (default: 20)"
+    )
     parser.add_argument("--seed", help="other examples than the default ones, reproducibly")
     parser.add_argument("--report", metavar="FILE", help="write what was found: out.json, out.html")
     options, rest = parser.parse_known_args(arguments)
@@ -44,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.
         *("-c", os.devnull, f"--rootdir={HERE}", "--strict-markers", "-W", "error", "-rfEs"),
         *("--hopcore-backend", options.backend, "--hopcore-dtype", options.dtype),
-        *("--max-examples", options.max_examples),
+        *("--hopcore-layout", options.layout, "--max-examples", str(options.max_examples)),
     ]
     if options.device is not None:
         command += ["--hopcore-device", options.device]

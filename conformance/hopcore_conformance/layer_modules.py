@@ -32,15 +32,20 @@ FUNCTIONS: dict[type, Callable[..., Any]] = {
 """The function of each."""
 
 
+def package_of(subject: Subject) -> str:
+    """Where the modules of a library would be."""
+    return f"hopcore_{subject.backend.name.replace('.', '_')}"
+
+
 def has_modules(subject: Subject) -> bool:
     """Whether the library has layers as modules; arrays alone, as NumPy's, have none."""
-    package = f"hopcore_{subject.backend.name}"
+    package = package_of(subject)
     return find_spec(package) is not None and "Hopfield" in dir(import_module(package))
 
 
 def module_of(subject: Subject, settings: Any, parameters: dict[str, Any]) -> Any:
     """The module with these settings and parameters, which are arrays of the library."""
-    kind = getattr(import_module(f"hopcore_{subject.backend.name}"), NAMES[type(settings)])
+    kind = getattr(import_module(package_of(subject)), NAMES[type(settings)])
     if subject.backend.name == "torch":
         some = next(iter(parameters.values()), subject.put(np.zeros(1)))
         module = kind.of(settings, dtype=some.dtype, device=some.device)

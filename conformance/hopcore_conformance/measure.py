@@ -40,16 +40,24 @@ def at_most(what: str, value: Array, bound: Any, within: Any = 0.0) -> None:
 
 
 def report(what: str, wrong: Array, off: Array, within: Any, **results: Any) -> str:
-    """The message of a failed comparison: where it is worst, and both results in full."""
+    """The message of a failed comparison: where it is worst, by how much, and both results."""
+    within = np.broadcast_to(np.asarray(within, np.float64), off.shape)
     margin = np.where(wrong, np.nan_to_num(off - within, nan=np.inf), -np.inf)
     worst = np.unravel_index(np.argmax(margin), margin.shape)
-    where = tuple(int(i) for i in worst)
-    allowed = float(np.broadcast_to(within, off.shape)[worst])
-    with np.printoptions(floatmode="unique", threshold=200):
-        shown = [f"  {name}: {np.asarray(value)!r}" for name, value in results.items()]
-    count = f"{np.count_nonzero(wrong)} of {wrong.size}"
-    head = f"{what}: {count} wrong, at {where} by {off[worst]:.3g}, allowed {allowed:.3g}"
-    return "\n".join([head, *shown])
+    by, allowed = float(off[worst]), float(within[worst])
+    far = f": {by / allowed:.3g} times that" if allowed > 0 else ""
+    there = ", ".join(
+        f"{name} {np.broadcast_to(value, off.shape)[worst]!s}" for name, value in results.items()
+    )
+    lines = [f"{what}: {np.count_nonzero(wrong)} of {wrong.size} wrong"]
+    where = f" at {tuple(map(int, worst))}" if worst else ""
+    lines += [f"  worst{where}: {there}", f"  off by {by:.3g}, allowed {allowed:.3g}{far}"]
+    indent = max(map(len, results)) + 4
+    with np.printoptions(precision=6, floatmode="maxprec", threshold=200):
+        for name, value in results.items():
+            array = np.array2string(np.asarray(value), separator=", ", prefix=" " * indent)
+            lines += [f"  {name}:".ljust(indent) + array]
+    return "\n".join(lines)
 
 
 def energy(subject: Subject, p: Problem) -> Array:

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import Phase, settings
 
 import hopcore
-from hopcore_conformance.record import LARGEST, Check, Report, write
+from hopcore_conformance.failures import command, explained, head
+from hopcore_conformance.record import LARGEST, SUFFIXES, Check, Report, write
 from hopcore_conformance.statements import STATEMENTS
-from hopcore_conformance.subject import Subject
+from hopcore_conformance.subject import DTYPES, LAYOUTS, Subject
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-DISTRIBUTIONS = {"array_api_strict": "array-api-strict"}
+DISTRIBUTIONS = {"array_api_strict": "array-api-strict", "dask.array": "dask"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--hopcore-backend", default="numpy", help="backend under test (numpy)")
     group.addoption("--hopcore-dtype", default="float64", choices=DTYPES, help="dtype (float64)")
     group.addoption("--hopcore-device", default=None, help="device, as the library calls it")
+    group.addoption(
+        "--hopcore-layout",
+        default="contiguous",
+        choices=LAYOUTS,
+        help="how arrays lie in memory",
+    )
     group.addoption("--max-examples", type=int, default=20, help="examples of each check (20)")
     group.addoption("--report", type=Path, default=None, help="write what was found: JSON or HTML")
 
@@ -49,18 +55,31 @@ def pytest_configure(config: pytest.Config) -> None:
         derandomize=seed_of(config) is None,
         database=None,
         max_examples=option.max_examples,
-        print_blob=True,
+        # A check fails once, and is seen again by a command, not by a decorator.
+        print_blob=False,
+        report_multiple_bugs=False,
         # Not the explanations: which lines of NumPy a failure runs through explains nothing.
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
     )
     settings.load_profile("hopcore")
-    if option.report is not None and not option.report.resolve().parent.is_dir():
-        raise pytest.UsageError(f"--report {option.report}: there is no such folder")
+    if option.report is not None:
+        refuse_path(option.report)
     config.stash[SUBJECT] = chosen(
-        option.hopcore_backend, option.hopcore_dtype, option.hopcore_device
+        option.hopcore_backend,
+        option.hopcore_dtype,
+        option.hopcore_device,
+        option.hopcore_layout == "strided",
     )
     if option.report is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(option.report))
+
+
+def refuse_path(path: Path) -> None:
+    """Refuse a report that could not be written, before the work."""
+    if path.suffix not in SUFFIXES:
+        raise pytest.UsageError(f"--report {path}: must end in {' or '.join(SUFFIXES)}")
+    if not path.resolve().parent.is_dir():
+        raise pytest.UsageError(f"--report {path}: there is no such folder")
 
 
 def seed_of(config: pytest.Config) -> str | None:
@@ -68,7 +87,7 @@ def seed_of(config: pytest.Config) -> str | None:
     return config.getoption("--hypothesis-seed")
 
 
-def chosen(name: str, dtype: str, device: Any) -> Subject:
+def chosen(name: str, dtype: str, device: Any, strided: bool = False) -> Subject:
     """The subject of a run, or a usage error of one line."""
     if name == "jax" and dtype == "float64":
         import jax  # noqa: PLC0415
@@ -77,7 +96,7 @@ def chosen(name: str, dtype: str, device: Any) -> Subject:
         jax.config.update("jax_enable_x64", True)
     try:
         backend = hopcore.backend(name)
-        subject = Subject(backend, dtype, device)
+        subject = Subject(backend, dtype, device, strided)
         array = subject.put(np.zeros(1))
     except (ValueError, AttributeError, TypeError, RuntimeError, AssertionError) as error:
         raise pytest.UsageError(f"{name} {dtype}: {str(error).splitlines()[0]}") from error
@@ -103,11 +122,19 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     versions = versions_of(subject)
     return [
         f"conformance: backend {subject.backend.name}, dtype {subject.dtype}, "
-        f"device {device_of(subject)}",
+        f"device {device_of(subject)}, "
+        f"arrays {config.option.hopcore_layout} and {guarded(subject)}",
         "versions: " + ", ".join(f"{part} {number}" for part, number in versions.items()),
         f"examples: {config.option.max_examples} of each check, "
         + ("the same every time" if seed is None else f"seed {seed}"),
     ]
+
+
+def guarded(subject: Subject) -> str:
+    """How the run notices that hopcore writes to an array that it was given."""
+    return (
+        "read-only" if isinstance(subject.put(np.zeros(1)), np.ndarray) else "compared after calls"
+    )
 
 
 def device_of(subject: Subject) -> str:
@@ -131,6 +158,11 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def statements_of(item: pytest.Item) -> tuple[str, ...]:
+    """The statements that a check verifies."""
+    return getattr(getattr(item, "function", None), "statements", ())
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each check the marks and the report properties of its statements.
 
@@ -140,7 +172,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     declared = dict(config.stash[SUBJECT].backend.expected_failures)
     unknown = set(declared)
     for item in items:
-        identifiers = getattr(getattr(item, "function", None), "statements", ())
+        identifiers = statements_of(item)
         if not identifiers:
             raise pytest.UsageError(f"{item.nodeid} says not which statement it checks")
         for identifier in identifiers:
@@ -156,19 +188,43 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"expected_failures names {sorted(unknown)[0]!r}, which is nothing")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Any:
+    """Let hypothesis print the arguments of a failure exactly, and not all of a large one."""
+    with np.printoptions(floatmode="unique", threshold=200, linewidth=110):
+        return (yield)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Print the statements beside a check that fails, and how far off it was."""
+    """Say of a check how near it came, and if it fails, what a reader has to know."""
     if call.when == "setup":
         LARGEST.take()
     outcome = yield
     report = outcome.get_result()
     if call.when == "call" and (largest := LARGEST.take()) is not None:
         report.user_properties.append(("largest", largest))
-    if report.failed:
-        for name, identifier in item.user_properties:
-            if name == "statement":
-                report.sections.append((f"statement {identifier}", STATEMENTS[str(identifier)]))
+    if report.failed and call.excinfo is not None:
+        error, config = call.excinfo.value, item.config
+        report.user_properties.append(("reason", head(error)))
+        if config.option.tbstyle == "auto":
+            report.longrepr = explained(
+                item, error, statements_of(item), again(config, item.nodeid)
+            )
+
+
+def again(config: pytest.Config, name: str) -> str:
+    """The command that runs a check once more."""
+    option = config.option
+    chosen = {
+        "backend": option.hopcore_backend,
+        "dtype": option.hopcore_dtype,
+        "device": option.hopcore_device,
+        "layout": None if option.hopcore_layout == "contiguous" else option.hopcore_layout,
+        "max-examples": str(option.max_examples),
+        "seed": seed_of(config),
+    }
+    return command(chosen, name)
 
 
 class Recorder:
@@ -192,7 +248,7 @@ class Recorder:
         elif report.skipped and isinstance(report.longrepr, tuple):
             reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         elif report.failed:
-            reason = (report.longreprtext.strip().splitlines() or [""])[-1]
+            reason = str(known["reason"][-1]) if known["reason"] else ""
         name = report.nodeid.split("/")[-1]
         largest = known["largest"][-1] if known["largest"] else None
         statements = tuple(map(str, known["statement"]))
@@ -204,8 +260,8 @@ class Recorder:
         # Several processes finish in any order.
         checks = sorted(self.checks, key=lambda check: check.name)
         found = Report(
-            subject.backend.name, subject.dtype, device_of(subject), versions_of(subject),
-            option.max_examples, seed_of(session.config), checks,
+            subject.backend.name, subject.dtype, device_of(subject), option.hopcore_layout,
+            versions_of(subject), option.max_examples, seed_of(session.config), checks,
         )  # fmt: skip
         write(found, self.path)
 

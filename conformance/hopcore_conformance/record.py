@@ -69,7 +69,7 @@ class Report(NamedTuple):
 
     Attributes
     ----------
-    backend, dtype, device : str
+    backend, dtype, device, layout : str
     versions : dict
     examples : int
     seed : str or None
@@ -79,6 +79,7 @@ class Report(NamedTuple):
     backend: str
     dtype: str
     device: str
+    layout: str
     versions: dict[str, str]
     examples: int
     seed: str | None
@@ -103,6 +104,10 @@ class Report(NamedTuple):
             if name in by_statement
         }
         return {"hopcore_conformance": 1, **about, "statements": statements}
+
+
+SUFFIXES = (".json", ".html")
+"""What a report may be."""
 
 
 def write(report: Report, path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
+from types import ModuleType
 from typing import Any
 
 import array_api_compat.numpy
@@ -13,6 +14,12 @@ from hopcore.backend import Backend
 from hopcore.discovery import BY_TYPE
 
 Array = np.ndarray
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+"""What the floating arrays of a run may be, by name."""
+
+LAYOUTS = ("contiguous", "strided")
+"""How they may lie in memory."""
 
 
 class Subject:
@@ -26,10 +33,14 @@ class Subject:
         The dtype of the floating arrays.
     device : object, optional
         The device, as the library calls it.
+    strided : bool
+        Whether arrays are views with gaps between their values, the last axis first in memory.
     """
 
-    def __init__(self, backend: Backend, dtype: str, device: Any = None) -> None:
-        self.backend, self.dtype, self.device = backend, dtype, device
+    def __init__(
+        self, backend: Backend, dtype: str, device: Any = None, strided: bool = False
+    ) -> None:
+        self.backend, self.dtype, self.device, self.strided = backend, dtype, device, strided
 
     def __repr__(self) -> str:
         place = "" if self.device is None else f" on {self.device}"
@@ -46,7 +57,9 @@ class Subject:
         wide = self.backend.precise[self.put(np.zeros(1)).dtype]
         for name in ("float32", "float64"):
             if self.backend.xp.zeros(0, dtype=wide).dtype == getattr(self.backend.xp, name):
-                return self if name == self.dtype else type(self)(self.backend, name, self.device)
+                if name == self.dtype:
+                    return self
+                return type(self)(self.backend, name, self.device, self.strided)
         raise ValueError(f"scores of {self.dtype} must be float32 or float64, got {wide}")
 
     @cached_property
@@ -68,7 +81,8 @@ class Subject:
     def put(self, values: Array) -> Any:
         """An array of the library; NumPy's are read-only, so that to write to one is an error."""
         dtype = "bool" if values.dtype == np.bool_ else self.dtype
-        array = self.backend.asarray(np.array(values), dtype=dtype, device=self.device)
+        make = partial(self.backend.asarray, dtype=dtype, device=self.device)
+        array = with_gaps(values, make, self.backend.xp) if self.strided else make(np.array(values))
         if isinstance(array, np.ndarray):
             array.setflags(write=False)
         return array
@@ -95,8 +109,9 @@ class Subject:
         befores, afters = [*arguments, *options.values()], [*given, *named.values()]
         for before, after in zip(befores, afters, strict=True):
             if isinstance(before, np.ndarray):
-                was = self.get(self.put(before))
-                np.testing.assert_array_equal(self.get(after), was, "an input was written to")
+                was, now = self.get(self.put(before)), self.get(after)
+                if not np.array_equal(was, now, equal_nan=True):
+                    raise AssertionError(f"an input was written to\n  was: {was!r}\n  is: {now!r}")
         return result
 
     def _put(self, value: Any) -> Any:
@@ -125,6 +140,15 @@ class Subject:
         probes = None if probe is None else self.precise.put(probe)
         given = [self._put(value) for value in arguments]
         return self.get(tuple(AUTODIFF[self.backend.name](total, given, tuple(by), arrays, probes)))
+
+
+def with_gaps(values: Array, make: Callable[[Array], Any], xp: ModuleType) -> Any:
+    """An array in an order and with strides of its own; what lies between its values is wrong."""
+    if values.ndim == 0:
+        return make(np.array(values))
+    between = ~values if values.dtype == np.bool_ else np.full(values.shape, np.nan)
+    whole = make(np.stack([values.T, between.T], axis=-1).reshape(*values.T.shape[:-1], -1))
+    return xp.permute_dims(whole[..., ::2], tuple(reversed(range(values.ndim))))
 
 
 @cache

@@ -1,0 +1,100 @@
+"""The Dask backend: arrays in chunks, computed when somebody asks for their values.
+
+What is a formula stays lazy. Separation functions are found chunk by chunk by NumPy's kernels, and
+so are heat kernels, which Dask lacks. A loop has to look at its condition: each of its steps is
+computed and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import array_api_compat.dask.array as xp
+import dask.array as da
+import numpy as np
+from dask.base import persist
+
+from hopcore.backend import Array, Backend, SeparationFunction
+from hopcore.numpy_backend import NumpyBackend
+
+NUMPY = NumpyBackend()
+
+
+class Namespace(ModuleType):
+    """Dask's namespace, with a function of the standard that it lacks."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(xp, name)
+
+    @staticmethod
+    def take_along_axis(array: Array, places: Array, /, *, axis: int = -1) -> Array:
+        """By NumPy, on chunks with the whole axis."""
+        found = da.apply_gufunc(
+            lambda some, at: np.take_along_axis(some, at, axis=-1),
+            "(n),(k)->(k)",
+            da.moveaxis(array, axis, -1),
+            da.moveaxis(places, axis, -1),
+            output_dtypes=array.dtype,
+            allow_rechunk=True,
+        )
+        return da.moveaxis(found, -1, axis)
+
+
+class DaskBackend(Backend):
+    """Dask arrays of NumPy arrays, float32 and float64; known shapes only."""
+
+    def __init__(self) -> None:
+        super().__init__("dask.array", Namespace(xp.__name__))
+
+    @property
+    def expected_failures(self) -> Mapping[str, str]:
+        """What lazy arrays cannot do."""
+        return EXPECTED_FAILURES
+
+    def visible(self, array: Array) -> bool:
+        """Never: to read a value is to compute all that leads to it."""
+        return False
+
+    def readable(self, array: Array) -> bool:
+        """Always, by computing it."""
+        return True
+
+    def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
+        """By NumPy's kernel on every chunk, each of which has whole rows."""
+        return da.apply_gufunc(
+            lambda some: NUMPY.separate(some, separation),
+            "(s)->(s),()",
+            scores,
+            output_dtypes=(scores.dtype, scores.dtype),
+            allow_rechunk=True,
+        )
+
+    def heat_kernel(self, matrix: Array) -> Array:
+        """By NumPy's kernel on every matrix."""
+        return da.apply_gufunc(
+            NUMPY.heat_kernel,
+            "(i,j)->(i,j)",
+            matrix,
+            output_dtypes=matrix.dtype,
+            allow_rechunk=True,
+        )
+
+    def loop(
+        self,
+        cond: Callable[[Any], Array],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """The portable loop; what a step found is kept, or the next would compute it anew."""
+        return super().loop(cond, lambda value: persist(body(value))[0], init, max_steps)
+
+
+EXPECTED_FAILURES = {
+    "test_graph.py::test_conversions_keep_the_graph": "how many edges a graph has depends on "
+    "values, and Dask knows no shape that does",
+}
