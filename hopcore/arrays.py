@@ -246,7 +246,8 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a real number of Python or NumPy, or a NumPy array of one without axes."""
-    if isinstance(value, np.ndarray | np.generic):
+    # torch.compile does not trace a union of these two.
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.ndim == 0 and value.dtype.kind not in "bcSUOMm"
     return isinstance(value, int | float) and not isinstance(value, bool)
 
