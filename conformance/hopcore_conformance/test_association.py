@@ -91,6 +91,46 @@ def test_masked_patterns_change_nothing(
         agree("association with other masked patterns", got, wanted, within)
 
 
+@statement("E.mask", "B.gradient")
+@given(
+    p=problems(
+        separations=("softmax", hopcore.Entmax(1.5)),
+        shapes=((3, 6, 4),),
+        masked=True,
+        projected=True,
+        heats=(0.1, 5.0),
+    ),
+    rng=generators(),
+)
+def test_masked_patterns_have_no_gradient(
+    subject: Subject, p: Problem, rng: np.random.Generator
+) -> None:
+    if not subject.differentiates:
+        pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
+    assert p.mask is not None
+    assert p.projection is not None
+    shown = np.arange(6) % 3 != 1
+    p = p.but(mask=p.mask & shown, beta=np.full(3, p.beta)).on(subject)
+    probe = subject.precise.rounded(rng.normal(size=(3, 3)))
+
+    def gradients(stored: Array, projection: Array | None) -> tuple[Array, ...]:
+        given = (p.state, stored, projection, p.beta)
+        return subject.gradient(associate, *given, by=[0, 1, 2, 3], probe=probe, **p.options)
+
+    got = gradients(p.stored, p.projection)
+    for i, name in ((1, "stored"), (2, "projection")):
+        hidden = got[i][~shown]
+        agree(f"gradient by masked rows of {name}", hidden, np.zeros_like(hidden), 0.0)
+    others = (
+        subject.rounded(np.where(shown[:, None], x, 3.0 * rng.normal(size=x.shape)))
+        for x in (p.stored, p.projection)
+    )
+    again = gradients(*others)
+    for i, name in enumerate(("state", "stored", "projection", "beta")):
+        within = 16 * subject.eps * np.max(np.abs(got[i])) + subject.least
+        agree(f"gradient by {name}, other masked patterns", again[i], got[i], within)
+
+
 @statement("F.permutation")
 @given(p=problems(projected=True), rng=generators())
 def test_order_of_the_patterns_does_not_matter(

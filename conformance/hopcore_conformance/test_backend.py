@@ -154,6 +154,27 @@ def test_masks_broadcast(subject: Subject, p: Problem, form: str) -> None:
         agree(f"{name}, mask {form}", got, wanted[name], 2 * allowed(subject, full, name))
 
 
+@statement("B.batch")
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+@pytest.mark.parametrize("axes", [(0,), (2, 0), (0, 3)], ids=str)
+def test_no_queries(subject: Subject, separation: str, axes: tuple[int, ...]) -> None:
+    # No queries, of one memory or of two; no samples; and projections of no values.
+    lead = axes[:-1] if axes[0] else ()
+    given = np.ones((*axes, 2)), np.ones((*lead, 4, 2)), 1.0
+    p = Problem(*given, None, separation, np.ones((4, 5)))
+    tails = {"energy": (), "weights": (4,), "association": (5,), "retrieved": (2,)}
+    for name, got in results(subject, p).items():
+        agree(f"axes of {name}", np.asarray(got.shape), [*axes, *tails[name]], 0)
+
+
+@statement("B.batch")
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+def test_projections_of_no_values(subject: Subject, separation: str) -> None:
+    arrays = np.ones((2, 3, 2)), np.ones((4, 2)), np.ones((4, 0))
+    got = subject(hopcore.association, *arrays, beta=1.0, separation=separation)
+    agree("axes of the association", np.asarray(got.shape), [2, 3, 0], 0)
+
+
 @statement("B.beta")
 @given(p=problems(masked=False, shapes=((3, 6, 4),), separations=("softmax", "sparsemax")))
 def test_beta_as_a_number_and_as_an_array(subject: Subject, p: Problem) -> None:

@@ -50,6 +50,21 @@ def test_similarity_is_the_cosine(subject: Subject, p: Memory) -> None:
     at_most("-similarity", -got, 0.0)
 
 
+@statement("G.similarity", "G.knn")
+@given(p=memories(), high=st.booleans())
+def test_lengths_do_not_matter(subject: Subject, p: Memory, high: bool) -> None:
+    # Squares of these are no numbers; but of float16, which is compared in float32.
+    half = subject.dtype == "float16"
+    scale = (2.0**8 if half else 2.0**100) if high else (2.0**-6 if half else 2.0**-90)
+    patterns = subject.rounded(p.patterns / np.max(np.abs(p.patterns), initial=1e-3))
+    scaled = subject.rounded(scale * patterns)
+    within = 2 * near.similarity_error(subject, patterns.shape[-1]) + subject.eps
+    wanted = plain.similarity(scaled / scale)
+    agree("similarity", subject(hopcore.build_similarity_matrix, scaled), wanted, within)
+    got, _ = subject(knn, scaled, k=p.k)
+    check_neighbours(subject, "neighbours", got, Memory(scaled / scale, p.k))
+
+
 def knn(patterns: Any, mask: Any = None, *, k: int) -> tuple[Any, Any]:
     """The adjacency of the graph of neighbours, and its degrees."""
     graph = hopcore.knn_graph(patterns, k, mask=mask)

@@ -141,6 +141,21 @@ def test_retrieval_is_consistent(subject: Subject, p: Problem, max_steps: int) -
     at_most("energy after retrieval", found.energy[some], before[some], slack[some])
 
 
+@statement("E.retrieval", "E.empty", "B.batch")
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+def test_queries_with_nothing_to_attend_to(subject: Subject, separation: str) -> None:
+    state, mask = np.stack([np.ones((3, 2)), np.zeros((3, 2))]), np.zeros((3, 4), dtype=bool)
+    options = {"mask": mask, "separation": separation}
+    found = subject(hopcore.retrieve, state, np.eye(4, 2), 2.0, **options)
+    agree("state", found.state, np.zeros((2, 3, 2)), 0.0)
+    agree("steps", found.steps, [[2, 2, 2], [1, 1, 1]], 0)
+    agree("residual", found.residual, np.zeros((2, 3)), 0.0)
+    agree("energy", found.energy, np.full((2, 3), np.inf), 0.0)
+    assert np.all(found.converged), f"converged {found.converged!r}"
+    start = subject(hopcore.retrieve, state[0], np.ones((2, 4, 2)), 2.0, max_steps=0)
+    agree("axes of a state without an update", np.asarray(start.state.shape), [2, 3, 2], 0)
+
+
 @statement("E3")
 @given(p=problems(separations=SMOOTH, masked=False, heats=(0.1, 30.0)))
 def test_states_at_rest_are_stationary(subject: Subject, p: Problem) -> None:

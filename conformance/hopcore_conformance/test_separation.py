@@ -195,6 +195,30 @@ def test_automatic_derivatives(
     agree("Jacobian of the weights", product, s * (probe - mean), 8 * longest * (rough + within))
 
 
+@statement("F.jacobian")
+@given(rng=generators(), alpha=st.sampled_from((2.5, 3.0, 6.0)))
+def test_automatic_jacobian_beyond_sparsemax(
+    subject: Subject, rng: np.random.Generator, alpha: float
+) -> None:
+    if not subject.differentiates:
+        pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
+    fine = subject.precise
+    # Scores of weights that are clear of 0, where their power 2 - alpha would be large.
+    weights = rng.uniform(0.5, 1.5, size=(3, 3))
+    weights /= np.sum(weights, axis=-1, keepdims=True)
+    z = fine.rounded(plain.deformed_log(weights, alpha))
+    weights, probe = plain.weights(z, alpha), fine.rounded(rng.normal(size=z.shape))
+    options = {"backend": fine.backend, "kind": separation_named(entmax(alpha))}
+    (product,) = fine.gradient(kernel_weights, z, by=[0], probe=probe, **options)
+    s = weights ** (2.0 - alpha)
+    mean = np.sum(s * probe, axis=-1, keepdims=True) / np.sum(s, axis=-1, keepdims=True)
+    # A rounding of the scores moves the weights by s of it, and s by (2 - alpha) s / w of that.
+    most = np.max(s, axis=-1, keepdims=True)
+    turn = 1.0 + (alpha - 2.0) * most / np.min(weights, axis=-1, keepdims=True)
+    within = 16 * fine.fine * np.max(np.abs(probe)) * most * turn
+    agree("Jacobian of the weights", product, s * (probe - mean), within)
+
+
 def kernel_weights(z: Any, *, backend: Backend, kind: Any) -> Any:
     """Weights of scores, for derivatives."""
     return backend.separate(z, kind)[0]
