@@ -74,7 +74,7 @@ def sample_mean(inputs: Inputs, entropy: Array) -> Array:
     """The mean over the queries that may attend to something; 0 where there is none."""
     xp, mask = inputs.xp, inputs.mask
     if mask is None:
-        return xp.mean(entropy, axis=-1)
+        return xp.sum(entropy, axis=-1) / max(entropy.shape[-1], 1)
     attends = xp.any(mask, axis=-1, keepdims=mask.ndim == 1)
     some = xp.where(attends, xp.ones_like(entropy), 0.0)
     count = xp.sum(some, axis=-1)
@@ -166,7 +166,7 @@ def association_per_query(inputs: Inputs, found: Spectrum, eta: Array, *, tied: 
     if not tied:
         return output
     terms = backend.astype(found.coefficients(eta), output.dtype)
-    parts = xp.reshape(output, (*output.shape[:-1], found.degree + 1, -1))
+    parts = xp.reshape(output, (*output.shape[:-1], found.degree + 1, projection.shape[-1]))
     return xp.sum(parts * terms[..., None], axis=-2)
 
 
@@ -175,5 +175,5 @@ def stacked(inputs: Inputs, found: Spectrum, eta: Array) -> tuple[Array, Array]:
     backend, xp, state = inputs.backend, inputs.xp, inputs.state
     terms = backend.astype(found.coefficients(eta), state.dtype)
     queries = terms[..., None] * state[..., None, :]
-    queries = xp.reshape(queries, (*queries.shape[:-2], -1))
+    queries = xp.reshape(queries, (*queries.shape[:-2], queries.shape[-2] * queries.shape[-1]))
     return queries, xp.concat(found.basis(inputs.stored), axis=-1)

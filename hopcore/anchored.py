@@ -196,7 +196,7 @@ def along_edges(inputs: Inputs, graph: Graph, anchors: Array, lead: tuple[int, .
     sums = backend.row_sum(rows, weight[:, None] * xp.take(flat(values, nodes), key, axis=0))
     norm = backend.row_sum(rows, weight)
     output = sums / xp.where(norm > 0, norm, 1.0)[:, None]
-    return backend.astype(xp.reshape(output, (*lead, queries, -1)), state.dtype)
+    return backend.astype(xp.reshape(output, (*lead, queries, values.shape[-1])), state.dtype)
 
 
 def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:

@@ -176,6 +176,8 @@ class DynamicsEngine:
 
 def diffused_queries(inputs: Inputs, config: DiffusionConfig) -> Array:
     """The state patterns, diffused over a graph of their own."""
+    if 0 in inputs.state.shape:
+        return inputs.state
     graph = knn_graph(inputs.state, config.k_neighbors).using(config.normalization)
     return diffusion_operator(graph, config.eta, config.diffusion_mode, config.steps)(inputs.state)
 
@@ -202,7 +204,7 @@ def stopping(
     def level(now: Inputs) -> Array:
         found = watch.record(now, diffusion.laplacian)
         # A query that may attend to nothing says nothing.
-        return xp.mean(xp.where(found < math.inf, found, 0.0), axis=-1)
+        return xp.sum(xp.where(found < math.inf, found, 0.0), axis=-1) / max(found.shape[-1], 1)
 
     energy, before = level(inputs), inputs.state
     active = xp.ones_like(energy, dtype=xp.bool)

@@ -123,7 +123,7 @@ def diffused(
     nodes = hidden.nodes(backend)
     laplacian, graph, _ = graph_of(backend, normal.stored, nodes, config, cache)
     given = inputs = spread(inputs)  # an eta adapts to the entropy before any diffusion
-    if config.diffuse_query:
+    if config.diffuse_query and 0 not in inputs.state.shape:
         own = graph_of(backend, normal.state, None, config, cache)
         smooth = diffusion_operator(own.L, config.eta, config.diffusion_mode, config.steps)
         inputs = inputs._replace(state=smooth(inputs.state))

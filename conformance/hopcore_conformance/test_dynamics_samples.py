@@ -130,6 +130,22 @@ def test_masked_patterns_have_no_influence(subject: Subject, way: str) -> None:
     agree("without padding", found[0], outcome(subject, alone, way), within)
 
 
+@statement("B.extreme", "J.alone")
+@pytest.mark.parametrize("way", WAYS)
+def test_the_smallest_memories_and_no_query(subject: Subject, way: str) -> None:
+    p = batch(5)
+    none, one = p.but(state=p.state[:, :0]), p.but(stored=p.stored[:, :1])
+    assert outcome(subject, none.on(subject), way).shape == (2, 0, 4)
+    # All that one pattern has to say is itself: it has no neighbour.
+    alone = one.on(subject)
+    within = 4 * outcome_error(subject, alone)[..., None]
+    wanted = np.broadcast_to(alone.stored, alone.state.shape)
+    agree("of one pattern", outcome(subject, alone, way), wanted, within)
+    for stored in (0.0 * p.stored, np.repeat(p.stored[:, :1], 6, axis=1)):
+        found = outcome(subject, p.but(stored=stored).on(subject), way)
+        assert np.all(np.isfinite(found)), f"not finite: {found!r}"
+
+
 @statement("J.energy", "J.alone")
 def test_each_sample_stops_on_its_own(subject: Subject) -> None:
     no_half(subject, "its steps are of the size of the changes that stop a sample")
