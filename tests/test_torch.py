@@ -233,6 +233,32 @@ def test_export_with_a_dynamic_number_of_patterns(separation):
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("mask", [None, torch.tensor([True, False, True]), torch.zeros(1, 3) > 0])
+def test_rows_with_gaps_between_their_values(mask):
+    # torch's kernel that reports a log-sum-exp takes the values of a row to lie side by side.
+    state, stored, projection = (patterns(*shape).float().T for shape in ((4, 5), (4, 3), (4, 3)))
+    found = hopcore.association(state, stored, projection, beta=0.7, mask=mask, return_lse=True)
+    state, stored, projection = (x.contiguous() for x in (state, stored, projection))
+    close = hopcore.association(state, stored, projection, beta=0.7, mask=mask, return_lse=True)
+    torch.testing.assert_close(found, close, rtol=0, atol=0)
+    weights = hopcore.association_weights(state, stored, 0.7, mask=mask)
+    torch.testing.assert_close(found[0], weights @ projection)
+
+
+def test_scores_are_precise_under_autocast():
+    state, stored = patterns(3, 4).float(), patterns(10, 4, seed=1).float()
+
+    def energy(query):
+        return hopcore.energy(query[None], stored, 1.0)[0]
+
+    wanted = hopcore.energy(state, stored, 1.0), hopcore.association_weights(state, stored, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = hopcore.energy(state, stored, 1.0), hopcore.association_weights(state, stored, 1.0)
+        mapped = torch.func.vmap(energy)(state)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(mapped, wanted[0])
+
+
 @pytest.mark.parametrize("separation", ["softmax", hopcore.Entmax(1.5)], ids=str)
 def test_implicit_gradient_is_that_of_a_fixed_point(separation):
     stored = patterns(6, 4, seed=1).requires_grad_()

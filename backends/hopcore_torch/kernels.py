@@ -105,6 +105,15 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
             return super().square_lengths(vectors)
         return torch.linalg.vector_norm(vectors, dim=-1).square()
 
+    def scores(
+        self, state: torch.Tensor, stored: torch.Tensor, beta: Beta, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """In the precise dtype under autocast, too."""
+        if not self.casts(state):
+            return super().scores(state, stored, beta, mask)
+        with torch.autocast(state.device.type, enabled=False):
+            return super().scores(state, stored, beta, mask)
+
     def separate(
         self, scores: torch.Tensor, separation: SeparationFunction
     ) -> tuple[torch.Tensor, torch.Tensor]:
