@@ -10,7 +10,7 @@ from hopcore.backend import Array, Backend
 
 def relu(values: Array, backend: Backend) -> Array:
     """``max(x, 0)``."""
-    return backend.xp.where(values > 0, values, backend.xp.zeros_like(values))
+    return backend.xp.where(values <= 0, backend.xp.zeros_like(values), values)
 
 
 def sigmoid(values: Array, backend: Backend) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 from hopcore.arrays import Inputs, backend_of_input, broadcast, check, shape
 from hopcore.backend import Array
 from hopcore.graph import Graph
+from hopcore.number_checks import quoted
 from hopcore.operator import DiffusionOperator
 from hopcore.separation import separation_named
 
@@ -76,7 +77,7 @@ def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
     if graph.backend is not backend or graph.nodes != stored.shape[-2]:
         raise ValueError(
             f"graph must be of {backend.name} and have a node for each of the {stored.shape[-2]} "
-            f"stored patterns, got {graph!r} of {graph.backend.name}"
+            f"stored patterns, got {quoted(graph)} of {graph.backend.name}"
         )
     lead = leading(inputs, graph)
     if backend.compacts(state) and backend.compacts(graph.weights):
@@ -247,7 +248,7 @@ class AttentionOperator:
 
     def __init__(self, beta: Any = 1.0, mode: str = "dense") -> None:
         if mode not in ("dense", "graph"):
-            raise ValueError(f"mode must be 'dense' or 'graph', got {mode!r}")
+            raise ValueError(f"mode must be 'dense' or 'graph', got {quoted(mode)}")
         self.beta, self.mode = beta, mode
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 
 from hopcore.arrays import backend_of_input, check, same_kind
 from hopcore.backend import Array
+from hopcore.number_checks import quoted
 from hopcore.separation import Separation, separation_named
 
 
@@ -99,7 +100,7 @@ def association(
     function = separation_named(separation)
     if return_lse and not function.softmax:
         raise ValueError(
-            f"return_lse needs the softmax, whose parts merge exactly, got {separation!r}"
+            f"return_lse needs the softmax, whose parts merge exactly, got {quoted(separation)}"
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     return (output, conjugate) if return_lse else output

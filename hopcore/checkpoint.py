@@ -23,6 +23,7 @@ from hopcore.layer_settings import (
     PoolingSettings,
 )
 from hopcore.network_settings import HNLSettings, HNMSettings, LayerSettings, QuantizerSettings
+from hopcore.number_checks import quoted
 from hopcore.parameters import check_parameters
 from hopcore.settings import HopfieldSettings
 from hopcore.tensor_files import check_header, read_tensors, write_tensors
@@ -155,7 +156,9 @@ def load_layer(
     library = backend_named(backend)
     known = [str(one).rpartition(".")[2] for one in library.precise]
     if dtype is not None and dtype not in known:
-        raise ValueError(f"dtype must be one of {', '.join(known)} for {backend}, got {dtype!r}")
+        raise ValueError(
+            f"dtype must be one of {', '.join(known)} for {backend}, got {quoted(dtype)}"
+        )
     header, arrays = read_tensors(path)
     try:
         settings = settings_of(header, arrays)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from hopcore.diffusion import OPERATORS, Mode
 from hopcore.graph import Normalization
+from hopcore.number_checks import number, positive, quoted, whole
 
 AttentionMode = Literal["dense", "graph"]
 Adaptive = Literal["sample", "query"]
@@ -90,18 +91,14 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         for name in ("eta", "energy_stop_tol"):
-            self._number(name, least=0.0)
+            number(name, getattr(self, name), 0.0)
         if self.logit_eta is not None:
-            self._number("logit_eta", least=0.0)
-        self._number("beta")
-        if self.beta <= 0:
-            raise ValueError(f"beta must be positive and finite, got {self.beta!r}")
-        self._number("adaptive_temperature")
-        self._number("adaptive_threshold")
+            number("logit_eta", self.logit_eta, 0.0)
+        positive("beta", self.beta)
+        number("adaptive_temperature", self.adaptive_temperature, -math.inf)
+        number("adaptive_threshold", self.adaptive_threshold, -math.inf)
         for name, least in (("steps", 0), ("k_neighbors", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+            whole(name, getattr(self, name), least)
         for name in (
             "use_normalized_laplacian",
             "use_sparse",
@@ -111,23 +108,15 @@ class DiffusionConfig:
             "cache_graph",
         ):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, got {getattr(self, name)!r}")
+                raise TypeError(f"{name} must be a bool, got {quoted(getattr(self, name))}")
         self._one_of("diffusion_mode", tuple(OPERATORS))
         self._one_of("attention_mode", get_args(AttentionMode))
         self._one_of("adaptive_eta", (False, True, *get_args(Adaptive)))
 
-    def _number(self, name: str, least: float = -math.inf) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-        if not (least <= value < math.inf and value > -math.inf):
-            bound = "finite" if least == -math.inf else f">= {least:g} and finite"
-            raise ValueError(f"{name} must be {bound}, got {value!r}")
-
     def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
         if getattr(self, name) not in allowed:
             words = ", ".join(map(repr, allowed))
-            raise ValueError(f"{name} must be one of {words}, got {getattr(self, name)!r}")
+            raise ValueError(f"{name} must be one of {words}, got {quoted(getattr(self, name))}")
 
     @property
     def normalization(self) -> Normalization:

@@ -16,6 +16,7 @@ from hopcore.energy import energy_of, norm
 from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import Laplacian, laplacian_of
 from hopcore.neighbours import knn_graph
+from hopcore.number_checks import count, quoted
 from hopcore.operator import DiffusionOperator
 from hopcore.retrieval import length_unit, rested, spread, updated
 from hopcore.separation import separation_named
@@ -130,9 +131,9 @@ def diffused_retrieve(
     """
     config = config or DiffusionConfig()
     if values not in get_args(Values):
-        raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {values!r}")
+        raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
     if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {tol!r}")
+        raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
     inputs = spread(check(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
     updates = checked_updates(config, values, projected, max_steps)
@@ -196,6 +197,8 @@ def checked_updates(
     config: DiffusionConfig, values: Values, projected: bool, max_steps: int | None
 ) -> int | None:
     """How many updates of the state at most; None where a mode is not iterated."""
+    if not isinstance(config, DiffusionConfig):
+        raise TypeError(f"config must be a DiffusionConfig, got {quoted(config)}")
     single = {
         "use_logit_diffusion": config.use_logit_diffusion,
         "attention_mode='graph'": config.attention_mode == "graph",
@@ -204,10 +207,8 @@ def checked_updates(
     names = " and ".join(name for name, used in single.items() if used)
     if config.use_logit_diffusion and config.attention_mode == "graph":
         raise ValueError(f"{names} do not go together: take one of them")
-    if max_steps is not None and (
-        isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0
-    ):
-        raise ValueError(f"max_steps must be an integer >= 0, got {max_steps!r}")
+    if max_steps is not None:
+        max_steps = count("max_steps", max_steps)
     if config.adaptive_eta == "query" and (
         values == "evolving" or config.energy_stop_tol > 0 or sum(single.values()) > 1
     ):

@@ -23,6 +23,7 @@ from hopcore.backend import Array
 from hopcore.explicit import Explicit, IterativeDiffusion, SimpleDiffusion
 from hopcore.heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.implicit import ImplicitDiffusion
+from hopcore.number_checks import quoted
 from hopcore.operator import DiffusionOperator
 
 Mode = Literal["factored", "simple", "iterative", "spectral", "chebyshev", "implicit"]
@@ -65,7 +66,7 @@ def diffusion_operator(
            [2.]])
     """
     if mode not in OPERATORS:
-        raise ValueError(f"mode must be one of {', '.join(OPERATORS)}, got {mode!r}")
+        raise ValueError(f"mode must be one of {', '.join(OPERATORS)}, got {quoted(mode)}")
     return OPERATORS[mode](laplacian, eta, steps)
 
 

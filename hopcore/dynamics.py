@@ -24,6 +24,7 @@ from hopcore.diffusion import diffusion_operator
 from hopcore.graph import Graph
 from hopcore.laplacian import Laplacian
 from hopcore.neighbours import knn_graph
+from hopcore.number_checks import quoted
 from hopcore.operator import DiffusionOperator
 from hopcore.retrieval import spread
 from hopcore.separation import separation_named
@@ -72,7 +73,7 @@ class DynamicsEngine:
         values: Values = "untied",
     ) -> None:
         if values not in get_args(Values):
-            raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {values!r}")
+            raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
         self.diffusion, self.attention, self.config = diffusion, attention, config
         self.values: Values = values
 

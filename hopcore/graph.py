@@ -26,6 +26,7 @@ from hopcore.edges import (
     symmetric_rows,
 )
 from hopcore.graph_kernels import Rows
+from hopcore.number_checks import count, quoted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -117,9 +118,8 @@ class Graph:
     def using(self, normalization: Normalization) -> Graph:
         """The same graph, whose diffusion uses another Laplacian."""
         if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}"
-            )
+            words = ", ".join(NORMALIZATIONS)
+            raise ValueError(f"normalization must be one of {words}, got {quoted(normalization)}")
         return replace(self, normalization=normalization)
 
     def __matmul__(self, features: Array) -> Array:
@@ -168,8 +168,7 @@ class Graph:
             raise ValueError(
                 f"edges must be (2, E) and weights (E,), got {shape(edges)} and {shape(weights)}"
             )
-        if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
-            raise ValueError(f"nodes must be an integer >= 1, got {nodes!r}")
+        nodes = count("nodes", nodes, 1)
         if backend.visible(weights):
             check_edges(backend, edges, backend.constant(weights), nodes)
         weights = backend.astype(weights, backend.precise[weights.dtype])

@@ -13,6 +13,7 @@ from hopcore.config import DiffusionConfig
 from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import dense_laplacian, laplacian_of
 from hopcore.neighbours import build_knn_graph, build_similarity_matrix, knn_graph, weighted
+from hopcore.number_checks import count
 
 
 class PatternGraph(NamedTuple):
@@ -133,9 +134,7 @@ class GraphCache:
     """
 
     def __init__(self, config: DiffusionConfig, *, max_entries: int = 8) -> None:
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-            raise ValueError(f"max_entries must be an integer >= 1, got {max_entries!r}")
-        self.config, self.max_entries = config, max_entries
+        self.config, self.max_entries = config, count("max_entries", max_entries, 1)
         self.hits = self.misses = 0
         self._lock = threading.Lock()
         self._entries: OrderedDict[int, _Entry] = OrderedDict()

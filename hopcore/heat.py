@@ -7,6 +7,7 @@ from typing import Any
 from hopcore.backend import Array
 from hopcore.chebyshev import heat_coefficients, heat_degree, series
 from hopcore.laplacian import Laplacian
+from hopcore.number_checks import quoted
 from hopcore.operand import DenseLaplacian, operand
 from hopcore.operator import DiffusionOperator
 from hopcore.stability import check_symmetric, checked_eta, visible_bound
@@ -95,7 +96,7 @@ class ChebyshevDiffusion(DiffusionOperator):
         if not isinstance(self.eta, float):
             raise TypeError("eta of ChebyshevDiffusion must be a number: it gives the degree")
         if not 0.0 < tol < 1.0:
-            raise ValueError(f"tol must be between 0 and 1, got {tol!r}")
+            raise ValueError(f"tol must be between 0 and 1, got {quoted(tol)}")
         self.largest = visible_bound(found, largest)
         self.tol = tol
         reach = self.eta * self.largest

@@ -7,6 +7,7 @@ from typing import Any
 
 from hopcore.backend import Array
 from hopcore.laplacian import Laplacian
+from hopcore.number_checks import quoted
 from hopcore.operand import DenseLaplacian, operand
 from hopcore.operator import DiffusionOperator
 from hopcore.solvers import conjugate_gradients
@@ -40,7 +41,7 @@ class ImplicitDiffusion(DiffusionOperator):
         if not isinstance(self.eta, float):
             raise TypeError("eta of ImplicitDiffusion must be a number")
         if tol is not None and not 0.0 < tol < 1.0:
-            raise ValueError(f"tol must be between 0 and 1, got {tol!r}")
+            raise ValueError(f"tol must be between 0 and 1, got {quoted(tol)}")
         if isinstance(found, DenseLaplacian):
             check_symmetric(found)
         self.tol = tol

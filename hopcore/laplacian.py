@@ -16,6 +16,7 @@ from hopcore.arrays import backend_of_input
 from hopcore.backend import Array, Backend
 from hopcore.edges import by_nodes, check_adjacency, dense, scipy_matrix
 from hopcore.graph import NORMALIZATIONS, Graph, Normalization
+from hopcore.number_checks import quoted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -151,7 +152,7 @@ def laplacian_of(graph: Graph, normalization: Normalization) -> Laplacian:
     """The Laplacian of a graph under a normalisation."""
     if normalization not in NORMALIZATIONS:
         raise ValueError(
-            f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}"
+            f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {quoted(normalization)}"
         )
     backend, where = graph.backend, graph.where
     xp, weights, degrees = backend.xp, graph.weights, graph.degrees

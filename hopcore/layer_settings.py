@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from hopcore.activations import ACTIVATIONS
-from hopcore.setting_checks import number, probability, whole
+from hopcore.number_checks import number, probability, quoted, whole
 from hopcore.settings import HopfieldSettings, known_fields
 
 
@@ -210,7 +210,7 @@ def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
     number("layer_norm_eps", settings.layer_norm_eps, 0.0)
     if settings.activation not in ACTIVATIONS:
         raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)}, got {settings.activation!r}"
+            f"activation must be one of {', '.join(ACTIVATIONS)}, got {quoted(settings.activation)}"
         )
     width = associations[0].input_size
     for inner in associations:

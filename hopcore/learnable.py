@@ -13,7 +13,7 @@ from typing import Any
 
 from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
-from hopcore.setting_checks import positive, whole
+from hopcore.number_checks import positive, quoted, whole
 
 PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
 """Where the temperatures of a stack of layers may start."""
@@ -73,7 +73,7 @@ class LearnableTemperature:
             positive("factor", one)
         for name in ("per_head", "room"):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, got {getattr(self, name)!r}")
+                raise TypeError(f"{name} must be a bool, got {quoted(getattr(self, name))}")
 
     def of_heads(self, heads: int) -> LearnableTemperature:
         """With a factor for each head, if each learns its own."""

@@ -15,6 +15,7 @@ from hopcore.arrays import backend_of_input, broadcast_mask, finite, floating, s
 from hopcore.backend import Array, Backend
 from hopcore.edges import check_adjacency, symmetric_rows
 from hopcore.graph import Graph, pruned
+from hopcore.number_checks import count, quoted
 
 SEARCHED = 30
 """How many neighbours the approximate search looks for at least; fewer are found less surely."""
@@ -157,7 +158,7 @@ def knn_graph(
     elif method == "nndescent":
         choices = approximate(backend, unit, k, seed)
     else:
-        raise ValueError(f"method must be 'exact' or 'nndescent', got {method!r}")
+        raise ValueError(f"method must be 'exact' or 'nndescent', got {quoted(method)}")
     return from_choices(backend, None, choices, unit)
 
 
@@ -186,9 +187,7 @@ def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]
 
 def neighbour_count(k: Any, nodes: int) -> int:
     """k, at most N - 1."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be an integer >= 1, got {k!r}")
-    return min(k, nodes - 1)
+    return min(count("k", k, 1), nodes - 1)
 
 
 def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Array:

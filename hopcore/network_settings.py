@@ -14,7 +14,7 @@ from hopcore.layer_settings import (
     LookupSettings,
     PoolingSettings,
 )
-from hopcore.setting_checks import number, positive, whole
+from hopcore.number_checks import number, positive, whole
 from hopcore.settings import HopfieldSettings, known_fields
 
 

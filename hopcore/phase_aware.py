@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from hopcore.backend import Array
+from hopcore.number_checks import number, positive
 from hopcore.phase import effective_scale, transition
 from hopcore.schedule_kinds import Between
-from hopcore.setting_checks import number, positive
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array
 from hopcore.image_model import ANY, Classifier, Images
 from hopcore.linear_maps import first_linear, linear, perceptron
+from hopcore.number_checks import whole
 from hopcore.parameters import Parameters
-from hopcore.setting_checks import whole
 from hopcore.training import Conditions
 
 

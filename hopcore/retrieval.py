@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from hopcore.arrays import Inputs, broadcast, check
 from hopcore.backend import Array
 from hopcore.energy import energy_of, norm, radius
+from hopcore.number_checks import count, quoted
 from hopcore.separation import Separation, separation_named
 
 Gradient = Literal["unrolled", "implicit"]
@@ -107,12 +108,11 @@ def retrieve(
     >>> found.state, int(found.steps[0])
     (array([[1., 0.]]), 2)
     """
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0:
-        raise ValueError(f"max_steps must be an integer >= 0, got {max_steps!r}")
+    max_steps = count("max_steps", max_steps)
     if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {tol!r}")
+        raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
     if gradient not in ("unrolled", "implicit"):
-        raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {gradient!r}")
+        raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {quoted(gradient)}")
     inputs = spread(check(state, stored, beta=beta, mask=mask))
     function = separation_named(separation)
     found, steps, residual, unit = rested(

@@ -16,7 +16,7 @@ import numpy as np
 
 from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
-from hopcore.setting_checks import number, whole
+from hopcore.number_checks import number, whole
 
 KINDS: dict[str, type[Schedule]] = {}
 """The kinds of schedules by their names; each enters its own when it is defined."""

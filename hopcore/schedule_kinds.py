@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hopcore.backend import Array
+from hopcore.number_checks import positive, whole
 from hopcore.schedule import Schedule
-from hopcore.setting_checks import positive, whole
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from hopcore.layers import hopfield, hopfield_weights
 from hopcore.learnable import LearnableTemperature, temperature_profile
 from hopcore.linear_maps import linear
 from hopcore.losses import cross_entropy
+from hopcore.number_checks import positive, whole
 from hopcore.parameters import SPREAD, Parameters, initial_parameters, inner
 from hopcore.sequences import VOCABULARY, Sequences
-from hopcore.setting_checks import positive, whole
 from hopcore.settings import HopfieldSettings
 from hopcore.training import Conditions
 from hopcore.transformer import encoder_layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 PATTERNS = ("stored_pattern", "state_pattern", "pattern_projection")
@@ -87,36 +86,3 @@ def check_combinations(settings: Any) -> None:
         and settings.pattern_projection_as_static
     ):
         raise ValueError("concat_bias_pattern needs a projected memory, got a static one")
-
-
-def whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
-    """Refuse what is no integer, or below ``least``."""
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be >= {least}, got {value}")
-
-
-def number(name: str, value: Any, least: float) -> None:
-    """Refuse what is no number, not finite, or below ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (least <= value < math.inf and value > -math.inf):
-        bound = "finite" if least == -math.inf else f">= {least:g} and finite"
-        raise ValueError(f"{name} must be {bound}, got {value!r}")
-
-
-def positive(name: str, value: Any) -> None:
-    """Refuse what is no positive number."""
-    number(name, value, -math.inf)
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-
-
-def probability(name: str, value: Any) -> None:
-    """Refuse what is no number in [0, 1)."""
-    number(name, value, 0.0)
-    if value >= 1.0:
-        raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")

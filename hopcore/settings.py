@@ -12,16 +12,9 @@ from hopcore.activations import ACTIVATIONS
 from hopcore.backend import SeparationFunction
 from hopcore.config import DiffusionConfig
 from hopcore.learnable import LearnableTemperature
+from hopcore.number_checks import number, positive, probability, quoted, whole
 from hopcore.separation import Entmax, separation_named
-from hopcore.setting_checks import (
-    PATTERNS,
-    check_combinations,
-    check_sizes,
-    number,
-    positive,
-    probability,
-    whole,
-)
+from hopcore.setting_checks import PATTERNS, check_combinations, check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +151,7 @@ class HopfieldSettings:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" and not isinstance(value, bool):
-                raise TypeError(f"{field.name} must be a bool, got {value!r}")
+                raise TypeError(f"{field.name} must be a bool, got {quoted(value)}")
             if field.name.endswith("_size"):
                 whole(field.name, value, 1, optional=True)
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
@@ -177,10 +170,10 @@ class HopfieldSettings:
         if activation is not None and activation not in ACTIVATIONS:
             raise ValueError(
                 f"association_activation must be one of {', '.join(ACTIVATIONS)}, "
-                f"got {activation!r}"
+                f"got {quoted(activation)}"
             )
         if self.diffusion is not None and not isinstance(self.diffusion, DiffusionConfig):
-            raise TypeError(f"diffusion must be a DiffusionConfig, got {self.diffusion!r}")
+            raise TypeError(f"diffusion must be a DiffusionConfig, got {quoted(self.diffusion)}")
         check_sizes(self)
         check_combinations(self)
         # Kept before the first call, which may be inside a trace.

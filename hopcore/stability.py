@@ -9,6 +9,7 @@ from typing import Any
 from hopcore.arrays import backend_of_input, shape
 from hopcore.backend import Array
 from hopcore.graph import Graph
+from hopcore.number_checks import count
 from hopcore.operand import DenseLaplacian, Operand
 
 
@@ -34,9 +35,7 @@ def checked_eta(laplacian: Operand, eta: Any) -> Any:
 
 def checked_steps(steps: Any) -> int:
     """A number of steps."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
-    return steps
+    return count("steps", steps)
 
 
 def check_stable(laplacian: Operand, eta: Any) -> None:

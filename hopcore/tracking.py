@@ -17,6 +17,7 @@ from hopcore.arrays import Inputs
 from hopcore.backend import Array
 from hopcore.energy import energy_of
 from hopcore.laplacian import Laplacian
+from hopcore.number_checks import quoted
 from hopcore.operand import Operand, dirichlet_energy, operand
 from hopcore.separation import separation_named
 
@@ -173,7 +174,7 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
         raise ValueError(f"beta must be positive and finite, got {beta}")
     found = operand(laplacian)
     if isinstance(found, Laplacian) and found.normalization != "none":
-        raise ValueError(f"J needs the unnormalised Laplacian, got {found.normalization!r}")
+        raise ValueError(f"J needs the unnormalised Laplacian, got {quoted(found.normalization)}")
     to_numpy, fixed = found.backend.to_numpy, found.backend.constant
     matrices = np.asarray(to_numpy(fixed(found.to_dense())), np.float64)
     patterns = np.asarray(to_numpy(fixed(stored)), np.float64)

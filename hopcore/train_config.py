@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from hopcore.number_checks import number, positive, quoted, whole
 from hopcore.phase_aware import PhaseAware
 from hopcore.schedule import Schedule
 from hopcore.schedule_kinds import ANNEALING, Constant, Geometric
-from hopcore.setting_checks import number, positive, whole
 from hopcore.settings import known_fields
 
 SCHEDULES = ("constant", "geometric", "phase-aware", *ANNEALING)
@@ -128,7 +128,7 @@ class TrainConfig:
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup must end before {self.epochs} epochs, got {self.warmup}")
         if not isinstance(self.gumbel, bool):
-            raise TypeError(f"gumbel must be a bool, got {self.gumbel!r}")
+            raise TypeError(f"gumbel must be a bool, got {quoted(self.gumbel)}")
         known = {"schedule": SCHEDULES, "rate": RATES, "path": PATHS, "select": PATHS}
         for name, values in known.items():
             if getattr(self, name) not in values:
@@ -137,7 +137,7 @@ class TrainConfig:
                 )
         for name, one in self.schedules.items():
             if not isinstance(one, Schedule):
-                raise TypeError(f"the schedule of {name} must be a Schedule, got {one!r}")
+                raise TypeError(f"the schedule of {name} must be a Schedule, got {quoted(one)}")
 
     def schedule_of(self, steps: int, memory: tuple[float, int] | None = None) -> Schedule:
         """The schedule of the temperature.

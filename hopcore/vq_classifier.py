@@ -13,10 +13,10 @@ from hopcore.linear_maps import first_linear, linear, perceptron
 from hopcore.losses import cross_entropy, divergence
 from hopcore.network import straight_through
 from hopcore.network_settings import QuantizerSettings
+from hopcore.number_checks import number, whole
 from hopcore.parameters import Parameters, initial_parameters, inner
 from hopcore.quantizer import Quantized, quantize
 from hopcore.separation import separate
-from hopcore.setting_checks import number, whole
 from hopcore.training import Conditions
 
 

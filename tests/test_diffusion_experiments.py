@@ -255,7 +255,7 @@ BAD = {
     "eta above the bound": ("--eta 9", "above 2/lambda_max"),
     "eta twice": ("--eta 0.1,0.10", "eta must have no value twice, got 0.1, 0.1"),
     "corruption twice": ("--corruption half,half", "corruption must have no value twice"),
-    "k": ("--k 0", "k_neighbors must be an integer >= 1"),
+    "k": ("--k 0", "k_neighbors must be >= 1"),
     "steps": ("--steps 1.5", "steps must be integers"),
     "too many": ("--stored 2000", "between 1 and 1797"),
     "too many unseen": ("--stored 1000 --unseen", "got 2000"),

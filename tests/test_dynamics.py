@@ -92,11 +92,13 @@ def test_settings_are_frozen_and_named() -> None:
         ("eta", ("0.1", None, True, [0.1]), TypeError, "eta must be a number, got"),
         ("logit_eta", (-1, math.nan, math.inf), ValueError, "logit_eta must be >= 0 and finite"),
         ("logit_eta", ("a", False), TypeError, "logit_eta must be a number, got"),
-        ("beta", (0, 0.0, -1.0), ValueError, "beta must be positive and finite, got"),
+        ("beta", (0, 0.0, -1.0), ValueError, "beta must be positive, got"),
         ("beta", (math.nan, math.inf), ValueError, "beta must be finite, got"),
         ("beta", (np.ones(2), True), TypeError, "beta must be a number, got"),
-        ("steps", (-1, 1.5, True, "3", None), ValueError, "steps must be an integer >= 0, got"),
-        ("k_neighbors", (0, -2, 2.0, True), ValueError, "k_neighbors must be an integer >= 1"),
+        ("steps", (-1, -5), ValueError, "steps must be >= 0, got"),
+        ("steps", (1.5, True, "3", None), TypeError, "steps must be an integer, got"),
+        ("k_neighbors", (0, -2), ValueError, "k_neighbors must be >= 1, got"),
+        ("k_neighbors", (2.0, True), TypeError, "k_neighbors must be an integer, got"),
         ("diffusion_mode", ("Factored", None, 3), ValueError, "must be one of .*'implicit'"),
         ("attention_mode", ("sparse", None), ValueError, "must be one of 'dense', 'graph', got"),
         ("adaptive_eta", ("queries", None, 2), ValueError, "must be one of .*'sample', 'query'"),
@@ -136,9 +138,7 @@ def retrieved(**changes: Any) -> hopcore.DiffusedRetrieval:
         ({"values": "diffused"}, "values must be 'tied', 'evolving' or 'untied', got 'diffused'"),
         ({"tol": -1.0}, "tol must be finite and >= 0, got -1.0"),
         ({"tol": math.nan}, "tol must be finite and >= 0, got nan"),
-        ({"max_steps": -1}, "max_steps must be an integer >= 0, got -1"),
-        ({"max_steps": 2.0}, "max_steps must be an integer >= 0, got 2.0"),
-        ({"max_steps": True}, "max_steps must be an integer >= 0, got True"),
+        ({"max_steps": -1}, "max_steps must be >= 0, got -1"),
         (
             {"values": "evolving", "max_steps": 2},
             "an evolving memory makes config.steps = 3 updates, got max_steps=2",
@@ -183,6 +183,21 @@ def test_beta_of_a_call_is_checked_too() -> None:
         hopcore.diffused_retrieve(QUERIES, STORED, -1.0)
 
 
+def test_integers_of_numpy_count_and_what_is_no_number_is_refused_in_one_line() -> None:
+    assert hopcore.knn_graph(STORED, np.int64(2)).nodes == len(STORED)
+    assert retrieved(max_steps=np.int32(0)).state.shape == QUERIES.shape
+    for wrong in (2.0, True, np.ones((2, 2)), "2"):
+        with pytest.raises(TypeError, match="max_steps must be an integer, got") as caught:
+            retrieved(max_steps=wrong)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 120
+
+
+def test_settings_must_be_settings() -> None:
+    with pytest.raises(TypeError, match=r"config must be a DiffusionConfig, got \{'eta': 0.1\}"):
+        hopcore.diffused_retrieve(QUERIES, STORED, 2.0, config={"eta": 0.1})  # type: ignore[arg-type]
+
+
 def test_a_graph_must_be_a_graph() -> None:
     with pytest.raises(TypeError, match=r"graph must be a hopcore\.Graph, got ndarray"):
         retrieved(graph=np.zeros((12, 12)))
@@ -206,7 +221,7 @@ def test_engines_refuse_what_they_cannot_do() -> None:
         engine.run(QUERIES, STORED)
     with pytest.raises(TypeError, match="mode 'graph' needs graph="):
         attention(QUERIES, STORED)
-    with pytest.raises(ValueError, match="max_entries must be an integer >= 1, got 0"):
+    with pytest.raises(ValueError, match="max_entries must be >= 1, got 0"):
         hopcore.GraphCache(DiffusionConfig(), max_entries=0)
 
 

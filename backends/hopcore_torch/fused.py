@@ -93,11 +93,17 @@ def attention_with_lse(h: Heads) -> tuple[torch.Tensor, torch.Tensor]:
     """The association and the log-sum-exp of its scores, in one pass."""
     bias = None
     if h.mask is not None:
-        bias = torch.zeros_like(h.mask, dtype=h.query.dtype).masked_fill_(~h.mask, -math.inf)
+        bias = torch.zeros(h.mask.shape, dtype=h.query.dtype, device=h.query.device)
+        bias.masked_fill_(~h.mask, -math.inf)
     output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        h.query, h.key, h.value, attn_mask=bias, scale=h.scale
+        *map(adjacent, (h.query, h.key, h.value)), attn_mask=bias, scale=h.scale
     )
     if h.mask is not None:
         # The kernel reports 0 for a query that may attend to nothing.
         lse = torch.where(h.mask.any(-1), lse, -math.inf)
     return h.restore(output), lse.reshape(h.axes)
+
+
+def adjacent(x: torch.Tensor) -> torch.Tensor:
+    """With the values of a row side by side, as the kernel takes them to be without looking."""
+    return x if x.stride(-1) == 1 else x.contiguous()

@@ -18,10 +18,10 @@ from hopcore import datasets
 from hopcore.experiments.job import on_device
 from hopcore.experiments.memory import converted
 from hopcore.files import read_array
+from hopcore.number_checks import whole
 from hopcore.phase.hypotheses import HELD
 from hopcore.phase.suggestion import Goal, check_question, overview
 from hopcore.phase.track import Track, silent
-from hopcore.setting_checks import whole
 
 GOALS: tuple[str, ...] = get_args(Goal)
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from hopcore.arrays import backend_of_input
 from hopcore.backend import BLOCK, Array
+from hopcore.number_checks import whole
 from hopcore.phase.branches import Curve, energy_slope, follow
 from hopcore.phase.fixed_points import portrayed, tolerance
 from hopcore.phase.hypotheses import memory
 from hopcore.phase.rows import spaced
 from hopcore.phase.track import Track, silent
 from hopcore.retrieval import retrieve
-from hopcore.setting_checks import whole
 
 FOLLOWED = 1024
 """How many patterns are followed if not told; their quantiles speak for the others."""

@@ -9,12 +9,12 @@ import numpy as np
 from hopcore.arrays import Inputs, check
 from hopcore.backend import BLOCK, Array, Backend, Beta, rows_of
 from hopcore.energy import energy_of
+from hopcore.number_checks import positive
 from hopcore.phase.hypotheses import memory
 from hopcore.phase.rows import filled, rows_at
 from hopcore.phase.sharpness import hull_of, largest_variance, mean_curvature
 from hopcore.retrieval import retrieve
 from hopcore.separation import separation_named
-from hopcore.setting_checks import positive
 
 SLOW, SAME = 1e3, (1e-4, 1e-2)
 """States nearer to each other than so many tolerances are one, within bounds in units of M.

@@ -14,8 +14,8 @@ import numpy as np
 
 from hopcore.arrays import backend_of_input, floating
 from hopcore.backend import Array
+from hopcore.number_checks import positive, whole
 from hopcore.phase.theory import saddle_node_beta
-from hopcore.setting_checks import positive, whole
 
 
 def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:

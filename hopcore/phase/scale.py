@@ -6,7 +6,7 @@ import math
 
 from hopcore.arrays import backend_of_input, floating, shape
 from hopcore.backend import Array
-from hopcore.setting_checks import positive
+from hopcore.number_checks import positive
 
 
 def effective_beta(stored: Array, beta: float) -> float:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hopcore.backend import Array
+from hopcore.number_checks import quoted
 from hopcore.phase.critical import variance
 from hopcore.phase.hypotheses import memory, patterns_of
 from hopcore.phase.rows import spaced
@@ -136,14 +137,14 @@ def suggest_beta(
     if goal == "retrieve":
         return for_retrieval(stored, noise, function)
     if not function.softmax:
-        raise ValueError(f"{goal} states are those of the softmax, got {separation!r}")
+        raise ValueError(f"{goal} states are those of the softmax, got {quoted(separation)}")
     return by_sweep(stored, goal, track)
 
 
 def check_question(goal: str, noise: float | None) -> None:
     """Refuse an unknown goal, and noise that is none."""
     if goal not in get_args(Goal):
-        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {goal!r}")
+        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {quoted(goal)}")
     if noise is not None and not 0.0 <= noise < math.inf:
         raise ValueError(f"noise must be >= 0 and finite, got {noise}")
 

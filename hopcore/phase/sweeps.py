@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hopcore.backend import Array, Backend
+from hopcore.number_checks import positive, whole
 from hopcore.phase.fixed_points import grouped, portrayed, tolerance
 from hopcore.phase.hypotheses import HELD, memory
 from hopcore.phase.rows import filled, rows_at, spaced
 from hopcore.phase.track import Track, silent
 from hopcore.retrieval import retrieve
-from hopcore.setting_checks import positive, whole
 
 NUDGE = 0.01
 """How far, of the way to its pattern, a state that is no minimum any more is pushed."""

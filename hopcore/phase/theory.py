@@ -14,7 +14,7 @@ import numpy as np
 
 from hopcore.arrays import backend_of_input
 from hopcore.backend import Array
-from hopcore.setting_checks import whole
+from hopcore.number_checks import whole
 
 NEWTON = 12
 """Steps of Newton; ten suffice for N from 3 to 1e12."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from hopcore.association import update
 from hopcore.energy import energy
+from hopcore.number_checks import positive, whole
 from hopcore.phase import minima
 from hopcore.plots.given import host
 from hopcore.plots.style import HAIRLINE, INK, LINES, QUIET, legend_below, scale
-from hopcore.setting_checks import positive, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from hopcore.number_checks import quoted
 from hopcore.phase import CriticalBetas, Sweep
 from hopcore.plots.given import instance
 from hopcore.plots.marks import mark, temperatures
@@ -70,7 +71,7 @@ def minima_over_beta(
         instance("critical", critical, CriticalBetas, "critical_betas")
     named = temperatures(marks)
     if count not in get_args(Count):
-        raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {count!r}")
+        raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {quoted(count)}")
     both(ax, sweep, count)
     if critical is not None:
         appearing(ax, critical, sweep.betas)
