@@ -17,6 +17,8 @@ from test_layers import close, drawn, pair
 import hopcore_torch
 from hopcore_torch import Hopfield, HopfieldCore
 
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "migrate-hopfield-layers.md"
+
 UNNORMALISED: dict[str, Any] = {
     f"normalize_{name}{affine}": False
     for name in ("state_pattern", "stored_pattern", "pattern_projection")
@@ -28,7 +30,7 @@ def test_each_difference_is_shown_and_told() -> None:
     names = {*globals(), *vars(test_layer_refusals)}
     tests = {name.removeprefix("test_") for name in names if name.startswith("test_")}
     assert tests >= set(DIFFERENCES)
-    page = (Path(__file__).parents[2] / "docs" / "migrate.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert set(DIFFERENCES) <= told
