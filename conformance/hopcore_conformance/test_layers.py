@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 import hopcore
+from hopcore import activations
 from hopcore_conformance import plain_heads
 from hopcore_conformance import plain_layers as plain
 from hopcore_conformance.composed_cases import COMPOSED, composed
@@ -75,6 +76,16 @@ def test_activations(subject: Subject, name: str) -> None:
     settings = settings_of(association_activation=name)
     case = case_of(settings).on(subject)
     agree("output", run(subject, hopcore.hopfield, case), *formula(subject, case))
+
+
+@statement("L1")
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations_keep_nan(subject: Subject, name: str) -> None:
+    def activated(values: Any) -> Any:
+        return activations.ACTIVATIONS[name](values, subject.backend)
+
+    found = subject(activated, np.asarray([np.nan, -2.0, 0.0, 2.0]))
+    np.testing.assert_array_equal(np.isnan(found), [True, False, False, False])
 
 
 @statement("L2")
