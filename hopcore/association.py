@@ -103,7 +103,13 @@ def association(
             f"return_lse needs the softmax, whose parts merge exactly, got {quoted(separation)}"
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
-    return (output, conjugate) if return_lse else output
+    if not return_lse:
+        return output
+    places = tuple(output.shape[:-1])
+    if tuple(conjugate.shape) != places:
+        # Kernels differ in whether it has the axes that only the projection has.
+        conjugate = backend.xp.broadcast_to(conjugate, places)
+    return output, conjugate
 
 
 def update(

@@ -167,6 +167,18 @@ def test_no_queries(subject: Subject, separation: str, axes: tuple[int, ...]) ->
         agree(f"axes of {name}", np.asarray(got.shape), [*axes, *tails[name]], 0)
 
 
+@statement("B.batch", "E.merge")
+@pytest.mark.parametrize(("count", "size"), [(3, 6), (1100, 1000)])
+def test_log_sum_exps_have_the_axes_of_the_output(subject: Subject, count: int, size: int) -> None:
+    rng = np.random.default_rng(0)
+    shapes = (count, 2), (size, 2), (2, size, 3)
+    arrays = [subject.rounded(rng.normal(size=shape)) for shape in shapes]
+    output, lse = subject(hopcore.association, *arrays, beta=1.0, return_lse=True)
+    agree("axes of the output", np.asarray(output.shape), [2, count, 3], 0)
+    agree("axes of the log-sum-exp", np.asarray(lse.shape), [2, count], 0)
+    agree("of either projection", lse[1], lse[0], 0.0)
+
+
 @statement("B.batch")
 @pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
 def test_projections_of_no_values(subject: Subject, separation: str) -> None:
