@@ -105,6 +105,7 @@ def association(
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     if not return_lse:
         return output
+    assert conjugate is not None
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
         # Kernels differ in whether it has the axes that only the projection has.
