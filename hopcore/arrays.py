@@ -94,6 +94,8 @@ def check(
         finite(backend, "stored", stored)
         if projection is not None:
             finite(backend, "projection", projection)
+        if not moderate(backend, beta):
+            check_overflow(backend, state, stored, beta)
     return Inputs(backend, backend.xp, state, stored, values, beta, mask)
 
 
@@ -213,6 +215,33 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
         at = f" at index {where}" if where else ""
         raise ValueError(f"beta must be positive and finite, got {float(beta[where])}{at}")
     return beta
+
+
+EXTREME = 1e12
+"""A number beyond which an inverse temperature is looked at beside the patterns."""
+
+
+def moderate(backend: Backend, beta: Beta) -> bool:
+    """Whether an inverse temperature is far from overflow, or cannot be seen."""
+    if isinstance(beta, float):
+        return beta < EXTREME
+    return not backend.visible(beta) or bool(backend.xp.all(beta < EXTREME))
+
+
+def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) -> None:
+    """Refuse an inverse temperature with which scores would be infinite, and their sums nan."""
+    wide = backend.precise[state.dtype]
+    most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
+    longest = 1.0
+    for array in (state, stored):
+        if math.prod(array.shape):
+            longest *= max(1.0, float(backend.xp.max(backend.xp.abs(backend.astype(array, wide)))))
+    beta = beta if isinstance(beta, float) else float(backend.xp.max(beta))
+    if not beta <= most / longest:
+        raise ValueError(
+            f"beta must be at most {most / longest:.2g} for scores of these patterns to be finite, "
+            f"got {beta:g}"
+        )
 
 
 def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
