@@ -17,6 +17,7 @@ import numpy as np
 from dask.base import persist
 
 from hopcore.backend import Array, Backend, SeparationFunction
+from hopcore.graph_kernels import Rows
 from hopcore.numpy_backend import NumpyBackend
 
 NUMPY = NumpyBackend()
@@ -71,6 +72,14 @@ class DaskBackend(Backend):
             allow_rechunk=True,
         )
 
+    def row_sum(self, where: Rows, values: Array) -> Array:
+        """By NumPy's kernel, on all entries at once."""
+        return by_rows(NUMPY.row_sum, where, values)
+
+    def row_max(self, where: Rows, values: Array) -> Array:
+        """By NumPy's kernel, on all entries at once."""
+        return by_rows(NUMPY.row_max, where, values)
+
     def heat_kernel(self, matrix: Array) -> Array:
         """By NumPy's kernel on every matrix."""
         return da.apply_gufunc(
@@ -92,6 +101,21 @@ class DaskBackend(Backend):
     ) -> Any:
         """The portable loop; what a step found is kept, or the next would compute it anew."""
         return super().loop(cond, lambda value: persist(body(value))[0], init, max_steps)
+
+
+def by_rows(kernel: Callable[..., Any], where: Rows, values: Array) -> Array:
+    """What a kernel makes of the values ``(E, ...)`` of each row, ``(n, ...)``."""
+    axes = ",".join(f"a{i}" for i in range(values.ndim - 1))
+    tail = f",{axes}" if axes else ""
+    return da.apply_gufunc(
+        lambda indptr, rows, columns, some: kernel(Rows(indptr, rows, columns), some),
+        f"(m),(e),(e),(e{tail})->(n{tail})",
+        *where,
+        values,
+        output_dtypes=values.dtype,
+        output_sizes={"n": where.count},
+        allow_rechunk=True,
+    )
 
 
 EXPECTED_FAILURES = {

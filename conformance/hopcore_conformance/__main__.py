@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = [
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.
-        *("-c", os.devnull, f"--rootdir={HERE}", "--strict-markers", "-W", "error", "-rfEs"),
+        *("-c", os.devnull, f"--rootdir={HERE}", "--strict-markers", "-W", "error", "-rfExs"),
         *("--hopcore-backend", options.backend, "--hopcore-dtype", options.dtype),
         *("--hopcore-layout", options.layout, "--max-examples", str(options.max_examples)),
     ]

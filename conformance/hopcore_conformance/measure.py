@@ -45,7 +45,7 @@ def report(what: str, wrong: Array, off: Array, within: Any, **results: Any) -> 
     margin = np.where(wrong, np.nan_to_num(off - within, nan=np.inf), -np.inf)
     worst = np.unravel_index(np.argmax(margin), margin.shape)
     by, allowed = float(off[worst]), float(within[worst])
-    far = f": {by / allowed:.3g} times that" if allowed > 0 else ""
+    far = f": {by / allowed:.3g} times that" if allowed > 0 and by < np.inf else ""
     there = ", ".join(
         f"{name} {np.broadcast_to(value, off.shape)[worst]!s}" for name, value in results.items()
     )

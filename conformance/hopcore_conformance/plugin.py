@@ -7,7 +7,7 @@ specification to every report. It is not an entry point, so no other test run lo
 from __future__ import annotations
 
 from collections import defaultdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hopcore_conformance.record import LARGEST, SUFFIXES, Check, Report, write
 from hopcore_conformance.statements import STATEMENTS
 from hopcore_conformance.subject import DTYPES, LAYOUTS, Subject
 
+GROUP = "hopcore.backends"
 DISTRIBUTIONS = {"array_api_strict": "array-api-strict", "dask.array": "dask"}
 
 
@@ -147,7 +148,8 @@ def device_of(subject: Subject) -> str:
 def versions_of(subject: Subject) -> dict[str, str]:
     """The versions of what is tested, and of what it is tested with."""
     name = subject.backend.name
-    parts = ("hopcore", DISTRIBUTIONS.get(name, name), "numpy", "array-api-compat")
+    own = [point.dist.name for point in entry_points(name=name, group=GROUP) if point.dist]
+    parts = ("hopcore", *own, DISTRIBUTIONS.get(name, name), "numpy", "array-api-compat")
     return {part: number for part in parts if (number := _version(part))}
 
 
@@ -251,6 +253,8 @@ class Recorder:
             reason = str(known["reason"][-1]) if known["reason"] else ""
         name = report.nodeid.split("/")[-1]
         largest = known["largest"][-1] if known["largest"] else None
+        if report.failed and largest is not None and largest <= 1.0:
+            largest = None  # what failed was no number, or the wrong shape
         statements = tuple(map(str, known["statement"]))
         self.checks.append(Check(name, statements, outcome, reason, largest))
 
@@ -269,11 +273,12 @@ class Recorder:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """A line for each statement: what became of its checks."""
     found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for outcome in ("passed", "failed", "error", "skipped"):
+    for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
+        word = "expected to fail" if outcome == "xfailed" else outcome
         for report in terminalreporter.stats.get(outcome, []):
             for name, identifier in getattr(report, "user_properties", ()):
                 if name == "statement":
-                    found[identifier][outcome] += 1
+                    found[identifier][word] += 1
     if found:
         terminalreporter.section("statements of the specification")
     for identifier in (name for name in STATEMENTS if name in found):

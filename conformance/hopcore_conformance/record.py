@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,33 +126,50 @@ def lines(facts: dict[str, Any]) -> str:
 
 
 STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;color:#1b1b1f}"
-    "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;"
-    "padding:.3em .6em;border-bottom:1px solid #d5d5da}.failed{color:#b3261e;font-weight:bold}"
-    ".skipped,.expected{color:#6e6e78}td:last-child{text-align:right}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;"
+    "color:#1b1b1f}table{border-collapse:collapse;width:100%}td,th{text-align:left;"
+    "vertical-align:top;padding:.3em .6em;border-bottom:1px solid #d5d5da}"
+    ".failed{color:#b3261e;font-weight:bold}.skipped,.expected{color:#6e6e78}"
+    "td span{display:block}td:last-child{text-align:right}"
 )
 
 
 def page(facts: dict[str, Any]) -> str:
-    """A report as one page of HTML that needs nothing else."""
-    title = f"{facts['backend']}, {facts['dtype']}, {facts['device']}"
+    """A report as one page of HTML that needs nothing else: what failed first, then all of it."""
+    title = html.escape(f"{facts['backend']}, {facts['dtype']}, {facts['device']}")
+    checks = {
+        check["check"]: check
+        for statement in facts["statements"].values()
+        for check in statement["checks"]
+    }
+    counts = Counter(check["outcome"] for check in checks.values())
+    summary = ", ".join(f"{count} {WORDS.get(word, word)}" for word, count in counts.most_common())
+    failed = [row(check) for check in checks.values() if check["outcome"] == "failed"]
     rows = []
     for name, statement in facts["statements"].items():
-        rows.append(f"<tr><th>{name}</th><th colspan=3>{html.escape(statement['text'])}</th></tr>")
-        for check in statement["checks"]:
-            about = html.escape(check["check"].removeprefix("test_").replace(".py::test_", ": "))
-            reason = html.escape(check.get("reason", ""))
-            largest = f"{check['largest']:.3g}" if "largest" in check else ""
-            outcome = check["outcome"]
-            rows.append(
-                f"<tr class={outcome}><td>{outcome}</td><td>{about}</td><td>{reason}</td>"
-                f"<td>{largest}</td></tr>"
-            )
+        text = html.escape(statement["text"])
+        rows += [f"<tr><th>{name}</th><th colspan=2>{text}</th></tr>"]
+        rows += map(row, statement["checks"])
     versions = ", ".join(f"{part} {number}" for part, number in facts["versions"].items())
     seed = "the same every time" if facts["seed"] is None else f"seed {html.escape(facts['seed'])}"
     return (
         f"<!doctype html><meta charset=utf-8><title>hopcore conformance: {title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1><p>{html.escape(versions)}; {facts['examples']} "
-        f"examples of each check, {seed}. The last column is the largest error seen, in units of "
-        f"the tolerance.</p><table>{''.join(rows)}</table>\n"
+        f"<style>{STYLE}</style><h1>{title}</h1><p>{summary}.</p>"
+        + (f"<table>{''.join(failed)}</table>" if failed else "")
+        + f"<p>{html.escape(versions)}; arrays {facts['layout']}; {facts['examples']} examples of "
+        f"each check, {seed}. The last column is the largest error seen, in units of the "
+        f"tolerance.</p><table>{''.join(rows)}</table>\n"
     )
+
+
+WORDS = {"expected": "expected to fail"}
+
+
+def row(check: dict[str, Any]) -> str:
+    """A check as a row of a table."""
+    outcome = check["outcome"]
+    about = html.escape(check["check"].removeprefix("test_").replace(".py::test_", ": "))
+    reason = f"<span>{html.escape(check['reason'])}</span>" if "reason" in check else ""
+    largest = f"{check['largest']:.3g}" if "largest" in check else ""
+    word = WORDS.get(outcome, outcome)
+    return f"<tr class={outcome}><td>{word}</td><td>{about}{reason}</td><td>{largest}</td></tr>"
