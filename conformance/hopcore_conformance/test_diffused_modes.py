@@ -249,6 +249,23 @@ def test_in_self_association_each_pattern_is_its_own_anchor(subject: Subject) ->
     agree("each over itself and its neighbours", output, wanted, within)
 
 
+@statement("J10", "A.value")
+@pytest.mark.parametrize("anchor", [-1, NODES])
+def test_an_anchor_is_a_node(subject: Subject, anchor: int) -> None:
+    case = case_of(0).on(subject)
+    if not subject.backend.visible(subject.put(case.p.stored)):
+        pytest.skip("values are not visible here, and not checked")
+
+    def found(state: Any, stored: Any, edges: Any) -> Any:
+        index = np.asarray([0, 1, anchor])
+        anchors = subject.backend.asarray(index, dtype="int32", device=subject.device)
+        options = {"beta": 1.0, "graph": graph_of(edges), "anchors": anchors}
+        return hopcore.anchored_association(state, stored, **options)
+
+    with pytest.raises(ValueError, match=f"anchors must be from 0 to {NODES - 1}, got"):
+        subject(found, case.p.state, case.p.stored, case.edges)
+
+
 ONES: dict[str, dict[str, Any]] = {
     "dense": {},
     "logit": {"use_logit_diffusion": True, "logit_eta": 0.0},

@@ -16,6 +16,7 @@ from hopcore_conformance import plain_diffused as dense
 from hopcore_conformance.diffused_cases import (
     MODES,
     Case,
+    case_of,
     cases,
     graph_of,
     iterated,
@@ -134,6 +135,18 @@ def test_the_constant_of_the_joint_energy_is_sharp(subject: Subject, mode: Any, 
     slack = 4 * subject.eps * (1.0 + float(alpha))
     assert change(1.0) <= slack, f"J rose by {change(1.0):.3g} at alpha = {alpha}"
     assert change(0.98) > slack, f"J changed by {change(0.98):.3g} at 0.98 alpha = {0.98 * alpha}"
+
+
+@statement("J5")
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.inf, np.nan])
+def test_a_joint_energy_has_a_temperature(subject: Subject, beta: float) -> None:
+    case = case_of(0).on(subject)
+
+    def weight(stored: Any, edges: Any) -> Any:
+        return hopcore.joint_weight(graph_of(edges), beta, stored)
+
+    with pytest.raises(ValueError, match="beta must be positive and finite"):
+        subject(weight, case.p.stored, case.edges)
 
 
 @statement("J5", "J.energy")
