@@ -166,8 +166,8 @@ class Writes(Backend):
 
 @mutant("no look at values", "A.value")
 class Blind(Backend):
-    def visible(self, array):
-        return False
+    def finite(self, array):
+        return True
 
 
 # Wrong formulas in the core. The reference is as wrong.
