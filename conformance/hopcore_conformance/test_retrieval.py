@@ -152,6 +152,11 @@ def test_queries_with_nothing_to_attend_to(subject: Subject, separation: str) ->
     agree("residual", found.residual, np.zeros((2, 3)), 0.0)
     agree("energy", found.energy, np.full((2, 3), np.inf), 0.0)
     assert np.all(found.converged), f"converged {found.converged!r}"
+    # Patterns of zeros have no length to measure a residual by: M counts as 1.
+    found = subject(hopcore.retrieve, state, np.zeros((4, 2)), 2.0, separation=separation)
+    agree("state among zeros", found.state, np.zeros((2, 3, 2)), 0.0)
+    agree("steps among zeros", found.steps, [[2, 2, 2], [1, 1, 1]], 0)
+    agree("energy among zeros", found.energy, np.zeros((2, 3)), 8 * subject.fine)
     start = subject(hopcore.retrieve, state[0], np.ones((2, 4, 2)), 2.0, max_steps=0)
     agree("axes of a state without an update", np.asarray(start.state.shape), [2, 3, 2], 0)
 
@@ -290,6 +295,18 @@ def test_gradients_at_the_fixed_point(
         slope = plain.slope(total, p.arrays[i], along, 1e-6)
         within = (16 * eps * size + 1e-7 * size + subject.least) * float(np.sum(np.abs(along)))
         agree(f"slope of the fixed point by {name}", np.sum(implicit[i] * along), slope, within)
+
+
+@statement("B.implicit")
+@pytest.mark.parametrize("heat", [1.0, 3.0], ids=str)
+def test_gradients_at_a_state_that_is_no_minimum_are_finite(subject: Subject, heat: float) -> None:
+    if not subject.differentiates:
+        pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
+    # Between two patterns I - Df is 1 - beta: singular, or negative.
+    p = Problem(np.zeros((1, 1)), np.asarray([[-1.0], [1.0]]), np.full(1, heat))
+    found = subject.gradient(retrieved, *p.arrays, by=[0, 1, 2], gradient="implicit")
+    for name, got in zip(("state", "stored", "beta"), found, strict=True):
+        assert np.all(np.isfinite(got)), f"gradient by {name}: {got!r}"
 
 
 @statement("E.retrieval")
