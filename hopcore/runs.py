@@ -61,7 +61,7 @@ class Run:
     backend : str
         What trains, as in :func:`hopcore.training.trainer`.
     device : optional
-    folder : Path, optional
+    folder : str or Path, optional
         Where the files of the run will be; it is made if it is missing. Without it nothing is
         written.
     about : mapping of str to str, optional
@@ -96,9 +96,10 @@ class Run:
         *,
         backend: str = "torch",
         device: Any = None,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
+        folder = None if folder is None else Path(folder)
         self.model, self.config, self.backend, self.folder = model, config, backend, folder
         self.about = dict(about or {})
         self.train, self.test = checked(train, "train"), checked(test, "test")
@@ -124,7 +125,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
-    def resumed(cls, folder: Path, train: Images, test: Images, *, device: Any = None) -> Run:
+    def resumed(cls, folder: str | Path, train: Images, test: Images, *, device: Any = None) -> Run:
         """The run of a folder, as it was after its last epoch.
 
         Raises
@@ -134,6 +135,7 @@ class Run:
         OSError
             There is no run in the folder.
         """
+        folder = Path(folder)
         saved = read_run(folder / LAST)
         model = model_of(saved)
         found = cls(model, saved.config, train, test, backend=saved.backend, device=device)

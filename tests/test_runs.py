@@ -203,6 +203,14 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     assert (tmp_path / LAST).read_bytes() == before
 
 
+def test_a_folder_may_be_a_string(tmp_path):
+    place = str(tmp_path / "run")
+    next(run(folder=place).epochs())
+    again = Run.resumed(place, TRAIN, TEST)
+    assert [epoch.epoch for epoch in again.history] == [1]
+    assert again.folder == tmp_path / "run"
+
+
 def test_what_is_not_this_run(tmp_path):
     list(run(folder=tmp_path, config=replace(CONFIG, epochs=1)).epochs())
     with pytest.raises(ValueError, match="started with another data set"):
