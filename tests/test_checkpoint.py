@@ -162,8 +162,16 @@ def test_parameters_are_real_numbers(dtype, tmp_path):
         with pytest.raises(ValueError, match=rf"{known}, got '{dtype}'"):
             hopcore.load_layer(tmp_path / "layer", backend=backend, dtype=dtype)
     for package, kind in ((hopcore_jax, dtype), (hopcore_torch, getattr(torch, dtype))):
-        with pytest.raises(ValueError, match="dtype must be one of real floating numbers"):
+        with pytest.raises(ValueError, match=f"dtype must be one of .*, got '{dtype}'"):
             package.load_layer(tmp_path / "layer", dtype=kind)
+    with pytest.raises(ValueError, match="float64 is off in JAX"):
+        hopcore_jax.load_layer(tmp_path / "layer", dtype="float64")
+    assert (
+        hopcore_jax.load_layer(tmp_path / "layer", dtype=jnp.bfloat16)
+        .parameters["association_core.in_proj_weight"]
+        .dtype
+        == "bfloat16"
+    )
 
 
 def test_a_file_of_integers_is_refused(tmp_path):

@@ -74,10 +74,12 @@ def load_layer(path: str | Path, *, dtype: Any = None) -> Any:
     >>> load_layer(place).quantity
     2
     """
-    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"dtype must be one of real floating numbers, got {dtype!r}")
-    settings, parameters = hopcore.load_layer(path)
+    if dtype is None:
+        settings, parameters = hopcore.load_layer(path)  # float64 only where JAX has it
+    else:
+        name = jnp.dtype(dtype).name
+        settings, parameters = hopcore.load_layer(path, backend="jax", dtype=name)
     kind = MODULES[type(settings)]
     if kind is Hopfield and settings.diffusion is not None:
         kind = DiffusedHopfield
-    return kind.of(settings, parameters=parameters, dtype=dtype)
+    return kind.of(settings, parameters=parameters)

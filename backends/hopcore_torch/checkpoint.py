@@ -117,13 +117,12 @@ def load_layer(path: str | Path, *, dtype: torch.dtype | None = None, device: An
     >>> load_layer(place).quantity
     2
     """
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be one of real floating numbers, got {dtype}")
-    settings, parameters = hopcore.load_layer(path, backend="torch")
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    settings, parameters = hopcore.load_layer(path, backend="torch", dtype=name)
     kind = MODULES[type(settings)]
     if kind is Hopfield and settings.diffusion is not None:
         kind = DiffusedHopfield
-    given = next((x.dtype for x in parameters.values()), None)
-    layer = kind.of(settings, dtype=dtype or given, device=device)
+    given = next((x.dtype for x in parameters.values()), dtype)
+    layer = kind.of(settings, dtype=given, device=device)
     layer.load_state_dict(parameters, strict=True)
     return layer
