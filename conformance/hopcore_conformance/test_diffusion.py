@@ -163,6 +163,17 @@ def test_features_of_no_width_and_of_no_sample(subject: Subject, mode: str) -> N
         assert got.shape == (*lead, NODES, width)
 
 
+@statement("D.linear")
+@pytest.mark.parametrize("mode", plain.MODES)
+def test_a_node_alone(subject: Subject, mode: str) -> None:
+    features = subject.rounded(np.asarray([[0.3, -20.0, 0.0]]))
+    for normalization in plain.NORMALIZATIONS:
+        how = {"mode": mode, "normalization": normalization, "eta": 5.0}
+        got = subject(diffused, features, np.zeros((1, 1)), **how)
+        within = np.abs(features) * (subject.eps + 64 * subject.fine + TOL)
+        agree(f"{mode}, {normalization}", got, features, within)
+
+
 @statement("D.heat")
 def test_a_series_without_an_end_is_refused(subject: Subject) -> None:
     pair = hopcore.Graph.from_dense(subject.put(np.asarray([[0.0, 1.0], [1.0, 0.0]])))

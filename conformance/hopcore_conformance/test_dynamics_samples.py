@@ -136,6 +136,8 @@ def test_the_smallest_memories_and_no_query(subject: Subject, way: str) -> None:
     p = batch(5)
     none, one = p.but(state=p.state[:, :0]), p.but(stored=p.stored[:, :1])
     assert outcome(subject, none.on(subject), way).shape == (2, 0, 4)
+    thin = p.but(projection=np.zeros((2, 6, 0)))
+    assert outcome(subject, thin.on(subject), way).shape == (2, 3, 0)
     # All that one pattern has to say is itself: it has no neighbour.
     alone = one.on(subject)
     within = 4 * outcome_error(subject, alone)[..., None]

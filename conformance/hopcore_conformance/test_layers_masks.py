@@ -152,6 +152,26 @@ def test_leading_axes_broadcast(subject: Subject, name: str) -> None:
         agree("output", got, *formula(subject, some))
 
 
+@statement("L6", "B.extreme")
+@pytest.mark.parametrize("name", sorted(SOME))
+def test_no_query_no_sample_one_pattern(subject: Subject, name: str) -> None:
+    case = case_of(SOME[name]).on(subject)
+    stored, state, projection = case.patterns.values()
+    for queries, shape in ((state[:, :0], (BATCH, 0)), (state[0, :0], (BATCH, 0))):
+        patterns = {**case.patterns, "state": queries}
+        assert run(subject, hopcore.hopfield, case.but(patterns=patterns)).shape[:-1] == shape
+    one = {"stored": stored[:, :1], "state": state, "projection": projection[:, :1]}
+    some = case.but(patterns=one)
+    agree("of one pattern", run(subject, hopcore.hopfield, some), *formula(subject, some))
+    none = {"stored": stored[:, :0], "state": state, "projection": projection[:, :0]}
+    empty = case.but(patterns=none)
+    if case.settings.concat_bias_pattern or case.settings.add_zero_association:
+        agree("of what is added", run(subject, hopcore.hopfield, empty), *formula(subject, empty))
+    else:
+        with pytest.raises(ValueError, match="stored must hold at least one pattern"):
+            run(subject, hopcore.hopfield, empty)
+
+
 @statement("L6")
 @pytest.mark.parametrize("name", ["as it comes", "two updates", "factored"])
 def test_the_batch_may_be_second(subject: Subject, name: str) -> None:

@@ -311,6 +311,19 @@ def test_outputs_are_finite(subject: Subject, hard: bool, temperature: float) ->
         assert all(np.all(np.isfinite(one)) for one in gradients)
 
 
+@statement("N7", "B.extreme")
+@pytest.mark.parametrize("hard", [False, True])
+def test_no_row_and_rows_of_one_value(subject: Subject, hard: bool) -> None:
+    case = network_case(NETWORKS["softmax"], np.random.default_rng(5)).on(subject)
+    state = case.inputs["state"]
+    none = case.but(patterns={"state": state[..., :0, :]})
+    got = asked(subject, hopcore.hnl, none, 0.1, hard=hard)
+    assert got.shape == (*state.shape[:-2], 0, got.shape[-1])
+    for value in (0.0, 2.0):
+        flat = case.but(patterns={"state": np.full_like(state, value)})
+        assert np.all(np.isfinite(asked(subject, hopcore.hnl, flat, 1e-30, hard=hard)))
+
+
 @statement("N8")
 @given(case=networks(), rng=generators(), temperature=st.sampled_from((0.3, 2.0)))
 def test_noise_is_added_to_the_scores(
