@@ -24,14 +24,23 @@ NUMPY = NumpyBackend()
 
 
 class Namespace(ModuleType):
-    """Dask's namespace, with a function of the standard that it lacks."""
+    """Dask's namespace, with what it lacks of the standard."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xp, name)
 
     @staticmethod
+    def reshape(array: Array, /, shape: tuple[int, ...], **options: Any) -> Array:
+        """Of empty arrays too."""
+        if 0 in array.shape and -1 not in shape:
+            return da.zeros(shape, dtype=array.dtype)
+        return xp.reshape(array, shape, **options)
+
+    @staticmethod
     def take_along_axis(array: Array, places: Array, /, *, axis: int = -1) -> Array:
         """By NumPy, on chunks with the whole axis."""
+        if 0 in places.shape:  # which Dask does not rechunk
+            return da.zeros(places.shape, dtype=array.dtype)
         found = da.apply_gufunc(
             lambda some, at: np.take_along_axis(some, at, axis=-1),
             "(n),(k)->(k)",
@@ -67,9 +76,8 @@ class DaskBackend(Backend):
         return da.apply_gufunc(
             lambda some: NUMPY.separate(some, separation),
             "(s)->(s),()",
-            scores,
+            whole(scores),
             output_dtypes=(scores.dtype, scores.dtype),
-            allow_rechunk=True,
         )
 
     def row_sum(self, where: Rows, values: Array) -> Array:
@@ -103,19 +111,26 @@ class DaskBackend(Backend):
         return super().loop(cond, lambda value: persist(body(value))[0], init, max_steps)
 
 
+def whole(array: Array) -> Array:
+    """The array with its last axis in one piece."""
+    return array.rechunk({array.ndim - 1: -1})
+
+
 def by_rows(kernel: Callable[..., Any], where: Rows, values: Array) -> Array:
     """What a kernel makes of the values ``(E, ...)`` of each row, ``(n, ...)``."""
-    axes = ",".join(f"a{i}" for i in range(values.ndim - 1))
-    tail = f",{axes}" if axes else ""
-    return da.apply_gufunc(
-        lambda indptr, rows, columns, some: kernel(Rows(indptr, rows, columns), some),
-        f"(m),(e),(e),(e{tail})->(n{tail})",
-        *where,
-        values,
+
+    def work(indptr: Array, rows: Array, columns: Array, some: Array) -> Array:
+        return np.moveaxis(kernel(Rows(indptr, rows, columns), np.moveaxis(some, -1, 0)), 0, -1)
+
+    found = da.apply_gufunc(
+        work,
+        "(m),(e),(e),(e)->(n)",
+        *map(whole, where),
+        whole(da.moveaxis(values, 0, -1)),
         output_dtypes=values.dtype,
         output_sizes={"n": where.count},
-        allow_rechunk=True,
     )
+    return da.moveaxis(found, -1, 0)
 
 
 EXPECTED_FAILURES = {

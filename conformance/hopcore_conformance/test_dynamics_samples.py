@@ -201,7 +201,7 @@ def test_a_cached_graph_is_that_of_the_content(subject: Subject) -> None:
     within = 32 * subject.fine
     agree("adjacency", cached(subject, cache, patterns), wanted, within)
     agree("adjacency, again", cached(subject, cache, own(subject, values)), wanted, within)
-    assert (cache.hits, cache.misses) == ((1, 1) if keeps else (0, 2))
+    assert (cache.hits, cache.misses) == ((1, 1) if keeps else (0, 0))
     # The same address, shape and sum, other patterns.
     order = [3, 1, 0, 2, 5, 4]
     moved = wanted[order][:, order]
@@ -238,11 +238,13 @@ def test_a_cache_is_bounded_and_can_be_shared(subject: Subject) -> None:
         for number, got in enumerate(pool.map(work, range(24))):
             agree(f"adjacency {number}", got, wanted[number % 4], 32 * subject.fine)
     assert len(cache) <= 2
-    assert cache.hits + cache.misses == 25
+    # Where values are not visible there is nothing to look for, and nothing is counted.
+    looks = subject.backend.visible(own(subject, sets[0]))
+    assert cache.hits + cache.misses == (25 if looks else 0)
     nothing = hopcore.GraphCache(DiffusionConfig(k_neighbors=2, cache_graph=False))
     nothing.get(own(subject, sets[0]))
     nothing.get(own(subject, sets[0]))
-    assert (len(nothing), nothing.hits, nothing.misses) == (0, 0, 2)
+    assert (len(nothing), nothing.hits, nothing.misses) == (0, 0, 2 if looks else 0)
 
 
 HELD = hopcore.GraphCache(DiffusionConfig(k_neighbors=2))
