@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +64,35 @@ def test_a_report_of_a_failure_says_what_failed(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     (check,) = read(tmp_path / "out.json")["statements"]["E.update"]["checks"]
     assert check["outcome"] == "failed"
-    assert check["reason"]
+    assert check["reason"].startswith("update by its formula: ")
     assert check["largest"] > 1.0
+
+
+def test_what_is_no_number_has_no_size(tmp_path: Path) -> None:
+    fault = """
+from hopcore.backend import Backend
+Backend.scores = lambda self, state, stored, beta, mask: self.xp.full(
+    (*state.shape[:-1], stored.shape[-2]), self.xp.nan)
+"""
+    done = run(tmp_path, "--report", "out.json", "--backend", "array_api_strict", fault=fault)
+    assert done.returncode == 1, done.stdout
+    (check,) = read(tmp_path / "out.json")["statements"]["E.update"]["checks"]
+    assert check["outcome"] == "failed"
+    assert "largest" not in check
+
+
+def test_the_format_is_as_it_is_described(tmp_path: Path) -> None:
+    arguments = ("--report", "out.json", "--backend", "array_api_strict", "--layout", "strided")
+    done = run(tmp_path, *arguments, fault=COLD)
+    assert done.returncode == 1, done.stdout
+    found = read(tmp_path / "out.json")
+    assert found["layout"] == "strided"
+    checks = [check for one in found["statements"].values() for check in one["checks"]]
+    page = (Path(__file__).parent.parent / "docs" / "design" / "backends.md").read_text()
+    described = page.split("### Reports")[1].split("## Dask")[0]
+    rows = [line.split("|")[1] for line in described.splitlines() if line.startswith("| `")]
+    named = set(re.findall("`([a-z_]+)`", " ".join(rows)))
+    assert named == {*found, *(key for check in checks for key in check)}
 
 
 def test_a_report_as_a_page(tmp_path: Path) -> None:
@@ -77,8 +105,19 @@ def test_a_report_as_a_page(tmp_path: Path) -> None:
         "<th>E2</th>",
         "energy: descent",
         "&gt;=",
+        "2 passed",
     ):
         assert part in page
+
+
+def test_a_page_begins_with_what_failed(tmp_path: Path) -> None:
+    done = run(tmp_path, "--report", "out.html", "--backend", "array_api_strict", fault=COLD)
+    assert done.returncode == 1, done.stdout
+    first = (tmp_path / "out.html").read_text(encoding="utf-8").split("<p>hopcore")[0]
+    assert "2 failed" in first
+    assert "update_is_its_formula<span>update by its formula: " in first
+    assert "class=failed" in first
+    assert "class=passed" not in first
 
 
 def test_a_report_needs_a_folder(tmp_path: Path) -> None:
