@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays import Inputs
 from hopcore.backend import Array
-from hopcore.chebyshev import basis, coefficients_at, degree_of, heat_degree
+from hopcore.chebyshev import LONGEST, basis, coefficients_at, heat_degree, resolvent_degree
 from hopcore.config import DiffusionConfig
 from hopcore.operand import Operand
 from hopcore.operator import DiffusionOperator
@@ -136,10 +136,20 @@ def spectrum(laplacian: Operand, config: DiffusionConfig, steps: int) -> Spectru
         def implicit(eta: Any, x: Any, exp: Any) -> Any:
             return 1.0 / (1.0 + eta * x)
 
-        degree = degree_of(lambda x: implicit(eta, x, None), largest, TOLERANCE)
-        return Spectrum(laplacian, largest, degree, implicit)
+        degree = resolvent_degree(eta * largest, TOLERANCE)
+        return Spectrum(laplacian, largest, short(degree, eta), implicit)
     degree = heat_degree(eta * largest, TOLERANCE) if eta else 0
-    return Spectrum(laplacian, largest, degree, lambda eta, x, exp: exp(-eta * x))
+    return Spectrum(laplacian, largest, short(degree, eta), lambda eta, x, exp: exp(-eta * x))
+
+
+def short(degree: int, eta: float) -> int:
+    """The degree, if it is one that a basis of polynomials may have."""
+    if degree > LONGEST:
+        raise ValueError(
+            f"an eta that adapts up to {eta:g} takes a series of more than {LONGEST} terms; "
+            "take a smaller eta"
+        )
+    return degree
 
 
 class AdaptedDiffusion(DiffusionOperator):

@@ -22,6 +22,10 @@ FARTHEST = 1e10
 """Of ``reach = t lambda_max``: at most so much, which takes some 400,000 products at 1e-6."""
 
 
+LONGEST = 2048
+"""The degree of a series whose coefficients are found by quadrature, at most: 64 MiB of weights."""
+
+
 def heat_error(degree: int, reach: float) -> float:
     r"""The sup error of the series of :math:`e^{-t \lambda}` of a degree, ``reach = t lambda_max``.
 
@@ -76,21 +80,24 @@ def heat_terms(reach: float) -> list[float]:
     return [term / total for term in reversed(terms)]
 
 
-def degree_of(response: Callable[[Any], Any], largest: float, tol: float) -> int:
-    """A degree at which the coefficients left out of any response sum to at most ``tol``."""
-    size = 64
-    while True:
-        left_out = np.abs(coefficients(response, largest, size - 1))
-        tails = np.cumsum(left_out[::-1])[::-1]
-        if tails[size // 2] <= 0.1 * tol or size >= 1 << 14:
-            return int(np.argmax(np.append(tails[1:], 0.0) <= tol))
-        size *= 2
+def resolvent_degree(reach: float, tol: float) -> int:
+    r"""The smallest degree at which the terms left out of the resolvent sum to at most ``tol``.
 
+    With :math:`\eta \lambda_{max}` the ``reach``, :math:`r = \sqrt{1 + \eta \lambda_{max}}` and
+    :math:`q = (r - 1)/(r + 1)`, the coefficients of :math:`1 / (1 + \eta \lambda)` are
+    :math:`\pm (2/r)\, q^k`, and those from k on sum to :math:`(1 + 1/r)\, q^k`.
 
-def coefficients(response: Callable[[Any], Any], largest: float, degree: int) -> np.ndarray:
-    """The coefficients 0 to ``degree`` of a response, by quadrature in float64."""
-    points, weights = quadrature(degree)
-    return response(largest * points) @ weights
+    Examples
+    --------
+    >>> from hopcore.chebyshev import resolvent_degree
+    >>> [resolvent_degree(reach, 1e-6) for reach in (0.0, 1.0, 100.0)]
+    [0, 8, 69]
+    """
+    root = math.sqrt(1.0 + reach)
+    if root == 1.0:
+        return 0
+    first = math.log(tol / (1.0 + 1.0 / root)) / math.log1p(-2.0 / (root + 1.0))
+    return max(math.ceil(first) - 1, 0)
 
 
 def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,17 @@ def test_eta_follows_the_entropy_of_the_sample(
     agree("association", output, weights @ p.projection, within)
 
 
+@statement("J8")
+@pytest.mark.parametrize("mode", ["spectral", "chebyshev", "implicit"])
+@pytest.mark.parametrize("adaptive", ["sample", "query"])
+def test_an_eta_that_takes_too_long_a_series(subject: Subject, mode: Any, adaptive: Any) -> None:
+    case = case_of(0).on(subject)
+    for eta in (1e9, 1e30):
+        config = DiffusionConfig(eta=eta, diffusion_mode=mode, adaptive_eta=adaptive)
+        with pytest.raises(ValueError, match="series"):
+            run(subject, case, config, "output", values="untied")
+
+
 @statement("J8", "J.alone")
 @given(
     case=cases(projected=True),
