@@ -157,6 +157,18 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Hostile calls, killed writers, fresh examples, for minutes: ``nox -s soak -- --minutes 60``.
+
+    Not part of the default run.
+    """
+    install(session, "-e", ".[torch,jax,graphs,checkpoint,conformance]")
+    # Each call is small: threads of its own make it slower, and the calls run side by side.
+    environment = {"PYTHONPATH": "tests", "OMP_NUM_THREADS": "1"}
+    session.run("python", "-m", "soak", *session.posargs, env=environment)
+
+
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """The conformance suite on CUDA, with the ``python`` at hand: nothing is installed."""

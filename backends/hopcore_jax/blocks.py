@@ -48,7 +48,7 @@ def associate(
     (batch, queries), size = beta.shape, stored.shape[1]
     memories_at_once = max(1, budget // max(1, queries * size))
     queries_at_once = max(FEWEST_ROWS, budget // size)
-    cuts = -(-batch // memories_at_once), max(1, -(-queries // queries_at_once))
+    cuts = max(1, -(-batch // memories_at_once)), max(1, -(-queries // queries_at_once))
 
     def block(stored: Array, values: Any, state: Array, beta: Array, which: Any) -> Any:
         part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
@@ -118,7 +118,7 @@ class Places:
         scored = np.broadcast_shapes(stored.shape[:-2], *others)
         shared = (1,) * len(lead)
         common = np.broadcast_shapes(shared, *memories)
-        differ = tuple(axis for axis, size in enumerate(common) if size > 1)
+        differ = tuple(axis for axis, size in enumerate(common) if size != 1)
         return cls(lead, scored, differ, state.shape[-2])
 
     @property
@@ -137,7 +137,11 @@ class Places:
         own = array.shape[array.ndim - rank + 1 :] if rank > 1 else ()
         array = jnp.broadcast_to(array, (*self.lead, self.length, *own))
         last = range(len(self.lead), array.ndim)
-        return jnp.reshape(jnp.transpose(array, (*self.order, *last)), (self.batch, -1, *own))
+        # Not -1: of no memories, any number of queries would do.
+        queries = self.length * math.prod(
+            size for axis, size in enumerate(self.lead) if axis not in self.differ
+        )
+        return jnp.reshape(jnp.transpose(array, (*self.order, *last)), (self.batch, queries, *own))
 
     def memories(self, array: Array) -> Array:
         """Stored patterns or projections ``(..., S, v)`` as ``(B, S, v)``."""

@@ -1,1 +1,1 @@
-"""Long random runs: ``nox -s soak``. Calls with hostile arguments, killed writers, fresh examples."""
+"""Long random runs, ``nox -s soak``: hostile arguments, killed writers, fresh examples."""

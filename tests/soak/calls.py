@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from soak.draws import Draw
 
 import hopcore
+from hopcore.diffusion import OPERATORS
 from hopcore_conformance.subject import Subject
+from soak.draws import Draw
 
 ERRORS = (TypeError, ValueError)
 
@@ -90,8 +91,8 @@ def diffused(draw: Draw) -> tuple[Callable[..., Any], dict[str, Any]]:
         config = hopcore.DiffusionConfig(
             eta=draw.pick([0.0, 1e-6, 0.1, 1.0, 1e6]) if draw.hostile else 0.1,
             k_neighbors=min(draw.pick([1, 2, 8]), max(1, patterns - 1)),
-            laplacian_type=draw.pick(["symmetric", "random_walk", "unnormalized"]),
-            mode=draw.pick(["simple", "iterative", "spectral", "chebyshev", "implicit"]),
+            use_normalized_laplacian=draw.pick([False, True]),
+            diffusion_mode=draw.pick(sorted(OPERATORS)),
         )
     except ERRORS:
         config = None
@@ -123,7 +124,12 @@ def suggested(draw: Draw) -> tuple[Callable[..., Any], dict[str, Any]]:
     noise = draw.pick([None, 0.0, 0.5, -1.0])
     draw.wrong |= goal == "sleep" or (noise is not None and noise < 0)
     arguments = {"stored": draw.rows(draw.pick([1, 2, 7, 33])), "goal": goal, "noise": noise}
-    return hopcore.suggest_beta, arguments
+    return suggested_beta, arguments
+
+
+def suggested_beta(**arguments: Any) -> float:
+    """The beta alone: for some goals there is no margin, and no bound."""
+    return hopcore.suggest_beta(**arguments).beta
 
 
 KINDS: dict[str, Callable[[Draw], tuple[Callable[..., Any], dict[str, Any]]]] = {
@@ -205,16 +211,16 @@ def deliberate(error: BaseException) -> bool:
 
 def arrays_of(result: Any, subject: Subject) -> Iterator[np.ndarray]:
     """Every array of numbers in a result."""
-    if isinstance(result, int | float):
-        yield np.asarray(result, dtype=float)
+    if isinstance(result, int | float | np.ndarray):
+        yield np.asarray(result)
     elif isinstance(result, tuple):
         for part in result:
             yield from arrays_of(part, subject)
     elif hasattr(result, "__dataclass_fields__"):
         for name in result.__dataclass_fields__:
             yield from arrays_of(getattr(result, name), subject)
-    elif type(result) in subject.backend.types:
-        yield np.asarray(subject.backend.to_numpy(result), dtype=float)
+    elif hasattr(result, "shape") and hasattr(result, "dtype"):
+        yield subject.get(result)
 
 
 def contents(arguments: dict[str, Any], subject: Subject) -> list[bytes]:
