@@ -51,5 +51,16 @@ def test_a_command_prints_what_the_page_shows(stage: str, tmp_path: Path) -> Non
         assert "1 expected to fail" in (tmp_path / "toy.html").read_text()
 
 
+def test_twenty_examples_show_the_overflow_that_five_do_not(tmp_path: Path) -> None:
+    line = "        top = toy.where(empty, 0.0, top)\n"
+    assert line in FINISHED
+    install(library(tmp_path), FINISHED.replace(line, "        top = toy.zeros_like(top)\n"))
+    command = ("-m", "hopcore_conformance", "--backend", "toy", "-k", "test_extreme_values")
+    assert python(tmp_path, *command, "--max-examples", "5").returncode == 0
+    done = python(tmp_path, *command)
+    assert done.returncode == 1
+    assert "B.extreme" in done.stdout
+
+
 def test_the_page_has_a_run_for_each_stage() -> None:
     assert len(RUNS) == len(STAGES)
