@@ -147,7 +147,8 @@ def with_gaps(values: Array, make: Callable[[Array], Any], xp: ModuleType) -> An
     if values.ndim == 0:
         return make(np.array(values))
     between = ~values if values.dtype == np.bool_ else np.full(values.shape, np.nan)
-    whole = make(np.stack([values.T, between.T], axis=-1).reshape(*values.T.shape[:-1], -1))
+    *before, last = values.T.shape
+    whole = make(np.stack([values.T, between.T], axis=-1).reshape(*before, 2 * last))
     return xp.permute_dims(whole[..., ::2], tuple(reversed(range(values.ndim))))
 
 
