@@ -281,7 +281,8 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     Raises
     ------
     TypeError, ValueError
-        Scores that are not a real floating array with a last axis; an unknown separation.
+        Scores that are not a real floating array with a last axis; nan or +inf among them; an
+        unknown separation.
 
     Examples
     --------
@@ -293,6 +294,9 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     floating(backend, "scores", scores)
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
+    if backend.visible(scores) and not bool(backend.xp.all(scores < math.inf)):
+        bad = float(backend.xp.max(scores))  # of nan and others nan
+        raise ValueError(f"scores must be finite, or -inf where masked, got {bad}")
     wide = backend.astype(scores, backend.precise[scores.dtype])
     return backend.astype(backend.separate(wide, separation_named(separation))[0], scores.dtype)
 

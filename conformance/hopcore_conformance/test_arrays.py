@@ -149,6 +149,17 @@ def test_inverse_temperatures_are_positive_and_finite(subject: Subject, value: f
     refused(ValueError, "beta", call=lambda: hopcore.lse(value, subject.put(STATE)))
 
 
+@statement("A.value")
+def test_inverse_temperatures_leave_scores_finite(subject: Subject) -> None:
+    seen(subject)
+    most = float(np.finfo(subject.precise.dtype).max)
+    each(subject, ValueError, "beta", "at most", beta=most / 4)
+    if subject.dtype == subject.precise.dtype:
+        each(subject, ValueError, "beta", "at most", beta=subject.put(np.asarray(most / 4)))
+    energy = hopcore.energy(subject.put(STATE), subject.put(STORED), most / 1e4)
+    assert np.all(np.isfinite(subject.get(energy)))
+
+
 @statement("A.type")
 @pytest.mark.parametrize(
     "value", ["1", None, True, [1.0], np.bool_(True), np.asarray(True), np.str_("1"), 2j], ids=repr
@@ -201,6 +212,15 @@ def test_pieces_that_do_not_merge_are_refused(subject: Subject) -> None:
     arrays = subject.put(STATE), subject.put(STORED)
     options: dict[str, Any] = {"beta": 1.0, "separation": "sparsemax", "return_lse": True}
     refused(ValueError, "return_lse", call=lambda: hopcore.association(*arrays, **options))
+
+
+@statement("A.value")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_are_finite_or_masked(subject: Subject, value: float) -> None:
+    seen(subject)
+    for function in ("softmax", "sparsemax", hopcore.Entmax(1.5)):
+        scores = subject.put(np.asarray([[0.0, -np.inf], [1.0, value]]))
+        refused(ValueError, str(value), call=lambda f=function, z=scores: hopcore.separate(z, f))
 
 
 @statement("A.shape", "A.type")
