@@ -68,6 +68,8 @@ class ArrayLibrary:
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """A NumPy array with the values of an array of this library."""
+        if array_api_compat.is_cupy_array(array):  # which leaves its device only when told to
+            array = array_api_compat.to_device(array, "cpu")
         return np.asarray(array)
 
     def astype(self, array: Array, dtype: Any) -> Array:

@@ -133,9 +133,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def guarded(subject: Subject) -> str:
     """How the run notices that hopcore writes to an array that it was given."""
-    return (
-        "read-only" if isinstance(subject.put(np.zeros(1)), np.ndarray) else "compared after calls"
-    )
+    own = isinstance(subject.put(np.zeros(1)), np.ndarray)
+    return "read-only" if own else "compared after calls"
 
 
 def device_of(subject: Subject) -> str:
