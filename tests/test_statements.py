@@ -16,3 +16,27 @@ def test_every_statement_is_on_one_page() -> None:
     found = [name for page in PAGES for name in term.findall(page.read_text(encoding="utf-8"))]
     assert len(found) == len(set(found))
     assert set(found) == set(STATEMENTS)
+
+
+APPLIED = {
+    *("__init__", "__main__", "cli", "console", "experiments", "plots", "datasets", "tables"),
+    *("cli_annealing", "cli_bags", "cli_phase", "cli_temperature", "cli_train", "cli_transition"),
+    *("runs", "training", "train_config", "bags", "sequences", "linear_maps", "plain_networks"),
+    *("classifier", "image_classifiers", "image_model", "sequence_classifier", "vq_classifier"),
+}
+"""Rooms that use what is specified: commands, data sets, classifiers and their training."""
+
+
+def test_every_room_is_specified() -> None:
+    claimed = {
+        name
+        for page in PAGES
+        for paragraph in page.read_text(encoding="utf-8").split("\n\n")
+        if paragraph.startswith("Specifies: ")
+        for name in re.findall(r"`hopcore\.(\w+)", paragraph)
+    }
+    house = Path(__file__).parents[1] / "hopcore"
+    rooms = {path.stem for path in house.glob("*.py")}
+    rooms |= {path.parent.name for path in house.glob("*/__init__.py")}
+    assert rooms - claimed == APPLIED
+    assert claimed <= rooms
