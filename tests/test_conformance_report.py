@@ -145,3 +145,5 @@ def test_a_check_that_is_declared_has_to_fail(tmp_path: Path) -> None:
     update = "test_association.py::test_update_is_its_formula"
     assert declares("E.update", tmp_path, fault="") == (0, ["passed"])
     assert declares(update, tmp_path, fault="") == (1, ["failed"])
+    (check,) = read(tmp_path / "out.json")["statements"]["E.update"]["checks"]
+    assert check["reason"] == "[XPASS(strict)] scores forget beta"

@@ -25,7 +25,7 @@ def said(error: BaseException) -> str:
     """What a check found; the name of any other error before what that says."""
     kind = type(error).__name__
     if isinstance(error, AssertionError | pytest.fail.Exception):
-        return str(error) or kind
+        return str(error).strip() or kind
     return f"{kind}: {error}"
 
 

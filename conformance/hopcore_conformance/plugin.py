@@ -249,7 +249,8 @@ class Recorder:
         elif report.skipped and isinstance(report.longrepr, tuple):
             reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         elif report.failed:
-            reason = str(known["reason"][-1]) if known["reason"] else ""
+            # Without an error it is a check that was expected to fail, and did not.
+            reason = str((known["reason"] or report.longreprtext.strip().splitlines() or [""])[-1])
         name = report.nodeid.split("/")[-1]
         largest = known["largest"][-1] if known["largest"] else None
         if report.failed and largest is not None and largest <= 1.0:
