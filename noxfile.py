@@ -34,8 +34,17 @@ BACKENDS = {
     "array_api_strict": ["float64", "float32"],
     "torch": ["float64", "float32", "bfloat16", "float16"],
     "jax": ["float64", "float32", "bfloat16", "float16"],
+    "dask.array": ["float64"],
 }
 """Each backend of the conformance matrix, with its dtypes."""
+
+OPTIONS = {
+    # JAX compiles every operation of every shape, on one core: two workers at a time.
+    "jax": ["-n", "2"],
+    # Dask takes milliseconds for every operation, and a sweep over temperatures is thousands.
+    "dask.array": ["-n", "2", "--max-examples", "1", "-k", "not test_phase_"],
+}
+"""Of the suite's runs on a backend."""
 
 
 def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
@@ -61,7 +70,7 @@ def make_room(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style (ruff), types (pyright), and which room may import which (import-linter)."""
-    extras = "torch,jax,cli,plots,data,graphs,checkpoint,conformance"
+    extras = "torch,jax,dask,cli,plots,data,graphs,checkpoint,conformance"
     install(session, "-e", f".[{extras}]", groups=("lint",))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -72,7 +81,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests of the packaging, the command line and the adapters; the docstrings' examples."""
-    install(session, "-e", ".[torch,jax,demo,graphs,checkpoint,conformance]", groups=("test",))
+    extras = "torch,jax,dask,demo,graphs,checkpoint,conformance"
+    install(session, "-e", f".[{extras}]", groups=("test",))
     session.run("pytest", *(session.posargs or ["tests"]))
     if not session.posargs:
         session.run("pytest", "--doctest-modules", "hopcore", "backends")
@@ -82,15 +92,16 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
 def conformance(session: nox.Session, backend: str) -> None:
     """The specification, checked against one backend; only what that backend needs is installed."""
-    extras = ["conformance", *({backend} & {"torch", "jax"})]
+    extras = ["conformance", *({backend.removesuffix(".array")} & {"torch", "jax", "dask"})]
     install(session, "-e", f".[{','.join(extras)}]", "pytest-xdist")
-    # JAX compiles every operation of every shape, on one core: two workers at a time.
-    workers = ["-n", "2"] if backend == "jax" else []
     for dtype in BACKENDS[backend]:
         # What the documentation's table is made of; not of a part of the suite.
         found = ROOT / "docs" / "conformance" / f"{backend}-cpu-{dtype}.json"
         report = [] if session.posargs else ["--report", str(found)]
-        conform(session, backend, dtype, *workers, *report)
+        conform(session, backend, dtype, *OPTIONS.get(backend, []), *report)
+    if backend in ("numpy", "torch"):
+        # Arrays with gaps between their values, which a fused kernel may take to be none.
+        conform(session, backend, "float32", "--layout", "strided", "--max-examples", "5")
 
 
 def conform(session: nox.Session, backend: str, dtype: str, *options: str, **run: Any) -> None:
@@ -135,7 +146,8 @@ def check_contents(session: nox.Session, built: Path) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, warnings as errors, and run its examples."""
-    install(session, "-e", ".[torch,jax,demo,checkpoint,conformance]", groups=("docs",))
+    extras = "torch,jax,dask,demo,checkpoint,conformance"
+    install(session, "-e", f".[{extras}]", groups=("docs",))
     for builder in ("html", "doctest"):
         session.run(
             "sphinx-build", "-n", "-W", "-q", "-b", builder, "docs", f"docs/_build/{builder}"
