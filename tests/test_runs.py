@@ -267,6 +267,15 @@ def command(folder, *options):
     ]  # fmt: skip
 
 
+@pytest.fixture
+def listening():
+    """What is started in the background ignores SIGINT, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_loses_one_epoch_at_most(tmp_path, how):
     folder = tmp_path / "run"
