@@ -71,6 +71,8 @@ class TorchGraphKernels(Backend):
 
 def bag(where: Rows, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """The neighbour sum as bags of embeddings, one bag for each node."""
+    if features.shape[-1] == 0:  # which torch refuses in float32 alone
+        return features
     return torch.nn.functional.embedding_bag(
         where.columns,
         features,

@@ -87,7 +87,7 @@ class Problem:
 
         def rounded(value: Any) -> Any:
             if isinstance(value, float):
-                return float(subject.rounded(np.asarray(value)))
+                return float(subject.rounded(np.asarray(min(value, subject.most))))
             floating = isinstance(value, np.ndarray) and value.dtype != np.bool_
             return subject.rounded(value) if floating else value
 

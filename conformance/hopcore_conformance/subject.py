@@ -73,6 +73,11 @@ class Subject:
         return float(np.finfo(self.precise.dtype).tiny)
 
     @cached_property
+    def most(self) -> float:
+        """The largest number of states and associations."""
+        return float(self.backend.xp.finfo(self.put(np.zeros(1)).dtype).max)
+
+    @cached_property
     def least(self) -> float:
         """The smallest number above 0 of states and associations."""
         limits = self.backend.xp.finfo(self.put(np.zeros(1)).dtype)
