@@ -262,7 +262,8 @@ def test_gradients_at_the_fixed_point(
     if not subject.differentiates:
         pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
     p = p.but(beta=np.full(3, p.beta)).on(subject)
-    options = {**p.options, "max_steps": 60, "tol": 4 * subject.eps}
+    # All 60 updates: where the state rests, the derivative of the updates still moves.
+    options = {**p.options, "max_steps": 60, "tol": 0.0}
     converged = {**p.options, "max_steps": 500, "tol": 1e-15}
     slopes = [
         np.linalg.norm(plain.jacobian(state, p.stored, float(beta), p.alpha), ord=2)
