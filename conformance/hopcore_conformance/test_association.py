@@ -165,8 +165,8 @@ def test_jacobian_is_beta_times_the_covariance(
     exact = np.stack([plain.jacobian(query, p.stored, p.beta) for query in p.state])
     step = 1e-4 / (p.beta * max(float(np.max(p.radius)), 1e-9))
     rise = plain.slope(lambda x: reference(hopcore.update, x, *p.arrays[1:]), p.state, along, step)
-    # The third derivative of the update is beta^3 times a fourth cumulant, which is at most 2 M^4 of
-    # numbers between -M and M.
+    # The third derivative of the update is beta^3 times a fourth cumulant, at most 2 M^4 of numbers
+    # between -M and M.
     error = p.beta**3 * p.radius**4 * step**2 / 3 + tolerance.association(reference, p) / step
     agree("slope of the update", rise, np.einsum("lij,lj->li", exact, along), error[..., None])
 
