@@ -87,15 +87,12 @@ def diffused(draw: Draw) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Retrieval over a graph of the patterns."""
     draw.lead = ()
     queries, patterns = draw.pick([1, 2, 5]), draw.pick([1, 2, 7, 33])
-    try:
-        config = hopcore.DiffusionConfig(
-            eta=draw.pick([0.0, 1e-6, 0.1, 1.0, 1e6]) if draw.hostile else 0.1,
-            k_neighbors=min(draw.pick([1, 2, 8]), max(1, patterns - 1)),
-            use_normalized_laplacian=draw.pick([False, True]),
-            diffusion_mode=draw.pick(sorted(OPERATORS)),
-        )
-    except ERRORS:
-        config = None
+    config = hopcore.DiffusionConfig(
+        eta=draw.pick([0.0, 1e-6, 0.1, 1.0, 1e6]) if draw.hostile else 0.1,
+        k_neighbors=min(draw.pick([1, 2, 8]), max(1, patterns - 1)),
+        use_normalized_laplacian=draw.pick([False, True]),
+        diffusion_mode=draw.pick(sorted(OPERATORS)),
+    )
     arguments = {
         "state": draw.rows(queries),
         "stored": draw.rows(patterns),
