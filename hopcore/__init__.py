@@ -76,6 +76,7 @@ from hopcore.schedule_kinds import (
 )
 from hopcore.separation import Entmax, Separation, Softmax, separate
 from hopcore.settings import HopfieldSettings
+from hopcore.streaming import Streamed
 from hopcore.tracking import EnergyTracker, joint_weight
 from hopcore.transformer import decoder_layer, encoder_layer
 
@@ -128,6 +129,7 @@ __all__ = [
     "SimpleDiffusion",
     "Softmax",
     "SpectralDiffusion",
+    "Streamed",
     "Suggestion",
     "Sweep",
     "Transition",

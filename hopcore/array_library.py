@@ -37,6 +37,21 @@ class ArrayLibrary:
     def __repr__(self) -> str:
         return f"<hopcore backend {self.name!r}>"
 
+    def beside(self, states: ArrayLibrary, state: Array) -> Any:
+        """The backend of calls with a state of another one and a memory of this one; None: none.
+
+        Only a library of memories in parts has one: see :mod:`hopcore.parts`.
+        """
+        return None
+
+    def takes(self, other: ArrayLibrary) -> bool:
+        """Whether arrays of another library may stand beside those of this one in a call."""
+        return other is self
+
+    def dtype(self, array: Array) -> Any:
+        """The dtype of an array, as this library calls it."""
+        return array.dtype
+
     def visible(self, array: Array) -> bool:
         """Whether values may be read here and now: not under a trace, not behind a device queue."""
         return True

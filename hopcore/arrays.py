@@ -63,6 +63,8 @@ def check(
     """
     backend = backend_of_input("state", state)
     floating(backend, "state", state)
+    # A memory in parts has a backend of its own, which takes states of another.
+    backend = backend_of_input("stored", stored).beside(backend, state) or backend
     same_kind(backend, state, "stored", stored)
     if state.ndim < 2 or stored.ndim < 2:
         raise ValueError(
@@ -91,8 +93,9 @@ def check(
     beta = check_beta(backend, state, beta)
     if backend.visible(state):
         finite(backend, "state", state)
-        finite(backend, "stored", stored)
-        if projection is not None:
+        if backend.visible(stored):
+            finite(backend, "stored", stored)
+        if projection is not None and backend.visible(projection):
             finite(backend, "projection", projection)
         if not moderate(backend, beta):
             check_overflow(backend, state, stored, beta)
@@ -123,11 +126,11 @@ def floating(backend: Backend, name: str, array: Array) -> None:
 def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
     """Refuse an array of another library, dtype or device than the state's."""
     other = backend_of_input(name, array)
-    if other is not backend:
+    if not backend.takes(other):
         raise TypeError(
             f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
         )
-    if array.dtype != state.dtype:
+    if backend.dtype(array) != state.dtype:
         floating(backend, name, array)
         raise TypeError(
             f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
@@ -159,7 +162,7 @@ def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
 def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None:
     """Refuse a mask that is not boolean or does not broadcast to ``(..., L, S)``."""
     other = backend_of_input("mask", mask)
-    if other is not backend:
+    if not backend.takes(other):
         raise TypeError(
             f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
         )
@@ -232,10 +235,7 @@ def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) ->
     """Refuse an inverse temperature with which scores would be infinite, and their sums nan."""
     wide = backend.precise[state.dtype]
     most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
-    longest = 1.0
-    for array in (state, stored):
-        if math.prod(array.shape):
-            longest *= max(1.0, float(backend.xp.max(backend.xp.abs(backend.astype(array, wide)))))
+    longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored))
     beta = beta if isinstance(beta, float) else float(backend.xp.max(beta))
     if not beta <= most / longest:
         raise ValueError(

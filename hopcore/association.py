@@ -13,6 +13,7 @@ from typing import Any, Literal, overload
 from hopcore.arrays import backend_of_input, check, same_kind
 from hopcore.backend import Array
 from hopcore.number_checks import quoted
+from hopcore.parts import merged
 from hopcore.separation import Separation, separation_named
 
 
@@ -235,8 +236,5 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
                 f"{tuple(output.shape)} and {tuple(more.shape)}, "
                 f"log-sum-exps {tuple(lse.shape)} and {tuple(more_lse.shape)}"
             )
-        pair = backend.xp.stack([lse, more_lse], axis=-1)
-        weights, lse = backend.separate(pair, separation_named("softmax"))
-        weights = backend.astype(weights, output.dtype)
-        output = weights[..., :1] * output + weights[..., 1:] * more
+        output, lse = merged(backend.xp, (output, lse), (more, more_lse))
     return output, lse

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from hopcore.array_library import Array
 from hopcore.graph_kernels import GraphKernels, without_rounding
 from hopcore.layer_kernels import LayerKernels
+from hopcore.memory_kernels import MemoryKernels
 
 Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
@@ -57,7 +58,7 @@ class SeparationFunction(Protocol):
         ...
 
 
-class Backend(GraphKernels, LayerKernels):
+class Backend(GraphKernels, LayerKernels, MemoryKernels):
     """One array library: its Array-API namespace, its dtypes, and the kernels it may replace.
 
     Parameters
@@ -93,10 +94,6 @@ class Backend(GraphKernels, LayerKernels):
         return {}
 
     # Kernels.
-
-    def square_lengths(self, vectors: Array) -> Array:
-        """Squared Euclidean norms over the last axis, preferably without an array of squares."""
-        return self.xp.sum(vectors * vectors, axis=-1)
 
     def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
         """Weights and conjugate of scores; differentiable where the library is."""

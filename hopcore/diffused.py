@@ -12,9 +12,10 @@ from hopcore.backend import Array
 from hopcore.config import DiffusionConfig
 from hopcore.diffusion import diffusion_operator
 from hopcore.dynamics import DynamicsEngine, Values, diffused_queries
-from hopcore.energy import energy_of, norm
+from hopcore.energy import energy_of
 from hopcore.graph import Graph, Normalization
 from hopcore.laplacian import Laplacian, laplacian_of
+from hopcore.memory_kernels import norm
 from hopcore.neighbours import knn_graph
 from hopcore.number_checks import count, quoted
 from hopcore.operator import DiffusionOperator

@@ -112,11 +112,8 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
         beta = backend.astype(beta, wide)
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
     square = backend.square_lengths(state)
-    lengths = backend.square_lengths(stored)
-    if mask is not None:
-        lengths = xp.where(mask, lengths[..., None, :], 0.0)
-    largest = xp.max(lengths, axis=-1, keepdims=mask is None)
-    count = attended(inputs)
+    largest = backend.largest_square(stored, mask)
+    count = backend.attended(stored, mask)
     attending = count > 0
     level = separation.uniform(xp.where(attending, count, 1.0), xp)
     # The difference first: both terms are about log N, and what remains may be small.
@@ -153,37 +150,3 @@ def energy_gradient(
     array([[-0.5, -0.5]])
     """
     return state - update(state, stored, beta, mask=mask, separation=separation)
-
-
-def attended(inputs: Inputs) -> Array:
-    """N: how many patterns each query may attend to, broadcastable to ``(..., L)``, as a float."""
-    backend, xp, _, stored, _, _, mask = inputs
-    wide = backend.precise[stored.dtype]
-    if mask is None:
-        # A sum of ones: in a graph that is exported the number of patterns must not be a constant.
-        return xp.sum(xp.ones_like(stored[..., 0], dtype=wide), axis=-1, keepdims=True)
-    if mask.shape[-1] == 1:
-        return backend.astype(mask[..., 0], wide) * stored.shape[-2]
-    return xp.sum(backend.astype(mask, wide), axis=-1)
-
-
-def radius(inputs: Inputs) -> Array:
-    """M: the largest norm among attended patterns, broadcastable to ``(..., L)``; 0 of none."""
-    backend, xp, _, stored, _, _, mask = inputs
-    norms = norm(backend.astype(stored, backend.precise[stored.dtype]), xp)
-    if mask is None:
-        return xp.max(norms, axis=-1, keepdims=True)
-    return xp.max(xp.where(mask, norms[..., None, :], 0.0), axis=-1)
-
-
-def norm(vectors: Array, xp: Any) -> Array:
-    """Euclidean norm over the last axis, scaled so that squares neither overflow nor vanish."""
-    # The largest magnitude, without an array of magnitudes.
-    most, least = (f(vectors, axis=-1, keepdims=True) for f in (xp.max, xp.min))
-    scale = xp.maximum(most, -least)
-    scale = xp.where(scale > 0, scale, 1.0)
-    ratio = vectors / scale
-    square = xp.sum(ratio * ratio, axis=-1)
-    # The root of 0 has no derivative; a vector of zeros gets 0 and the gradient 0.
-    root = xp.sqrt(xp.where(square > 0, square, 1.0))
-    return xp.where(square > 0, scale[..., 0] * root, 0.0)

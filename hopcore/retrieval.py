@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 from hopcore.arrays import Inputs, broadcast, check
 from hopcore.backend import Array
-from hopcore.energy import energy_of, norm, radius
+from hopcore.energy import energy_of
+from hopcore.memory_kernels import norm
 from hopcore.number_checks import count, quoted
 from hopcore.separation import Separation, separation_named
 
@@ -181,7 +182,8 @@ def rested(
 
 def length_unit(inputs: Inputs) -> Array:
     """M per query, or 1 where it is 0: the unit in which a residual is measured."""
-    largest = inputs.backend.constant(radius(inputs))
+    backend = inputs.backend
+    largest = backend.constant(backend.radius(inputs.stored, inputs.mask))
     return inputs.xp.where(largest > 0, largest, 1.0)
 
 

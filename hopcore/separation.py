@@ -165,9 +165,8 @@ class Entmax:
         mean = xp.sum(s * change, axis=-1, keepdims=True) / xp.where(total > 0, total, 1.0)
         return s * (change - mean)
 
-    def _power(self, base: Array, exponent: float, xp: ModuleType) -> Array:
+    def _power(self, base: Array, exponent: float, zero: Array, xp: ModuleType) -> Array:
         """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
-        zero = xp.zeros_like(base[..., :1])
         inner = xp.maximum(base + 1.0, zero)
         if exponent == 0.0:
             return indicator(inner, xp)
@@ -184,13 +183,13 @@ class Entmax:
     ) -> tuple[Array, Array]:
         """Weights and gain of the conjugate over the top score, for alpha <= 2."""
         a = self.alpha - 1.0
-        tolerance = xp.finfo(shifted.dtype).eps
+        tolerance, zero = xp.finfo(shifted.dtype).eps, xp.zeros_like(start)
 
         def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             s, _ = carry
             base = shifted * (a / s**a)
-            slope = self._power(base, self.reach - 1.0, xp)
-            ratio = slope * self._power(base, 1.0, xp)
+            slope = self._power(base, self.reach - 1.0, zero, xp)
+            ratio = slope * self._power(base, 1.0, zero, xp)
             excess = s * xp.sum(ratio, axis=-1, keepdims=True) - 1.0
             slope = xp.sum(slope, axis=-1, keepdims=True)
             smaller = s - excess / xp.where(slope > 0.0, slope, 1.0)
@@ -199,7 +198,7 @@ class Entmax:
             return smaller, s - smaller > tolerance * s
 
         s, _ = loop(lambda carry: xp.any(carry[1]), step, (start, start > 0), 64)
-        weights = normalised(self._power(shifted * (a / s**a), self.reach, xp), xp)
+        weights = normalised(self._power(shifted * (a / s**a), self.reach, zero, xp), xp)
         # As w_i ** a = s ** a + a z_i on the support, Omega needs no power of the weights.
         along = xp.sum(weights * shifted, axis=-1, keepdims=True)
         return weights, (a * along - xp.expm1(a * xp.log(s)) / a) / self.alpha
@@ -209,15 +208,14 @@ class Entmax:
     ) -> tuple[Array, Array]:
         """Weights and gain of the conjugate over the top score, for alpha > 2."""
         a = self.alpha - 1.0
+        zero = xp.zeros_like(start)
         below = indicator(-shifted, xp)
-        gap = xp.log(
-            a * xp.maximum(-shifted, xp.zeros_like(start) + xp.finfo(shifted.dtype).smallest_normal)
-        )
+        gap = xp.log(a * xp.maximum(-shifted, zero + xp.finfo(shifted.dtype).smallest_normal))
 
         def weights(s: Array) -> Array:
             # s ** a may underflow, its logarithm does not; from exponent 0 on the weight is 0.
             exponent = xp.minimum(gap - a * xp.log(s), xp.zeros_like(s))
-            return s * self._power(-below * xp.exp(exponent), self.reach, xp)
+            return s * self._power(-below * xp.exp(exponent), self.reach, zero, xp)
 
         def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = carry
@@ -229,7 +227,8 @@ class Entmax:
             low, high = carry
             return xp.any(0.5 * (low + high) > low)
 
-        low = xp.ones_like(start) / shifted.shape[-1]
+        # 1/N, with N counted over all parts of a memory.
+        low = 1.0 / xp.sum(xp.ones_like(shifted), axis=-1, keepdims=True)
         low, high = loop(wide, step, (low, start), 24 if "32" in str(shifted.dtype) else 53)
         least, most = weights(low), weights(high)
         under = xp.sum(least, axis=-1, keepdims=True)

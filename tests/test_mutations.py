@@ -13,6 +13,7 @@ from planting import CHECKS, MUTANTS, Mutant, complaint, core, mutant
 
 import hopcore
 from hopcore.backend import Backend
+from hopcore.memory_kernels import MemoryKernels
 from hopcore.separation import Entmax, Softmax
 from hopcore_conformance import Subject
 
@@ -202,8 +203,10 @@ def no_radius(monkeypatch):
 
 @mutant("masked patterns counted in N", "E.mask E.energy E.empty")
 def counted(monkeypatch):
-    wrong = lambda inputs: xp.ones_like(inputs.state[..., 0]) * inputs.stored.shape[-2]  # noqa: E731
-    monkeypatch.setattr(core("energy"), "attended", wrong)
+    right = MemoryKernels.attended
+    monkeypatch.setattr(
+        MemoryKernels, "attended", lambda self, stored, mask: right(self, stored, None)
+    )
 
 
 @mutant("masked patterns counted in M", "E.mask E.energy")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hopcore.backend import BLOCK, Array, Backend
-from hopcore.energy import norm
+from hopcore.memory_kernels import norm
 from hopcore.phase.fixed_points import tolerance
 from hopcore.phase.hypotheses import memory
 from hopcore.phase.rows import rows_at

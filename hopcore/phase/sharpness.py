@@ -8,7 +8,7 @@ import numpy as np
 
 from hopcore.arrays import check
 from hopcore.backend import Array, Backend
-from hopcore.energy import norm
+from hopcore.memory_kernels import norm
 from hopcore.separation import separation_named
 
 POWER_STEPS, POWER_TOLERANCE = 100, 1e-7
