@@ -37,6 +37,10 @@ class ArrayLibrary:
     def __repr__(self) -> str:
         return f"<hopcore backend {self.name!r}>"
 
+    def of_type(self, kind: type) -> Any:
+        """The backend of a type of arrays of this library: itself, or one for memories in parts."""
+        return self
+
     def beside(self, states: ArrayLibrary, state: Array) -> Any:
         """The backend of calls with a state of another one and a memory of this one; None: none.
 

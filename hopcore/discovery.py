@@ -101,4 +101,5 @@ def _discover(array: Array) -> Backend:
     xp = array_api_compat.array_namespace(array)
     name = xp.__name__.removeprefix("array_api_compat.")
     name = "jax" if name == "jax.numpy" else name
-    return backend(name) if name in _registered() else Backend(name, xp)
+    found = backend(name) if name in _registered() else Backend(name, xp)
+    return found.of_type(type(array))

@@ -183,7 +183,7 @@ class Streaming:
         def work(piece: Piece) -> tuple[Array, Array]:
             some = columns(mask, piece.rows)
             lse = self.states.conjugate(state, self.put(piece.patterns), beta, some, separation)
-            return lse[..., None], lse
+            return lse[..., None][..., :0], lse
 
         return stored.reduce(work, partial(merged, self.states.xp))[1]
 
