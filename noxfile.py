@@ -35,14 +35,29 @@ BACKENDS = {
     "torch": ["float64", "float32", "bfloat16", "float16"],
     "jax": ["float64", "float32", "bfloat16", "float16"],
     "dask.array": ["float64"],
+    # Memories in parts: the checks of association, energy and retrieval.
+    "streamed": ["float64", "float32"],
+    "dask": ["float64"],
+    "jax-sharded": ["float64"],
+    "torch-distributed": ["float64", "float32"],
 }
 """Each backend of the conformance matrix, with its dtypes."""
+
+EXTRAS = {
+    "torch": "torch", "jax": "jax", "dask.array": "dask",
+    "dask": "dask", "jax-sharded": "jax", "torch-distributed": "torch",
+}  # fmt: skip
+"""What a backend needs installed."""
 
 OPTIONS = {
     # JAX compiles every operation of every shape, on one core: two workers at a time.
     "jax": ["-n", "2"],
     # Dask takes milliseconds for every operation, and a sweep over temperatures is thousands.
     "dask.array": ["-n", "2", "--max-examples", "1", "-k", "not test_phase_"],
+    "dask": ["-n", "2", "--max-examples", "5"],
+    # Every number of patterns is another program, of eight devices.
+    "jax-sharded": ["-n", "2", "--max-examples", "5"],
+    "torch-distributed": ["--max-examples", "10"],
 }
 """Of the suite's runs on a backend."""
 
@@ -92,7 +107,7 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
 def conformance(session: nox.Session, backend: str) -> None:
     """The specification, checked against one backend; only what that backend needs is installed."""
-    extras = ["conformance", *({backend.removesuffix(".array")} & {"torch", "jax", "dask"})]
+    extras = ["conformance", *filter(None, [EXTRAS.get(backend)])]
     install(session, "-e", f".[{','.join(extras)}]", "pytest-xdist")
     for dtype in BACKENDS[backend]:
         # What the documentation's table is made of; not of a part of the suite.
@@ -106,7 +121,11 @@ def conformance(session: nox.Session, backend: str) -> None:
 
 def conform(session: nox.Session, backend: str, dtype: str, *options: str, **run: Any) -> None:
     """Run the conformance suite once; half precision on fewer examples."""
-    command = ["python", "-m", "hopcore_conformance", "--backend", backend, "--dtype", dtype]
+    # A distributed memory is on all processes, and each of them runs the same checks.
+    several = "torch.distributed.run --standalone --nproc-per-node 2 -m".split()
+    launched = several if backend == "torch-distributed" else []
+    command = ["python", "-m", *launched, "hopcore_conformance"]
+    command += ["--backend", backend, "--dtype", dtype]
     examples = ["--max-examples", "5"] if dtype in ("bfloat16", "float16") else []
     session.run(*command, *examples, *options, *session.posargs, **run)
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
-import hopcore
 from hopcore_conformance.failures import command, explained, head
+from hopcore_conformance.parted import CHECKS, PARTED, Parted, subject_of
 from hopcore_conformance.record import LARGEST, SUFFIXES, Check, Report, write
 from hopcore_conformance.statements import STATEMENTS
 from hopcore_conformance.subject import DTYPES, LAYOUTS, Subject
@@ -90,15 +90,16 @@ def seed_of(config: pytest.Config) -> str | None:
 
 def chosen(name: str, dtype: str, device: Any, strided: bool = False) -> Subject:
     """The subject of a run, or a usage error of one line."""
-    if name == "jax" and dtype == "float64":
+    if name in ("jax", "jax-sharded") and dtype == "float64":
         import jax  # noqa: PLC0415
 
         # Before JAX makes its first array; without this it turns float64 into float32.
         jax.config.update("jax_enable_x64", True)
     try:
-        backend = hopcore.backend(name)
-        subject = Subject(backend, dtype, device, strided)
-        array = subject.put(np.zeros(1))
+        if name in PARTED:
+            PARTED[name].prepare()
+        subject = subject_of(name, dtype, device, strided)
+        backend, array = subject.backend, subject.put(np.zeros(1))
     except (ValueError, AttributeError, TypeError, RuntimeError, AssertionError) as error:
         raise pytest.UsageError(f"{name} {dtype}: {str(error).splitlines()[0]}") from error
     if array.dtype not in backend.precise:
@@ -122,7 +123,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     seed = seed_of(config)
     versions = versions_of(subject)
     return [
-        f"conformance: backend {subject.backend.name}, dtype {subject.dtype}, "
+        f"conformance: backend {subject.label}, dtype {subject.dtype}, "
         f"device {device_of(subject)}, "
         f"arrays {config.option.hopcore_layout} and {guarded(subject)}",
         "versions: " + ", ".join(f"{part} {number}" for part, number in versions.items()),
@@ -170,7 +171,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     A check without a statement is refused. What the backend declares in ``expected_failures`` may
     fail: a statement's checks, or, if it is named itself, a check, which then has to.
     """
-    declared = dict(config.stash[SUBJECT].backend.expected_failures)
+    subject = config.stash[SUBJECT]
+    if isinstance(subject, Parted):
+        others = [item for item in items if item.path.name not in CHECKS]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+    declared = dict(subject.backend.expected_failures)
     unknown = set(declared)
     for item in items:
         identifiers = statements_of(item)
@@ -185,7 +191,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             mark = pytest.mark.xfail(reason=declared[key], strict=key == name)
             item.add_marker(mark)
     unknown -= set(STATEMENTS)
-    if unknown and not config.option.keyword:
+    if unknown and not config.option.keyword and not isinstance(subject, Parted):
         raise pytest.UsageError(f"expected_failures names {sorted(unknown)[0]!r}, which is nothing")
 
 
@@ -264,7 +270,7 @@ class Recorder:
         # Several processes finish in any order.
         checks = sorted(self.checks, key=lambda check: check.name)
         found = Report(
-            subject.backend.name, subject.dtype, device_of(subject), option.hopcore_layout,
+            subject.label, subject.dtype, device_of(subject), option.hopcore_layout,
             versions_of(subject), option.max_examples, seed_of(session.config), checks,
         )  # fmt: skip
         write(found, self.path)

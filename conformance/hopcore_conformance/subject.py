@@ -46,6 +46,11 @@ class Subject:
         place = "" if self.device is None else f" on {self.device}"
         return f"<{self.backend.name} {self.dtype}{place}>"
 
+    @property
+    def label(self) -> str:
+        """The name under which results are reported."""
+        return self.backend.name
+
     @cached_property
     def eps(self) -> float:
         """The rounding of states and associations."""
@@ -108,8 +113,7 @@ class Subject:
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """The result of a function of arrays, which must leave its inputs as they were."""
-        given = [self._put(value) for value in arguments]
-        named = {name: self._put(value) for name, value in options.items()}
+        given, named = self.placed(function, arguments, options)
         result = self.get(function(*given, **named))
         befores, afters = [*arguments, *options.values()], [*given, *named.values()]
         for before, after in zip(befores, afters, strict=True):
@@ -118,6 +122,14 @@ class Subject:
                 if not np.array_equal(was, now, equal_nan=True):
                     raise AssertionError(f"an input was written to\n  was: {was!r}\n  is: {now!r}")
         return result
+
+    def placed(
+        self, function: Callable[..., Any], given: Sequence[Any], named: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments of a function as it takes them: arrays of the library."""
+        return [self._put(value) for value in given], {
+            name: self._put(value) for name, value in named.items()
+        }
 
     def _put(self, value: Any) -> Any:
         return self.put(value) if isinstance(value, np.ndarray) else value
@@ -143,7 +155,7 @@ class Subject:
         fixed = {name: x for name, x in options.items() if not isinstance(x, np.ndarray)}
         total = total_of(self.backend, function, tuple(sorted(fixed.items())))
         probes = None if probe is None else self.precise.put(probe)
-        given = [self._put(value) for value in arguments]
+        given, _ = self.placed(function, arguments, {})
         return self.get(tuple(AUTODIFF[self.backend.name](total, given, tuple(by), arrays, probes)))
 
 
