@@ -122,7 +122,7 @@ def conformance(session: nox.Session, backend: str) -> None:
 def conform(session: nox.Session, backend: str, dtype: str, *options: str, **run: Any) -> None:
     """Run the conformance suite once; half precision on fewer examples."""
     # A distributed memory is on all processes, and each of them runs the same checks.
-    several = "torch.distributed.run --standalone --nproc-per-node 2 -m".split()
+    several = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     launched = several if backend == "torch-distributed" else []
     command = ["python", "-m", *launched, "hopcore_conformance"]
     command += ["--backend", backend, "--dtype", dtype]

@@ -123,8 +123,8 @@ class DaskBlocks(Streamed):
         ends = [0]
         while ends[-1] < array.shape[0]:
             ends.append(min(ends[-1] + 1 + len(ends) % 2, array.shape[0]))
-        chunks = tuple(int(size) for size in np.diff(ends))
-        return hopcore.Streamed(da.from_array(array, chunks=(chunks, -1)))
+        chunks: Any = (tuple(int(size) for size in np.diff(ends)), -1)
+        return hopcore.Streamed(da.from_array(array, chunks=chunks))
 
 
 class JaxSharded(Parted):
@@ -172,11 +172,12 @@ class TorchDistributed(Parted):
     def prepare(cls) -> None:
         """The processes that torchrun has started, or this one alone."""
         import torch.distributed as dist  # noqa: PLC0415
+        from torch.distributed.distributed_c10d import HashStore  # noqa: PLC0415
 
         if dist.is_initialized():
             return
         alone = (
-            {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
+            {} if "RANK" in os.environ else {"store": HashStore(), "rank": 0, "world_size": 1}
         )
         dist.init_process_group("gloo", timeout=timedelta(seconds=60), **alone)
 
