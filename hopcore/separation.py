@@ -215,7 +215,7 @@ class Entmax:
         def weights(s: Array) -> Array:
             # s ** a may underflow, its logarithm does not; from exponent 0 on the weight is 0.
             exponent = xp.minimum(gap - a * xp.log(s), xp.zeros_like(s))
-            return s * self._power(-below * xp.exp(exponent), self.reach, zero, xp)
+            return self._power(-below * xp.exp(exponent), self.reach, zero, xp) * s
 
         def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = carry
@@ -235,7 +235,7 @@ class Entmax:
         over = xp.sum(most, axis=-1, keepdims=True)
         share = (1.0 - under) / xp.where(over > under, over - under, 1.0)
         share = xp.where(share > 0.0, xp.where(share < 1.0, share, 1.0), 0.0)
-        mixed = normalised(least + share * (most - least), xp)
+        mixed = normalised(least + (most - least) * share, xp)
         along = xp.sum(mixed * shifted, axis=-1, keepdims=True)
         total = xp.sum(mixed**self.alpha, axis=-1, keepdims=True)
         return mixed, along - (total - 1.0) / (self.alpha * a)

@@ -176,9 +176,7 @@ class TorchDistributed(Parted):
 
         if dist.is_initialized():
             return
-        alone = (
-            {} if "RANK" in os.environ else {"store": HashStore(), "rank": 0, "world_size": 1}
-        )
+        alone = {} if "RANK" in os.environ else {"store": HashStore(), "rank": 0, "world_size": 1}
         dist.init_process_group("gloo", timeout=timedelta(seconds=60), **alone)
 
     def split(self, array: Any) -> Any:

@@ -148,6 +148,11 @@ STATEMENTS: dict[str, str] = {
     "Q4": "commitment: the mean of (z - c)^2 pulls the codes, and `commitment` times the features",
     "Q5": "divergence: -ln max w, its mean; 0 as T tends to 0",
     "Q6": "groups are independent; the order of codes does not matter",
+    # M: memories in parts.
+    "M1": "a memory in parts gives what the whole gives, however it is divided",
+    "M2": "parts are joined by numbers of their queries: no pattern leaves its part",
+    "M3": "an update by the softmax takes each pattern once",
+    "M4": "what cannot be done with a part, or is not finite in one, is refused, and says where",
     # A: what an input may be, and what comes back.
     "A.type": "not an array, not real floating, two libraries or dtypes: TypeError",
     "A.shape": "shapes that do not fit: ValueError that names both",
