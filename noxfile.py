@@ -85,7 +85,7 @@ def make_room(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style (ruff), types (pyright), and which room may import which (import-linter)."""
-    extras = "torch,jax,dask,cli,plots,data,graphs,checkpoint,conformance"
+    extras = "torch,jax,cluster,hdf5,zarr,cli,plots,data,graphs,checkpoint,conformance"
     install(session, "-e", f".[{extras}]", groups=("lint",))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -96,7 +96,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests of the packaging, the command line and the adapters; the docstrings' examples."""
-    extras = "torch,jax,dask,demo,graphs,checkpoint,conformance"
+    extras = "torch,jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance"
     install(session, "-e", f".[{extras}]", groups=("test",))
     session.run("pytest", *(session.posargs or ["tests"]))
     if not session.posargs:
@@ -165,7 +165,7 @@ def check_contents(session: nox.Session, built: Path) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, warnings as errors, and run its examples."""
-    extras = "torch,jax,dask,demo,checkpoint,conformance"
+    extras = "torch,jax,cluster,hdf5,zarr,demo,checkpoint,conformance"
     install(session, "-e", f".[{extras}]", groups=("docs",))
     for builder in ("html", "doctest"):
         session.run(
