@@ -35,19 +35,16 @@ BACKENDS = {
     "torch": ["float64", "float32", "bfloat16", "float16"],
     "jax": ["float64", "float32", "bfloat16", "float16"],
     "dask.array": ["float64"],
-    # Memories in parts: the checks of association, energy and retrieval.
-    "streamed": ["float64", "float32"],
-    "dask": ["float64"],
-    "jax-sharded": ["float64"],
-    "torch-distributed": ["float64", "float32"],
 }
 """Each backend of the conformance matrix, with its dtypes."""
 
-EXTRAS = {
-    "torch": "torch", "jax": "jax", "dask.array": "dask",
-    "dask": "dask", "jax-sharded": "jax", "torch-distributed": "torch",
-}  # fmt: skip
-"""What a backend needs installed."""
+IN_PARTS = {
+    "numpy": {"streamed": ["float64", "float32"]},
+    "torch": {"torch-distributed": ["float64", "float32"]},
+    "jax": {"jax-sharded": ["float64"]},
+    "dask.array": {"dask": ["float64"]},
+}
+"""Memories in parts beside states of a backend, with their dtypes."""
 
 OPTIONS = {
     # JAX compiles every operation of every shape, on one core: two workers at a time.
@@ -107,13 +104,14 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
 def conformance(session: nox.Session, backend: str) -> None:
     """The specification, checked against one backend; only what that backend needs is installed."""
-    extras = ["conformance", *filter(None, [EXTRAS.get(backend)])]
+    extras = ["conformance", *({backend.removesuffix(".array")} & {"torch", "jax", "dask"})]
     install(session, "-e", f".[{','.join(extras)}]", "pytest-xdist")
-    for dtype in BACKENDS[backend]:
-        # What the documentation's table is made of; not of a part of the suite.
-        found = ROOT / "docs" / "conformance" / f"{backend}-cpu-{dtype}.json"
-        report = [] if session.posargs else ["--report", str(found)]
-        conform(session, backend, dtype, *OPTIONS.get(backend, []), *report)
+    for name, dtypes in ({backend: BACKENDS[backend]} | IN_PARTS.get(backend, {})).items():
+        for dtype in dtypes:
+            # What the documentation's table is made of; not of a part of the suite.
+            found = ROOT / "docs" / "conformance" / f"{name}-cpu-{dtype}.json"
+            report = [] if session.posargs else ["--report", str(found)]
+            conform(session, name, dtype, *OPTIONS.get(name, []), *report)
     if backend in ("numpy", "torch"):
         # Arrays with gaps between their values, which a fused kernel may take to be none.
         conform(session, backend, "float32", "--layout", "strided", "--max-examples", "5")
