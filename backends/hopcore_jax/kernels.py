@@ -41,6 +41,15 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
     # What the arrays of this library are.
 
+    def of_type(self, kind: type) -> JaxBackend:
+        """Itself, or the backend of stored patterns over the devices of a mesh."""
+        if issubclass(kind, jax.Array):
+            return self
+        from hopcore_jax.distributed import Shards  # noqa: PLC0415 - which imports this module
+        from hopcore_jax.sharded import ShardedBackend  # noqa: PLC0415
+
+        return ShardedBackend() if issubclass(kind, Shards) else self
+
     def visible(self, array: jax.Array) -> bool:
         """Not traced, not met inside ``jax.jit``, and on the CPU."""
         if loops.traced(array) or loops.staged():

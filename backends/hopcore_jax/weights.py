@@ -28,6 +28,14 @@ MANY = 4096
 Result = tuple[Array | None, Array]
 
 
+class InParts:
+    """A separation function whose scores are but a part of all: see :mod:`hopcore_jax.sharded`."""
+
+    def library(self, xp: Any) -> Any:
+        """The namespace in which sums over the last axis go over all parts."""
+        raise NotImplementedError
+
+
 def separate(separation: SeparationFunction, scores: Array) -> tuple[Array, Array]:
     """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``.
 
@@ -59,7 +67,13 @@ def derivative(
     # Whatever a score of -inf was made of, its weight stays 0.
     change = jnp.where(scores == -math.inf, 0.0, change)
     by_scores = separation.tangent(weights, change, jnp)
-    return [weights, conjugate], [by_scores, jnp.sum(weights * change, axis=-1)]
+    xp = library(separation)
+    return [weights, conjugate], [by_scores, xp.sum(weights * change, axis=-1)]
+
+
+def library(separation: SeparationFunction) -> Any:
+    """The namespace whose sums over the last axis go over all scores of a separation function."""
+    return separation.library(jnp) if isinstance(separation, InParts) else jnp
 
 
 def batched(
