@@ -33,6 +33,8 @@ class Association(NamedTuple):
     mask: torch.Tensor | None
     fast: Callable[..., Any]
     """``fast(state, stored, projection, beta)``: output and conjugate, or one of them."""
+    rows: int | None = None
+    """How many queries a block of the derivative has; as many as fit if not given."""
 
     def forward(self, state: Any, stored: Any, projection: Any, beta: Any) -> Any:
         """The fast kernel; ``beta`` is None where it is a number."""
@@ -123,7 +125,7 @@ def pull_back(
     itself is to be differentiated.
     """
     state, stored, _, beta = tensors
-    rows = block_rows(state, stored)
+    rows = association.rows or block_rows(state, stored)
     if torch.is_grad_enabled() or rows >= state.shape[-2]:
         found = pull_back_block(association, tensors, by_conjugate, by_output)
         return [g if need else None for g, need in zip(found, needs, strict=True)]
@@ -157,7 +159,7 @@ def pull_back_block(
 
     :math:`dz = J_w V g + w g^*`, g by the output and g* by the conjugate; :math:`z = \beta X \xi`.
     """
-    backend, separation, beta, mask, _ = association
+    backend, separation, beta, mask, *_ = association
     state, stored, projection, beta_ = tensors
     narrow, wide = state.dtype, backend.precise[state.dtype]
     state, stored = state.to(wide), stored.to(wide)

@@ -49,6 +49,18 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         for half in (torch.float16, torch.bfloat16):
             self.precise[half] = torch.float32
 
+    def of_type(self, kind: type) -> TorchBackend:
+        """Itself, or the backend of stored patterns over the workers of a mesh."""
+        if kind in PLAIN_TYPES or not torch.distributed.is_available():
+            return self
+        from torch.distributed.tensor import DTensor  # noqa: PLC0415 - half a second that few need
+
+        if not issubclass(kind, DTensor):
+            return self
+        from hopcore_torch.parts import DistributedBackend  # noqa: PLC0415 - imports this module
+
+        return DistributedBackend()
+
     def visible(self, array: torch.Tensor) -> bool:
         """On the CPU, in eager mode; a GPU would have to be waited for."""
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()

@@ -1,0 +1,327 @@
+"""Kernels of stored patterns over the workers of a mesh: a part each, merged by collectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch.distributed.tensor import DTensor, Replicate, Shard
+
+import hopcore
+from hopcore.backend import Backend, Beta, SeparationFunction, block_rows, rows_of, rows_of_mask
+from hopcore.parts import OverWorkers, merged_over
+from hopcore_torch.gradients import Association, Recomputed, Separate, pull_back
+from hopcore_torch.kernels import TorchBackend
+from hopcore_torch.modes import differentiated, eager
+from hopcore_torch.workers import Copy, Largest, Total, Workers
+
+
+class Own(NamedTuple):
+    """What a worker has of a memory."""
+
+    workers: Workers
+    stored: torch.Tensor
+    projection: torch.Tensor | None
+    mask: torch.Tensor | None
+    """Of the worker's own patterns."""
+    sizes: list[int]
+    """How many patterns each worker has."""
+
+    def rows(self, state: torch.Tensor) -> int:
+        """Queries whose scores fit into a block on every worker, the same number on all."""
+        widest = torch.empty((*self.stored.shape[:-2], max(self.sizes), 0), device="meta")
+        return block_rows(state, widest)
+
+
+class DistributedBackend(TorchBackend):
+    """Ordinary tensors, the same on all workers, beside stored patterns that are a ``DTensor``.
+
+    :meth:`beside` makes one for each call, which knows what the workers have agreed upon.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "torch-distributed"
+        self.types = (DTensor,)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._workers: Workers | None = None
+        self._agreed: dict[str, list[int]] = {}
+
+    def of_type(self, kind: type) -> TorchBackend:
+        return self
+
+    def beside(self, states: Any, state: Any) -> Any:
+        """A backend of its own for every call with states of torch."""
+        if isinstance(states, DistributedBackend):
+            raise TypeError("state must be an ordinary tensor, the same on all workers, no DTensor")
+        if not isinstance(states, TorchBackend):
+            return None
+        call = copy(self)
+        call._forget()
+        return call
+
+    def takes(self, other: Any) -> bool:
+        """Ordinary tensors too."""
+        return isinstance(other, TorchBackend)
+
+    # What is asked of a memory.
+
+    def magnitude(self, array: Any) -> float:
+        if not isinstance(array, DTensor):
+            return super().magnitude(array)
+        local = array.to_local().detach()
+        most = torch.tensor(super().magnitude(local), dtype=torch.float64, device=local.device)
+        return float(Workers(group_of("stored", array)).max(most))
+
+    def attended(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        if mask is not None:
+            return super().attended(stored, mask)
+        places = (*stored.shape[:-2], 1)
+        wide = self.precise[stored.dtype]
+        return torch.full(places, stored.shape[-2], dtype=wide, device=stored.device)
+
+    def radius(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        own = self._own("radius", stored, mask=mask)
+        return Largest.apply(super().radius(own.stored, own.mask), own.workers)
+
+    def largest_square(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        own = self._own("largest_square", stored, mask=mask)
+        return Largest.apply(super().largest_square(own.stored, own.mask), own.workers)
+
+    def scores(self, *arrays: Any) -> torch.Tensor:
+        """Refused: all scores are as many as there are patterns, for each query."""
+        raise TypeError(
+            "association weights hold a number for every stored pattern; "
+            "of a memory over the workers of a mesh there are too many"
+        )
+
+    def associate(
+        self,
+        state: torch.Tensor,
+        stored: Any,
+        projection: Any,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+        need_conjugate: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Softmax by the kernels of one device, merged; others among the scores of all workers."""
+        own = self._own("association", stored, projection, state, beta, mask, separation)
+        local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
+        part, wide = Part(own.workers, self.loop), self.precise[state.dtype]
+
+        def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
+            narrow = state.dtype
+            if separation.softmax:
+                output, lse = local.associate(
+                    state, stored, projection, beta, own.mask, separation, True
+                )
+                output, lse = merged_over(part.plain, own.workers, output.to(wide), lse)
+                return output.to(narrow), lse
+            state, stored, projection = (x.to(wide) for x in (state, stored, projection))
+            beta = beta if isinstance(beta, float) else beta.to(wide)
+            found = [
+                Backend.associate(part, x, stored, projection, heat, some, separation, True)
+                for x, heat, some in blocks(own, state, beta)
+            ]
+            output = own.workers.sum(torch.cat([output for output, _ in found], -2))
+            return output.to(narrow), torch.cat([conjugate for _, conjugate in found], -1)
+
+        output, conjugate = self._merged(own, part, separation, state, beta, fast)
+        return output, conjugate if need_conjugate else None
+
+    def conjugate(
+        self,
+        state: torch.Tensor,
+        stored: Any,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> torch.Tensor:
+        own = self._own("conjugate", stored, None, state, beta, mask, separation)
+        local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
+        part = Part(own.workers, self.loop)
+
+        def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
+            if separation.softmax:
+                lse = local.conjugate(state, stored, beta, own.mask, separation)
+                return merged_over(part.plain, own.workers, None, lse)[1]
+            found = [
+                Backend.conjugate(part, x, stored, heat, some, separation)
+                for x, heat, some in blocks(own, state, beta)
+            ]
+            return torch.cat(found, -1)
+
+        return self._merged(own, part, separation, state, beta, fast)
+
+    def _merged(
+        self, own: Own, part: Part, separation: Any, state: Any, beta: Beta, fast: Callable
+    ) -> Any:
+        association = Association(part, separation, beta, own.mask, fast, own.rows(state))
+        heat = None if isinstance(beta, float) else beta
+        return Merged.apply(association, state, own.stored, own.projection, heat)
+
+    def loop(
+        self,
+        cond: Callable[[Any], torch.Tensor],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """All workers take the same decisions, however each of them rounds."""
+        workers = self._workers
+        if workers is None:
+            return super().loop(cond, body, init, max_steps, differentiable=differentiable)
+
+        def step(carry: Any) -> Any:
+            found = body(carry)
+            return tuple(workers.any(x) if x.dtype == torch.bool else x for x in found)
+
+        flagged = any(x.dtype == torch.bool for x in init)
+        go_on = cond if flagged else lambda carry: workers.any(cond(carry))
+        return super().loop(go_on, step, init, max_steps, differentiable=differentiable)
+
+    # Who has what.
+
+    def _own(
+        self,
+        name: str,
+        stored: Any,
+        projection: Any = None,
+        state: Any = None,
+        beta: Beta = None,
+        mask: Any = None,
+        separation: Any = None,
+    ) -> Own:
+        """The worker's own part, once all workers agree on what is called."""
+        shared = {"state": state, "beta": beta, "mask": mask}
+        for kind, value in shared.items():
+            if isinstance(value, DTensor):
+                raise TypeError(f"{kind} must be an ordinary tensor, the same on all workers")
+        if not eager():
+            raise TypeError(
+                "a memory over the workers of a mesh cannot be traced (torch.compile, torch.func)"
+            )
+        split = {"stored": stored} | ({} if projection is None else {"projection": projection})
+        groups = [group_of(kind, array) for kind, array in split.items()]
+        if groups[0] is not groups[-1]:
+            raise ValueError("stored and projection must be split over one dimension of one mesh")
+        for kind, array in split.items():
+            if array.device_mesh.ndim > 1 and differentiated(array):
+                raise ValueError(
+                    f"{kind} with a gradient must be on a mesh of one dimension, got "
+                    f"{array.device_mesh}: take a part of it, such as mesh['memory']"
+                )
+        own = {kind: array.to_local() for kind, array in split.items()}
+        if projection is stored:
+            own["projection"] = own["stored"]
+        workers = self._workers = Workers(groups[0])
+        if name not in self._agreed:
+            given = {**split, **shared, "separation": separation}
+            facts = ", ".join(f"{kind} {described(x)}" for kind, x in given.items())
+            self._agreed[name] = agreed(workers, f"{name}({facts})", own, shared)
+        sizes = self._agreed[name]
+        if mask is not None and mask.shape[-1] > 1:
+            start = sum(sizes[: workers.rank])
+            mask = mask[..., start : start + sizes[workers.rank]]
+        return Own(workers, own["stored"], own.get("projection"), mask, sizes)
+
+
+class Part(TorchBackend):
+    """The kernels of one device, whose separation functions look at the scores of all workers."""
+
+    def __init__(self, workers: Workers, loop: Callable[..., Any]) -> None:
+        super().__init__()
+        self.workers, self.plain = workers, self.xp
+        self.xp: Any = OverWorkers(self.xp, workers)
+        self.loop = loop
+
+    def evaluate(self, scores: torch.Tensor, separation: SeparationFunction) -> Any:
+        return separation.evaluate(scores, self.xp, self.loop)
+
+    def separate(self, scores: torch.Tensor, separation: SeparationFunction) -> Any:
+        return Separate.apply(scores, separation, self)
+
+
+class Merged(Recomputed):
+    """An association or a conjugate of all parts, shared, with the derivative of each part."""
+
+    @staticmethod
+    def backward(ctx: Any, *by: torch.Tensor) -> Any:
+        workers, needs = ctx.association.backend.workers, ctx.needs_input_grad[1:]
+        *by_output, by_conjugate = (Copy.apply(x, workers) for x in by)
+        state, stored, projection, beta = ctx.saved_tensors
+        state = Copy.apply(state, workers)
+        beta = beta if beta is None else Copy.apply(beta, workers)
+        tensors = state, stored, projection, beta
+        output = by_output[0] if by_output else None
+        found = list(pull_back(ctx.association, tensors, needs, by_conjugate, output))
+        for i in (0, 3):
+            if found[i] is not None:
+                found[i] = Total.apply(found[i], workers)
+        return None, *found
+
+
+def blocks(
+    own: Own, state: torch.Tensor, beta: Beta
+) -> Iterator[tuple[torch.Tensor, Beta, torch.Tensor | None]]:
+    """Some queries at a time, the same on all workers, with what belongs to them."""
+    rows = own.rows(state)
+    for start in range(0, max(1, state.shape[-2]), rows):
+        part = slice(start, start + rows)
+        yield state[..., part, :], rows_of(beta, part), rows_of_mask(own.mask, part)
+
+
+def group_of(kind: str, array: Any) -> Any:
+    """The process group over which patterns are split."""
+    if not isinstance(array, DTensor):
+        raise TypeError(f"{kind} must be split over the workers: shard({kind}, mesh)")
+    split = [i for i, x in enumerate(array.placements) if not isinstance(x, Replicate)]
+    if len(split) != 1 or array.placements[split[0]] != Shard(array.ndim - 2):
+        raise ValueError(
+            f"{kind} must be split along its patterns, by Shard({array.ndim - 2}) over one "
+            f"dimension of its mesh, got {tuple(array.placements)}"
+        )
+    return array.device_mesh.get_group(split[0])
+
+
+def described(value: Any) -> str:
+    """What of an argument must be the same on all workers, but for values."""
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    kind = str(value.dtype).removeprefix("torch.")
+    return f"{tuple(value.shape)} {kind}" + " with gradient" * differentiated(value)
+
+
+def agreed(
+    workers: Workers, call: str, own: dict[str, torch.Tensor], shared: dict[str, Any]
+) -> list[int]:
+    """How many patterns each worker has, once all agree and all patterns are known to be finite.
+
+    Values are looked at on the CPU alone, as everywhere.
+    """
+    local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
+    stored = own["stored"]
+    numbers = [x.shape[-2] for x in own.values()]
+    numbers += [int(not local.visible(x) or local.finite(x)) for x in own.values()]
+    values = [x for x in shared.values() if isinstance(x, torch.Tensor) and x.is_floating_point()]
+    rows = workers.agree(call, numbers, values, stored.device)
+    for i, kind in enumerate(own):
+        sizes = [row[i] for row in rows]
+        finite = [row[len(own) + i] for row in rows]
+        if 0 in finite:
+            raise ValueError(
+                f"{kind} must be finite, got nan or inf in the part of worker {finite.index(0)}"
+            )
+        if sizes != [row[0] for row in rows]:
+            raise ValueError(
+                "projection must be split like stored, "
+                f"got parts of {sizes} rows for {[row[0] for row in rows]} patterns"
+            )
+    return [row[0] for row in rows]
