@@ -172,11 +172,10 @@ class TorchDistributed(Parted):
     def prepare(cls) -> None:
         """The processes that torchrun has started, or this one alone."""
         import torch.distributed as dist  # noqa: PLC0415
-        from torch.distributed.distributed_c10d import HashStore  # noqa: PLC0415
 
         if dist.is_initialized():
             return
-        alone = {} if "RANK" in os.environ else {"store": HashStore(), "rank": 0, "world_size": 1}
+        alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
         dist.init_process_group("gloo", timeout=timedelta(seconds=60), **alone)
 
     def split(self, array: Any) -> Any:

@@ -214,9 +214,9 @@ def test_automatic_gradients_are_finite(subject: Subject, separation: Any, kind:
             assert np.all(np.isfinite(got)), f"{function.__name__} by {name}: {got!r}"
 
 
-def finite_energy(*arrays: Any, **options: Any) -> Any:
+def finite_energy(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
     """The energy, 0 where it is infinite: +inf has no gradient."""
-    value = hopcore.energy(*arrays, **options)
+    value = hopcore.energy(state, stored, beta, **options)
     xp = array_namespace(value)
     return xp.where(xp.isfinite(value), value, xp.zeros_like(value))
 
