@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -69,11 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if options.device is not None:
         command += ["--hopcore-device", options.device]
-    if options.report is not None:
+    # Every process of a group runs all checks, and the first one tells.
+    first = options.backend != "torch-distributed" or os.environ.get("RANK", "0") == "0"
+    if options.report is not None and first:
         command += ["--report", str(Path(options.report).absolute())]
     if options.seed is not None:
         command += ["--hypothesis-seed", options.seed]
-    with TemporaryDirectory() as storage:
+    with TemporaryDirectory() as storage, ExitStack() as quiet:
+        if not first:
+            quiet.enter_context(redirect_stdout(quiet.enter_context(Path(os.devnull).open("w"))))
         # Nothing is left behind where the suite runs.
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", storage)
         return int(pytest.main([*command, *rest, *map(str, sorted(HERE.glob("test_*.py")))]))

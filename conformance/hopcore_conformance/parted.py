@@ -175,14 +175,17 @@ class TorchDistributed(Parted):
 
         if dist.is_initialized():
             return
-        alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
+        alone = (
+            {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
+        )
         dist.init_process_group("gloo", timeout=timedelta(seconds=60), **alone)
 
     def split(self, array: Any) -> Any:
         """Over all processes, if each of them gets a pattern."""
         import torch.distributed as dist  # noqa: PLC0415
-        from hopcore_torch.distributed import shard  # noqa: PLC0415
         from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
+
+        from hopcore_torch.distributed import shard  # noqa: PLC0415
 
         workers = dist.get_world_size()
         if array.shape[-2] < workers:

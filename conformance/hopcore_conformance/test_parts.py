@@ -85,14 +85,14 @@ def test_what_parts_exchange_does_not_grow(subject: Subject, separation: Any) ->
         stored, _ = streamed(subject, rng.normal(size=(size, 4)), 10)
         right, found = stored.reduce, set()
 
-        def reduce(work: Any, join: Any) -> Any:
+        def reduce(work: Any, join: Any, **beside: Any) -> Any:
             def counted(piece: Any) -> Any:
                 result = work(piece)
                 each = result if isinstance(result, tuple) else (result,)
                 found.add(sum(int(np.prod(np.shape(x))) for x in each))
                 return result
 
-            return right(counted, join)
+            return right(counted, join, **beside)
 
         vars(stored)["reduce"] = reduce
         hopcore.retrieve(subject.put(state), stored, 2.0, separation=separation, max_steps=2)
