@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
+
+import numpy as np
 
 from hopcore.arrays import backend_of_input, broadcast_mask, finite, floating, shape
 from hopcore.backend import Array, Backend
 from hopcore.edges import check_adjacency, symmetric_rows
 from hopcore.graph import Graph, pruned
 from hopcore.number_checks import count, quoted
+from hopcore.streamed import NUMPY, Streamed
+from hopcore.streamed_neighbours import nearest_in_pieces
 
 SEARCHED = 30
 """How many neighbours the approximate search looks for at least; fewer are found less surely."""
@@ -111,8 +116,9 @@ def knn_graph(
 
     Parameters
     ----------
-    patterns : array (..., N, d)
-        Patterns; each element of the leading axes gets a graph of its own.
+    patterns : array (..., N, d), or Streamed
+        Patterns; each element of the leading axes gets a graph of its own. Of a
+        :class:`hopcore.Streamed` memory the graph is one of NumPy arrays.
     k : int
         Neighbours that each pattern chooses, at least 1; k >= N means N - 1.
     mask : boolean array broadcastable to (..., N), optional
@@ -137,7 +143,8 @@ def knn_graph(
 
     Notes
     -----
-    Time O(N^2 d), memory O(k N) beside a block of fixed size, except for nndescent.
+    Time O(N^2 d), memory O(k N) beside a block of fixed size, except for nndescent. A streamed
+    memory is passed over once for each of its pieces.
 
     Examples
     --------
@@ -147,6 +154,8 @@ def knn_graph(
     array([[0, 1, 1, 2],
            [1, 0, 2, 1]], dtype=int32)
     """
+    if isinstance(patterns, Streamed):
+        return streamed_graph(patterns, k, mask, method)
     backend, mask = checked(patterns, mask)
     k = neighbour_count(k, patterns.shape[-2])
     unit = unit_patterns(backend, patterns, mask)
@@ -160,6 +169,24 @@ def knn_graph(
     else:
         raise ValueError(f"method must be 'exact' or 'nndescent', got {quoted(method)}")
     return from_choices(backend, None, choices, unit)
+
+
+def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
+    """:func:`knn_graph` of a streamed memory."""
+    if method != "exact":
+        raise ValueError(f"a streamed memory is searched by method 'exact', got {quoted(method)}")
+    nodes = patterns.shape[0]
+    k = neighbour_count(k, nodes)
+    if mask is not None:
+        mask = broadcast_mask(NUMPY, mask, (nodes,))
+    unit = partial(unit_patterns, NUMPY)
+    similarities, choices = nearest_in_pieces(patterns, k, mask, unit)
+    left = np.repeat(np.arange(nodes, dtype=np.int32), k)
+    where, source, valued = symmetric_rows(NUMPY, left, choices.ravel(), nodes)
+    weights = np.zeros(source.shape, dtype=similarities.dtype)
+    if k:
+        weights = np.where(valued, similarities.ravel()[source], weights)
+    return pruned(Graph(where, np.maximum(weights, 0.0), (), nodes))
 
 
 def weighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
@@ -239,7 +266,6 @@ def from_choices(
 def approximate(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:
     """The choices of pynndescent, of each element of the batch."""
     try:
-        import numpy as np  # noqa: PLC0415
         from pynndescent import NNDescent  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(

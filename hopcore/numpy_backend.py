@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hopcore.backend import Backend, Beta, SeparationFunction, scaled
+from hopcore.memory_kernels import norm
 from hopcore.numpy_graphs import NumpyGraphKernels
 from hopcore.support import SMALL, Support, support
 from hopcore.threads import on_all_cores
@@ -24,6 +25,9 @@ TILE = 1 << 20
 
 SERIAL = 1 << 20
 """Scores up to which all are held at once, and threads are not worth their start."""
+
+NORMS = 1 << 18
+"""Values of patterns whose norms are found at once: 1 MiB in float32."""
 
 SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
 """Scores up to this magnitude are exponentiated without their maximum being subtracted."""
@@ -52,6 +56,16 @@ class NumpyBackend(NumpyGraphKernels, Backend):
     def square_lengths(self, vectors: np.ndarray) -> np.ndarray:
         """By ``vecdot``, which holds no squares."""
         return np.vecdot(vectors, vectors)
+
+    def radius(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """A block of patterns at a time: all of them may be on a disk, mapped into memory."""
+        lengths = np.empty(stored.shape[:-1], dtype=stored.dtype)
+        batch = max(math.prod(stored.shape[:-2]), 1)
+        rows = max(1, NORMS // (batch * stored.shape[-1]))
+        for start in range(0, stored.shape[-2], rows):
+            some = slice(start, start + rows)
+            lengths[..., some] = norm(stored[..., some, :], xp)
+        return self._largest(lengths, mask)
 
     def separate(
         self, scores: np.ndarray, separation: SeparationFunction

@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from copy import copy
+from functools import cached_property, reduce
+from typing import Any, TypeVar
 
 import numpy as np
 
-from hopcore.memory_kernels import norm
 from hopcore.number_checks import count
-from hopcore.streamed_sources import Source, source_of
+from hopcore.numpy_backend import NumpyBackend
+from hopcore.streamed_sources import Piece, Source, patterns_of, source_of
 
 T = TypeVar("T")
 
@@ -27,21 +28,7 @@ PIECE = 1 << 24
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes on so many pieces and shows how far they are."""
 
-
-class Piece(NamedTuple):
-    """Some stored patterns, and which ones they are."""
-
-    rows: slice
-    patterns: np.ndarray
-
-
-class Extent(NamedTuple):
-    """How far a memory reaches."""
-
-    radius: float
-    """M, the largest norm."""
-    magnitude: float
-    """The largest magnitude of a value."""
+NUMPY = NumpyBackend()
 
 
 class Streamed:
@@ -50,28 +37,39 @@ class Streamed:
     Parameters
     ----------
     source : path or array-like
-        A ``.npy`` file, or whatever has a ``shape``, a ``dtype`` and gives NumPy arrays for slices
-        of its first axis: a :class:`numpy.memmap`, a data set of h5py, an array of Zarr or Dask.
-        Axes after the first are values of one pattern.
+        A ``.npy`` file, ``FILE.h5:NAME`` for a data set of HDF5, a folder of Zarr; or whatever has
+        a ``shape``, a ``dtype`` and gives NumPy arrays for slices of its first axis: a
+        :class:`numpy.memmap`, a data set of h5py, an array of Zarr or Dask. Axes after the first
+        are values of one pattern.
     dtype : str, optional
         Convert every piece to it, ``"float32"`` or ``"float64"``; the source's own if not given.
+        Integers need one.
     rows : int, optional
-        Patterns in a piece; as many as fit into 16 MiB if not given.
+        Patterns in a piece; as many as fit into 16 MiB if not given, and the blocks of a Dask array
+        as they are.
     track : callable, optional
         Gets the pieces of each pass and how many they are, and passes them on: a progress bar.
 
     Raises
     ------
     TypeError
-        The source has no shape, no dtype, or no real numbers.
+        The source has no shape, no dtype, or no real numbers; integers without a ``dtype``.
     ValueError
         It holds no pattern, or is a file that is damaged or truncated; a bad ``dtype`` or ``rows``.
-        While it is read: nan or inf.
+        While it is read: nan or inf; a source that is shorter than it was.
+    OSError
+        It cannot be opened or read.
+    ModuleNotFoundError
+        A file needs h5py (extra ``hdf5``) or Zarr (extra ``zarr``).
 
     Notes
     -----
     The states may be arrays of any library; each piece is taken to where they are. There are no
     derivatives. Two pieces are held at a time: one is read while the other is worked on.
+
+    The blocks of a Dask array are worked on where they are, by the scheduler that is the default:
+    the threads of this process, or the workers of the distributed client that was made last. What
+    comes back does not grow with the memory.
 
     Examples
     --------
@@ -81,6 +79,8 @@ class Streamed:
     array([[0.25, 0.25, 0.25, 0.25]])
     """
 
+    ndim = 2
+
     def __init__(
         self,
         source: Any,
@@ -89,18 +89,27 @@ class Streamed:
         rows: int | None = None,
         track: Track | None = None,
     ) -> None:
-        self.source: Source = source_of(source)
+        rows = None if rows is None else count("rows", rows, 1)
+        self.blocks = blocks_of(source, rows)
+        self.source: Source = self.blocks or source_of(source)
         patterns, *values = self.source.shape
         self.shape = (patterns, math.prod(values))
-        self.ndim = 2
         if 0 in self.shape:
             raise ValueError(
-                f"stored must hold at least one pattern of one value, got {self.source.shape}"
+                f"{self.source.name} must hold at least one pattern of one value, "
+                f"got {self.source.shape}"
             )
-        self.dtype = np.dtype(self.source.dtype if dtype is None else floating_named(dtype))
+        if dtype not in (None, "float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        if dtype is None and self.source.dtype.kind != "f":
+            raise TypeError(
+                f"{self.source.name} holds {self.source.dtype}; "
+                "say what to convert it to, for example dtype='float32'"
+            )
+        self.dtype = np.dtype(self.source.dtype if dtype is None else dtype)
         fitting = max(1, PIECE // (self.shape[1] * self.dtype.itemsize))
-        self.rows = self.source.aligned(fitting) if rows is None else count("rows", rows, 1)
-        self.track: Track = track or (lambda pieces, total: pieces)
+        self.rows = rows or self.source.aligned(fitting)
+        self.track = track
         self.checked = False
         """Whether a whole pass has found every value finite."""
 
@@ -111,54 +120,95 @@ class Streamed:
         """The same patterns in another dtype, converted as they are read."""
         if np.dtype(dtype) == self.dtype:
             return self
-        other = Streamed(self.source, dtype=np.dtype(dtype).name, rows=self.rows, track=self.track)
-        other.checked = self.checked
+        other = copy(self)
+        other.dtype = np.dtype(dtype)
         return other
 
-    def read(self, rows: slice) -> np.ndarray:
+    def read(self, rows: slice, name: str = "stored") -> np.ndarray:
         """Some patterns, ``(n, d)``; nan and inf are refused."""
         found = self.source.read(rows.start, rows.stop)
-        found = found.reshape(found.shape[0], -1).astype(self.dtype, copy=False)
-        if not (self.checked or math.isfinite(np.vdot(found, found)) or np.isfinite(found).all()):
-            row, value = (int(x) for x in np.argwhere(~np.isfinite(found))[0])
-            where = rows.start + row, value
-            raise ValueError(f"stored must be finite, got {found[row, value]} at index {where}")
-        return found
+        return patterns_of(found, self.dtype, rows.start, known=self.checked, name=name)
 
-    def pieces(self) -> Iterator[Piece]:
-        """One pass over the memory; the next piece is read while one is worked on."""
-        ends = range(0, self.shape[0], self.rows)
-        parts = [slice(start, min(start + self.rows, self.shape[0])) for start in ends]
+    def parts(self) -> list[slice]:
+        """The rows of each piece."""
+        starts = range(0, self.shape[0], self.rows)
+        return [slice(start, min(start + self.rows, self.shape[0])) for start in starts]
+
+    def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
+        """One pass over the memory; the next piece is read while one is worked on.
+
+        Beside their patterns pieces have their rows of projections ``values (..., S, v)``, which
+        may be streamed too, and their columns of a ``mask (..., L, S)``.
+        """
+
+        def read(rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
+            beside = values.read(rows, "projection") if isinstance(values, Streamed) else None
+            return self.read(rows), beside
+
+        parts = self.parts()
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self.read, parts[0])
-            for i, part in enumerate(self.track(parts, len(parts))):
-                piece = Piece(part, ahead.result())
-                if i + 1 < len(parts):
-                    ahead = reader.submit(self.read, parts[i + 1])
-                yield piece
+            ahead = reader.submit(read, parts[0])
+            tracked = parts if self.track is None else self.track(parts, len(parts))
+            for following, rows in zip([*parts[1:], None], tracked, strict=True):
+                patterns, beside = ahead.result()
+                if following is not None:
+                    ahead = reader.submit(read, following)
+                if beside is None and values is not None:
+                    beside = values[..., rows, :]
+                yield Piece(rows, patterns, beside, columns(mask, rows))
+                del patterns, beside  # before the piece after the next one is read
         self.checked = True
+        if isinstance(values, Streamed):
+            values.checked = True
+
+    def reduce(
+        self,
+        work: Callable[[Piece], T],
+        join: Callable[[T, T], T],
+        *,
+        values: Any = None,
+        mask: Any = None,
+    ) -> T:
+        """What ``work`` makes of each piece, joined in any order; see :meth:`pieces`.
+
+        Both may be called in other processes.
+        """
+        if self.blocks is not None:
+            return self.blocks.reduce(self, work, join, values=values, mask=mask)
+        return reduce(join, map(work, self.pieces(values, mask)))
 
     @cached_property
-    def extent(self) -> Extent:
-        """Of all patterns; one pass over the memory, the first time."""
+    def radius(self) -> float:
+        """M, the largest norm; one pass over the memory, the first time."""
+        return self.reduce(radius, max)
 
-        def work(piece: Piece) -> Extent:
-            wide = piece.patterns.astype(np.float64, copy=False)
-            return Extent(float(norm(wide, np).max()), float(np.abs(wide).max()))
-
-        return self.reduce(work, lambda one, other: Extent(*map(max, one, other)))
-
-    def reduce(self, work: Callable[[Piece], T], join: Callable[[T, T], T]) -> T:
-        """What ``work`` makes of each piece, joined in any order."""
-        found = map(work, self.pieces())
-        total = next(found)
-        for more in found:
-            total = join(total, more)
-        return total
+    @cached_property
+    def magnitude(self) -> float:
+        """The largest magnitude of a value; one pass over the memory, the first time."""
+        return self.reduce(magnitude, max)
 
 
-def floating_named(dtype: str) -> str:
-    """The name of a floating dtype that NumPy has kernels for."""
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    return dtype
+def blocks_of(source: Any, rows: int | None) -> Any:
+    """A Dask array as a source; None of anything else."""
+    if not hasattr(source, "__dask_graph__"):
+        return None
+    from hopcore.streamed_dask import Blocks  # noqa: PLC0415 - an extra
+
+    return Blocks(source, rows)
+
+
+def radius(piece: Piece) -> float:
+    """M of one piece."""
+    half = piece.patterns.dtype == np.float16
+    patterns = piece.patterns.astype(np.float32) if half else piece.patterns
+    return float(NUMPY.radius(patterns, None)[0])
+
+
+def magnitude(piece: Piece) -> float:
+    """The largest magnitude of a value of one piece."""
+    return max(float(piece.patterns.max()), -float(piece.patterns.min()))
+
+
+def columns(mask: Any, rows: slice) -> Any:
+    """The columns of a mask that belong to some stored patterns."""
+    return mask if mask is None or mask.shape[-1] == 1 else mask[..., rows]

@@ -33,9 +33,10 @@ class Scores:
 
     def _with(self, other: Any, function: Callable[[Any, Any], Array]) -> Scores:
         """A function of this and of other scores of the same memory, or of numbers."""
-        of = self.of
         if isinstance(other, Scores):
-            return Scores(self.over, self.dtype, lambda x: function(of(x), other.of(x)))
+            # Of the others nothing is kept but what they are of the scores: it may travel.
+            of, of_other = self.of, other.of
+            return Scores(self.over, self.dtype, lambda x: function(of(x), of_other(x)))
         return self.then(lambda values: function(values, other))
 
     def __add__(self, other: Any) -> Scores:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+import math
+import pickle
+from collections.abc import Callable, Iterator
+from functools import cache, partial, reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from hopcore.array_library import Array, ArrayLibrary
 from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction
-from hopcore.discovery import BY_TYPE
+from hopcore.discovery import BY_TYPE, backend
 from hopcore.parts import merged
-from hopcore.streamed import Piece, Streamed
+from hopcore.streamed import Streamed, columns
 from hopcore.streamed_scores import Scores, ScoresNamespace
+from hopcore.streamed_sources import Piece
 
 Join = Callable[[Array, Array], Array]
 
@@ -23,10 +27,16 @@ class StreamedLibrary:
 
     name = "streamed"
 
+    @property
+    def precise(self) -> Any:
+        """None of its dtypes is computed in: only a few functions take a streamed memory."""
+        raise TypeError(
+            "a streamed memory is taken as what is stored, and its projections, by association, "
+            "update, energy, energy_gradient and retrieve, and by knn_graph; not here"
+        )
+
     def beside(self, states: Backend, state: Array) -> Any:
         """The backend that takes the pieces to where the states are."""
-        if states is self:
-            raise TypeError("a state cannot be streamed, only what is stored")
         if not states.readable(state):
             raise TypeError("a streamed memory cannot be read under a trace (jit, compile, grad)")
         return streaming(states, states.device(state))
@@ -42,11 +52,27 @@ def streaming(states: Backend, device: Any) -> Streaming:
     return Streaming(states, device)
 
 
+def named(states: str, where: Any) -> Streaming:
+    """The same, of a backend that is known by its name: what another process is sent."""
+    return streaming(backend(states), where)
+
+
 class Streaming:
-    """Kernels of a streamed memory; everything else is done by the backend of the states."""
+    """Kernels of a streamed memory; everything else is done by the backend of the states.
+
+    What they make of a piece may be made in another process. It holds nothing of the memory but the
+    piece, and the library of the states by its name.
+    """
 
     def __init__(self, states: Backend, where: Any) -> None:
         self.states, self.where = states, where
+
+    def __reduce__(self) -> Any:
+        try:
+            pickle.dumps(self.where)
+        except TypeError:  # JAX's devices stay in their process; there it is another one's first
+            return named, (self.states.name, None)
+        return named, (self.states.name, self.where)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.states, name)
@@ -83,6 +109,17 @@ class Streaming:
         """Values that were read, as an array beside the states."""
         return self.states.asarray(values, dtype=values.dtype.name, device=self.where)
 
+    def put_if(self, read: bool, values: Any) -> Array:
+        """Projections beside the states, where they are if they were given as an array."""
+        return self.put(values) if read else values
+
+    def implicit(
+        self, update: Callable[..., Array], solution: Array, parameters: tuple[Any, ...]
+    ) -> Array:
+        """The solution: its derivative by an inverse temperature is refused."""
+        self.refuse_derivatives(*parameters)
+        return solution
+
     # What is asked of a memory.
 
     def attended(self, stored: Any, mask: Array | None) -> Array:
@@ -94,12 +131,12 @@ class Streaming:
     def radius(self, stored: Any, mask: Array | None) -> Array:
         """From all patterns once, and then known; with a mask of patterns, in one pass."""
         if mask is None or mask.shape[-1] == 1:
-            return self.states.radius(self.one(stored, stored.extent.radius), mask)
+            return self.states.radius(self.one(stored, stored.radius), mask)
 
         def work(piece: Piece) -> Array:
-            return self.states.radius(self.put(piece.patterns), columns(mask, piece.rows))
+            return self.states.radius(self.put(piece.patterns), piece.mask)
 
-        return stored.reduce(work, self.states.xp.maximum)
+        return stored.reduce(work, self.states.xp.maximum, mask=mask)
 
     def largest_square(self, stored: Any, mask: Array | None) -> Array:
         """The square of :meth:`radius`."""
@@ -108,13 +145,12 @@ class Streaming:
 
     def magnitude(self, array: Any) -> float:
         """See :class:`hopcore.memory_kernels.MemoryKernels`."""
-        if isinstance(array, Streamed):
-            return array.extent.magnitude
-        return self.states.magnitude(array)
+        return array.magnitude if isinstance(array, Streamed) else self.states.magnitude(array)
 
     def one(self, stored: Streamed, value: float) -> Array:
-        """A memory of one pattern of one value."""
-        return self.put(np.full((1, 1), value, stored.dtype))
+        """A memory of one pattern of one value, in the precise dtype."""
+        wide = self.states.precise[self.dtype(stored)]
+        return self.states.xp.full((1, 1), value, dtype=wide, device=self.where)
 
     def scores(self, *arrays: Any) -> Array:
         """Refused: all scores are as many as there are patterns, for each query."""
@@ -135,36 +171,40 @@ class Streaming:
     ) -> tuple[Array, Array]:
         """Softmax piece by piece in one pass; others find their weights in several."""
         self.refuse_derivatives(state, projection, beta)
-        values = self.rows_of(stored, projection)
+        values = None if projection is stored else projection
+        read = isinstance(values, Streamed)  # what is sent must not hold the projections
+
+        def patterns(piece: Piece) -> tuple[Array, Array]:
+            keys = self.put(piece.patterns)
+            return keys, keys if piece.values is None else self.put_if(read, piece.values)
+
         if separation.softmax:
 
-            def work(piece: Piece) -> tuple[Array, Array]:
-                keys = self.put(piece.patterns)
-                recalled = keys if values is None else values(piece.rows)
-                some = columns(mask, piece.rows)
-                output, lse = self.states.associate(
-                    state, keys, recalled, beta, some, separation, True
+            def work(piece: Piece) -> Any:
+                keys, recalled = patterns(piece)
+                return self.states.associate(
+                    state, keys, recalled, beta, piece.mask, separation, True
                 )
-                assert lse is not None
-                return output, lse
 
-            return stored.reduce(work, partial(merged, self.states.xp))
+            join = partial(merged, self.states.xp)
+            return stored.reduce(work, join, values=values, mask=mask)
 
         xp, wide = self.states.xp, self.states.precise[state.dtype]
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
+        of = weights.of
 
         def recall(piece: Piece) -> Array:
-            keys = self.put(piece.patterns)
-            recalled = keys if values is None else values(piece.rows)
-            total: Any = None
-            for scores, rows in self.blocks(state, piece, keys, beta, mask):
-                part = xp.matmul(
-                    weights.of(scores), self.states.astype(recalled[..., rows, :], wide)
-                )
-                total = part if total is None else total + part
-            return total
+            keys, recalled = patterns(piece)
+            recalled = self.states.astype(recalled, wide)
+            return reduce(
+                add,
+                (
+                    xp.matmul(of(scores), recalled[..., rows, :])
+                    for scores, rows in self.blocks(state, piece, keys, beta)
+                ),
+            )
 
-        output = stored.reduce(recall, lambda one, other: one + other)
+        output = stored.reduce(recall, add, values=values, mask=mask)
         return self.states.astype(output, state.dtype), conjugate
 
     def conjugate(
@@ -181,11 +221,11 @@ class Streaming:
             return self.weights(state, stored, beta, mask, separation)[1]
 
         def work(piece: Piece) -> tuple[Array, Array]:
-            some = columns(mask, piece.rows)
-            lse = self.states.conjugate(state, self.put(piece.patterns), beta, some, separation)
+            keys = self.put(piece.patterns)
+            lse = self.states.conjugate(state, keys, beta, piece.mask, separation)
             return lse[..., None][..., :0], lse
 
-        return stored.reduce(work, partial(merged, self.states.xp))[1]
+        return stored.reduce(work, partial(merged, self.states.xp), mask=mask)[1]
 
     def weights(
         self,
@@ -199,14 +239,10 @@ class Streaming:
 
         def over(work: Callable[[Array], Array], join: Join) -> Array:
             def all_blocks(piece: Piece) -> Array:
-                total: Any = None
-                keys = self.put(piece.patterns)
-                for scores, _ in self.blocks(state, piece, keys, beta, mask):
-                    found = work(scores)
-                    total = found if total is None else join(total, found)
-                return total
+                blocks = self.blocks(state, piece, self.put(piece.patterns), beta)
+                return reduce(join, (work(scores) for scores, _ in blocks))
 
-            return stored.reduce(all_blocks, join)
+            return stored.reduce(all_blocks, join, mask=mask)
 
         scores: Any = Scores(over, self.states.precise[state.dtype])
         namespace: Any = ScoresNamespace(self.states.xp)
@@ -214,34 +250,18 @@ class Streaming:
         return found
 
     def blocks(
-        self, state: Array, piece: Piece, keys: Array, beta: Beta, mask: Array | None
-    ) -> Any:
+        self, state: Array, piece: Piece, keys: Array, beta: Beta
+    ) -> Iterator[tuple[Array, slice]]:
         """Scores with some patterns of a piece, and which ones, a block of fixed size at a time."""
-        queries = max(1, int(np.prod(state.shape[:-1])))
-        size = max(1, BLOCK // queries)
-        for start in range(0, keys.shape[-2], size):
-            rows = slice(start, min(start + size, keys.shape[-2]))
-            place = slice(piece.rows.start + rows.start, piece.rows.start + rows.stop)
-            yield (
-                self.states.scores(state, keys[..., rows, :], beta, columns(mask, place)),
-                rows,
-            )
-
-    def rows_of(self, stored: Streamed, projection: Any) -> Callable[[slice], Array] | None:
-        """What reads projections by the rows of their patterns; None: they are the patterns."""
-        if projection is stored:
-            return None
-        if isinstance(projection, Streamed):
-            return lambda rows: self.put(projection.read(rows))
-        return lambda rows: projection[..., rows, :]
+        queries = max(1, math.prod(state.shape[:-1]))
+        size, count = max(1, BLOCK // queries), keys.shape[-2]
+        for start in range(0, count, size):
+            rows = slice(start, min(start + size, count))
+            mask = columns(piece.mask, rows)
+            yield self.states.scores(state, keys[..., rows, :], beta, mask), rows
 
     def refuse_derivatives(self, *arrays: Any) -> None:
         """Refuse to forget a derivative silently."""
         given = [x for x in arrays if x is not None and not isinstance(x, Streamed | float)]
         if self.states.differentiated(*given):
-            raise TypeError("a streamed memory has no derivatives; detach the state")
-
-
-def columns(mask: Array | None, rows: slice) -> Array | None:
-    """The mask of some stored patterns."""
-    return mask if mask is None or mask.shape[-1] == 1 else mask[..., rows]
+            raise TypeError("a streamed memory has no derivatives; detach the state and beta")
