@@ -160,7 +160,7 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
         return Shards(place(padded, where), count, mesh, axis)
     shape = (*patterns.shape[:-2], size, patterns.shape[-1])
     dtype = jax.dtypes.canonicalize_dtype(patterns.dtype)
-    array = jax.make_array_from_callback(shape, where, reader(patterns, dtype), dtype=dtype)
+    array = jax.make_array_from_callback(shape, where, reader(patterns, shape, dtype), dtype=dtype)
     return Shards(array, count, mesh, axis)
 
 
@@ -188,19 +188,18 @@ def with_rows(patterns: jax.Array, size: int) -> jax.Array:
     return jnp.pad(patterns, [*[(0, 0)] * (patterns.ndim - 2), (0, missing), (0, 0)])
 
 
-def reader(patterns: Any, dtype: Any) -> Callable[[Any], np.ndarray]:
-    """What reads some of the padded patterns from a source of slices."""
-    *lead, count, _ = patterns.shape
+def reader(patterns: Any, shape: tuple[int, ...], dtype: Any) -> Callable[[Any], np.ndarray]:
+    """What reads some of the padded patterns, of a shape in all, from a source of slices."""
+    count, size = patterns.shape[-2], shape[-2]
 
     def read(index: Any) -> np.ndarray:
-        start, stop, _ = index[-2].indices(1 << 62)
-        rows = slice(min(start, count), min(stop, count))
-        if isinstance(patterns, hopcore.Streamed):
-            found = patterns.read(rows)
-        else:
-            found = np.asarray(patterns[(*[slice(None)] * len(lead), rows)])
-        missing = stop - start - (rows.stop - rows.start)
-        padding = [*[(0, 0)] * len(lead), (0, missing), (0, 0)]
-        return np.pad(found.astype(dtype, copy=False), padding) if missing else found.astype(dtype)
+        start, stop, _ = index[-2].indices(size)
+        found = np.zeros((*shape[:-2], stop - start, shape[-1]), dtype)
+        rows = slice(start, min(stop, count))
+        if rows.stop > start:
+            streamed = isinstance(patterns, hopcore.Streamed)
+            part = patterns.read(rows) if streamed else patterns[(*index[:-2], rows)]
+            found[..., : rows.stop - start, :] = part
+        return found
 
     return read

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hopcore.backend import BLOCK, Array, Beta, SeparationFunction
+from hopcore.backend import BLOCK, Array, Backend, Beta, SeparationFunction
 from hopcore.solvers import conjugate_gradients
 from hopcore_jax import blocks, loops
 from hopcore_jax.graphs import JaxGraphKernels
@@ -50,9 +50,15 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
         return ShardedBackend() if issubclass(kind, Shards) else self
 
+    def beside(self, states: Backend, state: Any) -> Any:
+        """None; shards may be what is stored, beside states that are not."""
+        if states is not self and isinstance(states, JaxBackend):
+            raise TypeError("a state cannot be shards, only what is stored")
+        return None
+
     def visible(self, array: jax.Array) -> bool:
-        """Not traced, not met inside ``jax.jit``, and on the CPU."""
-        if loops.traced(array) or loops.staged():
+        """Not traced, not met inside ``jax.jit``, on the CPU, and all of it in this process."""
+        if loops.traced(array) or loops.staged() or not array.is_fully_addressable:
             return False
         return all(device.platform == "cpu" for device in array.devices())
 
@@ -76,13 +82,13 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         return None if more else first
 
     def finite(self, array: jax.Array) -> bool:
-        """A sum of squares first: it is not finite if any value is not (or if it overflows)."""
+        """Where the values are: an array over several devices is not gathered."""
         if loops.traced(array):
             return True
-        values = np.asarray(array).reshape(-1)
-        if values.dtype.itemsize > 2 and math.isfinite(np.vdot(values, values)):
-            return True
-        return bool(np.isfinite(values).all())
+        if array.is_fully_replicated:
+            return finite(np.asarray(array))
+        parts = (part for part in array.addressable_shards if part.replica_id == 0)
+        return all(finite(np.asarray(part.data)) for part in parts)
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> jax.Array:
         """An array on a device: a ``jax.Device``, or a name such as ``"cpu"`` or ``"cuda:1"``."""
@@ -211,6 +217,14 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         device = self.device(state)
         platform = jax.default_backend() if device is None else device.platform
         return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
+
+
+def finite(values: np.ndarray) -> bool:
+    """A sum of squares first: it is not finite if any value is not (or if it overflows)."""
+    values = values.reshape(-1)
+    if values.dtype.itemsize > 2 and math.isfinite(np.vdot(values, values)):
+        return True
+    return bool(np.isfinite(values).all())
 
 
 def device_named(name: str) -> Any:

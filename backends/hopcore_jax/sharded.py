@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 
 from hopcore.backend import Array, Backend, Beta, Loop, SeparationFunction
 from hopcore.parts import OverWorkers, merged_over
-from hopcore_jax import blocks
+from hopcore_jax import blocks, loops
 from hopcore_jax.distributed import Shards, rows_over, with_rows
 from hopcore_jax.kernels import JaxBackend
 from hopcore_jax.weights import InParts
@@ -97,7 +97,7 @@ class ShardedBackend(JaxBackend):
         """Every worker looks at its own values."""
         if not isinstance(array, Shards):
             return super().finite(array)
-        if bool(all_finite(array.array)):
+        if super().finite(array.array):
             return True
         for part in array.array.addressable_shards:
             bad = np.argwhere(~np.isfinite(np.asarray(part.data, dtype=np.float64)))
@@ -196,6 +196,7 @@ class ShardedBackend(JaxBackend):
                 "stored and projection must be split over one axis of one mesh, "
                 f"got {mesh_of(stored)} and {mesh_of(projection)}"
             )
+        same_devices(stored, state=state, projection=projection, beta=beta, mask=mask)
         return associate(
             state,
             stored,
@@ -218,10 +219,24 @@ def mesh_of(shards: Shards) -> tuple[Any, str]:
     return shards.mesh, shards.axis
 
 
-@jax.jit
-def all_finite(array: Array) -> Array:
-    """Whether every value is finite."""
-    return jnp.all(jnp.isfinite(array))
+def same_devices(stored: Shards, **arrays: Any) -> None:
+    """Refuse arrays that were put on other devices than the workers; JAX would say it in pages."""
+    workers = set(stored.mesh.devices.flat)
+    for name, array in arrays.items():
+        values = values_of(array)
+        if not isinstance(values, jax.Array) or loops.traced(values) or not values.committed:
+            continue
+        if values.sharding.device_set != workers:
+            raise ValueError(
+                f"{name} must be on the {len(workers)} devices of the mesh of stored patterns, got "
+                f"{named(values.sharding.device_set)}; jax.device_put({name}, "
+                "NamedSharding(mesh, PartitionSpec())) puts it there"
+            )
+
+
+def named(devices: set[Any]) -> str:
+    """Devices by their names; of many, how many they are."""
+    return f"{len(devices)} devices" if len(devices) > 1 else str(next(iter(devices)))
 
 
 def over_workers(work: Callable[..., Any], stored: Shards, arrays: Any, split: Any) -> Any:
