@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from hopcore.arrays import backend_of_input, broadcast_mask, finite, floating, shape
 from hopcore.backend import Array, Backend
+from hopcore.discovery import backend as backend_named
 from hopcore.edges import check_adjacency, symmetric_rows
 from hopcore.graph import Graph, pruned
 from hopcore.number_checks import count, quoted
-from hopcore.streamed import NUMPY, Streamed
+from hopcore.streamed import Streamed
 from hopcore.streamed_neighbours import nearest_in_pieces
 
 SEARCHED = 30
@@ -175,14 +175,13 @@ def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
     """:func:`knn_graph` of a streamed memory."""
     if method != "exact":
         raise ValueError(f"a streamed memory is searched by method 'exact', got {quoted(method)}")
-    nodes = patterns.shape[0]
+    numpy, nodes = backend_named("numpy"), patterns.shape[0]
     k = neighbour_count(k, nodes)
     if mask is not None:
-        mask = broadcast_mask(NUMPY, mask, (nodes,))
-    unit = partial(unit_patterns, NUMPY)
-    similarities, choices = nearest_in_pieces(patterns, k, mask, unit)
+        mask = broadcast_mask(numpy, mask, (nodes,))
+    similarities, choices = nearest_in_pieces(patterns, k, mask, unit_rows)
     left = np.repeat(np.arange(nodes, dtype=np.int32), k)
-    where, source, valued = symmetric_rows(NUMPY, left, choices.ravel(), nodes)
+    where, source, valued = symmetric_rows(numpy, left, choices.ravel(), nodes)
     weights = np.zeros(source.shape, dtype=similarities.dtype)
     if k:
         weights = np.where(valued, similarities.ravel()[source], weights)
@@ -230,6 +229,11 @@ def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Arra
     wide = wide / xp.where(most > 0, most, 1.0)
     square = backend.square_lengths(wide)[..., None]
     return wide / xp.sqrt(xp.where(square > 0, square, 1.0))
+
+
+def unit_rows(patterns: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """:func:`unit_patterns` of NumPy's arrays, wherever they are worked on."""
+    return unit_patterns(backend_named("numpy"), patterns, mask)
 
 
 def from_choices(

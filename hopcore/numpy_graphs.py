@@ -109,33 +109,32 @@ class NumpyGraphKernels(GraphKernels):
             on_all_cores(some, places)
         return found
 
+    def nearest_among(
+        self, patterns: np.ndarray, others: np.ndarray, k: int, shift: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k largest inner products of each of some patterns with others, and which these are.
 
-def nearest_between(
-    backend: NumpyGraphKernels, patterns: np.ndarray, others: np.ndarray, k: int, shift: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest inner products of each of some patterns ``(n, d)`` with others, and with whom.
+        Pattern i is row i + shift of the others, if it is one of them: with itself it has -inf.
+        """
+        count = others.shape[0]
+        k = min(k, count)
+        products = np.empty((patterns.shape[0], k), dtype=patterns.dtype)
+        places = np.empty((patterns.shape[0], k), dtype=np.int64)
 
-    Pattern i is row i + shift of the others, if that is one of them: with itself it has -inf.
-    """
-    count = others.shape[0]
-    k = min(k, count)
-    products = np.empty((patterns.shape[0], k), dtype=patterns.dtype)
-    places = np.empty((patterns.shape[0], k), dtype=np.int64)
+        def some(part: slice) -> None:
+            scores = patterns[part] @ others.T
+            own = np.arange(part.start, part.stop) + shift
+            inside = np.nonzero((own >= 0) & (own < count))[0]
+            scores[inside, own[inside]] = -np.inf
+            found = places[part] = self.largest(scores, k)
+            # Again, as `pair_products` has them: they do not depend on the shapes of two matrices.
+            np.vecdot(patterns[part, None], others[found], out=products[part])
+            products[part][found == own[:, None]] = -np.inf
 
-    def some(part: slice) -> None:
-        scores = patterns[part] @ others.T
-        own = np.arange(part.start, part.stop) + shift
-        inside = np.nonzero((own >= 0) & (own < count))[0]
-        scores[inside, own[inside]] = -np.inf
-        found = places[part] = backend.largest(scores, k)
-        # Again, as `pair_products` has them: they do not depend on the shapes of two matrices.
-        np.vecdot(patterns[part, None], others[found], out=products[part])
-        products[part][found == own[:, None]] = -np.inf
-
-    # What is gathered may be larger than the scores.
-    rows = max(1, min(128, max(32, TILE // count), TILE // (k * patterns.shape[-1])))
-    on_all_cores(some, list(stretches(patterns.shape[0], rows)))
-    return products, places
+        # What is gathered may be larger than the scores.
+        rows = max(1, min(128, max(32, TILE // count), TILE // (k * patterns.shape[-1])))
+        on_all_cores(some, list(stretches(patterns.shape[0], rows)))
+        return products, places
 
 
 def sparse(where: Rows, values: np.ndarray, start: int, stop: int) -> csr_array:

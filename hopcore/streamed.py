@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hopcore.discovery import backend
 from hopcore.number_checks import count
-from hopcore.numpy_backend import NumpyBackend
 from hopcore.streamed_sources import Piece, Source, patterns_of, source_of
 
 T = TypeVar("T")
@@ -27,8 +27,6 @@ PIECE = 1 << 24
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes on so many pieces and shows how far they are."""
-
-NUMPY = NumpyBackend()
 
 
 class Streamed:
@@ -201,7 +199,7 @@ def radius(piece: Piece) -> float:
     """M of one piece."""
     half = piece.patterns.dtype == np.float16
     patterns = piece.patterns.astype(np.float32) if half else piece.patterns
-    return float(NUMPY.radius(patterns, None)[0])
+    return float(backend("numpy").radius(patterns, None)[0])
 
 
 def magnitude(piece: Piece) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hopcore.numpy_graphs import nearest_between
-from hopcore.streamed import NUMPY, Streamed, columns
+from hopcore.discovery import backend
+from hopcore.streamed import Streamed, columns
 from hopcore.streamed_sources import Piece
 
 Near = tuple[np.ndarray, np.ndarray]
@@ -26,7 +26,7 @@ Unit = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: Unit) -> Near:
     """The k most similar patterns of each, ``(S, k)``; negative where there are no k of them."""
-    if memory.dtype not in NUMPY.precise:
+    if memory.dtype not in backend("numpy").precise:
         raise TypeError(f"patterns must be float32 or float64, got {memory.dtype}; give dtype=")
     passes = copy(memory)
     passes.track = None  # one bar, for all passes
@@ -46,8 +46,9 @@ def compared(patterns: np.ndarray, start: int, k: int, unit: Unit) -> Callable[[
     """What compares patterns, the first of which is number ``start``, with those of a piece."""
 
     def work(piece: Piece) -> Near:
+        numpy: Any = backend("numpy")
         others, first = unit(piece.patterns, piece.mask), piece.rows.start
-        similarities, places = nearest_between(NUMPY, patterns, others, k, start - first)
+        similarities, places = numpy.nearest_among(patterns, others, k, start - first)
         return similarities, places + first
 
     return work
@@ -57,5 +58,5 @@ def most(k: int, one: Near, other: Near) -> Near:
     """The k most similar ones of two pieces."""
     both: Any = [np.concatenate(pair, axis=1) for pair in zip(one, other, strict=True)]
     similarities, choices = both
-    similarities, places = NUMPY.top_k(similarities, k)
+    similarities, places = backend("numpy").top_k(similarities, k)
     return similarities, np.take_along_axis(choices, places, axis=1)
