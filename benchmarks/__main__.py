@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scale
 from benchmarks.rows import ROWS
 from benchmarks.run import Workers, run_row
 from benchmarks.table import heading, machine, markdown, text
@@ -19,7 +20,12 @@ from benchmarks.table import heading, machine, markdown, text
 def main(arguments: list[str] | None = None) -> int:
     """Run the rows that were asked for; 0 whatever the speed."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to run; all if none is named")
+    parser.add_argument(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help="rows to run; all if none is named; or scale, alone: memories in parts",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute")
     parser.add_argument("--cores", type=int, metavar="N", help="use N cores only (Linux)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
@@ -31,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="print what --json wrote as a page of the docs",
     )
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.rows if name not in ROWS]
+    in_parts = options.rows == ["scale"]
+    unknown = [name for name in options.rows if name not in ROWS and not in_parts]
     if unknown:
         parser.error(f"unknown row {unknown[0]!r}; known: {', '.join(ROWS)}")
     if options.list:
@@ -40,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.markdown:
         try:
-            print(markdown(json.loads(options.markdown.read_text())))
+            record = json.loads(options.markdown.read_text())
+            print(scale.markdown(record) if "tables" in record else markdown(record))
         except (OSError, ValueError, KeyError) as problem:
             parser.error(f"--markdown needs a file written with --json: {problem}")
         return 0
@@ -53,6 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
             os.sched_setaffinity(0, allowed[-options.cores :])
         except (AttributeError, OSError) as problem:
             parser.error(f"--cores {options.cores} is not possible here: {problem!r}")
+    if in_parts:
+        record = scale.run(quick=options.quick)
+        print(scale.text(record))
+        if options.json:
+            options.json.write_text(json.dumps(record, indent=1) + "\n")
+        return 0
     results = run(options.rows or list(ROWS), quick=options.quick)
     if options.json:
         quick = ["--quick"] if options.quick else []
