@@ -183,7 +183,7 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
 
 def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Array:
     """A mask of values, boolean (True = counts), with the shape of the values."""
-    if backend_of_input("mask", mask) is not backend or "bool" not in str(mask.dtype):
+    if not backend.takes(backend_of_input("mask", mask)) or "bool" not in str(mask.dtype):
         raise TypeError(
             f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
         )

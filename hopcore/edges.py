@@ -94,7 +94,10 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
 
     Leading axes broadcast. Those that the graph lacks, or has with size 1, become columns.
     """
-    backend, xp, nodes = graph.backend, graph.backend.xp, graph.nodes
+    other = backend_of_input("features", features)
+    # Features in parts may stand beside a graph that is whole.
+    backend = other if other.takes(graph.backend) else graph.backend
+    xp, nodes = backend.xp, graph.nodes
     check_features(backend, graph.weights, features)
     if features.ndim < 2 or features.shape[-2] != nodes:
         raise ValueError(

@@ -19,6 +19,8 @@ class TorchGraphKernels(Backend):
     def neighbour_sum(
         self, where: Rows, values: torch.Tensor, features: torch.Tensor
     ) -> torch.Tensor:
+        if hasattr(features, "device_mesh"):  # split over workers, as the graph is not
+            return self.of_type(type(features)).neighbour_sum(where, values, features)
         if not eager():
             gathered = values[:, None] * features.index_select(0, where.columns)
             return self.row_sum(where, gathered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -11,10 +12,13 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 
 import hopcore
 from hopcore.backend import Backend, Beta, SeparationFunction, block_rows, rows_of, rows_of_mask
+from hopcore.graph_kernels import Rows
 from hopcore.parts import OverWorkers, merged_over
+from hopcore_torch import ring
 from hopcore_torch.gradients import Association, Recomputed, Separate, pull_back
 from hopcore_torch.kernels import TorchBackend
 from hopcore_torch.modes import differentiated, eager
+from hopcore_torch.ring import split_like
 from hopcore_torch.workers import Copy, Largest, Total, Workers
 
 
@@ -45,11 +49,10 @@ class DistributedBackend(TorchBackend):
         super().__init__()
         self.name = "torch-distributed"
         self.types = (DTensor,)
-        self._forget()
-
-    def _forget(self) -> None:
+        self.xp = Namespace(self.xp)
         self._workers: Workers | None = None
-        self._agreed: dict[str, list[int]] = {}
+        self._agreed: dict[str, list[int]] | None = None
+        """Of a call, how many patterns each worker has, by the kernels agreed upon."""
 
     def of_type(self, kind: type) -> TorchBackend:
         return self
@@ -61,7 +64,7 @@ class DistributedBackend(TorchBackend):
         if not isinstance(states, TorchBackend):
             return None
         call = copy(self)
-        call._forget()
+        call._agreed = {}
         return call
 
     def takes(self, other: Any) -> bool:
@@ -187,6 +190,37 @@ class DistributedBackend(TorchBackend):
         go_on = cond if flagged else lambda carry: workers.any(cond(carry))
         return super().loop(go_on, step, init, max_steps, differentiable=differentiable)
 
+    # Graphs: every worker holds the whole graph, and of the patterns its own part.
+
+    def nearest(self, patterns: Any, k: int, mask: torch.Tensor | None) -> torch.Tensor:
+        """One part visits another at a time; there are no others than the k best of each."""
+        if patterns.ndim != 2:
+            raise ValueError(
+                "the graph of a memory over the workers of a mesh is one, of patterns (N, d), "
+                f"got {tuple(patterns.shape)}"
+            )
+        own = self._own("nearest", patterns, mask=mask, setting=k)
+        return ring.nearest(own.workers, own.stored, own.sizes, k, mask)
+
+    def pair_products(self, left: Any, right: Any, where: Rows) -> torch.Tensor:
+        if differentiated(left, right):
+            raise TypeError(
+                "similarities of patterns over the workers of a mesh have no derivatives; "
+                "detach the patterns of the graph"
+            )
+        own = self._own("pair_products", left, right)
+        return ring.pair_products(own.workers, own.stored, own.projection, own.sizes, where)
+
+    def neighbour_sum(self, where: Rows, values: torch.Tensor, features: Any) -> Any:
+        if differentiated(values):
+            raise TypeError(
+                "diffusion over the workers of a mesh has no derivative by the weights of a graph; "
+                "detach them"
+            )
+        own = self._own("neighbour_sum", features, setting=tuple(values.shape))
+        rest = own.workers, own.sizes, where, values
+        return ring.split_like(ring.NeighbourSum.apply(own.stored, *rest), features)
+
     # Who has what.
 
     def _own(
@@ -197,7 +231,7 @@ class DistributedBackend(TorchBackend):
         state: Any = None,
         beta: Beta = None,
         mask: Any = None,
-        separation: Any = None,
+        setting: Any = None,
     ) -> Own:
         """The worker's own part, once all workers agree on what is called."""
         shared = {"state": state, "beta": beta, "mask": mask}
@@ -221,16 +255,62 @@ class DistributedBackend(TorchBackend):
         own = {kind: array.to_local() for kind, array in split.items()}
         if projection is stored:
             own["projection"] = own["stored"]
-        workers = self._workers = Workers(groups[0])
-        if name not in self._agreed:
-            given = {**split, **shared, "separation": separation}
+        workers = Workers(groups[0])
+        known: dict[str, list[int]] = {}
+        if self._agreed is not None:
+            known, self._workers = self._agreed, workers
+        if name not in known:
+            given = {**split, **shared, "setting": setting}
             facts = ", ".join(f"{kind} {described(x)}" for kind, x in given.items())
-            self._agreed[name] = agreed(workers, f"{name}({facts})", own, shared)
-        sizes = self._agreed[name]
+            known[name] = agreed(workers, f"{name}({facts})", own, shared)
+        sizes = known[name]
         if mask is not None and mask.shape[-1] > 1:
             start = sum(sizes[: workers.rank])
             mask = mask[..., start : start + sizes[workers.rank]]
         return Own(workers, own["stored"], own.get("projection"), mask, sizes)
+
+
+class Namespace(ModuleType):
+    """Torch's namespace, in which ordinary tensors may stand beside split ones in ``where``."""
+
+    def __init__(self, xp: ModuleType) -> None:
+        super().__init__(xp.__name__)
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """Of what is split, only to the shape that it has."""
+        if not isinstance(array, DTensor):
+            return self._xp.reshape(array, shape)
+        if len(shape) != array.ndim or any(
+            size not in (-1, own) for size, own in zip(shape, array.shape, strict=True)
+        ):
+            raise ValueError(
+                "a memory over the workers of a mesh is one here, of patterns (N, d), "
+                f"got {tuple(array.shape)}"
+            )
+        return array
+
+    def where(self, *arrays: Any) -> Any:
+        """Element by element, of a worker's own patterns where an array is split."""
+        like = next((x for x in arrays if isinstance(x, DTensor)), None)
+        if like is None:
+            return self._xp.where(*arrays)
+        part = like.to_local()
+        workers = Workers(group_of("an array", like))
+        sizes = workers.gathered(torch.tensor([part.shape[-2]], device=part.device)).flatten()
+        start = int(sizes[: workers.rank].sum())
+
+        def own(x: Any) -> Any:
+            if isinstance(x, DTensor):
+                return x.to_local()
+            if isinstance(x, torch.Tensor) and x.ndim > 1 and x.shape[-2] > 1:
+                return x[..., start : start + part.shape[-2], :]
+            return x
+
+        return split_like(self._xp.where(*map(own, arrays)), like)
 
 
 class Part(TorchBackend):

@@ -20,6 +20,9 @@ import torch
 import torch.distributed as dist
 from torch.autograd import Function
 
+ROW = 9
+"""Numbers that workers exchange to agree: a digest, up to 4 numbers, 2 for up to 2 arrays."""
+
 
 class Workers:
     """The workers of one process group; :class:`hopcore.parts.Collectives` for tensors.
@@ -77,11 +80,14 @@ class Workers:
             [x for value in values for x in fingerprint(value)] or [torch.zeros(())]
         )
         marks = marks.to("cpu", torch.float64)
-        row = torch.cat([torch.tensor([digest, *numbers]), marks.view(torch.int64)])
+        # Of one length whatever is called, so that a call of something else is seen as such.
+        row = torch.zeros(ROW, dtype=torch.int64)
+        row[: 1 + len(numbers)] = torch.tensor([digest, *numbers])
+        row[ROW - 2 * len(values) :] = marks.view(torch.int64)
         rows = self.gathered(row.to(device)).cpu()
         if bool((rows[:, 0] != digest).any()):
             raise ValueError(self.difference(facts))
-        found = rows[:, 1 + len(numbers) :].contiguous().view(torch.float64)
+        found = rows[:, ROW - 2 * len(values) :].contiguous().view(torch.float64)
         for i, value in enumerate(values):
             marks = found[:, 2 * i : 2 * i + 2]
             apart = (marks - marks[0]).abs().max().item()
