@@ -130,6 +130,19 @@ class GraphKernels(ArrayLibrary):
             found.append(self.largest(scores, k))
         return xp.concat(found, axis=-2) if len(found) > 1 else found[0]
 
+    def in_parts(self, patterns: Array) -> bool:
+        """Whether patterns are a memory in parts, which has :meth:`neighbours` of its own."""
+        return False
+
+    def neighbours(
+        self, patterns: Array, k: int, mask: Array | None, unit: Any
+    ) -> tuple[Array, Array]:
+        """Of a memory in parts, the similarities ``(..., N, k)`` of each and its k most similar.
+
+        ``unit(backend, patterns, mask)`` are patterns of norm 1, zeros where masked.
+        """
+        raise NotImplementedError
+
     def largest(self, scores: Array, k: int) -> Array:
         """The places of the k largest of the scores ``(..., N)``, in any order.
 

@@ -158,6 +158,13 @@ def knn_graph(
         return streamed_graph(patterns, k, mask, method)
     backend, mask = checked(patterns, mask)
     k = neighbour_count(k, patterns.shape[-2])
+    if backend.in_parts(patterns):
+        if method != "exact":
+            raise ValueError(
+                f"a memory in parts is searched by method 'exact', got {quoted(method)}"
+            )
+        similarities, choices = backend.neighbours(patterns, k, mask, unit_patterns)
+        return linked(backend, similarities, choices, tuple(patterns.shape[:-2]))
     unit = unit_patterns(backend, patterns, mask)
     if method == "exact":
         choices = None
@@ -180,12 +187,23 @@ def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
     if mask is not None:
         mask = broadcast_mask(numpy, mask, (nodes,))
     similarities, choices = nearest_in_pieces(patterns, k, mask, unit_rows)
-    left = np.repeat(np.arange(nodes, dtype=np.int32), k)
-    where, source, valued = symmetric_rows(numpy, left, choices.ravel(), nodes)
-    weights = np.zeros(source.shape, dtype=similarities.dtype)
-    if k:
-        weights = np.where(valued, similarities.ravel()[source], weights)
-    return pruned(Graph(where, np.maximum(weights, 0.0), (), nodes))
+    return linked(numpy, similarities, choices, ())
+
+
+def linked(backend: Backend, similarities: Array, choices: Array, batch: tuple[int, ...]) -> Graph:
+    """The graph of neighbours and their similarities, both ``(..., N, k)``."""
+    xp, (*_, nodes, k) = backend.xp, choices.shape
+    count = math.prod(batch) * nodes
+    own = xp.arange(count, dtype=xp.int32, device=backend.device(choices))
+    left = xp.reshape(xp.broadcast_to(own[:, None], (count, k)), (-1,))
+    right = xp.reshape(choices, (-1,)) + (left - left % nodes)
+    where, source, valued = symmetric_rows(backend, left, right, count)
+    values = xp.reshape(similarities, (-1,))
+    if k == 0:  # one pattern, and its entry for itself
+        values = xp.zeros((count,), dtype=values.dtype, device=backend.device(values))
+    weights = xp.take(values, source, axis=0)
+    weights = xp.where(valued & (weights > 0), weights, 0.0)
+    return pruned(Graph(where, weights, batch, nodes))
 
 
 def weighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:

@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 
 from hopcore.backend import Array, Backend, Beta, Loop, SeparationFunction
 from hopcore.parts import OverWorkers, merged_over
-from hopcore_jax import blocks, loops
+from hopcore_jax import blocks, loops, rings
 from hopcore_jax.distributed import Shards, rows_over, with_rows
 from hopcore_jax.kernels import JaxBackend
 from hopcore_jax.weights import InParts
@@ -180,6 +180,28 @@ class ShardedBackend(JaxBackend):
         if not isinstance(stored, Shards):
             return super().conjugate(state, stored, beta, mask, separation)
         return self.associated(state, stored, None, beta, mask, separation)[1]
+
+    def in_parts(self, patterns: Any) -> bool:
+        """Whether patterns are shards."""
+        return isinstance(patterns, Shards)
+
+    def neighbours(
+        self, patterns: Any, k: int, mask: Array | None, unit: Any
+    ) -> tuple[Array, Array]:
+        """See :meth:`hopcore.backend.Backend.neighbours`; parts of the memory go round."""
+        *lead, nodes, _ = patterns.shape
+        if k == 0:
+            return jnp.zeros((*lead, nodes, 0)), jnp.zeros((*lead, nodes, 0), jnp.int32)
+        same_devices(patterns, mask=mask)
+        found = []
+        for place in np.ndindex(*lead):
+            own = replace(patterns, array=patterns.array[place]) if lead else patterns
+            shown = mask if mask is None or not lead else mask[place]
+            found.append(rings.neighbours(own, shown, backend=self, k=k, unit=unit))
+        choices, similarities = (
+            jnp.reshape(jnp.stack(x), (*lead, nodes, k)) for x in zip(*found, strict=True)
+        )
+        return similarities, choices
 
     def associated(
         self,

@@ -277,19 +277,66 @@ def test_large_blocks() -> None:
         )
 
 
+# Graphs.
+
+
+def test_graph_of_nearest_neighbours() -> None:
+    several = patterns(2, 19, 5)
+    mask = jnp.asarray(np.random.default_rng(1).random((2, 19)) < 0.7)
+    for k in (3, 18):
+        for given, shown in ((several[0], None), (several[0], mask[0]), (several, mask)):
+            got = hopcore.knn_graph(shard(given, mesh()), k, mask=shown)
+            same(got.to_dense(), hopcore.knn_graph(given, k, mask=shown).to_dense())
+            np.testing.assert_array_equal(got.to_dense(), jnp.matrix_transpose(got.to_dense()))
+    alone = hopcore.knn_graph(shard(patterns(1, 5), mesh(1)), 3)
+    assert alone.nodes == 1
+    assert not np.asarray(alone.weights).any()
+
+
+def test_derivative_of_a_graph() -> None:
+    def number(stored: Any) -> Any:
+        return jnp.sum(jnp.sin(hopcore.knn_graph(stored, 3).weights))
+
+    slope = jax.jit(jax.grad(number))
+    same(slope(shard(patterns(19, 5), mesh())), slope(patterns(19, 5)))
+
+
+def test_no_worker_holds_all_severalfor_a_graph() -> None:
+    count, width, k = 4096, 64, 2
+    over = shard(patterns(count, width, dtype="float32"), mesh())
+    compiled = jax.jit(lambda x: hopcore.knn_graph(x, k).weights).lower(over).compile()
+    # Neighbours and what is made of them are numbers for each pattern, not patterns.
+    moved = collectives(compiled.as_text())
+    assert {name for name, _ in moved} == {"collective-permute", "all-gather"}
+    assert max(size for _, size in moved) <= 4 * max(count * width // 8, 2 * k * count)
+
+
 # What is exchanged, and what is held.
 
 
 def exchanged(function: Callable[..., Any], *args: Any) -> dict[str, int]:
     """Bytes of the results of collectives in a compiled function, by their kind."""
-    text = jax.jit(function).lower(*args).compile().as_text()
     found: dict[str, int] = {}
+    for name, size in collectives(jax.jit(function).lower(*args).compile().as_text()):
+        found[name] = found.get(name, 0) + size
+    return found
+
+
+def collectives(text: str | None) -> list[tuple[str, int]]:
+    """Those of a compiled program, and the bytes of their results."""
+    assert text is not None
+    found = []
     for kinds, name in re.findall(rf"= (.*?) ({COLLECTIVES})(?:-start)?\(", text):
         sizes = re.findall(r"(\w+)\[([\d,]*)\]", kinds)
-        size = sum(
-            WIDTHS[kind] * math.prod(int(n) for n in shape.split(",") if n) for kind, shape in sizes
+        found.append(
+            (
+                name,
+                sum(
+                    WIDTHS[x] * math.prod(map(int, shape.split(",") if shape else ()))
+                    for x, shape in sizes
+                ),
+            )
         )
-        found[name] = found.get(name, 0) + size
     return found
 
 
@@ -336,7 +383,7 @@ def test_memory_of_a_worker() -> None:
         over = shard(stored, mesh(workers))
         held.append({part.data.nbytes for part in over.array.addressable_shards})
         function = jax.jit(lambda x, y: hopcore.update(x, y, 1.0))
-        used = function.lower(state, over).compile().memory_analysis()
+        used: Any = function.lower(state, over).compile().memory_analysis()
         needed.append(used.argument_size_in_bytes + used.temp_size_in_bytes)
     assert held == [{stored.nbytes // n} for n in (1, 2, 4, 8)]
     assert needed[-1] < 1.1 * needed[0] / 8
@@ -455,6 +502,7 @@ def test_errors() -> None:
     fails(TypeError, "one library", hopcore.energy, np.asarray(state), over, 1.0)
     fails(TypeError, "too many", hopcore.association_weights, state, over, 1.0)
     fails(TypeError, "gathered", np.asarray, over)
+    fails(ValueError, "method 'exact'", lambda: hopcore.knn_graph(over, 2, method="nndescent"))
     bad = shard(stored.at[17, 2].set(jnp.inf), mesh())
     fails(ValueError, r"finite, got inf at index \(17, 2\)", hopcore.energy, state, bad, 1.0)
     elsewhere = jax.device_put(state, jax.devices()[3])

@@ -1,0 +1,143 @@
+"""Nearest neighbours among patterns over a mesh: parts go round, one visits a worker at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from hopcore.backend import Array, Backend
+from hopcore.graph_kernels import MASKED, SOME
+from hopcore_jax.blocks import precision
+from hopcore_jax.distributed import Shards
+
+Unit = Callable[[Backend, Array, Array], Array]
+"""Patterns of norm 1, or 0 where a mask says that they do not count."""
+
+
+@partial(jax.jit, static_argnames=("backend", "k", "unit"))
+def neighbours(
+    patterns: Shards, mask: Array | None, *, backend: Backend, k: int, unit: Unit
+) -> tuple[Array, Array]:
+    """The k most similar others of patterns ``(S, d)`` and their similarities, ``(S, k)``."""
+    axis, workers = patterns.axis, patterns.workers
+    size = patterns.array.shape[0]
+    places = jnp.arange(size, dtype=jnp.int32)
+    shown = places < patterns.count
+    if mask is not None:
+        shown = shown & jnp.pad(mask, (0, size - patterns.count))
+
+    def work(rows: Array, shown: Array, places: Array) -> tuple[Array, Array]:
+        own = unit(backend, rows, shown)
+        go = partial(ring, axis, workers)
+        with precision(rows.dtype):
+            choices = nearest(go, lax.stop_gradient(own), shown, places, k, patterns.count)
+        return choices, pair_products(go, own, choices, places[0])
+
+    each = PartitionSpec(axis)
+    found = jax.shard_map(
+        work,
+        mesh=patterns.mesh,
+        in_specs=(each, each, each),
+        out_specs=(each, each),
+        axis_names={axis},
+        check_vma=False,
+    )(patterns.array, shown, places)
+    everywhere = NamedSharding(patterns.mesh, PartitionSpec())
+    choices, products = (
+        lax.with_sharding_constraint(x[: patterns.count], everywhere) for x in found
+    )
+    return choices, products
+
+
+def ring(axis: str, workers: int, work: Callable[..., Any], kept: Any, visitor: Any) -> Any:
+    """``kept, visitor = work(kept, visitor)`` with the visitor of each worker, which come home."""
+
+    def step(held: Any, _: None) -> tuple[Any, None]:
+        kept, visitor = work(*held)
+        onward = [(i, (i - 1) % workers) for i in range(workers)]
+        return (kept, lax.ppermute(visitor, axis, onward)), None
+
+    return lax.scan(step, (kept, visitor), length=workers)[0]
+
+
+def nearest(
+    go: Callable[..., Any], own: Array, shown: Array, places: Array, k: int, count: int
+) -> Array:
+    """The places ``(n, k)`` of the others with the largest inner product, among ``count``."""
+    size = own.shape[0]
+
+    def work(best: tuple[Array, Array], visitor: tuple[Array, ...]) -> Any:
+        others, seen, where = visitor
+
+        def compared(row: tuple[Array, Array]) -> tuple[Array, Array]:
+            pattern, place = row
+            scores = jnp.where(seen, others @ pattern, MASKED)
+            scores = jnp.where((where == place) | (where >= count), -math.inf, scores)
+            value, at = lax.top_k(scores, min(k, size))
+            return value, where[at]
+
+        found = lax.map(compared, (own, places), batch_size=max(1, SOME // size))
+        values, choices = (jnp.concat(x, axis=1) for x in zip(best, found, strict=True))
+        values, at = lax.top_k(values, k)
+        return (values, jnp.take_along_axis(choices, at, axis=1)), visitor
+
+    none = jnp.full((size, k), -math.inf, own.dtype), jnp.zeros((size, k), places.dtype)
+    return go(work, none, (own, shown, places))[0][1]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def pair_products(go: Callable[..., Any], own: Array, choices: Array, start: Array) -> Array:
+    """Inner products ``(n, k)`` of a worker's patterns and their choices among all.
+
+    Product by product, so that both ends of an edge find the same number. Going back, each visitor
+    takes along what it gets of its derivative.
+    """
+
+    def work(found: Array, visitor: tuple[Array, Array]) -> Any:
+        others, begins = visitor
+        here, at = among(choices - begins, others)
+        products = lax.map(lambda at: jnp.sum(own * others[at], axis=-1), at.T).T
+        return jnp.where(here, products, found), visitor
+
+    return go(work, jnp.zeros(choices.shape, own.dtype), (own, start))[0]
+
+
+def _forward(go: Callable[..., Any], own: Array, choices: Array, start: Array) -> Any:
+    return pair_products(go, own, choices, start), (own, choices, start)
+
+
+def _back(go: Callable[..., Any], kept: Any, change: Array) -> tuple[Array, None, None]:
+    own, choices, start = kept
+
+    def work(ours: Array, visitor: tuple[Array, ...]) -> Any:
+        others, begins, theirs = visitor
+        here, at = among(choices - begins, others)
+
+        def one(found: Any, edge: tuple[Array, Array]) -> tuple[Any, None]:
+            ours, theirs = found
+            at, change = edge
+            part = change[:, None]
+            return (ours + part * others[at], theirs.at[at].add(part * own)), None
+
+        ours, theirs = lax.scan(one, (ours, theirs), (at.T, jnp.where(here, change, 0.0).T))[0]
+        return ours, (others, begins, theirs)
+
+    zeros = jnp.zeros_like(own)
+    ours, (_, _, theirs) = go(work, zeros, (own, start, zeros))
+    return ours + theirs, None, None
+
+
+pair_products.defvjp(_forward, _back)
+
+
+def among(places: Array, others: Array) -> tuple[Array, Array]:
+    """Which places are those of a visitor's patterns, and places that are for sure."""
+    here = (places >= 0) & (places < others.shape[0])
+    return here, jnp.where(here, places, 0)
