@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.scale_model import Device, Network, Work, update
@@ -127,8 +128,7 @@ def times(rates: dict[str, float], torch: Found, jax: dict[int, dict[str, Any]])
     cores = machine()["cores"]
     lines: list[list[Any]] = []
     for n, workers in torch.items():
-        for i, one in enumerate(workers[0]["times"]):
-            seconds = max(worker["times"][i]["seconds"] for worker in workers)
+        for one, seconds in slowest(workers):
             work = Work(one["patterns"], one["states"], one["d"])
             said = predicted(rates, work, n, cores)
             sizes = [one[key] for key in ("patterns", "states", "d")]
@@ -146,6 +146,12 @@ def times(rates: dict[str, float], torch: Found, jax: dict[int, dict[str, Any]])
         "columns": ["engine", "workers", "patterns", "states", "d", "ms", "model", "model / ms"],
         "lines": lines,
     }
+
+
+def slowest(workers: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """What was timed, and how long the worker took that took longest."""
+    for i, one in enumerate(workers[0]["times"]):
+        yield one, max(worker["times"][i]["seconds"] for worker in workers)
 
 
 def predicted(rates: dict[str, float], work: Work, n: int, cores: int) -> float:
@@ -203,6 +209,11 @@ def constants(rates: dict[str, float]) -> Table:
         "columns": ["what", "rate", "unit"],
         "lines": lines,
     }
+
+
+def kept() -> dict[str, Any]:
+    """The record of the page in the documentation."""
+    return json.loads((Path(__file__).parent / "results" / "scale.json").read_text())
 
 
 def mebibytes(size: float) -> float:

@@ -40,7 +40,7 @@ BETA = 0.125
 COLD = 1.0
 """Cold enough for patterns of 64 values to be retrieved."""
 
-FEW, MANY = 2, 8
+FEW, MANY = 1, 5
 """Updates of two retrievals, whose difference in time is that of the updates between."""
 
 
@@ -88,6 +88,11 @@ def apart(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, float]:
         )
 
     return {name: worst(name) for name in wanted}
+
+
+def resting_late(d: int) -> float:
+    """An inverse temperature at which standard normal states are not at rest after few updates."""
+    return d**-0.5
 
 
 def update_seconds(retrieve: Callable[[int], Any], rounds: int = 7) -> float:

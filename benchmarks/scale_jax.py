@@ -25,6 +25,7 @@ from benchmarks.scale_calls import (
     Sizes,
     agreement,
     drawn,
+    resting_late,
     update_seconds,
 )
 from hopcore_jax.distributed import shard
@@ -92,15 +93,17 @@ def bytes_of(shapes: str) -> int:
 def times(mesh: Any, sizes: Sizes) -> Any:
     """Seconds of an update."""
     programs = {
-        updates: jax.jit(partial(hopcore.retrieve, beta=BETA, tol=0.0, max_steps=updates))
+        updates: jax.jit(partial(hopcore.retrieve, tol=0.0, max_steps=updates))
         for updates in (FEW, MANY)
     }
     for patterns, states, d in sizes.timed:
         state, stored = map(jax.numpy.asarray, drawn(patterns, d, states))
-        parts = shard(stored, mesh)
+        parts, beta = shard(stored, mesh), jax.numpy.asarray(resting_late(d), "float32")
 
-        def retrieve(updates: int, state: Any = state, parts: Any = parts) -> None:
-            found = jax.block_until_ready(programs[updates](state, parts))
+        def retrieve(
+            updates: int, state: Any = state, parts: Any = parts, beta: Any = beta
+        ) -> None:
+            found = jax.block_until_ready(programs[updates](state, parts, beta))
             assert int(found.steps.min()) == updates
 
         seconds = update_seconds(retrieve)

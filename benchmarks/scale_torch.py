@@ -18,6 +18,7 @@ from benchmarks.scale_calls import (
     Sizes,
     agreement,
     drawn,
+    resting_late,
     update_seconds,
 )
 from benchmarks.scale_processes import gathered
@@ -86,11 +87,13 @@ def times(mesh: DeviceMesh, sizes: Sizes) -> Any:
     """Seconds of an update."""
     for patterns, states, d in sizes.timed:
         state, stored = map(torch.from_numpy, drawn(patterns, d, states))
-        parts = shard(stored, mesh)
+        parts, beta = shard(stored, mesh), resting_late(d)
 
-        def retrieve(updates: int, state: Any = state, parts: Any = parts) -> None:
+        def retrieve(
+            updates: int, state: Any = state, parts: Any = parts, beta: float = beta
+        ) -> None:
             dist.barrier()
-            found = hopcore.retrieve(state, parts, BETA, tol=0.0, max_steps=updates)
+            found = hopcore.retrieve(state, parts, beta, tol=0.0, max_steps=updates)
             assert int(found.steps.min()) == updates
 
         seconds = update_seconds(retrieve)
