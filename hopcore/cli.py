@@ -6,9 +6,8 @@ to the standard error. Bad input is raised; :mod:`hopcore.__main__` makes one li
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -18,27 +17,23 @@ from hopcore import datasets
 from hopcore.cli_annealing import annealing_studies
 from hopcore.cli_bags import bag_studies
 from hopcore.cli_phase import phase
+from hopcore.cli_retrieve import retrieve
 from hopcore.cli_temperature import temperature_studies
 from hopcore.cli_train import train
 from hopcore.cli_transition import transition_studies
-from hopcore.console import AsJson, Backend, Data, Device, Seed, show_json, tracked
+from hopcore.console import AsJson, Backend, Corruption, Data, Device, Seed, show_json, tracked
 from hopcore.experiments import diffusion, diffusion_report, report, retrieval
 from hopcore.experiments.demo import run_demo
-from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job
-from hopcore.experiments.memory import Memory, from_dataset, from_files
 from hopcore.experiments.names import (
     integers,
-    number,
     numbers,
     one_of,
     positive,
-    separation_named,
     unlike,
 )
 from hopcore.experiments.studies import STUDIES, Strength, Study
 from hopcore.files import place_of, write_whole
 from hopcore.graph import NORMALIZATIONS
-from hopcore.phase import suggest_beta
 
 app = typer.Typer(
     help="Modern Hopfield networks: store patterns, retrieve them from corrupted queries.",
@@ -52,10 +47,9 @@ experiment.add_typer(bag_studies)
 experiment.add_typer(annealing_studies)
 experiment.add_typer(temperature_studies)
 experiment.add_typer(transition_studies)
+app.command()(retrieve)
 app.command()(train)
 app.command()(phase)
-
-Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
 
 
 @app.command()
@@ -76,86 +70,6 @@ def demo(
     else:
         Console().print(report.demo_table(result))
         typer.echo(f"The picture: {out}")
-
-
-@app.command()
-def retrieve(
-    patterns: Annotated[
-        Path | None, typer.Option(help="Stored patterns: .npy of shape (S, d) or (S, h, w).")
-    ] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="Queries: .npy of shape (L, d) or (L, h, w).")
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Store images of digits or mnist, query corrupted copies."),
-    ] = None,
-    data: Data = None,
-    stored: Annotated[int, typer.Option(help="How many images of the data set are stored.")] = 256,
-    corruption: Corruption = "half",
-    seed: Seed = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Results, .npz: state, steps, converged, residual, energy."),
-    ] = None,
-    beta: Annotated[
-        str, typer.Option(help="Inverse temperature, or auto: from the patterns.")
-    ] = "auto",
-    separation: Annotated[
-        str, typer.Option(help="softmax, sparsemax or entmax:ALPHA.")
-    ] = "softmax",
-    max_steps: Annotated[int, typer.Option(help="At most so many updates.")] = 100,
-    tol: Annotated[float, typer.Option(help="At rest when moved by at most tol * M.")] = 1e-6,
-    backend: Backend = "numpy",
-    device: Device = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="float32, float64 or float16; else as the files have it."),
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(help="A picture of the first queries, PNG.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Retrieve patterns: of your own from files, or of a data set from corrupted copies."""
-    for path in (out, plot):
-        if path is not None:
-            place_of(path)
-    if dataset is None:
-        if patterns is None or queries is None or data is not None:
-            raise ValueError("give --patterns and --queries, or --dataset (with --data for mnist)")
-        memory = from_files(patterns, queries, dtype)
-    else:
-        if patterns is not None or queries is not None:
-            raise ValueError("--dataset makes its own queries; leave out --patterns and --queries")
-        memory = from_dataset(dataset, data, stored, corruption, seed, dtype)
-    function = separation_named(separation)
-    chosen = (
-        suggest_beta(memory.stored, separation=function).beta
-        if beta == "auto"
-        else number(beta, "beta")
-    )
-    outcome = run_job(
-        memory.queries, memory.stored, chosen, separation=function, max_steps=max_steps, tol=tol,
-        backend=backend, device=device, track=tracked,
-    )  # fmt: skip
-    if out is not None:
-        write_whole(out, lambda file: np.savez(file, **outcome.found._asdict()))
-    if plot is not None:
-        rows = {"query": memory.queries, "retrieved": outcome.found.state}
-        if memory.original is not None:
-            rows = {"original": memory.original, **rows}
-        limits = float(memory.stored.min()), float(memory.stored.max())
-        title = f"{separation}, beta = {chosen:.3g}"
-        report.draw_retrieved(rows, memory.shape, limits, title, plot)
-    facts = {
-        "backend": backend,
-        "separation": separation,
-        "beta": chosen,
-        **facts_of(memory, outcome),
-    }
-    if as_json:
-        show_json(facts)
-    else:
-        Console().print(report.fact_table("Retrieval", facts))
 
 
 @experiment.command("retrieval")
@@ -281,30 +195,3 @@ def add_study(study: Study) -> None:
 
 for each in STUDIES:
     add_study(each)
-
-
-def facts_of(memory: Memory, outcome: Outcome) -> dict[str, Any]:
-    """What one retrieval came to: sizes, means over the queries, time."""
-    found = outcome.found
-    facts: dict[str, Any] = {
-        "dtype": memory.stored.dtype.name,
-        "stored": len(memory.stored),
-        "queries": len(memory.queries),
-        "dimension": memory.stored.shape[1],
-        "updates_mean": mean(found.steps),
-        "updates_most": int(found.steps.max(initial=0)),
-        "converged": mean(found.converged),
-        "energy_before": mean(outcome.before),
-        "energy_after": mean(found.energy),
-        "seconds": outcome.seconds,
-    }
-    if memory.original is not None:
-        facts["success"] = mean(cosine(found.state, memory.original) > SUCCESS)
-        facts["same"] = mean(nearest(found.state, memory.stored) == np.arange(len(memory.stored)))
-    return facts
-
-
-def mean(values: np.ndarray) -> float | None:
-    """The mean as a number that JSON knows; None where there is none."""
-    value = float(np.mean(values, dtype=np.float64)) if values.size else math.nan
-    return value if math.isfinite(value) else None

@@ -26,6 +26,7 @@ Device = Annotated[str | None, typer.Option(help="As the backend calls it, for e
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Dataset = Annotated[str, typer.Option(help="digits or mnist.")]
 Data = Annotated[Path | None, typer.Option(help="The folder of MNIST's IDX files, gzipped or not.")]
+Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
 Trains = Annotated[str, typer.Option(help="What trains: torch or jax.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: of data, parameters, batches.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes through the samples that train.")]
@@ -47,6 +48,11 @@ def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T
             waited = time.monotonic() - begun > PATIENCE
             if waited and console.is_terminal and not progress.live.is_started:
                 shown.enter_context(progress)
+
+
+def untracked(items: Iterable[T], total: int) -> Iterable[T]:
+    """Pass items on, where others show the progress within each."""
+    return items
 
 
 def show_json(value: dict[str, Any]) -> None:

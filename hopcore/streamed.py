@@ -18,7 +18,7 @@ import numpy as np
 
 from hopcore.discovery import backend
 from hopcore.number_checks import count
-from hopcore.streamed_sources import Piece, Source, patterns_of, source_of
+from hopcore.streamed_sources import Piece, Source, needs, patterns_of, source_of
 
 T = TypeVar("T")
 
@@ -47,6 +47,9 @@ class Streamed:
         as they are.
     track : callable, optional
         Gets the pieces of each pass and how many they are, and passes them on: a progress bar.
+    dask : bool
+        Let Dask read the pieces and work on them, as if they were the blocks of a Dask array. On a
+        distributed cluster each worker reads its own, so a file must be where all of them see it.
 
     Raises
     ------
@@ -86,10 +89,12 @@ class Streamed:
         dtype: str | None = None,
         rows: int | None = None,
         track: Track | None = None,
+        dask: bool = False,
     ) -> None:
         rows = None if rows is None else count("rows", rows, 1)
-        self.blocks = blocks_of(source, rows)
-        self.source: Source = self.blocks or source_of(source)
+        self.spread = spread_of(source, rows, dask)
+        """What has Dask work on the pieces; None: they are read here, one after the other."""
+        self.source: Source = self.spread or source_of(source)
         patterns, *values = self.source.shape
         self.shape = (patterns, math.prod(values))
         if 0 in self.shape:
@@ -107,6 +112,11 @@ class Streamed:
         self.dtype = np.dtype(self.source.dtype if dtype is None else dtype)
         fitting = max(1, PIECE // (self.shape[1] * self.dtype.itemsize))
         self.rows = rows or self.source.aligned(fitting)
+        starts = range(0, patterns, self.rows)
+        self.parts = [slice(start, min(start + self.rows, patterns)) for start in starts]
+        """The rows of each piece."""
+        if self.spread is not None:
+            self.parts = self.spread.parts or self.parts
         self.track = track
         self.checked = False
         """Whether a whole pass has found every value finite."""
@@ -127,11 +137,6 @@ class Streamed:
         found = self.source.read(rows.start, rows.stop)
         return patterns_of(found, self.dtype, rows.start, known=self.checked, name=name)
 
-    def parts(self) -> list[slice]:
-        """The rows of each piece."""
-        starts = range(0, self.shape[0], self.rows)
-        return [slice(start, min(start + self.rows, self.shape[0])) for start in starts]
-
     def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
         """One pass over the memory; the next piece is read while one is worked on.
 
@@ -143,7 +148,7 @@ class Streamed:
             beside = values.read(rows, "projection") if isinstance(values, Streamed) else None
             return self.read(rows), beside
 
-        parts = self.parts()
+        parts = self.parts
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(read, parts[0])
             tracked = parts if self.track is None else self.track(parts, len(parts))
@@ -171,8 +176,8 @@ class Streamed:
 
         Both may be called in other processes.
         """
-        if self.blocks is not None:
-            return self.blocks.reduce(self, work, join, values=values, mask=mask)
+        if self.spread is not None:
+            return self.spread.reduce(self, work, join, values=values, mask=mask)
         return reduce(join, map(work, self.pieces(values, mask)))
 
     @cached_property
@@ -186,13 +191,16 @@ class Streamed:
         return self.reduce(magnitude, max)
 
 
-def blocks_of(source: Any, rows: int | None) -> Any:
-    """A Dask array as a source; None of anything else."""
-    if not hasattr(source, "__dask_graph__"):
+def spread_of(source: Any, rows: int | None, dask: bool) -> Any:
+    """A Dask array as a source, or another one that Dask is to read; None of anything else."""
+    blocks = hasattr(source, "__dask_graph__")
+    if not (blocks or dask):
         return None
-    from hopcore.streamed_dask import Blocks  # noqa: PLC0415 - an extra
-
-    return Blocks(source, rows)
+    try:
+        from hopcore.streamed_dask import Blocks, Pieces  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise needs("dask", "workers", "dask") from None
+    return Blocks(source, rows) if blocks else Pieces(source_of(source))
 
 
 def radius(piece: Piece) -> float:

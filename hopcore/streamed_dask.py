@@ -31,37 +31,15 @@ PATIENCE = 15.0
 """Seconds for which a scheduler may have no worker: a lost one is started again in fewer."""
 
 
-class Blocks:
-    """A Dask array as a source of patterns."""
+class Spread:
+    """A source whose pieces Dask works on."""
 
-    name = "stored"
+    parts: list[slice]
+    """The rows of each piece, where the source has pieces of its own; else empty."""
 
-    def __init__(self, array: Any, rows: int | None = None) -> None:
-        if not isinstance(array, da.Array):
-            raise TypeError(f"a streamed memory needs an array of Dask, got {type(array).__name__}")
-        if any(math.isnan(size) for size in array.shape):
-            raise ValueError(
-                f"stored must have a known shape, got {array.shape}; call compute_chunk_sizes()"
-            )
-        self.shape, kind = tuple(array.shape), np.dtype(array.dtype)
-        real(self.name, kind)
-        self.dtype = kind.newbyteorder("=")
-        # Whole patterns in every block.
-        chunks: Any = dict.fromkeys(range(1, array.ndim), -1)
-        self.array = array.rechunk(chunks if rows is None else chunks | {0: rows})
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """See :class:`hopcore.streamed_sources.Source`: these rows do come to the caller."""
-        return np.asarray(self.array[start:stop].compute(), dtype=self.dtype)
-
-    def aligned(self, rows: int) -> int:
-        """The rows of the largest block."""
-        return max(self.array.chunks[0], default=rows)
-
-    def parts(self) -> list[slice]:
-        """The rows of each block."""
-        ends = np.cumsum([0, *self.array.chunks[0]]).tolist()
-        return [slice(start, stop) for start, stop in pairwise(ends)]
+    def delayed(self, parts: list[slice]) -> list[Any]:
+        """What brings pieces to where they are worked on."""
+        raise NotImplementedError
 
     def reduce(
         self,
@@ -74,17 +52,72 @@ class Blocks:
     ) -> Any:
         """See :meth:`hopcore.streamed.Streamed.reduce`."""
         job = alone(Job(work, join, memory.dtype, memory.checked))
-        parts = self.parts()
-        task, blocks = delayed(worked, pure=False), self.array.to_delayed().ravel()
+        task, parts = delayed(worked, pure=False), memory.parts
+        pieces = zip(parts, self.delayed(parts), projections(values, parts), strict=True)
         found = []
-        for rows, block, some in zip(parts, blocks, projections(values, parts), strict=True):
-            if rows.start == rows.stop:
-                continue
+        for rows, piece, beside in pieces:
             columns = mask if mask is None or mask.shape[-1] == 1 else alone(mask[..., rows])
-            found.append(task(job, block, (rows.start, rows.stop), some, columns))
+            found.append(task(job, piece, (rows.start, rows.stop), beside, columns))
         result = computed(tree(job, found), found, memory.track)
         memory.checked = True
         return result
+
+
+class Blocks(Spread):
+    """A Dask array as a source of patterns."""
+
+    name = "stored"
+
+    def __init__(self, array: Any, rows: int | None = None) -> None:
+        if not isinstance(array, da.Array):
+            raise TypeError(f"a streamed memory needs an array of Dask, got {type(array).__name__}")
+        if any(math.isnan(size) for size in array.shape):
+            raise ValueError(
+                f"stored must have a known shape, got {array.shape}; call compute_chunk_sizes()"
+            )
+        if array.ndim < 2:
+            raise ValueError(f"stored must be (S, d), got {array.shape}")
+        self.shape, kind = tuple(array.shape), np.dtype(array.dtype)
+        real(self.name, kind)
+        self.dtype = kind.newbyteorder("=")
+        # Whole patterns in every block.
+        chunks: Any = dict.fromkeys(range(1, array.ndim), -1)
+        self.array = array.rechunk(chunks if rows is None else chunks | {0: rows})
+        ends = np.cumsum([0, *self.array.chunks[0]]).tolist()
+        self.parts = [slice(start, stop) for start, stop in pairwise(ends) if start < stop]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """See :class:`hopcore.streamed_sources.Source`: these rows do come to the caller."""
+        return np.asarray(self.array[start:stop].compute(), dtype=self.dtype)
+
+    def aligned(self, rows: int) -> int:
+        """The rows of the largest block."""
+        return max(self.array.chunks[0], default=rows)
+
+    def delayed(self, parts: list[slice]) -> list[Any]:
+        """Its blocks."""
+        sizes: Any = {0: tuple(rows.stop - rows.start for rows in parts)}
+        return list(self.array.rechunk(sizes).to_delayed().ravel())
+
+
+class Pieces(Spread):
+    """Another source, which Dask reads."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.parts = source, []
+        self.name, self.shape, self.dtype = source.name, source.shape, source.dtype
+        self.read, self.aligned = source.read, source.aligned
+
+    def delayed(self, parts: list[slice]) -> list[Any]:
+        """What reads them in the task that works on them: no worker gets them from another."""
+        return [Reading(self.source, rows.start, rows.stop) for rows in parts]
+
+
+class Reading:
+    """A piece that is read by the task of which it is an argument."""
+
+    def __init__(self, source: Source, start: int, stop: int) -> None:
+        self.source, self.start, self.stop = source, start, stop
 
 
 class Job:
@@ -102,10 +135,10 @@ def alone(value: Any) -> Delayed:
 def worked(job: Job, found: Any, ends: tuple[int, int], values: Any, mask: Any) -> Any:
     """The task of a block."""
     rows = slice(*ends)
-    patterns = patterns_of(np.asarray(found), job.dtype, rows.start, known=job.checked)
+    patterns = patterns_of(brought(found), job.dtype, rows.start, known=job.checked)
     if isinstance(values, tuple):
         raw, dtype = values
-        values = patterns_of(np.asarray(raw), dtype, rows.start, name="projection")
+        values = patterns_of(brought(raw), dtype, rows.start, name="projection")
     return job.work(Piece(rows, patterns, values, mask))
 
 
@@ -114,25 +147,21 @@ def joined(job: Job, one: Any, other: Any) -> Any:
     return job.join(one, other)
 
 
-def read(source: Source, start: int, stop: int) -> np.ndarray:
-    """The task of projections that lie elsewhere."""
-    return source.read(start, stop)
+def brought(piece: Any) -> np.ndarray:
+    """A piece, where it is worked on."""
+    if isinstance(piece, Reading):
+        return piece.source.read(piece.start, piece.stop)
+    return np.asarray(piece)
 
 
 def projections(values: Any, parts: list[slice]) -> list[Any]:
-    """The projections of each block: (rows of a streamed memory, their dtype), or an array."""
+    """The projections of each piece: (rows of a streamed memory, their dtype), or an array."""
     if values is None:
         return [None] * len(parts)
-    source = getattr(values, "source", None)
-    if source is None:
+    if not hasattr(values, "source"):
         return [alone(values[..., rows, :]) for rows in parts]
-    if isinstance(source, Blocks):
-        sizes = tuple(rows.stop - rows.start for rows in parts)
-        rows = source.array.rechunk({0: sizes}).to_delayed().ravel()
-    else:
-        where, task = alone(source), delayed(read, pure=False)
-        rows = [task(where, part.start, part.stop) for part in parts]
-    return [(some, values.dtype) for some in rows]
+    spread = values.spread or Pieces(values.source)
+    return [(rows, values.dtype) for rows in spread.delayed(parts)]
 
 
 def tree(job: Delayed, found: list[Delayed]) -> Delayed:

@@ -30,7 +30,7 @@ def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: U
         raise TypeError(f"patterns must be float32 or float64, got {memory.dtype}; give dtype=")
     passes = copy(memory)
     passes.track = None  # one bar, for all passes
-    parts = memory.parts()
+    parts = memory.parts
     similarities = np.empty((memory.shape[0], k), dtype=memory.dtype)
     choices = np.empty((memory.shape[0], k), dtype=np.int32)
     for rows in parts if memory.track is None else memory.track(parts, len(parts)):

@@ -69,6 +69,9 @@ class ScoresNamespace:
     def __init__(self, xp: ModuleType) -> None:
         self.xp = xp
 
+    def __reduce__(self) -> Any:
+        return ScoresNamespace, (self.xp,)
+
     def __getattr__(self, name: str) -> Any:
         plain = getattr(self.xp, name)
         if name not in ELEMENTWISE:

@@ -182,6 +182,8 @@ def source_of(given: Any) -> Source:
     OSError
         A file that cannot be opened.
     """
+    if hasattr(given, "aligned"):  # it is one already
+        return given
     found = of_path(given) if isinstance(given, str | os.PathLike) else of_slices(given)
     if len(found.shape) < 2:
         raise ValueError(f"{found.name} must be (S, d), got {found.shape}")

@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
 def run_job(
     queries: np.ndarray,
-    stored: np.ndarray,
+    stored: np.ndarray | hopcore.Streamed,
     beta: float,
     *,
     separation: Separation = "softmax",
@@ -58,7 +58,7 @@ def run_job(
     ----------
     queries : array (L, d)
         Where the states start.
-    stored : array (S, d)
+    stored : array (S, d), or Streamed
         Stored patterns, of the queries' dtype.
     beta, separation, max_steps, tol
         As in :func:`hopcore.retrieve`.
@@ -73,7 +73,8 @@ def run_job(
         As :func:`hopcore.retrieve`; an unknown backend; a device or dtype it does not have.
     """
     chosen = hopcore.backend(backend)
-    memory = on_device(chosen, stored, device)
+    streamed = isinstance(stored, hopcore.Streamed)
+    memory = stored if streamed else on_device(chosen, stored, device)
     parts = [slice(start, start + CHUNK) for start in range(0, max(len(queries), 1), CHUNK)]
     done: list[tuple[np.ndarray, ...]] = []
     begun = time.perf_counter()

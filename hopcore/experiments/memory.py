@@ -1,17 +1,27 @@
-"""What a retrieval starts from: stored patterns and queries, from files or from a data set."""
+"""What a retrieval starts from: stored patterns and queries, from files or from a data set.
+
+A file of stored patterns that is larger than :data:`LOADED` is never loaded: it is streamed.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hopcore import datasets
 from hopcore.files import read_array
+from hopcore.streamed import Streamed
+from hopcore.streamed_sources import HDF5, patterns_of, source_of
 
 DTYPES = ("float16", "float32", "float64")
+
+
+LOADED = 1 << 28
+"""Bytes of stored patterns, 256 MiB, up to which they are loaded; more are streamed."""
 
 
 class Memory(NamedTuple):
@@ -19,7 +29,7 @@ class Memory(NamedTuple):
 
     Attributes
     ----------
-    stored : array (S, d)
+    stored : array (S, d), or Streamed
     queries : array (L, d)
         Of the same dtype.
     shape : tuple of int
@@ -28,41 +38,74 @@ class Memory(NamedTuple):
         What the queries were before they were corrupted, where that is known.
     """
 
-    stored: np.ndarray
+    stored: Any
     queries: np.ndarray
     shape: tuple[int, int]
     original: np.ndarray | None
 
 
-def from_files(patterns: Path, queries: Path, dtype: str | None = None) -> Memory:
+def from_files(
+    patterns: Path,
+    queries: Path,
+    dtype: str | None = None,
+    *,
+    track: Callable[..., Any] | None = None,
+    dask: bool = False,
+) -> Memory:
     """Patterns and queries of the user's own.
 
     Parameters
     ----------
-    patterns, queries : Path
-        ``.npy`` files of shape (S, d) and (L, d), or images (S, h, w) and (L, h, w).
+    patterns : Path
+        A ``.npy`` file, ``FILE.h5:NAME`` or a folder of Zarr, of shape (S, d) or images (S, h, w).
+    queries : Path
+        A ``.npy`` file of shape (L, d) or (L, h, w).
     dtype : str, optional
         Convert both to it; without it they keep their own.
+    track, dask
+        As in :class:`hopcore.Streamed`, for patterns of more than :data:`LOADED` bytes. With
+        ``dask`` all are streamed.
 
     Raises
     ------
     TypeError, ValueError, OSError
-        As :func:`hopcore.files.read_array`; shapes that do not fit; a dtype that is not floating,
-        or that the values overflow.
+        As :func:`hopcore.files.read_array` and :class:`hopcore.Streamed`; shapes that do not fit; a
+        dtype that is not floating, or that the values overflow.
     """
-    stored, start = read_array(patterns), read_array(queries)
-    if stored.ndim not in (2, 3) or stored.size == 0:
-        raise ValueError(f"{patterns} must be (S, d) or (S, h, w), not empty, got {stored.shape}")
-    if start.ndim != stored.ndim or start.shape[1:] != stored.shape[1:]:
+    start = read_array(queries)
+    stored, given = stored_in(patterns, dtype, track, dask)
+    if len(given) not in (2, 3) or 0 in given:
+        raise ValueError(f"{patterns} must be (S, d) or (S, h, w), not empty, got {given}")
+    axes = given[1:]
+    if start.shape[1:] != axes:
         raise ValueError(
             f"{queries} must have the axes of a pattern in {patterns}, (L, "
-            f"{', '.join(map(str, stored.shape[1:]))}), got {start.shape}"
+            f"{', '.join(map(str, axes))}), got {start.shape}"
         )
-    axes = stored.shape[1:]
-    stored, start = stored.reshape(len(stored), -1), start.reshape(len(start), stored[0].size)
+    start = start.reshape(len(start), math.prod(axes))
     if dtype is not None:
-        stored, start = (converted(values, dtype) for values in (stored, start))
+        start = converted(start, dtype)
     return Memory(stored, start, image_shape(axes), None)
+
+
+def stored_in(
+    path: Path, dtype: str | None, track: Callable[..., Any] | None, dask: bool
+) -> tuple[Any, tuple[int, ...]]:
+    """Stored patterns ``(S, d)`` of a file, loaded or streamed, and the shape that it has."""
+    file = path.is_file() and path.suffix not in HDF5
+    if file and path.stat().st_size <= LOADED and not dask:
+        values = read_array(path)
+    else:
+        source = source_of(path)
+        shape = source.shape
+        if dask or math.prod(shape) * source.dtype.itemsize > LOADED:
+            return Streamed(source, dtype=dtype, track=track, dask=dask), shape
+        values = source.read(0, shape[0])
+        patterns_of(values, source.dtype, 0, name=source.name)
+    if values.ndim not in (2, 3) or values.size == 0:
+        return values, values.shape
+    stored = values.reshape(len(values), -1)
+    return stored if dtype is None else converted(stored, dtype), values.shape
 
 
 def from_dataset(

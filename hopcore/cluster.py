@@ -1,0 +1,78 @@
+"""Dask clusters that commands run on: workers of this machine, or those of a running scheduler."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+REACHED = 5.0
+"""Seconds in which a scheduler must answer."""
+
+STAFFED = 10.0
+"""Seconds in which it must have a worker."""
+
+
+@contextmanager
+def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    """The client of a cluster, Dask's default as long as it is open; None without either.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Start so many processes on this machine.
+    scheduler : str, optional
+        The address of a scheduler that is running, ``tcp://HOST:PORT``.
+
+    Raises
+    ------
+    ValueError
+        Both are given; an address that is none.
+    ConnectionError
+        No scheduler answers there, or it has no workers.
+    ModuleNotFoundError
+        distributed is not installed (extra ``cluster``).
+    """
+    if workers is None and scheduler is None:
+        yield None
+        return
+    if workers is not None and scheduler is not None:
+        raise ValueError("give --workers, which are started here, or the --scheduler of others")
+    try:
+        import distributed  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"--workers and --scheduler need {missing.name}; "
+            "install it: pip install 'hopcore[cluster]'",
+            name=missing.name,
+        ) from None
+    # What goes wrong is raised; Dask would say it on the standard error, too.
+    for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if scheduler is not None:
+        with connected(distributed, scheduler) as client:
+            yield client
+        return
+    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with (
+        distributed.LocalCluster(workers, 1, processes=True, **options) as here,
+        distributed.Client(here) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def connected(distributed: Any, scheduler: str) -> Iterator[Any]:
+    """The client of a scheduler that answers and has workers."""
+    try:
+        client = distributed.Client(scheduler, timeout=REACHED)
+    except (OSError, TimeoutError) as error:
+        reason = " ".join(str(error).split())
+        raise ConnectionError(f"no Dask scheduler answers at {scheduler}: {reason}") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=STAFFED)
+        except TimeoutError:
+            raise ConnectionError(f"the scheduler at {scheduler} has no workers") from None
+        yield client
