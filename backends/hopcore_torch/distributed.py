@@ -60,7 +60,7 @@ def shard(patterns: Any, mesh: DeviceMesh, dim: str | int | None = None) -> DTen
     >>> from hopcore_torch.distributed import shard
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> mesh = dist.init_device_mesh("cpu", (1,))
-    >>> hopcore.retrieve(torch.tensor([[0.9, 0.2]]), shard(torch.eye(2), mesh), 50.0).state
+    >>> hopcore.retrieve(torch.tensor([[0.9, 0.2]]), shard(torch.eye(2), mesh), 500.0).state
     tensor([[1., 0.]])
     >>> dist.destroy_process_group()
     """
@@ -149,14 +149,14 @@ def line_of(mesh: DeviceMesh, dim: str | int | None) -> DeviceMesh:
         raise ValueError(f"this worker is none of the mesh {mesh}")
     if dim is None and mesh.ndim == 1:
         return mesh
-    names = mesh.mesh_dim_names
-    if isinstance(dim, int) and -mesh.ndim <= dim < mesh.ndim:
-        if mesh.ndim == 1:
-            return mesh
-        dim = names and names[dim]
-    if names is None or dim not in names:
+    if mesh.ndim == 1 and dim in (0, -1):
+        return mesh
+    names = mesh.mesh_dim_names or ()
+    if isinstance(dim, int) and -len(names) <= dim < len(names):
+        dim = names[dim]
+    if not isinstance(dim, str) or dim not in names:
         raise ValueError(
-            f"dim must name one dimension of the mesh, of {names or mesh.shape}, got {dim!r}"
+            f"dim must name one of the {mesh.ndim} dimensions of the mesh {names}, got {dim!r}"
         )
     return mesh if mesh.ndim == 1 else mesh[dim]
 

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import DTensor
 
 import hopcore
-from hopcore.backend import Backend, Beta, SeparationFunction, block_rows, rows_of, rows_of_mask
+from hopcore.backend import Backend, Beta, SeparationFunction, rows_of, rows_of_mask
 from hopcore.graph_kernels import Rows
 from hopcore.parts import OverWorkers, merged_over
 from hopcore_torch import ring
 from hopcore_torch.gradients import Association, Recomputed, Separate, pull_back
 from hopcore_torch.kernels import TorchBackend
 from hopcore_torch.modes import differentiated, eager
-from hopcore_torch.ring import split_like
+from hopcore_torch.placed import Namespace, Own, agreed, described, group_of, split_like
 from hopcore_torch.workers import Copy, Largest, Total, Workers
-
-
-class Own(NamedTuple):
-    """What a worker has of a memory."""
-
-    workers: Workers
-    stored: torch.Tensor
-    projection: torch.Tensor | None
-    mask: torch.Tensor | None
-    """Of the worker's own patterns."""
-    sizes: list[int]
-    """How many patterns each worker has."""
-
-    def rows(self, state: torch.Tensor) -> int:
-        """Queries whose scores fit into a block on every worker, the same number on all."""
-        widest = torch.empty((*self.stored.shape[:-2], max(self.sizes), 0), device="meta")
-        return block_rows(state, widest)
 
 
 class DistributedBackend(TorchBackend):
@@ -119,6 +101,7 @@ class DistributedBackend(TorchBackend):
 
         def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
             narrow = state.dtype
+            output: Any
             if separation.softmax:
                 output, lse = local.associate(
                     state, stored, projection, beta, own.mask, separation, True
@@ -127,7 +110,7 @@ class DistributedBackend(TorchBackend):
                 return output.to(narrow), lse
             state, stored, projection = (x.to(wide) for x in (state, stored, projection))
             beta = beta if isinstance(beta, float) else beta.to(wide)
-            found = [
+            found: list[Any] = [
                 Backend.associate(part, x, stored, projection, heat, some, separation, True)
                 for x, heat, some in blocks(own, state, beta)
             ]
@@ -218,8 +201,14 @@ class DistributedBackend(TorchBackend):
                 "detach them"
             )
         own = self._own("neighbour_sum", features, setting=tuple(values.shape))
+        # Element by element, torch takes the parts to be such.
+        if len({*own.sizes[:-1]}) > 1 or own.sizes[-1] > own.sizes[0]:
+            raise ValueError(
+                "diffusion needs parts of one size but for fewer patterns in the last, as shard "
+                f"makes them, got {own.sizes}"
+            )
         rest = own.workers, own.sizes, where, values
-        return ring.split_like(ring.NeighbourSum.apply(own.stored, *rest), features)
+        return split_like(ring.NeighbourSum.apply(own.stored, *rest), features)
 
     # Who has what.
 
@@ -270,49 +259,6 @@ class DistributedBackend(TorchBackend):
         return Own(workers, own["stored"], own.get("projection"), mask, sizes)
 
 
-class Namespace(ModuleType):
-    """Torch's namespace, in which ordinary tensors may stand beside split ones in ``where``."""
-
-    def __init__(self, xp: ModuleType) -> None:
-        super().__init__(xp.__name__)
-        self._xp = xp
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._xp, name)
-
-    def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
-        """Of what is split, only to the shape that it has."""
-        if not isinstance(array, DTensor):
-            return self._xp.reshape(array, shape)
-        if len(shape) != array.ndim or any(
-            size not in (-1, own) for size, own in zip(shape, array.shape, strict=True)
-        ):
-            raise ValueError(
-                "a memory over the workers of a mesh is one here, of patterns (N, d), "
-                f"got {tuple(array.shape)}"
-            )
-        return array
-
-    def where(self, *arrays: Any) -> Any:
-        """Element by element, of a worker's own patterns where an array is split."""
-        like = next((x for x in arrays if isinstance(x, DTensor)), None)
-        if like is None:
-            return self._xp.where(*arrays)
-        part = like.to_local()
-        workers = Workers(group_of("an array", like))
-        sizes = workers.gathered(torch.tensor([part.shape[-2]], device=part.device)).flatten()
-        start = int(sizes[: workers.rank].sum())
-
-        def own(x: Any) -> Any:
-            if isinstance(x, DTensor):
-                return x.to_local()
-            if isinstance(x, torch.Tensor) and x.ndim > 1 and x.shape[-2] > 1:
-                return x[..., start : start + part.shape[-2], :]
-            return x
-
-        return split_like(self._xp.where(*map(own, arrays)), like)
-
-
 class Part(TorchBackend):
     """The kernels of one device, whose separation functions look at the scores of all workers."""
 
@@ -356,52 +302,3 @@ def blocks(
     for start in range(0, max(1, state.shape[-2]), rows):
         part = slice(start, start + rows)
         yield state[..., part, :], rows_of(beta, part), rows_of_mask(own.mask, part)
-
-
-def group_of(kind: str, array: Any) -> Any:
-    """The process group over which patterns are split."""
-    if not isinstance(array, DTensor):
-        raise TypeError(f"{kind} must be split over the workers: shard({kind}, mesh)")
-    split = [i for i, x in enumerate(array.placements) if not isinstance(x, Replicate)]
-    if len(split) != 1 or array.placements[split[0]] != Shard(array.ndim - 2):
-        raise ValueError(
-            f"{kind} must be split along its patterns, by Shard({array.ndim - 2}) over one "
-            f"dimension of its mesh, got {tuple(array.placements)}"
-        )
-    return array.device_mesh.get_group(split[0])
-
-
-def described(value: Any) -> str:
-    """What of an argument must be the same on all workers, but for values."""
-    if not isinstance(value, torch.Tensor):
-        return repr(value)
-    kind = str(value.dtype).removeprefix("torch.")
-    return f"{tuple(value.shape)} {kind}" + " with gradient" * differentiated(value)
-
-
-def agreed(
-    workers: Workers, call: str, own: dict[str, torch.Tensor], shared: dict[str, Any]
-) -> list[int]:
-    """How many patterns each worker has, once all agree and all patterns are known to be finite.
-
-    Values are looked at on the CPU alone, as everywhere.
-    """
-    local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
-    stored = own["stored"]
-    numbers = [x.shape[-2] for x in own.values()]
-    numbers += [int(not local.visible(x) or local.finite(x)) for x in own.values()]
-    values = [x for x in shared.values() if isinstance(x, torch.Tensor) and x.is_floating_point()]
-    rows = workers.agree(call, numbers, values, stored.device)
-    for i, kind in enumerate(own):
-        sizes = [row[i] for row in rows]
-        finite = [row[len(own) + i] for row in rows]
-        if 0 in finite:
-            raise ValueError(
-                f"{kind} must be finite, got nan or inf in the part of worker {finite.index(0)}"
-            )
-        if sizes != [row[0] for row in rows]:
-            raise ValueError(
-                "projection must be split like stored, "
-                f"got parts of {sizes} rows for {[row[0] for row in rows]} patterns"
-            )
-    return [row[0] for row in rows]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.autograd import Function
-from torch.distributed.tensor import DTensor
 
 from hopcore.graph_kernels import MASKED, SOME, Rows, stretches
 from hopcore_torch.workers import Workers, waiting
@@ -19,9 +18,8 @@ def visiting(
     workers: Workers, part: torch.Tensor, sizes: list[int]
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Every worker's part in turn, the own one first, and which patterns of the memory it holds."""
-    ends = [sum(sizes[: i + 1]) for i in range(workers.count)]
     part = part.contiguous()
-    yield slice(ends[workers.rank] - sizes[workers.rank], ends[workers.rank]), part
+    yield own(sizes, workers.rank), part
     for step in range(1, workers.count):
         to, source = (workers.rank + step) % workers.count, (workers.rank - step) % workers.count
         guest = part.new_empty((sizes[source], *part.shape[1:]))
@@ -32,26 +30,30 @@ def visiting(
             ]
             for work in dist.batch_isend_irecv(pair):
                 work.wait()
-        yield slice(ends[source] - sizes[source], ends[source]), guest
+        yield own(sizes, source), guest
+
+
+def own(sizes: list[int], worker: int) -> slice:
+    """Which patterns of the memory a worker has."""
+    start = sum(sizes[:worker])
+    return slice(start, start + sizes[worker])
 
 
 def nearest(
     workers: Workers, part: torch.Tensor, sizes: list[int], k: int, mask: torch.Tensor | None
 ) -> torch.Tensor:
     """The k patterns of all parts with the largest inner product, of all patterns ``(N, k)``."""
-    count, device = part.shape[0], part.device
-    own = torch.arange(count, device=device)
-    scores, places = part.new_empty((count, 0)), own.new_empty((count, 0))
-    start = 0
-    for i, (columns, guest) in enumerate(visiting(workers, part, sizes)):
+    start, count = own(sizes, workers.rank).start, part.shape[0]
+    number = torch.arange(count, device=part.device)
+    scores, places = part.new_empty((count, 0)), number.new_empty((count, 0))
+    for columns, guest in visiting(workers, part, sizes):
         found = []
         for rows in stretches(count, max(1, SOME // guest.shape[0])):
             some = part[rows] @ guest.mT
             if mask is not None:
                 some = some.masked_fill(~mask[columns], MASKED)
-            if i == 0:
-                start = columns.start
-                some[own[: some.shape[0]], own[rows]] = -math.inf
+            if columns.start == start:
+                some[number[: some.shape[0]], number[rows]] = -math.inf
             found.append(torch.topk(some, min(k, guest.shape[0]), dim=-1))
         values = torch.cat([scores, torch.cat([x.values for x in found])], -1)
         where = torch.cat([places, torch.cat([x.indices for x in found]) + columns.start], -1)
@@ -64,30 +66,31 @@ def pair_products(
     workers: Workers, left: torch.Tensor, right: torch.Tensor, sizes: list[int], where: Rows
 ) -> torch.Tensor:
     """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``."""
-    start, stop, found = 0, 0, left.new_empty(0)
-    for i, (own, guest) in enumerate(visiting(workers, right, sizes)):
-        if i == 0:
-            start, stop = where.indptr[own.start].item(), where.indptr[own.stop].item()
-            rows = where.rows[start:stop] - own.start
-            found = left.new_zeros(stop - start)
-        for entries, columns in chosen(where.columns[start:stop], own, guest.shape[-1]):
-            found[entries] = (left[rows[entries]] * guest[columns]).sum(-1)
-    return joined(workers, found, start, where.rows.shape[0])
+    entries, rows = entries_of(where, own(sizes, workers.rank))
+    found = left.new_zeros(rows.shape[0])
+    for part, guest in visiting(workers, right, sizes):
+        for some, columns in chosen(where.columns[entries], part, guest.shape[-1]):
+            found[some] = (left[rows[some]] * guest[columns]).sum(-1)
+    return joined(workers, found, entries.start, where.rows.shape[0])
 
 
 def neighbour_sum(
     workers: Workers, part: torch.Tensor, sizes: list[int], where: Rows, values: torch.Tensor
 ) -> torch.Tensor:
     """The worker's own rows of a symmetric sparse matrix times features."""
-    start, stop, total = 0, 0, torch.zeros_like(part)
-    for i, (own, guest) in enumerate(visiting(workers, part, sizes)):
-        if i == 0:
-            start, stop = where.indptr[own.start].item(), where.indptr[own.stop].item()
-            rows = (where.rows[start:stop] - own.start).long()
-        for entries, columns in chosen(where.columns[start:stop], own, guest.shape[-1]):
-            terms = values[start:stop][entries, None] * guest[columns]
-            total.index_add_(0, rows[entries], terms)
+    entries, rows = entries_of(where, own(sizes, workers.rank))
+    total = torch.zeros_like(part)
+    for columns_of, guest in visiting(workers, part, sizes):
+        for some, columns in chosen(where.columns[entries], columns_of, guest.shape[-1]):
+            terms = values[entries][some, None] * guest[columns]
+            total.index_add_(0, rows[some], terms)
     return total
+
+
+def entries_of(where: Rows, part: slice) -> tuple[slice, torch.Tensor]:
+    """The entries in a part's rows, and which row of the part each is in."""
+    start, stop = (int(where.indptr[i]) for i in (part.start, part.stop))
+    return slice(start, stop), where.rows[start:stop] - part.start
 
 
 def chosen(
@@ -124,12 +127,3 @@ class NeighbourSum(Function):
     @staticmethod
     def backward(ctx: Any, by: torch.Tensor) -> Any:
         return NeighbourSum.apply(by, *ctx.rest), None, None, None, None
-
-
-def split_like(part: torch.Tensor, like: DTensor) -> DTensor:
-    """A worker's own part of what is split like another one."""
-    shape = torch.Size((*like.shape[:-1], part.shape[-1]))
-    stride = torch.empty(shape, device="meta").stride()
-    return DTensor.from_local(
-        part, like.device_mesh, like.placements, run_check=False, shape=shape, stride=stride
-    )
