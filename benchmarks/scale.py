@@ -224,7 +224,7 @@ def cell(value: Any) -> str:
     """A value of a table: counts in full, measurements to three digits."""
     if isinstance(value, float):
         if 0 < value < 1e-4:
-            return f"{value:.0e}"
+            return f"{value:.1e}"
         return f"{value:.3g}" if value < 1e3 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 

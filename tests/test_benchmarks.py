@@ -135,3 +135,62 @@ def test_the_page_in_the_docs_is_what_the_record_says(name: str) -> None:
     record = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     page = ROOT / "docs" / "benchmarks" / f"{name}.md"
     assert page.read_text().strip() == markdown(record).strip()
+
+
+def test_the_page_of_memories_in_parts_is_what_the_record_says() -> None:
+    from benchmarks.scale import kept, markdown
+
+    page = ROOT / "docs" / "benchmarks" / "scale.md"
+    assert page.read_text().strip() == markdown(kept()).strip()
+
+
+def test_the_model_of_many_devices() -> None:
+    from dataclasses import replace
+
+    from benchmarks.scale_model import (
+        Device,
+        Network,
+        Work,
+        all_reduce,
+        compute_bound,
+        computing,
+        efficiency,
+        exchanging,
+        reading,
+        update,
+    )
+
+    device, network = Device("one", 1e12, 1e11, 1e11), Network(1e-5, 1e9)
+    work = Work(1e8, 8, 64)
+    # By hand: 25.6 GB in 0.256 s; 8e8 scores of 256 operations in 0.2048 s and through the
+    # softmax in 0.008 s.
+    assert reading(work, device, 1) == pytest.approx(0.256)
+    assert computing(work, device, 1) == pytest.approx(0.2128)
+    assert update(work, device, network, 1) == pytest.approx(0.256)
+    assert reading(work, device, 4) == pytest.approx(0.064)
+    # Few bytes go through a tree of 2 log2 n messages, many through a ring of n parts.
+    assert all_reduce(4, network, 8) == pytest.approx(6 * (1e-5 + 4e-9))
+    assert all_reduce(8e6, network, 8) == pytest.approx(14 * (1e-5 + 1e-3))
+    assert all_reduce(8e6, network, 1) == 0.0
+    # What is exchanged does not know how many patterns there are; a larger memory hides it.
+    larger = replace(work, S=1e10)
+    assert exchanging(larger, network, 64) == exchanging(work, network, 64)
+    assert efficiency(larger, device, network, 64) > efficiency(work, device, network, 64)
+    same = replace(work, L=int(compute_bound(work, device)))
+    assert computing(same, device, 1) <= reading(same, device, 1)
+    more = replace(same, L=same.L + 1)
+    assert computing(more, device, 1) > reading(more, device, 1)
+
+
+def test_bytes_in_a_program_are_counted() -> None:
+    pytest.importorskip("jax")
+    from benchmarks.scale_jax import exchanged
+
+    program = """
+  %a = f32[64]{0} all-reduce(%x), channel_id=1
+  %b = (f32[64]{0}, f32[64,64]{1,0}) all-reduce(%y, %z), channel_id=2
+  %c = f64[] all-reduce-start(%w)
+  ROOT %d = f32[64,8]{1,0} add(%u, %v)"""
+    assert exchanged(program) == 4 * 64 + 4 * (64 + 64 * 64) + 8
+    with pytest.raises(AssertionError, match="all-gather"):
+        exchanged("%a = f32[64]{0} all-gather(%x)")
