@@ -106,6 +106,13 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
         )
     lead, width = tuple(features.shape[:-2]), features.shape[-1]
     dtype, features = features.dtype, backend.astype(features, graph.weights.dtype)
+    if backend.in_parts(features):
+        if lead or graph.batch:
+            raise ValueError(
+                "features in parts and their graph must have no leading axes, "
+                f"got {lead} and {graph.batch}"
+            )
+        return backend.astype(work(features), dtype)
     if lead == graph.batch:
         flat = work(xp.reshape(features, (math.prod(lead) * nodes, width)))
         return backend.astype(xp.reshape(flat, (*lead, nodes, width)), dtype)
@@ -133,7 +140,7 @@ def check_features(backend: Backend, weights: Array, features: Any) -> None:
             f"graph and features must be of one library, got {backend.name} and {other.name}"
         )
     floating(backend, "features", features)
-    if backend.astype(features[..., :0], backend.precise[features.dtype]).dtype != weights.dtype:
+    if backend.precise[features.dtype] != weights.dtype:
         raise TypeError(
             f"graph and features must have one precision, got {weights.dtype} and {features.dtype}"
         )

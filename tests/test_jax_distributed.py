@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jax", reason="the JAX backend needs jax")
+pytest.importorskip("jax", "0.6", reason="a memory over a mesh needs JAX 0.6")
 pytest.importorskip("equinox", reason="the layers need equinox")
 
 TESTS = Path(__file__).parent / "workers" / "jax_sharded.py"

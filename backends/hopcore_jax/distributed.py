@@ -10,7 +10,7 @@ find their weights (:mod:`hopcore.parts`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -80,6 +80,34 @@ class Shards:
         """All patterns as one array ``(..., S, d)``: this gathers them."""
         return self.array[..., : self.count, :]
 
+    def _with(self, other: Any, function: Callable[[Any, Any], jax.Array]) -> Shards:
+        """A function of each value, and of a number, other shards, or numbers ``(S, 1)``."""
+        if isinstance(other, Shards):
+            if (other.shape, other.mesh, other.axis) != (self.shape, self.mesh, self.axis):
+                raise ValueError(f"shards must be split alike, got {self!r} and {other!r}")
+            other = other.array
+        elif getattr(other, "ndim", 0):
+            missing = self.array.shape[-2] - other.shape[-2]
+            # Ones, so that what is padded stays 0.
+            other = jnp.pad(other, ((0, missing), (0, 0)), constant_values=1)
+        where = NamedSharding(self.mesh, rows_over(self.axis, self.ndim))
+        found = jax.lax.with_sharding_constraint(function(self.array, other), where)
+        return replace(self, array=found)
+
+    def __add__(self, other: Shards) -> Shards:
+        return self._with(other, jnp.add)
+
+    def __sub__(self, other: Shards) -> Shards:
+        return self._with(other, jnp.subtract)
+
+    def __mul__(self, other: Any) -> Shards:
+        return self._with(other, jnp.multiply)
+
+    def __truediv__(self, other: Any) -> Shards:
+        return self._with(other, jnp.divide)
+
+    __rmul__ = __mul__
+
     def __repr__(self) -> str:
         many = "1 worker" if self.workers == 1 else f"{self.workers} workers"
         return f"<Shards {self.shape} {self.dtype}, {many} along {self.axis!r}>"
@@ -89,7 +117,13 @@ class Shards:
         return jnp
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise TypeError("shards are not gathered unless asked for: use .whole()")
+        raise TypeError("shards are not gathered unless asked for: .whole() gathers them")
+
+    def __jax_array__(self) -> jax.Array:
+        raise TypeError(
+            "this is not done over shards, which are not gathered unless asked for: "
+            ".whole() gathers them"
+        )
 
 
 jax.tree_util.register_dataclass(
@@ -120,6 +154,8 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     ------
     TypeError
         Not a mesh; not real floating.
+    ImportError
+        JAX is older than 0.6.
     ValueError
         Not patterns; an axis that the mesh lacks; fewer patterns than workers.
 
@@ -136,6 +172,8 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     >>> hopcore.retrieve(jnp.zeros((1, 2), "float32"), stored, 1.0).state
     Array([[0.5, 0.5]], dtype=float32)
     """
+    if not hasattr(jax, "shard_map"):
+        raise ImportError(f"a memory over a mesh needs JAX 0.6 or later, this is {jax.__version__}")
     if not isinstance(mesh, Mesh):
         raise TypeError(f"mesh must be a jax.sharding.Mesh, got {type(mesh).__name__}")
     # Axes of the kind that leaves it to the compiler how arrays beside the patterns are placed.
@@ -162,6 +200,11 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     dtype = jax.dtypes.canonicalize_dtype(patterns.dtype)
     array = jax.make_array_from_callback(shape, where, reader(patterns, shape, dtype), dtype=dtype)
     return Shards(array, count, mesh, axis)
+
+
+def values_of(array: Any) -> Any:
+    """The array that shards hold."""
+    return array.array if isinstance(array, Shards) else array
 
 
 def axis_named(mesh: Mesh, axis: str | None) -> str:

@@ -23,6 +23,8 @@ class JaxGraphKernels(Backend):
     """The kernels of graphs for JAX arrays, traced or not."""
 
     def neighbour_sum(self, where: Rows, values: Array, features: Array) -> Array:
+        if not isinstance(features, jax.Array):  # over a mesh, as the graph is not
+            return self.of_type(type(features)).neighbour_sum(where, values, features)
         return neighbour_sum_p.bind(values, features, *where)
 
     def row_sum(self, where: Rows, values: Array) -> Array:

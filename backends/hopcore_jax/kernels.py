@@ -75,8 +75,8 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         return False
 
     def device(self, array: jax.Array) -> Any:
-        """The device; None for an array that is traced or spread over several."""
-        if loops.traced(array):
+        """The device; None for an array that is traced, on several, or free to go to any."""
+        if loops.traced(array) or not array.committed:
             return None
         first, *more = array.devices()
         return None if more else first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from hopcore.backend import Array, Backend
-from hopcore.graph_kernels import MASKED, SOME
+from hopcore.graph_kernels import MASKED, SOME, Rows
 from hopcore_jax.blocks import precision
 from hopcore_jax.distributed import Shards
 
@@ -141,3 +142,99 @@ def among(places: Array, others: Array) -> tuple[Array, Array]:
     """Which places are those of a visitor's patterns, and places that are for sure."""
     here = (places >= 0) & (places < others.shape[0])
     return here, jnp.where(here, places, 0)
+
+
+# Neighbour sums.
+
+
+@jax.jit
+def neighbour_sum(where: Rows, values: Array, features: Shards) -> Shards:
+    """A symmetric sparse matrix, whole on every worker, times features ``(S, d)``."""
+    place = features.mesh, features.axis, features.workers
+    return replace(
+        features, array=_product(place, where.rows, where.columns, values, features.array)
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _product(place: Any, rows: Array, columns: Array, values: Array, features: Array) -> Array:
+    """Each worker its rows, of the columns that visit it."""
+
+    def add(total: Array, edges: Array, pairs: Any) -> Array:
+        value, row, column, _, others = pairs
+        return total.at[row].add(value[:, None] * others[column])
+
+    return _visited(place, add, rows, columns, values, features, features)
+
+
+def _product_forward(place: Any, *given: Array) -> Any:
+    return _product(place, *given), given
+
+
+def _product_back(place: Any, given: tuple[Array, ...], change: Array) -> tuple[Any, ...]:
+    rows, columns, values, features = given
+
+    def add(total: Array, edges: Array, pairs: Any) -> Array:
+        shown, row, column, own, others = pairs
+        return total.at[edges].add(shown * jnp.sum(own[row] * others[column], axis=-1))
+
+    by_values = _visited(place, add, rows, columns, jnp.ones_like(values), change, features, True)
+    # The matrix is symmetric.
+    return None, None, by_values, _product(place, rows, columns, values, change)
+
+
+_product.defvjp(_product_forward, _product_back)
+
+
+def _visited(
+    place: Any,
+    add: Callable[..., Array],
+    rows: Array,
+    columns: Array,
+    values: Array,
+    own: Array,
+    visiting: Array,
+    edgewise: bool = False,
+) -> Array:
+    """What ``add`` makes of every edge, on the worker of its row, when its column visits."""
+    mesh, axis, workers = place
+    size = own.shape[0] // workers
+    some = min(rows.shape[0], max(1, SOME // own.shape[1]))
+    # Edges by the workers of their rows and columns.
+    cell = rows // size * workers + columns // size
+    order = jnp.argsort(cell, stable=True)
+    bounds = jnp.searchsorted(cell[order], jnp.arange(workers**2 + 1, dtype=cell.dtype))
+
+    def work(own: Array, visiting: Array, number: Array, *edges: Array) -> Array:
+        rows, columns, values, order, bounds = edges
+        here = number[0]
+
+        def visit(total: Array, visitor: tuple[Array, Array]) -> Any:
+            others, there = visitor
+            start, end = bounds[here * workers + there], bounds[here * workers + there + 1]
+
+            def block(i: Array, total: Array) -> Array:
+                at = start + i * some + jnp.arange(some, dtype=start.dtype)
+                edge = order[jnp.minimum(at, order.shape[0] - 1)]
+                valid = at < end
+                row = jnp.where(valid, rows[edge] - here * size, 0)
+                column = jnp.where(valid, columns[edge] - there * size, 0)
+                value = jnp.where(valid, values[edge], 0.0)
+                return add(total, edge, (value, row, column, own, others))
+
+            return lax.fori_loop(0, (end - start + some - 1) // some, block, total), visitor
+
+        total = jnp.zeros(values.shape, own.dtype) if edgewise else jnp.zeros_like(own)
+        total, _ = ring(axis, workers, visit, total, (visiting, here))
+        return lax.psum(total, axis) if edgewise else total
+
+    each, all_of_it = PartitionSpec(axis), PartitionSpec()
+    numbers = jnp.arange(workers, dtype=cell.dtype)
+    return jax.shard_map(
+        work,
+        mesh=mesh,
+        in_specs=(each, each, each, *[all_of_it] * 5),
+        out_specs=all_of_it if edgewise else each,
+        axis_names={axis},
+        check_vma=False,
+    )(own, visiting, numbers, rows, columns, values, order, bounds)

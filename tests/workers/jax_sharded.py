@@ -60,7 +60,7 @@ def whole(x: Any) -> Any:
     return x.whole() if is_shards(x) else x
 
 
-def fails(kind: type[Exception], words: str, call: Callable[..., Any], *args: Any) -> None:
+def fails(kind: Any, words: str, call: Callable[..., Any], *args: Any) -> None:
     """That a call fails with one line that says these words."""
     with pytest.raises(kind, match=words) as caught:
         call(*args)
@@ -309,6 +309,72 @@ def test_no_worker_holds_all_severalfor_a_graph() -> None:
     moved = collectives(compiled.as_text())
     assert {name for name, _ in moved} == {"collective-permute", "all-gather"}
     assert max(size for _, size in moved) <= 4 * max(count * width // 8, 2 * k * count)
+
+
+def test_diffusion() -> None:
+    """Over the graph that is made of the patterns; and of another normalisation, by a series."""
+    state, stored = patterns(4, 5, seed=1), patterns(19, 5)
+    over = shard(stored, mesh())
+    ways = (
+        hopcore.DiffusionConfig(eta=0.05, steps=2, k_neighbors=3, diffuse_query=True),
+        hopcore.DiffusionConfig(eta=0.5, k_neighbors=3, diffusion_mode="chebyshev"),
+    )
+    for config in ways:
+
+        def found(stored: Any, config: Any = config) -> Any:
+            graph = hopcore.knn_graph(stored, 3).using("random_walk")
+            given = None if config.diffuse_query else graph
+            return hopcore.diffused_retrieve(
+                state, stored, 1.0, config=config, projection=stored, graph=given, max_steps=3
+            )
+
+        same(found(over), found(stored))
+
+
+def test_derivatives_of_diffusion() -> None:
+    state, stored = patterns(3, 5, seed=1), patterns(19, 5)
+    config = hopcore.DiffusionConfig(eta=0.05, steps=2, k_neighbors=3)
+
+    def number(state: Any, stored: Any) -> Any:
+        found = hopcore.diffused_retrieve(state, stored, 1.0, config=config, max_steps=1)
+        return jnp.sum(jnp.sin(found.state))
+
+    slope = jax.grad(number, (0, 1))
+    same(jax.jit(slope)(state, shard(stored, mesh(4))), jax.jit(slope)(state, stored))
+
+
+def test_no_worker_holds_all_patterns_to_diffuse_them() -> None:
+    """Nor more edges at once than a block."""
+    count, width = 4096, 64
+    over = shard(patterns(count, width, dtype="float32"), mesh())
+    ends = jnp.stack([jnp.arange(count - 1), jnp.arange(1, count)])
+    graph = hopcore.Graph.from_edges(ends, jnp.ones(count - 1, "float32"), count)
+    compiled = jax.jit(lambda x, y: hopcore.SimpleDiffusion(x, 0.1)(y).array).lower(graph, over)
+    moved = collectives(compiled.compile().as_text())
+    part = 4 * count * width // 8
+    assert {name for name, _ in moved} == {"collective-permute"}
+    assert max(size for _, size in moved) <= part + 8
+
+
+def test_what_is_not_for_shards() -> None:
+    state, over = patterns(4, 5, seed=1), shard(patterns(19, 5), mesh())
+    refused: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("graph must be of jax-sharded", {"attention_mode": "graph"}),
+        ("too many", {"use_logit_diffusion": True}),
+        ("shards", {"diffusion_mode": "implicit"}),
+        ("jax and jax-sharded", {"diffusion_mode": "spectral"}),
+        ("shards", {"adaptive_eta": True}),
+        ("shards", {"energy_stop_tol": 1e-3}),
+    )
+    for words, settings in refused:
+        config = hopcore.DiffusionConfig(eta=0.05, k_neighbors=3, **settings)
+
+        def diffused(config: Any = config) -> Any:
+            return hopcore.diffused_retrieve(state, over, 1.0, config=config)
+
+        fails((TypeError, ValueError), words, diffused)
+    several = shard(patterns(2, 19, 5), mesh())
+    fails(ValueError, "leading axes", lambda: hopcore.diffused_retrieve(state, several, 1.0))
 
 
 # What is exchanged, and what is held.
