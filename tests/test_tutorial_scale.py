@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ pytest.importorskip("typer")
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tutorials" / "scale.md").read_text()
-COMMANDS = re.findall(r"^```console\n\$ (.*)\n```$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^```console\n\$ (.*)\n((?:(?!```).*\n)*)```$", PAGE, re.MULTILINE)
 PROGRAMS = {
     "hopcore": ["-m", "hopcore"],
     "torchrun": ["-m", "torch.distributed.run"],
@@ -42,11 +43,11 @@ def ran(folder: Path, *command: str, **environment: str) -> str:
 
 def test_the_page_has_commands() -> None:
     assert len(COMMANDS) == PAGE.count("```console")
-    assert {command.split()[0] for command in COMMANDS} == set(PROGRAMS)
+    assert {command.split()[0] for command, _ in COMMANDS} == set(PROGRAMS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_runs(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[one for one, _ in COMMANDS])
+def test_a_command_runs(command: str, shown: str, tmp_path: Path) -> None:
     program, *arguments = shlex.split(command)
     if "--workers" in arguments:
         pytest.importorskip("distributed")
@@ -56,12 +57,13 @@ def test_a_command_runs(command: str, tmp_path: Path) -> None:
     np.save(tmp_path / "queries.npy", patterns[:5] + np.float32(0.1))
     if program == "torchrun":
         pytest.importorskip("torch")
-        example = ROOT / "tests" / "workers" / arguments[-1]
-        ran(tmp_path, *PROGRAMS[program], *arguments[:-1], str(example))
-        return
-    ran(tmp_path, *PROGRAMS[program], *arguments)
-    with np.load(tmp_path / "found.npz") as found:
-        np.testing.assert_allclose(found["state"], patterns[:5], atol=1e-5)
+        example = ROOT / "tests" / "workers" / "torchrun_example.py"
+        arguments = [str(example) if word == example.name else word for word in arguments]
+    printed = ran(tmp_path, *PROGRAMS[program], *arguments)
+    assert shown in printed
+    found: Any = np.load(tmp_path / next(word for word in arguments if word.startswith("found")))
+    state = found["state"] if program == "hopcore" else found
+    np.testing.assert_allclose(state, patterns[:5], atol=1e-5)
 
 
 def test_the_lines_of_jax_hold_on_eight_devices(tmp_path: Path) -> None:
