@@ -218,6 +218,7 @@ def of_slices(given: Any) -> Source:
     try:
         for needed in ("shape", "dtype", "__getitem__"):
             getattr(given, needed)
+        name = name_of(given)
     except AttributeError:
         raise TypeError(
             "a streamed memory needs a file or something with a shape, a dtype and slices, "
@@ -226,7 +227,7 @@ def of_slices(given: Any) -> Source:
     except Exception as error:  # what h5py raises of a file that is closed
         reason = " ".join(str(error).split())
         raise ValueError(f"stored cannot be read; was its file closed? {reason}") from None
-    return Sliced(given, name_of(given))
+    return Sliced(given, name)
 
 
 def name_of(array: Any) -> str:

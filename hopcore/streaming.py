@@ -30,6 +30,10 @@ class StreamedLibrary:
     @property
     def precise(self) -> Any:
         """None of its dtypes is computed in: only a few functions take a streamed memory."""
+        return self.takes(None)
+
+    def takes(self, other: Any) -> Any:
+        """Nothing stands beside it but where :meth:`beside` is asked."""
         raise TypeError(
             "a streamed memory is taken as what is stored, and its projections, by association, "
             "update, energy, energy_gradient and retrieve, and by knn_graph; not here"
