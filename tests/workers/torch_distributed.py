@@ -25,7 +25,7 @@ from hopcore_torch.distributed import from_parts, shard
 SEPARATIONS = ("softmax", "sparsemax", hopcore.Entmax(1.5), hopcore.Entmax(3.0))
 BETAS = (1.3, torch.linspace(0.5, 2.0, 5, dtype=torch.float64))
 RANK, COUNT, FILE = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-ROWS = 9
+ROWS = 11
 
 
 @pytest.fixture(scope="session")
@@ -414,9 +414,11 @@ def test_bad_input(mesh: DeviceMesh) -> None:
     fails(TypeError, "one dtype", hopcore.update, state.float(), memory, 1.0)
     fails(TypeError, "one library", hopcore.update, state.numpy(), memory, 1.0)
     fails(ValueError, "beta must be at most", hopcore.update, state, memory, 1e308)
-    mask = shard(torch.ones(5, ROWS), mesh) > 0
+    mask = shard(torch.ones(ROWS, ROWS), mesh) > 0
     fails(
-        TypeError, "mask must be an ordinary", lambda: hopcore.update(state, memory, 1.0, mask=mask)
+        TypeError,
+        "mask must be an ordinary",
+        lambda: hopcore.update(whole, memory, 1.0, mask=mask),
     )
     replicated = DTensor.from_local(whole, mesh, [Replicate()])
     fails(ValueError, "along its patterns", hopcore.update, state, replicated, 1.0)
@@ -490,8 +492,8 @@ def test_data_and_memory(mesh: DeviceMesh) -> None:
         dist.all_reduce(gradient, group=table.get_group("data"))
         plain = whole.clone().requires_grad_()
         hopcore.update(queries, plain, 1.0).square().sum().backward()
-        start = 5 * table.get_local_rank("memory")
-        same(gradient, plain.grad[start : start + 5])
+        start = 6 * table.get_local_rank("memory")
+        same(gradient, plain.grad[start : start + 6])
     part = memory.detach().to_local()
     shape: Any = {"shape": whole.shape, "stride": whole.stride()}
     both = DTensor.from_local(part, table, [Replicate(), Shard(0)], **shape)
@@ -509,7 +511,7 @@ def test_data_and_memory(mesh: DeviceMesh) -> None:
 if __name__ == "__main__":
     # Threads of gloo may outlive the interpreter, which takes it badly.
     found = pytest.main(
-        ["-q", "-x", "--durations=12", "-p", "no:cacheprovider", *sys.argv[4:], __file__]
+        ["-q", "-x", "--durations=5", "-p", "no:cacheprovider", *sys.argv[4:], __file__]
     )
     sys.stdout.flush()
     os._exit(found)
