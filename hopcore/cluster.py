@@ -54,9 +54,10 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         with connected(distributed, scheduler) as client:
             yield client
         return
-    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    options = {"n_workers": workers, "threads_per_worker": 1, "processes": True}
+    quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     with (
-        distributed.LocalCluster(workers, 1, processes=True, **options) as here,
+        distributed.LocalCluster(**options, **quiet) as here,
         distributed.Client(here) as client,
     ):
         yield client

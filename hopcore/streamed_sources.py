@@ -81,9 +81,11 @@ class NpyFile:
             offset=self.offset + start * values * self.kind.itemsize,
         )
         if found.size != (stop - start) * values:
+            size = self.path.stat().st_size - self.offset
+            row = max(size, 0) // (values * self.kind.itemsize)
             raise ValueError(
-                f"{self.name} was truncated while it was read: it ends in row "
-                f"{start + found.size // values} of {self.shape[0]}"
+                f"{self.name} was truncated while it was read: it ends in row {row} "
+                f"of {self.shape[0]}"
             )
         return found.reshape(stop - start, *self.shape[1:]).astype(self.dtype, copy=False)
 
