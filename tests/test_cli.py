@@ -183,6 +183,84 @@ def test_retrieve_on_a_backend(run, memory, tmp_path, name):
         np.testing.assert_allclose(found["energy"], expected.energy, rtol=1e-5, atol=1e-5)
 
 
+@pytest.fixture
+def streamed(monkeypatch):
+    """Every file of patterns is too large to be loaded."""
+    monkeypatch.setattr("hopcore.experiments.memory.LOADED", 0)
+    monkeypatch.setattr("hopcore.experiments.memory.read_array", only_queries)
+
+
+def only_queries(path):
+    assert path.name == "Q.npy"
+    return np.load(path)
+
+
+def test_a_large_file_is_never_loaded(run, memory, tmp_path, streamed):
+    files = ["--patterns", tmp_path / "P.npy", "--queries", tmp_path / "Q.npy", "--json"]
+    out, plot = tmp_path / "R.npz", tmp_path / "R.png"
+    code, text, err = run("retrieve", *files, "--beta", 1.5, "--out", out, "--plot", plot)
+    assert (code, err) == (0, "")
+    patterns, queries = memory
+    with np.load(out) as found:
+        for name, value in hopcore.retrieve(queries, patterns, 1.5)._asdict().items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
+    assert json.loads(text)["stored"] == 20
+    assert plot.read_bytes().startswith(PNG)
+    code, _, err = run("retrieve", *files)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--beta auto looks at all patterns at once" in err
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_retrieve_from_hdf5_and_zarr(run, memory, tmp_path, request, loaded):
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+    patterns, queries = memory
+    with h5py.File(tmp_path / "P.h5", "w") as file:
+        file["some/patterns"] = patterns.reshape(20, 4, 4)
+    array = zarr.create_array(tmp_path / "P.zarr", shape=(20, 16), chunks=(3, 16), dtype="f4")
+    array[:] = patterns
+    if not loaded:
+        request.getfixturevalue("streamed")
+    for source, shape in (("P.h5:some/patterns", (-1, 4, 4)), ("P.zarr", (-1, 16))):
+        np.save(tmp_path / "Q.npy", queries.reshape(shape))
+        files = ["--patterns", tmp_path / source, "--queries", tmp_path / "Q.npy"]
+        out = tmp_path / "R.npz"
+        code, _, err = run("retrieve", *files, "--beta", 1.5, "--out", out)
+        assert (code, err) == (0, "")
+        with np.load(out) as found:
+            want = hopcore.retrieve(queries, patterns, 1.5).state
+            np.testing.assert_allclose(found["state"], want, rtol=1e-5, atol=1e-5)
+
+
+def test_retrieve_on_workers(memory, tmp_path):
+    pytest.importorskip("distributed")
+    files = ["--patterns", "P.npy", "--queries", "Q.npy", "--beta", "1.5", "--out", "R.npz"]
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "hopcore", "retrieve", *files, "--workers", "2"],
+        check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    patterns, queries = memory
+    with np.load(tmp_path / "R.npz") as found:
+        want = hopcore.retrieve(queries, patterns, 1.5).state
+        np.testing.assert_allclose(found["state"], want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_scheduler_that_is_not_there(run, memory, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("hopcore.cluster.REACHED", 0.5)
+    files = ["--patterns", tmp_path / "P.npy", "--queries", tmp_path / "Q.npy", "--beta", 1]
+    out = tmp_path / "R.npz"
+    for address, message in (
+        ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1"),
+        ("somewhere", "missing port"),
+    ):
+        code, _, err = run("retrieve", *files, "--scheduler", address, "--out", out)
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+        assert not out.exists()
+
+
 # hopcore experiment retrieval
 
 
@@ -228,6 +306,16 @@ BAD = {
     "nan": ("retrieve --patterns P.npy --queries nan.npy", "nan at index (2, 3)"),
     "complex": ("retrieve --patterns complex.npy --queries Q.npy", "complex128"),
     "integers": ("retrieve --patterns int.npy --queries int.npy", "int64"),
+    "truncated patterns": ("retrieve --patterns truncated.npy --queries Q.npy", "not a whole"),
+    "no data set": ("retrieve --patterns junk.h5 --queries Q.npy", "junk.h5:NAME"),
+    "no HDF5": ("retrieve --patterns junk.h5:a --queries Q.npy", "not a whole HDF5 file"),
+    "no Zarr": ("retrieve --patterns damaged --queries Q.npy", "not an array of Zarr"),
+    "workers": ("retrieve --patterns P.npy --queries Q.npy --workers 0", "--workers"),
+    "two clusters": (
+        "retrieve --patterns P.npy --queries Q.npy --workers 1 --scheduler tcp://a:1",
+        "give --workers",
+    ),
+    "workers of a data set": ("retrieve --dataset digits --workers 1", "are for --patterns"),
     "other axes": ("retrieve --patterns P.npy --queries narrow.npy", "(7, 15)"),
     "a vector": ("retrieve --patterns vector.npy --queries Q.npy", "(16,)"),
     "no patterns": ("retrieve --patterns none.npy --queries Q.npy", "(0, 16)"),
@@ -280,6 +368,7 @@ def litter(tmp_path_factory):
         np.save(folder / f"{name}.npy", values, allow_pickle=True)
     (folder / "truncated.npy").write_bytes((folder / "Q.npy").read_bytes()[:-5])
     (folder / "empty.npy").touch()
+    (folder / "junk.h5").write_bytes(b"no")
     (folder / "damaged").mkdir()
     (folder / "damaged" / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b and nothing more")
     return folder
@@ -331,6 +420,9 @@ def python(code: str, *args: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
+FILES = ["retrieve", "--queries", "a.npy", "--beta", "1"]
+
+
 @pytest.mark.parametrize(
     ("module", "args", "extra"),
     [
@@ -338,9 +430,15 @@ def python(code: str, *args: str) -> subprocess.CompletedProcess:
         ("rich", ["demo"], "hopcore[demo]"),
         ("sklearn", ["demo"], "hopcore[data]"),
         ("matplotlib", ["demo"], "hopcore[plots]"),
+        ("h5py", [*FILES, "--patterns", "a.h5:a"], "hopcore[hdf5]"),
+        ("zarr", [*FILES, "--patterns", "."], "hopcore[zarr]"),
+        ("distributed", [*FILES, "--patterns", "a.npy", "--workers", "1"], "hopcore[cluster]"),
     ],
 )
 def test_a_missing_extra_is_named(tmp_path, module, args, extra):
+    np.save(tmp_path / "a.npy", np.eye(2))
+    (tmp_path / "a.h5").touch()
+    args = [arg.replace("a.", f"{tmp_path}/a.") for arg in args]
     code = (
         f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'hopcore'\n"
         "from hopcore.__main__ import main; main()"
@@ -354,7 +452,7 @@ def test_a_missing_extra_is_named(tmp_path, module, args, extra):
 
 
 def test_the_core_imports_no_extra():
-    extras = "typer", "rich", "matplotlib", "sklearn", "torch", "jax"
+    extras = "typer", "rich", "matplotlib", "sklearn", "torch", "jax", "dask", "h5py", "zarr"
     ended = python(f"import sys, hopcore; print([m for m in {extras!r} if m in sys.modules])")
     assert ended.stdout.strip() == "[]", ended
 
