@@ -1,6 +1,7 @@
 """hopcore for JAX: layers, and the kernels that :mod:`hopcore` finds when it is handed JAX arrays.
 
-For the kernels nothing here needs to be imported. The layers are modules of equinox.
+For the kernels nothing here needs to be imported. The layers are modules of equinox. Memories over
+the devices of a mesh are in :mod:`hopcore_jax.distributed`.
 """
 
 from __future__ import annotations

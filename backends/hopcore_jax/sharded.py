@@ -82,12 +82,14 @@ class ShardedBackend(JaxBackend):
         """See :class:`hopcore.memory_kernels.MemoryKernels`."""
         if not isinstance(stored, Shards):
             return super().largest_square(stored, mask)
+        same_devices(stored, mask=mask)
         return workers.largest_square(stored, mask, backend=self)
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
         """See :class:`hopcore.memory_kernels.MemoryKernels`."""
         if not isinstance(stored, Shards):
             return super().radius(stored, mask)
+        same_devices(stored, mask=mask)
         return workers.radius(stored, mask, backend=self)
 
     def scores(self, state: Array, stored: Any, beta: Beta, mask: Array | None) -> Array:
