@@ -85,4 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    found = main()
+    if "torch-distributed" in sys.argv:
+        # Threads of a process group may outlive the interpreter, which takes it badly.
+        sys.stdout.flush()
+        os._exit(found)
+    sys.exit(found)

@@ -10,16 +10,13 @@ from datetime import timedelta
 import numpy as np
 import torch
 import torch.distributed as dist
+from hopcore_torch.distributed import shard
 
 import hopcore
-from hopcore_torch.distributed import shard
 
 
 def main(patterns: str, queries: str, output: str) -> None:
-    # On GPUs: "nccl" and "cuda", after torch.cuda.set_device(int(os.environ["LOCAL_RANK"])).
-    dist.init_process_group("gloo", timeout=timedelta(minutes=5))
     mesh = dist.init_device_mesh("cpu", (dist.get_world_size(),))
-
     stored = shard(np.load(patterns, mmap_mode="r"), mesh)
     state = torch.from_numpy(np.load(queries))
     found = hopcore.retrieve(state, stored, 8.0)
@@ -28,9 +25,10 @@ def main(patterns: str, queries: str, output: str) -> None:
         np.save(output + ".part.npy", found.state.numpy())
         os.replace(output + ".part.npy", output)
         sys.stdout.write(f"{int(found.converged.sum())} of {len(state)} queries came to rest\n")
-    dist.barrier()  # nobody leaves while another one still works
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
+    # On GPUs: "nccl", a mesh of "cuda", and torch.cuda.set_device(int(os.environ["LOCAL_RANK"])).
+    dist.init_process_group("gloo", timeout=timedelta(minutes=5))
     main(*sys.argv[1:])
+    dist.destroy_process_group()
