@@ -15,7 +15,7 @@ import hopcore
 pytest.importorskip("torch.distributed")
 WORKERS = Path(__file__).parent / "workers"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-SOME = "uneven or True or what_is_exchanged or own_part or data_and_memory or disagree"
+SOME = "(uneven and not Entmax) or True-s or x-True or own_part or data_and or disagree"
 """With four workers, the tests that see whose part is where."""
 
 

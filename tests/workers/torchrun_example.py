@@ -10,9 +10,9 @@ from datetime import timedelta
 import numpy as np
 import torch
 import torch.distributed as dist
-from hopcore_torch.distributed import shard
 
 import hopcore
+from hopcore_torch.distributed import shard
 
 
 def main(patterns: str, queries: str, output: str) -> None:
