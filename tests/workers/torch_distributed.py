@@ -343,7 +343,7 @@ def test_workers_that_round_differently(mesh: DeviceMesh, monkeypatch: pytest.Mo
             assert steps == [steps[0]] * COUNT
 
 
-@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("k", [3, 20])
 def test_nearest_neighbours(split: Any, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
     patterns = random(31, 4)
     memory, wire = split(patterns), Wire(monkeypatch)
@@ -365,8 +365,10 @@ def test_a_graph_of_many_blocks(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatc
     same(got.edge_weight, expected.edge_weight)
 
 
-@pytest.mark.parametrize("mode", ["factored", "simple", "chebyshev", "implicit"])
-@pytest.mark.parametrize("values", ["tied", "untied", "evolving"])
+@pytest.mark.parametrize(
+    ("mode", "values"),
+    [("factored", "tied"), ("chebyshev", "untied"), ("simple", "evolving"), ("implicit", "untied")],
+)
 def test_diffusion(mesh: DeviceMesh, mode: str, values: Any) -> None:
     config = hopcore.DiffusionConfig(eta=0.1, k_neighbors=3, diffusion_mode=mode)
     state, stored = random(5, 4), random(31, 4, seed=1)

@@ -32,3 +32,5 @@ if __name__ == "__main__":
     dist.init_process_group("gloo", timeout=timedelta(minutes=5))
     main(*sys.argv[1:])
     dist.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # a thread of gloo that outlived the interpreter would abort it
