@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hopcore.discovery import backend
+from hopcore.graph_kernels import stretches
 from hopcore.number_checks import count
 from hopcore.streamed_sources import Piece, Source, needs, patterns_of, source_of
 
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 PIECE = 1 << 24
 """Bytes of a piece, if not said otherwise: 16 MiB, of which two are held at a time."""
+
+LEAST = 1024
+"""Patterns from which on it is worth a thread to work on some of a piece."""
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes on so many pieces and shows how far they are."""
@@ -112,8 +116,7 @@ class Streamed:
         self.dtype = np.dtype(self.source.dtype if dtype is None else dtype)
         fitting = max(1, PIECE // (self.shape[1] * self.dtype.itemsize))
         self.rows = rows or self.source.aligned(fitting)
-        starts = range(0, patterns, self.rows)
-        self.parts = [slice(start, min(start + self.rows, patterns)) for start in starts]
+        self.parts = list(stretches(patterns, self.rows))
         """The rows of each piece."""
         if self.spread is not None:
             self.parts = self.spread.parts or self.parts
@@ -207,6 +210,12 @@ def radius(piece: Piece) -> float:
     """M of one piece."""
     half = piece.patterns.dtype == np.float16
     patterns = piece.patterns.astype(np.float32) if half else piece.patterns
+    limits = np.finfo(patterns.dtype)
+    with np.errstate(over="ignore"):
+        square = float(np.vecdot(patterns, patterns).max())
+    if limits.smallest_normal / limits.eps < square < math.inf:
+        return math.sqrt(square)
+    # Where squares over- or underflow.
     return float(backend("numpy").radius(patterns, None)[0])
 
 
@@ -218,3 +227,14 @@ def magnitude(piece: Piece) -> float:
 def columns(mask: Any, rows: slice) -> Any:
     """The columns of a mask that belong to some stored patterns."""
     return mask if mask is None or mask.shape[-1] == 1 else mask[..., rows]
+
+
+def cut(piece: Piece, count: int) -> list[Piece]:
+    """About so many parts of a piece."""
+    patterns = piece.patterns.shape[0]
+    parts = []
+    for rows in stretches(patterns, max(LEAST, math.ceil(patterns / count))):
+        place = slice(piece.rows.start + rows.start, piece.rows.start + rows.stop)
+        values = None if piece.values is None else piece.values[..., rows, :]
+        parts.append(Piece(place, piece.patterns[rows], values, columns(piece.mask, rows)))
+    return parts

@@ -14,12 +14,17 @@ import numpy as np
 from hopcore.array_library import Array, ArrayLibrary
 from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction
 from hopcore.discovery import BY_TYPE, backend
+from hopcore.graph_kernels import stretches
 from hopcore.parts import merged
-from hopcore.streamed import Streamed, columns
+from hopcore.streamed import Streamed, columns, cut
 from hopcore.streamed_scores import Scores, ScoresNamespace
 from hopcore.streamed_sources import Piece
+from hopcore.threads import cores, on_all_cores
 
 Join = Callable[[Array, Array], Array]
+
+FEW = 256
+"""Queries up to which a piece is cut for NumPy: its kernels divide queries between threads."""
 
 
 class StreamedLibrary:
@@ -191,7 +196,8 @@ class Streaming:
                 )
 
             join = partial(merged, self.states.xp)
-            return stored.reduce(work, join, values=values, mask=mask)
+            shared = self.on_cores(state, work, join)
+            return stored.reduce(shared, join, values=values, mask=mask)
 
         xp, wide = self.states.xp, self.states.precise[state.dtype]
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
@@ -208,7 +214,8 @@ class Streaming:
                 ),
             )
 
-        output = stored.reduce(recall, add, values=values, mask=mask)
+        shared = self.on_cores(state, recall, add)
+        output = stored.reduce(shared, add, values=values, mask=mask)
         return self.states.astype(output, state.dtype), conjugate
 
     def conjugate(
@@ -229,7 +236,8 @@ class Streaming:
             lse = self.states.conjugate(state, keys, beta, piece.mask, separation)
             return lse[..., None][..., :0], lse
 
-        return stored.reduce(work, partial(merged, self.states.xp), mask=mask)[1]
+        join = partial(merged, self.states.xp)
+        return stored.reduce(self.on_cores(state, work, join), join, mask=mask)[1]
 
     def weights(
         self,
@@ -246,21 +254,38 @@ class Streaming:
                 blocks = self.blocks(state, piece, self.put(piece.patterns), beta)
                 return reduce(join, (work(scores) for scores, _ in blocks))
 
-            return stored.reduce(all_blocks, join, mask=mask)
+            return stored.reduce(self.on_cores(state, all_blocks, join), join, mask=mask)
 
         scores: Any = Scores(over, self.states.precise[state.dtype])
         namespace: Any = ScoresNamespace(self.states.xp)
         found: Any = separation.evaluate(scores, namespace, self.states.loop)
         return found
 
+    def on_cores(
+        self, state: Array, work: Callable[[Piece], Any], join: Callable[[Any, Any], Any]
+    ) -> Callable[[Piece], Any]:
+        """The same work on all cores, where NumPy's kernels would leave it to one."""
+        if self.states.name != "numpy" or math.prod(state.shape[:-1]) > FEW:
+            return work
+
+        def shared(piece: Piece) -> Any:
+            parts = cut(piece, cores())
+            found: list[Any] = [None] * len(parts)
+
+            def some(i: int) -> None:
+                found[i] = work(parts[i])
+
+            on_all_cores(some, list(range(len(parts))))
+            return reduce(join, found)
+
+        return shared
+
     def blocks(
         self, state: Array, piece: Piece, keys: Array, beta: Beta
     ) -> Iterator[tuple[Array, slice]]:
         """Scores with some patterns of a piece, and which ones, a block of fixed size at a time."""
         queries = max(1, math.prod(state.shape[:-1]))
-        size, count = max(1, BLOCK // queries), keys.shape[-2]
-        for start in range(0, count, size):
-            rows = slice(start, min(start + size, count))
+        for rows in stretches(keys.shape[-2], max(1, BLOCK // queries)):
             mask = columns(piece.mask, rows)
             yield self.states.scores(state, keys[..., rows, :], beta, mask), rows
 

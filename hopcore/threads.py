@@ -47,12 +47,14 @@ def one_blas_thread() -> Iterator[None]:
                 _Held.limit.restore_original_limits()
 
 
+def cores() -> int:
+    """How many cores the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def on_all_cores(work: Callable[[Any], None], places: list[Any]) -> None:
     """Do the work of every place, on as many threads as the process may use."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    threads = min(cores, len(places))
+    threads = min(cores(), len(places))
     if threads <= 1:
         for place in places:
             work(place)
