@@ -21,6 +21,7 @@ def test_every_statement_is_on_one_page() -> None:
 APPLIED = {
     *("__init__", "__main__", "cli", "console", "experiments", "plots", "datasets", "tables"),
     *("cli_annealing", "cli_bags", "cli_phase", "cli_temperature", "cli_train", "cli_transition"),
+    *("cli_retrieve", "cluster"),
     *("runs", "training", "train_config", "bags", "sequences", "linear_maps", "plain_networks"),
     *("classifier", "image_classifiers", "image_model", "sequence_classifier", "vq_classifier"),
 }
