@@ -48,8 +48,9 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             name=missing.name,
         ) from None
     # What goes wrong is raised; Dask would say it on the standard error, too.
-    for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is not None:
         with connected(distributed, scheduler) as client:
             yield client

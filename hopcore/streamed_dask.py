@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from queue import SimpleQueue
@@ -204,29 +204,28 @@ def by_workers(
 ) -> Any:
     """The result, from a distributed client; an error once its workers or scheduler are gone."""
     from distributed import KilledWorker, wait  # noqa: PLC0415 - an extra
-    from distributed.client import FutureCancelledError  # noqa: PLC0415
 
     scheduler = client.scheduler.address
     # A part that is followed is let go of as soon as it is done; what joins it has it then.
     last, *parts = client.compute([result, *(() if track is None else found)])
     steps = iter(() if track is None else track(range(len(parts)), len(parts)))
     watch = Watch(client)
-    while not last.done():
-        with suppress(TimeoutError):
-            wait(last, timeout=POLL)
-        left = [part for part in parts if not part.done()]
-        for _ in range(len(parts) - len(left)):
-            next(steps, None)
-        parts = left
-        watch.look(scheduler)
-    for _ in steps:
-        pass
     try:
+        while not last.done():
+            with suppress(TimeoutError):
+                wait(last, timeout=POLL)
+            left = [part for part in parts if not part.done()]
+            for _ in range(len(parts) - len(left)):
+                next(steps, None)
+            parts = left
+            watch.look(scheduler)
+        for _ in steps:
+            pass
         return last.result()
     except KilledWorker as error:
         reason = " ".join(str(error).split())
         raise ConnectionError(f"workers of {scheduler} were lost: {reason}") from None
-    except FutureCancelledError:
+    except CancelledError:  # what becomes of work without a scheduler
         raise ConnectionError(f"the scheduler {scheduler} was lost") from None
 
 
