@@ -13,7 +13,7 @@ more exchange, a byte for each query, so that all workers take the same decision
 
 A worker that is lost makes the others fail with a RuntimeError within the time-out of the process
 group; that of a mesh of several dimensions is torch's own (30 minutes for gloo, 10 for NCCL) unless
-``backend_override`` sets it. With NCCL, torch ends the process unless ``TORCH_NCCL_BLOCKING_WAIT=1``
+``backend_override`` sets it. With NCCL, torch ends the process unless TORCH_NCCL_BLOCKING_WAIT=1
 asks for the exception.
 
 Gradients are those of a loss that every worker computes alike. ``knn_graph`` lets one part visit
