@@ -95,7 +95,7 @@ def resting_late(d: int) -> float:
     return d**-0.5
 
 
-def update_seconds(retrieve: Callable[[int], Any], rounds: int = 7) -> float:
+def update_seconds(retrieve: Callable[[int], Any], rounds: int = 15) -> float:
     """Seconds of one update: of two retrievals, what the longer one takes longer.
 
     Before the updates a retrieval looks at all patterns; that is in both.

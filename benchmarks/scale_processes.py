@@ -54,3 +54,4 @@ def gathered(work: Callable[..., dict[str, Any]]) -> None:
     Path(folder, f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()  # who leaves while others still talk to it makes them fail
     dist.destroy_process_group()
+    os._exit(0)  # threads of the group may outlive the interpreter, which takes it badly
