@@ -37,7 +37,10 @@ class MemoryKernels(ArrayLibrary):
         return self._largest(self.square_lengths(stored), mask)
 
     def radius(self, stored: Array, mask: Array | None) -> Array:
-        """M: the largest norm among attended patterns, without over- or underflow; 0 of none."""
+        """M: the largest norm among attended patterns, without over- or underflow; 0 of none.
+
+        No derivative is asked of it.
+        """
         wide = self.astype(stored, self.precise[stored.dtype])
         return self._largest(norm(wide, self.xp), mask)
 

@@ -54,13 +54,18 @@ def merged_over(
     top = workers.max(lse)
     level = xp.where(top == -math.inf, 0.0, top)
     weight = xp.exp(lse - level)
-    total = workers.sum(weight)
-    share = xp.where(total > 0.0, total, 1.0)
-    whole = xp.where(total > 0.0, level + xp.log(share), -math.inf)
     if output is None:
-        return None, whole
-    ours = xp.astype(weight / share, output.dtype)[..., None]
-    return workers.sum(ours * output), whole
+        total = workers.sum(weight)
+    else:
+        # Weighted outputs and their weights in one sum: each exchange has to be waited for.
+        share = xp.broadcast_to(weight[..., None], (*output.shape[:-1], 1))
+        both = xp.concat([share * xp.astype(output, share.dtype), share], axis=-1)
+        both = workers.sum(both)
+        total = both[..., -1]
+        whole = both[..., :-1] / xp.where(total > 0.0, total, 1.0)[..., None]
+        output = xp.astype(whole, output.dtype)
+    lse = level + xp.log(xp.where(total > 0.0, total, 1.0))
+    return output, xp.where(total > 0.0, lse, -math.inf)
 
 
 class OverWorkers:

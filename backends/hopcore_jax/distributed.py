@@ -148,7 +148,7 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     Returns
     -------
     Shards
-        Of S patterns over n workers each holds the next ceil(S / n), and the last ones what is left.
+        Of S patterns over n workers each holds the next ceil(S / n), the last ones what is left.
 
     Raises
     ------

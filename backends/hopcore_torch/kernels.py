@@ -19,7 +19,7 @@ import torch
 from torch._higher_order_ops import while_loop
 
 import hopcore
-from hopcore.backend import Backend, Beta, SeparationFunction
+from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction
 from hopcore_torch import fused
 from hopcore_torch.gradients import (
     Association,
@@ -57,7 +57,7 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
 
         if not issubclass(kind, DTensor):
             return self
-        from hopcore_torch.parts import DistributedBackend  # noqa: PLC0415 - imports this module
+        from hopcore_torch.sharded import DistributedBackend  # noqa: PLC0415 - imports this module
 
         return DistributedBackend()
 
@@ -116,6 +116,18 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         if differentiated(vectors) or not eager():
             return super().square_lengths(vectors)
         return torch.linalg.vector_norm(vectors, dim=-1).square()
+
+    def radius(self, stored: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """A block of patterns at a time, without a derivative, which nobody asks for."""
+        if not eager():
+            return super().radius(stored, mask)
+        stored, found = stored.detach(), []
+        rows = max(1, BLOCK // max(1, stored[..., :1, :].numel()))
+        for start in range(0, stored.shape[-2], rows):
+            some = slice(start, start + rows)
+            shown = mask if mask is None or mask.shape[-1] == 1 else mask[..., some]
+            found.append(super().radius(stored[..., some, :], shown))
+        return torch.stack(found).amax(0)
 
     def scores(
         self, state: torch.Tensor, stored: torch.Tensor, beta: Beta, mask: torch.Tensor | None

@@ -13,7 +13,7 @@ import hopcore
 from hopcore.backend import Backend, Beta, SeparationFunction, rows_of, rows_of_mask
 from hopcore.graph_kernels import Rows
 from hopcore.parts import OverWorkers, merged_over
-from hopcore_torch import ring
+from hopcore_torch import rings
 from hopcore_torch.gradients import Association, Recomputed, Separate, pull_back
 from hopcore_torch.kernels import TorchBackend
 from hopcore_torch.modes import differentiated, eager
@@ -183,7 +183,7 @@ class DistributedBackend(TorchBackend):
                 f"got {tuple(patterns.shape)}"
             )
         own = self._own("nearest", patterns, mask=mask, setting=k)
-        return ring.nearest(own.workers, own.stored, own.sizes, k, mask)
+        return rings.nearest(own.workers, own.stored, own.sizes, k, mask)
 
     def pair_products(self, left: Any, right: Any, where: Rows) -> torch.Tensor:
         if differentiated(left, right):
@@ -192,7 +192,7 @@ class DistributedBackend(TorchBackend):
                 "detach the patterns of the graph"
             )
         own = self._own("pair_products", left, right)
-        return ring.pair_products(own.workers, own.stored, own.projection, own.sizes, where)
+        return rings.pair_products(own.workers, own.stored, own.projection, own.sizes, where)
 
     def neighbour_sum(self, where: Rows, values: torch.Tensor, features: Any) -> Any:
         if differentiated(values):
@@ -208,7 +208,7 @@ class DistributedBackend(TorchBackend):
                 f"makes them, got {own.sizes}"
             )
         rest = own.workers, own.sizes, where, values
-        return split_like(ring.NeighbourSum.apply(own.stored, *rest), features)
+        return split_like(rings.NeighbourSum.apply(own.stored, *rest), features)
 
     # Who has what.
 
