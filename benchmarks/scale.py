@@ -216,6 +216,14 @@ def kept() -> dict[str, Any]:
     return json.loads((Path(__file__).parent / "results" / "scale.json").read_text())
 
 
+def measured(record: dict[str, Any]) -> Iterator[tuple[int, Work, float]]:
+    """Workers of torch, the work of their updates, and the seconds of one."""
+    table = next(x for x in record["tables"] if x["title"] == "Time of an update")
+    for engine, n, patterns, states, d, milliseconds, *_ in table["lines"]:
+        if engine == "torch":
+            yield n, Work(patterns, states, d), milliseconds / 1e3
+
+
 def mebibytes(size: float) -> float:
     return size / 2**20
 

@@ -2,7 +2,7 @@ r"""How long one update takes on n devices: a roofline for each of them, and the
 
 Every device holds :math:`S / n` patterns. It reads them (``stream``), multiplies them with L states
 twice (``flops``) and takes the softmax of :math:`L S / n` scores (``scores``); reading goes on
-beside computing. Then the devices sum and compare :math:`L (v + 2)` numbers in three all-reduces,
+beside computing. Then the devices sum and compare :math:`L (v + 2)` numbers in two all-reduces,
 however many patterns there are.
 """
 
@@ -58,8 +58,8 @@ def computing(work: Work, device: Device, n: int) -> float:
 
 
 def messages(work: Work) -> list[int]:
-    """Bytes of each all-reduce: largest log-sum-exps, sums of weights, sums of outputs."""
-    return [4 * work.L, 4 * work.L, 4 * work.L * work.d]
+    """Bytes of each all-reduce: largest log-sum-exps, sums of weights and outputs."""
+    return [4 * work.L, 4 * work.L * (work.d + 1)]
 
 
 def all_reduce(size: float, network: Network, n: int) -> float:
