@@ -44,7 +44,7 @@ class ArrayLibrary:
     def beside(self, states: ArrayLibrary, state: Array) -> Any:
         """The backend of calls with a state of another one and a memory of this one; None: none.
 
-        Only a library of memories in parts has one: see :mod:`hopcore.parts`.
+        Only a library of memories in parts has one: see ``hopcore.parts``.
         """
         return None
 

@@ -41,7 +41,7 @@ class Streamed:
     source : path or array-like
         A ``.npy`` file, ``FILE.h5:NAME`` for a data set of HDF5, a folder of Zarr; or whatever has
         a ``shape``, a ``dtype`` and gives NumPy arrays for slices of its first axis: a
-        :class:`numpy.memmap`, a data set of h5py, an array of Zarr or Dask. Axes after the first
+        ``numpy.memmap``, a data set of h5py, an array of Zarr or Dask. Axes after the first
         are values of one pattern.
     dtype : str, optional
         Convert every piece to it, ``"float32"`` or ``"float64"``; the source's own if not given.

@@ -36,6 +36,7 @@ class Shards:
     count : int
         S, how many patterns there are.
     mesh : jax.sharding.Mesh
+        Of which one axis are the workers.
     axis : str
         The axis of the mesh over which they are split.
 
@@ -138,7 +139,7 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     ----------
     patterns : array (..., S, d)
         A JAX array, traced or not; or what NumPy reads slice by slice (an array, a
-        :class:`numpy.memmap`, a data set of h5py) or :class:`hopcore.Streamed`: of these each
+        ``numpy.memmap``, a data set of h5py) or :class:`hopcore.Streamed`: of these each
         device gets its own rows, and the whole is never in memory.
     mesh : jax.sharding.Mesh
         Over its other axes patterns are repeated; queries may be split over those.

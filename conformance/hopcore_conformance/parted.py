@@ -175,9 +175,9 @@ class TorchDistributed(Parted):
 
         if dist.is_initialized():
             return
-        alone = (
-            {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
-        )
+        launched = "RANK" in os.environ
+        store: Any = getattr(dist, "HashStore")  # noqa: B009 - not in torch's stubs
+        alone = {} if launched else {"store": store(), "rank": 0, "world_size": 1}
         dist.init_process_group("gloo", timeout=timedelta(seconds=60), **alone)
 
     def split(self, array: Any) -> Any:
