@@ -108,6 +108,8 @@ def backend_of_input(name: str, array: Any) -> Backend:
         return backend_of(array)
     except TypeError:
         hint = "; pass its data, and mask= (True = attend)" if hasattr(array, "mask") else ""
+        if not hint and hasattr(array, "shape") and hasattr(array, "dtype"):
+            hint = "; hopcore.Streamed reads what gives arrays for slices"
         raise TypeError(
             f"{name} must be an array (NumPy, torch, JAX or another Array-API library), "
             f"got {type(array).__name__}{hint}"
