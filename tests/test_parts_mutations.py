@@ -54,9 +54,8 @@ def twice(patch):
 
 @mutant("the whole memory as one piece", "M1")
 def all_at_once(patch):
-    right = Streamed.parts
-    patch.setattr(
-        Streamed, "parts", lambda self: [slice(right(self)[0].start, right(self)[-1].stop)]
+    everywhere(
+        patch, "graph_kernels", "stretches", lambda _: lambda patterns, _: [slice(0, patterns)]
     )
 
 
@@ -84,7 +83,7 @@ def radius_of_one(patch):
     right = Streaming.radius
 
     def radius(self, stored, mask):
-        return right(self, Streamed(stored.read(stored.parts()[0])), None)
+        return right(self, Streamed(stored.read(stored.parts[0])), None)
 
     patch.setattr(Streaming, "radius", radius)
 
