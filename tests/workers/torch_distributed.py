@@ -511,9 +511,10 @@ def test_data_and_memory(mesh: DeviceMesh) -> None:
 
 
 if __name__ == "__main__":
+    # A folder of its own: pytest removes those of other runs while they look at them.
+    own = f"{FILE}-{RANK}"
+    options = ["-q", "-x", "--durations=5", "-p", "no:cacheprovider", f"--basetemp={own}"]
+    found = pytest.main([*options, *sys.argv[4:], __file__])
     # Threads of gloo may outlive the interpreter, which takes it badly.
-    found = pytest.main(
-        ["-q", "-x", "--durations=5", "-p", "no:cacheprovider", *sys.argv[4:], __file__]
-    )
     sys.stdout.flush()
     os._exit(found)
