@@ -264,3 +264,8 @@ def rows_of(beta: Beta, part: slice) -> Beta:
 def rows_of_mask(mask: Array | None, part: slice) -> Array | None:
     """The mask of some queries."""
     return mask if mask is None or mask.ndim < 2 or mask.shape[-2] == 1 else mask[..., part, :]
+
+
+def columns_of_mask(mask: Array | None, part: slice) -> Array | None:
+    """The mask of some stored patterns."""
+    return mask if mask is None or mask.shape[-1] == 1 else mask[..., part]

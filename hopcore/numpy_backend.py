@@ -12,7 +12,6 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hopcore.backend import Backend, Beta, SeparationFunction, scaled
-from hopcore.memory_kernels import norm
 from hopcore.numpy_graphs import NumpyGraphKernels
 from hopcore.support import SMALL, Support, support
 from hopcore.threads import on_all_cores
@@ -25,9 +24,6 @@ TILE = 1 << 20
 
 SERIAL = 1 << 20
 """Scores up to which all are held at once, and threads are not worth their start."""
-
-NORMS = 1 << 18
-"""Values of patterns whose norms are found at once: 1 MiB in float32."""
 
 SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
 """Scores up to this magnitude are exponentiated without their maximum being subtracted."""
@@ -58,14 +54,16 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         return np.vecdot(vectors, vectors)
 
     def radius(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        """A block of patterns at a time: all of them may be on a disk, mapped into memory."""
-        lengths = np.empty(stored.shape[:-1], dtype=stored.dtype)
-        batch = max(math.prod(stored.shape[:-2]), 1)
-        rows = max(1, NORMS // (batch * stored.shape[-1]))
-        for start in range(0, stored.shape[-2], rows):
-            some = slice(start, start + rows)
-            lengths[..., some] = norm(stored[..., some, :], xp)
-        return self._largest(lengths, mask)
+        """From squares, without a copy of what may be mapped into memory from a disk.
+
+        The careful way only where a largest square nearly vanishes or overflows.
+        """
+        limits = np.finfo(stored.dtype)
+        with np.errstate(over="ignore"):
+            square = self.largest_square(stored, mask)
+        if np.all((square > limits.smallest_normal / limits.eps) & (square < np.inf)):
+            return np.sqrt(square)
+        return super().radius(stored, mask)
 
     def separate(
         self, scores: np.ndarray, separation: SeparationFunction

@@ -68,6 +68,13 @@ def merged_over(
     return output, xp.where(total > 0.0, lse, -math.inf)
 
 
+def too_many_weights(what: str) -> TypeError:
+    """Why association weights of a memory in parts are refused."""
+    return TypeError(
+        f"association weights hold a number for every stored pattern; of {what} there are too many"
+    )
+
+
 class OverWorkers:
     """A namespace whose sums and maxima over the last axis go over the parts of all workers.
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hopcore.backend import columns_of_mask
 from hopcore.discovery import backend
 from hopcore.graph_kernels import stretches
 from hopcore.number_checks import count
@@ -161,7 +162,7 @@ class Streamed:
                     ahead = reader.submit(read, following)
                 if beside is None and values is not None:
                     beside = values[..., rows, :]
-                yield Piece(rows, patterns, beside, columns(mask, rows))
+                yield Piece(rows, patterns, beside, columns_of_mask(mask, rows))
                 del patterns, beside  # before the piece after the next one is read
         self.checked = True
         if isinstance(values, Streamed):
@@ -210,23 +211,12 @@ def radius(piece: Piece) -> float:
     """M of one piece."""
     half = piece.patterns.dtype == np.float16
     patterns = piece.patterns.astype(np.float32) if half else piece.patterns
-    limits = np.finfo(patterns.dtype)
-    with np.errstate(over="ignore"):
-        square = float(np.vecdot(patterns, patterns).max())
-    if limits.smallest_normal / limits.eps < square < math.inf:
-        return math.sqrt(square)
-    # Where squares over- or underflow.
     return float(backend("numpy").radius(patterns, None)[0])
 
 
 def magnitude(piece: Piece) -> float:
     """The largest magnitude of a value of one piece."""
     return max(float(piece.patterns.max()), -float(piece.patterns.min()))
-
-
-def columns(mask: Any, rows: slice) -> Any:
-    """The columns of a mask that belong to some stored patterns."""
-    return mask if mask is None or mask.shape[-1] == 1 else mask[..., rows]
 
 
 def cut(piece: Piece, count: int) -> list[Piece]:
@@ -236,5 +226,5 @@ def cut(piece: Piece, count: int) -> list[Piece]:
     for rows in stretches(patterns, max(LEAST, math.ceil(patterns / count))):
         place = slice(piece.rows.start + rows.start, piece.rows.start + rows.stop)
         values = None if piece.values is None else piece.values[..., rows, :]
-        parts.append(Piece(place, piece.patterns[rows], values, columns(piece.mask, rows)))
+        parts.append(Piece(place, piece.patterns[rows], values, columns_of_mask(piece.mask, rows)))
     return parts

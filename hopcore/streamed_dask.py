@@ -22,6 +22,7 @@ from dask.base import get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
+from hopcore.backend import columns_of_mask
 from hopcore.streamed_sources import Piece, Source, patterns_of, real
 
 POLL = 0.1
@@ -56,8 +57,9 @@ class Spread:
         pieces = zip(parts, self.delayed(parts), projections(values, parts), strict=True)
         found = []
         for rows, piece, beside in pieces:
-            columns = mask if mask is None or mask.shape[-1] == 1 else alone(mask[..., rows])
-            found.append(task(job, piece, (rows.start, rows.stop), beside, columns))
+            shown = columns_of_mask(mask, rows)
+            shown = shown if shown is mask else alone(shown)
+            found.append(task(job, piece, (rows.start, rows.stop), beside, shown))
         result = computed(tree(job, found), found, memory.track)
         memory.checked = True
         return result

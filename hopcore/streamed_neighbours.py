@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hopcore.discovery import backend
-from hopcore.streamed import Streamed, columns
+from hopcore.streamed import Streamed
 from hopcore.streamed_sources import Piece
 
 Near = tuple[np.ndarray, np.ndarray]
@@ -34,7 +34,7 @@ def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: U
     similarities = np.empty((memory.shape[0], k), dtype=memory.dtype)
     choices = np.empty((memory.shape[0], k), dtype=np.int32)
     for rows in parts if memory.track is None else memory.track(parts, len(parts)):
-        patterns = unit(passes.read(rows), columns(mask, rows))
+        patterns = unit(passes.read(rows), columns_of_mask(mask, rows))
         near = compared(patterns, rows.start, k, unit)
         if k == 0:  # there is one pattern, and it is finite
             continue

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from hopcore.array_library import Array, ArrayLibrary
-from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction
+from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction, columns_of_mask
 from hopcore.discovery import BY_TYPE, backend
 from hopcore.graph_kernels import stretches
-from hopcore.parts import merged
-from hopcore.streamed import Streamed, columns, cut
+from hopcore.parts import merged, too_many_weights
+from hopcore.streamed import Streamed, cut
 from hopcore.streamed_scores import Scores, ScoresNamespace
 from hopcore.streamed_sources import Piece
 from hopcore.threads import cores, on_all_cores
@@ -163,10 +163,7 @@ class Streaming:
 
     def scores(self, *arrays: Any) -> Array:
         """Refused: all scores are as many as there are patterns, for each query."""
-        raise TypeError(
-            "association weights hold a number for every stored pattern; "
-            "of a streamed memory there are too many"
-        )
+        raise too_many_weights("a streamed memory")
 
     def associate(
         self,
@@ -286,7 +283,7 @@ class Streaming:
         """Scores with some patterns of a piece, and which ones, a block of fixed size at a time."""
         queries = max(1, math.prod(state.shape[:-1]))
         for rows in stretches(keys.shape[-2], max(1, BLOCK // queries)):
-            mask = columns(piece.mask, rows)
+            mask = columns_of_mask(piece.mask, rows)
             yield self.states.scores(state, keys[..., rows, :], beta, mask), rows
 
     def refuse_derivatives(self, *arrays: Any) -> None:

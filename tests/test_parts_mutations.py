@@ -75,7 +75,7 @@ def first_columns(patch):
     def columns(mask, rows):
         return mask if mask is None else mask[..., : rows.stop - rows.start]
 
-    everywhere(patch, "streamed", "columns", lambda _: columns)
+    everywhere(patch, "backend", "columns_of_mask", lambda _: columns)
 
 
 @mutant("M of one piece", "M1")

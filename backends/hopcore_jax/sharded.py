@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hopcore.backend import Array, Backend, Beta, SeparationFunction
+from hopcore.parts import too_many_weights
 from hopcore_jax import loops, rings, workers
 from hopcore_jax.distributed import Shards, values_of
 from hopcore_jax.kernels import JaxBackend
@@ -95,10 +96,7 @@ class ShardedBackend(JaxBackend):
     def scores(self, state: Array, stored: Any, beta: Beta, mask: Array | None) -> Array:
         """Refused of shards: all scores are as many as there are patterns, for each query."""
         if isinstance(stored, Shards):
-            raise TypeError(
-                "association weights hold a number for every stored pattern; "
-                "of shards there are too many"
-            )
+            raise too_many_weights("shards")
         return super().scores(state, stored, beta, mask)
 
     def associate(

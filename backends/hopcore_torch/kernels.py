@@ -19,7 +19,7 @@ import torch
 from torch._higher_order_ops import while_loop
 
 import hopcore
-from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction
+from hopcore.backend import BLOCK, Backend, Beta, SeparationFunction, columns_of_mask
 from hopcore_torch import fused
 from hopcore_torch.gradients import (
     Association,
@@ -125,8 +125,7 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         rows = max(1, BLOCK // max(1, stored[..., :1, :].numel()))
         for start in range(0, stored.shape[-2], rows):
             some = slice(start, start + rows)
-            shown = mask if mask is None or mask.shape[-1] == 1 else mask[..., some]
-            found.append(super().radius(stored[..., some, :], shown))
+            found.append(super().radius(stored[..., some, :], columns_of_mask(mask, some)))
         return torch.stack(found).amax(0)
 
     def scores(

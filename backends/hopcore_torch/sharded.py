@@ -10,9 +10,16 @@ import torch
 from torch.distributed.tensor import DTensor
 
 import hopcore
-from hopcore.backend import Backend, Beta, SeparationFunction, rows_of, rows_of_mask
+from hopcore.backend import (
+    Backend,
+    Beta,
+    SeparationFunction,
+    columns_of_mask,
+    rows_of,
+    rows_of_mask,
+)
 from hopcore.graph_kernels import Rows
-from hopcore.parts import OverWorkers, merged_over
+from hopcore.parts import OverWorkers, merged_over, too_many_weights
 from hopcore_torch import rings
 from hopcore_torch.gradients import Association, Recomputed, Separate, pull_back
 from hopcore_torch.kernels import TorchBackend
@@ -79,10 +86,7 @@ class DistributedBackend(TorchBackend):
 
     def scores(self, *arrays: Any) -> torch.Tensor:
         """Refused: all scores are as many as there are patterns, for each query."""
-        raise TypeError(
-            "association weights hold a number for every stored pattern; "
-            "of a memory over the workers of a mesh there are too many"
-        )
+        raise too_many_weights("a memory over the workers of a mesh")
 
     def associate(
         self,
@@ -253,9 +257,8 @@ class DistributedBackend(TorchBackend):
             facts = ", ".join(f"{kind} {described(x)}" for kind, x in given.items())
             known[name] = agreed(workers, f"{name}({facts})", own, shared)
         sizes = known[name]
-        if mask is not None and mask.shape[-1] > 1:
-            start = sum(sizes[: workers.rank])
-            mask = mask[..., start : start + sizes[workers.rank]]
+        start = sum(sizes[: workers.rank])
+        mask = columns_of_mask(mask, slice(start, start + sizes[workers.rank]))
         return Own(workers, own["stored"], own.get("projection"), mask, sizes)
 
 

@@ -161,13 +161,8 @@ class Copy(Function):
         return Total.apply(by, ctx.workers), None
 
 
-class Total(Function):
+class Total(Sum):
     """The sum of all workers' own arrays, shared from then on."""
-
-    @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, workers: Workers) -> torch.Tensor:
-        ctx.workers = workers
-        return workers.reduced(array, dist.ReduceOp.SUM)
 
     @staticmethod
     def backward(ctx: Any, by: torch.Tensor) -> Any:
