@@ -12,7 +12,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from hopcore_conformance.traceability import linked, pages_of, table
+from hopcore_conformance.report.traceability import linked, pages_of, table
 
 PAGE, MARK = "spec/traceability", "<!-- table -->"
 REPORTS = Path(__file__).parent / "conformance"

@@ -13,7 +13,7 @@ from typing import NoReturn
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     try:
-        from hopcore.cli import app  # noqa: PLC0415  an extra, imported on use
+        from hopcore.cli.app import app  # noqa: PLC0415  an extra, imported on use
 
         code = app(args, prog_name="hopcore", standalone_mode=False)
     except ModuleNotFoundError as missing:

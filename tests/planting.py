@@ -19,12 +19,11 @@ import pytest
 from hypothesis import Phase, settings
 
 import hopcore_conformance
-from hopcore.backend import Backend
-from hopcore.discovery import BY_TYPE
+from hopcore.arrays import BY_TYPE, Backend
 from hopcore_conformance import Subject
 
 MODULES = sorted(
-    path.stem for path in Path(str(hopcore_conformance.__file__)).parent.glob("test_*")
+    path.stem for path in (Path(str(hopcore_conformance.__file__)).parent / "checks").glob("test_*")
 )
 
 
@@ -41,7 +40,7 @@ def suite() -> list[Callable[..., None]]:
         report_multiple_bugs=False,
     )
     settings.load_profile("mutations")
-    modules = [importlib.import_module(f"hopcore_conformance.{name}") for name in MODULES]
+    modules = [importlib.import_module(f"hopcore_conformance.checks.{name}") for name in MODULES]
     settings.load_profile(profile)
     return [check for module in modules for check in vars(module).values() if marked(check)]
 

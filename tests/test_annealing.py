@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 from libraries import libraries
 
-from hopcore import datasets, training
 from hopcore.__main__ import main
 from hopcore.experiments import annealing, annealing_gradients, annealing_report, temperature_floor
 from hopcore.experiments.annealing import Outcome, Trial
 from hopcore.experiments.annealing_gradients import Gradient
 from hopcore.experiments.annealing_report import Point
+from hopcore.experiments.data import datasets
 from hopcore.experiments.diffusion_report import Spread
-from hopcore.image_classifiers import HNM, VQ, Images
-from hopcore.run_files import Epoch
-from hopcore.tables import from_csv, to_csv
+from hopcore.experiments.models.image_classifiers import HNM, VQ, Images
+from hopcore.files._csv import from_csv, to_csv
 from hopcore.training import Conditions
+from hopcore.training import _trainer as training
+from hopcore.training._run_files import Epoch
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 

@@ -16,7 +16,7 @@ import torch
 import hopcore
 import hopcore_jax
 import hopcore_torch
-from hopcore.parameters import layer_parameters
+from hopcore.layers import layer_parameters
 
 INNER = hopcore.HopfieldSettings(input_size=6, num_heads=2, scaling=(0.5, 1.5), dropout=0.25)
 SETTINGS = {
@@ -34,17 +34,19 @@ SETTINGS = {
     "diffused": hopcore.HopfieldSettings(
         input_size=6, diffusion=hopcore.DiffusionConfig(k_neighbors=2)
     ),
-    "pooling": hopcore.PoolingSettings(hopfield=INNER, quantity=3),
-    "lookup": hopcore.LookupSettings(hopfield=INNER, quantity=3, lookup_weights_as_separated=True),
-    "encoder": hopcore.EncoderSettings(hopfield=INNER, dim_feedforward=8),
-    "decoder": hopcore.DecoderSettings(hopfield=INNER, dim_feedforward=8),
+    "pooling": hopcore.layers.PoolingSettings(hopfield=INNER, quantity=3),
+    "lookup": hopcore.layers.LookupSettings(
+        hopfield=INNER, quantity=3, lookup_weights_as_separated=True
+    ),
+    "encoder": hopcore.layers.EncoderSettings(hopfield=INNER, dim_feedforward=8),
+    "decoder": hopcore.layers.DecoderSettings(hopfield=INNER, dim_feedforward=8),
 }
 FUNCTIONS = {
     hopcore.HopfieldSettings: hopcore.hopfield,
-    hopcore.PoolingSettings: hopcore.hopfield_pooling,
-    hopcore.LookupSettings: hopcore.hopfield_lookup,
-    hopcore.EncoderSettings: hopcore.encoder_layer,
-    hopcore.DecoderSettings: hopcore.decoder_layer,
+    hopcore.layers.PoolingSettings: hopcore.layers.hopfield_pooling,
+    hopcore.layers.LookupSettings: hopcore.layers.hopfield_lookup,
+    hopcore.layers.EncoderSettings: hopcore.layers.encoder_layer,
+    hopcore.layers.DecoderSettings: hopcore.layers.decoder_layer,
 }
 
 
@@ -69,7 +71,7 @@ def test_one_file_for_every_framework(saved):
     path, settings, parameters = saved
     x = np.random.default_rng(1).standard_normal((2, 5, 6)).astype(np.float32)
     function = FUNCTIONS[type(settings)]
-    more = (x,) if function is hopcore.decoder_layer else ()
+    more = (x,) if function is hopcore.layers.decoder_layer else ()
     wanted = function(settings, parameters, x, *more)
     loaded = hopcore.load_layer(path)
     assert loaded.settings == settings
@@ -175,7 +177,7 @@ def test_parameters_are_real_numbers(dtype, tmp_path):
 
 
 def test_a_file_of_integers_is_refused(tmp_path):
-    from hopcore.tensor_files import read_tensors, write_tensors
+    from hopcore.files._safetensors import read_tensors, write_tensors
 
     settings = hopcore.HopfieldSettings(input_size=4)
     hopcore.save_layer(tmp_path / "layer", settings, spread_parameters(settings))
@@ -282,7 +284,7 @@ class TestDamaged:
         ],
     )
     def test_headers_with_a_right_digest_or_not(self, tmp_path, content, change):
-        from hopcore.tensor_files import digest
+        from hopcore.files._safetensors import digest
 
         (size,) = struct.unpack("<Q", content[:8])
         header = json.loads(content[8 : 8 + size])

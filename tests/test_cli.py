@@ -14,8 +14,10 @@ import pytest
 from matplotlib.axes import Axes
 
 import hopcore
-from hopcore import cli, console, plots
+from hopcore import plots
 from hopcore.__main__ import main
+from hopcore.cli import app as cli
+from hopcore.cli import options as console
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -186,8 +188,8 @@ def test_retrieve_on_a_backend(run, memory, tmp_path, name):
 @pytest.fixture
 def streamed(monkeypatch):
     """Every file of patterns is too large to be loaded."""
-    monkeypatch.setattr("hopcore.experiments.memory.LOADED", 0)
-    monkeypatch.setattr("hopcore.experiments.memory.read_array", only_queries)
+    monkeypatch.setattr("hopcore.experiments.data.memory.LOADED", 0)
+    monkeypatch.setattr("hopcore.experiments.data.memory.read_array", only_queries)
 
 
 def only_queries(path):
@@ -248,7 +250,7 @@ def test_retrieve_on_workers(memory, tmp_path):
 
 def test_a_scheduler_that_is_not_there(run, memory, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("hopcore.cluster.REACHED", 0.5)
+    monkeypatch.setattr("hopcore.cli.cluster.REACHED", 0.5)
     files = ["--patterns", tmp_path / "P.npy", "--queries", tmp_path / "Q.npy", "--beta", 1]
     out = tmp_path / "R.npz"
     for address, message in (

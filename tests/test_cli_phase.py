@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import cli_phase
 from hopcore.__main__ import main
+from hopcore.cli import phase as cli_phase
 from hopcore.experiments.phase import GOALS
-from hopcore.phase.sweeps import Branch
+from hopcore.phase import Branch
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -179,7 +179,7 @@ def test_the_sweep_as_csv(facts, files, tmp_path):
     betas = [float(row["beta"]) for row in rows]
     assert len(betas) == 12
     assert betas == sorted(betas)
-    again = hopcore.sweep(np.eye(10), betas)
+    again = hopcore.phase.sweep(np.eye(10), betas)
     assert [int(row["heated_minima"]) for row in rows] == again.heated.minima.tolist()
     assert [float(row["cooled_retrieved"]) for row in rows] == again.cooled.retrieved.tolist()
     low, high, _ = found["measured"]["hysteresis"]

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from hopcore import cli_train
 from hopcore.__main__ import main
-from hopcore.run_files import BEST, HISTORY, LAST, read_run
+from hopcore.cli import train as cli_train
+from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 
 pytest.importorskip("torch")
 

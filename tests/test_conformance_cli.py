@@ -102,7 +102,7 @@ def test_other_errors_are_named_with_their_place(tmp_path: Path) -> None:
     fault = "from hopcore.backend import Backend\nBackend.scores = lambda self, *_: 1 / 0\n"
     said = failure(planted(fault, "--backend", "array_api_strict", cwd=tmp_path))
     assert "ZeroDivisionError: division by zero" in said
-    assert "hopcore/backend.py:" in said
+    assert "hopcore/arrays/_backend.py:" in said
     assert "Failing test case: test_update_is_its_formula(" in said
 
 
@@ -127,7 +127,7 @@ def test_pytests_own_tracebacks_can_be_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("library", "room", "kind"),
     [
-        ("numpy", "hopcore.numpy_backend", "NumpyBackend"),
+        ("numpy", "hopcore.arrays._numpy", "NumpyBackend"),
         ("torch", "hopcore_torch.kernels", "TorchBackend"),
     ],
 )

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import datasets, plots
+from hopcore import plots
 from hopcore.__main__ import main
 from hopcore.experiments import diffusion, diffusion_report
+from hopcore.experiments.data import datasets
 from hopcore.experiments.diffusion import PLAIN, Method, Setting, Trial
 from hopcore.experiments.job import nearest
 from hopcore.experiments.names import one_of, positive, unlike

@@ -125,7 +125,7 @@ def test_settings_that_make_no_sense(
         assert "\n" not in str(caught.value)
 
 
-def retrieved(**changes: Any) -> hopcore.DiffusedRetrieval:
+def retrieved(**changes: Any) -> hopcore.diffusion.DiffusedRetrieval:
     """What is found, where the configuration's settings are among the options."""
     config = {name: changes.pop(name) for name in DEFAULTS if name in changes}
     given = {"state": QUERIES, "stored": STORED, "beta": 2.0, **changes}
@@ -398,8 +398,8 @@ def test_without_diffusion_one_energy_is_recorded() -> None:
 def test_the_joint_energy_needs_the_unnormalised_laplacian() -> None:
     graph = hopcore.knn_graph(STORED, 3)
     with pytest.raises(ValueError, match="J needs the unnormalised Laplacian, got 'symmetric'"):
-        hopcore.joint_weight(graph.using("symmetric"), 1.0, STORED)
+        hopcore.diffusion.joint_weight(graph.using("symmetric"), 1.0, STORED)
     with pytest.raises(ValueError, match=r"eta must be below 2/lambda_max = 0\.\d+, got 5"):
-        hopcore.joint_weight(graph, 1.0, STORED, eta=5.0)
+        hopcore.diffusion.joint_weight(graph, 1.0, STORED, eta=5.0)
     empty = hopcore.Graph.from_dense(np.zeros((3, 3)))
-    assert hopcore.joint_weight(empty, 1.0, STORED[:3]) == 0.0
+    assert hopcore.diffusion.joint_weight(empty, 1.0, STORED[:3]) == 0.0

@@ -11,8 +11,25 @@ import pytest
 from planting import Mutant
 
 import hopcore
-from hopcore import adaptive, anchored, diffused, dynamics, graph_cache, tracking
 from hopcore.diffusion import DiffusionOperator
+from hopcore.diffusion import (
+    _adaptive_eta as adaptive,
+)
+from hopcore.diffusion import (
+    _cache as graph_cache,
+)
+from hopcore.diffusion import (
+    _energy_tracker as tracking,
+)
+from hopcore.diffusion import (
+    _engine as dynamics,
+)
+from hopcore.diffusion import (
+    _graph_attention as anchored,
+)
+from hopcore.diffusion import (
+    _retrieve as diffused,
+)
 from hopcore_conformance import Subject
 
 FAULTS: list[Mutant] = []
@@ -108,13 +125,13 @@ def half_tied(patch):
 
 @mutant("2 % less weight on the Dirichlet energy", "J5")
 def light(patch):
-    right = hopcore.joint_weight
+    right = hopcore.diffusion.joint_weight
     patch.setattr(hopcore, "joint_weight", lambda *x, **options: 0.98 * right(*x, **options))
 
 
 @mutant("no factor for explicit steps", "J5")
 def factorless(patch):
-    right = hopcore.joint_weight
+    right = hopcore.diffusion.joint_weight
 
     def weight(laplacian, beta, stored, *, eta=None):
         return right(laplacian, beta, stored)

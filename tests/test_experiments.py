@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import datasets
 from hopcore.experiments import retrieval
+from hopcore.experiments.data import datasets
+from hopcore.experiments.data.memory import image_shape
 from hopcore.experiments.demo import run_demo
 from hopcore.experiments.job import CHUNK, cosine, nearest, run_job
-from hopcore.experiments.memory import image_shape
 from hopcore.experiments.names import integers, numbers, separation_named
 
 SEPARATIONS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore.graph_kernels import Rows
+from hopcore.arrays import Rows
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
@@ -99,7 +99,7 @@ def test_a_large_neighbour_sum_is_divided_between_threads(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("mode", hopcore.diffusion.OPERATORS)
+@pytest.mark.parametrize("mode", hopcore.diffusion._modes.OPERATORS)
 def test_torch_differentiates_operators_twice(mode: Any, normalization: Any) -> None:
     stored = torch.from_numpy(patterns(9, 3).astype(np.float64)).requires_grad_()
     features = torch.from_numpy(patterns(9, 2, seed=1).astype(np.float64)).requires_grad_()

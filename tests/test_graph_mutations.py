@@ -10,7 +10,7 @@ import test_mutations  # noqa: F401 - its faults come first
 from planting import MUTANTS, Mutant, core, everywhere, mutant
 
 import hopcore
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 
 KNOWN = len(MUTANTS)
 
@@ -36,7 +36,7 @@ def unmasked(monkeypatch):
     def wrong(right):
         return lambda backend, patterns, mask: right(backend, patterns, None)
 
-    everywhere(monkeypatch, "neighbours", "unit_patterns", wrong)
+    everywhere(monkeypatch, "graphs._knn", "unit_patterns", wrong)
 
 
 @mutant("some mutual edges twice", "G.knn")
@@ -65,7 +65,7 @@ class Hot(Backend):
 
 @mutant("patterns that are not normalised", "G.similarity G.knn")
 def long_patterns(monkeypatch):
-    everywhere(monkeypatch, "neighbours", "unit_patterns", lambda right: lambda backend, x, mask: x)
+    everywhere(monkeypatch, "graphs._knn", "unit_patterns", lambda right: lambda backend, x, mask: x)
 
 
 @mutant("negative cosines count", "G.similarity")
@@ -73,7 +73,7 @@ def negative(monkeypatch):
     def wrong(right):
         return lambda x, *, mask=None: right(x, mask=mask) + 0.1 * (right(-x, mask=mask) < 0.2)
 
-    everywhere(monkeypatch, "neighbours", "build_similarity_matrix", wrong)
+    everywhere(monkeypatch, "graphs._knn", "build_similarity_matrix", wrong)
 
 
 @mutant("a Laplacian scaled once", "G.laplacian G2 D.heat")
@@ -87,7 +87,7 @@ def half_scaled(monkeypatch):
 
         return laplacian
 
-    everywhere(monkeypatch, "laplacian", "laplacian_of", wrong)
+    everywhere(monkeypatch, "graphs._laplacian", "laplacian_of", wrong)
 
 
 @mutant("eigenvalues end at the degree", "G2")
@@ -106,13 +106,13 @@ def diagonal(monkeypatch):
 
         return laplacian
 
-    everywhere(monkeypatch, "laplacian", "laplacian_of", wrong)
+    everywhere(monkeypatch, "graphs._laplacian", "laplacian_of", wrong)
 
 
 @mutant("the Dirichlet energy without its half", "G3 J.energy")
 def double_energy(monkeypatch):
     everywhere(
-        monkeypatch, "operand", "dirichlet_energy", lambda right: lambda x, L: 2.0 * right(x, L)
+        monkeypatch, "graphs._dense_laplacian", "dirichlet_energy", lambda right: lambda x, L: 2.0 * right(x, L)
     )
 
 
@@ -126,14 +126,14 @@ def lost_column(monkeypatch):
 
         return dense
 
-    everywhere(monkeypatch, "edges", "dense", wrong)
+    everywhere(monkeypatch, "graphs._edges", "dense", wrong)
 
 
 @mutant("always one step", "D.explicit J0")
 def one_step(monkeypatch):
-    right = core("explicit").Explicit._stepped
+    right = core("diffusion._explicit").Explicit._stepped
     monkeypatch.setattr(
-        core("explicit").Explicit,
+        core("diffusion._explicit").Explicit,
         "_stepped",
         lambda self, x, steps: right(self, x, min(steps, 1)),
     )
@@ -141,13 +141,13 @@ def one_step(monkeypatch):
 
 @mutant("steps twice as long", "D.explicit D1")
 def long_steps(monkeypatch):
-    right = core("explicit").Explicit.__init__
+    right = core("diffusion._explicit").Explicit.__init__
 
     def wrong(self, laplacian, eta, steps):
         right(self, laplacian, eta, steps)
         self._matrix = self.laplacian.shifted(1.0, -2.0 * self.eta)
 
-    monkeypatch.setattr(core("explicit").Explicit, "__init__", wrong)
+    monkeypatch.setattr(core("diffusion._explicit").Explicit, "__init__", wrong)
 
 
 @mutant("the implicit step gives up", "D.implicit D3")
@@ -165,7 +165,7 @@ def averaged(monkeypatch):
 
         return by_nodes
 
-    everywhere(monkeypatch, "edges", "by_nodes", wrong)
+    everywhere(monkeypatch, "graphs._edges", "by_nodes", wrong)
 
 
 @mutant("features below 0 are cut", "D.linear D.explicit D2")
@@ -173,12 +173,12 @@ def cut(monkeypatch):
     def wrong(right):
         return lambda graph, x, work: right(graph, np.where(x > 0, x, 0.0), work)
 
-    everywhere(monkeypatch, "edges", "by_nodes", wrong)
+    everywhere(monkeypatch, "graphs._edges", "by_nodes", wrong)
 
 
 @mutant("no bound of eta", "D.refused D1")
 def boundless(monkeypatch):
-    everywhere(monkeypatch, "stability", "check_stable", lambda right: lambda *given: None)
+    everywhere(monkeypatch, "diffusion._stability", "check_stable", lambda right: lambda *given: None)
 
 
 @mutant("the scale of the random walk inverted", "D2 D.explicit G.laplacian")
@@ -190,14 +190,14 @@ def inverted(monkeypatch):
 
         return laplacian
 
-    everywhere(monkeypatch, "laplacian", "laplacian_of", wrong)
+    everywhere(monkeypatch, "graphs._laplacian", "laplacian_of", wrong)
 
 
 @mutant("a Chebyshev degree too few", "D4 D.heat")
 def low_degree(monkeypatch):
     everywhere(
         monkeypatch,
-        "chebyshev",
+        "diffusion._chebyshev",
         "heat_degree",
         lambda right: lambda reach, tol: max(0, right(reach, tol) - 1),
     )
@@ -207,7 +207,7 @@ def low_degree(monkeypatch):
 def squared_time(monkeypatch):
     everywhere(
         monkeypatch,
-        "stability",
+        "diffusion._stability",
         "checked_eta",
         lambda right: lambda L, eta: right(L, eta) ** 2,
     )
@@ -228,7 +228,7 @@ def overwritten(monkeypatch):
 
 @mutant("diffusion sharpens", "J1 J2 J7")
 def sharpening(monkeypatch):
-    everywhere(monkeypatch, "stability", "checked_eta", lambda right: lambda L, eta: -right(L, eta))
+    everywhere(monkeypatch, "diffusion._stability", "checked_eta", lambda right: lambda L, eta: -right(L, eta))
 
 
 @mutant("untied values follow the keys", "J0 J3")
@@ -255,7 +255,7 @@ def untied(monkeypatch):
 def light(monkeypatch):
     everywhere(
         monkeypatch,
-        "tracking",
+        "diffusion._energy_tracker",
         "joint_weight",
         lambda right: lambda *given, **options: 0.5 * right(*given, **options),
     )
@@ -263,14 +263,14 @@ def light(monkeypatch):
 
 @mutant("an entropy of its own sign", "J8")
 def entropy(monkeypatch):
-    everywhere(monkeypatch, "adaptive", "association_entropy", lambda right: lambda *x: -right(*x))
+    everywhere(monkeypatch, "diffusion._adaptive_eta", "association_entropy", lambda right: lambda *x: -right(*x))
 
 
 @mutant("logit diffusion that is not renormalised", "J9")
 def unnormalised(monkeypatch):
     everywhere(
         monkeypatch,
-        "anchored",
+        "diffusion._graph_attention",
         "diffused_weights",
         lambda right: lambda inputs, operator: 1.1 * right(inputs, operator),
     )
@@ -283,13 +283,13 @@ def alone(monkeypatch):
             inputs, replace(graph, weights=0.0 * graph.weights), anchors
         )
 
-    everywhere(monkeypatch, "anchored", "anchored", wrong)
+    everywhere(monkeypatch, "diffusion._graph_attention", "anchored", wrong)
 
 
 @mutant("a little diffusion without any", "J.limit")
 def always(monkeypatch):
     everywhere(
-        monkeypatch, "stability", "checked_eta", lambda right: lambda L, eta: right(L, eta) + 0.01
+        monkeypatch, "diffusion._stability", "checked_eta", lambda right: lambda L, eta: right(L, eta) + 0.01
     )
 
 
@@ -297,7 +297,7 @@ def always(monkeypatch):
 def by_sum(monkeypatch):
     everywhere(
         monkeypatch,
-        "graph_cache",
+        "diffusion._cache",
         "same",
         lambda right: lambda backend, a, b: a.shape == b.shape and bool(abs(a.sum() - b.sum()) < 1),
     )

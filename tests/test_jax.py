@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore.backend import Backend
-from hopcore.separation import separation_named
+from hopcore.arrays import Backend
+from hopcore.memory import separation_named
 
 jax = pytest.importorskip("jax", reason="the JAX backend needs jax")
 jnp = jax.numpy
-blocks = pytest.importorskip("hopcore_jax.blocks")
+blocks = pytest.importorskip("hopcore_jax.kernels._blocks")
 kernels = pytest.importorskip("hopcore_jax.kernels")
-weights = pytest.importorskip("hopcore_jax.weights")
+weights = pytest.importorskip("hopcore_jax.kernels._separate")
 
 ORACLE = Backend("portable", np_xp)
 

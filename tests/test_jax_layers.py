@@ -45,7 +45,7 @@ def drawn(*shape, seed=0, dtype="float64"):
 
 def parameters_of(settings, dtype="float64", seed=9):
     """Parameters away from where they start, so that each of them matters."""
-    shapes = hopcore.parameter_shapes(settings)
+    shapes = hopcore.layers.parameter_shapes(settings)
     found = {
         name: 0.5 * drawn(*shape, seed=seed + i) for i, (name, shape) in enumerate(shapes.items())
     }
@@ -143,12 +143,12 @@ def test_hopfield_is_the_function(case, dtype):
     if case in ("three sizes", "patterns added"):
         same(
             layer.association_weights(input),
-            hopcore.hopfield_weights(settings, parameters, *given),
+            hopcore.layers.hopfield_weights(settings, parameters, *given),
             tol,
         )
         same(
             layer.get_projected_pattern_matrix(input),
-            hopcore.hopfield_projections(settings, parameters, *given),
+            hopcore.layers.hopfield_projections(settings, parameters, *given),
             tol,
         )
 
@@ -165,26 +165,26 @@ def test_masks_are_those_of_the_function(x64):
         masks = {"stored_pattern_padding_mask": padding, "association_mask": association}
         expected = hopcore.hopfield(settings, parameters, x, **masks)
         same(call(x, padding, association), expected)
-        weights = hopcore.hopfield_weights(settings, parameters, x, **masks)
+        weights = hopcore.layers.hopfield_weights(settings, parameters, x, **masks)
         same(layer.get_association_matrix(x, padding, association), weights)
 
 
 def test_pooling_and_lookup_are_the_functions(x64):
     x, values = drawn(2, 5, 6), drawn(2, 5, 6, seed=1)
-    pooling = hopcore.PoolingSettings(hopfield=small(), quantity=3)
+    pooling = hopcore.layers.PoolingSettings(hopfield=small(), quantity=3)
     parameters = parameters_of(pooling)
     layer = hopcore_jax.HopfieldPooling.of(pooling, parameters=parameters)
     call = eqx.filter_jit(layer)
-    same(call((x, values)), hopcore.hopfield_pooling(pooling, parameters, x, values))
+    same(call((x, values)), hopcore.layers.hopfield_pooling(pooling, parameters, x, values))
     assert layer.association_weights(x).shape == (2, 2, 3, 5)
     assert (layer.quantity, layer.scaling, layer.hopfield.num_heads) == (3, 1 / np.sqrt(3), 2)
     for separated in (False, True):
-        lookup = hopcore.LookupSettings(
+        lookup = hopcore.layers.LookupSettings(
             hopfield=small(batch_first=False), quantity=4, lookup_weights_as_separated=separated
         )
         parameters = parameters_of(lookup)
         layer = hopcore_jax.HopfieldLayer.of(lookup, parameters=parameters)
-        expected = hopcore.hopfield_lookup(lookup, parameters, x.swapaxes(0, 1))
+        expected = hopcore.layers.hopfield_lookup(lookup, parameters, x.swapaxes(0, 1))
         same(eqx.filter_jit(layer)(x.swapaxes(0, 1)), expected)
     assert layer.get_association_matrix(x.swapaxes(0, 1)).shape == (2, 2, 5, 4)
     assert layer.get_projected_pattern_matrix(x.swapaxes(0, 1)).shape == (2, 2, 4, 3)
@@ -198,18 +198,18 @@ def test_transformer_layers_are_the_functions(norm_first, dtype):
     x, memory = drawn(2, 5, 6, dtype=dtype), drawn(2, 4, 6, seed=1, dtype=dtype)
     own = {"dim_feedforward": 7, "norm_first": norm_first, "activation": "gelu"}
     later = ~np.tri(5, dtype=bool)
-    encoder = hopcore.EncoderSettings(hopfield=small(), bias=False, **own)
+    encoder = hopcore.layers.EncoderSettings(hopfield=small(), bias=False, **own)
     parameters = parameters_of(encoder, dtype)
     layer = hopcore_jax.HopfieldEncoderLayer.of(encoder, parameters=parameters, inference=True)
-    expected = hopcore.encoder_layer(encoder, parameters, x, src_mask=later)
+    expected = hopcore.layers.encoder_layer(encoder, parameters, x, src_mask=later)
     same(eqx.filter_jit(layer)(x, later), expected, tol)
-    decoder = hopcore.DecoderSettings(
+    decoder = hopcore.layers.DecoderSettings(
         hopfield=small(), cross=small(num_heads=3, stored_pattern_size=6), **own
     )
     parameters = parameters_of(decoder, dtype)
     padding = np.arange(4) > np.asarray([[3], [1]])
     layer = hopcore_jax.HopfieldDecoderLayer.of(decoder, parameters=parameters)
-    expected = hopcore.decoder_layer(
+    expected = hopcore.layers.decoder_layer(
         decoder, parameters, x, memory, tgt_mask=later, memory_key_padding_mask=padding
     )
     got = eqx.filter_jit(layer)(x, memory, later, memory_key_padding_mask=padding, inference=True)
@@ -233,7 +233,7 @@ def test_core_is_the_function(x64):
     parameters = {name: np.asarray(value) for name, value in core.parameters.items()}
     given = {**parameters, "scaling": np.asarray(scaling)}
     same(output, hopcore.hopfield(core.settings, given, stored, query, values))
-    expected = hopcore.hopfield_weights(core.settings, given, stored, query, values)
+    expected = hopcore.layers.hopfield_weights(core.settings, given, stored, query, values)
     same(raw, expected)
     same(weights, expected.mean(-3))
     assert projections.shape == (2, 2, 8, 3)
@@ -411,7 +411,9 @@ def test_each_place_of_a_transformer_layer_has_its_own_dropout(monkeypatch):
     assert not np.array_equal(layer(x, x, key=KEY), layer(x, x, inference=True))
     assert len(used) == len({tuple(key) for key in used}) == 6
     # Association weights alone: two of the six.
-    settings = hopcore.DecoderSettings(hopfield=small(dropout=0.1), dim_feedforward=5, dropout=0.0)
+    settings = hopcore.layers.DecoderSettings(
+        hopfield=small(dropout=0.1), dim_feedforward=5, dropout=0.0
+    )
     layer = hopcore_jax.HopfieldDecoderLayer.of(settings, key=KEY)
     used.clear()
     layer(x, x, key=KEY)
@@ -442,7 +444,7 @@ def test_parameters_start_as_in_every_framework():
         200, num_heads=2, scaling=[0.5, 2], learnable_scaling=True, dtype=jnp.bfloat16, key=KEY
     )
     shapes = {name: value.shape for name, value in layer.parameters.items()}
-    assert shapes == hopcore.parameter_shapes(layer.settings)
+    assert shapes == hopcore.layers.parameter_shapes(layer.settings)
     assert {value.dtype for value in layer.parameters.values()} == {np.dtype(jnp.bfloat16)}
     assert layer.scaling.tolist() == [0.5, 2.0]
     weight = np.asarray(layer.parameters["association_core.in_proj_weight"], np.float32)

@@ -22,11 +22,19 @@ jnp = jax.numpy
 
 KEY = jax.random.key(0)
 NETWORKS = {
-    "hnl": ("HNL", hopcore.hnl, {"input_size": 6, "output_size": 3, "quantity": 9, "num_heads": 2}),
-    "hnm": ("HNM", hopcore.hnm, {"input_size": 6, "output_size": 3, "widths": (5,), "quantity": 7}),
+    "hnl": (
+        "HNL",
+        hopcore.layers.hnl,
+        {"input_size": 6, "output_size": 3, "quantity": 9, "num_heads": 2},
+    ),
+    "hnm": (
+        "HNM",
+        hopcore.layers.hnm,
+        {"input_size": 6, "output_size": 3, "widths": (5,), "quantity": 7},
+    ),
     "quantizer": (
         "VectorQuantizer",
-        hopcore.quantize,
+        hopcore.layers.quantize,
         {"input_size": 6, "groups": 2, "quantity": 5},
     ),
 }
@@ -142,7 +150,7 @@ class TestNetworks:
     def test_parameters_are_those_of_the_settings(self, network):
         layer, _, _ = network
         shapes = {name: x.shape for name, x in layer.parameters.items()}
-        assert shapes == hopcore.parameter_shapes(layer.settings)
+        assert shapes == hopcore.layers.parameter_shapes(layer.settings)
         assert len(jax.tree.leaves(eqx.filter(layer, eqx.is_inexact_array))) == len(shapes)
 
     def test_copies_are_equal_and_apart(self, network):
@@ -220,7 +228,9 @@ def test_layers_of_a_model_are_layers(x64):
     for layer in model.layers:
         y = layer(y, 0.3)
     close(model(x, 0.3), y)
-    scale, patterns = hopcore.effective_memory(model.layers[0].settings, model.layers[0].arrays())
+    scale, patterns = hopcore.layers.effective_memory(
+        model.layers[0].settings, model.layers[0].arrays()
+    )
     assert scale > 0.0
     assert patterns == 64
 

@@ -13,7 +13,7 @@ from planting import MUTANTS, Mutant, core, everywhere, mutant
 from test_dynamics_mutations import InTorch
 
 import hopcore
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 
 KNOWN = len(MUTANTS)
 
@@ -82,7 +82,7 @@ def interleaved(patch):
 
         return wrong
 
-    everywhere(patch, "association_space", "by_heads", by_heads)
+    everywhere(patch, "layers._projections", "by_heads", by_heads)
 
 
 @mutant("connected values go their own way", "L1")
@@ -95,7 +95,7 @@ def unconnected(patch):
 
         return wrong
 
-    everywhere(patch, "association_space", "projected", projected)
+    everywhere(patch, "layers._projections", "projected", projected)
 
 
 @mutant("the temperature of the first head for all", "L1 L12")
@@ -129,8 +129,8 @@ def bias_first(patch):
 
 @mutant("activations forgotten", "L1")
 def inactive(patch):
-    for name in core("activations").ACTIVATIONS:
-        patch.setitem(core("activations").ACTIVATIONS, name, lambda x, backend: x)
+    for name in core("layers._activations").ACTIVATIONS:
+        patch.setitem(core("layers._activations").ACTIVATIONS, name, lambda x, backend: x)
 
 
 @mutant("the softmax, whatever the separation", "L1 L3")
@@ -145,8 +145,8 @@ def always_softmax(patch):
 
 @mutant("numbers in a mask do not change an adapted eta", "L12")
 def blind_eta(patch):
-    right = core("adaptive").association_entropy
-    patch.setattr(core("adaptive"), "association_entropy", lambda inputs, *bias: right(inputs))
+    right = core("diffusion._adaptive_eta").association_entropy
+    patch.setattr(core("diffusion._adaptive_eta"), "association_entropy", lambda inputs, *bias: right(inputs))
 
 
 # Parameters and settings.
@@ -160,7 +160,7 @@ def extra_bias(patch):
         "_linear",
         lambda found, name, rows, *rest: {
             **found,
-            f"{name}.bias": core("parameters").Parameter((rows,), 0.0),
+            f"{name}.bias": core("layers._parameters").Parameter((rows,), 0.0),
         },
     )
 
@@ -169,7 +169,7 @@ def extra_bias(patch):
 def wide(patch):
     everywhere(
         patch,
-        "parameters",
+        "layers._parameters",
         "first_value",
         lambda right: lambda found, draw: right(found, lambda shape: 2.0 * draw(shape)),
     )
@@ -202,7 +202,7 @@ def lenient(patch):
             key: x for key, x in values.items() if key in kind.__dataclass_fields__
         }
 
-    everywhere(patch, "settings", "known_fields", wrong)
+    everywhere(patch, "layers._settings", "known_fields", wrong)
 
 
 # Updates.
@@ -253,12 +253,12 @@ def together(patch):
 
         return settle
 
-    everywhere(patch, "retrieval", "settle", wrong)
+    everywhere(patch, "memory._retrieval", "settle", wrong)
 
 
 @mutant("a stop without regard to the lengths of patterns", "L3")
 def absolute(patch):
-    everywhere(patch, "retrieval", "length_unit", lambda right: lambda x: 1.0 + 0.0 * right(x))
+    everywhere(patch, "memory._retrieval", "length_unit", lambda right: lambda x: 1.0 + 0.0 * right(x))
 
 
 # Masks, samples, order.
@@ -273,7 +273,7 @@ def inverted(patch):
 
         return shown
 
-    everywhere(patch, "layer_masks", "shown", wrong)
+    everywhere(patch, "layers._masks", "shown", wrong)
 
 
 @mutant("heads before samples in a mask of both", "L4")
@@ -286,7 +286,7 @@ def heads_first(patch):
 
         return by_heads
 
-    everywhere(patch, "layer_masks", "_by_heads", wrong)
+    everywhere(patch, "layers._masks", "_by_heads", wrong)
 
 
 @mutant("numbers in a mask only hide", "L4")
@@ -296,14 +296,14 @@ def only_hidden(patch):
 
 @mutant("a mask of two is that of one", "L4")
 def one_mask(patch):
-    everywhere(patch, "layer_masks", "_joined", lambda right: lambda parts: parts[-1])
+    everywhere(patch, "layers._masks", "_joined", lambda right: lambda parts: parts[-1])
 
 
 @mutant("masked patterns a little visible", "L4 L5 L14")
 def leaking(patch):
     everywhere(
         patch,
-        "heads",
+        "layers._heads",
         "weights_of",
         lambda right: (
             lambda ready: right(ready) + 1e-4 * (right(ready) == 0) * xp.ones_like(right(ready))
@@ -311,7 +311,7 @@ def leaking(patch):
     )
     everywhere(
         patch,
-        "heads",
+        "layers._heads",
         "association_of",
         lambda right: (
             lambda ready: (
@@ -338,7 +338,7 @@ def nan_gradient(patch):
 
         return association_of
 
-    everywhere(patch, "heads", "association_of", wrong)
+    everywhere(patch, "layers._heads", "association_of", wrong)
 
 
 @mutant("samples share their mean", "L6 L14")
@@ -361,7 +361,7 @@ def batch_first(patch):
 
         return output
 
-    everywhere(patch, "layers", "output", wrong)
+    everywhere(patch, "layers._hopfield", "output", wrong)
 
 
 @mutant("patterns know their place", "L7 L1")
@@ -378,7 +378,7 @@ def placed(patch):
 
 @mutant("weights of no mask", "L8")
 def unmasked_weights(patch):
-    right = hopcore.hopfield_weights
+    right = hopcore.layers.hopfield_weights
 
     def wrong(*given, **options):
         options.pop("stored_pattern_padding_mask", None)
@@ -389,7 +389,7 @@ def unmasked_weights(patch):
 
 @mutant("weights before the updates", "L8")
 def early_weights(patch):
-    right = hopcore.hopfield_weights
+    right = hopcore.layers.hopfield_weights
 
     def wrong(settings, *given, **options):
         return right(replace(settings, update_steps_max=0), *given, **options)
@@ -407,7 +407,7 @@ def often_dropped(patch):
 
         return recalled
 
-    everywhere(patch, "heads", "recalled", wrong)
+    everywhere(patch, "layers._heads", "recalled", wrong)
 
 
 @mutant("dropout of the output", "L9")
@@ -416,12 +416,12 @@ def late_dropout(patch):
         def recalled(settings, ready, drop):
             weights = right(settings, ready, None)
             if drop is not None:
-                drop(core("layers").by_head(settings, ready, core("heads").weights_of(ready)))
+                drop(core("layers._hopfield").by_head(settings, ready, core("layers._heads").weights_of(ready)))
             return weights
 
         return recalled
 
-    everywhere(patch, "heads", "recalled", wrong)
+    everywhere(patch, "layers._heads", "recalled", wrong)
 
 
 @mutant("dropped weights are normalised again", "L9")
@@ -436,7 +436,7 @@ def renormalised(patch):
 
         return recalled
 
-    everywhere(patch, "heads", "recalled", wrong)
+    everywhere(patch, "layers._heads", "recalled", wrong)
 
 
 # Layers made from layers.
@@ -459,7 +459,7 @@ def mixed_answers(patch):
 
 @mutant("targets are the stored patterns", "L10")
 def no_targets(patch):
-    right = hopcore.hopfield_lookup
+    right = hopcore.layers.hopfield_lookup
 
     def wrong(settings, parameters, *given, **options):
         targets = parameters.get("target_weights")
@@ -467,13 +467,13 @@ def no_targets(patch):
             parameters = {**parameters, "target_weights": 0.5 * targets}
         return right(settings, parameters, *given, **options)
 
-    from hopcore_conformance import layer_modules
+    from hopcore_conformance.cases import layer_modules
 
-    patch.setitem(layer_modules.FUNCTIONS, hopcore.LookupSettings, wrong)
+    patch.setitem(layer_modules.FUNCTIONS, hopcore.layers.LookupSettings, wrong)
 
 
 def change_branch(patch: Any, change: Any) -> None:
-    branches = core("transformer")._Branches
+    branches = core("layers._transformer")._Branches
     right = branches.__call__
 
     def call(self, values, norm, work, dropout):
@@ -516,7 +516,7 @@ def raw_graph(patch):
 
         return diffused
 
-    everywhere(patch, "heads", "diffused", wrong)
+    everywhere(patch, "layers._heads", "diffused", wrong)
 
 
 @mutant("values are diffused too", "L12")
@@ -533,19 +533,19 @@ def tied_values(patch):
 
 @mutant("the entropy after diffusion", "L12")
 def late_entropy(patch):
-    right = core("heads").adapted_eta
+    right = core("layers._heads").adapted_eta
 
     def wrong(inputs, config, bias=None):
         return right(inputs._replace(state=0.9 * inputs.state), config, bias)
 
-    patch.setattr(core("heads"), "adapted_eta", wrong)
+    patch.setattr(core("layers._heads"), "adapted_eta", wrong)
 
 
 @mutant("numbers in a mask do not choose the anchor", "L12")
 def blind_anchor(patch):
-    right = core("heads").near_anchors
+    right = core("layers._heads").near_anchors
     patch.setattr(
-        core("heads"), "near_anchors", lambda inputs, graph, _: right(inputs, graph, None)
+        core("layers._heads"), "near_anchors", lambda inputs, graph, _: right(inputs, graph, None)
     )
 
 
@@ -554,7 +554,7 @@ def always(patch):
     def wrong(right):
         return lambda laplacian, eta: right(laplacian, eta) + 0.05
 
-    everywhere(patch, "stability", "checked_eta", wrong)
+    everywhere(patch, "diffusion._stability", "checked_eta", wrong)
 
 
 @mutant("a jump as soon as there is diffusion", "L13")
@@ -569,19 +569,19 @@ def jump(patch):
 
 @mutant("masked patterns stay in the graph", "L14")
 def masked_nodes(patch):
-    patch.setattr(core("layer_masks").Shown, "nodes", lambda self, backend: None)
+    patch.setattr(core("layers._masks").Shown, "nodes", lambda self, backend: None)
 
 
 @mutant("a head alone decides what is in the graph", "L14")
 def first_head(patch):
-    right = core("layer_masks").Shown.nodes
+    right = core("layers._masks").Shown.nodes
 
     def nodes(self, backend):
         if self.mask is not None and self.mask.ndim > 2:
             self = self._replace(mask=self.mask[..., :1, :, :])
         return right(self, backend)
 
-    patch.setattr(core("layer_masks").Shown, "nodes", nodes)
+    patch.setattr(core("layers._masks").Shown, "nodes", nodes)
 
 
 @mutant("a cache that returns what it has", "L14")
@@ -602,7 +602,7 @@ def stale(patch):
 
 @in_torch("modules that forget a parameter", "L16")
 def forgotten(patch):
-    module = importlib.import_module("hopcore_torch.hopfield").Hopfield
+    module = importlib.import_module("hopcore_torch.layers._hopfield").Hopfield
     right = module.arrays
 
     def arrays(self):
@@ -615,7 +615,7 @@ def forgotten(patch):
 
 @in_torch("modules that forget their mask", "L16")
 def unmasked_module(patch):
-    module = importlib.import_module("hopcore_torch.hopfield").Hopfield
+    module = importlib.import_module("hopcore_torch.layers._hopfield").Hopfield
     right = module.forward
 
     def forward(self, input, stored_pattern_padding_mask=None, association_mask=None):
@@ -648,7 +648,7 @@ def constant_numbers(patch):
 
         return at_fixed_point
 
-    everywhere(patch, "retrieval", "at_fixed_point", wrong)
+    everywhere(patch, "memory._retrieval", "at_fixed_point", wrong)
 
 
 @in_torch("updates without a derivative", "L17")

@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import (
-    DecoderSettings,
-    DiffusionConfig,
-    EncoderSettings,
-    HopfieldSettings,
-    LookupSettings,
-    PoolingSettings,
-)
+from hopcore import DiffusionConfig, HopfieldSettings
+from hopcore.layers import DecoderSettings, EncoderSettings, LookupSettings, PoolingSettings
 
 STATIC = {
     "stored_pattern_as_static": True,
@@ -35,7 +29,7 @@ PARAMETERS = hopcore.initial_parameters(SETTINGS, dtype="float64")
 
 def test_a_static_layer_is_the_association() -> None:
     settings = HopfieldSettings(**STATIC, scaling=2.0)
-    assert hopcore.parameter_shapes(settings) == {}
+    assert hopcore.layers.parameter_shapes(settings) == {}
     got = hopcore.hopfield(settings, {}, STORED, STATE, VALUES)
     wanted = hopcore.association(STATE, STORED, VALUES, beta=2.0)
     np.testing.assert_allclose(got, wanted, rtol=1e-13)
@@ -62,7 +56,7 @@ def test_identity_projections_leave_attention() -> None:
     # One head, W = 1, b = 0: attention with 1/sqrt(d), as anyone would write it.
     off = {key: False for key in STATIC if key.startswith("normalize")}
     settings = HopfieldSettings(input_size=6, **off)
-    shapes = hopcore.parameter_shapes(settings)
+    shapes = hopcore.layers.parameter_shapes(settings)
     parameters = {name: np.zeros(shape) for name, shape in shapes.items()}
     parameters["association_core.in_proj_weight"] = np.concatenate([np.eye(6)] * 3)
     parameters["association_core.out_proj.weight"] = np.eye(6)
@@ -104,14 +98,14 @@ def test_a_set_of_any_size_is_pooled() -> None:
     parameters = hopcore.initial_parameters(settings, dtype="float64")
     for count in (1, 4, 9):
         bag = RNG.normal(size=(2, count, 6))
-        assert hopcore.hopfield_pooling(settings, parameters, bag).shape == (2, 18)
+        assert hopcore.layers.hopfield_pooling(settings, parameters, bag).shape == (2, 18)
         # Padded to a common size it gives the same.
         padded = np.concatenate([bag, np.full((2, 2, 6), 1e3)], axis=1)
         mask = np.arange(count + 2) >= count
-        got = hopcore.hopfield_pooling(
+        got = hopcore.layers.hopfield_pooling(
             settings, parameters, padded, stored_pattern_padding_mask=np.stack([mask, mask])
         )
-        wanted = hopcore.hopfield_pooling(settings, parameters, bag)
+        wanted = hopcore.layers.hopfield_pooling(settings, parameters, bag)
         np.testing.assert_allclose(got, wanted, rtol=1e-10)
 
 

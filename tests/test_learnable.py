@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import HopfieldSettings, LearnableTemperature, temperature_profile
-from hopcore.learnable import inverse_softplus, learned_temperature
+from hopcore import HopfieldSettings, LearnableTemperature
+from hopcore.schedules import inverse_softplus, learned_temperature, temperature_profile
 
 
 def test_a_start_of_eight() -> None:
@@ -103,7 +103,7 @@ def test_settings_and_profiles_survive_json() -> None:
         again = HopfieldSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
         assert again == settings
         assert hash(again) == hash(settings)
-        assert hopcore.parameter_shapes(settings)["temperature"] == (4,)
+        assert hopcore.layers.parameter_shapes(settings)["temperature"] == (4,)
 
 
 def test_profiles_of_a_transformer() -> None:
@@ -111,7 +111,7 @@ def test_profiles_of_a_transformer() -> None:
     factors = [one.factor for one in profile]
     assert factors == pytest.approx([2.0, 2.0**0.3333333333, 2.0**-0.3333333333, 0.5])
     layers = [
-        hopcore.EncoderSettings(
+        hopcore.layers.EncoderSettings(
             hopfield=HopfieldSettings(input_size=8, num_heads=2, scaling=one), dim_feedforward=16
         )
         for one in profile

@@ -14,12 +14,14 @@ from libraries import libraries, needs
 from sklearn.metrics import roc_auc_score
 
 import hopcore
-from hopcore import bags, datasets, losses, training
 from hopcore.__main__ import main
-from hopcore.classifier import BagClassifier, Bags
 from hopcore.experiments import mil, mil_report
+from hopcore.experiments.data import bags, datasets
 from hopcore.experiments.mil import Fitting, Split, Trial
-from hopcore.tables import from_csv, to_csv
+from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
+from hopcore.files._csv import from_csv, to_csv
+from hopcore.layers import _losses as losses
+from hopcore.training import _trainer as training
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SMALL = Fitting(width=16, heads=2, epochs=2)
@@ -151,8 +153,8 @@ def test_padding_and_order_do_not_matter(layer):
 @pytest.mark.parametrize("options", [{}, {"disable_out_projection": True}, {"output_size": 5}])
 def test_the_answer_is_as_deep_as_the_layer_makes_it(options):
     inner = hopcore.HopfieldSettings(input_size=8, hidden_size=3, num_heads=2, **options)
-    pooling = hopcore.PoolingSettings(hopfield=inner, quantity=3)
-    for layer in (inner, pooling, hopcore.LookupSettings(hopfield=inner, quantity=4)):
+    pooling = hopcore.layers.PoolingSettings(hopfield=inner, quantity=3)
+    for layer in (inner, pooling, hopcore.layers.LookupSettings(hopfield=inner, quantity=4)):
         model = BagClassifier(input_size=3, embedding=(4, 8), layer=layer)
         assert model.outputs(model.first_parameters(seed=0), some_bags()).shape == (24,)
 
@@ -163,7 +165,7 @@ def test_a_classifier_refuses():
         BagClassifier(input_size=3, embedding=(16,), layer=inner)
     with pytest.raises(ValueError, match=r"one or more and >= 1, got \(\)"):
         BagClassifier(input_size=3, embedding=(), layer=None)
-    fixed = hopcore.PoolingSettings(hopfield=inner, trainable=False)
+    fixed = hopcore.layers.PoolingSettings(hopfield=inner, trainable=False)
     with pytest.raises(ValueError, match="all parameters are trained, got pooling_weights"):
         BagClassifier(input_size=3, embedding=(8,), layer=fixed)
 

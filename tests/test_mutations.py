@@ -12,9 +12,9 @@ import pytest
 from planting import CHECKS, MUTANTS, Mutant, complaint, core, mutant
 
 import hopcore
-from hopcore.backend import Backend
-from hopcore.memory_kernels import MemoryKernels
-from hopcore.separation import Entmax, Softmax
+from hopcore.arrays import Backend
+from hopcore.arrays._memory_kernels import MemoryKernels
+from hopcore.memory import Entmax, Softmax
 from hopcore_conformance import Subject
 
 # Wrong kernels. The reference is right.
@@ -175,7 +175,7 @@ class Blind(Backend):
 
 
 def add_to_energy(monkeypatch: pytest.MonkeyPatch, excess: Callable[[Any], Any]) -> None:
-    right = core("energy").energy_of
+    right = core("memory._energy").energy_of
     for name in ("energy", "retrieval"):
         wrong = lambda inputs, kind: right(inputs, kind) + excess(inputs)  # noqa: E731
         monkeypatch.setattr(core(name), "energy_of", wrong)
@@ -224,20 +224,20 @@ def measured(monkeypatch):
 @mutant("a stop without regard to M", "E.retrieval")
 def absolute(monkeypatch):
     monkeypatch.setattr(
-        core("retrieval"), "length_unit", lambda inputs: xp.ones_like(inputs.state[..., 0])
+        core("memory._retrieval"), "length_unit", lambda inputs: xp.ones_like(inputs.state[..., 0])
     )
 
 
 @mutant("finished queries dropped, their betas kept", "E.alone E.retrieval")
 def shifted(monkeypatch):
-    right = core("retrieval").select
+    right = core("memory._retrieval").select
 
     def wrong(inputs: Any, rows: Any) -> Any:
         beta, some = inputs.beta, right(inputs, rows)
         each = not isinstance(beta, float) and beta.ndim > 0 and beta.shape[0] > 1
         return some._replace(beta=beta[: rows.shape[0]]) if each else some
 
-    monkeypatch.setattr(core("retrieval"), "select", wrong)
+    monkeypatch.setattr(core("memory._retrieval"), "select", wrong)
 
 
 @mutant("a gradient without the state", "E3")
@@ -260,18 +260,18 @@ def average(monkeypatch):
         return sum(outputs) / len(outputs), np.logaddexp.reduce(sums)
 
     monkeypatch.setattr(
-        importlib.import_module("hopcore_conformance.test_association"), "merge", wrong
+        importlib.import_module("hopcore_conformance.checks.test_association"), "merge", wrong
     )
 
 
 @mutant("masks of any kind and shape", "A.type A.shape")
 def any_mask(monkeypatch):
-    monkeypatch.setattr(core("arrays"), "check_mask", lambda *given: None)
+    monkeypatch.setattr(core("arrays._inputs"), "check_mask", lambda *given: None)
 
 
 @mutant("numbers of any kind", "A.type")
 def any_dtype(monkeypatch):
-    monkeypatch.setattr(core("arrays"), "floating", lambda *given: None)
+    monkeypatch.setattr(core("arrays._inputs"), "floating", lambda *given: None)
 
 
 # Wrong derivatives and a wrong precision: they need a library that has them.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import HNLSettings, HNMSettings, hnl, hnm, straight_through
+from hopcore.layers import HNLSettings, HNMSettings, hnl, hnm, straight_through
 
 SETTINGS = HNLSettings(input_size=4, output_size=3, quantity=5, num_heads=2, hidden_size=3)
 PARAMETERS = hopcore.initial_parameters(SETTINGS, dtype="float64")
@@ -124,7 +124,7 @@ def test_settings_survive_json() -> None:
     for one in (SETTINGS, HNMSettings(input_size=4, output_size=3, widths=(5, 6))):
         again = type(one).from_dict(json.loads(json.dumps(one.to_dict())))
         assert again == one
-        assert hopcore.parameter_shapes(again) == hopcore.parameter_shapes(one)
+        assert hopcore.layers.parameter_shapes(again) == hopcore.layers.parameter_shapes(one)
 
 
 def test_a_temperature_is_no_cause_to_compile_again() -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import numpy_backend, threads
-from hopcore.separation import separation_named
+from hopcore.arrays import _numpy as numpy_backend
+from hopcore.arrays import _threads as threads
+from hopcore.memory import separation_named
 
 Backend = hopcore.Backend
 ORACLE = Backend("portable", np_xp)

@@ -8,7 +8,7 @@ import pytest
 from planting import MUTANTS, Mutant, core, everywhere, mutant
 
 from hopcore.streamed import Streamed
-from hopcore.streaming import Streaming
+from hopcore.streamed._backend import Streaming
 
 KNOWN = len(MUTANTS)
 
@@ -22,7 +22,7 @@ def equal_weights(patch):
 
         return merged
 
-    everywhere(patch, "parts", "merged", wrong)
+    everywhere(patch, "arrays._merge", "merged", wrong)
 
 
 @mutant("the largest of log-sum-exps for all of them", "M1 E.merge")
@@ -33,7 +33,7 @@ def largest_for_all(patch):
             xp.maximum(first[1], second[1]),
         )
 
-    everywhere(patch, "parts", "merged", wrong)
+    everywhere(patch, "arrays._merge", "merged", wrong)
 
 
 def pieces(patch: Any, change: Any) -> None:
@@ -55,7 +55,7 @@ def twice(patch):
 @mutant("the whole memory as one piece", "M1")
 def all_at_once(patch):
     everywhere(
-        patch, "graph_kernels", "stretches", lambda _: lambda patterns, _: [slice(0, patterns)]
+        patch, "arrays._graph_kernels", "stretches", lambda _: lambda patterns, _: [slice(0, patterns)]
     )
 
 
@@ -75,7 +75,7 @@ def first_columns(patch):
     def columns(mask, rows):
         return mask if mask is None else mask[..., : rows.stop - rows.start]
 
-    everywhere(patch, "backend", "columns_of_mask", lambda _: columns)
+    everywhere(patch, "arrays._backend", "columns_of_mask", lambda _: columns)
 
 
 @mutant("M of one piece", "M1")
@@ -97,14 +97,14 @@ def count_of_one(patch):
 
 @mutant("sparse weights that sum to one in every piece", "M1")
 def sums_of_a_piece(patch):
-    right = core("streamed_scores").ScoresNamespace._reduced
+    right = core("streamed._scores").ScoresNamespace._reduced
 
     def reduced(array, function, join, options):
         if function.__name__ != "sum" or not hasattr(array, "of"):
             return right(array, function, join, options)
         return right(array, function, lambda first, second: first, options)
 
-    patch.setattr(core("streamed_scores").ScoresNamespace, "_reduced", staticmethod(reduced))
+    patch.setattr(core("streamed._scores").ScoresNamespace, "_reduced", staticmethod(reduced))
 
 
 @mutant("all patterns sent to who asks", "M2")
@@ -123,7 +123,7 @@ def place_in_the_piece(patch):
     def wrong(right):
         return lambda found, dtype, start, **options: right(found, dtype, 0, **options)
 
-    everywhere(patch, "streamed_sources", "patterns_of", wrong)
+    everywhere(patch, "streamed._sources", "patterns_of", wrong)
 
 
 @mutant("nan passed on", "M4")
@@ -133,7 +133,7 @@ def unchecked(patch):
             found, dtype, start, **{**options, "known": True}
         )
 
-    everywhere(patch, "streamed_sources", "patterns_of", wrong)
+    everywhere(patch, "streamed._sources", "patterns_of", wrong)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hopcore
 from hopcore.phase import HypothesisWarning
-from hopcore.phase.hypotheses import HELD
+from hopcore.phase._hypotheses import HELD
 
 COUNTS = st.integers(2, 40)
 
@@ -39,7 +39,7 @@ def own_weight(stored, rows, betas) -> np.ndarray:
 def test_critical_betas_of_equidistant_patterns_are_those_of_theory(count, scale, seed):
     stored = simplex(count, scale, seed)
     found = hopcore.critical_betas(stored)
-    theory = np.asarray(hopcore.transition(count)) / hopcore.effective_scale(stored)
+    theory = np.asarray(hopcore.transition(count)) / hopcore.phase.effective_scale(stored)
     # Two minima part gradually; they count from the weight 0.55 on, the overlap 0.1.
     late = math.log(1.1 / 0.9) / 0.1 / 2.0 if count == 2 else 1.0
     np.testing.assert_allclose(found.appear, late * theory[0], rtol=1e-6)
@@ -103,7 +103,7 @@ def test_patterns_of_a_range_of_norms_and_scales_have_defined_answers():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HypothesisWarning)
         found = hopcore.critical_betas(stored)
-        swept = hopcore.sweep(stored, np.geomspace(1e-8, 1e8, 9))
+        swept = hopcore.phase.sweep(stored, np.geomspace(1e-8, 1e8, 9))
         suggested = [hopcore.suggest_beta(stored, g) for g in ("retrieve", "metastable", "average")]
     assert not np.isnan(found.appear).any()
     assert all(np.isfinite(x).all() for branch in swept[1:] for x in branch)
@@ -114,7 +114,7 @@ def test_patterns_of_a_range_of_norms_and_scales_have_defined_answers():
 @settings(max_examples=20, deadline=None)
 def test_minima_are_fixed_points_that_share_the_starts(count, depth, beta, seed):
     stored = sphere(count, depth, seed)
-    found = hopcore.minima(stored, beta)
+    found = hopcore.phase.minima(stored, beta)
     np.testing.assert_allclose(hopcore.update(found.state, stored, beta), found.state, atol=1e-6)
     np.testing.assert_allclose(hopcore.energy(found.state, stored, beta), found.energy, atol=1e-12)
     assert found.share.sum() == pytest.approx(1.0)
@@ -131,18 +131,20 @@ def test_minima_are_fixed_points_that_share_the_starts(count, depth, beta, seed)
 
 def test_minima_from_starts_of_ones_own():
     stored = np.eye(3)
-    found = hopcore.minima(stored, 20.0, starts=np.asarray([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0]]))
+    found = hopcore.phase.minima(
+        stored, 20.0, starts=np.asarray([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0]])
+    )
     assert found.basin.tolist() == [0, 0]
     assert found.pattern.tolist() == [0]
     with pytest.raises(ValueError, match="at least one start"):
-        hopcore.minima(stored, 20.0, starts=np.zeros((0, 3)))
+        hopcore.phase.minima(stored, 20.0, starts=np.zeros((0, 3)))
     with pytest.raises(ValueError, match="share their last axis"):
-        hopcore.minima(stored, 20.0, starts=np.zeros((1, 2)))
+        hopcore.phase.minima(stored, 20.0, starts=np.zeros((1, 2)))
 
 
 def test_a_saddle_is_no_minimum():
     stored = np.asarray([[1.0, 0.0], [-1.0, 0.0]])
-    hot, cold = (hopcore.minima(stored, b, starts=np.zeros((1, 2))) for b in (0.9, 1.1))
+    hot, cold = (hopcore.phase.minima(stored, b, starts=np.zeros((1, 2))) for b in (0.9, 1.1))
     assert hot.stable.tolist() == [True]
     assert cold.stable.tolist() == [False]
     assert float(cold.radius[0]) == pytest.approx(1.1)
@@ -153,7 +155,7 @@ def test_a_sweep_has_hysteresis_between_saddle_node_and_spinodal(count):
     low, _, high = hopcore.transition(count)
     inside = np.linspace(low, high, 7)[1:-1] if count > 2 else np.zeros(0)
     betas = np.concatenate([[0.9 * low], inside, [1.2 * high]])
-    found = hopcore.sweep(simplex(count), betas)
+    found = hopcore.phase.sweep(simplex(count), betas)
     both = len(inside)
     assert found.heated.minima.tolist() == [1, *[count] * both, count]
     assert found.cooled.minima.tolist() == [1, *[1] * both, count]
@@ -171,7 +173,7 @@ def test_a_sweep_tells_how_far_it_is_and_sorts_its_betas():
             seen.append(total)
             yield part
 
-    found = hopcore.sweep(np.eye(3), [4.0, 1.0, 4.0], track=track)
+    found = hopcore.phase.sweep(np.eye(3), [4.0, 1.0, 4.0], track=track)
     assert found.betas.tolist() == [1.0, 4.0]
     assert seen == [4] * 4
 
@@ -183,7 +185,7 @@ def test_the_transition_is_the_same_in_any_dtype(dtype):
     wide = stored.astype(np.float64)
     appear = hopcore.critical_betas(stored).appear
     np.testing.assert_allclose(appear, hopcore.critical_betas(wide).appear, rtol=close)
-    one, other = (hopcore.sweep(x, np.geomspace(1.0, 40.0, 9)) for x in (stored, wide))
+    one, other = (hopcore.phase.sweep(x, np.geomspace(1.0, 40.0, 9)) for x in (stored, wide))
     np.testing.assert_array_equal(one.heated.minima, other.heated.minima)
 
 
@@ -208,10 +210,10 @@ BAD = {
     "ask",
     [
         hopcore.critical_betas,
-        lambda x: hopcore.minima(x, 1.0),
-        lambda x: hopcore.sweep(x, [1.0]),
+        lambda x: hopcore.phase.minima(x, 1.0),
+        lambda x: hopcore.phase.sweep(x, [1.0]),
         lambda x: hopcore.suggest_beta(x, "average"),
-        lambda x: hopcore.retrieval_error_bound(x, 1.0),
+        lambda x: hopcore.phase.retrieval_error_bound(x, 1.0),
     ],
     ids=["critical_betas", "minima", "sweep", "suggest_beta", "retrieval_error_bound"],
 )
@@ -228,7 +230,7 @@ def test_very_small_and_very_large_patterns_have_a_transition(scale):
     np.testing.assert_allclose(moved.appear * scale**2, plain.appear, rtol=1e-6)
     found, other = (hopcore.suggest_beta(x * sphere(9, 5, 0)) for x in (1.0, scale))
     assert other.beta * scale**2 == pytest.approx(found.beta)
-    found, other = (hopcore.minima(x * sphere(9, 5, 0), 6.0 / x**2) for x in (1.0, scale))
+    found, other = (hopcore.phase.minima(x * sphere(9, 5, 0), 6.0 / x**2) for x in (1.0, scale))
     np.testing.assert_array_equal(other.basin, found.basin)
 
 
@@ -241,17 +243,20 @@ def test_patterns_whose_squares_do_not_fit_are_refused(scale):
 def test_options_that_make_no_sense_are_refused():
     stored = np.eye(3)
     for wrong, message in (
-        (lambda: hopcore.sweep(stored, []), "at least one beta"),
-        (lambda: hopcore.sweep(stored, [1.0, -1.0]), "beta must be positive"),
-        (lambda: hopcore.sweep(stored, [np.inf]), "beta must be finite"),
-        (lambda: hopcore.minima(stored, 0.0), "beta must be positive"),
+        (lambda: hopcore.phase.sweep(stored, []), "at least one beta"),
+        (lambda: hopcore.phase.sweep(stored, [1.0, -1.0]), "beta must be positive"),
+        (lambda: hopcore.phase.sweep(stored, [np.inf]), "beta must be finite"),
+        (lambda: hopcore.phase.minima(stored, 0.0), "beta must be positive"),
         (lambda: hopcore.critical_betas(stored, patterns=0), "patterns must be >= 1|patterns"),
         (lambda: hopcore.suggest_beta(stored, "retreive"), "goal must be one of"),
         (lambda: hopcore.suggest_beta(stored, noise=-1.0), "noise must be >= 0"),
         (lambda: hopcore.suggest_beta(stored, "average", separation="sparsemax"), "softmax"),
-        (lambda: hopcore.retrieval_error_bound(stored, 1.0, radius=np.nan), "radius must be"),
-        (lambda: hopcore.normalized_divergence(stored, stored, 1.0, dimension=0), "dimension"),
-        (lambda: hopcore.normalized_divergence(stored[:1], stored[:1], 1.0), "N >= 2"),
+        (lambda: hopcore.phase.retrieval_error_bound(stored, 1.0, radius=np.nan), "radius must be"),
+        (
+            lambda: hopcore.phase.normalized_divergence(stored, stored, 1.0, dimension=0),
+            "dimension",
+        ),
+        (lambda: hopcore.phase.normalized_divergence(stored[:1], stored[:1], 1.0), "N >= 2"),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()

@@ -14,7 +14,7 @@ from planting import MUTANTS, Mutant, core, everywhere, mutant
 from test_layer_mutations import after
 
 import hopcore
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 from hopcore_conformance import STATEMENTS
 
 KNOWN = len(MUTANTS)
@@ -62,7 +62,7 @@ def overflowing(patch):
     def wrong(right):
         return lambda s, b, n, xp: xp.expm1(b * s) / (xp.exp(b * s) + n - 1.0)
 
-    everywhere(patch, "phase.reduced", "mapped", wrong)
+    everywhere(patch, "phase._reduced_map", "mapped", wrong)
 
 
 @mutant("a cobweb that goes across first", "P1")
@@ -106,7 +106,7 @@ def hotter_energy(patch):
     def wrong(right):
         return lambda inputs, function: right(inputs._replace(beta=inputs.beta * 0.99), function)
 
-    everywhere(patch, "energy", "energy_of", wrong)
+    everywhere(patch, "memory._energy", "energy_of", wrong)
 
 
 @mutant("the covariance of a sample", "P6")
@@ -135,16 +135,18 @@ def mean_radius(patch):
     def wrong(right):
         def radius(state, stored, beta):
             hull = min(stored.shape[-2] - 1, stored.shape[-1])
-            return (1.0 - hopcore.normalized_divergence(state, stored, beta)) * hull / hull**0.5
+            return (
+                (1.0 - hopcore.phase.normalized_divergence(state, stored, beta)) * hull / hull**0.5
+            )
 
         return radius
 
-    everywhere(patch, "phase.sharpness", "jacobian_radius", wrong)
+    everywhere(patch, "phase._sharpness", "jacobian_radius", wrong)
 
 
 @mutant("a power method that ends at once", "P4 P7")
 def powerless(patch):
-    patch.setattr(core("phase.sharpness"), "POWER_STEPS", 1)
+    patch.setattr(core("phase._sharpness"), "POWER_STEPS", 1)
 
 
 @mutant("a divergence about the origin", "P4")
@@ -158,7 +160,7 @@ def not_centred(patch):
 
         return divergence
 
-    everywhere(patch, "phase.sharpness", "normalized_divergence", wrong)
+    everywhere(patch, "phase._sharpness", "normalized_divergence", wrong)
 
 
 @mutant("a divergence of N dimensions", "P4")
@@ -169,7 +171,7 @@ def too_many_dimensions(patch):
 
         return divergence
 
-    everywhere(patch, "phase.sharpness", "normalized_divergence", wrong)
+    everywhere(patch, "phase._sharpness", "normalized_divergence", wrong)
 
 
 @mutant("a divergence that takes no dimension", "P4")
@@ -180,7 +182,7 @@ def no_dimension(patch):
 
         return divergence
 
-    everywhere(patch, "phase.sharpness", "normalized_divergence", wrong)
+    everywhere(patch, "phase._sharpness", "normalized_divergence", wrong)
 
 
 # Minima and sweeps.
@@ -205,12 +207,12 @@ def equal_shares(patch):
 
 @mutant("states that are told apart poorly", "P7")
 def coarse(patch):
-    patch.setattr(core("phase.fixed_points"), "SAME", (0.7, 0.7))
+    patch.setattr(core("phase._fixed_points"), "SAME", (0.7, 0.7))
 
 
 @mutant("states that are told apart too well", "P7")
 def fine(patch):
-    patch.setattr(core("phase.fixed_points"), "SAME", (1e-15, 1e-15))
+    patch.setattr(core("phase._fixed_points"), "SAME", (1e-15, 1e-15))
 
 
 @mutant("all states are stable", "P7")
@@ -234,12 +236,12 @@ def squares(patch):
 
         return portrayed
 
-    everywhere(patch, "phase.fixed_points", "portrayed", wrong)
+    everywhere(patch, "phase._fixed_points", "portrayed", wrong)
 
 
 @mutant("cooled states that never fall apart", "P8")
 def sticky(patch):
-    patch.setattr(core("phase.sweeps").Walk, "fall",
+    patch.setattr(core("phase._sweep").Walk, "fall",
                   lambda self, states, basin, beta: (states, basin))  # fmt: skip
 
 
@@ -248,8 +250,8 @@ def forgetful(patch):
     def rest(self, states, basin, beta):
         return right(self, self.stored, np.arange(self.stored.shape[0]), beta)
 
-    right = core("phase.sweeps").Walk.rest
-    patch.setattr(core("phase.sweeps").Walk, "rest", rest)
+    right = core("phase._sweep").Walk.rest
+    patch.setattr(core("phase._sweep").Walk, "rest", rest)
 
 
 @mutant("heated for cooled", "P8")
@@ -274,15 +276,15 @@ def late(patch):
 
 @mutant("branches that end where patterns are sure", "P6")
 def short_branch(patch):
-    right = core("phase.branches").np.linspace
+    right = core("phase._continuation").np.linspace
     space = type("space", (), {"__getattr__": lambda self, name: getattr(np, name)})()
     space.linspace = lambda high, low, points: right(high, 0.5 * (high + low), points)
-    patch.setattr(core("phase.branches"), "np", space)
+    patch.setattr(core("phase._continuation"), "np", space)
 
 
 @mutant("branches that are not searched on where they are lost", "P6")
 def lost(patch):
-    everywhere(patch, "phase.branches", "descended",
+    everywhere(patch, "phase._continuation", "descended",
                lambda right: lambda stored, states, rows, appear, backend: appear)  # fmt: skip
 
 
@@ -296,7 +298,7 @@ def far_down(patch):
 
 @mutant("no parabolas", "P6")
 def no_parabolas(patch):
-    patch.setattr(core("phase.branches"), "REFINE", 0)
+    patch.setattr(core("phase._continuation"), "REFINE", 0)
 
 
 @mutant("patterns in falling order", "P6")
@@ -331,7 +333,7 @@ def few_patterns(patch):
 
 @mutant("the median for the 5 % quantile", "P9")
 def median(patch):
-    module = core("phase.suggestion")
+    module = core("phase._suggest")
     space = type("space", (), {"__getattr__": lambda self, name: getattr(np, name)})()
     space.quantile = lambda values, q: np.quantile(values, 0.5)
     patch.setattr(module, "np", space)
@@ -353,10 +355,10 @@ def cold_average(patch):
 
 @mutant("mixtures at their hot end", "P9")
 def hot_end(patch):
-    right = core("phase.suggestion").np.nonzero
+    right = core("phase._suggest").np.nonzero
     space = type("space", (), {"__getattr__": lambda self, name: getattr(np, name)})()
     space.nonzero = lambda values: (right(values)[0][:1],)
-    patch.setattr(core("phase.suggestion"), "np", space)
+    patch.setattr(core("phase._suggest"), "np", space)
 
 
 @pytest.mark.parametrize(

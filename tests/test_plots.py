@@ -13,11 +13,11 @@ pytest.importorskip("matplotlib")
 
 import hopcore
 from hopcore import plots
-from hopcore.plots import landscape
+from hopcore.plots import _landscape as landscape
 
 TEN = np.eye(10)
 BETAS = np.geomspace(3.0, 15.0, 12)
-SWEEP = hopcore.sweep(TEN, BETAS)
+SWEEP = hopcore.phase.sweep(TEN, BETAS)
 CLOUD = np.random.default_rng(0).standard_normal((30, 6))
 CLOUD *= 2.0 / np.linalg.norm(CLOUD, axis=-1, keepdims=True)
 FOUND = hopcore.critical_betas(CLOUD)
@@ -166,7 +166,7 @@ def test_ways_are_updates_and_minima_fixed_points(ax):
             expected.append(hopcore.update(expected[-1][None], RING, 6.0)[0])
         np.testing.assert_allclose(way, expected, atol=1e-12)
     minima = points(ax, "minimum")
-    assert len(minima) == len(hopcore.minima(RING, 6.0).share)
+    assert len(minima) == len(hopcore.phase.minima(RING, 6.0).share)
     np.testing.assert_allclose(hopcore.update(minima, RING, 6.0), minima, atol=1e-6)
     np.testing.assert_array_equal(points(ax, "pattern"), RING)
     np.testing.assert_array_equal(points(ax, "query"), queries)
@@ -225,7 +225,7 @@ def test_arrays_of_any_library(ax, library):
 @pytest.mark.parametrize(("b", "patterns"), [(3.0, 10), (6.0, 10), (20.0, 10), (4.0, 3)])
 def test_fixed_points_are_filled_where_they_attract(ax, b, patterns):
     plots.cobweb(ax, b, patterns)
-    found = hopcore.reduced_fixed_points(b, patterns)
+    found = hopcore.phase.reduced_fixed_points(b, patterns)
     for label, attracts, face in (("attracts", True, plots.INK), ("repels", False, "white")):
         expected = [at for at, slope in found if (slope < 1.0) == attracts]
         assert points(ax, label).tolist() == [[at, at] for at in expected]
@@ -236,10 +236,10 @@ def test_paths_are_cobwebs_of_the_map_that_is_drawn(ax):
     plots.cobweb(ax, 6.0, 10, starts=[0.5, 0.1], steps=9)
     lines = [np.stack(one.get_data(), axis=-1) for one in ax.lines]
     (drawn_map,) = [one for one in lines if len(one) > 100]
-    np.testing.assert_allclose(drawn_map[:, 1], hopcore.reduced_map(drawn_map[:, 0], 6.0, 10))
+    np.testing.assert_allclose(drawn_map[:, 1], hopcore.phase.reduced_map(drawn_map[:, 0], 6.0, 10))
     paths = [one for one in lines if len(one) == 19]
     for start, path in zip((0.5, 0.1), paths, strict=True):
-        np.testing.assert_array_equal(path, hopcore.cobweb(start, 6.0, 10, steps=9))
+        np.testing.assert_array_equal(path, hopcore.phase.cobweb(start, 6.0, 10, steps=9))
 
 
 def test_paths_begin_on_both_sides_of_the_barrier(ax):
@@ -247,16 +247,16 @@ def test_paths_begin_on_both_sides_of_the_barrier(ax):
     ends = sorted(
         np.stack(one.get_data(), axis=-1)[-1, 0] for one in ax.lines if one.get_xdata().size == 101
     )
-    places = [at for at, _ in hopcore.reduced_fixed_points(6.0, 10)]
+    places = [at for at, _ in hopcore.phase.reduced_fixed_points(6.0, 10)]
     np.testing.assert_allclose(ends, [places[0], places[2]], atol=1e-3)
 
 
 def test_the_diagram_has_the_three_curves(ax):
     plots.phase_diagram(ax, (3, 1000))
     for label, curve in (
-        ("patterns appear", hopcore.saddle_node_beta),
-        ("same energy", hopcore.coexistence_beta),
-        ("average lost, $b=N$", hopcore.centroid_beta),
+        ("patterns appear", hopcore.phase.saddle_node_beta),
+        ("same energy", hopcore.phase.coexistence_beta),
+        ("average lost, $b=N$", hopcore.phase.centroid_beta),
     ):
         n, b = line(ax, label).get_data()
         assert (n[0], n[-1]) == pytest.approx((3, 1000))
@@ -308,7 +308,7 @@ def test_marks_stand_where_they_belong(ax):
 
 
 def test_a_bar_shows_where_patterns_appear(ax):
-    sweep = hopcore.sweep(CLOUD, np.geomspace(1e-3, 1e3, 8))
+    sweep = hopcore.phase.sweep(CLOUD, np.geomspace(1e-3, 1e3, 8))
     plots.minima_over_beta(ax, sweep, critical=FOUND)
     ends = line(ax, "5, 50, 95 % appear").get_xdata()
     for end, part in zip(ends, (0.05, 0.95), strict=True):
@@ -388,8 +388,8 @@ BAD = [
     (lambda ax: plots.phase_diagram(ax, measured={"x": (9, np.inf)}), "positive", "inf"),
     (lambda ax: plots.phase_diagram(ax, measured={"x": (1, 3.0)}), "N >= 2", "1."),
     (lambda ax: plots.phase_diagram(ax, measured={"x": 3.0}), "(N, b)", "float"),
-    (lambda ax: plots.minima_over_beta(ax, BETAS), "hopcore.sweep", "ndarray"),
-    (lambda ax: plots.sharpness_over_beta(ax, None), "hopcore.sweep", "NoneType"),
+    (lambda ax: plots.minima_over_beta(ax, BETAS), "hopcore.phase.sweep", "ndarray"),
+    (lambda ax: plots.sharpness_over_beta(ax, None), "hopcore.phase.sweep", "NoneType"),
     (lambda ax: plots.minima_over_beta(ax, SWEEP, count="all"), "minima, retrieved", "'all'"),
     (lambda ax: plots.minima_over_beta(ax, SWEEP, critical=3.0), "critical_betas", "float"),
     (lambda ax: plots.minima_over_beta(ax, SWEEP, marks=[3.0]), "mapping", "list"),

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from libraries import libraries, needs
 
-from hopcore import sequences, training
 from hopcore.__main__ import main
 from hopcore.experiments import profiles, profiles_files, profiles_report
+from hopcore.experiments.data import sequences
+from hopcore.experiments.data.sequences import ASK, SYMBOLS, TASKS, VOCABULARY
+from hopcore.experiments.models.sequence_classifier import SequenceClassifier
 from hopcore.experiments.profiles import ARMS, PACES, Arm, Fitting, Outcome, Trial, Warmth
-from hopcore.learnable import PROFILES
-from hopcore.sequence_classifier import SequenceClassifier
-from hopcore.sequences import ASK, SYMBOLS, TASKS, VOCABULARY
-from hopcore.tables import from_csv, to_csv
+from hopcore.files._csv import from_csv, to_csv
+from hopcore.schedules._learnable_temperature import PROFILES
+from hopcore.training import _trainer as training
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 PNG = b"\x89PNG\r\n\x1a\n"

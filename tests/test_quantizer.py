@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import QuantizerSettings, quantize
+from hopcore.layers import QuantizerSettings, quantize
 
 CORNERS = {"codebook": np.asarray([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])}
 PLANE = QuantizerSettings(input_size=2, quantity=4)
@@ -99,7 +99,7 @@ def test_settings_survive_json() -> None:
     settings = QuantizerSettings(input_size=6, groups=3, quantity=5, temperature=0.3)
     again = QuantizerSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
     assert again == settings
-    assert hopcore.parameter_shapes(again) == {"codebook": (3, 5, 2)}
+    assert hopcore.layers.parameter_shapes(again) == {"codebook": (3, 5, 2)}
 
 
 POINT = np.asarray([[0.1, 0.2]])

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from libraries import libraries
 
-from hopcore import Constant, Linear, PhaseAware, effective_memory
-from hopcore.image_classifiers import CNN, HNM, MLP, VQ, Images
-from hopcore.parameters import inner
-from hopcore.run_files import BEST, HISTORY, LAST, read_run
-from hopcore.runs import Run
-from hopcore.train_config import TrainConfig
+from hopcore import Constant, Linear, PhaseAware
+from hopcore.experiments.models.image_classifiers import CLASSIFIERS, CNN, HNM, MLP, VQ, Images
+from hopcore.layers import effective_memory, inner
+from hopcore.training._config import TrainConfig
+from hopcore.training._run import Run
+from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -82,7 +82,7 @@ def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path, backend, gum
     for epoch in stopped.epochs():
         if epoch.epoch == 2:
             break
-    again = Run.resumed(tmp_path / "stopped", TRAIN, TEST)
+    again = Run.resumed(tmp_path / "stopped", TRAIN, TEST, models=CLASSIFIERS)
     assert again.config == config
     assert again.model == SMALL
     list(again.epochs())
@@ -206,7 +206,7 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
 def test_a_folder_may_be_a_string(tmp_path):
     place = str(tmp_path / "run")
     next(run(folder=place).epochs())
-    again = Run.resumed(place, TRAIN, TEST)
+    again = Run.resumed(place, TRAIN, TEST, models=CLASSIFIERS)
     assert [epoch.epoch for epoch in again.history] == [1]
     assert again.folder == tmp_path / "run"
 
@@ -214,30 +214,30 @@ def test_a_folder_may_be_a_string(tmp_path):
 def test_what_is_not_this_run(tmp_path):
     list(run(folder=tmp_path, config=replace(CONFIG, epochs=1)).epochs())
     with pytest.raises(ValueError, match="started with another data set"):
-        Run.resumed(tmp_path, TRAIN, drawn(41))
+        Run.resumed(tmp_path, TRAIN, drawn(41), models=CLASSIFIERS)
     content = (tmp_path / LAST).read_bytes()
     for damage in (content[:-1], content[:100], b"", content[:-50] + b"x" * 50):
         (tmp_path / LAST).write_bytes(damage)
         with pytest.raises(ValueError, match=r"is not a whole"):
-            Run.resumed(tmp_path, TRAIN, TEST)
+            Run.resumed(tmp_path, TRAIN, TEST, models=CLASSIFIERS)
     (tmp_path / LAST).unlink()
     with pytest.raises(FileNotFoundError):
-        Run.resumed(tmp_path, TRAIN, TEST)
+        Run.resumed(tmp_path, TRAIN, TEST, models=CLASSIFIERS)
 
 
 def test_a_checkpoint_of_another_model(tmp_path):
     """Parameters of other shapes than those of the settings beside them, with a right digest."""
-    from hopcore.run_files import write_run
+    from hopcore.training._run_files import write_run
 
     list(run(folder=tmp_path, config=replace(CONFIG, epochs=1)).epochs())
     saved = read_run(tmp_path / LAST)
     settings = dict(saved.model["settings"], quantity=9)
     write_run(tmp_path / LAST, saved._replace(model={"kind": "hnm", "settings": settings}))
     with pytest.raises(ValueError, match=r"started with another model .*lookup_weights"):
-        Run.resumed(tmp_path, TRAIN, TEST)
+        Run.resumed(tmp_path, TRAIN, TEST, models=CLASSIFIERS)
     write_run(tmp_path / LAST, saved._replace(model={"kind": "gru", "settings": settings}))
     with pytest.raises(ValueError, match="unknown model 'gru'; known: hnm, mlp, cnn, vq"):
-        Run.resumed(tmp_path, TRAIN, TEST)
+        Run.resumed(tmp_path, TRAIN, TEST, models=CLASSIFIERS)
 
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
@@ -255,7 +255,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
             next(epochs)
     assert (tmp_path / LAST).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([LAST, BEST, HISTORY])
-    again = Run.resumed(tmp_path, TRAIN, TEST)
+    again = Run.resumed(tmp_path, TRAIN, TEST, models=CLASSIFIERS)
     whole = run()
     assert without_time(again.epochs()) == without_time(whole.epochs())[1:]
 

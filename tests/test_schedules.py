@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import (
-    Constant,
-    Cosine,
-    Exponential,
-    Geometric,
-    Linear,
-    PhaseAware,
-    Schedule,
-    compute_annealed_temperature,
-)
+from hopcore import Constant, Cosine, Exponential, Geometric, Linear, PhaseAware
+from hopcore.schedules import Schedule, compute_annealed_temperature
 
 
 def test_a_training_as_it_is_planned() -> None:
@@ -92,9 +84,9 @@ def test_phase_aware_crosses_slowly() -> None:
 
 
 def test_phase_aware_of_a_network() -> None:
-    settings = hopcore.HNLSettings(input_size=6, quantity=9)
+    settings = hopcore.layers.HNLSettings(input_size=6, quantity=9)
     parameters = hopcore.initial_parameters(settings, dtype="float64")
-    scale, patterns = hopcore.effective_memory(settings, parameters)
+    scale, patterns = hopcore.layers.effective_memory(settings, parameters)
     assert patterns == 9
     assert 0.0 < scale <= 2.0  # unit vectors are 2 apart at most, whose half square is 2
     schedule = PhaseAware.of_memory(scale, patterns, 10.0, 0.001, 100)
@@ -102,7 +94,7 @@ def test_phase_aware_of_a_network() -> None:
 
 
 def test_the_effective_memory_is_where_keys_are() -> None:
-    settings = hopcore.HNLSettings(input_size=4, quantity=7, num_heads=2, hidden_size=3)
+    settings = hopcore.layers.HNLSettings(input_size=4, quantity=7, num_heads=2, hidden_size=3)
     parameters = hopcore.initial_parameters(settings, dtype="float64")
     rows = parameters["hopfield.association_core.in_proj_weight"][6:12]
     keys = (parameters["lookup_weights"][0] @ rows.T).reshape(7, 2, 3)
@@ -115,7 +107,7 @@ def test_the_effective_memory_is_where_keys_are() -> None:
         for i in range(j)
     ]
     # But for the eps of the normalisation.
-    assert hopcore.effective_memory(settings, parameters)[0] == pytest.approx(
+    assert hopcore.layers.effective_memory(settings, parameters)[0] == pytest.approx(
         np.mean(pairs), rel=1e-3
     )
 
@@ -176,14 +168,14 @@ BAD: list[tuple[Any, type[Exception], str]] = [
      "a constant schedule has no end"),
     (lambda: hopcore.transition(1), ValueError, "patterns must be >= 2, got 1"),
     (lambda: hopcore.transition(2.0), TypeError, "patterns must be an integer, got 2.0"),
-    (lambda: hopcore.saddle_node_beta(1), ValueError, "patterns must be >= 2, got 1"),
-    (lambda: hopcore.coexistence_beta(2.0), TypeError, "patterns must be an array"),
-    (lambda: hopcore.centroid_beta(np.asarray([3, 1])), ValueError, "patterns must be >= 2, got"),
-    (lambda: hopcore.effective_beta(np.eye(2), 0.0), ValueError, "beta must be positive, got 0.0"),
-    (lambda: hopcore.effective_scale(np.ones(3)), ValueError, r"\(..., N, d\)"),
-    (lambda: hopcore.effective_scale(np.ones((3, 2), dtype=int)), TypeError, "real floating"),
-    (lambda: hopcore.effective_scale([[1.0], [2.0]]), TypeError, "stored must be an array"),
-    (lambda: hopcore.effective_scale(np.full((3, 2), np.nan)), ValueError, "stored must be finite"),
+    (lambda: hopcore.phase.saddle_node_beta(1), ValueError, "patterns must be >= 2, got 1"),
+    (lambda: hopcore.phase.coexistence_beta(2.0), TypeError, "patterns must be an array"),
+    (lambda: hopcore.phase.centroid_beta(np.asarray([3, 1])), ValueError, "patterns must be >= 2, got"),
+    (lambda: hopcore.phase.effective_beta(np.eye(2), 0.0), ValueError, "beta must be positive, got 0.0"),
+    (lambda: hopcore.phase.effective_scale(np.ones(3)), ValueError, r"\(..., N, d\)"),
+    (lambda: hopcore.phase.effective_scale(np.ones((3, 2), dtype=int)), TypeError, "real floating"),
+    (lambda: hopcore.phase.effective_scale([[1.0], [2.0]]), TypeError, "stored must be an array"),
+    (lambda: hopcore.phase.effective_scale(np.full((3, 2), np.nan)), ValueError, "stored must be finite"),
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import console
+from hopcore.cli import options as console
 
 RNG = np.random.default_rng(0)
 STORED, STATE = RNG.normal(size=(23, 5)), RNG.normal(size=(4, 5))

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import streamed_dask
 from hopcore.__main__ import main
+from hopcore.streamed import _dask as streamed_dask
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")

@@ -56,12 +56,12 @@ def nearly(patch):
     def after_steps(self, steps, xp):
         return self._share(xp.where(steps < self.steps, steps / self.steps, 1.0 - 1e-9), xp)
 
-    patch.setattr(core("schedule_kinds").Between, "_after", after_steps)
+    patch.setattr(core("schedules._kinds").Between, "_after", after_steps)
 
 
 @mutant("a schedule that goes on", "S2")
 def going_on(patch):
-    patch.setattr(core("schedule_kinds").Between, "_after",
+    patch.setattr(core("schedules._kinds").Between, "_after",
                   lambda self, steps, xp: self._share(steps / float(self.steps), xp))  # fmt: skip
 
 
@@ -78,29 +78,29 @@ def to_nothing(patch):
         found = self._after(step, xp)
         return xp.where(found > self.floor, found, xp.full_like(found, self.floor))
 
-    patch.setattr(hopcore.Schedule, "_at", at)
+    patch.setattr(hopcore.schedules.Schedule, "_at", at)
 
 
 @mutant("a floor below which it goes", "S4")
 def no_floor(patch):
-    method(patch, hopcore.Schedule, "_at",
+    method(patch, hopcore.schedules.Schedule, "_at",
            lambda found, self, step, xp: replace(self, floor=0.0)._after(step, xp))  # fmt: skip
 
 
 @mutant("frozen at the end", "S4")
 def never_frozen(patch):
-    right = hopcore.Schedule._at
+    right = hopcore.schedules.Schedule._at
 
     def at(self, step, xp):
         return right(replace(self, freeze_after=None), step, xp)
 
-    patch.setattr(hopcore.Schedule, "_at", at)
+    patch.setattr(hopcore.schedules.Schedule, "_at", at)
 
 
 @mutant("a warm-up that is lost", "S4")
 def warmup_is_lost(patch):
-    right = hopcore.Schedule._at
-    patch.setattr(hopcore.Schedule, "_at",
+    right = hopcore.schedules.Schedule._at
+    patch.setattr(hopcore.schedules.Schedule, "_at",
                   lambda self, step, xp: right(replace(self, warmup=0), step, xp))  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def of_the_first(patch):
     def change(found, self, step):
         return found if isinstance(found, float) or found.ndim != 1 else 0.0 * found + found[0]
 
-    method(patch, hopcore.Schedule, "__call__", change)
+    method(patch, hopcore.schedules.Schedule, "__call__", change)
 
 
 @mutant("the second schedule from the step of the first", "S6")
@@ -118,12 +118,14 @@ def no_step_of_its_own(patch):
         later = self.second._at(steps, xp)
         return xp.where(steps < self.at, self.first._at(steps, xp), later)
 
-    patch.setattr(hopcore.Joined, "_after", after_steps)
+    patch.setattr(hopcore.schedules.Joined, "_after", after_steps)
 
 
 @mutant("a dictionary without the floor", "S7")
 def no_floor_written(patch):
-    method(patch, hopcore.Schedule, "to_dict", lambda found, self: {**found, "floor": 0.0})
+    method(
+        patch, hopcore.schedules.Schedule, "to_dict", lambda found, self: {**found, "floor": 0.0}
+    )
 
 
 @mutant("half the share in the transition", "S8")
@@ -152,42 +154,42 @@ def jumping(patch):
 @mutant("theta starts at the temperature itself", "T1 T6")
 def slip(patch):
     # Where the parameters are made: its own name there.
-    patch.setattr(core("parameters"), "start_of",
+    patch.setattr(core("layers._parameters"), "start_of",
                   lambda betas: tuple(1.0 / b for b in betas) if isinstance(betas, tuple)
                   else 1.0 / betas)  # fmt: skip
 
 
 @mutant("an exponential of theta", "T1 T3")
 def exponential(patch):
-    everywhere(patch, "learnable", "softplus", lambda right: lambda x: np.exp(np.clip(x, -34, 34)))
+    everywhere(patch, "schedules._learnable_temperature", "softplus", lambda right: lambda x: np.exp(np.clip(x, -34, 34)))
 
 
 @mutant("temperatures that reach 0", "T2")
 def to_zero(patch):
-    everywhere(patch, "learnable", "softplus", lambda right: lambda x: np.logaddexp(x, 0.0 * x))
+    everywhere(patch, "schedules._learnable_temperature", "softplus", lambda right: lambda x: np.logaddexp(x, 0.0 * x))
 
 
 @mutant("scores times the temperature", "T3")
 def times(patch):
-    everywhere(patch, "learnable", "learned_temperature",
+    everywhere(patch, "schedules._learnable_temperature", "learned_temperature",
                lambda right: lambda *given: 1.0 / right(*given))  # fmt: skip
 
 
 @mutant("a room that nobody enters", "T4")
 def no_room(patch):
-    everywhere(patch, "learnable", "learned_temperature",
+    everywhere(patch, "schedules._learnable_temperature", "learned_temperature",
                lambda right: lambda theta, room=None: right(theta))  # fmt: skip
 
 
 @in_torch("a learned temperature without a derivative", "T5")
 def still(patch):
-    everywhere(patch, "learnable", "learned_temperature",
+    everywhere(patch, "schedules._learnable_temperature", "learned_temperature",
                lambda right: lambda *given: right(*given).detach() + 0.0 * given[0])  # fmt: skip
 
 
 @mutant("from hot to cold in equal differences", "T6")
 def equal_differences(patch):
-    right = core("learnable").temperature_profile
+    right = core("schedules._learnable_temperature").temperature_profile
 
     def profile(name, layers, heads=1):
         if name != "hot-to-cold":
@@ -203,18 +205,20 @@ def equal_differences(patch):
 
 @mutant("scores that know the depth", "N1")
 def depth(patch):
-    method(patch, hopcore.HNLSettings, "beta",
+    method(patch, hopcore.layers.HNLSettings, "beta",
            lambda found, self, temperature: found * self.hidden_size**0.5)  # fmt: skip
 
 
 @mutant("temperatures of a call that do nothing below a tenth", "N2 N7")
 def never_cold(patch):
-    right = hopcore.HNLSettings.beta
-    patch.setattr(hopcore.HNLSettings, "beta", lambda self, T: right(self, max(float(T), 0.1)))
+    right = hopcore.layers.HNLSettings.beta
+    patch.setattr(
+        hopcore.layers.HNLSettings, "beta", lambda self, T: right(self, max(float(T), 0.1))
+    )
 
 
 def change_choice(patch: Any, wrong: Any) -> None:
-    everywhere(patch, "network", "straight_through", lambda right: lambda w: wrong(right, w))
+    everywhere(patch, "layers._networks", "straight_through", lambda right: lambda w: wrong(right, w))
 
 
 @mutant("hard is soft", "N3 N4")
@@ -254,7 +258,7 @@ def first_pattern(patch):
 
         return lookup
 
-    everywhere(patch, "pooling", "hopfield_lookup", wrong)
+    everywhere(patch, "layers._pooling", "hopfield_lookup", wrong)
 
 
 @mutant("only the first layer gets the temperature", "N6")
@@ -268,18 +272,18 @@ def first_layer(patch):
         return hnl
 
     # In the stack alone.
-    patch.setattr(core("network"), "hnl", wrong(core("network").hnl))
+    patch.setattr(core("layers._networks"), "hnl", wrong(core("layers._networks").hnl))
 
 
 @mutant("an array is an inverse temperature", "N7")
 def inverse(patch):
-    right = core("network").check_temperature
+    right = core("layers._networks").check_temperature
 
     def wrong(backend, like, temperature):
         found = right(backend, like, temperature)
         return found if isinstance(temperature, float | int) else 1.0 / found
 
-    patch.setattr(core("network"), "check_temperature", wrong)
+    patch.setattr(core("layers._networks"), "check_temperature", wrong)
 
 
 @mutant("noise before the temperature", "N8")
@@ -292,7 +296,7 @@ def early_noise(patch):
 
         return hnl
 
-    everywhere(patch, "network", "hnl", wrong)
+    everywhere(patch, "layers._networks", "hnl", wrong)
 
 
 # Quantisers.
@@ -308,7 +312,7 @@ def change_quantized(patch: Any, change: Any) -> None:
 
         return quantize
 
-    everywhere(patch, "quantizer", "quantize", wrong)
+    everywhere(patch, "layers._quantizer", "quantize", wrong)
 
 
 @mutant("distances that are not squared", "Q1")
@@ -362,7 +366,7 @@ def one_codebook(patch):
 
         return quantize
 
-    everywhere(patch, "quantizer", "quantize", wrong)
+    everywhere(patch, "layers._quantizer", "quantize", wrong)
 
 
 @in_torch("hard values without a derivative", "Q3")

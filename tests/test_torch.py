@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 
 torch = pytest.importorskip("torch", reason="the torch backend needs torch")
 
@@ -39,7 +39,7 @@ def patterns(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> 
 def oracle(state, stored, projection, beta, mask, separation):
     arrays = [x.double().numpy() for x in (state, stored, projection)]
     beta = beta if isinstance(beta, float) else beta.double().numpy()
-    function = hopcore.separation.separation_named(separation)
+    function = hopcore.memory.separation_named(separation)
     return ORACLE.associate(*arrays, beta, None if mask is None else mask.numpy(), function, True)
 
 
@@ -76,7 +76,7 @@ def test_every_road_agrees_with_the_portable_oracle(case, separation):
         state, stored, projection, beta=beta, mask=mask, separation=separation
     )
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-10, atol=1e-12)
-    function = hopcore.separation.separation_named(separation)
+    function = hopcore.memory.separation_named(separation)
     lse = hopcore.backend("torch").conjugate(state, stored, beta, mask, function)
     np.testing.assert_allclose(lse.numpy(), conjugate, rtol=1e-10, atol=1e-12)
     if separation == "softmax":
@@ -137,7 +137,7 @@ def test_gradients_by_blocks_are_those_of_the_whole(separation, monkeypatch):
         return torch.autograd.grad(value + energy.square().sum(), leaves)
 
     whole = gradients()
-    monkeypatch.setattr(sys.modules["hopcore.backend"], "BLOCK", 700)
+    monkeypatch.setattr(sys.modules["hopcore.arrays._backend"], "BLOCK", 700)
     for part, all_at_once in zip(gradients(), whole, strict=True):
         torch.testing.assert_close(part, all_at_once)
 

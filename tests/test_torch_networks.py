@@ -30,9 +30,21 @@ from hopcore_torch import (
 )
 
 NETWORKS = {
-    "hnl": (HNL, hopcore.hnl, {"input_size": 6, "output_size": 3, "quantity": 9, "num_heads": 2}),
-    "hnm": (HNM, hopcore.hnm, {"input_size": 6, "output_size": 3, "widths": (5,), "quantity": 7}),
-    "quantizer": (VectorQuantizer, hopcore.quantize, {"input_size": 6, "groups": 2, "quantity": 5}),
+    "hnl": (
+        HNL,
+        hopcore.layers.hnl,
+        {"input_size": 6, "output_size": 3, "quantity": 9, "num_heads": 2},
+    ),
+    "hnm": (
+        HNM,
+        hopcore.layers.hnm,
+        {"input_size": 6, "output_size": 3, "widths": (5,), "quantity": 7},
+    ),
+    "quantizer": (
+        VectorQuantizer,
+        hopcore.layers.quantize,
+        {"input_size": 6, "groups": 2, "quantity": 5},
+    ),
 }
 
 
@@ -74,7 +86,7 @@ class TestNetworks:
     def test_parameters_are_those_of_the_settings(self, network):
         layer, _ = network
         shapes = {name: tuple(x.shape) for name, x in layer.state_dict().items()}
-        assert shapes == hopcore.parameter_shapes(layer.settings)
+        assert shapes == hopcore.layers.parameter_shapes(layer.settings)
         assert set(shapes) == {name for name, _ in layer.named_parameters()}
         assert layer.arrays().keys() == shapes.keys()
 
@@ -250,8 +262,8 @@ def test_hard_layers_recall_one_pattern_for_each_head():
 
 def test_the_transition_of_a_memory_that_is_trained():
     layer = HNL(input_size=6, output_size=3, quantity=9)
-    scale, patterns = hopcore.effective_memory(layer.settings, layer.arrays())
-    numpy = hopcore.effective_memory(layer.settings, numpy_of(layer))
+    scale, patterns = hopcore.layers.effective_memory(layer.settings, layer.arrays())
+    numpy = hopcore.layers.effective_memory(layer.settings, numpy_of(layer))
     assert (scale, patterns) == (pytest.approx(numpy[0], rel=1e-5), 9)
 
 
@@ -301,7 +313,7 @@ class TestLearnedTemperatures:
         assert layer.temperature.item() == pytest.approx(2.0 * factor, rel=tolerance)
 
     def test_are_parameters_by_the_names_of_the_core(self, learned):
-        names = hopcore.parameter_shapes(learned.settings)
+        names = hopcore.layers.parameter_shapes(learned.settings)
         assert set(learned.state_dict()) == set(names)
         assert set(dict(learned.named_parameters())) == set(names)
         assert sum(name.split(".")[-1] in ("temperature", "room") for name in names) == 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hopcore_conformance import STATEMENTS
-from hopcore_conformance.traceability import linked, pages_of, table
+from hopcore_conformance.report.traceability import linked, pages_of, table
 
 ROOT = Path(__file__).parents[1]
 PAGES = pages_of(ROOT / "docs" / "spec")

@@ -11,7 +11,6 @@ import pytest
 from scipy import stats
 
 import hopcore
-from hopcore import datasets
 from hopcore.__main__ import main
 from hopcore.experiments import (
     suggested_beta,
@@ -20,11 +19,12 @@ from hopcore.experiments import (
     transition_report,
     transition_states,
 )
+from hopcore.experiments.data import datasets
 from hopcore.experiments.local_saddle_node import local_saddle_node
 from hopcore.experiments.suggested_beta import GRID
 from hopcore.experiments.transition import Place
-from hopcore.phase.hypotheses import HELD
-from hopcore.tables import from_csv
+from hopcore.files._csv import from_csv
+from hopcore.phase._hypotheses import HELD
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,7 +42,7 @@ def stored(count=40, seed=0):
 def test_it_is_the_saddle_node_of_equidistant_patterns(count):
     patterns = 3.0 * np.eye(count)
     found = local_saddle_node(patterns, np.arange(count))
-    wanted = hopcore.saddle_node_beta(count) / hopcore.effective_scale(patterns)
+    wanted = hopcore.phase.saddle_node_beta(count) / hopcore.phase.effective_scale(patterns)
     np.testing.assert_allclose(found, wanted, rtol=1e-7)
 
 
@@ -52,7 +52,7 @@ def test_two_patterns_appear_where_they_are_held():
     np.testing.assert_allclose(found, math.log(HELD / (1.0 - HELD)) / (2.0 * HELD - 1.0), rtol=1e-7)
 
 
-@pytest.mark.filterwarnings("ignore::hopcore.HypothesisWarning")
+@pytest.mark.filterwarnings("ignore::hopcore.phase.HypothesisWarning")
 def test_digits_appear_beyond_it_by_little():
     patterns = stored(100)
     appear = hopcore.critical_betas(patterns).appear
@@ -88,8 +88,8 @@ def test_a_memory_beside_theory():
     patterns /= np.linalg.norm(patterns, axis=-1, keepdims=True)
     assert found.place == ("digits", "unit", 30, 1)
     assert found.followed == len(each) == 20
-    assert found.scale == pytest.approx(hopcore.effective_scale(patterns), rel=1e-6)
-    assert found.saddle_node * found.scale == pytest.approx(hopcore.saddle_node_beta(30))
+    assert found.scale == pytest.approx(hopcore.phase.effective_scale(patterns), rel=1e-6)
+    assert found.saddle_node * found.scale == pytest.approx(hopcore.phase.saddle_node_beta(30))
     largest = np.linalg.eigvalsh(np.cov(patterns.T, bias=True))[-1]
     assert found.centroid == pytest.approx(1.0 / largest, rel=1e-5)
     appear = np.asarray([one.appear for one in each])
@@ -110,7 +110,9 @@ def test_a_memory_beside_theory():
 
 def test_random_directions_are_what_theory_speaks_of():
     (found, _), *_ = transition.run(IMAGES, [Place("digits", "random", 100, 0)], 50)
-    assert found.appear50 * found.scale == pytest.approx(hopcore.saddle_node_beta(100), rel=0.05)
+    assert found.appear50 * found.scale == pytest.approx(
+        hopcore.phase.saddle_node_beta(100), rel=0.05
+    )
     assert found.appear95 / found.appear05 < 1.05
 
 
@@ -151,7 +153,7 @@ def test_one_update_is_the_posterior_mean():
 
 def test_equidistant_patterns_have_appeared_at_once():
     patterns = np.eye(50)
-    wanted = suggested_beta.FURTHER * hopcore.saddle_node_beta(50)
+    wanted = suggested_beta.FURTHER * hopcore.phase.saddle_node_beta(50)
     assert suggested_beta.appeared(patterns, None) == pytest.approx(wanted)
     assert suggested_beta.appeared(patterns, 0.1) == pytest.approx(wanted)
 

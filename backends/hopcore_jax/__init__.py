@@ -9,16 +9,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hopcore_jax.kernels import JaxBackend
+from hopcore_jax.kernels._backend import JaxBackend
 
 if TYPE_CHECKING:
-    from hopcore_jax.attention import LearnableTemperatureAttention, share_room
-    from hopcore_jax.checkpoint import load_layer, save_layer
-    from hopcore_jax.core import HopfieldCore
-    from hopcore_jax.hopfield import DiffusedHopfield, Hopfield
-    from hopcore_jax.network import HNL, HNM, VectorQuantizer
-    from hopcore_jax.pooling import HopfieldLayer, HopfieldPooling
-    from hopcore_jax.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+    from hopcore_jax.layers import (
+        HNL,
+        HNM,
+        DiffusedHopfield,
+        Hopfield,
+        HopfieldCore,
+        HopfieldDecoderLayer,
+        HopfieldEncoderLayer,
+        HopfieldLayer,
+        HopfieldPooling,
+        LearnableTemperatureAttention,
+        VectorQuantizer,
+        load_layer,
+        save_layer,
+        share_room,
+    )
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "DiffusedHopfield",
@@ -38,31 +47,13 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "share_room",
 ]
 
-ROOMS = {
-    "DiffusedHopfield": "hopfield",
-    "HNL": "network",
-    "HNM": "network",
-    "Hopfield": "hopfield",
-    "HopfieldCore": "core",
-    "HopfieldDecoderLayer": "transformer",
-    "HopfieldEncoderLayer": "transformer",
-    "HopfieldLayer": "pooling",
-    "HopfieldPooling": "pooling",
-    "LearnableTemperatureAttention": "attention",
-    "VectorQuantizer": "network",
-    "load_layer": "checkpoint",
-    "save_layer": "checkpoint",
-    "share_room": "attention",
-}
-"""Where the layers are; imported when they are asked for, since JAX arrays do without equinox."""
-
 
 def __getattr__(name: str) -> Any:
-    """A layer by its name."""
-    if name not in ROOMS:
+    """Import the layers when one is asked for: JAX arrays do without equinox."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"hopcore_jax.{ROOMS[name]}"), name)
+        return getattr(import_module("hopcore_jax.layers"), name)
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
             f"the layers need {missing.name}: pip install 'hopcore[jax]'"

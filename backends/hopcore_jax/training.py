@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hopcore.network import Noise
+from hopcore.layers import Noise
 from hopcore.training import Conditions, Dropout, Model, Step
-from hopcore_jax.kernels import device_named
+from hopcore_jax.kernels._backend import device_named
 
 NONE: Mapping[str, float] = {}
 """No temperatures."""
 
 
 class Trainer:
-    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training.trainer`.
+    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training._trainer.trainer`.
 
     The step is compiled once for a model and the shapes of a batch, whichever trainer asks.
 
@@ -39,7 +39,7 @@ class Trainer:
     Examples
     --------
     >>> import numpy as np
-    >>> from hopcore.classifier import BagClassifier, Bags
+    >>> from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
     >>> from hopcore_jax.training import Trainer
     >>> model = BagClassifier(input_size=1, embedding=(4,), layer=None)
     >>> bags = Bags(np.eye(2, dtype=np.float32)[..., None], np.eye(2) < 0, np.ones(2, np.float32))

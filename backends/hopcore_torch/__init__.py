@@ -22,14 +22,14 @@ from hopcore import (
     compute_laplacian,
     compute_normalized_laplacian,
 )
-from hopcore_torch.attention import LearnableTemperatureAttention, share_room
-from hopcore_torch.checkpoint import load_layer, save_layer
-from hopcore_torch.core import HopfieldCore
-from hopcore_torch.hopfield import DiffusedHopfield, Hopfield
-from hopcore_torch.kernels import TorchBackend
-from hopcore_torch.network import HNL, HNM, VectorQuantizer
-from hopcore_torch.pooling import HopfieldLayer, HopfieldPooling
-from hopcore_torch.transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+from hopcore_torch.kernels._backend import TorchBackend
+from hopcore_torch.layers._checkpoint import load_layer, save_layer
+from hopcore_torch.layers._core import HopfieldCore
+from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
+from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_room
+from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "AttentionOperator",

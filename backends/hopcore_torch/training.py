@@ -17,7 +17,7 @@ NONE: Mapping[str, float] = {}
 
 
 class Trainer:
-    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training.trainer`.
+    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training._trainer.trainer`.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Trainer:
     Examples
     --------
     >>> import numpy as np
-    >>> from hopcore.classifier import BagClassifier, Bags
+    >>> from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
     >>> from hopcore_torch.training import Trainer
     >>> model = BagClassifier(input_size=1, embedding=(4,), layer=None)
     >>> bags = Bags(np.eye(2, dtype=np.float32)[..., None], np.eye(2) < 0, np.ones(2, np.float32))

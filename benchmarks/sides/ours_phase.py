@@ -19,7 +19,7 @@ def prepared(case: Case, library: str, function: Callable[[Any], np.ndarray]) ->
 
     def call() -> np.ndarray:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", hopcore.HypothesisWarning)
+            warnings.simplefilter("ignore", hopcore.phase.HypothesisWarning)
             return function(stored)
 
     return Prepared(call)
@@ -27,7 +27,7 @@ def prepared(case: Case, library: str, function: Callable[[Any], np.ndarray]) ->
 
 def sweep(case: Case, library: str) -> Prepared:
     betas = temperatures(case)
-    return prepared(case, library, lambda stored: hopcore.sweep(stored, betas).heated.energy)
+    return prepared(case, library, lambda stored: hopcore.phase.sweep(stored, betas).heated.energy)
 
 
 def critical_betas(case: Case, library: str) -> Prepared:

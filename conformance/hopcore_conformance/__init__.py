@@ -5,7 +5,7 @@ runs it with pytest's own options. A check compares the backend with the portabl
 float64 and with the mathematics itself, and names the statement that it verifies.
 """
 
-from hopcore_conformance.statements import STATEMENTS, statement
+from hopcore_conformance.report.statements import STATEMENTS, statement
 from hopcore_conformance.subject import Subject
 
 __all__ = ["STATEMENTS", "Subject", "statement"]

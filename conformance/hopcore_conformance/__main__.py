@@ -15,7 +15,7 @@ import pytest
 
 from hopcore_conformance.subject import DTYPES, LAYOUTS
 
-HERE = Path(__file__).parent
+CHECKS = Path(__file__).parent / "checks"
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = [
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.
-        *("-c", os.devnull, f"--rootdir={HERE}", "--strict-markers", "-W", "error", "-rfExs"),
+        *("-c", os.devnull, f"--rootdir={CHECKS}", "--strict-markers", "-W", "error", "-rfExs"),
         *("--hopcore-backend", options.backend, "--hopcore-dtype", options.dtype),
         *("--hopcore-layout", options.layout, "--max-examples", str(options.max_examples)),
     ]
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quiet.enter_context(redirect_stdout(quiet.enter_context(Path(os.devnull).open("w"))))
         # Nothing is left behind where the suite runs.
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", storage)
-        return int(pytest.main([*command, *rest, *map(str, sorted(HERE.glob("test_*.py")))]))
+        return int(pytest.main([*command, *rest, *map(str, sorted(CHECKS.glob("test_*.py")))]))
 
 
 if __name__ == "__main__":

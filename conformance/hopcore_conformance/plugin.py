@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
-from hopcore_conformance.failures import command, explained, head
-from hopcore_conformance.parted import CHECKS, PARTED, Parted, subject_of
-from hopcore_conformance.record import LARGEST, SUFFIXES, Check, Report, write
-from hopcore_conformance.statements import STATEMENTS
+from hopcore_conformance.report.failures import command, explained, head
+from hopcore_conformance.report.record import LARGEST, SUFFIXES, Check, Report, write
+from hopcore_conformance.report.statements import STATEMENTS
+from hopcore_conformance.sharded import CHECKS, PARTED, Parted, subject_of
 from hopcore_conformance.subject import DTYPES, LAYOUTS, Subject
 
 GROUP = "hopcore.backends"

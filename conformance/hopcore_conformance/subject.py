@@ -10,8 +10,7 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from hopcore.backend import Backend
-from hopcore.discovery import BY_TYPE
+from hopcore.arrays import BY_TYPE, Backend
 
 Array = np.ndarray
 

@@ -1,1 +1,1 @@
-"""Measured work on real data: one retrieval job, the demonstration, the retrieval experiment."""
+"""Studies with real data, their data sets and their models; only the command line uses them."""

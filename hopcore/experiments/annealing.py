@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hopcore.datasets import Images, split_images
-from hopcore.image_classifiers import CNN, HNM, MLP
-from hopcore.image_model import Classifier
-from hopcore.run_files import Epoch
-from hopcore.runs import Run
-from hopcore.train_config import TrainConfig
+from hopcore.experiments.data.datasets import Images, split_images
+from hopcore.experiments.models.image_classifiers import CNN, HNM, MLP
+from hopcore.training._classifier import Classifier
+from hopcore.training._config import TrainConfig
+from hopcore.training._run import Run
+from hopcore.training._run_files import Epoch
 
 Build = Callable[[tuple[int, int]], Classifier]
 """A classifier of images of a height and a width."""
@@ -98,13 +98,13 @@ def run_trials(
     ----------
     data : str
         What tables call the images.
-    images : hopcore.datasets.Images
+    images : hopcore.experiments.data.datasets.Images
         With labels.
     arms : sequence of Arm
     seeds : int
         0, 1, ...
     backend, device
-        As in :func:`hopcore.training.trainer`.
+        As in :func:`hopcore.training._trainer.trainer`.
 
     Yields
     ------
@@ -119,7 +119,7 @@ def run_trials(
 
     Examples
     --------
-    >>> from hopcore import datasets
+    >>> from hopcore.experiments.data import datasets
     >>> from hopcore.experiments import annealing
     >>> arms = annealing.schedules(epochs=2)[:1]
     >>> for trial, history in annealing.run_trials("digits", datasets.digits(), arms, seeds=1):
@@ -176,7 +176,7 @@ def schedules(**settings: Any) -> list[Arm]:
     Parameters
     ----------
     **settings
-        Of :class:`hopcore.train_config.TrainConfig`, for all arms.
+        Of :class:`hopcore.training._config.TrainConfig`, for all arms.
     """
     named: dict[str, dict[str, Any]] = {
         "fixed warm": {"schedule": "constant"},

@@ -16,14 +16,14 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.datasets import Images, split_images
 from hopcore.experiments.annealing import COLD, WARM, Arm
 from hopcore.experiments.annealing_report import errors, right_axis
+from hopcore.experiments.data.datasets import Images, split_images
 from hopcore.experiments.report import new_table
-from hopcore.image_model import Images as Samples
-from hopcore.runs import Run
-from hopcore.train_config import PATHS, TrainConfig
-from hopcore.training import Model, batches, scores, trainer
+from hopcore.training._classifier import Images as Samples
+from hopcore.training._config import PATHS, TrainConfig
+from hopcore.training._run import Run
+from hopcore.training._trainer import Model, batches, scores, trainer
 
 TEMPERATURES: tuple[float, ...] = tuple(WARM * (COLD / WARM) ** (place / 8) for place in range(9))
 """From the warm to the cold, by the same factor."""

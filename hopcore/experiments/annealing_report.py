@@ -13,7 +13,7 @@ from hopcore import plots
 from hopcore.experiments.annealing import BASELINE, Outcome, Trial, temperature_of
 from hopcore.experiments.diffusion_report import Spread, spread
 from hopcore.experiments.report import new_table
-from hopcore.run_files import Epoch
+from hopcore.training._run_files import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

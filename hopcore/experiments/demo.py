@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore import datasets
+from hopcore.experiments.data import datasets
 from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}

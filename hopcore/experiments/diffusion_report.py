@@ -13,7 +13,7 @@ from hopcore import plots
 from hopcore.experiments.diffusion import PLAIN, Setting, Trial
 from hopcore.experiments.report import new_table
 from hopcore.experiments.studies import Study
-from hopcore.tables import csv_of
+from hopcore.files._csv import csv_of
 
 MEASURES = {
     "exact": "% exact pattern",

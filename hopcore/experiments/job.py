@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore.backend import Array
-from hopcore.separation import Separation
+from hopcore.arrays._backend import Array
+from hopcore.memory._separation import Separation
 
 CHUNK = 1024
 """Queries retrieved at once: a progress bar moves, and a device works on enough of them."""

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore import bags, training
-from hopcore.classifier import BagClassifier, Bags
-from hopcore.datasets import Images, choose
-from hopcore.layer_settings import LookupSettings, PoolingSettings
-from hopcore.settings import HopfieldSettings
+from hopcore.experiments.data import bags
+from hopcore.experiments.data.datasets import Images, choose
+from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
+from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
+from hopcore.layers._settings import HopfieldSettings
+from hopcore.training import _trainer as training
 
 LAYERS = ("mean", "pooling", "hopfield", "lookup")
 """No layer but the mean of the instances, and three Hopfield layers."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TypeVar
 
-from hopcore.separation import SEPARATIONS, Entmax, SeparationFunction
+from hopcore.memory._separation import SEPARATIONS, Entmax, SeparationFunction
 
 T = TypeVar("T")
 

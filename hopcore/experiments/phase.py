@@ -14,14 +14,14 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 import hopcore
-from hopcore import datasets
+from hopcore.arrays._validation import whole
+from hopcore.experiments.data import datasets
+from hopcore.experiments.data.memory import converted
 from hopcore.experiments.job import on_device
-from hopcore.experiments.memory import converted
-from hopcore.files import read_array
-from hopcore.number_checks import whole
-from hopcore.phase.hypotheses import HELD
-from hopcore.phase.suggestion import Goal, check_question, overview
-from hopcore.phase.track import Track, silent
+from hopcore.files._files import read_array
+from hopcore.phase._hypotheses import HELD
+from hopcore.phase._progress import Track, silent
+from hopcore.phase._suggest import Goal, check_question, overview
 
 GOALS: tuple[str, ...] = get_args(Goal)
 
@@ -81,7 +81,7 @@ class Study(NamedTuple):
         Goal, noise (None if not known), backend, seed.
     norms : array (N,)
     scale : float
-        :func:`hopcore.effective_scale`.
+        :func:`hopcore.phase.effective_scale`.
     critical : CriticalBetas
     suggestions : dict of str to Suggestion
         By goal.
@@ -103,9 +103,9 @@ class Study(NamedTuple):
     settings: dict[str, Any]
     norms: np.ndarray
     scale: float
-    critical: hopcore.CriticalBetas
-    suggestions: dict[str, hopcore.Suggestion]
-    sweep: hopcore.Sweep
+    critical: hopcore.phase.CriticalBetas
+    suggestions: dict[str, hopcore.phase.Suggestion]
+    sweep: hopcore.phase.Sweep
     noise: float
     asked: np.ndarray
     queries: np.ndarray
@@ -130,7 +130,7 @@ def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> P
     Raises
     ------
     TypeError, ValueError, OSError
-        As :func:`hopcore.files.read_array`; a shape that is none of patterns.
+        As :func:`hopcore.files._files.read_array`; a shape that is none of patterns.
     """
     values = read_array(path)
     if values.ndim not in (2, 3) or values.size == 0:
@@ -190,7 +190,7 @@ def study(
     betas : int
         Inverse temperatures of the sweep, >= 2.
     followed : int, optional
-        As ``patterns`` of :func:`hopcore.critical_betas` and of :func:`hopcore.sweep`. If not
+        As ``patterns`` of :func:`hopcore.critical_betas` and of :func:`hopcore.phase.sweep`. If not
         given, 1024 or all, and fewer of a memory that is large.
     seed : int
         Draws the noise.
@@ -225,7 +225,7 @@ def study(
         seconds[what] = time.perf_counter() - begun
         return found
 
-    scale = hopcore.effective_scale(stored)
+    scale = hopcore.phase.effective_scale(stored)
     common = float(np.linalg.norm(patterns.values.mean(axis=0, dtype=np.float64)))
     if common**2 > COMMON * scale:
         notes.append(
@@ -239,7 +239,7 @@ def study(
         **{name: seen.suggested(name) for name in ("metastable", "average")},
     }
     grid = grid_of(critical, suggestions, betas)
-    sweep = timed("sweep", partial(hopcore.sweep, stored, grid, patterns=followed))
+    sweep = timed("sweep", partial(hopcore.phase.sweep, stored, grid, patterns=followed))
     known = noise
     if noise is None:
         noise = 0.5 * math.sqrt(scale / depth)
@@ -282,23 +282,25 @@ def lengths(values: np.ndarray) -> np.ndarray:
 def noted(notes: list[str]) -> Iterator[None]:
     """Broken hypotheses become notes, each of them once; other warnings stay what they are."""
     with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always", hopcore.HypothesisWarning)
+        warnings.simplefilter("always", hopcore.phase.HypothesisWarning)
         yield
     for one in seen:
-        if not issubclass(one.category, hopcore.HypothesisWarning):
+        if not issubclass(one.category, hopcore.phase.HypothesisWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         elif str(one.message) not in notes:
             notes.append(str(one.message))
 
 
-def quantiles(critical: hopcore.CriticalBetas) -> list[float]:
+def quantiles(critical: hopcore.phase.CriticalBetas) -> list[float]:
     """Up to where 5, 50 and 95 % of the patterns have appeared; inf where so many never do."""
     found = np.quantile(critical.appear, QUANTILES, method="inverted_cdf")
     return [float(value) for value in found]
 
 
 def grid_of(
-    critical: hopcore.CriticalBetas, suggestions: dict[str, hopcore.Suggestion], count: int
+    critical: hopcore.phase.CriticalBetas,
+    suggestions: dict[str, hopcore.phase.Suggestion],
+    count: int,
 ) -> np.ndarray:
     """Inverse temperatures from below all that happens to above it."""
     places = [critical.centroid, *(one.beta for one in suggestions.values())]

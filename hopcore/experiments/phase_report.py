@@ -13,8 +13,8 @@ from rich.table import Table
 import hopcore
 from hopcore.experiments.phase import QUANTILES, Study, quantiles
 from hopcore.experiments.report import new_table
-from hopcore.phase.sweeps import Branch
-from hopcore.tables import csv_of
+from hopcore.files._csv import csv_of
+from hopcore.phase._sweep import Branch
 
 APART = 0.02
 """A heated and a cooled memory differ if such a share of the patterns is held by one only."""
@@ -32,7 +32,7 @@ def estimates(found: Study) -> dict[str, float]:
     return {name: value / found.scale for name, value in theory._asdict().items()}
 
 
-def hysteresis(sweep: hopcore.Sweep) -> tuple[float, float, float] | None:
+def hysteresis(sweep: hopcore.phase.Sweep) -> tuple[float, float, float] | None:
     """Between which betas a heated memory holds more than a cooled one, and by what share."""
     apart = sweep.heated.retrieved - sweep.cooled.retrieved
     inside = sweep.betas[apart > APART]
@@ -126,7 +126,7 @@ def spread(values: np.ndarray) -> dict[str, float]:
     }  # fmt: skip
 
 
-def to_csv(sweep: hopcore.Sweep) -> str:
+def to_csv(sweep: hopcore.phase.Sweep) -> str:
     """A line for each inverse temperature, the memory heated and cooled."""
     ways = {"heated": sweep.heated, "cooled": sweep.cooled}
     names = [f"{way}_{field}" for way in ways for field in Branch._fields]

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore import sequences, training
-from hopcore.arrays import backend_of_input
-from hopcore.learnable import PROFILES
-from hopcore.losses import cross_entropy
-from hopcore.sequence_classifier import SequenceClassifier
-from hopcore.sequences import TASKS, Sequences
-from hopcore.training import Trainer
+from hopcore.arrays._inputs import backend_of_input
+from hopcore.experiments.data import sequences
+from hopcore.experiments.data.sequences import TASKS, Sequences
+from hopcore.experiments.models.sequence_classifier import SequenceClassifier
+from hopcore.layers._losses import cross_entropy
+from hopcore.schedules._learnable_temperature import PROFILES
+from hopcore.training import _trainer as training
+from hopcore.training._trainer import Trainer
 
 PACES = {"fixed": 0.0, "learned": 1.0, "quick": 30.0}
 """How much faster than other parameters the temperatures of a mode are learned."""
@@ -111,10 +112,10 @@ class Fitting:
     Attributes
     ----------
     tasks : sequence of str
-        Of :data:`hopcore.sequences.TASKS`.
+        Of :data:`hopcore.experiments.data.sequences.TASKS`.
     distances : sequence of int
     width, hidden, layers, num_heads : int
-        As in :class:`hopcore.sequence_classifier.SequenceClassifier`.
+        As in :class:`hopcore.experiments.models.sequence_classifier.SequenceClassifier`.
     steps, batch_size : int
         Each step has a batch of one task and one distance, in turns.
     learning_rate : float

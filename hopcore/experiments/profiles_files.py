@@ -9,8 +9,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from hopcore.experiments.profiles import ARMS, Arm, Fitting, Outcome, Trial, Warmth
-from hopcore.files import write_whole
-from hopcore.tables import from_csv, to_csv
+from hopcore.files._csv import from_csv, to_csv
+from hopcore.files._files import write_whole
 
 
 class Kept(NamedTuple):

@@ -13,7 +13,7 @@ from hopcore import plots
 from hopcore.experiments.diffusion_report import COLORS, Spread, spread
 from hopcore.experiments.profiles import ARMS, Arm, Trial, Warmth
 from hopcore.experiments.report import new_table
-from hopcore.learnable import PROFILES
+from hopcore.schedules._learnable_temperature import PROFILES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hopcore import datasets
+from hopcore.experiments.data import datasets
 from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.names import separation_named
 
@@ -79,7 +79,7 @@ def run_trials(
     seeds : int
         Memories of each size, from the seeds 0, 1, ...
     corruption : str
-        As in :func:`hopcore.datasets.corrupt`.
+        As in :func:`hopcore.experiments.data.datasets.corrupt`.
     backend, device : str
         As in :func:`hopcore.experiments.job.run_job`.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hopcore import plots
-from hopcore.run_files import Epoch
+from hopcore.training._run_files import Epoch
 
 
 def draw(history: Sequence[Epoch], title: str, path: Path) -> None:

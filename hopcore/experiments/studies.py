@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
-from hopcore.config import DiffusionConfig
-from hopcore.diffusion import OPERATORS
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._modes import OPERATORS
 from hopcore.experiments.diffusion import Method
-from hopcore.graph import NORMALIZATIONS
+from hopcore.graphs._graph import NORMALIZATIONS
 
 STEPPED = ("factored", "iterative")
 """The modes that take T steps of eta; the others are given T eta at once."""

@@ -14,17 +14,17 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore import datasets
-from hopcore.datasets import Images
+from hopcore.experiments.data import datasets
+from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.job import SUCCESS, cosine, nearest
 from hopcore.experiments.local_saddle_node import local_saddle_node
-from hopcore.phase.separations import separations
+from hopcore.phase._error_bound import separations
 
 GRID = "grid"
 """The rule of what is tried rather than suggested."""
 
 DECADES, POINTS = 4, 25
-"""Of the grid, from 1 / :func:`hopcore.effective_scale` of all images on."""
+"""Of the grid, from 1 / :func:`hopcore.phase.effective_scale` of all images on."""
 
 TOLERANCE = 1e-4
 """Of retrieval."""
@@ -125,7 +125,7 @@ def run(
     images: Images, wanted: Sequence[Case], done: Container[Case] = ()
 ) -> Iterator[list[Trial]]:
     """Every case that is not done: the grid, then the rules."""
-    start = 1.0 / hopcore.effective_scale(images.pixels)
+    start = 1.0 / hopcore.phase.effective_scale(images.pixels)
     grid = np.geomspace(start, start * 10.0**DECADES, POINTS)
     for case in wanted:
         if case not in done:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hopcore.backend import Array
+from hopcore.arrays._backend import Array
 from hopcore.experiments.annealing import Arm, Build
-from hopcore.image_model import Classifier, Images
-from hopcore.parameters import Parameters
-from hopcore.train_config import TrainConfig
-from hopcore.training import Conditions
-from hopcore.vq_classifier import VQ
+from hopcore.experiments.models.vq_classifier import VQ
+from hopcore.layers._parameters import Parameters
+from hopcore.training._classifier import Classifier, Images
+from hopcore.training._config import TrainConfig
+from hopcore.training._trainer import Conditions
 
 ANNEALED: dict[str, Any] = {
     "schedule": "geometric",
@@ -78,7 +78,7 @@ def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     epochs : sequence of int
         Numbers of epochs, each with all arms.
     **settings
-        Of :class:`hopcore.train_config.TrainConfig`, for all arms.
+        Of :class:`hopcore.training._config.TrainConfig`, for all arms.
     """
     arms: dict[str, tuple[Build, dict[str, Any]]] = {
         "floor 0.1": (vq(), {}),

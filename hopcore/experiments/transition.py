@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore import datasets
-from hopcore.datasets import Images
+from hopcore.experiments.data import datasets
+from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.local_saddle_node import local_saddle_node
-from hopcore.phase import HypothesisWarning
+from hopcore.phase._hypotheses import HypothesisWarning
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the patterns of a memory."""
@@ -162,10 +162,13 @@ def run_one(images: Images, place: Place, followed: int) -> tuple[Trial, list[Pa
 
 
 def trial(
-    place: Place, stored: np.ndarray, found: hopcore.CriticalBetas, each: dict[str, np.ndarray]
+    place: Place,
+    stored: np.ndarray,
+    found: hopcore.phase.CriticalBetas,
+    each: dict[str, np.ndarray],
 ) -> Trial:
     """The summary of one memory."""
-    scale, theory = hopcore.effective_scale(stored), hopcore.transition(place.patterns)
+    scale, theory = hopcore.phase.effective_scale(stored), hopcore.transition(place.patterns)
     finite = np.isfinite(found.appear) & np.isfinite(each["local"])
     known = found.appear[finite]
     ratios = known / each["local"][finite]
@@ -225,7 +228,7 @@ def fit(trials: Sequence[Trial], quantile: str) -> Fit:
     logs = np.log([one.patterns for one in trials])
     level = np.asarray([getattr(one, quantile) * one.scale for one in trials])
     known = np.isfinite(level)
-    theory = [hopcore.saddle_node_beta(one.patterns) for one in trials]
+    theory = [hopcore.phase.saddle_node_beta(one.patterns) for one in trials]
     slope, error, kept = line(logs[known], level[known])
     power, power_error, kept_power = line(logs[known], np.log(level[known]))
     ideal = line(logs, np.asarray(theory))[0]

@@ -23,11 +23,11 @@ FITTED = ("appear05", "appear50")
 """Quantiles that are held against ln N."""
 
 COLUMNS: dict[str, Callable[[Trial], float]] = {
-    "b_sn": lambda one: hopcore.saddle_node_beta(one.patterns),
+    "b_sn": lambda one: hopcore.phase.saddle_node_beta(one.patterns),
     "5 %": lambda one: one.appear05 * one.scale,
     "50 %": lambda one: one.appear50 * one.scale,
     "95 %": lambda one: one.appear95 * one.scale,
-    "b_co": lambda one: hopcore.coexistence_beta(one.patterns),
+    "b_co": lambda one: hopcore.phase.coexistence_beta(one.patterns),
     "1/lambda": lambda one: one.centroid * one.scale,
 }
 """What a table tells of a memory, as effective inverse temperatures."""
@@ -194,7 +194,7 @@ def draw_panel(ax: Axes, trials: Sequence[Trial]) -> None:
     )  # fmt: skip
     ideal = {"b_sn": "--", "b_co": ":"}
     for (name, style), of in zip(
-        ideal.items(), (hopcore.saddle_node_beta, hopcore.coexistence_beta), strict=True
+        ideal.items(), (hopcore.phase.saddle_node_beta, hopcore.phase.coexistence_beta), strict=True
     ):
         ax.plot(
             fine, [of(int(n)) for n in fine], color=plots.INK, linestyle=style, linewidth=1.1,

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore import datasets, plots
-from hopcore.datasets import Images
+from hopcore import plots
+from hopcore.experiments.data import datasets
+from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.diffusion_report import COLORS, Spread, spread
 from hopcore.experiments.job import cosine
-from hopcore.phase import HypothesisWarning
-from hopcore.phase.suggestion import Goal
+from hopcore.phase._hypotheses import HypothesisWarning
+from hopcore.phase._suggest import Goal
 
 GOALS: tuple[Goal, ...] = ("metastable", "average")
 """Of :func:`hopcore.suggest_beta`, those that ask for states of several patterns."""
@@ -81,17 +82,17 @@ def run(
             yield trial(which, drawn, beta, found)
 
 
-def states(images: Images, which: Memory) -> tuple[Images, float, hopcore.Minima]:
+def states(images: Images, which: Memory) -> tuple[Images, float, hopcore.phase.Minima]:
     """The images of a memory, the suggested inverse temperature, and where patterns go then."""
     drawn = datasets.choose(images, which.patterns, np.random.default_rng(which.seed))
     stored = drawn.pixels.astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HypothesisWarning)
         beta = hopcore.suggest_beta(stored, which.goal).beta
-        return drawn, beta, hopcore.minima(stored, beta)
+        return drawn, beta, hopcore.phase.minima(stored, beta)
 
 
-def trial(which: Memory, drawn: Images, beta: float, found: hopcore.Minima) -> Trial:
+def trial(which: Memory, drawn: Images, beta: float, found: hopcore.phase.Minima) -> Trial:
     """What the states are."""
     count = np.bincount(found.basin)
     shared = np.isin(found.basin, np.nonzero(count > 1)[0])
@@ -99,7 +100,7 @@ def trial(which: Memory, drawn: Images, beta: float, found: hopcore.Minima) -> T
     shuffled = np.random.default_rng(which.seed).permutation(labels)[shared]
     first, mean = found.state[:1], drawn.pixels.mean(axis=0, keepdims=True)
     return Trial(
-        *which, beta, beta * hopcore.effective_scale(drawn.pixels), len(count),
+        *which, beta, beta * hopcore.phase.effective_scale(drawn.pixels), len(count),
         int(np.sum(count > 1)), float(np.mean(shared)), float(found.share[0]),
         float(found.participation[0]), float(cosine(np.asarray(first), mean)[0]),
         purity(basin, labels[shared]), purity(basin, shuffled),

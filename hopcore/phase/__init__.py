@@ -2,20 +2,20 @@
 
 A hot memory answers every query with one average, a cold one with a single pattern. Where it goes
 from the one to the other is known in closed form for patterns that are equally far from each other
-(:mod:`~hopcore.phase.theory`), and is found by following fixed points for all others
-(:mod:`~hopcore.phase.critical`, :mod:`~hopcore.phase.sweeps`).
+(:mod:`~hopcore.phase._theory`), and is found by following fixed points for all others
+(:mod:`~hopcore.phase._critical`, :mod:`~hopcore.phase._sweep`).
 """
 
-from hopcore.phase.critical import CriticalBetas, critical_betas
-from hopcore.phase.fixed_points import Minima, minima
-from hopcore.phase.hypotheses import HypothesisWarning
-from hopcore.phase.reduced import ReducedFixedPoint, cobweb, reduced_fixed_points, reduced_map
-from hopcore.phase.scale import effective_beta, effective_scale
-from hopcore.phase.separations import retrieval_error_bound
-from hopcore.phase.sharpness import jacobian_radius, normalized_divergence
-from hopcore.phase.suggestion import Suggestion, suggest_beta
-from hopcore.phase.sweeps import Branch, Sweep, sweep
-from hopcore.phase.theory import (
+from hopcore.phase._critical import CriticalBetas, critical_betas
+from hopcore.phase._effective_scale import effective_beta, effective_scale
+from hopcore.phase._error_bound import retrieval_error_bound
+from hopcore.phase._fixed_points import Minima, minima
+from hopcore.phase._hypotheses import HypothesisWarning
+from hopcore.phase._reduced_map import ReducedFixedPoint, cobweb, reduced_fixed_points, reduced_map
+from hopcore.phase._sharpness import jacobian_radius, normalized_divergence
+from hopcore.phase._suggest import Suggestion, suggest_beta
+from hopcore.phase._sweep import Branch, Sweep, sweep
+from hopcore.phase._theory import (
     Transition,
     centroid_beta,
     coexistence_beta,

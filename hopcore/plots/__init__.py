@@ -1,12 +1,12 @@
 """Pictures. Functions take matplotlib's Axes and return them; matplotlib is imported on use."""
 
-from hopcore.plots.critical import critical_distribution
-from hopcore.plots.diagram import phase_diagram
-from hopcore.plots.images import attention_map, frame, gallery
-from hopcore.plots.landscape import energy_landscape
-from hopcore.plots.lines import Curve, curves, over, temperature_history
-from hopcore.plots.reduced import cobweb
-from hopcore.plots.style import (
+from hopcore.plots._critical import critical_distribution
+from hopcore.plots._diagram import phase_diagram
+from hopcore.plots._images import attention_map, frame, gallery
+from hopcore.plots._landscape import energy_landscape
+from hopcore.plots._lines import Curve, curves, over, temperature_history
+from hopcore.plots._reduced import cobweb
+from hopcore.plots._style import (
     FAILED,
     HAIRLINE,
     INK,
@@ -18,7 +18,7 @@ from hopcore.plots.style import (
     quiet,
     save,
 )
-from hopcore.plots.sweeps import minima_over_beta, sharpness_over_beta
+from hopcore.plots._sweeps import minima_over_beta, sharpness_over_beta
 
 __all__ = [
     "FAILED",

@@ -268,7 +268,7 @@ def test_12_tracked_energies_are_the_energy() -> None:
     tracker.clear()
     start = 0.1 * queries
     hopcore.diffused_retrieve(start, stored, beta, **given, values="evolving")
-    joint = tracker.joint(hopcore.joint_weight(graph, beta, stored, eta=0.1))
+    joint = tracker.joint(hopcore.diffusion.joint_weight(graph, beta, stored, eta=0.1))
     assert (torch.tensor(joint).diff() <= 1e-6 * max(map(abs, joint))).all()
     # The peer's has no log-sum-exp: it is linear in a state without length.
     peer = difflayers.EnergyTracker(beta=beta, eta=0.0)
@@ -316,7 +316,7 @@ def test_13_an_isolated_pattern_is_nobodys_neighbour() -> None:
     graph = hopcore.knn_graph(stored, 2)
     assert graph.edge_index.shape == (2, 0)
     assert torch.equal(diffused(stored, eta=0.5, k_neighbors=2), stored)
-    own = hopcore.anchored_association(stored, stored, beta=1.0, graph=graph)
+    own = hopcore.diffusion.anchored_association(stored, stored, beta=1.0, graph=graph)
     assert torch.equal(own, stored)
     neighbours = difflayers.GraphBuilder(k=2).build(stored)[2]
     assert (neighbours == torch.arange(4)[:, None]).any()

@@ -13,7 +13,7 @@ import hopcore
 Peer = Callable[[torch.Tensor], torch.Tensor]
 
 # Its bisection halves an interval 50 times by default, so that it agrees to float64's last digits.
-CASES: dict[str, tuple[hopcore.Separation, Peer]] = {
+CASES: dict[str, tuple[hopcore.memory.Separation, Peer]] = {
     "sparsemax": ("sparsemax", lambda z: entmax.sparsemax(z, dim=-1)),
     "entmax15": (hopcore.Entmax(1.5), lambda z: entmax.entmax15(z, dim=-1)),
     "sparsemax_bisect": ("sparsemax", lambda z: entmax.sparsemax_bisect(z, dim=-1)),

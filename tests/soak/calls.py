@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore.diffusion import OPERATORS
+from hopcore.diffusion._modes import OPERATORS
 from hopcore_conformance.subject import Subject
 from soak.draws import Draw
 
@@ -243,4 +243,4 @@ def described(arguments: dict[str, Any]) -> str:
 def quiet() -> None:
     """A warning is an error here, in every thread."""
     warnings.simplefilter("error")
-    warnings.simplefilter("ignore", hopcore.HypothesisWarning)
+    warnings.simplefilter("ignore", hopcore.phase.HypothesisWarning)

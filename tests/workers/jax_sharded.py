@@ -263,7 +263,7 @@ def test_mesh_of_data_and_memory() -> None:
 
 def test_blocks_of_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     """More scores than a worker holds at once."""
-    monkeypatch.setattr("hopcore_jax.kernels.BLOCK", 1 << 12)
+    monkeypatch.setattr("hopcore_jax.kernels._backend.BLOCK", 1 << 12)
     state, stored = patterns(40, 3, seed=1), patterns(4003, 3)
     over = shard(stored, mesh())
     for separation in ("softmax", "sparsemax"):

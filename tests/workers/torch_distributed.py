@@ -226,7 +226,7 @@ def test_half_precision(mesh: DeviceMesh, dtype: torch.dtype) -> None:
 
 def test_blocks_of_queries(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of different sizes would make blocks of different sizes, and workers wait for ever."""
-    monkeypatch.setattr(sys.modules["hopcore.backend"], "BLOCK", 20)
+    monkeypatch.setattr(sys.modules["hopcore.arrays._backend"], "BLOCK", 20)
     for separation in SEPARATIONS[:2]:
         compared(loss, separation, None, partial(uneven, mesh=mesh), BETAS[1])
 
@@ -331,7 +331,7 @@ def test_training(mesh: DeviceMesh) -> None:
 def test_workers_that_round_differently(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a loop decides is decided once, or some workers would go on alone."""
     monkeypatch.setattr(
-        "hopcore.retrieval.norm",
+        "hopcore.memory._retrieval.norm",
         lambda x, xp: torch.linalg.vector_norm(x, dim=-1) * (1.0 + 0.9 * RANK),
     )
     state, memory = random(8, 4), shard(random(ROWS, 4, seed=1), mesh)
@@ -358,7 +358,7 @@ def test_nearest_neighbours(split: Any, monkeypatch: pytest.MonkeyPatch, k: int)
 
 
 def test_a_graph_of_many_blocks(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hopcore_torch.rings.SOME", 20)
+    monkeypatch.setattr("hopcore_torch.distributed._rings.SOME", 20)
     patterns = random(31, 4)
     got, expected = (hopcore.knn_graph(x, 3) for x in (shard(patterns, mesh), patterns))
     assert torch.equal(got.edge_index, expected.edge_index)

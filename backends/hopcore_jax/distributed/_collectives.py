@@ -1,0 +1,164 @@
+"""What each worker of a mesh does with its stored patterns, and how workers join what they find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from hopcore.arrays import Array, Backend, Beta, Loop, OverWorkers, SeparationFunction, merged_over
+from hopcore_jax.distributed._memory import Shards, rows_over, values_of, with_rows
+from hopcore_jax.kernels import _blocks as blocks
+from hopcore_jax.kernels._separate import InParts
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers along an axis of a mesh, inside ``shard_map``."""
+
+    axis: str
+
+    def sum(self, array: Array) -> Array:
+        """See :class:`hopcore.arrays._merge.Collectives`."""
+        return lax.psum(array, self.axis)
+
+    def max(self, array: Array) -> Array:
+        """See :class:`hopcore.arrays._merge.Collectives`."""
+        return lax.pmax(lax.stop_gradient(array), self.axis)
+
+
+@dataclass(frozen=True)
+class OverShards(InParts):
+    """A separation function whose scores, of all stored patterns, lie on several workers."""
+
+    separation: SeparationFunction
+    workers: Workers
+    softmax = False
+    reach = math.inf
+    """No short way by the largest scores: they would have to be gathered."""
+
+    def reach_of(self, largest: Array) -> Array:
+        """Infinite, see :attr:`reach`."""
+        return jnp.full_like(largest, math.inf)
+
+    def library(self, xp: Any) -> Any:
+        """The namespace in which sums over the last axis go over all workers."""
+        return OverWorkers(xp, self.workers)
+
+    def evaluate(
+        self, scores: Array, xp: Any, loop: Loop, largest: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The weights of a worker's scores among those of all workers, and the conjugate of all."""
+        return self.separation.evaluate(scores, self.library(xp), loop, largest)
+
+    def tangent(self, weights: Array, change: Array, xp: Any) -> Array:
+        """The change of a worker's weights by the changes of all scores."""
+        return self.separation.tangent(weights, change, self.library(xp))
+
+
+def over_workers(work: Callable[..., Any], stored: Shards, arrays: Any, split: Any) -> Any:
+    """``work`` of each worker with its rows, and its part of those arrays that are split.
+
+    What it returns must be the same on all workers.
+    """
+    return jax.shard_map(
+        work,
+        mesh=stored.mesh,
+        in_specs=(rows_over(stored.axis, stored.ndim), *split),
+        out_specs=PartitionSpec(),
+        axis_names={stored.axis},
+        check_vma=False,
+    )(stored.array, *arrays)
+
+
+def columns(mask: Array | None, stored: Shards) -> tuple[Array | None, PartitionSpec]:
+    """A mask that also hides what is padded, and how it is split."""
+    size = stored.array.shape[-2]
+    if size > stored.count:
+        shown = jnp.arange(size) < stored.count
+        if mask is None:
+            mask = shown
+        elif mask.shape[-1] == 1:
+            mask = mask & shown
+        else:
+            mask = jnp.pad(mask, [*[(0, 0)] * (mask.ndim - 1), (0, size - stored.count)])
+    if mask is None or mask.shape[-1] == 1:
+        return mask, PartitionSpec()
+    return mask, PartitionSpec(*[None] * (mask.ndim - 1), stored.axis)
+
+
+@partial(jax.jit, static_argnames=("backend", "separation", "budget"))
+def associate(
+    state: Array,
+    stored: Shards,
+    projection: Any,
+    beta: Beta,
+    mask: Array | None,
+    *,
+    backend: Backend,
+    separation: SeparationFunction,
+    budget: int,
+) -> tuple[Array | None, Array]:
+    """Association (None without a projection) and conjugate, in the precise dtype."""
+    workers = Workers(stored.axis)
+    own = separation if separation.softmax else OverShards(separation, workers)
+
+    def work(stored: Array, values: Any, state: Array, beta: Array, mask: Any) -> Any:
+        output, conjugate = blocks.associate(
+            state, stored, values, beta, mask, backend=backend, separation=own, budget=budget
+        )
+        if separation.softmax:
+            return merged_over(jnp, workers, output, conjugate)
+        return None if output is None else workers.sum(output), conjugate
+
+    values, everywhere = values_of(projection), PartitionSpec()
+    rows = everywhere
+    if values is not None:
+        # One that is no shards is there on every worker, who takes its rows of it.
+        values, rows = (
+            with_rows(values, stored.array.shape[-2]),
+            rows_over(stored.axis, values.ndim),
+        )
+    mask, split = columns(mask, stored)
+    beta = jnp.asarray(beta, dtype=backend.precise[state.dtype])
+    return over_workers(
+        work, stored, (values, state, beta, mask), (rows, everywhere, everywhere, split)
+    )
+
+
+@partial(jax.jit, static_argnames="backend")
+def radius(stored: Shards, mask: Array | None, *, backend: Backend) -> Array:
+    """The norm of the longest of attended patterns, ``(..., L)``, without a derivative."""
+    workers = Workers(stored.axis)
+    mask, split = columns(mask, stored)
+    return over_workers(
+        lambda own, mask: workers.max(backend.radius(own, mask)), stored, (mask,), (split,)
+    )
+
+
+@partial(jax.jit, static_argnames="backend")
+def largest_square(stored: Shards, mask: Array | None, *, backend: Backend) -> Array:
+    """The largest square of a norm of attended patterns, ``(..., L)``."""
+    workers = Workers(stored.axis)
+
+    def work(stored: Array, mask: Any) -> Array:
+        squares = backend.square_lengths(stored)
+        if mask is not None:
+            squares = jnp.where(mask, squares[..., None, :], 0.0)
+        largest = workers.max(jnp.max(squares, axis=-1, keepdims=True))
+        # Its derivative is that of the largest pattern, or the mean over those that are.
+        among = squares == largest
+        change = jnp.where(among, squares - lax.stop_gradient(squares), 0.0)
+        change, many = (workers.sum(jnp.sum(x, axis=-1, keepdims=True)) for x in (change, among))
+        found = largest + change / many
+        return found if mask is None else found[..., 0]
+
+    shown, split = columns(mask, stored)
+    return over_workers(work, stored, (shown,), (split,))

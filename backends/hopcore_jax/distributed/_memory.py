@@ -1,0 +1,242 @@
+r"""Make a memory over the workers of a mesh, and say what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import hopcore
+from hopcore_jax.kernels import _loops as loops
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """Stored patterns ``(..., S, d)`` of which each worker of a mesh holds some; a pytree.
+
+    Made by :func:`shard`. A derivative by them is of the same kind.
+
+    Attributes
+    ----------
+    array : jax.Array (..., S', d)
+        The patterns, split over the mesh, and zeros after them up to a multiple of the workers.
+    count : int
+        S, how many patterns there are.
+    mesh : jax.sharding.Mesh
+        Of which one axis are the workers.
+    axis : str
+        The axis of the mesh over which they are split.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, hopcore
+    >>> from hopcore_jax.distributed import shard
+    >>> mesh = jax.sharding.Mesh(jax.devices()[:1], "memory")
+    >>> stored = shard(jnp.eye(4, dtype="float32"), mesh)
+    >>> stored
+    <Shards (4, 4) float32, 1 worker along 'memory'>
+    >>> hopcore.association(jnp.ones((1, 4), "float32"), stored, beta=1.0)
+    Array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
+    """
+
+    array: jax.Array
+    count: int
+    mesh: Mesh
+    axis: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(..., S, d)``, without what is padded."""
+        return (*self.array.shape[:-2], self.count, self.array.shape[-1])
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the patterns."""
+        return self.array.dtype
+
+    @property
+    def workers(self) -> int:
+        """Over how many workers they are split."""
+        return self.mesh.shape[self.axis]
+
+    def whole(self) -> jax.Array:
+        """All patterns as one array ``(..., S, d)``: this gathers them."""
+        return self.array[..., : self.count, :]
+
+    def _with(self, other: Any, function: Callable[[Any, Any], jax.Array]) -> Shards:
+        """A function of each value, and of a number, other shards, or numbers ``(S, 1)``."""
+        if isinstance(other, Shards):
+            if (other.shape, other.mesh, other.axis) != (self.shape, self.mesh, self.axis):
+                raise ValueError(f"shards must be split alike, got {self!r} and {other!r}")
+            other = other.array
+        elif getattr(other, "ndim", 0):
+            missing = self.array.shape[-2] - other.shape[-2]
+            # Ones, so that what is padded stays 0.
+            other = jnp.pad(other, ((0, missing), (0, 0)), constant_values=1)
+        where = NamedSharding(self.mesh, rows_over(self.axis, self.ndim))
+        found = jax.lax.with_sharding_constraint(function(self.array, other), where)
+        return replace(self, array=found)
+
+    def __add__(self, other: Shards) -> Shards:
+        return self._with(other, jnp.add)
+
+    def __sub__(self, other: Shards) -> Shards:
+        return self._with(other, jnp.subtract)
+
+    def __mul__(self, other: Any) -> Shards:
+        return self._with(other, jnp.multiply)
+
+    def __truediv__(self, other: Any) -> Shards:
+        return self._with(other, jnp.divide)
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        many = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        return f"<Shards {self.shape} {self.dtype}, {many} along {self.axis!r}>"
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
+        """That of JAX; functions of hopcore take them, those of the namespace do not."""
+        return jnp
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("shards are not gathered unless asked for: .whole() gathers them")
+
+    def __jax_array__(self) -> jax.Array:
+        raise TypeError(
+            "this is not done over shards, which are not gathered unless asked for: "
+            ".whole() gathers them"
+        )
+
+
+jax.tree_util.register_dataclass(
+    Shards, data_fields=["array"], meta_fields=["count", "mesh", "axis"]
+)
+
+
+def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
+    """Split stored patterns, or pattern projections, over an axis of a mesh.
+
+    Parameters
+    ----------
+    patterns : array (..., S, d)
+        A JAX array, traced or not; or what NumPy reads slice by slice (an array, a
+        ``numpy.memmap``, a data set of h5py) or :class:`hopcore.Streamed`: of these each
+        device gets its own rows, and the whole is never in memory.
+    mesh : jax.sharding.Mesh
+        Over its other axes patterns are repeated; queries may be split over those.
+    axis : str, optional
+        The axis of the mesh; may be left out if there is just one.
+
+    Returns
+    -------
+    Shards
+        Of S patterns over n workers each holds the next ceil(S / n), the last ones what is left.
+
+    Raises
+    ------
+    TypeError
+        Not a mesh; not real floating.
+    ImportError
+        JAX is older than 0.6.
+    ValueError
+        Not patterns; an axis that the mesh lacks; fewer patterns than workers.
+
+    Notes
+    -----
+    A pattern takes the memory of its values on one worker, so that memory falls as 1/n. An update
+    of L queries exchanges O(L v) numbers, however many patterns there are.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, hopcore
+    >>> from hopcore_jax.distributed import shard
+    >>> stored = shard(jnp.eye(2, dtype="float32"), jax.sharding.Mesh(jax.devices()[:1], "memory"))
+    >>> hopcore.retrieve(jnp.zeros((1, 2), "float32"), stored, 1.0).state
+    Array([[0.5, 0.5]], dtype=float32)
+    """
+    if not hasattr(jax, "shard_map"):
+        raise ImportError(f"a memory over a mesh needs JAX 0.6 or later, this is {jax.__version__}")
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {type(mesh).__name__}")
+    # Axes of the kind that leaves it to the compiler how arrays beside the patterns are placed.
+    mesh = Mesh(mesh.devices, mesh.axis_names)
+    axis = axis_named(mesh, axis)
+    if len(getattr(patterns, "shape", ())) < 2 or 0 in patterns.shape:
+        given = getattr(patterns, "shape", type(patterns).__name__)
+        raise ValueError(f"patterns must be an array (..., S, d), not empty, got {given}")
+    if not jnp.issubdtype(patterns.dtype, jnp.floating):
+        raise TypeError(f"patterns must be real floating, got {patterns.dtype}; convert them first")
+    count, workers = patterns.shape[-2], mesh.shape[axis]
+    if count < workers:
+        raise ValueError(
+            f"every worker must hold a pattern, got {count} patterns for the {workers} workers "
+            f"along {axis!r}"
+        )
+    size = -(-count // workers) * workers
+    where = NamedSharding(mesh, rows_over(axis, len(patterns.shape)))
+    if isinstance(patterns, jax.Array):
+        padded = with_rows(patterns, size)
+        place = jax.lax.with_sharding_constraint if loops.traced(padded) else jax.device_put
+        return Shards(place(padded, where), count, mesh, axis)
+    shape = (*patterns.shape[:-2], size, patterns.shape[-1])
+    dtype = jax.dtypes.canonicalize_dtype(patterns.dtype)
+    array = jax.make_array_from_callback(shape, where, reader(patterns, shape, dtype), dtype=dtype)
+    return Shards(array, count, mesh, axis)
+
+
+def values_of(array: Any) -> Any:
+    """The array that shards hold."""
+    return array.array if isinstance(array, Shards) else array
+
+
+def axis_named(mesh: Mesh, axis: str | None) -> str:
+    """The axis of a mesh over which patterns are split."""
+    names = tuple(mesh.axis_names)
+    if axis is None and len(names) == 1:
+        return names[0]
+    if axis is None or axis not in names:
+        wanted = "axis must name one of them" if axis is None else f"got {axis!r}"
+        raise ValueError(f"the axes of the mesh are {', '.join(map(repr, names))}: {wanted}")
+    return axis
+
+
+def rows_over(axis: str, ndim: int) -> PartitionSpec:
+    """Patterns ``(..., S, d)`` split over an axis of a mesh."""
+    return PartitionSpec(*[None] * (ndim - 2), axis, None)
+
+
+def with_rows(patterns: jax.Array, size: int) -> jax.Array:
+    """Patterns ``(..., S, d)`` with zeros after them, ``size`` in all."""
+    missing = size - patterns.shape[-2]
+    if missing == 0:
+        return patterns
+    return jnp.pad(patterns, [*[(0, 0)] * (patterns.ndim - 2), (0, missing), (0, 0)])
+
+
+def reader(patterns: Any, shape: tuple[int, ...], dtype: Any) -> Callable[[Any], np.ndarray]:
+    """What reads some of the padded patterns, of a shape in all, from a source of slices."""
+    count, size = patterns.shape[-2], shape[-2]
+
+    def read(index: Any) -> np.ndarray:
+        start, stop, _ = index[-2].indices(size)
+        found = np.zeros((*shape[:-2], stop - start, shape[-1]), dtype)
+        rows = slice(start, min(stop, count))
+        if rows.stop > start:
+            streamed = isinstance(patterns, hopcore.Streamed)
+            part = patterns.read(rows) if streamed else patterns[(*index[:-2], rows)]
+            found[..., : rows.stop - start, :] = part
+        return found
+
+    return read

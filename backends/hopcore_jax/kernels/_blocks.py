@@ -1,0 +1,192 @@
+"""Associations a block of scores at a time, so that none of size (L, S) is ever held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hopcore.arrays import Array, Backend, Beta, SeparationFunction
+from hopcore_jax.kernels._separate import recall
+
+FEWEST_ROWS = 8
+"""Queries in a block, however many stored patterns: fewer would not keep a processor busy."""
+
+
+@partial(jax.jit, static_argnames=("backend", "separation", "budget"))
+def associate(
+    state: Array,
+    stored: Array,
+    projection: Array | None,
+    beta: Beta,
+    mask: Array | None,
+    *,
+    backend: Backend,
+    separation: SeparationFunction,
+    budget: int,
+) -> tuple[Array | None, Array]:
+    """Association (None without a projection) and conjugate, about ``budget`` scores at a time.
+
+    The derivative of a block computes it again, so that going back needs no more memory.
+    """
+    given, wide = state.dtype, backend.precise[state.dtype]
+    beta = jnp.asarray(beta, dtype=wide)
+    places = Places.of(state, stored, projection, beta, mask)
+    state, beta = places.queries(state.astype(wide), 2), places.queries(beta, 1)
+    stored = places.memories(stored.astype(wide))
+    values = None if projection is None else places.memories(projection.astype(wide))
+    masks, mask_of = places.mask_rows(mask)
+
+    (batch, queries), size = beta.shape, stored.shape[1]
+    memories_at_once = max(1, budget // max(1, queries * size))
+    queries_at_once = max(FEWEST_ROWS, budget // size)
+    cuts = max(1, -(-batch // memories_at_once)), max(1, -(-queries // queries_at_once))
+
+    def block(stored: Array, values: Any, state: Array, beta: Array, which: Any) -> Any:
+        part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
+        return recall(separation, backend.scores(state, stored, beta, part), values)
+
+    cheap = block if cuts == (1, 1) else jax.checkpoint(block, prevent_cse=False)
+
+    def memories(stored: Array, values: Any, *of_queries: Any) -> Any:
+        return piecewise(partial(cheap, stored, values), 1, cuts[1], of_queries)
+
+    with precision(given):
+        output, conjugate = piecewise(memories, 0, cuts[0], (stored, values, state, beta, mask_of))
+    return places.output(output), places.conjugate(conjugate)
+
+
+def piecewise(
+    function: Callable[..., Any], axis: int, count: int, arrays: Sequence[Array | None]
+) -> Any:
+    """``function`` of arrays, in ``count`` pieces along an axis of all arrays and all results."""
+    if count == 1:
+        return function(*arrays)
+    length = jax.tree.leaves(arrays)[0].shape[axis]
+    size = -(-length // count)
+
+    def cut(array: Array) -> Array:
+        before, after = array.shape[:axis], array.shape[axis + 1 :]
+        padding = [(0, 0)] * array.ndim
+        padding[axis] = (0, size * count - length)
+        padded = jnp.pad(array, padding)
+        return jnp.moveaxis(jnp.reshape(padded, (*before, count, size, *after)), axis, 0)
+
+    def join(pieces: Array) -> Array:
+        pieces = jnp.moveaxis(pieces, 0, axis)
+        before, after = pieces.shape[:axis], pieces.shape[axis + 2 :]
+        return lax.slice_in_dim(jnp.reshape(pieces, (*before, -1, *after)), 0, length, axis=axis)
+
+    pieces = lax.map(lambda some: function(*some), jax.tree.map(cut, tuple(arrays)))
+    return jax.tree.map(join, pieces)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the leading axes of one association go: to a batch of memories, or to their queries.
+
+    The axes over which the stored patterns or their projections differ become one batch axis B. The
+    others join the query axis, R in all, so that a memory that is shared meets all its queries in
+    one product.
+    """
+
+    lead: tuple[int, ...]
+    """The leading axes of all arrays together."""
+    scored: tuple[int, ...]
+    """Those of the scores, without the projection's, aligned to the right."""
+    differ: tuple[int, ...]
+    """The axes of ``lead`` over which memories differ."""
+    length: int
+    """L, the queries of one memory."""
+
+    @classmethod
+    def of(
+        cls, state: Array, stored: Array, projection: Array | None, beta: Array, mask: Array | None
+    ) -> Places:
+        """The places of the axes of checked arrays."""
+        memories = [x.shape[:-2] for x in (stored, projection) if x is not None]
+        others = [state.shape[:-2], beta.shape[:-1]] + ([] if mask is None else [mask.shape[:-2]])
+        lead = np.broadcast_shapes(*memories, *others)
+        scored = np.broadcast_shapes(stored.shape[:-2], *others)
+        shared = (1,) * len(lead)
+        common = np.broadcast_shapes(shared, *memories)
+        differ = tuple(axis for axis, size in enumerate(common) if size != 1)
+        return cls(lead, scored, differ, state.shape[-2])
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of ``lead``, those over which memories differ first."""
+        rest = (axis for axis in range(len(self.lead)) if axis not in self.differ)
+        return (*self.differ, *rest)
+
+    @property
+    def batch(self) -> int:
+        """B, how many memories there are."""
+        return math.prod(self.lead[axis] for axis in self.differ)
+
+    def queries(self, array: Array, rank: int) -> Array:
+        """An array ``(..., L, *)`` whose last ``rank`` axes are its own, as ``(B, R, *)``."""
+        own = array.shape[array.ndim - rank + 1 :] if rank > 1 else ()
+        array = jnp.broadcast_to(array, (*self.lead, self.length, *own))
+        last = range(len(self.lead), array.ndim)
+        # Not -1: of no memories, any number of queries would do.
+        queries = self.length * math.prod(
+            size for axis, size in enumerate(self.lead) if axis not in self.differ
+        )
+        return jnp.reshape(jnp.transpose(array, (*self.order, *last)), (self.batch, queries, *own))
+
+    def memories(self, array: Array) -> Array:
+        """Stored patterns or projections ``(..., S, v)`` as ``(B, S, v)``."""
+        each = tuple(self.lead[axis] for axis in self.differ)
+        padded = (1,) * (len(self.lead) + 2 - array.ndim) + array.shape[:-2]
+        array = jnp.reshape(array, (*(padded[axis] for axis in self.differ), *array.shape[-2:]))
+        array = jnp.broadcast_to(array, (*each, *array.shape[-2:]))
+        return jnp.reshape(array, (self.batch, *array.shape[-2:]))
+
+    def mask_rows(self, mask: Array | None) -> tuple[Any, Array | None]:
+        """A mask as its rows, and which one each of the queries ``(B, R)`` has; None: the only one.
+
+        A mask that is shared is never repeated in memory.
+        """
+        if mask is None:
+            return None, None
+        mask = jnp.atleast_2d(mask)
+        rows = jnp.reshape(mask, (-1, mask.shape[-1]))
+        if rows.shape[0] == 1:
+            return rows, None
+        which = jnp.reshape(jnp.arange(rows.shape[0], dtype=jnp.int32), mask.shape[:-1])
+        return rows, self.queries(which, 1)
+
+    def output(self, array: Array | None) -> Array | None:
+        """``(B, R, v)`` as ``(..., L, v)``."""
+        return None if array is None else self._unfold(array)
+
+    def conjugate(self, array: Array) -> Array:
+        """``(B, R)`` as ``(..., L)``, without the axes that only the projection has."""
+        array = self._unfold(array)
+        kept = (1,) * (len(self.lead) - len(self.scored)) + self.scored
+        array = array[tuple(slice(0, size) for size in kept)]
+        return jnp.reshape(array, (*self.scored, self.length))
+
+    def _unfold(self, array: Array) -> Array:
+        order = self.order
+        own = array.shape[2:]
+        array = jnp.reshape(array, (*(self.lead[axis] for axis in order), self.length, *own))
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return jnp.transpose(array, (*back, *range(len(order), array.ndim)))
+
+
+def precision(dtype: Any) -> AbstractContextManager[Any]:
+    """float32 products in float32: a GPU would round their factors, unless the user chose so."""
+    chosen = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    if dtype.itemsize == 2 or chosen is not None:
+        return nullcontext()
+    return jax.default_matmul_precision("highest")

@@ -1,0 +1,173 @@
+"""Association weights under XLA: their derivative, and sparse ones found on few candidates."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from hopcore.arrays import Array, SeparationFunction
+from hopcore_jax.kernels._loops import anywhere, run
+
+FEW = 64
+"""Into so many stored patterns a sparse support must fit to be found the short way."""
+
+GROUPS = 1024
+"""Into about so many groups the stored patterns are divided to look for them."""
+
+MANY = 4096
+"""From so many stored patterns on that is shorter."""
+
+Result = tuple[Array | None, Array]
+
+
+class InParts:
+    """A separation function whose scores are but a part of all: see :mod:`hopcore_jax.distributed._backend`."""
+
+    def library(self, xp: Any) -> Any:
+        """The namespace in which sums over the last axis go over all parts."""
+        raise NotImplementedError
+
+
+def separate(separation: SeparationFunction, scores: Array) -> tuple[Array, Array]:
+    """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``.
+
+    Their derivatives are the separation's own, so that no solver is ever differentiated: both modes
+    and every order exist, and what is masked has the derivative 0. A primitive, since JAX forgets
+    the rule of a ``custom_jvp`` inside a ``scan`` once it has been differentiated.
+    """
+    weights, conjugate = separate_p.bind(scores, separation=separation)
+    return weights, conjugate
+
+
+def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
+    """What :func:`separate` computes."""
+    # Without leading axes of size 1, for which XLA writes slower loops.
+    rows = jnp.reshape(scores, (-1, scores.shape[-1]))
+    largest = None
+    if scores.shape[-1] >= MANY and not math.isinf(separation.reach):
+        largest = most_weight(separation, rows)
+    weights, conjugate = separation.evaluate(rows, jnp, run, largest)
+    return [jnp.reshape(weights, scores.shape), jnp.reshape(conjugate, scores.shape[:-1])]
+
+
+def derivative(
+    primals: tuple[Array], tangents: tuple[Any], separation: SeparationFunction
+) -> tuple[list[Array], list[Array]]:
+    """The rule of :func:`separate` for both modes of differentiation."""
+    (scores,), (change,) = primals, tangents
+    weights, conjugate = separate(separation, scores)
+    # Whatever a score of -inf was made of, its weight stays 0.
+    change = jnp.where(scores == -math.inf, 0.0, change)
+    by_scores = separation.tangent(weights, change, jnp)
+    xp = library(separation)
+    return [weights, conjugate], [by_scores, xp.sum(weights * change, axis=-1)]
+
+
+def library(separation: SeparationFunction) -> Any:
+    """The namespace whose sums over the last axis go over all scores of a separation function."""
+    return separation.library(jnp) if isinstance(separation, InParts) else jnp
+
+
+def batched(
+    arrays: tuple[Array], axes: tuple[int], separation: SeparationFunction
+) -> tuple[tuple[Array, Array], tuple[int, int]]:
+    """The rule of :func:`separate` under ``vmap``: one more leading axis."""
+    return separate(separation, jnp.moveaxis(arrays[0], axes[0], 0)), (0, 0)
+
+
+separate_p = Primitive("hopcore_separate")
+separate_p.multiple_results = True
+separate_p.def_impl(jax.jit(evaluate, static_argnames="separation"))
+separate_p.def_abstract_eval(
+    lambda scores, separation: [scores, ShapedArray(scores.shape[:-1], scores.dtype)]
+)
+mlir.register_lowering(separate_p, mlir.lower_fun(evaluate, multiple_results=True))
+ad.primitive_jvps[separate_p] = derivative
+batching.primitive_batchers[separate_p] = batched
+
+
+def most_weight(separation: SeparationFunction, scores: Array) -> Array:
+    """An upper bound ``(R, 1)`` of the largest weight of scores ``(R, S)``, close to it.
+
+    It is the largest weight of the maxima of groups of scores: among fewer, each weighs more.
+    """
+    weights, _ = separation.evaluate(jnp.max(grouped(scores), axis=-1), jnp, run)
+    largest = jnp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * jnp.finfo(weights.dtype).eps)
+    return jnp.where(largest > 0.0, largest, 1.0)
+
+
+def recall(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
+    """Association of scores ``(B, R, S)`` with values ``(B, S, v)`` or None, and the conjugate."""
+    size = scores.shape[-1]
+    width = 0 if values is None else values.shape[-1]
+    if math.isinf(separation.reach) or size < max(MANY, FEW * width):
+        return recall_all(separation, scores, values)
+    return recall_few(separation, scores, values)
+
+
+def recall_all(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
+    """:func:`recall` from the weights of all stored patterns."""
+    weights, conjugate = separate(separation, scores)
+    return None if values is None else weights @ values, conjugate
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def recall_few(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
+    """:func:`recall` from the largest scores alone, where no other score has a weight.
+
+    If the largest score left out gets weight 0 beside the others, then so does everything below it.
+    Where it does not, for any query, all stored patterns are looked at after all.
+    """
+    batch, queries, size = scores.shape
+    largest, index = largest_scores(jnp.reshape(scores, (-1, size)), FEW + 1)
+    weights, conjugate = separate(separation, largest)
+
+    def few(_: Array, values: Array | None) -> Result:
+        shape = (batch, queries, -1)
+        output = None
+        if values is not None:
+            recalled = jax.vmap(lambda each, index: each[index])(values, jnp.reshape(index, shape))
+            output = jnp.einsum("brk,brkv->brv", jnp.reshape(weights, shape), recalled)
+        return output, jnp.reshape(conjugate, (batch, queries))
+
+    enough = jnp.all(weights[:, -1] == 0)
+    return lax.cond(anywhere(~enough), partial(recall_all, separation), few, scores, values)
+
+
+@recall_few.defjvp
+def _recall_few_jvp(
+    separation: SeparationFunction, primals: tuple[Array, ...], tangents: tuple[Array, ...]
+) -> tuple[Result, Result]:
+    return jax.jvp(partial(recall_all, separation), primals, tangents)
+
+
+def largest_scores(scores: Array, count: int) -> tuple[Array, Array]:
+    """The ``count`` largest of each row of scores ``(R, S)``, falling, and where they are.
+
+    They lie in the ``count`` groups of scores whose largest is largest.
+    """
+    rows, size = scores.shape
+    groups = grouped(scores)
+    width = groups.shape[-1]
+    _, which = lax.top_k(jnp.max(groups, axis=-1), count)
+    some = jnp.take_along_axis(groups, which[..., None], axis=1)
+    largest, place = lax.top_k(jnp.reshape(some, (rows, -1)), count)
+    group = jnp.take_along_axis(which, place // width, axis=1)
+    return largest, jnp.minimum(group * width + place % width, size - 1)
+
+
+def grouped(scores: Array) -> Array:
+    """Scores ``(R, S)`` as ``(R, G, width)``, padded with -inf."""
+    rows, size = scores.shape
+    width = max(16, -(-size // GROUPS))
+    count = -(-size // width)
+    padded = jnp.pad(scores, ((0, 0), (0, count * width - size)), constant_values=-math.inf)
+    return jnp.reshape(padded, (rows, count, width))

@@ -1,0 +1,26 @@
+"""The layers as modules of equinox: they own parameters and call the functions of hopcore.layers."""
+
+from hopcore_jax.layers._checkpoint import load_layer, save_layer
+from hopcore_jax.layers._core import HopfieldCore
+from hopcore_jax.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
+from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
+from hopcore_jax.layers._temperature import LearnableTemperatureAttention, share_room
+from hopcore_jax.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+
+__all__ = [
+    "HNL",
+    "HNM",
+    "DiffusedHopfield",
+    "Hopfield",
+    "HopfieldCore",
+    "HopfieldDecoderLayer",
+    "HopfieldEncoderLayer",
+    "HopfieldLayer",
+    "HopfieldPooling",
+    "LearnableTemperatureAttention",
+    "VectorQuantizer",
+    "load_layer",
+    "save_layer",
+    "share_room",
+]

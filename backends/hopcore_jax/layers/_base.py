@@ -1,0 +1,170 @@
+"""How modules own the parameters of a layer that :mod:`hopcore` defines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hopcore.layers import (
+    PLACES,
+    Described,
+    HopfieldSettings,
+    check_parameters,
+    inner,
+    layer_parameters,
+    placed,
+)
+
+Key = jax.Array
+"""A key of :mod:`jax.random`."""
+
+
+Layer = TypeVar("Layer", bound="Owned")
+
+
+class Owned(eqx.Module):
+    """A module that is its settings, which are static, and their parameters, by the same names.
+
+    Attributes
+    ----------
+    settings
+        Modules of equal settings are compiled once.
+    parameters : dict of str to array
+        By the names of :func:`hopcore.layers.parameter_shapes`, which are those of a torch state dict.
+    inference : bool
+        Whether nothing is dropped; ``equinox.nn.inference_mode`` sets it.
+    """
+
+    KIND: ClassVar[type]
+    settings: Any = eqx.field(static=True)
+    parameters: dict[str, jax.Array]
+    inference: bool
+
+    @classmethod
+    def of(
+        cls,
+        settings: Any,
+        *,
+        key: Key | None = None,
+        dtype: Any = None,
+        parameters: Mapping[str, Any] | None = None,
+        inference: bool = False,
+    ) -> Self:
+        """The layer with these settings, and with these parameters, if they are given.
+
+        Parameters
+        ----------
+        settings
+            Of this kind of layer.
+        key : jax.random key, optional
+            For the first values of the parameters.
+        dtype : optional
+            Of the parameters; that of those given, otherwise JAX's own.
+        parameters : mapping of str to array, optional
+            NumPy's or JAX's arrays, as of a checkpoint.
+        inference : bool
+            Drop nothing.
+        """
+        if not isinstance(settings, cls.KIND):
+            raise TypeError(f"settings must be {cls.KIND.__name__}, got {type(settings).__name__}")
+        found = object.__new__(cls)
+        if parameters is None:
+            found._own(settings, key, dtype, inference)
+        else:
+            check_parameters(settings, parameters)
+            arrays = {name: jnp.asarray(value, dtype) for name, value in parameters.items()}
+            found._hold(settings, arrays, inference)
+        return found
+
+    def _own(self, settings: Any, key: Key | None, dtype: Any, inference: bool) -> None:
+        self._hold(settings, drawn(settings, key, dtype), inference)
+
+    def _hold(self, settings: Any, parameters: Mapping[str, jax.Array], inference: bool) -> None:
+        values = {"settings": settings, "parameters": dict(parameters), "inference": inference}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # as equinox does when it unflattens
+
+    def arrays(self) -> dict[str, jax.Array]:
+        """The parameters as the functions of :mod:`hopcore` take them.
+
+        Those that are not trained are without their gradient.
+        """
+        found = layer_parameters(self.settings)
+        return {
+            name: value if found[name].trainable else lax.stop_gradient(value)
+            for name, value in self.parameters.items()
+        }
+
+    def _dropout(
+        self, rate: float, key: Key | None, inference: bool | None
+    ) -> Callable[[jax.Array], jax.Array] | None:
+        """Dropout of an array, or None where nothing is dropped."""
+        if rate == 0.0 or (self.inference if inference is None else inference):
+            return None
+        if key is None:
+            raise ValueError(
+                f"dropout={rate:g} is drawn in training: call with key=, or with inference=True"
+            )
+        return partial(eqx.nn.Dropout(rate), key=key)
+
+
+class Associated(Owned, Described):
+    """A module with an association, whose settings it tells."""
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings.hopfield
+
+
+def part(layer: Owned, kind: type[Layer], name: str, settings: Any) -> Layer:
+    """A layer within a layer, with its share of the parameters."""
+    found = object.__new__(kind)
+    found._hold(settings, inner(layer.parameters, name), layer.inference)
+    return found
+
+
+def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
+    """The first values of the parameters of a layer."""
+    found = layer_parameters(settings)
+    at_random = [name for name, one in found.items() if one.start is None]
+    keys: dict[str, Key] = {}
+    if at_random:
+        if key is None:
+            raise TypeError("the parameters are drawn at random: give key=, as jax.random.key(0)")
+        keys = dict(zip(at_random, jax.random.split(key, len(at_random)), strict=True))
+    kind = jnp.result_type(float) if dtype is None else dtype
+    return {
+        name: one.spread * jax.random.normal(keys[name], one.shape, kind)
+        if one.start is None
+        else jnp.broadcast_to(jnp.asarray(one.start, kind), one.shape)
+        for name, one in found.items()
+    }
+
+
+def association(*args: Any, **settings: Any) -> HopfieldSettings:
+    """The settings of a Hopfield layer from the arguments of a constructor."""
+    given = placed(PLACES, args, settings)
+    for name in ("scaling", "update_steps_max", "update_steps_eps"):
+        if name in given:
+            given[name] = number(given[name])
+    return HopfieldSettings.from_dict(given)
+
+
+def number(value: Any) -> Any:
+    """An array of one value, or of one for each head, as a number or a tuple."""
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
+        value = np.asarray(value).tolist()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def optional(mask: Any) -> jax.Array | None:
+    """A mask, if there is one."""
+    return None if mask is None else jnp.asarray(mask)

@@ -1,0 +1,112 @@
+"""The association of a Hopfield layer as a module of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+import hopcore
+from hopcore.layers import HopfieldSettings, core_settings
+from hopcore_jax.layers._base import Associated, Key, number, optional
+
+
+class HopfieldCore(Associated):
+    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+
+    Parameters
+    ----------
+    embed_dim : int, optional
+        Depth of the queries.
+    num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim
+        As in ``torch.nn.MultiheadAttention``.
+    head_dim, pattern_dim, out_dim : int, optional
+        Depth of the association space, of what a head recalls, and of the output.
+    disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
+        As in :class:`hopcore.HopfieldSettings`, by other names.
+    normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
+        Normalisation in the association space.
+    batch_first : bool
+        Inputs are ``(L, N, E)`` unless this is True.
+    key, dtype, inference
+        As in :class:`Hopfield`.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import HopfieldCore
+    >>> core = HopfieldCore(embed_dim=8, num_heads=2, key=jax.random.key(0))
+    >>> output, weights, *_ = core(*3 * [jnp.ones((5, 3, 8))])
+    >>> output.shape, weights.shape
+    ((5, 3, 8), (3, 5, 5))
+    """
+
+    KIND: ClassVar[type] = HopfieldSettings
+    settings: HopfieldSettings = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *args: Any,
+        batch_first: bool = False,
+        key: Key | None = None,
+        dtype: Any = None,
+        inference: bool = False,
+        **arguments: Any,
+    ) -> None:
+        settings = core_settings(args, arguments, batch_first=batch_first)
+        self._own(settings, key, dtype, inference)
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings
+
+    def __call__(
+        self,
+        query: jax.Array,
+        key_: jax.Array,
+        value: jax.Array,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        scaling: Any = None,
+        update_steps_max: Any = 0,
+        update_steps_eps: Any = 1e-4,
+        return_raw_associations: bool = False,
+        return_pattern_projections: bool = False,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> tuple[jax.Array, jax.Array | None, jax.Array | None, jax.Array | None]:
+        """The output; if asked for, weights over all heads, of each head, and values of each.
+
+        Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, since ``key``
+        draws the dropout. Masks are True where a pattern is not attended to, or added to the
+        scores. A ``scaling`` that is a JAX array is differentiated; it is 1 if not given.
+        """
+        arrays = self.arrays()
+        if isinstance(scaling, jax.Array):
+            arrays["scaling"], scaling = scaling, None
+        settings = replace(
+            self.settings,
+            scaling=number(1.0 if scaling is None else scaling),
+            update_steps_max=number(update_steps_max),
+            update_steps_eps=number(update_steps_eps),
+        )
+        masks: dict[str, Any] = {
+            "stored_pattern_padding_mask": optional(key_padding_mask),
+            "association_mask": optional(attn_mask),
+        }
+        given = settings, arrays, *(jnp.asarray(x) for x in (key_, query, value))
+        drop = self._dropout(settings.dropout, key, inference)
+        output = hopcore.hopfield(*given, **masks, drop=drop)
+        weights = raw = projections = None
+        if need_weights or return_raw_associations:
+            raw = hopcore.layers.hopfield_weights(*given, **masks)
+            weights = jnp.mean(raw, axis=-3) if need_weights else None
+        if return_pattern_projections:
+            projections = hopcore.layers.hopfield_projections(*given)
+        return output, weights, raw if return_raw_associations else None, projections

@@ -1,0 +1,221 @@
+"""Memories that are learned, at a temperature of the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+import hopcore
+from hopcore.layers import HNLSettings, HNMSettings, Quantized, QuantizerSettings
+from hopcore_jax.layers._base import Key, Owned, part
+from hopcore_jax.layers._hopfield import Hopfield
+from hopcore_jax.training import dropout_of, noise_of
+
+
+class _Network(Owned):
+    """What modules share whose settings are all that their constructor takes."""
+
+    def __init__(
+        self,
+        *,
+        key: Key | None = None,
+        dtype: Any = None,
+        inference: bool = False,
+        **settings: Any,
+    ) -> None:
+        self._own(self.KIND.from_dict(settings), key, dtype, inference)
+
+    def _conditions(
+        self, temperature: Any, noise_key: Key | None, key: Key | None, inference: bool | None
+    ) -> dict[str, Any]:
+        """Temperature, noise and dropout of a call."""
+        drop = self._dropout(self.settings.dropout, key, inference)
+        return {**heated(temperature, noise_key), "drop": drop}
+
+    def _dropout(
+        self, rate: float, key: Key | None, inference: bool | None
+    ) -> Callable[[jax.Array], jax.Array] | None:
+        """Dropout that draws with a key of its own in each layer."""
+        if super()._dropout(rate, key, inference) is None or key is None:
+            return None
+        dropout = dropout_of(key)
+        return lambda values: dropout(values, rate)
+
+
+class HNL(_Network):
+    """A Hopfield network layer: features recall from a learned memory, softly or one pattern.
+
+    Parameters
+    ----------
+    input_size, output_size, quantity, num_heads, hidden_size, temperature, separation, dropout
+        By name, see :class:`hopcore.layers.HNLSettings`.
+    key, dtype, inference
+        As in :class:`Hopfield`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that make no sense.
+
+    Notes
+    -----
+    ``equinox.filter_jit`` takes a Python number for a constant and compiles again for another one:
+    there give the temperature as an array ``()``, as a schedule gives it for a traced step.
+    ``jax.jit`` traces numbers.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import HNL
+    >>> layer = HNL(input_size=8, output_size=3, quantity=32, key=jax.random.key(0))
+    >>> layer(jnp.ones((5, 8)), temperature=0.01, hard=True).shape
+    (5, 3)
+    """
+
+    __init__ = _Network.__init__  # equinox inherits it, type checkers would not
+    KIND: ClassVar[type] = HNLSettings
+    settings: HNLSettings = eqx.field(static=True)
+
+    @property
+    def hopfield(self) -> Hopfield:
+        """The association within, with its share of the parameters."""
+        return part(self, Hopfield, "hopfield", self.settings.lookup.hopfield)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        temperature: float | jax.Array | None = None,
+        hard: bool = False,
+        noise_key: Key | None = None,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> jax.Array:
+        """What features recall at a temperature.
+
+        Parameters
+        ----------
+        x : array (..., n, d)
+            Features, one a row.
+        temperature : float or array (), optional
+            Positive; that of the settings if not given.
+        hard : bool
+            Each head recalls one pattern, with the gradient of the soft weights.
+        noise_key : jax.random key, optional
+            For Gumbel noise of the scores; without one there is none.
+        key, inference
+            As in :meth:`Hopfield.__call__`.
+
+        Returns
+        -------
+        array (..., n, output_size)
+        """
+        conditions = self._conditions(temperature, noise_key, key, inference)
+        return hopcore.layers.hnl(
+            self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
+        )
+
+
+class HNM(_Network):
+    """A stack of Hopfield network layers, all at one temperature.
+
+    Parameters
+    ----------
+    input_size, output_size, widths
+        By name, see :class:`hopcore.layers.HNMSettings`.
+    quantity, num_heads, hidden_size, temperature, separation, dropout
+        Of every layer, see :class:`hopcore.layers.HNLSettings`.
+    key, dtype, inference
+        As in :class:`Hopfield`.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import HNM
+    >>> model = HNM(input_size=8, output_size=3, widths=(16,), key=jax.random.key(0))
+    >>> model(jnp.ones((5, 8)), temperature=0.01).shape
+    (5, 3)
+    """
+
+    __init__ = _Network.__init__
+    KIND: ClassVar[type] = HNMSettings
+    settings: HNMSettings = eqx.field(static=True)
+
+    @property
+    def layers(self) -> tuple[HNL, ...]:
+        """The layers, each with its share of the parameters."""
+        within = enumerate(self.settings.layers)
+        return tuple(part(self, HNL, f"layers.{place}", one) for place, one in within)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        temperature: float | jax.Array | None = None,
+        hard: bool = False,
+        noise_key: Key | None = None,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> jax.Array:
+        """The output of the last layer ``(..., n, output_size)``; all is as in :class:`HNL`."""
+        conditions = self._conditions(temperature, noise_key, key, inference)
+        return hopcore.layers.hnm(
+            self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
+        )
+
+
+class VectorQuantizer(_Network):
+    """A vector quantiser: features become patterns of a codebook, softly or the nearest of them.
+
+    Parameters
+    ----------
+    input_size, groups, quantity, temperature, commitment
+        By name, see :class:`hopcore.layers.QuantizerSettings`.
+    key, dtype, inference
+        As in :class:`Hopfield`; nothing is dropped.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import VectorQuantizer
+    >>> layer = VectorQuantizer(input_size=8, groups=2, quantity=16, key=jax.random.key(0))
+    >>> found = layer(jnp.ones((5, 8)), temperature=0.1, hard=True)
+    >>> found.values.shape, found.codes.shape
+    ((5, 8), (5, 2))
+    """
+
+    __init__ = _Network.__init__
+    KIND: ClassVar[type] = QuantizerSettings
+    settings: QuantizerSettings = eqx.field(static=True)
+
+    @property
+    def codebook(self) -> jax.Array:
+        """The codes, ``(groups, quantity, input_size / groups)``."""
+        return self.parameters["codebook"]
+
+    def __call__(
+        self,
+        x: jax.Array,
+        temperature: float | jax.Array | None = None,
+        hard: bool = False,
+        noise_key: Key | None = None,
+    ) -> Quantized:
+        """Features ``(..., input_size)`` by their codes.
+
+        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`: ``values``,
+        ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
+        """
+        conditions = heated(temperature, noise_key)
+        return hopcore.layers.quantize(
+            self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
+        )
+
+
+def heated(temperature: Any, noise_key: Key | None) -> dict[str, Any]:
+    """The temperature and the noise of a call."""
+    noise = None if noise_key is None else noise_of(noise_key)
+    return {"temperature": temperature, "noise": noise}

@@ -1,0 +1,189 @@
+"""Attention that learns its temperature, and a temperature that layers share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from hopcore import LearnableTemperature
+from hopcore.layers import core_settings
+from hopcore_jax.layers._base import Key, Owned
+from hopcore_jax.layers._hopfield import Hopfield
+
+Layers = TypeVar("Layers")
+ROOM = "room"
+"""The last part of the name of a room temperature."""
+
+
+class LearnableTemperatureAttention(Hopfield):
+    """Multi-head attention whose temperature is learned and stays positive.
+
+    Scores are divided by ``softplus(theta)``, which starts at exactly ``init_temp_factor`` times
+    the usual ``sqrt(d_model / num_heads)``; see :class:`hopcore.LearnableTemperature`.
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+        Depth of the sequence, and heads.
+    init_temp_factor : float or tuple of float
+        Where the temperature starts; a tuple has one for each head.
+    per_head : bool
+        Each head learns its own.
+    room : bool
+        Times a second temperature, which layers may share (:func:`share_room`).
+    separation : str or float
+        As in :class:`hopcore.HopfieldSettings`.
+    key, dtype, inference
+        As in :class:`Hopfield`.
+    **arguments
+        ``dropout``, ``bias``, ``add_bias_kv``, ``add_zero_attn``, ``kdim``, ``vdim``, ... as in
+        :class:`HopfieldCore`.
+
+    Notes
+    -----
+    It is a :class:`Hopfield` layer without normalisations, and in a checkpoint it is nothing else:
+    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` and ``parameters`` ``of``
+    takes.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import LearnableTemperatureAttention
+    >>> layer = LearnableTemperatureAttention(16, 4, init_temp_factor=2.0, key=jax.random.key(0))
+    >>> layer(jnp.ones((3, 5, 16)), jnp.ones((3, 7, 16))).shape
+    (3, 5, 16)
+    >>> round(float(layer.temperature), 6)
+    4.0
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        init_temp_factor: float | tuple[float, ...] = 1.0,
+        per_head: bool = False,
+        room: bool = False,
+        *,
+        separation: str | float = "softmax",
+        key: Key | None = None,
+        dtype: Any = None,
+        inference: bool = False,
+        **arguments: Any,
+    ) -> None:
+        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, room=room)
+        plain = core_settings((d_model, num_heads), arguments, batch_first=True)
+        settings = replace(plain, scaling=learned, separation=separation)
+        self._own(settings, key, dtype, inference)
+
+    def __call__(
+        self,
+        query: jax.Array,
+        key_: jax.Array | None = None,
+        value: jax.Array | None = None,
+        key_padding_mask: Any = None,
+        attn_mask: Any = None,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> jax.Array:
+        """What queries ``(..., L, d)`` recall of keys ``key_`` and values ``(..., S, d)``.
+
+        Keys are the queries if not given, values the keys. Masks are True where a key is not
+        attended to, or added to the scores. ``key`` and ``inference`` are as in
+        :meth:`Hopfield.__call__`.
+        """
+        masks = key_padding_mask, attn_mask
+        patterns = three(query, key_, value)
+        return super().__call__(patterns, *masks, key=key, inference=inference)
+
+    def association_weights(
+        self,
+        query: jax.Array,
+        key_: jax.Array | None = None,
+        value: jax.Array | None = None,
+        key_padding_mask: Any = None,
+        attn_mask: Any = None,
+    ) -> jax.Array:
+        """How much each query of each head attends to each key, ``(..., H, L, S)``."""
+        return super().association_weights(three(query, key_, value), key_padding_mask, attn_mask)
+
+    def get_association_matrix(self, *patterns: Any, **masks: Any) -> jax.Array:
+        """:meth:`association_weights` without a gradient."""
+        return jax.lax.stop_gradient(self.association_weights(*patterns, **masks))
+
+
+def share_room(layers: Layers, room: Any = None) -> Layers:
+    """Let layers share one room temperature: one array in each of them.
+
+    Within a loss, so that its gradient with respect to ``room`` is the sum over the layers.
+
+    Parameters
+    ----------
+    layers : layer, or pytree of them
+        A list, a module ...; each layer has a ``LearnableTemperature(room=True)`` for its
+        ``scaling``, itself or within.
+    room : array (), optional
+        The parameter whose softplus is the room temperature; that of the first layer if not given,
+        which then gets the whole gradient.
+
+    Returns
+    -------
+    layers
+        Copies of the same structure.
+
+    Raises
+    ------
+    ValueError
+        A layer without a room temperature, a room that is no single number.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from hopcore_jax import LearnableTemperatureAttention, share_room
+    >>> keys = jax.random.split(jax.random.key(0), 3)
+    >>> layers = [LearnableTemperatureAttention(8, 2, room=True, key=key) for key in keys]
+    >>> shared = share_room(layers, jax.numpy.asarray(0.5))
+    >>> [float(layer.parameters["room"]) for layer in shared]
+    [0.5, 0.5, 0.5]
+    """
+    leaves, structure = jax.tree.flatten(layers, is_leaf=lambda one: isinstance(one, Owned))
+    found = [one for one in leaves if isinstance(one, Owned)]
+    for layer in found:
+        if not rooms(layer):
+            raise ValueError(
+                f"{type(layer).__name__} has no room temperature: "
+                "scaling=LearnableTemperature(room=True)"
+            )
+    if not found:
+        raise ValueError("layers must hold a layer with a room temperature, got none")
+    if room is None:
+        room = found[0].parameters[rooms(found[0])[0]]
+    if jnp.ndim(room):
+        raise ValueError(f"room must be one number, got shape {jnp.shape(room)}")
+    return jax.tree.unflatten(
+        structure, [with_room(one, room) if isinstance(one, Owned) else one for one in leaves]
+    )
+
+
+def rooms(layer: Owned) -> list[str]:
+    """The names of its room temperatures."""
+    return [name for name in layer.parameters if name.split(".")[-1] == ROOM]
+
+
+def with_room(layer: Owned, room: Any) -> Owned:
+    """The layer with another room temperature."""
+    names = rooms(layer)
+    new = {name: jnp.asarray(room, layer.parameters[name].dtype) for name in names}
+    return eqx.tree_at(lambda one: one.parameters, layer, {**layer.parameters, **new})
+
+
+def three(
+    query: jax.Array, key: jax.Array | None, value: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Keys, queries and values, as a Hopfield layer takes them."""
+    key = query if key is None else key
+    return key, query, key if value is None else value

@@ -1,0 +1,236 @@
+"""Transformer layers whose attention is a Hopfield layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+import hopcore
+from hopcore.layers import DecoderSettings, EncoderSettings
+from hopcore_jax.layers._base import Associated, Key, association, part
+from hopcore_jax.layers._hopfield import Hopfield
+
+RESIDUAL = "dropout_residual", "dropout_output"
+"""Where transformer layers drop values, beside their associations."""
+
+
+class _TransformerLayer(Associated):
+    """What encoder and decoder layers share: how they are made, and keys for each of their parts.
+
+    ``PARTS`` are the names of their associations.
+    """
+
+    PARTS: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = True,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        key: Key | None = None,
+        dtype: Any = None,
+        inference: bool = False,
+        **settings: Any,
+    ) -> None:
+        own = {"dropout": dropout, "input_bias": bias, "batch_first": batch_first}
+        found = self.KIND(
+            hopfield=association(d_model, num_heads=nhead, **{**own, **settings}),
+            dim_feedforward=dim_feedforward,
+            dropout=dropout,
+            activation=activation,
+            norm_first=norm_first,
+            layer_norm_eps=layer_norm_eps,
+            bias=bias,
+        )
+        self._own(found, key, dtype, inference)
+
+    @property
+    def norm_first(self) -> bool:
+        """Whether a branch begins with its normalisation."""
+        return self.settings.norm_first
+
+    def _keys(self, key: Key | None) -> dict[str, Any]:
+        """A key for each association and for each place that drops values."""
+        names = *self.PARTS, *(f"dropout_{name}" for name in self.PARTS), *RESIDUAL
+        if key is None:
+            return dict.fromkeys(names)
+        return dict(zip(names, jax.random.split(key, len(names)), strict=True))
+
+    def _drop(
+        self, keys: dict[str, Any], inference: bool | None
+    ) -> Callable[[str, jax.Array], jax.Array]:
+        def drop(name: str, values: jax.Array) -> jax.Array:
+            found = self._dropout(self.settings.dropout, keys[name], inference)
+            return values if found is None else found(values)
+
+        return drop
+
+
+class HopfieldEncoderLayer(_TransformerLayer):
+    """A transformer encoder layer with a Hopfield layer for its attention.
+
+    Parameters
+    ----------
+    d_model, nhead : int
+        Depth of the sequence, and heads.
+    dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias
+        As in :class:`hopcore.layers.EncoderSettings`; ``dropout`` also of the association weights.
+    batch_first : bool
+        Sequences are ``(..., L, d)``; unlike in torch, that is the default.
+    key, dtype, inference
+        As in :class:`Hopfield`.
+    **settings
+        Of the Hopfield layer, see :class:`hopcore.HopfieldSettings`.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import HopfieldEncoderLayer
+    >>> layer = HopfieldEncoderLayer(d_model=8, nhead=2, key=jax.random.key(0))
+    >>> layer(jnp.ones((3, 5, 8)), key=jax.random.key(1)).shape
+    (3, 5, 8)
+    """
+
+    __init__ = _TransformerLayer.__init__  # equinox inherits it, type checkers would not
+    KIND: ClassVar[type] = EncoderSettings
+    PARTS: ClassVar[tuple[str, ...]] = ("hopfield_association",)
+    settings: EncoderSettings = eqx.field(static=True)
+
+    @property
+    def hopfield_association(self) -> Hopfield:
+        """The association, with its share of the parameters."""
+        return part(self, Hopfield, "hopfield_association", self.settings.hopfield)
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now."""
+        return self.hopfield_association.temperature
+
+    def __call__(
+        self,
+        src: jax.Array,
+        src_mask: Any = None,
+        src_key_padding_mask: Any = None,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> jax.Array:
+        """The sequence ``(..., L, d)`` encoded.
+
+        Masks are True where a pattern is not attended to, or numbers that are added to the scores;
+        ``~jnp.tri(L, dtype=bool)`` masks what comes later. ``key`` and ``inference`` are as in
+        :meth:`Hopfield.__call__`.
+        """
+        keys = self._keys(key)
+
+        def associate(values: jax.Array) -> jax.Array:
+            own: Any = {"key": keys["hopfield_association"], "inference": inference}
+            return self.hopfield_association(values, src_key_padding_mask, src_mask, **own)
+
+        return hopcore.layers.encoder_layer(
+            self.settings,
+            self.arrays(),
+            jnp.asarray(src),
+            associate=associate,
+            drop=self._drop(keys, inference),
+        )
+
+    def get_association_matrix(self, input: Any) -> jax.Array:
+        """The association weights of each head, without a gradient."""
+        return self.hopfield_association.get_association_matrix(input)
+
+
+class HopfieldDecoderLayer(_TransformerLayer):
+    """A transformer decoder layer with Hopfield layers for its attentions.
+
+    Parameters
+    ----------
+    d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first
+        As in :class:`HopfieldEncoderLayer`.
+    bias, key, dtype, inference
+        As in :class:`HopfieldEncoderLayer`.
+    **settings
+        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`; ``of`` takes two.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from hopcore_jax import HopfieldDecoderLayer
+    >>> layer = HopfieldDecoderLayer(d_model=8, nhead=2, key=jax.random.key(0))
+    >>> layer(jnp.ones((3, 5, 8)), jnp.ones((3, 7, 8)), inference=True).shape
+    (3, 5, 8)
+    """
+
+    __init__ = _TransformerLayer.__init__
+    KIND: ClassVar[type] = DecoderSettings
+    PARTS: ClassVar[tuple[str, ...]] = ("hopfield_association_self", "hopfield_association_cross")
+    settings: DecoderSettings = eqx.field(static=True)
+
+    @property
+    def hopfield_association_self(self) -> Hopfield:
+        """The association of the target with itself."""
+        return part(self, Hopfield, "hopfield_association_self", self.settings.hopfield)
+
+    @property
+    def hopfield_association_cross(self) -> Hopfield:
+        """The association of the target with the memory."""
+        return part(self, Hopfield, "hopfield_association_cross", self.settings.cross)
+
+    def __call__(
+        self,
+        tgt: jax.Array,
+        memory: jax.Array,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        *,
+        key: Key | None = None,
+        inference: bool | None = None,
+    ) -> jax.Array:
+        """The target ``(..., L, d)`` decoded, with a memory ``(..., S, d)``.
+
+        All else is as in :meth:`HopfieldEncoderLayer.__call__`.
+        """
+        keys = self._keys(key)
+        memory = jnp.asarray(memory)
+
+        def associate(values: jax.Array) -> jax.Array:
+            own: Any = {"key": keys["hopfield_association_self"], "inference": inference}
+            return self.hopfield_association_self(values, tgt_key_padding_mask, tgt_mask, **own)
+
+        def cross(values: jax.Array) -> jax.Array:
+            own: Any = {"key": keys["hopfield_association_cross"], "inference": inference}
+            patterns = memory, values, memory
+            return self.hopfield_association_cross(
+                patterns, memory_key_padding_mask, memory_mask, **own
+            )
+
+        return hopcore.layers.decoder_layer(
+            self.settings,
+            self.arrays(),
+            jnp.asarray(tgt),
+            memory,
+            associate=associate,
+            cross=cross,
+            drop=self._drop(keys, inference),
+        )
+
+    def get_association_matrix_self(self, input: Any) -> jax.Array:
+        """The association weights of the target with itself, without a gradient."""
+        return self.hopfield_association_self.get_association_matrix(input)
+
+    def get_association_matrix_cross(self, input: Any) -> jax.Array:
+        """The association weights of the target with the memory, without a gradient."""
+        return self.hopfield_association_cross.get_association_matrix(input)

@@ -1,0 +1,306 @@
+"""Kernels of stored patterns over the workers of a mesh: a part each, merged by collectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+
+import hopcore
+from hopcore.arrays import (
+    Backend,
+    Beta,
+    OverWorkers,
+    Rows,
+    SeparationFunction,
+    columns_of_mask,
+    merged_over,
+    rows_of,
+    rows_of_mask,
+    too_many_weights,
+)
+from hopcore_torch.distributed import _rings as rings
+from hopcore_torch.distributed._collectives import Copy, Largest, Total, Workers
+from hopcore_torch.distributed._parts import Namespace, Own, agreed, described, group_of, split_like
+from hopcore_torch.kernels._autograd import Association, Recomputed, Separate, pull_back
+from hopcore_torch.kernels._backend import TorchBackend
+from hopcore_torch.kernels._modes import differentiated, eager
+
+
+class DistributedBackend(TorchBackend):
+    """Ordinary tensors, the same on all workers, beside stored patterns that are a ``DTensor``.
+
+    :meth:`beside` makes one for each call, which knows what the workers have agreed upon.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "torch-distributed"
+        self.types = (DTensor,)
+        self.xp = Namespace(self.xp)
+        self._workers: Workers | None = None
+        self._agreed: dict[str, list[int]] | None = None
+        """Of a call, how many patterns each worker has, by the kernels agreed upon."""
+
+    def beside(self, states: Any, state: Any) -> Any:
+        """A backend of its own for every call with states of torch."""
+        if isinstance(states, DistributedBackend):
+            raise TypeError("state must be an ordinary tensor, the same on all workers, no DTensor")
+        if not isinstance(states, TorchBackend):
+            return None
+        call = copy(self)
+        call._agreed = {}
+        return call
+
+    def takes(self, other: Any) -> bool:
+        """Ordinary tensors too."""
+        return isinstance(other, TorchBackend)
+
+    # What is asked of a memory.
+
+    def magnitude(self, array: Any) -> float:
+        if not isinstance(array, DTensor):
+            return super().magnitude(array)
+        local = array.to_local().detach()
+        most = torch.tensor(super().magnitude(local), dtype=torch.float64, device=local.device)
+        return float(Workers(group_of("stored", array)).max(most))
+
+    def attended(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        if mask is not None:
+            return super().attended(stored, mask)
+        places = (*stored.shape[:-2], 1)
+        wide = self.precise[stored.dtype]
+        return torch.full(places, stored.shape[-2], dtype=wide, device=stored.device)
+
+    def radius(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        own = self._own("radius", stored, mask=mask)
+        return Largest.apply(super().radius(own.stored, own.mask), own.workers)
+
+    def largest_square(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        own = self._own("largest_square", stored, mask=mask)
+        return Largest.apply(super().largest_square(own.stored, own.mask), own.workers)
+
+    def scores(self, *arrays: Any) -> torch.Tensor:
+        """Refused: all scores are as many as there are patterns, for each query."""
+        raise too_many_weights("a memory over the workers of a mesh")
+
+    def associate(
+        self,
+        state: torch.Tensor,
+        stored: Any,
+        projection: Any,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+        need_conjugate: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Softmax by the kernels of one device, merged; others among the scores of all workers."""
+        own = self._own("association", stored, projection, state, beta, mask, separation)
+        local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
+        part, wide = Part(own.workers, self.loop), self.precise[state.dtype]
+
+        def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
+            narrow = state.dtype
+            output: Any
+            if separation.softmax:
+                output, lse = local.associate(
+                    state, stored, projection, beta, own.mask, separation, True
+                )
+                output, lse = merged_over(part.plain, own.workers, output.to(wide), lse)
+                return output.to(narrow), lse
+            state, stored, projection = (x.to(wide) for x in (state, stored, projection))
+            beta = beta if isinstance(beta, float) else beta.to(wide)
+            found: list[Any] = [
+                Backend.associate(part, x, stored, projection, heat, some, separation, True)
+                for x, heat, some in blocks(own, state, beta)
+            ]
+            output = own.workers.sum(torch.cat([output for output, _ in found], -2))
+            return output.to(narrow), torch.cat([conjugate for _, conjugate in found], -1)
+
+        output, conjugate = self._merged(own, part, separation, state, beta, fast)
+        return output, conjugate if need_conjugate else None
+
+    def conjugate(
+        self,
+        state: torch.Tensor,
+        stored: Any,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> torch.Tensor:
+        own = self._own("conjugate", stored, None, state, beta, mask, separation)
+        local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
+        part = Part(own.workers, self.loop)
+
+        def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
+            if separation.softmax:
+                lse = local.conjugate(state, stored, beta, own.mask, separation)
+                return merged_over(part.plain, own.workers, None, lse)[1]
+            found = [
+                Backend.conjugate(part, x, stored, heat, some, separation)
+                for x, heat, some in blocks(own, state, beta)
+            ]
+            return torch.cat(found, -1)
+
+        return self._merged(own, part, separation, state, beta, fast)
+
+    def _merged(
+        self, own: Own, part: Part, separation: Any, state: Any, beta: Beta, fast: Callable
+    ) -> Any:
+        association = Association(part, separation, beta, own.mask, fast, own.rows(state))
+        heat = None if isinstance(beta, float) else beta
+        return Merged.apply(association, state, own.stored, own.projection, heat)
+
+    def loop(
+        self,
+        cond: Callable[[Any], torch.Tensor],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """All workers take the same decisions, however each of them rounds."""
+        workers = self._workers
+        if workers is None:
+            return super().loop(cond, body, init, max_steps, differentiable=differentiable)
+
+        def step(carry: Any) -> Any:
+            found = body(carry)
+            return tuple(workers.any(x) if x.dtype == torch.bool else x for x in found)
+
+        flagged = any(x.dtype == torch.bool for x in init)
+        go_on = cond if flagged else lambda carry: workers.any(cond(carry))
+        return super().loop(go_on, step, init, max_steps, differentiable=differentiable)
+
+    # Graphs: every worker holds the whole graph, and of the patterns its own part.
+
+    def nearest(self, patterns: Any, k: int, mask: torch.Tensor | None) -> torch.Tensor:
+        """One part visits another at a time; there are no others than the k best of each."""
+        if patterns.ndim != 2:
+            raise ValueError(
+                "the graph of a memory over the workers of a mesh is one, of patterns (N, d), "
+                f"got {tuple(patterns.shape)}"
+            )
+        own = self._own("nearest", patterns, mask=mask, setting=k)
+        return rings.nearest(own.workers, own.stored, own.sizes, k, mask)
+
+    def pair_products(self, left: Any, right: Any, where: Rows) -> torch.Tensor:
+        if differentiated(left, right):
+            raise TypeError(
+                "similarities of patterns over the workers of a mesh have no derivatives; "
+                "detach the patterns of the graph"
+            )
+        own = self._own("pair_products", left, right)
+        return rings.pair_products(own.workers, own.stored, own.projection, own.sizes, where)
+
+    def neighbour_sum(self, where: Rows, values: torch.Tensor, features: Any) -> Any:
+        if differentiated(values):
+            raise TypeError(
+                "diffusion over the workers of a mesh has no derivative by the weights of a graph; "
+                "detach them"
+            )
+        own = self._own("neighbour_sum", features, setting=tuple(values.shape))
+        # Element by element, torch takes the parts to be such.
+        if len({*own.sizes[:-1]}) > 1 or own.sizes[-1] > own.sizes[0]:
+            raise ValueError(
+                "diffusion needs parts of one size but for fewer patterns in the last, as shard "
+                f"makes them, got {own.sizes}"
+            )
+        rest = own.workers, own.sizes, where, values
+        return split_like(rings.NeighbourSum.apply(own.stored, *rest), features)
+
+    # Who has what.
+
+    def _own(
+        self,
+        name: str,
+        stored: Any,
+        projection: Any = None,
+        state: Any = None,
+        beta: Beta = None,
+        mask: Any = None,
+        setting: Any = None,
+    ) -> Own:
+        """The worker's own part, once all workers agree on what is called."""
+        shared = {"state": state, "beta": beta, "mask": mask}
+        for kind, value in shared.items():
+            if isinstance(value, DTensor):
+                raise TypeError(f"{kind} must be an ordinary tensor, the same on all workers")
+        if not eager():
+            raise TypeError(
+                "a memory over the workers of a mesh cannot be traced (torch.compile, torch.func)"
+            )
+        split = {"stored": stored} | ({} if projection is None else {"projection": projection})
+        groups = [group_of(kind, array) for kind, array in split.items()]
+        if groups[0] is not groups[-1]:
+            raise ValueError("stored and projection must be split over one dimension of one mesh")
+        for kind, array in split.items():
+            if array.device_mesh.ndim > 1 and differentiated(array):
+                raise ValueError(
+                    f"{kind} with a gradient must be on a mesh of one dimension, got "
+                    f"{array.device_mesh}: take a part of it, such as mesh['memory']"
+                )
+        own = {kind: array.to_local() for kind, array in split.items()}
+        if projection is stored:
+            own["projection"] = own["stored"]
+        workers = Workers(groups[0])
+        known: dict[str, list[int]] = {}
+        if self._agreed is not None:
+            known, self._workers = self._agreed, workers
+        if name not in known:
+            given = {**split, **shared, "setting": setting}
+            facts = ", ".join(f"{kind} {described(x)}" for kind, x in given.items())
+            known[name] = agreed(workers, f"{name}({facts})", own, shared)
+        sizes = known[name]
+        start = sum(sizes[: workers.rank])
+        mask = columns_of_mask(mask, slice(start, start + sizes[workers.rank]))
+        return Own(workers, own["stored"], own.get("projection"), mask, sizes)
+
+
+class Part(TorchBackend):
+    """The kernels of one device, whose separation functions look at the scores of all workers."""
+
+    def __init__(self, workers: Workers, loop: Callable[..., Any]) -> None:
+        super().__init__()
+        self.workers, self.plain = workers, self.xp
+        self.xp: Any = OverWorkers(self.xp, workers)
+        self.loop = loop
+
+    def evaluate(self, scores: torch.Tensor, separation: SeparationFunction) -> Any:
+        return separation.evaluate(scores, self.xp, self.loop)
+
+    def separate(self, scores: torch.Tensor, separation: SeparationFunction) -> Any:
+        return Separate.apply(scores, separation, self)
+
+
+class Merged(Recomputed):
+    """An association or a conjugate of all parts, shared, with the derivative of each part."""
+
+    @staticmethod
+    def backward(ctx: Any, *by: torch.Tensor) -> Any:
+        workers, needs = ctx.association.backend.workers, ctx.needs_input_grad[1:]
+        *by_output, by_conjugate = (Copy.apply(x, workers) for x in by)
+        state, stored, projection, beta = ctx.saved_tensors
+        state = Copy.apply(state, workers)
+        beta = beta if beta is None else Copy.apply(beta, workers)
+        tensors = state, stored, projection, beta
+        output = by_output[0] if by_output else None
+        found = list(pull_back(ctx.association, tensors, needs, by_conjugate, output))
+        for i in (0, 3):
+            if found[i] is not None:
+                found[i] = Total.apply(found[i], workers)
+        return None, *found
+
+
+def blocks(
+    own: Own, state: torch.Tensor, beta: Beta
+) -> Iterator[tuple[torch.Tensor, Beta, torch.Tensor | None]]:
+    """Some queries at a time, the same on all workers, with what belongs to them."""
+    rows = own.rows(state)
+    for start in range(0, max(1, state.shape[-2]), rows):
+        part = slice(start, start + rows)
+        yield state[..., part, :], rows_of(beta, part), rows_of_mask(own.mask, part)

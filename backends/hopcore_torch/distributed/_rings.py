@@ -1,0 +1,129 @@
+"""Kernels in which the parts of a memory meet: each visits every worker, one at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.autograd import Function
+
+from hopcore.arrays import MASKED, SOME, Rows, stretches
+from hopcore_torch.distributed._collectives import Workers, waiting
+
+
+def visiting(
+    workers: Workers, part: torch.Tensor, sizes: list[int]
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Every worker's part in turn, the own one first, and which patterns of the memory it holds."""
+    part = part.contiguous()
+    yield own(sizes, workers.rank), part
+    for step in range(1, workers.count):
+        to, source = (workers.rank + step) % workers.count, (workers.rank - step) % workers.count
+        guest = part.new_empty((sizes[source], *part.shape[1:]))
+        with waiting():
+            pair = [
+                dist.P2POp(dist.isend, part, group=workers.group, group_peer=to),
+                dist.P2POp(dist.irecv, guest, group=workers.group, group_peer=source),
+            ]
+            for work in dist.batch_isend_irecv(pair):
+                work.wait()
+        yield own(sizes, source), guest
+
+
+def own(sizes: list[int], worker: int) -> slice:
+    """Which patterns of the memory a worker has."""
+    start = sum(sizes[:worker])
+    return slice(start, start + sizes[worker])
+
+
+def nearest(
+    workers: Workers, part: torch.Tensor, sizes: list[int], k: int, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """The k patterns of all parts with the largest inner product, of all patterns ``(N, k)``."""
+    start, count = own(sizes, workers.rank).start, part.shape[0]
+    number = torch.arange(count, device=part.device)
+    scores, places = part.new_empty((count, 0)), number.new_empty((count, 0))
+    for columns, guest in visiting(workers, part, sizes):
+        found = []
+        for rows in stretches(count, max(1, SOME // guest.shape[0])):
+            some = part[rows] @ guest.mT
+            if mask is not None:
+                some = some.masked_fill(~mask[columns], MASKED)
+            if columns.start == start:
+                some[number[: some.shape[0]], number[rows]] = -math.inf
+            found.append(torch.topk(some, min(k, guest.shape[0]), dim=-1))
+        values = torch.cat([scores, torch.cat([x.values for x in found])], -1)
+        where = torch.cat([places, torch.cat([x.indices for x in found]) + columns.start], -1)
+        scores, best = torch.topk(values, min(k, values.shape[-1]), dim=-1)
+        places = where.gather(-1, best)
+    return joined(workers, places.to(torch.int32), start, sum(sizes))
+
+
+def pair_products(
+    workers: Workers, left: torch.Tensor, right: torch.Tensor, sizes: list[int], where: Rows
+) -> torch.Tensor:
+    """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``."""
+    entries, rows = entries_of(where, own(sizes, workers.rank))
+    found = left.new_zeros(rows.shape[0])
+    for part, guest in visiting(workers, right, sizes):
+        for some, columns in chosen(where.columns[entries], part, guest.shape[-1]):
+            found[some] = (left[rows[some]] * guest[columns]).sum(-1)
+    return joined(workers, found, entries.start, where.rows.shape[0])
+
+
+def neighbour_sum(
+    workers: Workers, part: torch.Tensor, sizes: list[int], where: Rows, values: torch.Tensor
+) -> torch.Tensor:
+    """The worker's own rows of a symmetric sparse matrix times features."""
+    entries, rows = entries_of(where, own(sizes, workers.rank))
+    total = torch.zeros_like(part)
+    for columns_of, guest in visiting(workers, part, sizes):
+        for some, columns in chosen(where.columns[entries], columns_of, guest.shape[-1]):
+            terms = values[entries][some, None] * guest[columns]
+            total.index_add_(0, rows[some], terms)
+    return total
+
+
+def entries_of(where: Rows, part: slice) -> tuple[slice, torch.Tensor]:
+    """The entries in a part's rows, and which row of the part each is in."""
+    start, stop = (int(where.indptr[i]) for i in (part.start, part.stop))
+    return slice(start, stop), where.rows[start:stop] - part.start
+
+
+def chosen(
+    columns: torch.Tensor, part: slice, width: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Entries whose column is in a part, some at a time, and which of its rows these are."""
+    entries = torch.nonzero((columns >= part.start) & (columns < part.stop))[:, 0]
+    for some in stretches(entries.shape[0], max(1, SOME // max(1, width))):
+        yield entries[some], columns[entries[some]] - part.start
+
+
+def joined(workers: Workers, part: torch.Tensor, start: int, count: int) -> torch.Tensor:
+    """The parts of all workers, one after the other, on each of them."""
+    whole = part.new_zeros((count, *part.shape[1:]))
+    whole[start : start + part.shape[0]] = part
+    return workers.reduced(whole, dist.ReduceOp.SUM)
+
+
+class NeighbourSum(Function):
+    """:func:`neighbour_sum` of features that are split; its transpose is the same product again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        part: torch.Tensor,
+        workers: Workers,
+        sizes: list[int],
+        where: Rows,
+        values: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.rest = workers, sizes, where, values
+        return neighbour_sum(workers, part, sizes, where, values)
+
+    @staticmethod
+    def backward(ctx: Any, by: torch.Tensor) -> Any:
+        return NeighbourSum.apply(by, *ctx.rest), None, None, None, None

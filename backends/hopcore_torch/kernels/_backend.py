@@ -1,0 +1,315 @@
+"""Kernels of the torch backend: what is fast where, and how it is differentiated.
+
+Softmax associations go to torch's fused attention kernels. What those lack on the CPU (energies,
+sparse separation functions) runs in NumPy's tiles on the same memory, with derivatives of its own
+(:mod:`hopcore_torch.kernels._autograd`). On GPUs it is the portable kernels, a block of queries at a time.
+Traces (compile, export, vmap and the other function transforms) get plain operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import array_api_compat.torch as xp
+import numpy as np
+import torch
+from torch._higher_order_ops import while_loop
+
+import hopcore
+from hopcore.arrays import (
+    BLOCK,
+    Backend,
+    Beta,
+    SeparationFunction,
+    columns_of_mask,
+    register_array_type,
+)
+from hopcore_torch.kernels import _fused as fused
+from hopcore_torch.kernels._autograd import (
+    Association,
+    FixedPoint,
+    Nested,
+    Recomputed,
+    Separate,
+    SeparateTwoModes,
+)
+from hopcore_torch.kernels._graphs import TorchGraphKernels
+from hopcore_torch.kernels._layers import TorchLayerKernels
+from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
+
+Tensors = tuple[Any, ...]
+
+PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+SYNCHRONISE_EVERY = 8
+"""Steps of a loop on a GPU between two looks at whether it is done."""
+
+
+class TorchBackend(TorchGraphKernels, TorchLayerKernels):
+    """torch tensors, on the CPU and on GPUs."""
+
+    def __init__(self) -> None:
+        super().__init__("torch", xp)
+        self.types = PLAIN_TYPES
+        for half in (torch.float16, torch.bfloat16):
+            self.precise[half] = torch.float32
+
+    def visible(self, array: torch.Tensor) -> bool:
+        """On the CPU, in eager mode; a GPU would have to be waited for."""
+        return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
+
+    def readable(self, array: torch.Tensor) -> bool:
+        """In eager mode, on any device."""
+        return type(array) in PLAIN_TYPES and eager()
+
+    def lasting(self) -> AbstractContextManager[Any]:
+        """Outside of inference mode, whose tensors autograd refuses."""
+        return torch.inference_mode(False)
+
+    def differentiated(self, *arrays: torch.Tensor) -> bool:
+        """Whether autograd records what is done with one of them."""
+        return differentiated(*arrays)
+
+    def compacts(self, array: torch.Tensor) -> bool:
+        """Where values are visible; elsewhere a count would have to be waited for."""
+        return self.visible(array)
+
+    def finite(self, array: torch.Tensor) -> bool:
+        """A sum first: it is not finite if any value is not (or if it overflows)."""
+        array = array.detach()
+        return math.isfinite(array.sum().item()) or bool(torch.isfinite(array).all())
+
+    def device(self, array: torch.Tensor) -> torch.device:
+        """The tensor's own device."""
+        return array.device
+
+    def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> torch.Tensor:
+        """A tensor that shares no memory with ``values``."""
+        try:
+            where = None if device is None else torch.device(device)
+            kind = None if dtype is None else getattr(torch, dtype)
+            return torch.tensor(np.asarray(values), dtype=kind, device=where)
+        except (RuntimeError, AssertionError) as refused:
+            reason = str(refused).splitlines()[0]
+            raise ValueError(f"torch has no device {device!r} here: {reason}") from None
+
+    def to_numpy(self, array: torch.Tensor) -> np.ndarray:
+        """The values on the host; bfloat16, which NumPy lacks, as float32."""
+        array = array.detach().cpu()
+        return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+
+    def constant(self, array: Any) -> Any:
+        """The tensor, detached."""
+        return array if isinstance(array, float) else array.detach()
+
+    # Kernels.
+
+    def square_lengths(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Without an array of squares where no derivative is asked for."""
+        if differentiated(vectors) or not eager():
+            return super().square_lengths(vectors)
+        return torch.linalg.vector_norm(vectors, dim=-1).square()
+
+    def radius(self, stored: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """A block of patterns at a time, without a derivative, which nobody asks for."""
+        if not eager():
+            return super().radius(stored, mask)
+        stored, found = stored.detach(), []
+        rows = max(1, BLOCK // max(1, stored[..., :1, :].numel()))
+        for start in range(0, stored.shape[-2], rows):
+            some = slice(start, start + rows)
+            found.append(super().radius(stored[..., some, :], columns_of_mask(mask, some)))
+        return torch.stack(found).amax(0)
+
+    def scores(
+        self, state: torch.Tensor, stored: torch.Tensor, beta: Beta, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """In the precise dtype under autocast, too."""
+        if not self.casts(state):
+            return super().scores(state, stored, beta, mask)
+        with torch.autocast(state.device.type, enabled=False):
+            return super().scores(state, stored, beta, mask)
+
+    def separate(
+        self, scores: torch.Tensor, separation: SeparationFunction
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and conjugate; their derivative is the separation's tangent, not its solver's."""
+        if separation.softmax:
+            return softmax(scores)
+        kind = Separate if torch.compiler.is_compiling() else SeparateTwoModes
+        return kind.apply(scores, separation, self)
+
+    def evaluate(
+        self, scores: torch.Tensor, separation: SeparationFunction
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and conjugate without a derivative."""
+        if self.visible(scores):
+            return in_numpy(hopcore.backend("numpy").separate, scores, separation)
+        return super().separate(scores, separation)
+
+    def associate(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        projection: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+        need_conjugate: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Softmax by the fused attention kernel; the others from their sparse supports."""
+        softmax, wide = separation.softmax, self.precise[state.dtype]
+        if state.dtype != wide and not (softmax and isinstance(beta, float)):
+            # Half precision keeps beta exact only as the scale of the fused kernel.
+            beta = beta if isinstance(beta, float) else beta.to(wide)
+            state_, stored_, projection_ = (x.to(wide) for x in (state, stored, projection))
+            output, conjugate = self.associate(
+                state_, stored_, projection_, beta, mask, separation, need_conjugate
+            )
+            return output.to(state.dtype), conjugate
+        attention = softmax and not need_conjugate
+        if not eager() and not (attention and torch.compiler.is_compiling()):
+            return super().associate(
+                state, stored, projection, beta, mask, separation, need_conjugate
+            )
+        if attention and not (eager() and differentiated(state, stored, projection, beta)):
+            return fused.attention(fused.heads(state, stored, projection, beta, mask)), None
+
+        def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
+            arguments = state, stored, projection, beta, mask
+            if softmax:
+                heads = fused.heads(*arguments)
+                if attention:
+                    return fused.attention(heads)
+                if fused.has_lse(heads):
+                    return fused.attention_with_lse(heads)
+            if state.device.type == "cpu":
+                return in_numpy(hopcore.backend("numpy").associate, *arguments, separation, True)
+            return Backend.associate(self, *arguments, separation, True)
+
+        tensors = state, stored, projection, None if isinstance(beta, float) else beta
+        association = Association(self, separation, beta, mask, fast)
+        if attention:
+            return Nested.apply(association, *tensors), None
+        output, conjugate = Recomputed.apply(association, *tensors)
+        return output, conjugate if need_conjugate else None
+
+    def associate_biased(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        projection: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        bias: torch.Tensor,
+        separation: SeparationFunction,
+    ) -> torch.Tensor:
+        """Softmax by the fused attention kernel, which adds a mask of numbers.
+
+        On the CPU a gradient goes the plain way, which has second derivatives.
+        """
+        tensors = state, stored, projection, beta, bias
+        plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
+        if plain or not separation.softmax:
+            return super().associate_biased(*tensors[:4], mask, bias, separation)
+        if mask is not None:
+            bias = bias.masked_fill(~mask, -math.inf)
+        return fused.attention(fused.heads(state, stored, projection, beta, bias.to(state.dtype)))
+
+    def conjugate(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> torch.Tensor:
+        """The conjugate alone, in tiles."""
+        if not eager():
+            return super().conjugate(state, stored, beta, mask, separation)
+
+        def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
+            arguments = state, stored, beta, mask, separation
+            if state.device.type == "cpu":
+                return in_numpy(hopcore.backend("numpy").conjugate, *arguments)
+            return Backend.conjugate(self, *arguments)
+
+        tensors = state, stored, None, None if isinstance(beta, float) else beta
+        return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
+
+    def loop(
+        self,
+        cond: Callable[[Any], torch.Tensor],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """A Python loop; torch's own where it is compiled. Under a transform every step is made."""
+        if torch.compiler.is_compiling() and not (
+            differentiable and torch.is_grad_enabled() and any(x.requires_grad for x in init)
+        ):
+            return compiled_loop(cond, body, init, max_steps)
+        every = 1 if init[0].device.type == "cpu" else SYNCHRONISE_EVERY
+        value, look = init, eager()
+        for step in range(max_steps):
+            if look and step % every == 0 and not cond(value):
+                break
+            value = body(value)
+        return value
+
+    def implicit(
+        self,
+        update: Callable[..., torch.Tensor],
+        solution: torch.Tensor,
+        parameters: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """The solution with the derivative of a fixed point; see :class:`FixedPoint`."""
+        if not eager():
+            if torch.compiler.is_compiling() and not differentiated(solution, *parameters):
+                return solution
+            raise NotImplementedError(
+                "a fixed point has no derivative under torch.compile and torch.func: bound the "
+                "updates (max_steps, update_steps_max) and differentiate those that are made"
+            )
+        return FixedPoint.apply(update, self, solution, *parameters)
+
+    def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
+        """All at once in a compiled graph, whose shapes may be unknown."""
+        if torch.compiler.is_compiling():
+            return block(self.scores(state, stored, beta, mask))
+        return super().over_blocks(block, state, stored, beta, mask)
+
+
+def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Torch's softmax and log-sum-exp; zeros and -inf where all is masked."""
+    conjugate = torch.logsumexp(scores, -1)
+    empty = (conjugate == -math.inf)[..., None]
+    return torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0), conjugate
+
+
+def compiled_loop(cond: Any, body: Any, init: Tensors, max_steps: int) -> Tensors:
+    """``while_loop`` with a counter, for torch.compile and torch.export."""
+
+    def go_on(count: torch.Tensor, *value: torch.Tensor) -> torch.Tensor:
+        return (count < max_steps) & cond(value)
+
+    def step(count: torch.Tensor, *value: torch.Tensor) -> Tensors:
+        return count + 1, *map(copied, body(value))
+
+    count = torch.zeros((), dtype=torch.int64)
+    # Copies: the loop must not alias what it closes over.
+    return while_loop(go_on, step, (count, *map(copied, init)))[1:]
+
+
+def copied(value: torch.Tensor) -> torch.Tensor:
+    """A copy, laid out as a loop needs it: the same before and after a step."""
+    return value.clone(memory_format=torch.contiguous_format)
+
+
+register_array_type(
+    "torch.distributed.tensor.DTensor", "hopcore_torch.distributed._backend:DistributedBackend"
+)

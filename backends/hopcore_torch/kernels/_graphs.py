@@ -1,0 +1,111 @@
+"""Torch's kernels of graphs: neighbour sums by ``embedding_bag``, searches in NumPy's tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd import Function
+
+import hopcore
+from hopcore.arrays import Backend, Rows, backend_of
+from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
+
+
+class TorchGraphKernels(Backend):
+    """The kernels of graphs for tensors."""
+
+    def neighbour_sum(
+        self, where: Rows, values: torch.Tensor, features: torch.Tensor
+    ) -> torch.Tensor:
+        if hasattr(features, "device_mesh"):  # split over workers, as the graph is not
+            return backend_of(features).neighbour_sum(where, values, features)
+        if not eager():
+            gathered = values[:, None] * features.index_select(0, where.columns)
+            return self.row_sum(where, gathered)
+        if differentiated(values, features):
+            return NeighbourSum.apply(self, where, values, features)
+        return bag(where, values, features)
+
+    def row_starts(self, rows: torch.Tensor, count: int) -> torch.Tensor:
+        if eager():
+            return super().row_starts(rows, count)
+        # ONNX has no search.
+        counts = torch.zeros(count + 1, dtype=torch.int64, device=rows.device)
+        counts = counts.scatter_add(0, rows.long() + 1, torch.ones_like(rows, dtype=torch.int64))
+        return counts.cumsum(0).to(rows.dtype)
+
+    def row_sum(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
+        zeros = values.new_zeros((where.count, *values.shape[1:]))
+        # ONNX knows int64 alone.
+        return zeros.index_add(0, where.rows if eager() else where.rows.long(), values)
+
+    def row_max(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
+        lowest = values.new_full((where.count,), -torch.inf)
+        return lowest.scatter_reduce(0, where.rows.long(), values, "amax")
+
+    def pair_products(self, left: torch.Tensor, right: torch.Tensor, where: Rows) -> torch.Tensor:
+        if self.visible(left) and not differentiated(left, right):
+            numpy = hopcore.backend("numpy").pair_products
+            return in_numpy(lambda *x: numpy(x[0], x[1], Rows(*x[2:])), left, right, *where)
+        return super().pair_products(left, right, where)
+
+    def entry_order(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        # Both ends in one number, which is sorted faster than twice.
+        return torch.argsort(rows.long() * (1 << 31) + columns.long())
+
+    def top_k(self, values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        found = torch.topk(values, k, dim=-1, sorted=False)
+        return found.values, found.indices
+
+    def nearest(self, patterns: torch.Tensor, k: int, mask: torch.Tensor | None) -> torch.Tensor:
+        if self.visible(patterns):
+            return in_numpy(hopcore.backend("numpy").nearest, patterns, k, mask)
+        return super().nearest(patterns, k, mask)
+
+    def heat_kernel(self, matrix: torch.Tensor) -> torch.Tensor:
+        """By eigenvalues; where a derivative may be asked for, by ``matrix_exp``, which has one."""
+        if differentiated(matrix) or not eager():
+            return torch.linalg.matrix_exp(-matrix)
+        return super().heat_kernel(matrix)
+
+
+def bag(where: Rows, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """The neighbour sum as bags of embeddings, one bag for each node."""
+    if features.shape[-1] == 0:  # which torch refuses in float32 alone
+        return features
+    return torch.nn.functional.embedding_bag(
+        where.columns,
+        features,
+        where.indptr,
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
+    )
+
+
+class NeighbourSum(Function):
+    """A symmetric sparse matrix times features; its transpose is the same product again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        backend: TorchGraphKernels,
+        where: Rows,
+        values: torch.Tensor,
+        features: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.backend, ctx.where = backend, where
+        ctx.save_for_backward(values, features)
+        return bag(where, values.detach(), features.detach())
+
+    @staticmethod
+    def backward(ctx: Any, by_sum: torch.Tensor) -> Any:
+        values, features = ctx.saved_tensors
+        backend, where = ctx.backend, ctx.where
+        by_values = by_features = None
+        if ctx.needs_input_grad[2]:
+            by_values = backend.pair_products(by_sum, features, where)
+        if ctx.needs_input_grad[3]:
+            by_features = backend.neighbour_sum(where, values, by_sum.contiguous())
+        return None, None, by_values, by_features

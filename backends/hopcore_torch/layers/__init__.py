@@ -1,0 +1,26 @@
+"""The layers as modules of torch: they own parameters and call the functions of hopcore.layers."""
+
+from hopcore_torch.layers._checkpoint import load_layer, save_layer
+from hopcore_torch.layers._core import HopfieldCore
+from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
+from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_room
+from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+
+__all__ = [
+    "HNL",
+    "HNM",
+    "DiffusedHopfield",
+    "Hopfield",
+    "HopfieldCore",
+    "HopfieldDecoderLayer",
+    "HopfieldEncoderLayer",
+    "HopfieldLayer",
+    "HopfieldPooling",
+    "LearnableTemperatureAttention",
+    "VectorQuantizer",
+    "load_layer",
+    "save_layer",
+    "share_room",
+]

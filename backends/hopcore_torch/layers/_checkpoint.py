@@ -1,0 +1,135 @@
+"""Modules in files that every framework can read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import hopcore
+from hopcore.layers import (
+    DecoderSettings,
+    EncoderSettings,
+    HNLSettings,
+    HNMSettings,
+    HopfieldSettings,
+    LookupSettings,
+    PoolingSettings,
+    QuantizerSettings,
+    parameter_shapes,
+)
+from hopcore.schedules import LearnableTemperature
+from hopcore_torch.layers._base import parameter_of
+from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
+from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+
+MODULES: dict[type, Any] = {
+    HopfieldSettings: Hopfield,
+    PoolingSettings: HopfieldPooling,
+    LookupSettings: HopfieldLayer,
+    EncoderSettings: HopfieldEncoderLayer,
+    DecoderSettings: HopfieldDecoderLayer,
+    HNLSettings: HNL,
+    HNMSettings: HNM,
+    QuantizerSettings: VectorQuantizer,
+}
+"""The module of each kind of settings."""
+
+PARTS: dict[type, dict[str, str]] = {
+    PoolingSettings: {"hopfield": "hopfield"},
+    LookupSettings: {"hopfield": "hopfield"},
+    EncoderSettings: {"hopfield": "hopfield_association"},
+    DecoderSettings: {
+        "hopfield": "hopfield_association_self",
+        "cross": "hopfield_association_cross",
+    },
+}
+"""The settings within settings, and the modules that have them."""
+
+
+def save_layer(path: str | Path, layer: nn.Module) -> None:
+    """Write a layer into a file; see :func:`hopcore.save_layer`.
+
+    Parameters
+    ----------
+    path : str or Path
+    layer : Hopfield, HopfieldPooling, HopfieldLayer, HopfieldEncoderLayer, HNL, HNM, ...
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from hopcore_torch import Hopfield, load_layer, save_layer
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> save_layer(place, Hopfield(input_size=4))
+    >>> load_layer(place).input_size
+    4
+    """
+    settings: Any = getattr(layer, "settings", None)
+    if type(settings) not in MODULES or not hasattr(layer, "arrays"):
+        raise TypeError(f"layer must be one of hopcore_torch, got {type(layer).__name__}")
+    settings = as_it_is(layer)
+    parameters = {name: parameter_of(layer, name).detach() for name in parameter_shapes(settings)}
+    hopcore.save_layer(path, settings, parameters)
+
+
+def as_it_is(layer: Any) -> Any:
+    """The settings of a layer, with the inverse temperatures that it has by now."""
+    settings = layer.settings
+    if not isinstance(settings, HopfieldSettings):
+        parts = PARTS.get(type(settings), {})
+        return replace(
+            settings, **{name: as_it_is(getattr(layer, part)) for name, part in parts.items()}
+        )
+    if isinstance(settings.scaling, LearnableTemperature):
+        return settings
+    now = (
+        layer.scaling
+        if isinstance(layer.scaling, torch.Tensor)
+        else torch.tensor(layer.scaling, dtype=torch.float64)
+    )
+    made = torch.tensor(settings.beta, dtype=torch.float64).to(now.dtype)
+    if settings.learnable_scaling or torch.equal(made, now.detach().cpu()):
+        return settings
+    value = now.tolist()
+    return replace(settings, scaling=tuple(value) if isinstance(value, list) else value)
+
+
+def load_layer(path: str | Path, *, dtype: torch.dtype | None = None, device: Any = None) -> Any:
+    """The layer in a file that any framework wrote; see :func:`hopcore.load_layer`.
+
+    Parameters
+    ----------
+    path : str or Path
+    dtype : torch.dtype, optional
+        Of the parameters; that of the file if not given.
+    device : optional
+        Where they are.
+
+    Returns
+    -------
+    torch.nn.Module
+        In training mode, as a new layer is.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from hopcore_torch import HopfieldPooling, load_layer, save_layer
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> save_layer(place, HopfieldPooling(input_size=4, quantity=2))
+    >>> load_layer(place).quantity
+    2
+    """
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    settings, parameters = hopcore.load_layer(path, backend="torch", dtype=name)
+    kind = MODULES[type(settings)]
+    if kind is Hopfield and settings.diffusion is not None:
+        kind = DiffusedHopfield
+    given = next((x.dtype for x in parameters.values()), dtype)
+    layer = kind.of(settings, dtype=given, device=device)
+    layer.load_state_dict(parameters, strict=True)
+    return layer

@@ -1,0 +1,167 @@
+"""The association of a Hopfield layer as a module of its own, and the parameters it holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import hopcore
+from hopcore.layers import HopfieldSettings, core_settings, layer_parameters
+from hopcore_torch.layers._base import collected, places, scaling_of, start, tensor
+
+PREFIX = "association_core."
+NAMES = (
+    "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias",
+    "bias_k", "bias_v", "p_norm_weight", "p_norm_bias",
+)  # fmt: skip
+
+
+class HopfieldCore(nn.Module):
+    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+
+    Parameters
+    ----------
+    embed_dim : int, optional
+        Depth of the queries.
+    num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim
+        As in ``torch.nn.MultiheadAttention``.
+    head_dim, pattern_dim, out_dim : int, optional
+        Depth of the association space, of what a head recalls, and of the output.
+    disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
+        As in :class:`hopcore.HopfieldSettings`, by other names.
+    normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
+        Normalisation in the association space.
+    batch_first : bool
+        Inputs are ``(L, N, E)`` unless this is True.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HopfieldCore
+    >>> core = HopfieldCore(embed_dim=8, num_heads=2)
+    >>> output, weights, *_ = core(*3 * [torch.ones(5, 3, 8)])
+    >>> output.shape, weights.shape
+    (torch.Size([5, 3, 8]), torch.Size([3, 5, 5]))
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        batch_first: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__()
+        settings = core_settings(args, arguments, batch_first=batch_first)
+        self._own(settings, device=device, dtype=dtype)
+
+    @classmethod
+    def of(cls, settings: HopfieldSettings, **where: Any) -> HopfieldCore:
+        """The association of a layer with these settings."""
+        plain = replace(
+            settings,
+            **{f"normalize_{name}": False for name in ("stored_pattern", "state_pattern")},
+            normalize_pattern_projection=False,
+            association_activation=None,
+            diffusion=None,
+            scaling=settings.beta,
+            learnable_scaling=False,
+        )
+        found = cls.__new__(cls)
+        nn.Module.__init__(found)
+        found._own(plain, **where)
+        return found
+
+    def _own(self, settings: HopfieldSettings, **where: Any) -> None:
+        self.settings = settings
+        found = layer_parameters(settings)
+        self._places = places(list(found), PREFIX)
+        for name in NAMES:
+            parameter = found.get(PREFIX + name)
+            self.register_parameter(name, parameter and tensor(parameter, **where))
+        weight = found.get(f"{PREFIX}out_proj.weight")
+        self.out_proj = None
+        if weight is not None:
+            rows, columns = weight.shape
+            self.out_proj = nn.Linear(columns, rows, bias=settings.input_bias, **where)
+        self.reset_parameters()
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the parameters again."""
+        found = layer_parameters(self.settings)
+        start(self, {name.removeprefix(PREFIX): x for name, x in found.items()}, generator)
+
+    def arrays(self) -> dict[str, Any]:
+        """The parameters as :func:`hopcore.hopfield` takes them."""
+        return collected(self, self._places)
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: torch.Tensor | None = None,
+        scaling: Any = None,
+        update_steps_max: Any = 0,
+        update_steps_eps: Any = 1e-4,
+        return_raw_associations: bool = False,
+        return_pattern_projections: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """The output; if asked for, weights over all heads, of each head, and values of each.
+
+        Masks are True where a pattern is not attended to, or added to the scores. ``scaling`` is
+        the inverse temperature, 1 if not given: unlike ``torch.nn.MultiheadAttention``, the scores
+        are not divided by the root of the depth.
+        """
+        given, parameter = scaling_of(
+            {
+                "scaling": 1.0 if scaling is None else scaling,
+                "update_steps_max": update_steps_max,
+                "update_steps_eps": update_steps_eps,
+            }
+        )
+        arrays = self.arrays()
+        if parameter is not None:
+            arrays["scaling"] = parameter
+            del given["scaling"], given["learnable_scaling"]
+        settings = replace(self.settings, **given)
+        masks: dict[str, Any] = {
+            "stored_pattern_padding_mask": key_padding_mask,
+            "association_mask": attn_mask,
+        }
+        patterns = settings, arrays, key, query, value
+        output = hopcore.hopfield(*patterns, **masks, drop=dropout(self, settings.dropout))
+        weights = raw = projections = None
+        if need_weights or return_raw_associations:
+            raw = hopcore.layers.hopfield_weights(*patterns, **masks)
+            weights = raw.mean(-3) if need_weights else None
+        if return_pattern_projections:
+            projections = hopcore.layers.hopfield_projections(*patterns)
+        return output, weights, raw if return_raw_associations else None, projections
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether inputs are ``(N, L, E)``."""
+        return self.settings.batch_first
+
+    @property
+    def num_heads(self) -> int:
+        """How many heads there are."""
+        return self.settings.num_heads
+
+    @property
+    def _qkv_same_embed_dim(self) -> bool:
+        return self.settings.packed
+
+
+def dropout(module: nn.Module, rate: float) -> Any:
+    """Dropout of association weights while a module is trained, or None."""
+    return partial(F.dropout, p=rate) if rate > 0.0 and module.training else None

@@ -1,0 +1,239 @@
+"""Memories that are learned, at a temperature of the call."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+
+import hopcore
+from hopcore.layers import (
+    HNLSettings,
+    HNMSettings,
+    Noise,
+    Quantized,
+    QuantizerSettings,
+    layer_parameters,
+)
+from hopcore_torch.layers._base import Owned, tensor
+from hopcore_torch.layers._core import dropout
+from hopcore_torch.layers._hopfield import Hopfield
+from hopcore_torch.training import gumbel
+
+
+class _Network(Owned):
+    """What modules share whose settings are all that their constructor takes."""
+
+    KIND: ClassVar[type]
+
+    def __init__(
+        self, *, device: Any = None, dtype: torch.dtype | None = None, **settings: Any
+    ) -> None:
+        self._make(self.KIND.from_dict(settings), device=device, dtype=dtype)
+
+    @classmethod
+    def of(cls, settings: Any, **where: Any) -> Self:
+        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        found = cls.__new__(cls)
+        found._make(settings, **where)
+        return found
+
+    def _make(self, settings: Any, **where: Any) -> None:
+        if not isinstance(settings, self.KIND):
+            raise TypeError(f"settings must be {self.KIND.__name__}, got {type(settings).__name__}")
+        super().__init__(settings)
+        self._parts(**where)
+        self.reset_parameters()
+
+    def _parts(self, **where: Any) -> None:
+        """Register modules and parameters, by the names of the parameters."""
+        raise NotImplementedError
+
+
+class HNL(_Network):
+    """A Hopfield network layer: features recall from a learned memory, softly or one pattern.
+
+    Parameters
+    ----------
+    input_size, output_size, quantity, num_heads, hidden_size, temperature, separation, dropout
+        By name, see :class:`hopcore.layers.HNLSettings`.
+    device, dtype
+        Of the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that make no sense.
+
+    Notes
+    -----
+    Under ``torch.compile`` another temperature, number or tensor, is no cause to compile again;
+    noise can be drawn there by ``torch.default_generator`` alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HNL
+    >>> layer = HNL(input_size=8, output_size=3, quantity=32)
+    >>> layer(torch.ones(5, 8), temperature=0.01, hard=True).shape
+    torch.Size([5, 3])
+    """
+
+    KIND = HNLSettings
+
+    def _parts(self, **where: Any) -> None:
+        lookup = self.settings.lookup
+        self.hopfield = Hopfield.of(lookup.hopfield, **where)
+        for name, found in layer_parameters(lookup).items():
+            if "." not in name:
+                self.register_parameter(name, tensor(found, **where))
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        temperature: float | torch.Tensor | None = None,
+        hard: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """What features recall at a temperature.
+
+        Parameters
+        ----------
+        x : tensor (..., n, d)
+            Features, one a row.
+        temperature : float or tensor (), optional
+            Positive; that of the settings if not given.
+        hard : bool
+            Each head recalls one pattern, with the gradient of the soft weights.
+        generator : torch.Generator, optional
+            Draws Gumbel noise for the scores; ``torch.default_generator`` stands for torch's own on
+            whatever device. Without one there is no noise.
+
+        Returns
+        -------
+        tensor (..., n, output_size)
+        """
+        return hopcore.layers.hnl(
+            self.settings,
+            self.arrays(),
+            x,
+            temperature=heated(temperature, x),
+            hard=hard,
+            noise=noise_of(generator),
+            drop=dropout(self, self.settings.dropout),
+        )
+
+
+class HNM(_Network):
+    """A stack of Hopfield network layers, all at one temperature.
+
+    Parameters
+    ----------
+    input_size, output_size, widths
+        By name, see :class:`hopcore.layers.HNMSettings`.
+    quantity, num_heads, hidden_size, temperature, separation, dropout
+        Of every layer, see :class:`hopcore.layers.HNLSettings`.
+    device, dtype
+        Of the parameters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HNM
+    >>> model = HNM(input_size=8, output_size=3, widths=(16,))
+    >>> model(torch.ones(5, 8), temperature=0.01).shape
+    torch.Size([5, 3])
+    """
+
+    KIND = HNMSettings
+    layers: nn.ModuleList
+
+    def _parts(self, **where: Any) -> None:
+        self.layers = nn.ModuleList(HNL.of(one, **where) for one in self.settings.layers)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        temperature: float | torch.Tensor | None = None,
+        hard: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """The output of the last layer ``(..., n, output_size)``; all is as in :class:`HNL`."""
+        return hopcore.layers.hnm(
+            self.settings,
+            self.arrays(),
+            x,
+            temperature=heated(temperature, x),
+            hard=hard,
+            noise=noise_of(generator),
+            drop=dropout(self, self.settings.dropout),
+        )
+
+
+class VectorQuantizer(_Network):
+    """A vector quantiser: features become patterns of a codebook, softly or the nearest of them.
+
+    Parameters
+    ----------
+    input_size, groups, quantity, temperature, commitment
+        By name, see :class:`hopcore.layers.QuantizerSettings`.
+    device, dtype
+        Of the codebook.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import VectorQuantizer
+    >>> layer = VectorQuantizer(input_size=8, groups=2, quantity=16)
+    >>> found = layer(torch.ones(5, 8), temperature=0.1, hard=True)
+    >>> found.values.shape, found.codes.shape
+    (torch.Size([5, 8]), torch.Size([5, 2]))
+    """
+
+    KIND = QuantizerSettings
+    codebook: nn.Parameter
+
+    def _parts(self, **where: Any) -> None:
+        for name, found in layer_parameters(self.settings).items():
+            self.register_parameter(name, tensor(found, **where))
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        temperature: float | torch.Tensor | None = None,
+        hard: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Quantized:
+        """Features ``(..., input_size)`` by their codes.
+
+        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`: ``values``,
+        ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
+        """
+        return hopcore.layers.quantize(
+            self.settings,
+            self.arrays(),
+            x,
+            temperature=heated(temperature, x),
+            hard=hard,
+            noise=noise_of(generator),
+        )
+
+
+def heated(temperature: Any, x: torch.Tensor) -> Any:
+    """The temperature of a call: where features are, and no number in a trace."""
+    if isinstance(temperature, torch.Tensor):
+        return temperature if temperature.ndim else temperature.to(x.device)
+    if torch.compiler.is_compiling() and isinstance(temperature, float) and temperature > 0.0:
+        # The compiler would take the number for a constant.
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return torch.full((), temperature, dtype=wide, device=x.device)
+    return temperature
+
+
+def noise_of(generator: torch.Generator | None) -> Noise | None:
+    """Gumbel noise of a generator, or none; torch's own generator is that of every device."""
+    if generator is None:
+        return None
+    return partial(gumbel, generator=None if generator is torch.default_generator else generator)

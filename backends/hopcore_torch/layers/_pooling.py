@@ -1,0 +1,228 @@
+"""Layers that learn one side of the association: pooling its queries, lookup its memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from hopcore.layers import (
+    PLACES,
+    Described,
+    HopfieldSettings,
+    LookupSettings,
+    PoolingSettings,
+    flattened,
+    layer_parameters,
+    learned,
+    placed,
+    quantity_of,
+)
+from hopcore_torch.layers._base import Owned, scaling_of, tensor
+from hopcore_torch.layers._hopfield import Hopfield
+
+
+class _Learned(Owned, Described):
+    """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
+
+    hopfield: Hopfield
+
+    def _make(self, settings: Any, scaling: nn.Parameter | None, **where: Any) -> None:
+        super().__init__(settings)
+        self.hopfield = Hopfield.of(settings.hopfield, scaling, **where)
+        for name in ("pooling_weights", "lookup_weights", "target_weights"):
+            found = layer_parameters(settings).get(name)
+            if found is not None:
+                self.register_parameter(name, tensor(found, **where))
+            elif name == "target_weights":
+                self.register_parameter(name, None)
+        self.reset_parameters()
+
+    @classmethod
+    def of(cls, settings: Any, **where: Any) -> Any:
+        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        found = cls.__new__(cls)
+        found._make(settings, None, **where)
+        return found
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.hopfield.settings
+
+    @property
+    def scaling(self) -> Any:
+        """The inverse temperature."""
+        return self.hopfield.scaling
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature by now."""
+        return self.hopfield.temperature
+
+    @property
+    def quantity(self) -> int:
+        """How many patterns are learned."""
+        return self.settings.quantity
+
+    def _three(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        raise NotImplementedError
+
+    def association_weights(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: torch.Tensor | None = None,
+        association_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """How much each query of each head attends to each pattern, ``(..., H, L, S)``."""
+        masks = stored_pattern_padding_mask, association_mask
+        return self.hopfield.association_weights(self._three(input), *masks)
+
+    def get_association_matrix(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: torch.Tensor | None = None,
+        association_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """:meth:`association_weights` without a gradient."""
+        masks = stored_pattern_padding_mask, association_mask
+        return self.hopfield.get_association_matrix(self._three(input), *masks)
+
+    def get_projected_pattern_matrix(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: torch.Tensor | None = None,
+        association_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The values of each head, ``(..., H, S, v)``, without a gradient."""
+        return self.hopfield.get_projected_pattern_matrix(self._three(input))
+
+
+class HopfieldPooling(_Learned):
+    """Hopfield pooling: learned state patterns recall from a set, whatever its size.
+
+    Parameters
+    ----------
+    input_size : int
+        Depth of the set, and of the state patterns.
+    quantity : int
+        How many state patterns are learned.
+    trainable : bool
+        Whether they are trained.
+    **settings
+        As in :class:`Hopfield`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HopfieldPooling
+    >>> HopfieldPooling(input_size=8, num_heads=2, quantity=2)(torch.ones(3, 50, 8)).shape
+    torch.Size([3, 16])
+    """
+
+    pooling_weights: nn.Parameter
+
+    def __init__(
+        self,
+        *args: Any,
+        quantity: int = 1,
+        trainable: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **settings: Any,
+    ) -> None:
+        given, scaling = scaling_of(placed(PLACES, args, settings))
+        inner = HopfieldSettings.from_dict(given)
+        found = PoolingSettings(hopfield=inner, quantity=quantity, trainable=trainable)
+        self._make(found, scaling, device=device, dtype=dtype)
+
+    def forward(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
+        stored_pattern_padding_mask: torch.Tensor | None = None,
+        association_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The answers to the state patterns, ``(..., quantity * output_size)``.
+
+        ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; masks are as
+        in :meth:`Hopfield.forward`.
+        """
+        masks = stored_pattern_padding_mask, association_mask
+        return flattened(self.settings, self.hopfield(self._three(input), *masks))
+
+    def _three(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if isinstance(input, torch.Tensor):
+            return input, learned(self.pooling_weights), input
+        if isinstance(input, tuple | list) and len(input) == 2:
+            return input[0], learned(self.pooling_weights), input[1]
+        raise TypeError(
+            "input must be one tensor, or two: stored patterns and pattern projections; "
+            f"got {type(input).__name__}"
+        )
+
+
+class HopfieldLayer(_Learned):
+    """Hopfield lookup: state patterns recall from a learned memory.
+
+    Parameters
+    ----------
+    input_size : int
+        Depth of the state patterns.
+    quantity : int
+        How many patterns the memory holds; ``num_pattern_repetitions`` is the same.
+    lookup_weights_as_separated : bool
+        Values are learned, too; otherwise they are the stored patterns.
+    lookup_targets_as_trainable, trainable : bool
+        Whether separate values, and stored patterns, are trained.
+    **settings
+        As in :class:`Hopfield`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HopfieldLayer
+    >>> HopfieldLayer(input_size=8, num_pattern_repetitions=32)(torch.ones(3, 10, 8)).shape
+    torch.Size([3, 10, 8])
+    """
+
+    lookup_weights: nn.Parameter
+    target_weights: nn.Parameter | None
+
+    def __init__(
+        self,
+        *args: Any,
+        quantity: int | None = None,
+        num_pattern_repetitions: int | None = None,
+        lookup_weights_as_separated: bool = False,
+        lookup_targets_as_trainable: bool = True,
+        trainable: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **settings: Any,
+    ) -> None:
+        given, scaling = scaling_of(placed(PLACES, args, settings))
+        found = LookupSettings(
+            hopfield=HopfieldSettings.from_dict(given),
+            quantity=quantity_of(quantity, num_pattern_repetitions),
+            lookup_weights_as_separated=lookup_weights_as_separated,
+            lookup_targets_as_trainable=lookup_targets_as_trainable,
+            trainable=trainable,
+        )
+        self._make(found, scaling, device=device, dtype=dtype)
+
+    def forward(
+        self,
+        input: torch.Tensor,
+        stored_pattern_padding_mask: torch.Tensor | None = None,
+        association_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What state patterns ``(..., L, d)`` recall; masks are as in :meth:`Hopfield.forward`."""
+        return self.hopfield(self._three(input), stored_pattern_padding_mask, association_mask)
+
+    def _three(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if not isinstance(input, torch.Tensor):
+            raise TypeError(f"input must be one tensor, state patterns, got {type(input).__name__}")
+        stored = learned(self.lookup_weights)
+        targets = self.target_weights
+        return stored, input, stored if targets is None else learned(targets)

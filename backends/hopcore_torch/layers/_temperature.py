@@ -1,0 +1,163 @@
+"""Attention that learns its temperature, and a temperature that layers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from hopcore import LearnableTemperature
+from hopcore.layers import core_settings
+from hopcore_torch.layers._hopfield import Hopfield
+
+Layers = TypeVar("Layers", bound=nn.Module | Sequence[nn.Module])
+
+
+class LearnableTemperatureAttention(Hopfield):
+    """Multi-head attention whose temperature is learned and stays positive.
+
+    Scores are divided by ``softplus(theta)``, which starts at exactly ``init_temp_factor`` times
+    the usual ``sqrt(d_model / num_heads)``; see :class:`hopcore.LearnableTemperature`.
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+        Depth of the sequence, and heads.
+    init_temp_factor : float or tuple of float
+        Where the temperature starts; a tuple has one for each head.
+    per_head : bool
+        Each head learns its own.
+    room : bool
+        Times a second temperature, which layers may share (:func:`share_room`).
+    separation : str or float
+        As in :class:`hopcore.HopfieldSettings`.
+    device, dtype
+        Of the parameters.
+    **arguments
+        ``dropout``, ``bias``, ``add_bias_kv``, ``add_zero_attn``, ``kdim``, ``vdim``, ... as in
+        :class:`HopfieldCore`.
+
+    Notes
+    -----
+    It is a :class:`Hopfield` layer without normalisations, and in a checkpoint it is nothing else:
+    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` ``of`` takes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import LearnableTemperatureAttention
+    >>> layer = LearnableTemperatureAttention(16, 4, init_temp_factor=2.0)
+    >>> layer(torch.ones(3, 5, 16), torch.ones(3, 7, 16)).shape
+    torch.Size([3, 5, 16])
+    >>> round(layer.temperature.item(), 6)
+    4.0
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        init_temp_factor: float | tuple[float, ...] = 1.0,
+        per_head: bool = False,
+        room: bool = False,
+        *,
+        separation: str | float = "softmax",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **arguments: Any,
+    ) -> None:
+        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, room=room)
+        plain = core_settings((d_model, num_heads), arguments, batch_first=True)
+        settings = replace(plain, scaling=learned, separation=separation)
+        self._make(settings, None, device=device, dtype=dtype)
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        key_padding_mask: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What queries ``(..., L, d)`` recall of keys and values ``(..., S, d)``.
+
+        Keys are the queries if not given, values the keys. Masks are True where a key is not
+        attended to, or added to the scores.
+        """
+        return super().forward(three(query, key, value), key_padding_mask, attn_mask)
+
+    def association_weights(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        key_padding_mask: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """How much each query of each head attends to each key, ``(..., H, L, S)``."""
+        return super().association_weights(three(query, key, value), key_padding_mask, attn_mask)
+
+    @torch.no_grad()
+    def get_association_matrix(self, *patterns: Any, **masks: Any) -> torch.Tensor:
+        """:meth:`association_weights` without a gradient."""
+        return self.association_weights(*patterns, **masks)
+
+
+def share_room(layers: Layers, room: nn.Parameter | None = None) -> Layers:
+    """Let layers share one room temperature: one parameter, tied in place.
+
+    Parameters
+    ----------
+    layers : torch.nn.Module, or sequence of them
+        Each with layers whose ``scaling`` is a ``LearnableTemperature(room=True)``, itself or
+        anywhere within. Tie them before the optimiser is made.
+    room : torch.nn.Parameter, optional
+        The parameter ``()`` whose softplus is the room temperature; that of the first layer if not
+        given.
+
+    Returns
+    -------
+    The layers.
+
+    Raises
+    ------
+    ValueError
+        A layer without a room temperature, a room that is no single number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import LearnableTemperatureAttention, share_room
+    >>> layers = [LearnableTemperatureAttention(8, 2, room=True) for _ in range(3)]
+    >>> first, *others = share_room(layers)
+    >>> all(layer.room is first.room for layer in others)
+    True
+    """
+    found = []
+    for layer in [layers] if isinstance(layers, nn.Module) else layers:
+        hopfields = [one for one in layer.modules() if isinstance(one, Hopfield)]
+        within = [one for one in hopfields if "room" in one.arrays()]
+        if not within:
+            raise ValueError(
+                f"{type(layer).__name__} has no room temperature: "
+                "scaling=LearnableTemperature(room=True)"
+            )
+        found += within
+    if room is None and found:
+        room = found[0].room
+    if room is not None and (not isinstance(room, nn.Parameter) or room.ndim):
+        raise ValueError("room must be a torch.nn.Parameter of shape ()")
+    for one in found:
+        one.room = room
+    return layers
+
+
+def three(
+    query: torch.Tensor, key: torch.Tensor | None, value: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Keys, queries and values, as a Hopfield layer takes them."""
+    key = query if key is None else key
+    return key, query, key if value is None else value

@@ -1,0 +1,1 @@
+"""What the checks draw: memories, graphs, layers and schedules, as strategies of hypothesis."""

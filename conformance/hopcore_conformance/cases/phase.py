@@ -1,0 +1,72 @@
+"""What the checks of the transition need: memories of some kinds, how near a check comes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore_conformance.cases.diffused import no_half
+from hopcore_conformance.oracle import phase as plain
+from hopcore_conformance.subject import Subject
+
+Array = np.ndarray
+
+
+class Simplex(NamedTuple):
+    """Equidistant patterns (N, N) that the subject holds, and what b is divided by to get beta."""
+
+    stored: Array
+    scale: float
+
+    def betas(self, *values: float) -> Array:
+        """Inverse temperatures of effective ones."""
+        return np.asarray(values) / self.scale
+
+
+def simplex(subject: Subject, patterns: int, seed: int = 0) -> Simplex:
+    """Equidistant patterns of one norm: turned, of any size and anywhere along their axis."""
+    no_half(subject, "patterns are equidistant to its rounding only; float32 computes the same")
+    rng = np.random.default_rng([seed, patterns])
+    size = float(np.exp(rng.uniform(-1.0, 1.0)))
+    return Simplex(subject.rounded(plain.simplex(rng, patterns, size)), size**2)
+
+
+def nearness(subject: Subject) -> float:
+    """How near, relatively, to a critical temperature both of its sides are told apart.
+
+    In float32 the energies and states that are compared have errors of 1e-6 and more.
+    """
+    return 1e-4 if subject.dtype == "float64" else 1e-3
+
+
+def clusters(subject: Subject, seed: int = 0) -> Array:
+    """Three groups of three unit patterns (9, 9): the i-th, i + 3-th and i + 6-th are alike.
+
+    Those of one group have products of about 0.8, those of two of about 0.
+    """
+    rng = np.random.default_rng(seed)
+    group = np.arange(9) % 3
+    products = 0.2 * np.eye(9) + 0.8 * (group[:, None] == group)
+    stored = np.linalg.cholesky(products) + 0.01 * rng.normal(size=(9, 9))
+    stored = stored @ np.linalg.qr(rng.normal(size=(9, 9)))[0]
+    return subject.rounded(stored / np.linalg.norm(stored, axis=-1, keepdims=True))
+
+
+def general(subject: Subject, rng: np.random.Generator, count: int = 7, width: int = 4) -> Array:
+    """Patterns (N, d) of nearly one norm, in any directions."""
+    stored = rng.normal(size=(count, width))
+    stored *= rng.uniform(0.9, 1.1, size=(count, 1)) / np.linalg.norm(stored, axis=-1)[:, None]
+    return subject.rounded(stored)
+
+
+def turned(subject: Subject, stored: Array, rng: np.random.Generator) -> Array:
+    """Patterns after a rotation, rounded again."""
+    return subject.rounded(stored @ np.linalg.qr(rng.normal(size=(stored.shape[1],) * 2))[0])
+
+
+def fields(subject: Subject, found: Any) -> Any:
+    """A result of :mod:`hopcore.phase` with all its arrays as NumPy's."""
+    # What is an array of the library comes back as NumPy's; what is NumPy's already stays.
+    parts = (x if isinstance(x, (np.ndarray, float, str)) else subject.get(x) for x in found)
+    return type(found)(*parts)

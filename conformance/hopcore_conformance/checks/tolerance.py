@@ -1,0 +1,94 @@
+r"""How far rounding may take a result from its float64 value: every tolerance of the suite.
+
+With u the rounding of scores and energies (``subject.fine``) and that of states and associations
+beside it (``subject.eps``), the scores :math:`z = \beta X \xi` of d terms each have an error of at
+most about :math:`\delta = (d + 4)\, u\, \beta \|\xi\| M`. Conjugates are 1-Lipschitz in the scores,
+so the energy inherits :math:`\delta / \beta` and the rounding of its own terms. Weights satisfy
+:math:`w_i^a = (a z_i - \tau)_+` with :math:`a = \alpha - 1` and a threshold :math:`\tau` that is
+monotone in z and moves with a shift of z, so :math:`|\Delta w_i^a| \le 2 a \delta`; which is
+:math:`|\Delta w_i| \le 2 \delta` for :math:`a \le 1` (the softmax too) and
+:math:`(2 a \delta)^{1/a}` above.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hopcore_conformance.cases.memory import Problem
+from hopcore_conformance.subject import Subject, reference
+
+Array = np.ndarray
+
+
+def norm(vectors: Array) -> Array:
+    """Euclidean norm over the last axis."""
+    return np.linalg.norm(vectors, axis=-1)
+
+
+def scores(subject: Subject, p: Problem) -> Array:
+    """Error of the scores of each query, (..., L)."""
+    terms = p.state.shape[-1] + 4
+    product = terms * subject.fine * norm(p.state) * p.radius
+    return np.asarray(p.beta) * (product + underflow(subject, p))
+
+
+def underflow(subject: Subject, p: Problem) -> Array:
+    """What scores and squares too small for a normal number may lose, in units of energy."""
+    return subject.tiny * p.state.shape[-1] * (1.0 + 1.0 / np.asarray(p.beta))
+
+
+def weights_of_scores(subject: Subject, error: Any, alpha: float, count: int) -> Array:
+    """Error of a weight among ``count``, where the scores have an error; at most 1."""
+    a = alpha - 1.0
+    # Four roundings of the largest weight, and one for each term of its normalisation.
+    error = np.asarray(error) + (4 + count) * subject.fine
+    bound = 2.0 * error if a <= 1.0 else (2.0 * a * error) ** (1.0 / a)
+    return np.minimum(bound, 1.0)
+
+
+def weights(subject: Subject, p: Problem) -> Array:
+    """Error of a weight of each query, (..., L); weights are returned in the dtype of the state."""
+    count = p.stored.shape[-2]
+    return weights_of_scores(subject, scores(subject, p), p.alpha, count) + subject.eps
+
+
+def association(subject: Subject, p: Problem, values: Array | None = None) -> Array:
+    """Error of the association of each query, as a norm, (..., L).
+
+    Distributions are never farther apart than 2, so the error is at most twice the longest value.
+    """
+    values = p.stored if values is None else values
+    count = p.stored.shape[-2]
+    wrong = weights_of_scores(subject, scores(subject, p), p.alpha, count)
+    longest = np.max(norm(values), axis=-1)[..., None]
+    # A library may round each weight to the dtype of the values before it sums.
+    total = np.minimum(count * wrong, 2.0) + (2 + count * subject.fine / subject.eps) * subject.eps
+    return longest * total + count * subject.tiny + subject.least
+
+
+def energy(subject: Subject, p: Problem) -> Array:
+    """Error of the energy of each query, (..., L)."""
+    u, count = subject.fine, p.stored.shape[-2]
+    squares = norm(p.state) ** 2 + p.radius**2
+    own = u * (p.state.shape[-1] + 4) * squares + u * (8 + count) / np.asarray(p.beta)
+    return scores(subject, p) / np.asarray(p.beta) + own + underflow(subject, p)
+
+
+def conjugate(subject: Subject, z: Array) -> Array:
+    """Error of the conjugate of exact scores (..., S)."""
+    largest = np.max(np.where(np.isneginf(z), 0.0, np.abs(z)), axis=-1)
+    return subject.fine * (8 + z.shape[-1] + 4 * largest)
+
+
+def difference(p: Problem, step: float) -> float:
+    """Error of a central difference, in NumPy float64, of the energy along a unit vector.
+
+    Its second derivative is at most ``1 + beta ||X||_2^2 <= 1 + beta S M^2`` and may jump (sparse
+    weights change their support), so that half a step may see another slope.
+    """
+    heat = float(np.max(p.beta)) * p.stored.shape[-2] * float(np.max(p.radius)) ** 2
+    size = float(np.max(norm(p.state)) + np.max(p.radius))
+    rounding = float(np.max(energy(reference, p))) / step
+    return (1.0 + heat) * step + rounding + 1e-12 * size

@@ -1,0 +1,1 @@
+"""What every backend is compared with: the formulas of the specification in plain NumPy."""

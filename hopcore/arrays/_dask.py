@@ -1,0 +1,139 @@
+"""The Dask backend: arrays in chunks, computed when somebody asks for their values.
+
+What is a formula stays lazy. Separation functions are found chunk by chunk by NumPy's kernels, and
+so are heat kernels, which Dask lacks. A loop has to look at its condition: each of its steps is
+computed and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import array_api_compat.dask.array as xp
+import dask.array as da
+import numpy as np
+from dask.base import persist
+
+from hopcore.arrays._backend import Array, Backend, SeparationFunction
+from hopcore.arrays._graph_kernels import Rows
+from hopcore.arrays._numpy import NumpyBackend
+
+NUMPY = NumpyBackend()
+
+
+class Namespace(ModuleType):
+    """Dask's namespace, with what it lacks of the standard."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(xp, name)
+
+    @staticmethod
+    def reshape(array: Array, /, shape: tuple[int, ...], **options: Any) -> Array:
+        """Of empty arrays too."""
+        if 0 in array.shape and -1 not in shape:
+            return da.zeros(shape, dtype=array.dtype)
+        return xp.reshape(array, shape, **options)
+
+    @staticmethod
+    def take_along_axis(array: Array, places: Array, /, *, axis: int = -1) -> Array:
+        """By NumPy, on chunks with the whole axis."""
+        if 0 in places.shape:  # which Dask does not rechunk
+            return da.zeros(places.shape, dtype=array.dtype)
+        found = da.apply_gufunc(
+            lambda some, at: np.take_along_axis(some, at, axis=-1),
+            "(n),(k)->(k)",
+            da.moveaxis(array, axis, -1),
+            da.moveaxis(places, axis, -1),
+            output_dtypes=array.dtype,
+            allow_rechunk=True,
+        )
+        return da.moveaxis(found, -1, axis)
+
+
+class DaskBackend(Backend):
+    """Dask arrays of NumPy arrays, float32 and float64; known shapes only."""
+
+    def __init__(self) -> None:
+        super().__init__("dask.array", Namespace(xp.__name__))
+
+    @property
+    def expected_failures(self) -> Mapping[str, str]:
+        """What lazy arrays cannot do."""
+        return EXPECTED_FAILURES
+
+    def visible(self, array: Array) -> bool:
+        """Never: to read a value is to compute all that leads to it."""
+        return False
+
+    def readable(self, array: Array) -> bool:
+        """Always, by computing it."""
+        return True
+
+    def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
+        """By NumPy's kernel on every chunk, each of which has whole rows."""
+        return da.apply_gufunc(
+            lambda some: NUMPY.separate(some, separation),
+            "(s)->(s),()",
+            whole(scores),
+            output_dtypes=(scores.dtype, scores.dtype),
+        )
+
+    def row_sum(self, where: Rows, values: Array) -> Array:
+        """By NumPy's kernel, on all entries at once."""
+        return by_rows(NUMPY.row_sum, where, values)
+
+    def row_max(self, where: Rows, values: Array) -> Array:
+        """By NumPy's kernel, on all entries at once."""
+        return by_rows(NUMPY.row_max, where, values)
+
+    def heat_kernel(self, matrix: Array) -> Array:
+        """By NumPy's kernel on every matrix."""
+        return da.apply_gufunc(
+            NUMPY.heat_kernel,
+            "(i,j)->(i,j)",
+            matrix,
+            output_dtypes=matrix.dtype,
+            allow_rechunk=True,
+        )
+
+    def loop(
+        self,
+        cond: Callable[[Any], Array],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """The portable loop; what a step found is kept, or the next would compute it anew."""
+        return super().loop(cond, lambda value: persist(body(value))[0], init, max_steps)
+
+
+def whole(array: Array) -> Array:
+    """The array with its last axis in one piece."""
+    return array.rechunk({array.ndim - 1: -1})
+
+
+def by_rows(kernel: Callable[..., Any], where: Rows, values: Array) -> Array:
+    """What a kernel makes of the values ``(E, ...)`` of each row, ``(n, ...)``."""
+
+    def work(indptr: Array, rows: Array, columns: Array, some: Array) -> Array:
+        return np.moveaxis(kernel(Rows(indptr, rows, columns), np.moveaxis(some, -1, 0)), 0, -1)
+
+    found = da.apply_gufunc(
+        work,
+        "(m),(e),(e),(e)->(n)",
+        *map(whole, where),
+        whole(da.moveaxis(values, 0, -1)),
+        output_dtypes=values.dtype,
+        output_sizes={"n": where.count},
+    )
+    return da.moveaxis(found, -1, 0)
+
+
+EXPECTED_FAILURES = {
+    "test_graph.py::test_conversions_keep_the_graph": "how many edges a graph has depends on "
+    "values, and Dask knows no shape that does",
+}

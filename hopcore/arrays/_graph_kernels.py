@@ -1,0 +1,178 @@
+"""The kernels of graphs: neighbour sums, row maxima, nearest neighbours; portable versions.
+
+A graph is held by its rows (:class:`Rows`): entries sorted by row, each node once among its own.
+Padded lists of neighbours would be wasteful where one node has many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from hopcore.arrays._library import Array, ArrayLibrary
+
+SOME = 1 << 20
+"""How many numbers the portable kernels gather, or compare, at once."""
+
+MASKED = -2.0
+"""The score of a masked pattern: below every other one, and above that of a pattern for itself."""
+
+GROUP = 8
+"""Scores to a group in the search for the largest."""
+
+
+class Rows(NamedTuple):
+    """Where the entries of a square sparse matrix are; its values stand beside it.
+
+    Attributes
+    ----------
+    indptr : integer array (n + 1,)
+        The entries of row i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
+    rows : integer array (E,)
+        The row of each entry.
+    columns : integer array (E,)
+        The column. Every row holds an entry on the diagonal.
+    """
+
+    indptr: Array
+    rows: Array
+    columns: Array
+
+    @property
+    def count(self) -> int:
+        """The number of rows, n."""
+        return self.indptr.shape[0] - 1
+
+
+class GraphKernels(ArrayLibrary):
+    """What :class:`hopcore.Backend` can do for graphs."""
+
+    def neighbour_sum(self, where: Rows, values: Array, features: Array) -> Array:
+        """A symmetric sparse matrix times features ``(n, d)``: the sum over the entries of a row.
+
+        Symmetry is what makes its own derivative another neighbour sum.
+        """
+        return self.row_sum(where, values[:, None] * self.xp.take(features, where.columns, axis=0))
+
+    def row_sum(self, where: Rows, values: Array) -> Array:
+        """The sum of the values ``(E, ...)`` of each row, ``(n, ...)``."""
+        return self._scanned(where, values, lambda a, b: a + b)
+
+    def row_max(self, where: Rows, values: Array) -> Array:
+        """The largest of the values ``(E,)`` of each row, without its derivative."""
+        return self._scanned(where, values, self.xp.maximum)
+
+    def _scanned(self, where: Rows, values: Array, join: Any) -> Array:
+        """What joins the values of each row, doubling the stretch with each step."""
+        xp, reach = self.xp, 1
+        while reach < values.shape[0]:
+            same = where.rows[reach:] == where.rows[:-reach]
+            same = xp.reshape(same, (same.shape[0], *(1,) * (values.ndim - 1)))
+            joined = xp.where(
+                same, join(values[reach:, ...], values[:-reach, ...]), values[reach:, ...]
+            )
+            values = xp.concat([values[:reach, ...], joined], axis=0)
+            reach *= 2
+        return xp.take(values, where.indptr[1:] - 1, axis=0)
+
+    def pair_products(self, left: Array, right: Array, where: Rows) -> Array:
+        """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``.
+
+        Products commute, so that with ``left = right`` they are symmetric to the last digit.
+        """
+        xp = self.xp
+        parts = [
+            xp.sum(
+                xp.take(left, where.rows[part], axis=0)
+                * xp.take(right, where.columns[part], axis=0),
+                axis=-1,
+            )
+            for part in stretches(where.rows.shape[0], max(1, SOME // left.shape[-1]))
+        ]
+        return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
+
+    def entry_order(self, rows: Array, columns: Array) -> Array:
+        """The permutation that sorts entries by row, and by column within a row."""
+        xp = self.xp
+        by_column = xp.argsort(columns, stable=True)
+        by_row = xp.argsort(xp.take(rows, by_column, axis=0), stable=True)
+        return xp.take(by_column, by_row, axis=0)
+
+    def row_starts(self, rows: Array, count: int) -> Array:
+        """Where each of ``count`` rows begins among sorted entries, and where the last ends."""
+        xp = self.xp
+        bounds = xp.arange(count + 1, dtype=rows.dtype, device=self.device(rows))
+        return self.astype(xp.searchsorted(rows, bounds), rows.dtype)
+
+    def top_k(self, values: Array, k: int) -> tuple[Array, Array]:
+        """The k largest values over the last axis and their places, in any order."""
+        xp = self.xp
+        places = xp.argsort(values, axis=-1, descending=True)[..., :k]
+        return xp.take_along_axis(values, places, axis=-1), places
+
+    def nearest(self, patterns: Array, k: int, mask: Array | None) -> Array:
+        """The k other patterns with the largest inner product, ``(..., N, k)``, 0 < k < N.
+
+        ``patterns`` is ``(..., N, d)``, of norm 1; ``mask`` boolean ``(..., N)``, False for what is
+        taken last. Never holds more than about a million scores (or one row of them).
+        """
+        xp, count = self.xp, patterns.shape[-2]
+        batch = math.prod(patterns.shape[:-2])
+        column = xp.arange(count, dtype=xp.int32, device=self.device(patterns))
+        found = []
+        for part in stretches(count, max(1, SOME // max(1, batch * count))):
+            scores = xp.matmul(patterns[..., part, :], xp.matrix_transpose(patterns))
+            if mask is not None:
+                scores = xp.where(mask[..., None, :], scores, MASKED)
+            scores = xp.where(column == column[part, None], -math.inf, scores)
+            found.append(self.largest(scores, k))
+        return xp.concat(found, axis=-2) if len(found) > 1 else found[0]
+
+    def in_parts(self, patterns: Array) -> bool:
+        """Whether patterns are a memory in parts, which has :meth:`neighbours` of its own."""
+        return False
+
+    def neighbours(
+        self, patterns: Array, k: int, mask: Array | None, unit: Any
+    ) -> tuple[Array, Array]:
+        """Of a memory in parts, the similarities ``(..., N, k)`` of each and its k most similar.
+
+        ``unit(backend, patterns, mask)`` are patterns of norm 1, zeros where masked.
+        """
+        raise NotImplementedError
+
+    def largest(self, scores: Array, k: int) -> Array:
+        """The places of the k largest of the scores ``(..., N)``, in any order.
+
+        The k largest lie in the k groups with the largest maxima, so that only those are sorted.
+        """
+        xp, width = self.xp, scores.shape[-1]
+        groups = width // GROUP
+        if groups <= 4 * k:
+            return self.top_k(scores, k)[1]
+        grouped = groups * GROUP
+        lead = scores.shape[:-1]
+        maxima = xp.max(xp.reshape(scores[..., :grouped], (*lead, GROUP, groups)), axis=-2)
+        best = self.top_k(maxima, k)[1]
+        members = xp.concat([best + i * groups for i in range(GROUP)], axis=-1)
+        rest = xp.arange(grouped, width, dtype=members.dtype, device=self.device(members))
+        members = xp.concat([members, xp.broadcast_to(rest, (*lead, width - grouped))], axis=-1)
+        within = self.top_k(xp.take_along_axis(scores, members, axis=-1), k)[1]
+        return xp.take_along_axis(members, within, axis=-1)
+
+
+def without_rounding(values: Array, xp: ModuleType) -> Array:
+    """Eigenvalues ``(..., N)``, ascending; those below 0 by rounding alone, which are 0, as 0.
+
+    The exponential of their negative would grow without bound.
+    """
+    rounding = values.shape[-1] * float(xp.finfo(values.dtype).eps) * values[..., -1:]
+    return xp.where((values < 0) & (values > -rounding), 0.0, values)
+
+
+def stretches(count: int, size: int) -> Iterator[slice]:
+    """A range in pieces of a size; one empty piece of an empty range."""
+    for start in range(0, max(count, 1), size):
+        yield slice(start, min(start + size, count))

@@ -1,0 +1,305 @@
+"""What an input may be: one library, one real floating dtype, one device, shapes that fit.
+
+Every public function hands its arrays to :func:`check` first. Values are looked at only where that
+is free of charge: on the host and outside a trace (see :meth:`hopcore.Backend.visible`).
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._backend import Array, Backend, Beta
+from hopcore.arrays._discovery import backend_of
+
+COLDEST, HOTTEST = 1e-30, 1e30
+"""Temperatures beyond these are as these: scores that they divide stay finite in float32."""
+
+
+class Inputs(NamedTuple):
+    """The arrays of one call, checked."""
+
+    backend: Backend
+    xp: ModuleType
+    state: Array
+    stored: Array
+    projection: Array
+    beta: Beta
+    mask: Array | None
+
+
+def check(
+    state: Array,
+    stored: Array,
+    projection: Array | None = None,
+    *,
+    beta: Any,
+    mask: Array | None = None,
+) -> Inputs:
+    """Check the arrays of one call against each other.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns.
+    stored : array (..., S, d)
+        Stored patterns, S >= 1.
+    projection : array (..., S, v), optional
+        Pattern projections; the stored patterns themselves if not given.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature, positive and finite.
+    mask : boolean array broadcastable to (..., L, S), optional
+        True where a query may attend to a stored pattern.
+
+    Raises
+    ------
+    TypeError
+        Not an array; not real floating; two libraries or dtypes; a mask that is not boolean.
+    ValueError
+        Shapes that do not fit; no patterns; two devices; nan or inf; ``beta`` not positive.
+    """
+    backend = backend_of_input("state", state)
+    floating(backend, "state", state)
+    # A memory in parts has a backend of its own, which takes states of another.
+    backend = backend_of_input("stored", stored).beside(backend, state) or backend
+    same_kind(backend, state, "stored", stored)
+    if state.ndim < 2 or stored.ndim < 2:
+        raise ValueError(
+            "state must be (..., L, d) and stored (..., S, d), "
+            f"got {shape(state)} and {shape(stored)}"
+        )
+    if state.shape[-1] != stored.shape[-1]:
+        raise ValueError(
+            f"state and stored must share their last axis d, got {shape(state)} and {shape(stored)}"
+        )
+    if stored.shape[-2] == 0 or stored.shape[-1] == 0:
+        raise ValueError(f"stored must hold at least one pattern of one value, got {shape(stored)}")
+    values = stored
+    if projection is not None:
+        same_kind(backend, state, "projection", projection)
+        if projection.ndim < 2 or projection.shape[-2] != stored.shape[-2]:
+            raise ValueError(
+                "projection must hold one row for each stored pattern: "
+                f"(..., {stored.shape[-2]}, v), got {shape(projection)}"
+            )
+        values = projection
+    if not state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]:
+        broadcast(state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2])
+    if mask is not None:
+        check_mask(backend, state, stored, mask)
+    beta = check_beta(backend, state, beta)
+    if backend.visible(state):
+        finite(backend, "state", state)
+        if backend.visible(stored):
+            finite(backend, "stored", stored)
+        if projection is not None and backend.visible(projection):
+            finite(backend, "projection", projection)
+        if not moderate(backend, beta):
+            check_overflow(backend, state, stored, beta)
+    return Inputs(backend, backend.xp, state, stored, values, beta, mask)
+
+
+def backend_of_input(name: str, array: Any) -> Backend:
+    """The backend of an input, or a TypeError that names the input."""
+    try:
+        return backend_of(array)
+    except TypeError:
+        hint = "; pass its data, and mask= (True = attend)" if hasattr(array, "mask") else ""
+        if not hint and hasattr(array, "shape") and hasattr(array, "dtype"):
+            hint = "; hopcore.Streamed reads what gives arrays for slices"
+        raise TypeError(
+            f"{name} must be an array (NumPy, torch, JAX or another Array-API library), "
+            f"got {type(array).__name__}{hint}"
+        ) from None
+
+
+def floating(backend: Backend, name: str, array: Array) -> None:
+    """Refuse a dtype that is not one of the backend's real floating ones."""
+    if array.dtype not in backend.precise:
+        accepted = ", ".join(str(dtype) for dtype in backend.precise)
+        raise TypeError(
+            f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first"
+        )
+
+
+def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
+    """Refuse an array of another library, dtype or device than the state's."""
+    other = backend_of_input(name, array)
+    if not backend.takes(other):
+        raise TypeError(
+            f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
+        )
+    if backend.dtype(array) != state.dtype:
+        floating(backend, name, array)
+        raise TypeError(
+            f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
+        )
+    same_device(backend, state, name, array)
+
+
+def same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
+    """Refuse an array on another device than the state's; under a trace, devices are not known."""
+    here, there = backend.device(state), backend.device(array)
+    if here != there and here is not None and there is not None:
+        raise ValueError(f"state and {name} must be on one device, got {here} and {there}")
+
+
+def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape of leading axes, as NumPy broadcasts; the error names who does not fit."""
+    out: list[int] = []
+    for shape_ in shapes.values():
+        out[:0] = [1] * (len(shape_) - len(out))
+        for i, size in enumerate(reversed(shape_), 1):
+            if out[-i] == 1:
+                out[-i] = size
+            elif size not in (1, out[-i]):
+                given = ", ".join(f"{name} {tuple(value)}" for name, value in shapes.items())
+                raise ValueError(f"leading axes do not broadcast: {given}")
+    return tuple(out)
+
+
+def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None:
+    """Refuse a mask that is not boolean or does not broadcast to ``(..., L, S)``."""
+    other = backend_of_input("mask", mask)
+    if not backend.takes(other):
+        raise TypeError(
+            f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
+        )
+    if "bool" not in str(mask.dtype):
+        raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
+    same_device(backend, state, "mask", mask)
+    wanted = (state.shape[-2], stored.shape[-2])
+    given = (1, 1, *mask.shape)[-2:]
+    if mask.ndim == 0 or any(
+        size not in (1, want) for size, want in zip(given, wanted, strict=True)
+    ):
+        raise ValueError(
+            f"mask must broadcast to (..., L, S) = (..., {wanted[0]}, {wanted[1]}), "
+            f"got {shape(mask)}"
+        )
+    broadcast(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
+
+
+def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Array:
+    """A mask of values, boolean (True = counts), with the shape of the values."""
+    if not backend.takes(backend_of_input("mask", mask)) or "bool" not in str(mask.dtype):
+        raise TypeError(
+            f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
+        )
+    try:
+        return backend.xp.broadcast_to(mask, wanted)
+    except (ValueError, RuntimeError, TypeError):
+        raise ValueError(f"mask must broadcast to {tuple(wanted)}, got {shape(mask)}") from None
+
+
+def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
+    """The inverse temperature as a Python float, or as the array it is."""
+    if isinstance(beta, bool | np.bool_):
+        raise TypeError("beta must be a positive number or array, got a bool")
+    if is_number(beta):
+        beta = float(beta)
+        if not 0.0 < beta < math.inf:
+            raise ValueError(f"beta must be positive and finite, got {beta}")
+        return beta
+    if getattr(beta, "weak_type", False):
+        # A number that JAX traces takes the dtype it meets, as it does outside a trace.
+        beta = backend.astype(beta, state.dtype)
+    same_kind(backend, state, "beta", beta)
+    if beta.ndim > 0:
+        if beta.shape[-1] not in (1, state.shape[-2]):
+            raise ValueError(
+                f"beta must broadcast to (..., L) = (..., {state.shape[-2]}), got {shape(beta)}"
+            )
+        broadcast(state=state.shape[:-2], beta=beta.shape[:-1])
+    if backend.visible(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
+        bad = backend.xp.nonzero(~((beta > 0) & (beta < math.inf))) if beta.ndim else ()
+        where = tuple(int(axis[0]) for axis in bad)
+        at = f" at index {where}" if where else ""
+        raise ValueError(f"beta must be positive and finite, got {float(beta[where])}{at}")
+    return beta
+
+
+EXTREME = 1e12
+"""A number beyond which an inverse temperature is looked at beside the patterns."""
+
+
+def moderate(backend: Backend, beta: Beta) -> bool:
+    """Whether an inverse temperature is far from overflow, or cannot be seen."""
+    if isinstance(beta, float):
+        return beta < EXTREME
+    return not backend.visible(beta) or bool(backend.xp.all(beta < EXTREME))
+
+
+def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) -> None:
+    """Refuse an inverse temperature with which scores would be infinite, and their sums nan."""
+    wide = backend.precise[state.dtype]
+    most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
+    longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored))
+    beta = beta if isinstance(beta, float) else float(backend.xp.max(beta))
+    if not beta <= most / longest:
+        raise ValueError(
+            f"beta must be at most {most / longest:.2g} for scores of these patterns to be finite, "
+            f"got {beta:g}"
+        )
+
+
+def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
+    """A temperature of a call: one positive number, as a Python float or as the array it is.
+
+    It is brought between :data:`COLDEST` and :data:`HOTTEST`, and an array to the dtype in which
+    the scores of ``like`` are computed.
+    """
+    if isinstance(temperature, bool | np.bool_):
+        raise TypeError("temperature must be a positive number, got a bool")
+    if is_number(temperature):
+        temperature = float(temperature)
+        if not 0.0 < temperature < math.inf:
+            raise ValueError(f"temperature must be positive and finite, got {temperature}")
+        return min(max(temperature, COLDEST), HOTTEST)
+    other = backend_of_input("temperature", temperature)
+    if other is not backend:
+        raise TypeError(
+            f"state and temperature must be of one library, got {backend.name} and {other.name}"
+        )
+    floating(backend, "temperature", temperature)
+    if temperature.ndim > 0:
+        raise ValueError(f"temperature must be one number, got shape {shape(temperature)}")
+    if backend.visible(temperature):
+        value = float(backend.constant(temperature))  # torch warns of one with a gradient
+        if not 0.0 < value < math.inf:
+            raise ValueError(f"temperature must be positive and finite, got {value}")
+    wide = backend.astype(temperature, backend.precise[like.dtype])
+    return backend.xp.clip(wide, COLDEST, HOTTEST)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or NumPy, or a NumPy array of one without axes."""
+    # torch.compile does not trace a union of these two.
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.ndim == 0 and value.dtype.kind not in "bcSUOMm"
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def held(backend: Backend, beta: Any, state: Array) -> Any:
+    """An inverse temperature in the dtype of the state, where it stays positive and finite."""
+    if isinstance(beta, float):
+        return beta
+    limits = backend.xp.finfo(state.dtype)
+    least, most = float(limits.smallest_normal), float(limits.max)
+    return backend.astype(backend.xp.clip(beta, least, most), state.dtype)
+
+
+def finite(backend: Backend, name: str, array: Array) -> None:
+    """Refuse nan and inf, where values are visible."""
+    if not backend.finite(array):
+        bad = backend.xp.nonzero(~backend.xp.isfinite(array))
+        where = tuple(int(axis[0]) for axis in bad)
+        raise ValueError(f"{name} must be finite, got {float(array[where])} at index {where}")
+
+
+def shape(array: Array) -> tuple[int, ...]:
+    """The shape as a plain tuple, for messages."""
+    return tuple(array.shape)

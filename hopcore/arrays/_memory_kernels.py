@@ -1,0 +1,70 @@
+"""The kernels that say of a memory how many patterns it holds and how long they are.
+
+They are all that a memory is asked for besides associations and conjugates, so that one in parts,
+on a disk or on many devices, needs no more than these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopcore.arrays._library import Array, ArrayLibrary
+
+
+class MemoryKernels(ArrayLibrary):
+    """What :class:`hopcore.Backend` can say of stored patterns; portable versions.
+
+    ``stored`` is ``(..., S, d)``, ``mask`` boolean (True = attend) and broadcastable to
+    ``(..., L, S)``, or None. Results are in the precise dtype and broadcast to ``(..., L)``.
+    """
+
+    def square_lengths(self, vectors: Array) -> Array:
+        """Squared Euclidean norms over the last axis, preferably without an array of squares."""
+        return self.xp.sum(vectors * vectors, axis=-1)
+
+    def attended(self, stored: Array, mask: Array | None) -> Array:
+        """N: how many patterns each query may attend to, as a float."""
+        xp, wide = self.xp, self.precise[stored.dtype]
+        if mask is None:
+            # A sum of ones: in an exported graph the number of patterns must not be a constant.
+            return xp.sum(xp.ones_like(stored[..., 0], dtype=wide), axis=-1, keepdims=True)
+        if mask.shape[-1] == 1:
+            return self.astype(mask[..., 0], wide) * stored.shape[-2]
+        return xp.sum(self.astype(mask, wide), axis=-1)
+
+    def largest_square(self, stored: Array, mask: Array | None) -> Array:
+        """The square of M, as fast as may be; of stored patterns in the precise dtype."""
+        return self._largest(self.square_lengths(stored), mask)
+
+    def radius(self, stored: Array, mask: Array | None) -> Array:
+        """M: the largest norm among attended patterns, without over- or underflow; 0 of none.
+
+        No derivative is asked of it.
+        """
+        wide = self.astype(stored, self.precise[stored.dtype])
+        return self._largest(norm(wide, self.xp), mask)
+
+    def _largest(self, lengths: Array, mask: Array | None) -> Array:
+        if mask is None:
+            return self.xp.max(lengths, axis=-1, keepdims=True)
+        return self.xp.max(self.xp.where(mask, lengths[..., None, :], 0.0), axis=-1)
+
+    def magnitude(self, array: Array) -> float:
+        """The largest magnitude of a value; 0 of none. Only where values are visible."""
+        if 0 in array.shape:
+            return 0.0
+        wide = self.astype(array, self.precise[array.dtype])
+        return float(self.xp.max(self.xp.abs(wide)))
+
+
+def norm(vectors: Array, xp: Any) -> Array:
+    """Euclidean norm over the last axis, scaled so that squares neither overflow nor vanish."""
+    # The largest magnitude, without an array of magnitudes.
+    most, least = (f(vectors, axis=-1, keepdims=True) for f in (xp.max, xp.min))
+    scale = xp.maximum(most, -least)
+    scale = xp.where(scale > 0, scale, 1.0)
+    ratio = vectors / scale
+    square = xp.sum(ratio * ratio, axis=-1)
+    # The root of 0 has no derivative; a vector of zeros gets 0 and the gradient 0.
+    root = xp.sqrt(xp.where(square > 0, square, 1.0))
+    return xp.where(square > 0, scale[..., 0] * root, 0.0)

@@ -1,0 +1,147 @@
+"""NumPy's kernels of graphs: SciPy's sparse products and searches in tiles, on all cores."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from hopcore.arrays._graph_kernels import MASKED, GraphKernels, Rows, stretches
+from hopcore.arrays._threads import on_all_cores
+
+GROUP = 16
+"""Scores to a group in the search for the largest."""
+
+TILE = 1 << 20
+"""Scores that a thread searches at once: 4 MiB in float32, of at least 32 queries."""
+
+PARTS = 1 << 20
+"""Products of a neighbour sum from which on it is divided between threads."""
+
+GATHERED = 1 << 18
+"""Numbers gathered at once by a thread: 1 MiB in float32."""
+
+
+class NumpyGraphKernels(GraphKernels):
+    """The kernels of graphs for NumPy arrays."""
+
+    def neighbour_sum(self, where: Rows, values: np.ndarray, features: np.ndarray) -> np.ndarray:
+        count, width = where.count, features.shape[-1]
+        work = values.shape[0] * width
+        if work < PARTS:
+            return sparse(where, values, 0, count) @ features
+        output = np.empty((count, width), dtype=np.result_type(values, features))
+
+        def some(part: slice) -> None:
+            output[part] = sparse(where, values, part.start, part.stop) @ features
+
+        # Pieces whose results stay in the cache between their making and their place.
+        pieces = max(2, work // (4 * PARTS))
+        on_all_cores(some, list(stretches(count, math.ceil(count / pieces))))
+        return output
+
+    def row_sum(self, where: Rows, values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, where.indptr[:-1], axis=0)
+
+    def row_max(self, where: Rows, values: np.ndarray) -> np.ndarray:
+        return np.maximum.reduceat(values, where.indptr[:-1], axis=0)
+
+    def pair_products(self, left: np.ndarray, right: np.ndarray, where: Rows) -> np.ndarray:
+        output = np.empty(where.rows.shape[0], dtype=left.dtype)
+
+        def some(part: slice) -> None:
+            np.vecdot(left[where.rows[part]], right[where.columns[part]], out=output[part])
+
+        size = max(1, GATHERED // left.shape[-1])
+        on_all_cores(some, list(stretches(output.shape[0], size)))
+        return output
+
+    def entry_order(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        both = rows.astype(np.int64)
+        both *= int(columns.max(initial=0)) + 1
+        both += columns
+        return np.argsort(both).astype(np.int32)
+
+    def top_k(self, values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        width = values.shape[-1]
+        if k >= width:
+            places = np.broadcast_to(np.arange(width), values.shape)
+        else:
+            places = np.argpartition(values, width - k, axis=-1)[..., width - k :]
+        return np.take_along_axis(values, places, axis=-1), places
+
+    def largest(self, scores: np.ndarray, k: int) -> np.ndarray:
+        width = scores.shape[-1]
+        groups = width // GROUP
+        if groups <= 4 * k:
+            return self.top_k(scores, k)[1]
+        lead, grouped = scores.shape[:-1], groups * GROUP
+        maxima = scores[..., :grouped].reshape(*lead, GROUP, groups).max(axis=-2)
+        best = np.argpartition(maxima, groups - k, axis=-1)[..., groups - k :]
+        members = (best[..., None] + np.arange(0, grouped, groups)).reshape(*lead, -1)
+        rest = np.broadcast_to(np.arange(grouped, width), (*lead, width - grouped))
+        members = np.concatenate([members, rest], axis=-1)
+        within = self.top_k(np.take_along_axis(scores, members, axis=-1), k)[1]
+        return np.take_along_axis(members, within, axis=-1)
+
+    def nearest(self, patterns: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
+        lead, count = patterns.shape[:-2], patterns.shape[-2]
+        found = np.empty((*lead, count, k), dtype=np.int32)
+
+        def some(place: tuple) -> None:
+            *batch, part = place
+            at = tuple(batch)
+            scores = patterns[at][part] @ patterns[at].T
+            own = np.arange(scores.shape[0])
+            if mask is not None:
+                scores[:, ~mask[at]] = MASKED
+            scores[own, part.start + own] = -np.inf
+            found[at][part] = self.largest(scores, k)
+
+        rows = max(32, min(128, TILE // count))
+        places = list(product(*map(range, lead), stretches(count, rows)))
+        if math.prod(lead) * count * count < PARTS:
+            for place in places:
+                some(place)
+        else:
+            on_all_cores(some, places)
+        return found
+
+    def nearest_among(
+        self, patterns: np.ndarray, others: np.ndarray, k: int, shift: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k largest inner products of each of some patterns with others, and which these are.
+
+        Pattern i is row i + shift of the others, if it is one of them: with itself it has -inf.
+        """
+        count = others.shape[0]
+        k = min(k, count)
+        products = np.empty((patterns.shape[0], k), dtype=patterns.dtype)
+        places = np.empty((patterns.shape[0], k), dtype=np.int64)
+
+        def some(part: slice) -> None:
+            scores = patterns[part] @ others.T
+            own = np.arange(part.start, part.stop) + shift
+            inside = np.nonzero((own >= 0) & (own < count))[0]
+            scores[inside, own[inside]] = -np.inf
+            found = places[part] = self.largest(scores, k)
+            # Again, as `pair_products` has them: they do not depend on the shapes of two matrices.
+            np.vecdot(patterns[part, None], others[found], out=products[part])
+            products[part][found == own[:, None]] = -np.inf
+
+        # What is gathered may be larger than the scores.
+        rows = max(1, min(128, max(32, TILE // count), TILE // (k * patterns.shape[-1])))
+        on_all_cores(some, list(stretches(patterns.shape[0], rows)))
+        return products, places
+
+
+def sparse(where: Rows, values: np.ndarray, start: int, stop: int) -> csr_array:
+    """Some rows of a sparse matrix, without a copy of its entries."""
+    first, last = where.indptr[start], where.indptr[stop]
+    ends = where.indptr[start : stop + 1]
+    return csr_array(
+        (values[first:last], where.columns[first:last], ends - first if start else ends),
+        shape=(stop - start, where.count),
+    )

@@ -1,0 +1,38 @@
+"""Diffusion over a graph of patterns, and retrieval from a memory that is diffused.
+
+A :class:`DiffusionOperator` smooths features with a Laplacian; :class:`DiffusionConfig` says which
+one and how much; :func:`diffused_retrieve` and :class:`DynamicsEngine` combine it with association.
+"""
+
+from hopcore.diffusion._cache import GraphCache
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._energy_tracker import EnergyTracker, joint_weight
+from hopcore.diffusion._engine import DynamicsEngine
+from hopcore.diffusion._explicit import FactoredDiffusion, IterativeDiffusion, SimpleDiffusion
+from hopcore.diffusion._graph_attention import AttentionOperator, anchored_association
+from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
+from hopcore.diffusion._implicit import ImplicitDiffusion
+from hopcore.diffusion._modes import apply_diffusion, diffusion_operator
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.diffusion._retrieve import DiffusedRetrieval, diffused_retrieve
+
+__all__ = [
+    "AttentionOperator",
+    "ChebyshevDiffusion",
+    "DiffusedRetrieval",
+    "DiffusionConfig",
+    "DiffusionOperator",
+    "DynamicsEngine",
+    "EnergyTracker",
+    "FactoredDiffusion",
+    "GraphCache",
+    "ImplicitDiffusion",
+    "IterativeDiffusion",
+    "SimpleDiffusion",
+    "SpectralDiffusion",
+    "anchored_association",
+    "apply_diffusion",
+    "diffused_retrieve",
+    "diffusion_operator",
+    "joint_weight",
+]

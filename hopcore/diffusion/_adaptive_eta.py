@@ -1,0 +1,195 @@
+r"""Diffusion as strong as a query is uncertain: eta scaled by the entropy of the association.
+
+With H the entropy of the association weights before diffusion, :math:`\eta_{eff} = \eta\,
+\sigma(\tau (H - h))`. A diffused memory is a polynomial in the Laplacian times the memory, whose
+coefficients depend on eta alone: one basis serves all samples, and even all queries, each with its
+own eta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import Inputs
+from hopcore.diffusion._chebyshev import (
+    LONGEST,
+    basis,
+    coefficients_at,
+    heat_degree,
+    resolvent_degree,
+)
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.diffusion._stability import check_stable, checked_eta, visible_bound
+from hopcore.graphs._dense_laplacian import Operand
+from hopcore.memory._separation import separation_named
+
+TOLERANCE = 1e-6
+"""Sup error of a series that is not exact."""
+
+
+def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
+    r"""Entropy in nats of the softmax weights of each query, ``(..., L)``; differentiable.
+
+    :math:`H = \operatorname{lse}(z) - \langle p, z \rangle` with scores :math:`z = \beta X \xi`,
+    so that one association gives it; 0 where nothing is attended to. ``bias``, if given, is added
+    to the scores.
+    """
+    backend, xp, state, stored, _, beta, mask = inputs
+    softmax = separation_named("softmax")
+    if bias is not None:
+        scores = backend.scores(state, stored, beta, mask) + bias
+        weights, lse = backend.separate(scores, softmax)
+        mean = xp.sum(weights * xp.where(weights > 0, scores, 0.0), axis=-1)
+    else:
+        wide = backend.precise[state.dtype]
+        state, stored = backend.astype(state, wide), backend.astype(stored, wide)
+        if not isinstance(beta, float):
+            beta = backend.astype(beta, wide)
+        recalled, lse = backend.associate(state, stored, stored, beta, mask, softmax, True)
+        assert lse is not None
+        mean = beta * xp.sum(state * recalled, axis=-1)
+    some = lse > -xp.inf
+    found = xp.where(some, lse, 0.0) - mean
+    return xp.where(some & (found > 0), found, 0.0)
+
+
+def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = None) -> Array:
+    """``eta sigmoid(temperature (H - threshold))``, of each query or of each sample.
+
+    Returns
+    -------
+    array (..., L) or (...)
+        In [0, eta]. A sample's H is the mean over its queries that attend to something. ``bias``,
+        if given, is added to the scores.
+    """
+    backend, xp = inputs.backend, inputs.xp
+    entropy = association_entropy(inputs, bias)
+    if config.adaptive_eta != "query":
+        entropy = sample_mean(inputs, entropy)
+    gate = config.adaptive_temperature * (entropy - config.adaptive_threshold)
+    # The exponential of what is negative: never overflows.
+    small = xp.exp(-xp.abs(gate))
+    sigmoid = xp.where(gate > 0, 1.0 / (1.0 + small), small / (1.0 + small))
+    return backend.astype(float(config.eta) * sigmoid, entropy.dtype)
+
+
+def sample_mean(inputs: Inputs, entropy: Array) -> Array:
+    """The mean over the queries that may attend to something; 0 where there is none."""
+    xp, mask = inputs.xp, inputs.mask
+    if mask is None:
+        return xp.sum(entropy, axis=-1) / max(entropy.shape[-1], 1)
+    attends = xp.any(mask, axis=-1, keepdims=mask.ndim == 1)
+    some = xp.where(attends, xp.ones_like(entropy), 0.0)
+    count = xp.sum(some, axis=-1)
+    return xp.sum(some * entropy, axis=-1) / xp.where(count > 0, count, 1.0)
+
+
+class Spectrum(NamedTuple):
+    """A family of diffusion operators, one for each eta, as polynomials over one basis."""
+
+    laplacian: Operand
+    largest: Any
+    degree: int
+    response: Callable[[Any, Any, Any], Any]
+    """``response(eta, eigenvalues, exp)``."""
+
+    def basis(self, features: Array) -> list[Array]:
+        """Chebyshev polynomials 0 to ``degree`` of the Laplacian, times features."""
+        found = self.laplacian
+        twice = 4.0 / self.largest
+        if self.degree == 0:
+            return [features]
+        rest = [*basis(lambda x: twice * (found @ x) - 2.0 * x, features, self.degree)]
+        # Features that all graphs of a batch share become those of each with the first product.
+        return [found.backend.xp.broadcast_to(features, rest[0].shape), *rest]
+
+    def coefficients(self, eta: Array) -> Array:
+        """The coefficients over the basis of each eta, ``(..., degree + 1)``."""
+        backend = self.laplacian.backend
+
+        def response(eigenvalues: Array) -> Array:
+            return self.response(eta[..., None], eigenvalues, backend.xp.exp)
+
+        return coefficients_at(backend, response, self.largest, self.degree, eta)
+
+    def diffused(self, features: Array, eta: Array) -> Array:
+        """Features ``(..., N, d)`` diffused with the eta ``(...)`` of their sample."""
+        xp = self.laplacian.backend.xp
+        parts = xp.stack(self.basis(features), axis=-1)
+        terms = self.laplacian.backend.astype(self.coefficients(eta), parts.dtype)
+        return xp.sum(parts * terms[..., None, None, :], axis=-1)
+
+
+def spectrum(laplacian: Operand, config: DiffusionConfig, steps: int) -> Spectrum:
+    """The operators of a configuration for every eta up to its own."""
+    mode, eta = config.diffusion_mode, checked_eta(laplacian, config.eta)
+    if mode in ("factored", "iterative", "simple"):
+        check_stable(laplacian, eta)
+        power = 1 if mode == "simple" else steps
+        bound = laplacian.bound
+        largest = bound or 1.0 if isinstance(bound, float) else bound
+
+        def explicit(eta: Any, x: Any, exp: Any) -> Any:
+            return (1.0 - eta * x) ** power
+
+        return Spectrum(laplacian, largest, power, explicit)
+    largest = visible_bound(laplacian, None)
+    if mode == "implicit":
+
+        def implicit(eta: Any, x: Any, exp: Any) -> Any:
+            return 1.0 / (1.0 + eta * x)
+
+        degree = resolvent_degree(eta * largest, TOLERANCE)
+        return Spectrum(laplacian, largest, short(degree, eta), implicit)
+    degree = heat_degree(eta * largest, TOLERANCE) if eta else 0
+    return Spectrum(laplacian, largest, short(degree, eta), lambda eta, x, exp: exp(-eta * x))
+
+
+def short(degree: int, eta: float) -> int:
+    """The degree, if it is one that a basis of polynomials may have."""
+    if degree > LONGEST:
+        raise ValueError(
+            f"an eta that adapts up to {eta:g} takes a series of more than {LONGEST} terms; "
+            "take a smaller eta"
+        )
+    return degree
+
+
+class AdaptedDiffusion(DiffusionOperator):
+    """The operator of a family whose eta is that of each sample, ``(...)``."""
+
+    def __init__(self, family: Spectrum, eta: Array) -> None:
+        self.laplacian, self.family, self.eta = family.laplacian, family, eta
+
+    def __call__(self, features: Array) -> Array:
+        """Features ``(..., N, d)``, each sample diffused with its own eta."""
+        return self.family.diffused(features, self.eta)
+
+
+def association_per_query(inputs: Inputs, found: Spectrum, eta: Array, *, tied: bool) -> Array:
+    r"""Association with a memory that is diffused for each query with an eta of its own.
+
+    The score of :math:`\sum_k c_k(\eta) T_k x_i` is the score of the stacked patterns :math:`(T_0
+    x_i, T_1 x_i, \dots)` for the stacked query :math:`(c_0 \xi, c_1 \xi, \dots)`: one association.
+    """
+    backend, xp, _, _, projection, beta, mask = inputs
+    queries, keys = stacked(inputs, found, eta)
+    values = xp.concat(found.basis(projection), axis=-1) if tied else projection
+    output, _ = backend.associate(queries, keys, values, beta, mask, separation_named("softmax"))
+    if not tied:
+        return output
+    terms = backend.astype(found.coefficients(eta), output.dtype)
+    parts = xp.reshape(output, (*output.shape[:-1], found.degree + 1, projection.shape[-1]))
+    return xp.sum(parts * terms[..., None], axis=-2)
+
+
+def stacked(inputs: Inputs, found: Spectrum, eta: Array) -> tuple[Array, Array]:
+    """Queries and keys whose scores are those of memories diffused with the eta of each query."""
+    backend, xp, state = inputs.backend, inputs.xp, inputs.state
+    terms = backend.astype(found.coefficients(eta), state.dtype)
+    queries = terms[..., None] * state[..., None, :]
+    queries = xp.reshape(queries, (*queries.shape[:-2], queries.shape[-2] * queries.shape[-1]))
+    return queries, xp.concat(found.basis(inputs.stored), axis=-1)

@@ -1,0 +1,145 @@
+"""The settings of diffusion-augmented retrieval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from hopcore.arrays._validation import number, positive, quoted, whole
+from hopcore.diffusion._modes import OPERATORS, Mode
+from hopcore.graphs._graph import Normalization
+
+AttentionMode = Literal["dense", "graph"]
+Adaptive = Literal["sample", "query"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """How stored patterns are diffused before they are associated with; frozen and checked.
+
+    Attributes
+    ----------
+    eta : float
+        Strength of diffusion, >= 0.
+    beta : float
+        Inverse temperature, > 0, where a caller gives no other.
+    steps : int
+        T: explicit steps of diffusion, or joint steps of an evolving memory; >= 0.
+    diffusion_mode : str
+        ``"factored"``, ``"simple"``, ``"iterative"``, ``"spectral"``, ``"chebyshev"`` or
+        ``"implicit"``, as :func:`hopcore.diffusion_operator` has them. Factored and iterative take
+        T steps of eta, the others are applied once.
+    attention_mode : {"dense", "graph"}
+        Associate with all patterns, or with an anchor and its neighbours
+        (:func:`hopcore.diffusion.anchored_association`).
+    k_neighbors : int
+        Neighbours that each pattern chooses in the graph, >= 1.
+    use_normalized_laplacian : bool
+        The symmetric Laplacian, whose eigenvalues end at 2; otherwise the unnormalised one, for
+        which eta is to be divided by the mean degree. The symmetric one does not keep the mean:
+        where patterns share a large one, it makes well-connected patterns longer, and they win.
+    use_sparse : bool
+        Without effect on results: graphs are always held by their edges.
+    diffuse_key : bool
+        Diffuse stored patterns.
+    diffuse_query : bool
+        Diffuse state patterns, over a graph of their own.
+    use_logit_diffusion : bool
+        Diffuse the association weights over the graph of the stored patterns.
+    logit_eta : float, optional
+        Strength of that; eta if not given.
+    adaptive_eta : bool, "sample" or "query"
+        Scale eta by the entropy of the association weights before diffusion: one value for each
+        sample (``True``), or for each query.
+    adaptive_temperature : float
+        Slope of ``eta sigmoid(temperature (H - threshold))``.
+    adaptive_threshold : float
+        The entropy H, in nats, at which half of eta is left.
+    cache_graph : bool
+        Whether a :class:`hopcore.GraphCache` keeps the graphs that it makes.
+    energy_stop_tol : float
+        Stop diffusing a sample when its energy changes by less in a step; 0 never stops.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> config = hopcore.DiffusionConfig(eta=0.2, diffusion_mode="chebyshev")
+    >>> hopcore.DiffusionConfig.from_dict(config.to_dict()) == config
+    True
+    """
+
+    eta: float = 0.1
+    beta: float = 1.0
+    steps: int = 3
+    diffusion_mode: Mode = "factored"
+    attention_mode: AttentionMode = "dense"
+    k_neighbors: int = 5
+    use_normalized_laplacian: bool = True
+    use_sparse: bool = False
+    diffuse_key: bool = True
+    diffuse_query: bool = False
+    use_logit_diffusion: bool = False
+    logit_eta: float | None = None
+    adaptive_eta: bool | Adaptive = False
+    adaptive_temperature: float = 5.0
+    adaptive_threshold: float = 1.0
+    cache_graph: bool = True
+    energy_stop_tol: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        for name in ("eta", "energy_stop_tol"):
+            number(name, getattr(self, name), 0.0)
+        if self.logit_eta is not None:
+            number("logit_eta", self.logit_eta, 0.0)
+        positive("beta", self.beta)
+        number("adaptive_temperature", self.adaptive_temperature, -math.inf)
+        number("adaptive_threshold", self.adaptive_threshold, -math.inf)
+        for name, least in (("steps", 0), ("k_neighbors", 1)):
+            whole(name, getattr(self, name), least)
+        for name in (
+            "use_normalized_laplacian",
+            "use_sparse",
+            "diffuse_key",
+            "diffuse_query",
+            "use_logit_diffusion",
+            "cache_graph",
+        ):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be a bool, got {quoted(getattr(self, name))}")
+        self._one_of("diffusion_mode", tuple(OPERATORS))
+        self._one_of("attention_mode", get_args(AttentionMode))
+        self._one_of("adaptive_eta", (False, True, *get_args(Adaptive)))
+
+    def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
+        if getattr(self, name) not in allowed:
+            words = ", ".join(map(repr, allowed))
+            raise ValueError(f"{name} must be one of {words}, got {quoted(getattr(self, name))}")
+
+    @property
+    def normalization(self) -> Normalization:
+        """The name of the Laplacian that is used."""
+        return "symmetric" if self.use_normalized_laplacian else "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings and booleans."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DiffusionConfig:
+        """Settings from a mapping; fields that are not there keep their default.
+
+        Raises
+        ------
+        ValueError
+            A field that does not exist.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"no such fields: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
+        return cls(**values)

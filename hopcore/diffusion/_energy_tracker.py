@@ -1,0 +1,192 @@
+r"""The energies of a memory that is diffused while it is retrieved from.
+
+E is the energy of the state in the memory of a step. The joint energy
+:math:`J(\xi, K) = E_0(\xi; K) + \alpha \operatorname{tr}(K^T L K) / 2`, with :math:`E_0` the energy
+without the constants that change with K, never rises in an evolving memory once alpha is large
+enough (:func:`joint_weight`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._validation import quoted
+from hopcore.graphs._dense_laplacian import Operand, dirichlet_energy, operand
+from hopcore.graphs._laplacian import Laplacian
+from hopcore.memory._energy import energy_of
+from hopcore.memory._separation import separation_named
+
+
+class Step(NamedTuple):
+    """What was found at one step.
+
+    Attributes
+    ----------
+    energy : array (..., L)
+        E, as :func:`hopcore.energy`.
+    free : array (..., L)
+        The energy without ``log(N)/beta + M^2/2``.
+    dirichlet : array (...) or None
+        The Dirichlet energy of the stored patterns, where their Laplacian is known.
+    """
+
+    energy: Array
+    free: Array
+    dirichlet: Array | None
+
+
+class EnergyTracker:
+    """Records the energies before the first step of diffusion, and after each.
+
+    Parameters
+    ----------
+    enabled : bool
+        Record at all.
+
+    Attributes
+    ----------
+    history : list
+        A named tuple for each step: ``energy`` and ``free`` (without its constants), ``(..., L)``,
+        and ``dirichlet``, ``(...)``.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> X = np.asarray([[1.0, 0.0], [0.8, 0.6]])
+    >>> graph, tracker = hopcore.knn_graph(X, 1), hopcore.EnergyTracker()
+    >>> config = hopcore.DiffusionConfig(steps=2, eta=0.1)
+    >>> engine = hopcore.DynamicsEngine(
+    ...     hopcore.FactoredDiffusion(graph, graph.deg, 0.1), hopcore.AttentionOperator(), config
+    ... )
+    >>> _ = engine.run(X, X, X, tracker=tracker)
+    >>> len(tracker.energies)
+    3
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+        self.history: list[Step] = []
+
+    @property
+    def energies(self) -> list[float]:
+        """E of each step, the mean over the queries."""
+        return [float(step.energy.mean()) for step in self.history]
+
+    @property
+    def dirichlet(self) -> list[float]:
+        """The Dirichlet energy of each step, the mean over the samples."""
+        return [float(self._rough(step).mean()) for step in self.history]
+
+    def joint(self, alpha: float) -> list[float]:
+        """J of each step, the mean over the queries."""
+        return [float(value.mean()) for value in self.joint_per_query(alpha)]
+
+    def joint_per_query(self, alpha: float) -> list[Array]:
+        """J of each step, ``(..., L)``."""
+        return [step.free + alpha * self._rough(step)[..., None] for step in self.history]
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self.history.clear()
+
+    def record(self, inputs: Inputs, laplacian: Operand | None) -> Array:
+        """Record a step; its energies, ``(..., L)``."""
+        fixed = inputs.backend.constant
+        still = inputs._replace(
+            state=fixed(inputs.state), stored=fixed(inputs.stored), beta=fixed(inputs.beta)
+        )
+        energy = energy_of(still, separation_named("softmax"))
+        if self.enabled:
+            rough = None
+            if symmetric(laplacian):
+                rough = fixed(dirichlet_energy(still.stored, laplacian))
+            self.history.append(Step(energy, free_energy(still), rough))
+        return energy
+
+    @staticmethod
+    def _rough(step: Step) -> Array:
+        if step.dirichlet is None:
+            raise ValueError("the Dirichlet energy needs an operator with a symmetric Laplacian")
+        return step.dirichlet
+
+
+def symmetric(laplacian: Operand | None) -> bool:
+    """Whether a Laplacian has a Dirichlet energy."""
+    return laplacian is not None and getattr(laplacian, "scale", None) is None
+
+
+def free_energy(inputs: Inputs) -> Array:
+    r"""The energy without its constants: :math:`\|\xi\|^2/2 - \operatorname{lse}(\beta, X \xi)`."""
+    backend, _, state, stored, _, beta, mask = inputs
+    wide = backend.precise[state.dtype]
+    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
+    if not isinstance(beta, float):
+        beta = backend.astype(beta, wide)
+    conjugate = backend.conjugate(state, stored, beta, mask, separation_named("softmax"))
+    return 0.5 * backend.square_lengths(state) - conjugate / beta
+
+
+def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | None = None) -> float:
+    r"""The smallest alpha with which the joint energy of an evolving memory is known not to rise.
+
+    :math:`\alpha = \beta M^2 / (2 \lambda_2 (1 - \eta \lambda_{max} / 2))` for explicit steps,
+    and without the last factor for the heat kernel and the implicit step.
+
+    Parameters
+    ----------
+    laplacian : Graph, Laplacian or array (..., N, N)
+        Unnormalised.
+    beta : float
+        Inverse temperature.
+    stored : array (..., N, d)
+        The patterns before diffusion; M is their largest norm.
+    eta : float, optional
+        Strength of an explicit step, below ``2/lambda_max``; None for the other operators.
+
+    Returns
+    -------
+    float
+        0 for a graph without edges; of a batch, the largest.
+
+    Raises
+    ------
+    ValueError
+        A normalised Laplacian; an eta that is too large.
+
+    Notes
+    -----
+    It holds for :math:`\|\xi_0\| \le M`; explicit steps moreover need :math:`\eta \le 1/\max(deg)`.
+    Takes the eigenvalues of dense matrices, O(N^3).
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> graph = hopcore.Graph.from_dense(np.asarray([[0.0, 1.0], [1.0, 0.0]]))
+    >>> round(hopcore.diffusion.joint_weight(graph, 2.0, np.eye(2)), 6)
+    0.5
+    """
+    if not 0.0 < float(beta) < math.inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+    found = operand(laplacian)
+    if isinstance(found, Laplacian) and found.normalization != "none":
+        raise ValueError(f"J needs the unnormalised Laplacian, got {quoted(found.normalization)}")
+    to_numpy, fixed = found.backend.to_numpy, found.backend.constant
+    matrices = np.asarray(to_numpy(fixed(found.to_dense())), np.float64)
+    patterns = np.asarray(to_numpy(fixed(stored)), np.float64)
+    largest = float(np.max(np.sum(patterns**2, axis=-1)))
+    alpha = 0.0
+    for matrix in matrices.reshape(-1, *matrices.shape[-2:]):
+        values = np.linalg.eigvalsh(matrix)
+        positive = values[values > 1e-6 * max(values[-1], 0.0)]
+        if not positive.size or positive[-1] <= 0.0:
+            continue
+        slack = 1.0 if eta is None else 1.0 - 0.5 * eta * positive[-1]
+        if slack <= 0.0:
+            raise ValueError(f"eta must be below 2/lambda_max = {2.0 / positive[-1]:g}, got {eta}")
+        alpha = max(alpha, beta * largest / (2.0 * float(positive[0] * slack)))
+    return alpha

@@ -1,0 +1,232 @@
+r"""The loop of diffusion and association: patterns are smoothed over a graph, then recalled.
+
+Three ways to treat what is recalled:
+
+- **tied**: keys and values are both diffused. The memory is D X, and everything that holds of a
+  memory holds of it.
+- **evolving**: keys are diffused a little in every step, and the values are the keys of that step.
+  The joint energy never rises (:func:`hopcore.diffusion.joint_weight`).
+- **untied**: keys are diffused, values are as given. One association is what diffusion-augmented
+  layers compute; repeated, it can cycle and need not settle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import Inputs, check
+from hopcore.arrays._validation import quoted
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._energy_tracker import EnergyTracker
+from hopcore.diffusion._graph_attention import (
+    AttentionOperator,
+    anchored,
+    diffused_weights,
+    own_anchors,
+)
+from hopcore.diffusion._modes import diffusion_operator
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.graphs._graph import Graph
+from hopcore.graphs._knn import knn_graph
+from hopcore.graphs._laplacian import Laplacian
+from hopcore.memory._retrieval import spread
+from hopcore.memory._separation import separation_named
+
+Values = Literal["tied", "evolving", "untied"]
+
+
+class DynamicsEngine:
+    """The loop of diffusion and association, from parts made once.
+
+    Parameters
+    ----------
+    diffusion : DiffusionOperator
+        Over the graph of the stored patterns. Taken ``config.steps`` times, or once if it is
+        ``one_shot``.
+    attention : AttentionOperator
+        The association.
+    config : DiffusionConfig
+        ``steps``, ``diffuse_key``, ``diffuse_query``, ``use_logit_diffusion``, ``logit_eta`` and
+        ``energy_stop_tol`` are used, and the graph's settings for a graph of the queries.
+    values : {"untied", "tied", "evolving"}
+        Which values are recalled: as given, diffused like the keys, or the keys of every step, with
+        the state updated after each.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> X = np.asarray([[1.0, 0.0], [0.8, 0.6]])
+    >>> config = hopcore.DiffusionConfig(eta=0.1, steps=5)
+    >>> graph = hopcore.GraphCache(config).get(X)
+    >>> diffusion = hopcore.FactoredDiffusion(graph.W, graph.deg, config.eta)
+    >>> engine = hopcore.DynamicsEngine(diffusion, hopcore.AttentionOperator(beta=9.0), config)
+    >>> recalled, keys = engine.run(X, X, X)
+    >>> keys.round(3)
+    array([[0.933, 0.202],
+           [0.867, 0.398]])
+    """
+
+    def __init__(
+        self,
+        diffusion: DiffusionOperator,
+        attention: AttentionOperator,
+        config: DiffusionConfig,
+        *,
+        values: Values = "untied",
+    ) -> None:
+        if values not in get_args(Values):
+            raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
+        self.diffusion, self.attention, self.config = diffusion, attention, config
+        self.values: Values = values
+
+    def run(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array | None = None,
+        *,
+        mask: Array | None = None,
+        tracker: EnergyTracker | None = None,
+    ) -> tuple[Array, Array]:
+        """What is recalled ``(..., L, v)``, and the stored patterns after diffusion.
+
+        Parameters
+        ----------
+        state : array (..., L, d)
+            Queries. Where this is the very array ``stored`` and the attention follows the graph,
+            each is its own anchor.
+        stored : array (..., S, d)
+            Keys.
+        projection : array (..., S, v), optional
+            Values; the stored patterns if not given.
+        mask : boolean array broadcastable to (..., L, S), optional
+            True where a query may attend.
+        tracker : EnergyTracker, optional
+            Records the energies of every step.
+        """
+        inputs = check(state, stored, projection, beta=self.attention.beta, mask=mask)
+        anchors = own_anchors(state) if state is stored else None
+        moved, *_ = self.advance(inputs, projected=projection is not None, tracker=tracker)
+        if self.values == "evolving" and projection is None:
+            return moved.state, moved.stored
+        return self.associate(moved, anchors), moved.stored
+
+    def advance(
+        self, inputs: Inputs, *, projected: bool, tracker: EnergyTracker | None = None
+    ) -> tuple[Inputs, Array, int | Array]:
+        """The inputs after all steps of diffusion, with the values that are recalled from them.
+
+        Beside them, the state before the last step, and how many steps there were, or how many of
+        each sample.
+        """
+        config, step = self.config, self.diffusion.step
+        if tracker is not None and not tracker.enabled:
+            tracker = None
+        if config.diffuse_query:
+            inputs = inputs._replace(state=diffused_queries(inputs, config))
+        evolving = self.values == "evolving"
+        steps = 1 if self.diffusion.one_shot and not evolving else config.steps
+        follow = self.values != "untied"
+        if follow and not projected:
+            inputs = inputs._replace(projection=inputs.stored)
+
+        def once(now: Inputs) -> Inputs:
+            if config.diffuse_key:
+                keys = step(now.stored)
+                values = now.projection
+                if follow:
+                    values = step(values) if projected else keys
+                now = now._replace(stored=keys, projection=values)
+            if evolving:
+                now = now._replace(state=self.associate(now._replace(projection=now.stored), None))
+            return now
+
+        before = inputs.state
+        if not evolving and not config.diffuse_key:
+            steps = 0
+        if config.energy_stop_tol > 0:
+            return stopping(inputs, once, steps, config.energy_stop_tol, self.diffusion, tracker)
+        if tracker is not None:
+            tracker.record(inputs, self.diffusion.laplacian)
+        for _ in range(steps):
+            before, inputs = inputs.state, once(inputs)
+            if tracker is not None:
+                tracker.record(inputs, self.diffusion.laplacian)
+        return inputs, before, steps
+
+    def associate(self, inputs: Inputs, anchors: Array | None) -> Array:
+        """One association in the mode of the engine."""
+        if self.config.use_logit_diffusion:
+            return diffused_weights(inputs, self.of_weights())
+        if self.attention.mode == "graph":
+            return anchored(inputs, self._graph(), anchors)
+        return inputs.backend.associate(*inputs[2:], separation_named("softmax"))[0]
+
+    def _graph(self) -> Graph:
+        found = self.diffusion.laplacian
+        if not isinstance(found, Laplacian):
+            raise ValueError("attention over the graph needs an operator made from a Graph")
+        return found.graph
+
+    def of_weights(self) -> DiffusionOperator:
+        """The operator that diffuses association weights."""
+        config, found = self.config, self.diffusion.laplacian
+        if found is None:
+            raise ValueError("logit diffusion needs an operator that has a Laplacian")
+        eta = config.eta if config.logit_eta is None else config.logit_eta
+        return diffusion_operator(found, eta, config.diffusion_mode, config.steps)
+
+
+def diffused_queries(inputs: Inputs, config: DiffusionConfig) -> Array:
+    """The state patterns, diffused over a graph of their own."""
+    if 0 in inputs.state.shape:
+        return inputs.state
+    graph = knn_graph(inputs.state, config.k_neighbors).using(config.normalization)
+    return diffusion_operator(graph, config.eta, config.diffusion_mode, config.steps)(inputs.state)
+
+
+def stopping(
+    inputs: Inputs,
+    once: Callable[[Inputs], Inputs],
+    steps: int,
+    tol: float,
+    diffusion: DiffusionOperator,
+    tracker: EnergyTracker | None,
+) -> tuple[Inputs, Array, Array]:
+    """Steps that end for each sample when the mean energy of its queries changes by less."""
+    backend, xp = inputs.backend, inputs.xp
+    inputs = spread(inputs)
+    lead = inputs.state.shape[:-2]
+
+    def full(x: Array) -> Array:
+        return xp.broadcast_to(x, (*lead, *x.shape[-2:]))
+
+    inputs = inputs._replace(stored=full(inputs.stored), projection=full(inputs.projection))
+    watch = tracker or EnergyTracker(enabled=False)
+
+    def level(now: Inputs) -> Array:
+        found = watch.record(now, diffusion.laplacian)
+        # A query that may attend to nothing says nothing.
+        return xp.sum(xp.where(found < math.inf, found, 0.0), axis=-1) / max(found.shape[-1], 1)
+
+    energy, before = level(inputs), inputs.state
+    active = xp.ones_like(energy, dtype=xp.bool)
+    counts = xp.zeros_like(energy, dtype=xp.int32)
+    for _ in range(steps):
+        if backend.visible(inputs.state) and not bool(xp.any(active)):
+            break
+        new, chosen = once(inputs), active[..., None, None]
+        before = xp.where(chosen, inputs.state, before)
+        inputs = inputs._replace(
+            state=xp.where(chosen, new.state, inputs.state),
+            stored=xp.where(chosen, new.stored, inputs.stored),
+            projection=xp.where(chosen, new.projection, inputs.projection),
+        )
+        counts = counts + backend.astype(active, xp.int32)
+        after = level(inputs)
+        active = active & (xp.abs(after - energy) >= tol)
+        energy = after
+    return inputs, before, counts

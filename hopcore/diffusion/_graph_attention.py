@@ -1,0 +1,279 @@
+r"""Association that follows a graph: over an anchor and its neighbours, or diffused over the graph.
+
+Graph-constrained association lets a query attend to its anchor, the stored pattern with the largest
+score, and to the anchor's neighbours. Logit diffusion diffuses the association weights themselves
+over the graph, sets what falls below 0 to 0, and makes them a distribution again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast, check, shape
+from hopcore.arrays._validation import quoted
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.graphs._graph import Graph
+from hopcore.memory._separation import separation_named
+
+
+def anchored_association(
+    state: Array,
+    stored: Array,
+    projection: Array | None = None,
+    *,
+    beta: Any,
+    graph: Graph,
+    mask: Array | None = None,
+    anchors: Array | None = None,
+) -> Array:
+    r"""Associate each query with its anchor and the anchor's neighbours alone.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns; L may differ from S.
+    stored : array (..., S, d)
+        Stored patterns.
+    projection : array (..., S, v), optional
+        Pattern projections; the stored patterns if not given.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature.
+    graph : Graph
+        Of S nodes; one for all, or one for each element of the leading axes.
+    mask : boolean array broadcastable to (..., L, S), optional
+        True where a query may attend.
+    anchors : integer array (..., L), optional
+        The anchor of each query; the pattern of largest score if not given. In self-association it
+        is the query itself: ``anchors = arange(S)``.
+
+    Returns
+    -------
+    array (..., L, v)
+        Zeros where a query may attend to nothing.
+
+    Notes
+    -----
+    With anchors given, time and memory are those of the neighbours, O(k L (d + v)); to find them
+    takes O(L S d). In JAX and under a trace, where shapes may not depend on the number of
+    neighbours, an (L, S) mask is made.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> X = np.asarray([[1.0, 0.0], [0.8, 0.6], [-1.0, 0.0]])
+    >>> graph = hopcore.knn_graph(X, 1)
+    >>> hopcore.diffusion.anchored_association(X[:1], X, beta=0.1, graph=graph).round(2)
+    array([[0.9, 0.3]])
+    """
+    inputs = check(state, stored, projection, beta=beta, mask=mask)
+    return anchored(inputs, graph, anchors)
+
+
+def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
+    """:func:`anchored_association` of inputs that are checked already."""
+    backend, state, stored = inputs.backend, inputs.state, inputs.stored
+    if graph.backend is not backend or graph.nodes != stored.shape[-2]:
+        raise ValueError(
+            f"graph must be of {backend.name} and have a node for each of the {stored.shape[-2]} "
+            f"stored patterns, got {quoted(graph)} of {graph.backend.name}"
+        )
+    lead = leading(inputs, graph)
+    if backend.compacts(state) and backend.compacts(graph.weights):
+        return along_edges(inputs, graph, anchors_of(inputs, lead, anchors), lead)
+    some = inputs._replace(mask=near_anchors(inputs, graph, anchors))
+    return backend.associate(*some[2:], separation_named("softmax"))[0]
+
+
+def anchors_of(inputs: Inputs, lead: tuple[int, ...], anchors: Array | None) -> Array:
+    """The anchor of each query, ``(..., L)``: as given, or the pattern of largest score."""
+    xp, queries = inputs.xp, inputs.state.shape[-2]
+    found: Any = nearest_pattern(inputs) if anchors is None else anchors
+    if "int" not in str(found.dtype) or found.shape[-1] != queries:
+        raise ValueError(
+            f"anchors must be integers (..., {queries}), got {found.dtype} {shape(found)}"
+        )
+    nodes = inputs.stored.shape[-2]
+    if anchors is not None and inputs.backend.visible(found) and 0 not in shape(found):
+        least, most = int(xp.min(found)), int(xp.max(found))
+        if least < 0 or most >= nodes:
+            raise ValueError(f"anchors must be from 0 to {nodes - 1}, got {least} to {most}")
+    return xp.broadcast_to(found, (*lead, queries))
+
+
+def near_anchors(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
+    """The mask ``(..., L, S)`` of each query's anchor and the anchor's neighbours."""
+    backend, xp = inputs.backend, inputs.xp
+    lead = leading(inputs, graph)
+    found = anchors_of(inputs, lead, anchors)
+    near = graph.to_dense() > 0
+    near = near | (xp.eye(graph.nodes, device=backend.device(inputs.state)) > 0)
+    near = xp.broadcast_to(near, (*lead, graph.nodes, graph.nodes))
+    index = xp.broadcast_to(found[..., None], (*found.shape, graph.nodes))
+    rows = xp.take_along_axis(near, backend.astype(index, xp.arange(0).dtype), axis=-2)
+    return rows if inputs.mask is None else rows & inputs.mask
+
+
+def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
+    """The common leading axes of everything in a call."""
+    axes = {
+        "state": inputs.state.shape[:-2],
+        "stored": inputs.stored.shape[:-2],
+        "projection": inputs.projection.shape[:-2],
+        "graph": graph.batch,
+    }
+    if not isinstance(inputs.beta, float):
+        axes["beta"] = inputs.beta.shape[:-1]
+    if inputs.mask is not None:
+        axes["mask"] = inputs.mask.shape[:-2]
+    return broadcast(**{name: tuple(value) for name, value in axes.items()})
+
+
+def nearest_pattern(inputs: Inputs) -> Array:
+    """The stored pattern with the largest score of each query, ``(..., L)``; no derivative."""
+    backend, xp, state, stored, _, beta, mask = inputs
+    fixed = backend.constant
+
+    def block(scores: Array) -> tuple[Array]:
+        return (xp.argmax(scores, axis=-1),)
+
+    return backend.over_blocks(block, fixed(state), fixed(stored), fixed(beta), mask)[0]
+
+
+def along_edges(inputs: Inputs, graph: Graph, anchors: Array, lead: tuple[int, ...]) -> Array:
+    """Softmax over the entries of the anchors' rows, which each hold the anchor itself."""
+    backend, xp, state, stored, values, beta, mask = inputs
+    wide = backend.precise[state.dtype]
+    queries, nodes = state.shape[-2], stored.shape[-2]
+    many = math.prod(lead)
+    device = backend.device(state)
+    integer = xp.int64
+
+    def flat(x: Array, rows: int) -> Array:
+        full = xp.broadcast_to(backend.astype(x, wide), (*lead, rows, x.shape[-1]))
+        return xp.reshape(full, (many * rows, x.shape[-1]))
+
+    # Which element of the graph's batch, and of everything else, a query belongs to.
+    element = xp.reshape(
+        xp.arange(math.prod(graph.batch), dtype=integer, device=device), graph.batch
+    )
+    element = xp.reshape(xp.broadcast_to(element, lead), (many,))
+    place = xp.arange(many, dtype=integer, device=device)
+    of_query = xp.repeat(place, queries)
+    graph_row = xp.take(element, of_query, axis=0) * nodes
+    node = backend.astype(xp.reshape(anchors, (-1,)), integer) + graph_row
+    starts = backend.astype(graph.where.indptr, integer)
+    first = xp.take(starts, node, axis=0)
+    count = xp.take(starts, node + 1, axis=0) - first
+    ends = xp.cumulative_sum(count, axis=0, include_initial=True)
+    total = int(ends[-1])
+    query = xp.repeat(xp.arange(many * queries, dtype=integer, device=device), count)
+    entry = xp.arange(total, dtype=integer, device=device) + xp.take(
+        first - ends[:-1], query, axis=0
+    )
+    column = backend.astype(xp.take(graph.where.columns, entry, axis=0), integer)
+    local = column - xp.take(graph_row, query, axis=0)
+    key = local + xp.take(of_query, query, axis=0) * nodes
+    rows = type(graph.where)(ends, query, key)
+
+    scaled = flat(state, queries)
+    if isinstance(beta, float):
+        scaled = scaled * beta
+    else:
+        beta = xp.broadcast_to(backend.astype(beta, wide), (*lead, queries))
+        scaled = scaled * xp.reshape(beta, (-1, 1))
+    scores = backend.pair_products(scaled, flat(stored, nodes), rows)
+    shown = (xp.take(graph.weights, entry, axis=0) > 0) | (xp.take(node, query, axis=0) == column)
+    if mask is not None:
+        full = xp.reshape(xp.broadcast_to(mask, (*lead, queries, nodes)), (-1,))
+        shown = shown & xp.take(full, query * nodes + local, axis=0)
+    low = xp.where(shown, scores, -math.inf)
+    top = backend.row_max(rows, backend.constant(low))
+    top = xp.where(top > -math.inf, top, 0.0)
+    # Twice where: no derivative through what is hidden.
+    gap = xp.where(shown, scores - xp.take(top, query, axis=0), 0.0)
+    weight = xp.where(shown, xp.exp(gap), 0.0)
+    sums = backend.row_sum(rows, weight[:, None] * xp.take(flat(values, nodes), key, axis=0))
+    norm = backend.row_sum(rows, weight)
+    output = sums / xp.where(norm > 0, norm, 1.0)[:, None]
+    return backend.astype(xp.reshape(output, (*lead, queries, values.shape[-1])), state.dtype)
+
+
+def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
+    r"""The association with weights that are diffused over the graph of the stored patterns.
+
+    :math:`V^T p'` with :math:`p' \propto \max(0, D\, p)` over the attended patterns and p the
+    softmax weights; holds a block of weights at a time.
+    """
+    backend, xp, state, stored, projection, beta, mask = inputs
+    wide = backend.precise[state.dtype]
+    projection = backend.astype(projection, wide)
+    softmax = separation_named("softmax")
+
+    def block(scores: Array) -> tuple[Array]:
+        weights, _ = backend.separate(scores, softmax)
+        return (xp.matmul(spread_weights(weights, scores, operator, xp), projection),)
+
+    output = backend.over_blocks(block, state, stored, beta, mask)[0]
+    return backend.astype(output, state.dtype)
+
+
+def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, xp: Any) -> Array:
+    """Weights ``(..., L, S)``, diffused over the graph of S, clipped at 0 and made to sum to 1."""
+    spread = xp.matrix_transpose(operator(xp.matrix_transpose(weights)))
+    spread = xp.where((scores > -math.inf) & (spread > 0), spread, 0.0)
+    total = xp.sum(spread, axis=-1, keepdims=True)
+    return spread / xp.where(total > 0, total, 1.0)
+
+
+class AttentionOperator:
+    """The association of a loop of diffusion: all patterns, or those near an anchor.
+
+    Parameters
+    ----------
+    beta : float or array
+        Inverse temperature.
+    mode : {"dense", "graph"}
+        ``"graph"`` needs the graph with every call.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> X = np.asarray([[1.0, 0.0], [0.0, 1.0]])
+    >>> hopcore.AttentionOperator(beta=50.0)(X, X).round(3)
+    array([[1., 0.],
+           [0., 1.]])
+    """
+
+    def __init__(self, beta: Any = 1.0, mode: str = "dense") -> None:
+        if mode not in ("dense", "graph"):
+            raise ValueError(f"mode must be 'dense' or 'graph', got {quoted(mode)}")
+        self.beta, self.mode = beta, mode
+
+    def __repr__(self) -> str:
+        return f"AttentionOperator(beta={self.beta!r}, mode={self.mode!r})"
+
+    def __call__(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array | None = None,
+        *,
+        mask: Array | None = None,
+        graph: Graph | None = None,
+        anchors: Array | None = None,
+    ) -> Array:
+        """The association ``(..., L, v)`` of state patterns, L != S allowed."""
+        inputs = check(state, stored, projection, beta=self.beta, mask=mask)
+        if self.mode == "graph":
+            if not isinstance(graph, Graph):
+                raise TypeError("mode 'graph' needs graph=, the Graph of the stored patterns")
+            return anchored(inputs, graph, anchors)
+        return inputs.backend.associate(*inputs[2:], separation_named("softmax"))[0]
+
+
+def own_anchors(state: Array) -> Array:
+    """Each query its own anchor, ``(L,)``, as in self-association."""
+    backend = backend_of_input("state", state)
+    return backend.xp.arange(state.shape[-2], device=backend.device(state))

@@ -1,0 +1,113 @@
+r"""Heat kernels :math:`e^{-\eta L}`: by eigenvalues, or by a series; stable for every eta."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._validation import quoted
+from hopcore.diffusion._chebyshev import heat_coefficients, heat_degree, series
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.diffusion._stability import check_symmetric, checked_eta, visible_bound
+from hopcore.graphs._dense_laplacian import DenseLaplacian, operand
+from hopcore.graphs._laplacian import Laplacian
+
+
+class SpectralDiffusion(DiffusionOperator):
+    r"""The exact heat kernel :math:`e^{-\eta L} x = U e^{-\eta \Lambda} U^T x`, dense.
+
+    The kernel (N, N) is computed when constructed, in O(N^3); :class:`ChebyshevDiffusion` is much
+    cheaper for sparse graphs.
+
+    Parameters
+    ----------
+    laplacian, eta
+        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> L = hopcore.compute_laplacian(np.asarray([[0.0, 1.0], [1.0, 0.0]]))
+    >>> hopcore.SpectralDiffusion(L, 100.0)(np.asarray([[1.0], [0.0]])).round(6)
+    array([[0.5],
+           [0.5]])
+    """
+
+    one_shot = True
+
+    def __init__(self, laplacian: Any, eta: Any) -> None:
+        self.laplacian = found = operand(laplacian)
+        self.eta = checked_eta(found, eta)
+        backend = found.backend
+        if isinstance(found, Laplacian):
+            matrix = Laplacian(found.graph, found.values, None, found.normalization).to_dense()
+        else:
+            matrix = found.matrix
+            check_symmetric(found)
+        eta = self.eta if isinstance(self.eta, float) else self.eta[..., None, None]
+        self._kernel = DenseLaplacian(backend.heat_kernel(matrix * eta))
+
+    def __call__(self, features: Array) -> Array:
+        """The kernel times features."""
+        found = self.laplacian
+        if not isinstance(found, Laplacian) or found.scale is None:
+            return self._kernel @ features
+        backend = self._kernel.backend
+        scale = backend.xp.reshape(found.scale, found.shape[:-1])[..., None]
+        wide = backend.astype(features, backend.precise[features.dtype])
+        return backend.astype((self._kernel @ (wide * scale)) / scale, features.dtype)
+
+
+class ChebyshevDiffusion(DiffusionOperator):
+    r"""The heat kernel :math:`e^{-\eta L} x` by a Chebyshev series whose degree is computed.
+
+    Parameters
+    ----------
+    laplacian, eta
+        As in :class:`SimpleDiffusion`; eta is a number. Stable for every eta >= 0.
+    tol : float
+        Sup error of the series, relative to the features.
+    largest : float, optional
+        An upper bound of the eigenvalues; 2 where normalised, else twice the largest degree. Under
+        a trace, where degrees are not visible, it must be given for an unnormalised Laplacian.
+
+    Attributes
+    ----------
+    degree : int
+        The number of products with the Laplacian.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> L = hopcore.compute_laplacian(np.asarray([[0.0, 1.0], [1.0, 0.0]]))
+    >>> heat = hopcore.ChebyshevDiffusion(L, 100.0, tol=1e-9)
+    >>> heat.degree, heat(np.asarray([[1.0], [0.0]])).round(6)
+    (62, array([[0.5],
+           [0.5]]))
+    """
+
+    one_shot = True
+
+    def __init__(
+        self, laplacian: Any, eta: Any, *, tol: float = 1e-6, largest: float | None = None
+    ) -> None:
+        self.laplacian = found = operand(laplacian)
+        self.eta = checked_eta(found, eta)
+        if not isinstance(self.eta, float):
+            raise TypeError("eta of ChebyshevDiffusion must be a number: it gives the degree")
+        if not 0.0 < tol < 1.0:
+            raise ValueError(f"tol must be between 0 and 1, got {quoted(tol)}")
+        self.largest = visible_bound(found, largest)
+        self.tol = tol
+        reach = self.eta * self.largest
+        self.degree = heat_degree(reach, tol)
+        self._terms = heat_coefficients(self.degree, reach)
+        self._twice = found.shifted(-2.0, 4.0 / self.largest)
+
+    def __call__(self, features: Array) -> Array:
+        """The series times features."""
+        found = self.laplacian
+        assert found is not None
+        return found.apply(
+            features, lambda x: series(lambda y: found.product(self._twice, y), x, self._terms)
+        )

@@ -1,0 +1,321 @@
+"""Diffusion-augmented retrieval in one call."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, get_args
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import Inputs, broadcast, check
+from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._validation import count, quoted
+from hopcore.diffusion._adaptive_eta import (
+    AdaptedDiffusion,
+    adapted_eta,
+    association_per_query,
+    spectrum,
+)
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._energy_tracker import EnergyTracker
+from hopcore.diffusion._engine import DynamicsEngine, Values, diffused_queries
+from hopcore.diffusion._graph_attention import AttentionOperator
+from hopcore.diffusion._modes import diffusion_operator
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.graphs._graph import Graph, Normalization
+from hopcore.graphs._knn import knn_graph
+from hopcore.graphs._laplacian import Laplacian, laplacian_of
+from hopcore.memory._energy import energy_of
+from hopcore.memory._retrieval import length_unit, rested, spread, updated
+from hopcore.memory._separation import separation_named
+
+
+class DiffusedRetrieval(NamedTuple):
+    """What :func:`diffused_retrieve` found; a pytree in JAX and torch.
+
+    Attributes
+    ----------
+    output : array (..., L, v)
+        What was recalled: the state itself, or with a projection what the state associates to.
+    state : array (..., L, d)
+        The state patterns after the last update.
+    keys : array (..., S, d) or None
+        The diffused stored patterns; None if every query has its own.
+    steps : integer array (..., L)
+        Updates of the state.
+    converged : boolean array (..., L)
+        Whether the last update moved the state by at most ``tol * M``.
+    residual : array (..., L)
+        How far it moved it; inf if there was none.
+    energy : array (..., L) or None
+        The energy of the state in the memory of the keys; None without keys.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> found = hopcore.diffused_retrieve(np.eye(2), np.eye(2), 50.0, values="untied")
+    >>> found.steps, found.output.round(2)
+    (array([1, 1], dtype=int32), array([[1., 0.],
+           [0., 1.]]))
+    """
+
+    output: Array
+    state: Array
+    keys: Array | None
+    steps: Array
+    converged: Array
+    residual: Array
+    energy: Array | None
+
+
+def diffused_retrieve(
+    state: Array,
+    stored: Array,
+    beta: Any,
+    *,
+    config: DiffusionConfig | None = None,
+    projection: Array | None = None,
+    values: Values = "tied",
+    mask: Array | None = None,
+    graph: Graph | None = None,
+    max_steps: int | None = None,
+    tol: float = 1e-6,
+    tracker: EnergyTracker | None = None,
+) -> DiffusedRetrieval:
+    r"""Retrieve from a memory that is diffused over the graph of its nearest neighbours.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns to start from.
+    stored : array (..., S, d)
+        Stored patterns; each element of the leading axes has a graph of its own.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature (that of the configuration is not used).
+    config : DiffusionConfig, optional
+        How to diffuse.
+    projection : array (..., S, v), optional
+        Pattern projections, recalled at the end; diffused with the keys unless untied.
+    values : {"tied", "evolving", "untied"}
+        What is recalled; :class:`hopcore.DynamicsEngine` describes them.
+    mask : boolean array broadcastable to (..., L, S), optional
+        True where a query may attend. Patterns that no query may attend to are isolated.
+    graph : Graph, optional
+        Of the stored patterns, taken as it is: masked patterns are isolated in it if it was made
+        with their mask, and its own normalisation holds unless it is "none". Made from the
+        patterns if not given.
+    max_steps : int, optional
+        Updates of the state. Tied: until it rests, at most 100. Untied: one, or none before the
+        projection is recalled. Evolving: ``config.steps``, each after a step of diffusion.
+    tol : float
+        As in :func:`hopcore.retrieve`.
+    tracker : EnergyTracker, optional
+        Records energies of every step of diffusion.
+
+    Returns
+    -------
+    DiffusedRetrieval
+        ``output, state, keys, steps, converged, residual, energy``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Inputs that do not fit together; settings that contradict each other; an eta with which
+        explicit steps grow.
+
+    Notes
+    -----
+    With eta = 0 it is :func:`hopcore.retrieve`, and it tends to it as eta tends to 0. Logit
+    diffusion, attention over the graph and an adaptive eta for each query make one association.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> X = np.asarray([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    >>> config = hopcore.DiffusionConfig(eta=0.3, steps=1, k_neighbors=1)
+    >>> hopcore.diffused_retrieve(X[:1], X, 50.0, config=config).output.round(2)
+    array([[0.95, 0.05]])
+    """
+    config = config or DiffusionConfig()
+    if values not in get_args(Values):
+        raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
+    if not 0.0 <= tol < math.inf:
+        raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
+    inputs = spread(check(state, stored, projection, beta=beta, mask=mask))
+    projected = projection is not None
+    updates = checked_updates(config, values, projected, max_steps)
+    inputs, graph = with_graph(inputs, config, graph, projected)
+    laplacian = laplacian_of(graph, normalization_of(graph, config))
+    if config.adaptive_eta == "query":
+        if tracker is not None:
+            raise ValueError("adaptive_eta='query' has a memory for each query, and none to track")
+        return for_each_query(inputs, laplacian, config, values, projected, tol)
+    operator = operator_of(inputs, laplacian, config)
+    attention = AttentionOperator(inputs.beta, config.attention_mode)
+    engine = DynamicsEngine(operator, attention, config, values=values)
+    moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
+    if updates is not None:
+        return at_rest(engine, moved, projected, updates, tol)
+    if values == "evolving":
+        found, counts = moved.state, made
+        residual = movement(inputs, before, found) if config.steps else None
+    else:
+        # One association in a mode that is not iterated.
+        found, counts, residual = moved.state, 0, None
+        if not projected:
+            found = engine.associate(moved, None)
+            counts, residual = 1, movement(inputs, moved.state, found)
+    final = moved._replace(state=found)
+    output = engine.associate(final, None) if projected else found
+    energy = energy_of(final, separation_named("softmax"))
+    return reported(inputs, output, found, moved.stored, counts, residual, energy, tol)
+
+
+def operator_of(
+    inputs: Inputs, laplacian: Laplacian, config: DiffusionConfig, bias: Array | None = None
+) -> DiffusionOperator:
+    """The operator of a configuration, with the eta of each sample where it adapts."""
+    if not config.adaptive_eta:
+        return diffusion_operator(laplacian, config.eta, config.diffusion_mode, config.steps)
+    operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config, bias))
+    operator.one_shot = config.diffusion_mode not in ("factored", "iterative")
+    return operator
+
+
+def at_rest(
+    engine: DynamicsEngine, moved: Inputs, projected: bool, updates: int, tol: float
+) -> DiffusedRetrieval:
+    """Updates in the diffused memory until each query rests, and what it recalls then."""
+    within = moved._replace(projection=moved.stored) if projected else moved
+    softmax = separation_named("softmax")
+    found, steps, rest, unit = rested(within, lambda now: updated(now, softmax), updates, tol)
+    final = moved._replace(state=found)
+    output = engine.associate(final, None) if projected else found
+    energy = energy_of(final, softmax)
+    return DiffusedRetrieval(output, found, moved.stored, steps, rest <= tol, rest * unit, energy)
+
+
+def normalization_of(graph: Graph, config: DiffusionConfig) -> Normalization:
+    """That of the graph, where it was given with one; else that of the configuration."""
+    return config.normalization if graph.normalization == "none" else graph.normalization
+
+
+def checked_updates(
+    config: DiffusionConfig, values: Values, projected: bool, max_steps: int | None
+) -> int | None:
+    """How many updates of the state at most; None where a mode is not iterated."""
+    if not isinstance(config, DiffusionConfig):
+        raise TypeError(f"config must be a DiffusionConfig, got {quoted(config)}")
+    single = {
+        "use_logit_diffusion": config.use_logit_diffusion,
+        "attention_mode='graph'": config.attention_mode == "graph",
+        "adaptive_eta='query'": config.adaptive_eta == "query",
+    }
+    names = " and ".join(name for name, used in single.items() if used)
+    if config.use_logit_diffusion and config.attention_mode == "graph":
+        raise ValueError(f"{names} do not go together: take one of them")
+    if max_steps is not None:
+        max_steps = count("max_steps", max_steps)
+    if config.adaptive_eta == "query" and (
+        values == "evolving" or config.energy_stop_tol > 0 or sum(single.values()) > 1
+    ):
+        raise ValueError(
+            "adaptive_eta='query' diffuses a memory for each query: it goes with tied or untied "
+            "values, without energy_stop_tol, logit diffusion and attention over the graph"
+        )
+    if values == "evolving":
+        if max_steps not in (None, config.steps):
+            raise ValueError(
+                f"an evolving memory makes config.steps = {config.steps} updates, "
+                f"got max_steps={max_steps}"
+            )
+        return None
+    if names:
+        if max_steps not in (None, 1):
+            raise ValueError(f"{names} makes one association, got max_steps={max_steps}")
+        return None
+    if values == "untied" and projected and max_steps:
+        raise ValueError(
+            "untied values are recalled once; iterate without a projection, or with tied values"
+        )
+    if max_steps is None:
+        return 100 if values == "tied" else int(not projected)
+    return max_steps
+
+
+def with_graph(
+    inputs: Inputs, config: DiffusionConfig, graph: Graph | None, projected: bool
+) -> tuple[Inputs, Graph]:
+    """The inputs and the graph of their stored patterns; what no query attends to is isolated."""
+    if graph is not None:
+        if not isinstance(graph, Graph):
+            raise TypeError(f"graph must be a hopcore.Graph, got {type(graph).__name__}")
+        if graph.nodes != inputs.stored.shape[-2]:
+            raise ValueError(
+                f"graph must have a node for each of the {inputs.stored.shape[-2]} stored "
+                f"patterns, got {graph.nodes}"
+            )
+        return inputs, graph
+    xp, stored, mask = inputs.xp, inputs.stored, inputs.mask
+    if mask is None:
+        return inputs, knn_graph(stored, config.k_neighbors)
+    shown = mask if mask.ndim == 1 else xp.any(mask, axis=-2)
+    lead = broadcast(stored=tuple(stored.shape[:-2]), mask=tuple(shown.shape[:-1]))
+    if lead != tuple(stored.shape[:-2]):
+        stored = xp.broadcast_to(stored, (*lead, *stored.shape[-2:]))
+        inputs = inputs._replace(
+            stored=stored, projection=inputs.projection if projected else stored
+        )
+    return inputs, knn_graph(stored, config.k_neighbors, mask=shown)
+
+
+def for_each_query(
+    inputs: Inputs,
+    laplacian: Laplacian,
+    config: DiffusionConfig,
+    values: Values,
+    projected: bool,
+    tol: float,
+) -> DiffusedRetrieval:
+    """One association with the memory diffused for each query."""
+    eta = adapted_eta(inputs, config)
+    if config.diffuse_query:
+        inputs = inputs._replace(state=diffused_queries(inputs, config))
+    if not config.diffuse_key:
+        eta = 0.0 * eta
+    family = spectrum(laplacian, config, config.steps)
+    output = association_per_query(inputs, family, eta, tied=values == "tied")
+    if projected:
+        return reported(inputs, output, inputs.state, None, 0, None, None, tol)
+    residual = movement(inputs, inputs.state, output)
+    return reported(inputs, output, output, None, 1, residual, None, tol)
+
+
+def movement(inputs: Inputs, before: Array, after: Array) -> Array:
+    """How far states moved, in the precise dtype."""
+    wide = inputs.backend.precise[inputs.state.dtype]
+    astype = inputs.backend.astype
+    return norm(astype(after, wide) - astype(before, wide), inputs.xp)
+
+
+def reported(
+    inputs: Inputs,
+    output: Array,
+    state: Array,
+    keys: Array | None,
+    steps: int | Array,
+    residual: Array | None,
+    energy: Array | None,
+    tol: float,
+) -> DiffusedRetrieval:
+    """The result where all queries, or all of a sample, made the same number of updates."""
+    backend, xp = inputs.backend, inputs.xp
+    device, places = backend.device(state), tuple(state.shape[:-1])
+    if residual is None:
+        wide = backend.precise[state.dtype]
+        residual = xp.full(places, math.inf, dtype=wide, device=device)
+    if isinstance(steps, int):
+        counts = xp.full(places, steps, dtype=xp.int32, device=device)
+    else:
+        counts = xp.broadcast_to(steps[..., None], places)
+    unit = length_unit(inputs)
+    return DiffusedRetrieval(output, state, keys, counts, residual <= tol * unit, residual, energy)

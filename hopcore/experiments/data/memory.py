@@ -1,0 +1,157 @@
+"""What a retrieval starts from: stored patterns and queries, from files or from a data set.
+
+A file of stored patterns that is larger than :data:`LOADED` is never loaded: it is streamed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.experiments.data import datasets
+from hopcore.files._files import read_array
+from hopcore.streamed._sources import HDF5, patterns_of, source_of
+from hopcore.streamed._streamed import Streamed
+
+DTYPES = ("float16", "float32", "float64")
+
+
+LOADED = 1 << 28
+"""Bytes of stored patterns, 256 MiB, up to which they are loaded; more are streamed."""
+
+
+class Memory(NamedTuple):
+    """Stored patterns and the queries put to them.
+
+    Attributes
+    ----------
+    stored : array (S, d), or Streamed
+    queries : array (L, d)
+        Of the same dtype.
+    shape : tuple of int
+        The height and width with which a pattern is drawn; the last row may be cut short.
+    original : array (L, d) or None
+        What the queries were before they were corrupted, where that is known.
+    """
+
+    stored: Any
+    queries: np.ndarray
+    shape: tuple[int, int]
+    original: np.ndarray | None
+
+
+def from_files(
+    patterns: Path,
+    queries: Path,
+    dtype: str | None = None,
+    *,
+    track: Callable[..., Any] | None = None,
+    dask: bool = False,
+) -> Memory:
+    """Patterns and queries of the user's own.
+
+    Parameters
+    ----------
+    patterns : Path
+        A ``.npy`` file, ``FILE.h5:NAME`` or a folder of Zarr, of shape (S, d) or images (S, h, w).
+    queries : Path
+        A ``.npy`` file of shape (L, d) or (L, h, w).
+    dtype : str, optional
+        Convert both to it; without it they keep their own.
+    track, dask
+        As in :class:`hopcore.Streamed`, for patterns of more than :data:`LOADED` bytes. With
+        ``dask`` all are streamed.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As :func:`hopcore.files._files.read_array` and :class:`hopcore.Streamed`; shapes that do not fit; a
+        dtype that is not floating, or that the values overflow.
+    """
+    start = read_array(queries)
+    stored, given = stored_in(patterns, dtype, track, dask)
+    if len(given) not in (2, 3) or 0 in given:
+        raise ValueError(f"{patterns} must be (S, d) or (S, h, w), not empty, got {given}")
+    axes = given[1:]
+    if start.shape[1:] != axes:
+        raise ValueError(
+            f"{queries} must have the axes of a pattern in {patterns}, (L, "
+            f"{', '.join(map(str, axes))}), got {start.shape}"
+        )
+    start = start.reshape(len(start), math.prod(axes))
+    if dtype is not None:
+        start = converted(start, dtype)
+    return Memory(stored, start, image_shape(axes), None)
+
+
+def stored_in(
+    path: Path, dtype: str | None, track: Callable[..., Any] | None, dask: bool
+) -> tuple[Any, tuple[int, ...]]:
+    """Stored patterns ``(S, d)`` of a file, loaded or streamed, and the shape that it has."""
+    file = path.is_file() and path.suffix not in HDF5
+    if file and path.stat().st_size <= LOADED and not dask:
+        values = read_array(path)
+    else:
+        source = source_of(path)
+        shape = source.shape
+        if dask or math.prod(shape) * source.dtype.itemsize > LOADED:
+            return Streamed(source, dtype=dtype, track=track, dask=dask), shape
+        values = source.read(0, shape[0])
+        patterns_of(values, source.dtype, 0, name=source.name)
+    if values.ndim not in (2, 3) or values.size == 0:
+        return values, values.shape
+    stored = values.reshape(len(values), -1)
+    return stored if dtype is None else converted(stored, dtype), values.shape
+
+
+def from_dataset(
+    name: str, data: Path | None, stored: int, corruption: str, seed: int, dtype: str | None = None
+) -> Memory:
+    """Images of a data set, chosen by the seed, and their corrupted copies.
+
+    Parameters
+    ----------
+    name, data
+        As in :func:`hopcore.experiments.data.datasets.load`.
+    stored : int
+        How many images.
+    corruption : str
+        As in :func:`hopcore.experiments.data.datasets.corrupt`.
+    seed : int
+        Chooses the images and draws the noise; >= 0.
+    dtype : str, optional
+        float32 if not given.
+
+    Raises
+    ------
+    ValueError, ModuleNotFoundError, OSError
+        As :func:`hopcore.experiments.data.datasets.load`; too many images; an unknown corruption.
+    """
+    rng = np.random.default_rng(seed)
+    images = datasets.choose(datasets.load(name, data), stored, rng)
+    queries = datasets.corrupt(images, corruption, rng)
+    original, start = (converted(values, dtype or "float32") for values in (images.pixels, queries))
+    return Memory(original, start, images.shape, original)
+
+
+def converted(values: np.ndarray, dtype: str) -> np.ndarray:
+    """The values in another floating dtype, refused if they do not fit into its range."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    with np.errstate(over="ignore"):
+        new = values.astype(dtype)
+    if not np.isfinite(new).all():
+        raise ValueError(f"values up to {np.abs(values).max()} do not fit into {dtype}")
+    return new
+
+
+def image_shape(axes: tuple[int, ...]) -> tuple[int, int]:
+    """How a pattern is drawn: ``(h, w)`` as it is, d values folded into the smallest square."""
+    if len(axes) == 2:
+        return axes[0], axes[1]
+    side = math.isqrt(axes[0] - 1) + 1
+    return math.ceil(axes[0] / side), side

@@ -1,0 +1,1 @@
+"""The models that the studies train: classifiers of images, bags and sequences."""

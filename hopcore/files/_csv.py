@@ -1,0 +1,60 @@
+"""Named tuples as comma-separated values, and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar, get_args, get_type_hints
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
+
+
+def csv_of(names: Sequence[str], rows: Iterable[Iterable[Any]], digits: int = 5) -> str:
+    r"""Rows under a header; floats with so many digits, None as nothing.
+
+    Examples
+    --------
+    >>> from hopcore.files._csv import csv_of
+    >>> csv_of(["a", "b"], [(1, 1 / 3), (2, None)])
+    'a,b\n1,0.33333\n2,\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([f"{c:.{digits}g}" if isinstance(c, float) else c for c in row])
+    return text.getvalue()
+
+
+def to_csv(rows: Iterable[Row], kind: type[Row]) -> str:
+    """Named tuples of a kind, under its fields."""
+    return csv_of(list(get_type_hints(kind)), rows)
+
+
+def from_csv(text: str, kind: type[Row]) -> list[Row]:
+    r"""The named tuples that :func:`to_csv` wrote under their fields.
+
+    Raises
+    ------
+    ValueError
+        The columns are not the fields.
+
+    Examples
+    --------
+    >>> from typing import NamedTuple
+    >>> from hopcore.files._csv import from_csv
+    >>> Trial = NamedTuple("Trial", [("seed", int), ("loss", float | None)])
+    >>> from_csv("seed,loss\n1,0.5\n2,\n", Trial)
+    [Trial(seed=1, loss=0.5), Trial(seed=2, loss=None)]
+    """
+    hints = get_type_hints(kind)
+
+    def value(name: str, cell: str) -> Any:
+        plain = next((one for one in get_args(hints[name]) if one is not type(None)), hints[name])
+        return None if plain is not str and not cell else plain(cell)
+
+    reader = csv.DictReader(text.splitlines())
+    if list(reader.fieldnames or ()) != list(hints):
+        raise ValueError(f"the columns must be {', '.join(hints)}, got {reader.fieldnames}")
+    return [kind(**{name: value(name, cell) for name, cell in row.items()}) for row in reader]  # type: ignore[call-arg]

@@ -1,0 +1,166 @@
+"""Entries of sparse matrices: sorted, each one once; checked; as dense arrays and SciPy's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._graph_kernels import Rows
+from hopcore.arrays._inputs import backend_of_input, broadcast, finite, floating, same_device, shape
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+def symmetric_rows(
+    backend: Backend, left: Array, right: Array, count: int
+) -> tuple[Rows, Array, Array]:
+    """The rows of a symmetric matrix from the two ends ``(E,)`` of its entries, each one once.
+
+    Beside them, of each entry, from which edge it is, and whether it has a value: the diagonal has
+    none, and what is there twice where shapes may not depend on values.
+    """
+    xp, edges = backend.xp, left.shape[0]
+    own = xp.arange(count, dtype=xp.int32, device=backend.device(left))
+    rows, columns = (xp.concat(x, axis=0) for x in ([left, right, own], [right, left, own]))
+    order = backend.entry_order(rows, columns)
+    rows = xp.take(rows, order, axis=0)
+    columns = xp.take(columns, order, axis=0)
+    again = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
+    again = xp.concat([rows[:1] < 0, again], axis=0)
+    if backend.compacts(left):
+        once = backend.astype(xp.nonzero(~again)[0], xp.int32)
+        rows = xp.take(rows, once, axis=0)
+        columns = xp.take(columns, once, axis=0)
+        order = xp.take(order, once, axis=0)
+        again = rows < 0
+    source = order % edges if edges else order
+    where = Rows(backend.row_starts(rows, count), rows, columns)
+    return where, source, ~again & (rows != columns)
+
+
+def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> None:
+    """Refuse edges that no graph has: ends, weights, and directions that contradict each other."""
+    xp = backend.xp
+    if weights.shape[0] == 0:
+        return
+    least, most = int(xp.min(ends)), int(xp.max(ends))
+    if least < 0 or most >= nodes:
+        raise ValueError(f"edges must join nodes 0 to {nodes - 1}, got {least} to {most}")
+    left, right = ends[0, :], ends[1, :]
+    if bool(xp.any(left == right)):
+        node = int(left[xp.nonzero(left == right)[0][0]])
+        raise ValueError(f"a node is not its own neighbour: edge {node}-{node}; leave it out")
+    finite(backend, "weights", weights)
+    if bool(xp.any(weights < 0)):
+        raise ValueError(f"weights must be >= 0, got {float(xp.min(weights))}")
+    low, high = (f(left, right) for f in (xp.minimum, xp.maximum))
+    order = backend.entry_order(low, high)
+    low, high, weights = (xp.take(x, order, axis=0) for x in (low, high, weights))
+    other = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
+    other = other & (xp.abs(weights[1:] - weights[:-1]) > 1e-6 * weights[1:])
+    if bool(xp.any(other)):
+        at = int(xp.nonzero(other)[0][0])
+        both = f"{float(weights[at])} and {float(weights[at + 1])}"
+        raise ValueError(f"edge {int(low[at])}-{int(high[at])} has two weights, {both}")
+
+
+def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
+    """Refuse what is not ``(..., N, N)``, symmetric, non-negative and finite, with diagonal 0."""
+    floating(backend, name, matrix)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
+        raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
+    if not backend.visible(matrix):
+        return
+    xp, matrix = backend.xp, backend.constant(matrix)
+    finite(backend, name, matrix)
+    most = float(xp.max(xp.abs(matrix))) if matrix.size else 0.0
+    gap = xp.abs(matrix - xp.matrix_transpose(matrix))
+    if float(xp.max(gap)) > 1e-5 * most:
+        raise ValueError(
+            f"{name} must be symmetric, got two sides that differ by {float(xp.max(gap))}; "
+            "use the maximum, or the mean, of the matrix and its transpose"
+        )
+    if bool(xp.any(matrix < 0)):
+        raise ValueError(f"{name} must be >= 0, got {float(xp.min(matrix))}")
+    if float(xp.max(xp.linalg.diagonal(matrix))) > 0:
+        raise ValueError(f"{name} must have a diagonal of 0: a node is not its own neighbour")
+
+
+def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Array:
+    """``work`` of features ``(..., N, d)``, which sees them as ``(nodes of the batch, columns)``.
+
+    Leading axes broadcast. Those that the graph lacks, or has with size 1, become columns.
+    """
+    other = backend_of_input("features", features)
+    # Features in parts may stand beside a graph that is whole.
+    backend = other if other.takes(graph.backend) else graph.backend
+    xp, nodes = backend.xp, graph.nodes
+    check_features(backend, graph.weights, features)
+    if features.ndim < 2 or features.shape[-2] != nodes:
+        raise ValueError(
+            f"features must hold a row for each of the {nodes} nodes: (..., {nodes}, d), "
+            f"got {shape(features)}"
+        )
+    lead, width = tuple(features.shape[:-2]), features.shape[-1]
+    dtype, features = features.dtype, backend.astype(features, graph.weights.dtype)
+    if backend.in_parts(features):
+        if lead or graph.batch:
+            raise ValueError(
+                "features in parts and their graph must have no leading axes, "
+                f"got {lead} and {graph.batch}"
+            )
+        return backend.astype(work(features), dtype)
+    if lead == graph.batch:
+        flat = work(xp.reshape(features, (math.prod(lead) * nodes, width)))
+        return backend.astype(xp.reshape(flat, (*lead, nodes, width)), dtype)
+    full = broadcast(graph=graph.batch, features=lead)
+    own = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
+    features = xp.broadcast_to(features, (*full, nodes, width))
+    rank = len(full)
+    kept = [i for i in range(rank) if own[i] == full[i] and own[i] > 1]
+    rest = [i for i in range(rank) if i not in kept]
+    order = (*kept, rank, *rest, rank + 1)
+    turned = xp.permute_dims(features, order)
+    count = math.prod([full[i] for i in kept]) * nodes
+    columns = math.prod([full[i] for i in rest]) * width
+    flat = work(xp.reshape(turned, (count, columns)))
+    back = sorted(range(rank + 2), key=order.__getitem__)
+    flat = xp.reshape(flat, turned.shape)
+    return backend.astype(xp.permute_dims(flat, tuple(back)), dtype)
+
+
+def check_features(backend: Backend, weights: Array, features: Any) -> None:
+    """Refuse features of another library, device or precision than the weights of a graph."""
+    other = backend_of_input("features", features)
+    if other is not backend:
+        raise TypeError(
+            f"graph and features must be of one library, got {backend.name} and {other.name}"
+        )
+    floating(backend, "features", features)
+    if backend.precise[features.dtype] != weights.dtype:
+        raise TypeError(
+            f"graph and features must have one precision, got {weights.dtype} and {features.dtype}"
+        )
+    same_device(backend, weights, "features", features)
+
+
+def dense(graph: Any, values: Array) -> Array:
+    """The matrix with these values at the entries of a graph, ``(..., N, N)``."""
+    backend, xp, nodes = graph.backend, graph.backend.xp, graph.nodes
+    eye = xp.eye(nodes, dtype=values.dtype, device=backend.device(values))
+    tall = xp.tile(eye, (graph.where.count // nodes, 1))
+    return xp.reshape(backend.neighbour_sum(graph.where, values, tall), graph.shape)
+
+
+def scipy_matrix(graph: Any, values: Array) -> csr_array:
+    """The block-diagonal matrix with these values at the entries of a graph, without zeros."""
+    from scipy.sparse import csr_array  # noqa: PLC0415 - 30 ms that few need
+
+    starts, _, columns, data = map(graph.backend.to_numpy, (*graph.where, values))
+    count = graph.where.count
+    matrix = csr_array((data.copy(), columns.copy(), starts.copy()), shape=(count, count))
+    matrix.eliminate_zeros()
+    return matrix

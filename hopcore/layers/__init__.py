@@ -1,0 +1,89 @@
+"""Hopfield layers as functions of settings, parameters, patterns and masks; checkpoints.
+
+The functions here are the definition of every layer. Modules of ``hopcore_torch`` and
+``hopcore_jax`` hold the parameters and call them.
+"""
+
+from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
+from hopcore.layers._composed_settings import (
+    DecoderSettings,
+    EncoderSettings,
+    LookupSettings,
+    PoolingSettings,
+)
+from hopcore.layers._hopfield import hopfield, hopfield_projections, hopfield_weights
+from hopcore.layers._module_arguments import (
+    DIFFUSION,
+    PLACES,
+    core_settings,
+    diffused_arguments,
+    placed,
+    quantity_of,
+)
+from hopcore.layers._module_properties import Described
+from hopcore.layers._network_settings import HNLSettings, HNMSettings, QuantizerSettings
+from hopcore.layers._networks import (
+    Noise,
+    effective_memory,
+    hnl,
+    hnm,
+    hnm_cross_entropy_loss,
+    straight_through,
+)
+from hopcore.layers._parameters import (
+    Parameter,
+    check_parameters,
+    initial_parameters,
+    inner,
+    layer_parameters,
+    parameter_shapes,
+)
+from hopcore.layers._pooling import flattened, hopfield_lookup, hopfield_pooling, learned
+from hopcore.layers._quantizer import Quantized, quantize
+from hopcore.layers._settings import PATTERNS, HopfieldSettings
+from hopcore.layers._transformer import decoder_layer, encoder_layer
+
+__all__ = [
+    "DIFFUSION",
+    "PATTERNS",
+    "PLACES",
+    "DecoderSettings",
+    "Described",
+    "EncoderSettings",
+    "HNLSettings",
+    "HNMSettings",
+    "HopfieldSettings",
+    "LookupSettings",
+    "Noise",
+    "Parameter",
+    "PoolingSettings",
+    "Quantized",
+    "QuantizerSettings",
+    "SavedLayer",
+    "check_parameters",
+    "core_settings",
+    "decoder_layer",
+    "diffused_arguments",
+    "effective_memory",
+    "encoder_layer",
+    "flattened",
+    "hnl",
+    "hnm",
+    "hnm_cross_entropy_loss",
+    "hopfield",
+    "hopfield_lookup",
+    "hopfield_pooling",
+    "hopfield_projections",
+    "hopfield_weights",
+    "initial_parameters",
+    "inner",
+    "layer_parameters",
+    "learned",
+    "load_layer",
+    "parameter_shapes",
+    "placed",
+    "quantity_of",
+    "quantize",
+    "save_layer",
+    "straight_through",
+]

@@ -1,0 +1,56 @@
+"""Activation functions by name, each as a function of values and their backend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from hopcore.arrays._backend import Array, Backend
+
+
+def relu(values: Array, backend: Backend) -> Array:
+    """``max(x, 0)``."""
+    return backend.xp.where(values <= 0, backend.xp.zeros_like(values), values)
+
+
+def sigmoid(values: Array, backend: Backend) -> Array:
+    """``1 / (1 + exp(-x))``, by the exponential of what is negative."""
+    small = backend.xp.exp(-backend.xp.abs(values))
+    return backend.xp.where(values > 0, 1.0 / (1.0 + small), small / (1.0 + small))
+
+
+def tanh(values: Array, backend: Backend) -> Array:
+    """The hyperbolic tangent."""
+    return backend.xp.tanh(values)
+
+
+def gelu(values: Array, backend: Backend) -> Array:
+    """``x Phi(x)`` with the normal distribution function, by the error function."""
+    wide = backend.astype(values, backend.precise[values.dtype])
+    found = 0.5 * wide * (1.0 + backend.erf(wide / math.sqrt(2.0)))
+    return backend.astype(found, values.dtype)
+
+
+def silu(values: Array, backend: Backend) -> Array:
+    """``x sigmoid(x)``."""
+    return values * sigmoid(values, backend)
+
+
+def selu(values: Array, backend: Backend) -> Array:
+    """Scaled exponential linear units (Klambauer et al. 2017)."""
+    xp, scale, alpha = backend.xp, 1.0507009873554805, 1.6732632423543772
+    low = alpha * xp.expm1(xp.where(values > 0, xp.zeros_like(values), values))
+    return scale * xp.where(values > 0, values, low)
+
+
+Activation = Callable[[Array, Backend], Array]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": relu,
+    "gelu": gelu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "silu": silu,
+    "selu": selu,
+}
+"""The activation functions that settings may name."""

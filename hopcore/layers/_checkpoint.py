@@ -1,0 +1,197 @@
+"""Layers in files: one checkpoint for every framework.
+
+A checkpoint is a safetensors file: the parameters by their names, and in its header the settings
+and a digest of all of it. Nothing is ever unpickled; a file is whole or it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._discovery import backend as backend_named
+from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._validation import quoted
+from hopcore.files._safetensors import check_header, read_tensors, write_tensors
+from hopcore.layers._composed_settings import (
+    DecoderSettings,
+    EncoderSettings,
+    LookupSettings,
+    PoolingSettings,
+)
+from hopcore.layers._network_settings import (
+    HNLSettings,
+    HNMSettings,
+    LayerSettings,
+    QuantizerSettings,
+)
+from hopcore.layers._parameters import check_parameters
+from hopcore.layers._settings import HopfieldSettings
+
+KINDS: dict[str, type[Any]] = {
+    "hopfield": HopfieldSettings,
+    "pooling": PoolingSettings,
+    "lookup": LookupSettings,
+    "encoder": EncoderSettings,
+    "decoder": DecoderSettings,
+    "hnl": HNLSettings,
+    "hnm": HNMSettings,
+    "quantizer": QuantizerSettings,
+}
+"""The layers that a checkpoint may hold, by the name in its header."""
+
+VERSION = "1"
+
+
+class SavedLayer(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
+    parameters : dict
+        Arrays by their names.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.HopfieldSettings(input_size=4)
+    >>> saved = hopcore.layers.SavedLayer(settings, hopcore.initial_parameters(settings))
+    >>> saved.settings.input_size
+    4
+    """
+
+    settings: Any
+    parameters: dict[str, Array]
+
+
+def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[str, Array]) -> None:
+    """Write a layer into a file that every framework can read.
+
+    It is written beside its place and renamed: whatever stops it, a file that was there before
+    stays whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        Usually with the suffix ``.safetensors``.
+    settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
+    parameters : mapping of str to array
+        Of any library; bfloat16 is kept as float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Parameters that are not those of the settings, or not real floating.
+    OSError
+        The folder is missing, the disk is full.
+    ModuleNotFoundError
+        safetensors is not installed (extra ``checkpoint``).
+
+    Examples
+    --------
+    >>> import hopcore, tempfile, pathlib
+    >>> settings = hopcore.HopfieldSettings(input_size=4)
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> hopcore.save_layer(place, settings, hopcore.initial_parameters(settings))
+    >>> hopcore.load_layer(place).settings == settings
+    True
+    """
+    kinds = [name for name, kind in KINDS.items() if type(settings) is kind]
+    if not kinds:
+        raise TypeError(f"settings must be those of a layer, got {type(settings).__name__}")
+    check_parameters(settings, parameters)
+    arrays = {}
+    for name, value in parameters.items():
+        arrays[name] = backend_of_input(name, value).to_numpy(value)
+    check_floating(arrays)
+    header = {
+        "format": "hopcore",
+        "version": VERSION,
+        "layer": kinds[0],
+        "settings": json.dumps(settings.to_dict()),
+    }
+    write_tensors(Path(path), header, arrays)
+
+
+def load_layer(
+    path: str | Path, *, backend: str = "numpy", dtype: str | None = None, device: Any = None
+) -> SavedLayer:
+    """Read a layer that :func:`save_layer` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    backend : str
+        The library of the parameters.
+    dtype : str, optional
+        The dtype of the parameters; that of the file if not given.
+    device : optional
+        Where they are, as their library calls it.
+
+    Returns
+    -------
+    SavedLayer
+        ``settings, parameters``.
+
+    Raises
+    ------
+    ValueError
+        Not a checkpoint, truncated, damaged, of another version, or parameters that are not those
+        of its settings; a dtype in which the library does not compute.
+    OSError
+        The file cannot be opened.
+    ModuleNotFoundError
+        safetensors is not installed (extra ``checkpoint``).
+
+    Examples
+    --------
+    >>> import hopcore, tempfile, pathlib
+    >>> settings = hopcore.HopfieldSettings(input_size=4)
+    >>> place = pathlib.Path(tempfile.mkdtemp()) / "layer.safetensors"
+    >>> hopcore.save_layer(place, settings, hopcore.initial_parameters(settings))
+    >>> sorted(hopcore.load_layer(place).parameters)[0]
+    'association_core.in_proj_bias'
+    """
+    library = backend_named(backend)
+    known = [str(one).rpartition(".")[2] for one in library.precise]
+    if dtype is not None and dtype not in known:
+        raise ValueError(
+            f"dtype must be one of {', '.join(known)} for {backend}, got {quoted(dtype)}"
+        )
+    header, arrays = read_tensors(path)
+    try:
+        settings = settings_of(header, arrays)
+        check_parameters(settings, arrays)
+        check_floating(arrays)
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is not a whole checkpoint of hopcore: {reason}") from None
+    parameters = {
+        name: library.asarray(value, dtype=dtype or str(value.dtype), device=device)
+        for name, value in arrays.items()
+    }
+    return SavedLayer(settings, parameters)
+
+
+def check_floating(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse parameters that are no real numbers: what is cut to integers is lost."""
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise TypeError(f"parameter {name} must be real floating, got {array.dtype}")
+
+
+def settings_of(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Any:
+    """The settings in a header, checked."""
+    check_header(header, arrays, "hopcore", VERSION)
+    if header["layer"] not in KINDS:
+        raise ValueError(f"unknown layer {header['layer']!r}")
+    values = json.loads(header["settings"])
+    if not isinstance(values, dict):
+        raise ValueError("its settings are no mapping")
+    return KINDS[header["layer"]].from_dict(values)

@@ -1,0 +1,147 @@
+"""The masks that layers take, as the core takes them.
+
+Layers follow torch's attention modules: boolean, **True = not attended**, or numbers that are added
+to the scores, with -inf for what is not attended. The core has one boolean mask, True = attended.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._inputs import backend_of_input, broadcast, shape
+
+
+class Shown(NamedTuple):
+    """Which patterns each query of each head may attend to.
+
+    Attributes
+    ----------
+    mask : boolean array broadcastable to (..., H, L, S), or None
+        True = attended.
+    bias : array broadcastable to (..., H, L, S), or None
+        Added to the scores.
+    """
+
+    mask: Array | None
+    bias: Array | None
+
+    def nodes(self, backend: Backend) -> Array | None:
+        """The patterns that some query of some head may attend to, ``(..., 1, S)``."""
+        if self.mask is None:
+            return None
+        some = backend.xp.any(self.mask, axis=-2)
+        return backend.xp.any(some, axis=-2, keepdims=True) if some.ndim > 1 else some
+
+    def with_added(self, backend: Backend, count: int) -> Shown:
+        """The same with patterns more at the end of the memory, which all may attend to."""
+        xp = backend.xp
+
+        def longer(array: Array | None, last: Any) -> Array | None:
+            if array is None:
+                return None
+            kind, device = array.dtype, backend.device(array)
+            more = xp.full((*array.shape[:-1], count), last, dtype=kind, device=device)
+            return xp.concat([array, more], axis=-1)
+
+        return Shown(longer(self.mask, True), longer(self.bias, 0.0))
+
+
+def shown(
+    state: Array,
+    lead: tuple[int, ...],
+    heads: int,
+    patterns: int,
+    padding: Any = None,
+    association: Any = None,
+) -> Shown:
+    """The masks of a layer, as the core takes them.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        Whose library, dtype and device count.
+    lead : tuple of int
+        The leading axes of the inputs.
+    heads, patterns : int
+        H and S.
+    padding : array (..., S), optional
+        Of the stored patterns.
+    association : array, optional
+        ``(L, S)``, ``(... H, L, S)`` with the heads of all inputs in one axis, or broadcastable to
+        ``(..., H, L, S)``.
+    """
+    if padding is None and association is None:
+        return Shown(None, None)
+    queries = state.shape[-2]
+    found = []
+    if padding is not None:
+        backend = _library("stored_pattern_padding_mask", state, padding)
+        if padding.shape[-1:] != (patterns,) or padding.ndim > len(lead) + 1:
+            raise ValueError(
+                f"stored_pattern_padding_mask must be (..., S) = {(*lead, patterns)}, "
+                f"got {shape(padding)}"
+            )
+        broadcast(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
+        padding = padding[..., None, None, :]
+        found.append(_one(backend, "stored_pattern_padding_mask", state, padding))
+    if association is not None:
+        backend = _library("association_mask", state, association)
+        association = _by_heads(backend, association, lead, heads, queries, patterns)
+        found.append(_one(backend, "association_mask", state, association))
+    return _joined(found)
+
+
+def _library(name: str, state: Array, mask: Any) -> Backend:
+    backend, other = backend_of_input("state", state), backend_of_input(name, mask)
+    if other is not backend:
+        raise TypeError(
+            f"patterns and {name} must be of one library, got {backend.name} and {other.name}"
+        )
+    return backend
+
+
+def _by_heads(
+    backend: Backend, mask: Array, lead: tuple[int, ...], heads: int, queries: int, patterns: int
+) -> Array:
+    full = (*lead, heads, queries, patterns)
+    if mask.ndim == 3 and shape(mask) == (math.prod(lead) * heads, queries, patterns):
+        return backend.xp.reshape(mask, full)
+    fits = 2 <= mask.ndim <= len(full) and all(
+        size in (1, wanted) for size, wanted in zip(shape(mask)[::-1], full[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"association_mask must be (L, S) = {(queries, patterns)}, "
+            f"{(math.prod(lead) * heads, queries, patterns)} with one for each head of each input, "
+            f"or broadcast to {full}, got {shape(mask)}"
+        )
+    return mask
+
+
+def _one(backend: Backend, name: str, state: Array, mask: Array) -> Shown:
+    """A boolean mask or a bias from what was given."""
+    kind = str(mask.dtype)
+    if "bool" in kind:
+        return Shown(~mask, None)
+    if "int" in kind:
+        return Shown(mask == 0, None)
+    if mask.dtype not in backend.precise:
+        raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
+    if backend.visible(mask) and not bool(backend.xp.all(mask < math.inf)):
+        raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
+    hidden = mask == -math.inf
+    if backend.visible(mask) and bool(backend.xp.all(hidden | (mask == 0))):
+        return Shown(~hidden, None)
+    return Shown(~hidden, backend.astype(mask, backend.precise[state.dtype]))
+
+
+def _joined(parts: list[Shown]) -> Shown:
+    if len(parts) == 1:
+        return parts[0]
+    (first, bias), (second, other) = parts
+    assert first is not None
+    assert second is not None
+    joined = bias if other is None else other if bias is None else bias + other
+    return Shown(first & second, joined)

@@ -1,0 +1,246 @@
+r"""Hopfield network layers: a learned memory, recalled softly or one pattern at a time.
+
+The temperature comes with the call, so that it can be annealed while the memory is learned:
+
+.. math:: y = W_O \operatorname{concat}_h\, V_h^T w_h, \quad
+    w_h = \operatorname{softmax}(r(W_Q x, K_h) / T)
+
+with the correlation r of query and key, in [-1, 1]. In hard mode :math:`w_h` is 1 at its largest
+entry and 0 elsewhere, with the gradient of the softmax (straight-through; Bengio et al. 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import (
+    backend_of_input,
+    check_temperature,
+    floating,
+    held,
+    same_kind,
+    shape,
+)
+from hopcore.layers._heads import Drop
+from hopcore.layers._losses import cross_entropy
+from hopcore.layers._network_settings import HNLSettings, HNMSettings
+from hopcore.layers._parameters import Parameters, inner
+from hopcore.layers._pooling import hopfield_lookup, learned
+from hopcore.layers._projections import Patterns, projected
+from hopcore.phase._effective_scale import effective_scale
+
+Noise = Callable[[tuple[int, ...], Array], Array]
+"""``noise(shape, like)``: Gumbel noise of a shape, with the dtype and device of an array."""
+
+
+def hnl(
+    settings: HNLSettings,
+    parameters: Parameters,
+    state: Array,
+    *,
+    temperature: float | Array | None = None,
+    hard: bool = False,
+    noise: Noise | None = None,
+    drop: Drop | None = None,
+) -> Array:
+    """A Hopfield network layer: what features recall from a learned memory at a temperature.
+
+    Parameters
+    ----------
+    settings : HNLSettings
+    parameters : mapping of str to array
+        By the names of :func:`hopcore.layers.parameter_shapes`.
+    state : array (..., n, d)
+        Features, one a row.
+    temperature : float or array (), optional
+        Positive; that of the settings if not given. A traced number is no cause to compile again.
+    hard : bool
+        Each head recalls one pattern, the one of the largest weight; the gradient is that of the
+        soft weights.
+    noise : callable, optional
+        Gumbel noise for the scores ``(..., H, n, S)``, for those who draw it. In hard mode a
+        pattern is then chosen with exactly its soft weight as probability (Gumbel-max).
+    drop : callable, optional
+        Dropout of association weights, before one of them is chosen.
+
+    Returns
+    -------
+    array (..., n, output_size)
+
+    Raises
+    ------
+    TypeError, ValueError
+        A temperature that is not positive, features that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.HNLSettings(input_size=4, output_size=3, quantity=9)
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> x = np.ones((5, 4), np.float32)
+    >>> hopcore.layers.hnl(settings, parameters, x, temperature=0.01, hard=True).shape
+    (5, 3)
+    """
+    backend = backend_of_input("state", state)
+    floating(backend, "state", state)
+    memory = parameters["lookup_weights"]
+    if backend.casts(state):
+        state = backend.astype(state, memory.dtype)  # what a layer before made under autocast
+    same_kind(backend, state, "lookup_weights", memory)
+    if temperature is None:
+        temperature = settings.temperature
+    beta = settings.beta(check_temperature(backend, state, temperature))
+    scores = None
+    if noise is not None:
+        full = (*shape(state)[:-2], settings.num_heads, shape(state)[-2], settings.quantity)
+        scores = noise(full, state)
+
+    def chosen(weights: Array) -> Array:
+        weights = weights if drop is None else drop(weights)
+        return straight_through(weights) if hard else weights
+
+    return hopfield_lookup(
+        settings.lookup,
+        {**parameters, "hopfield.scaling": held(backend, beta, state)},
+        state,
+        association_mask=scores,
+        drop=chosen if hard or drop is not None else None,
+    )
+
+
+def hnm(
+    settings: HNMSettings,
+    parameters: Parameters,
+    state: Array,
+    *,
+    temperature: float | Array | None = None,
+    hard: bool = False,
+    noise: Noise | None = None,
+    drop: Drop | None = None,
+) -> Array:
+    """Hopfield network layers, one after another, all at one temperature.
+
+    Parameters
+    ----------
+    settings : HNMSettings
+    parameters : mapping of str to array
+    state : array (..., n, d)
+    temperature, hard, noise, drop
+        As in :func:`hopcore.layers.hnl`, for every layer.
+
+    Returns
+    -------
+    array (..., n, output_size)
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.HNMSettings(input_size=4, output_size=3)
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> hopcore.layers.hnm(settings, parameters, np.ones((5, 4), np.float32)).shape
+    (5, 3)
+    """
+    for place, layer in enumerate(settings.layers):
+        state = hnl(
+            layer, inner(parameters, f"layers.{place}"), state,
+            temperature=temperature, hard=hard, noise=noise, drop=drop,
+        )  # fmt: skip
+    return state
+
+
+def hnm_cross_entropy_loss(
+    settings: HNMSettings,
+    parameters: Parameters,
+    state: Array,
+    target: Array,
+    *,
+    temperature: float | Array | None = None,
+    hard: bool = False,
+    noise: Noise | None = None,
+    drop: Drop | None = None,
+) -> Array:
+    """The cross entropy of classes, with the output of the last layer for their logits.
+
+    Parameters
+    ----------
+    settings, parameters, state, temperature, hard, noise, drop
+        As in :func:`hopcore.layers.hnm`; ``output_size`` is the number of classes.
+    target : integer array (..., n)
+        The class of each row.
+
+    Returns
+    -------
+    array ()
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.HNMSettings(input_size=4, output_size=3)
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> x, y = np.ones((5, 4), np.float32), np.zeros(5, np.int64)
+    >>> hopcore.layers.hnm_cross_entropy_loss(settings, parameters, x, y, temperature=0.1).shape
+    ()
+    """
+    logits = hnm(
+        settings, parameters, state, temperature=temperature, hard=hard, noise=noise, drop=drop
+    )
+    return cross_entropy(logits, target)
+
+
+def straight_through(weights: Array) -> Array:
+    """Weights that are 1 at the largest of a row and 0 elsewhere, with the gradient of the soft.
+
+    Parameters
+    ----------
+    weights : array (..., S)
+        Rows of zeros, where nothing may be attended, stay zeros. Of equals the first is chosen.
+
+    Returns
+    -------
+    array (..., S)
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> print(hopcore.layers.straight_through(np.asarray([[0.2, 0.5, 0.3], [0.0, 0.0, 0.0]])))
+    [[0. 1. 0.]
+     [0. 0. 0.]]
+    """
+    backend = backend_of_input("weights", weights)
+    xp, soft = backend.xp, backend.constant(weights)
+    places = xp.arange(weights.shape[-1], device=backend.device(weights))
+    largest = xp.argmax(soft, axis=-1, keepdims=True) == places
+    chosen = backend.astype(largest & (soft > 0), weights.dtype)
+    return chosen + (weights - soft)
+
+
+def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[float, int]:
+    """What the phase transition of a layer's memory depends on: how far apart and how many.
+
+    Parameters
+    ----------
+    settings : HNLSettings
+    parameters : mapping of str to array
+
+    Returns
+    -------
+    scale : float
+        Half the mean square distance of its patterns where they are scored, over its heads: the
+        effective inverse temperature at temperature 1 (:func:`hopcore.phase.effective_scale`).
+    patterns : int
+        How many there are.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.layers.HNLSettings(input_size=4, quantity=9)
+    >>> scale, patterns = hopcore.layers.effective_memory(settings, hopcore.initial_parameters(settings))
+    >>> 0.0 < scale < 2.0, patterns
+    (True, 9)
+    """
+    stored = learned(parameters["lookup_weights"])
+    backend = backend_of_input("stored", stored)
+    given = Patterns(stored, stored, stored)
+    heads = projected(settings.lookup.hopfield, inner(parameters, "hopfield"), backend, given, None)
+    return effective_scale(heads.stored) / settings.hidden_size, settings.quantity

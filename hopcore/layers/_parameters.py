@@ -1,0 +1,275 @@
+"""The parameters of layers by name: their shapes, and where they start.
+
+The names are those of a torch state dict; one dictionary serves every framework.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._backend import Array
+from hopcore.layers._composed_settings import (
+    DecoderSettings,
+    EncoderSettings,
+    LookupSettings,
+    PoolingSettings,
+)
+from hopcore.layers._network_settings import (
+    HNLSettings,
+    HNMSettings,
+    LayerSettings,
+    QuantizerSettings,
+)
+from hopcore.layers._settings import PATTERNS, HopfieldSettings
+from hopcore.schedules._learnable_temperature import LearnableTemperature, start_of
+
+Parameters = Mapping[str, Array]
+"""Arrays by their name."""
+
+SPREAD = 0.02
+"""The standard deviation with which parameters are drawn, unless they say another."""
+
+
+class Parameter(NamedTuple):
+    """A parameter that a layer has.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    start : float, tuple of float or None
+        Its first value; None where it is drawn, normal.
+    trainable : bool
+    spread : float
+        The standard deviation with which it is drawn.
+    """
+
+    shape: tuple[int, ...]
+    start: float | tuple[float, ...] | None = None
+    trainable: bool = True
+    spread: float = SPREAD
+
+
+def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
+    """The parameters of a layer."""
+    if isinstance(settings, HopfieldSettings):
+        return _hopfield(settings)
+    if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
+        return _network(settings)
+    inner = _within("hopfield", settings.hopfield)
+    if isinstance(settings, PoolingSettings):
+        shape = _rows(settings, settings.pattern_size)
+        return {"pooling_weights": Parameter(shape, None, settings.trainable), **inner}
+    if isinstance(settings, LookupSettings):
+        shape = _rows(settings, settings.pattern_size)
+        found = {"lookup_weights": Parameter(shape, None, settings.trainable)}
+        if settings.lookup_weights_as_separated:
+            shape = _rows(settings, settings.target_size)
+            trainable = settings.lookup_targets_as_trainable
+            found["target_weights"] = Parameter(shape, None, trainable)
+        return {**found, **inner}
+    return _transformer(settings)
+
+
+def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of the parameters of a layer.
+
+    Parameters
+    ----------
+    settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
+
+    Returns
+    -------
+    dict of str to tuple of int
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.HopfieldSettings(input_size=4, input_bias=False)
+    >>> hopcore.layers.parameter_shapes(settings)["association_core.in_proj_weight"]
+    (12, 4)
+    """
+    return {name: found.shape for name, found in layer_parameters(settings).items()}
+
+
+def initial_parameters(
+    settings: LayerSettings, *, seed: int = 0, backend: str = "numpy", dtype: str = "float32"
+) -> dict[str, Array]:
+    """Parameters of a new layer: weights drawn, scales 1, biases 0.
+
+    Parameters
+    ----------
+    settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
+    seed : int
+        Of the weights, the same in every library.
+    backend : str
+        The library of the arrays.
+    dtype : str
+        ``"float32"``, ``"float64"``, or what the library has beside them.
+
+    Returns
+    -------
+    dict of str to array
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.HopfieldSettings(input_size=4)
+    >>> hopcore.initial_parameters(settings)["norm_state_pattern.weight"]
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+    from hopcore.arrays._discovery import backend as backend_named  # noqa: PLC0415
+
+    library, rng = backend_named(backend), np.random.default_rng(seed)
+    return {
+        name: library.asarray(
+            first_value(found, lambda one: rng.normal(0.0, one.spread, one.shape)), dtype=dtype
+        )
+        for name, found in layer_parameters(settings).items()
+    }
+
+
+def first_value(found: Parameter, draw: Callable[[Parameter], Any]) -> Any:
+    """The value a parameter starts with; ``draw(parameter)`` where it is drawn."""
+    if found.start is None:
+        return draw(found)
+    return np.broadcast_to(np.asarray(found.start, np.float64), found.shape)
+
+
+def check_parameters(settings: LayerSettings, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters of another layer: missing, unknown, or of another shape."""
+    wanted = parameter_shapes(settings)
+    missing, unknown = sorted(set(wanted) - set(parameters)), sorted(set(parameters) - set(wanted))
+    if missing or unknown:
+        parts = [f"lack {', '.join(missing)}"] if missing else []
+        parts += [f"hold {', '.join(unknown)}, which it has not"] if unknown else []
+        raise ValueError(f"not the parameters of this layer: they {' and '.join(parts)}")
+    for name, shape in wanted.items():
+        given = tuple(parameters[name].shape)
+        if given != shape:
+            raise ValueError(f"parameter {name} must have shape {shape}, got {given}")
+
+
+def inner(parameters: Parameters, name: str) -> Parameters:
+    """The parameters of a layer within a layer."""
+    start = f"{name}."
+    return {key[len(start) :]: value for key, value in parameters.items() if key.startswith(start)}
+
+
+def _rows(settings: PoolingSettings | LookupSettings, depth: int) -> tuple[int, ...]:
+    many = settings.quantity
+    return (1, many, depth) if settings.hopfield.batch_first else (many, 1, depth)
+
+
+def _network(settings: HNLSettings | HNMSettings | QuantizerSettings) -> dict[str, Parameter]:
+    if isinstance(settings, QuantizerSettings):
+        shape = settings.groups, settings.quantity, settings.code_size
+        return {"codebook": Parameter(shape, spread=1.0)}
+    if isinstance(settings, HNLSettings):
+        return _network_layer(settings)
+    return {
+        f"layers.{place}.{name}": found
+        for place, layer in enumerate(settings.layers)
+        for name, found in _network_layer(layer).items()
+    }
+
+
+def _network_layer(settings: HNLSettings) -> dict[str, Parameter]:
+    """Those of the lookup, drawn so that features keep their size."""
+    return {
+        name: found._replace(spread=1.0 if "." not in name else 1.0 / math.sqrt(found.shape[-1]))
+        for name, found in layer_parameters(settings.lookup).items()
+    }
+
+
+def _within(name: str, settings: HopfieldSettings) -> dict[str, Parameter]:
+    return {f"{name}.{key}": value for key, value in _hopfield(settings).items()}
+
+
+def _norm(name: str, size: int, bias: bool = True) -> dict[str, Parameter]:
+    found = {f"{name}.weight": Parameter((size,), 1.0)}
+    return {**found, f"{name}.bias": Parameter((size,), 0.0)} if bias else found
+
+
+def _linear(name: str, rows: int, columns: int, bias: bool) -> dict[str, Parameter]:
+    found = {f"{name}.weight": Parameter((rows, columns))}
+    return {**found, f"{name}.bias": Parameter((rows,), 0.0)} if bias else found
+
+
+def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
+    found: dict[str, Parameter] = {}
+    beta, learned = settings.beta, settings.scaling
+    shape = (len(beta),) if isinstance(beta, tuple) else ()
+    if settings.learnable_scaling:
+        found["scaling"] = Parameter(shape, beta)
+    if isinstance(learned, LearnableTemperature):
+        found["temperature"] = Parameter(shape, start_of(beta))
+        if learned.room:
+            found["room"] = Parameter((), start_of(1.0))
+    found |= {f"association_core.{name}": value for name, value in _core(settings).items()}
+    sizes = settings.stored_size, settings.input_size, settings.projection_size
+    for name, size in zip(PATTERNS, sizes, strict=True):
+        if settings.affine(name):
+            assert size is not None
+            found |= _norm(f"norm_{name}", size)
+    return found
+
+
+def _core(settings: HopfieldSettings) -> dict[str, Parameter]:
+    if settings.static:
+        return {}
+    head, value, heads = settings.head_size, settings.value_size, settings.num_heads
+    assert head is not None
+    assert value is not None
+    found: dict[str, Parameter] = {}
+    if settings.affine("hopfield_space"):
+        found["p_norm_weight"] = Parameter((head,), 1.0)
+        found["p_norm_bias"] = Parameter((head,), 0.0)
+    rows, bias_rows = settings.segments
+    if any(rows):
+        found |= _input_weights(settings, rows)
+        if settings.input_bias:
+            found["in_proj_bias"] = Parameter((sum(bias_rows),), 0.0)
+    if settings.concat_bias_pattern:
+        if not settings.stored_pattern_as_static:
+            found["bias_k"] = Parameter((1, 1, heads * head))
+        if not settings.pattern_projection_as_static:
+            found["bias_v"] = Parameter((1, 1, heads * value))
+    if not settings.disable_out_projection:
+        assert settings.out_size is not None
+        found |= _linear("out_proj", settings.out_size, heads * value, settings.input_bias)
+    return found
+
+
+def _input_weights(settings: HopfieldSettings, rows: list[int]) -> dict[str, Parameter]:
+    if settings.packed:
+        assert settings.input_size is not None
+        return {"in_proj_weight": Parameter((sum(rows), settings.input_size))}
+    columns = [settings.input_size, settings.stored_size, settings.projection_size]
+    if settings.pattern_projection_as_connected and not settings.stored_pattern_as_static:
+        columns[2] = settings.num_heads * (settings.head_size or 0)
+    return {
+        f"{letter}_proj_weight": Parameter((count, size))
+        for letter, count, size in zip("qkv", rows, columns, strict=True)
+        if count and size is not None
+    }
+
+
+def _transformer(settings: EncoderSettings | DecoderSettings) -> dict[str, Parameter]:
+    width, bias = settings.hopfield.input_size, settings.bias
+    assert width is not None
+    if isinstance(settings, EncoderSettings):
+        found = _within("hopfield_association", settings.hopfield)
+        norms = ["norm_residual"]
+    else:
+        found = _within("hopfield_association_self", settings.hopfield)
+        found |= _within("hopfield_association_cross", settings.cross)
+        norms = ["norm_residual_self", "norm_residual_cross"]
+    found |= _linear("linear_residual", settings.dim_feedforward, width, bias)
+    found |= _linear("linear_output", width, settings.dim_feedforward, bias)
+    for name in [*norms, "norm_output"]:
+        found |= _norm(name, width, bias)
+    return found

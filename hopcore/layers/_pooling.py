@@ -1,0 +1,130 @@
+"""Layers that learn one side of the association: pooling its queries, lookup its memory."""
+
+from __future__ import annotations
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import backend_of_input
+from hopcore.diffusion._cache import GraphCache
+from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
+from hopcore.layers._heads import Drop
+from hopcore.layers._hopfield import hopfield
+from hopcore.layers._parameters import Parameters, inner
+
+
+def hopfield_pooling(
+    settings: PoolingSettings,
+    parameters: Parameters,
+    stored: Array,
+    projection: Array | None = None,
+    *,
+    stored_pattern_padding_mask: Array | None = None,
+    association_mask: Array | None = None,
+    drop: Drop | None = None,
+    cache: GraphCache | None = None,
+) -> Array:
+    """Hopfield pooling: what learned state patterns recall from a set, whatever its size.
+
+    Parameters
+    ----------
+    settings : PoolingSettings
+    parameters : mapping of str to array
+    stored : array (..., S, d_stored)
+        The set.
+    projection : array (..., S, d_projection), optional
+        Its values; the stored patterns if not given.
+    stored_pattern_padding_mask, association_mask, drop, cache
+        As in :func:`hopcore.hopfield`; L is the quantity.
+
+    Returns
+    -------
+    array (..., quantity * output_size)
+        The answers to all state patterns, beside each other.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.PoolingSettings(hopfield=hopcore.HopfieldSettings(input_size=4))
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> hopcore.layers.hopfield_pooling(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
+    (3, 4)
+    """
+    found = hopfield(
+        settings.hopfield,
+        inner(parameters, "hopfield"),
+        stored,
+        learned(parameters["pooling_weights"]),
+        projection,
+        stored_pattern_padding_mask=stored_pattern_padding_mask,
+        association_mask=association_mask,
+        drop=drop,
+        cache=cache,
+    )
+    return flattened(settings, found)
+
+
+def hopfield_lookup(
+    settings: LookupSettings,
+    parameters: Parameters,
+    state: Array,
+    *,
+    stored_pattern_padding_mask: Array | None = None,
+    association_mask: Array | None = None,
+    drop: Drop | None = None,
+    cache: GraphCache | None = None,
+) -> Array:
+    """Hopfield lookup: what state patterns recall from a learned memory.
+
+    Parameters
+    ----------
+    settings : LookupSettings
+    parameters : mapping of str to array
+    state : array (..., L, d)
+        State patterns.
+    stored_pattern_padding_mask, association_mask, drop, cache
+        As in :func:`hopcore.hopfield`; S is the quantity.
+
+    Returns
+    -------
+    array (..., L, output_size)
+
+    Notes
+    -----
+    The memory is projected once, whatever the batch.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.LookupSettings(
+    ...     hopfield=hopcore.HopfieldSettings(input_size=4), quantity=9
+    ... )
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> hopcore.layers.hopfield_lookup(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
+    (3, 5, 4)
+    """
+    stored, targets = learned(parameters["lookup_weights"]), parameters.get("target_weights")
+    return hopfield(
+        settings.hopfield,
+        inner(parameters, "hopfield"),
+        stored,
+        state,
+        stored if targets is None else learned(targets),
+        stored_pattern_padding_mask=stored_pattern_padding_mask,
+        association_mask=association_mask,
+        drop=drop,
+        cache=cache,
+    )
+
+
+def learned(weights: Array) -> Array:
+    """Learned patterns ``(1, quantity, d)`` or ``(quantity, 1, d)`` as those of every input."""
+    backend = backend_of_input("weights", weights)
+    return backend.xp.reshape(weights, (-1, weights.shape[-1]))
+
+
+def flattened(settings: PoolingSettings, found: Array) -> Array:
+    """The answers ``(..., quantity, d)``, beside each other."""
+    backend = backend_of_input("found", found)
+    if not settings.hopfield.batch_first and found.ndim > 2:
+        found = backend.xp.moveaxis(found, 0, -2)
+    depth = found.shape[-2] * found.shape[-1]
+    return backend.xp.reshape(found, (*found.shape[:-2], depth))

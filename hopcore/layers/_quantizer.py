@@ -1,0 +1,143 @@
+r"""A vector quantiser with a temperature: features become patterns of a codebook.
+
+Each part z of the features is replaced by a mixture of the codes c of its codebook, softly with
+the weights :math:`w = \operatorname{softmax}(-\|z - c\|^2 / T)`, or by the nearest of them (van den
+Oord et al. 2017).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import backend_of_input, check_temperature, floating, same_kind, shape
+from hopcore.layers._network_settings import QuantizerSettings
+from hopcore.layers._networks import Noise
+from hopcore.layers._parameters import Parameters
+from hopcore.memory._separation import separate
+
+
+class Quantized(NamedTuple):
+    r"""Features by their codes.
+
+    Attributes
+    ----------
+    values : array (..., input_size)
+        The features that take the place of those given.
+    codes : integer array (..., groups)
+        The nearest code of each group; with noise, the chosen one.
+    weights : array (..., groups, quantity)
+        The soft weights.
+    commitment : array ()
+        Mean squared distance of features and nearest codes: as a loss of the codebook, plus
+        ``commitment`` times as a loss of the features.
+    divergence : array ()
+        Kullback-Leibler divergence of the hard path from the soft one, :math:`-\ln \max_c w_c`,
+        its mean; 0 where the soft path is as hard as the hard one.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.QuantizerSettings(input_size=2, quantity=4)
+    >>> codebook = hopcore.initial_parameters(settings)
+    >>> found = hopcore.layers.quantize(settings, codebook, np.ones((3, 2), np.float32))
+    >>> found.values.shape, found.codes.shape, found.weights.shape
+    ((3, 2), (3, 1), (3, 1, 4))
+    """
+
+    values: Array
+    codes: Array
+    weights: Array
+    commitment: Array
+    divergence: Array
+
+
+def quantize(
+    settings: QuantizerSettings,
+    parameters: Parameters,
+    features: Array,
+    *,
+    temperature: float | Array | None = None,
+    hard: bool = False,
+    noise: Noise | None = None,
+) -> Quantized:
+    r"""Features as patterns of a codebook, mixed softly or one for each group.
+
+    Parameters
+    ----------
+    settings : QuantizerSettings
+    parameters : mapping of str to array
+        ``codebook``, ``(groups, quantity, input_size / groups)``.
+    features : array (..., input_size)
+    temperature : float or array (), optional
+        Positive, of the squared distances; that of the settings if not given.
+    hard : bool
+        The values are the nearest codes; their gradient goes to the features as if nothing had
+        happened (straight-through), and the codebook learns from ``commitment`` alone.
+    noise : callable, optional
+        Gumbel noise for the scores ``(..., groups, quantity)``.
+
+    Returns
+    -------
+    Quantized
+
+    Raises
+    ------
+    TypeError, ValueError
+        A temperature that is not positive, features that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.QuantizerSettings(input_size=2, quantity=2)
+    >>> codebook = {"codebook": np.asarray([[[0.0, 0.0], [1.0, 1.0]]])}
+    >>> found = hopcore.layers.quantize(settings, codebook, np.asarray([[0.9, 0.8]]), hard=True)
+    >>> found.values, found.codes, round(float(found.commitment), 5)
+    (array([[1., 1.]]), array([[1]]), 0.03125)
+    """
+    backend = backend_of_input("features", features)
+    floating(backend, "features", features)
+    xp, codebook = backend.xp, parameters["codebook"]
+    same_kind(backend, features, "codebook", codebook)
+    if features.ndim < 1 or features.shape[-1] != settings.input_size:
+        raise ValueError(
+            f"features must be (..., {settings.input_size}), as input_size, got {shape(features)}"
+        )
+    if temperature is None:
+        temperature = settings.temperature
+    temperature = check_temperature(backend, features, temperature)
+    lead = shape(features)[:-1]
+    parts = xp.reshape(features, (*lead, settings.groups, settings.code_size))
+    wide, codes_ = (backend.astype(x, backend.precise[features.dtype]) for x in (parts, codebook))
+    # Less than the squared distance by that of the part, which is the same for all codes.
+    distances = xp.sum(codes_ * codes_, axis=-1) - 2.0 * by_group(wide, xp.matrix_transpose(codes_))
+    scores = (backend.constant(xp.min(distances, axis=-1, keepdims=True)) - distances) / temperature
+    if noise is not None:
+        scores = scores + noise(shape(scores), features)
+    weights = backend.astype(separate(scores), features.dtype)
+    codes = xp.argmax(backend.constant(scores), axis=-1)
+    places = xp.arange(settings.quantity, device=backend.device(features))
+    chosen = backend.astype(codes[..., None] == places, features.dtype)
+    nearest = by_group(chosen, codebook)
+    soft = parts + backend.constant(nearest - parts)
+    if not hard:
+        soft = by_group(weights, codebook)
+    to_codes, to_features = backend.constant(parts) - nearest, parts - backend.constant(nearest)
+    return Quantized(
+        xp.reshape(soft, (*lead, settings.input_size)),
+        codes,
+        weights,
+        xp.mean(to_codes * to_codes) + settings.commitment * xp.mean(to_features * to_features),
+        -xp.mean(xp.log(xp.max(weights, axis=-1))),  # the largest is at least 1 / quantity
+    )
+
+
+def by_group(values: Array, matrices: Array) -> Array:
+    """The products of values ``(..., G, m)`` and matrices ``(G, m, k)``, ``(..., G, k)``.
+
+    One product for each group: to broadcast the matrices over the samples would be to copy them.
+    """
+    xp, (groups, rows, columns) = backend_of_input("values", values).xp, shape(matrices)
+    flat = xp.permute_dims(xp.reshape(values, (-1, groups, rows)), (1, 0, 2))
+    found = xp.permute_dims(xp.matmul(flat, matrices), (1, 0, 2))
+    return xp.reshape(found, (*shape(values)[:-1], columns))

@@ -1,0 +1,313 @@
+"""The settings of a Hopfield layer, and the sizes that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from hopcore.arrays._backend import SeparationFunction
+from hopcore.arrays._validation import number, positive, probability, quoted, whole
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_sizes
+from hopcore.memory._separation import Entmax, separation_named
+from hopcore.schedules._learnable_temperature import LearnableTemperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class HopfieldSettings:
+    """What a Hopfield layer computes, without its parameters; frozen, checked, serialisable.
+
+    Attributes
+    ----------
+    input_size : int, optional
+        Depth of the state patterns, and of the others unless given; needed where anything is
+        projected or normalised.
+    hidden_size : int, optional
+        Depth of the association space, of each head; ``input_size / num_heads``.
+    output_size : int, optional
+        Depth of the output; ``input_size``.
+    pattern_size : int, optional
+        Depth of the projected values, of each head; ``hidden_size``.
+    num_heads : int
+        Associations beside each other.
+    scaling : float, tuple of float or LearnableTemperature, optional
+        Inverse temperature beta, one for all heads or one for each; ``1 / sqrt(hidden_size)``, or 1
+        where all patterns are static. Or a temperature that is learned and stays positive.
+    learnable_scaling : bool
+        ``scaling`` is a parameter, that starts at this value.
+    separation : str or float
+        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
+    update_steps_max : int, tuple of int, or None
+        Updates of the state in the association space before the values are recalled, at most: 0
+        recalls at once (one update), None updates until the state rests. One for each head, or for
+        all.
+    update_steps_eps : float or tuple of float
+        A query rests when an update moves it by at most this times the largest norm of a stored
+        pattern; each query by itself.
+    normalize_stored_pattern : bool
+        Layer normalisation of the stored patterns.
+    normalize_stored_pattern_affine : bool
+        With a learnable scale and shift; without effect where they are not normalised.
+    normalize_stored_pattern_eps : float
+        Added to the variance.
+    normalize_state_pattern : bool
+        The same of the state patterns.
+    normalize_state_pattern_affine : bool
+    normalize_state_pattern_eps : float
+    normalize_pattern_projection : bool
+        The same of the pattern projections.
+    normalize_pattern_projection_affine : bool
+    normalize_pattern_projection_eps : float
+    normalize_hopfield_space : bool
+        The same of state and stored patterns after their projection, in each head.
+    normalize_hopfield_space_affine : bool
+    normalize_hopfield_space_eps : float
+    stored_pattern_as_static : bool
+        The stored patterns are in the association space already; they are not projected, and each
+        head gets them whole.
+    state_pattern_as_static : bool
+        The same of the state patterns.
+    pattern_projection_as_static : bool
+        The same of the pattern projections.
+    pattern_projection_as_connected : bool
+        The values pass through the projection of the stored patterns before their own.
+    stored_pattern_size : int, optional
+        Depth of the stored patterns; ``input_size``.
+    pattern_projection_size : int, optional
+        Depth of the pattern projections; ``input_size``.
+    batch_first : bool
+        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+    association_activation : str, optional
+        Applied to the output: one of :data:`hopcore.layers._activations.ACTIVATIONS`.
+    dropout : float
+        Probability with which an association weight is dropped in training.
+    input_bias : bool
+        Projections, also that of the output, have a bias.
+    concat_bias_pattern : bool
+        One learnable pattern more in the memory of each head.
+    add_zero_association : bool
+        One pattern of zeros more in the memory, to which a query may attend for nothing.
+    disable_out_projection : bool
+        The heads are the output, beside each other.
+    diffusion : DiffusionConfig, optional
+        Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that make no sense, or contradict each other.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.HopfieldSettings(input_size=64, num_heads=4)
+    >>> settings.head_size, settings.beta
+    (16, 0.25)
+    """
+
+    input_size: int | None = None
+    hidden_size: int | None = None
+    output_size: int | None = None
+    pattern_size: int | None = None
+    num_heads: int = 1
+    scaling: float | tuple[float, ...] | LearnableTemperature | None = None
+    learnable_scaling: bool = False
+    separation: str | float = "softmax"
+    update_steps_max: int | tuple[int, ...] | None = 0
+    update_steps_eps: float | tuple[float, ...] = 1e-4
+    normalize_stored_pattern: bool = True
+    normalize_stored_pattern_affine: bool = True
+    normalize_stored_pattern_eps: float = 1e-5
+    normalize_state_pattern: bool = True
+    normalize_state_pattern_affine: bool = True
+    normalize_state_pattern_eps: float = 1e-5
+    normalize_pattern_projection: bool = True
+    normalize_pattern_projection_affine: bool = True
+    normalize_pattern_projection_eps: float = 1e-5
+    normalize_hopfield_space: bool = False
+    normalize_hopfield_space_affine: bool = False
+    normalize_hopfield_space_eps: float = 1e-5
+    stored_pattern_as_static: bool = False
+    state_pattern_as_static: bool = False
+    pattern_projection_as_static: bool = False
+    pattern_projection_as_connected: bool = False
+    stored_pattern_size: int | None = None
+    pattern_projection_size: int | None = None
+    batch_first: bool = True
+    association_activation: str | None = None
+    dropout: float = 0.0
+    input_bias: bool = True
+    concat_bias_pattern: bool = False
+    add_zero_association: bool = False
+    disable_out_projection: bool = False
+    diffusion: DiffusionConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool" and not isinstance(value, bool):
+                raise TypeError(f"{field.name} must be a bool, got {quoted(value)}")
+            if field.name.endswith("_size"):
+                whole(field.name, value, 1, optional=True)
+            if field.name.startswith("normalize") and field.name.endswith("_eps"):
+                number(field.name, value, 0.0)
+        whole("num_heads", self.num_heads, 1)
+        if isinstance(self.scaling, LearnableTemperature):
+            object.__setattr__(self, "scaling", self.scaling.of_heads(self.num_heads))
+            if self.learnable_scaling:
+                raise ValueError("a LearnableTemperature is learned: leave out learnable_scaling")
+        else:
+            self._each_head("scaling", positive, optional=True)
+        self._each_head("update_steps_max", whole, 0, optional=True)
+        self._each_head("update_steps_eps", number, 0.0)
+        probability("dropout", self.dropout)
+        activation = self.association_activation
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(
+                f"association_activation must be one of {', '.join(ACTIVATIONS)}, "
+                f"got {quoted(activation)}"
+            )
+        if self.diffusion is not None and not isinstance(self.diffusion, DiffusionConfig):
+            raise TypeError(f"diffusion must be a DiffusionConfig, got {quoted(self.diffusion)}")
+        check_sizes(self)
+        check_combinations(self)
+        # Kept before the first call, which may be inside a trace.
+        for name, value in vars(type(self)).items():
+            if isinstance(value, cached_property):
+                getattr(self, name)
+
+    def _each_head(self, name: str, check: Any, *options: Any, optional: bool = False) -> None:
+        value = getattr(self, name)
+        if isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(self, name, value)
+        if isinstance(value, tuple):
+            if len(value) != self.num_heads:
+                raise ValueError(
+                    f"{name} must hold one value for each of the {self.num_heads} heads, "
+                    f"got {len(value)}"
+                )
+            for one in value:
+                check(name, one, *options)
+        elif not (optional and value is None):
+            check(name, value, *options)
+
+    # What follows.
+
+    @cached_property
+    def static(self) -> bool:
+        """Whether nothing is projected, so that the sizes are those of the patterns."""
+        return (
+            all(getattr(self, f"{name}_as_static") for name in PATTERNS)
+            and not self.pattern_projection_as_connected
+            and not self.normalize_hopfield_space
+            and self.disable_out_projection
+        )
+
+    @cached_property
+    def stored_size(self) -> int | None:
+        """Depth of the stored patterns."""
+        return self.input_size if self.stored_pattern_size is None else self.stored_pattern_size
+
+    @cached_property
+    def projection_size(self) -> int | None:
+        """Depth of the pattern projections."""
+        given = self.pattern_projection_size
+        return self.input_size if given is None else given
+
+    @cached_property
+    def head_size(self) -> int | None:
+        """Depth of the association space of a head; None where all is static."""
+        if self.static:
+            return None
+        if self.hidden_size is not None:
+            return self.hidden_size
+        assert self.input_size is not None
+        return self.input_size // self.num_heads
+
+    @cached_property
+    def value_size(self) -> int | None:
+        """Depth of what a head recalls; None where all is static."""
+        return self.head_size if self.pattern_size is None else self.pattern_size
+
+    @cached_property
+    def out_size(self) -> int | None:
+        """Depth of the projected output."""
+        return self.input_size if self.output_size is None else self.output_size
+
+    @cached_property
+    def packed(self) -> bool:
+        """Whether the projections of the inputs are rows of one matrix."""
+        return (
+            self.stored_size == self.projection_size == self.input_size
+            and self.pattern_size is None
+            and not self.pattern_projection_as_connected
+        )
+
+    @cached_property
+    def beta(self) -> float | tuple[float, ...]:
+        """The inverse temperature, or where it starts."""
+        usual = 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
+        if isinstance(self.scaling, LearnableTemperature):
+            return self.scaling.betas(usual)
+        return usual if self.scaling is None else self.scaling
+
+    @cached_property
+    def separation_function(self) -> SeparationFunction:
+        """The separation function."""
+        named = self.separation
+        return separation_named(named if isinstance(named, str) else Entmax(named))
+
+    @cached_property
+    def added(self) -> int:
+        """How many patterns the layer adds to a memory."""
+        return int(self.concat_bias_pattern) + int(self.add_zero_association)
+
+    @cached_property
+    def segments(self) -> tuple[list[int], list[int]]:
+        """The rows of the packed weight, and of the bias, for state, stored and projected patterns.
+
+        The bias has rows for the projection of the values even where they are static.
+        """
+        head, value = self.head_size or 0, self.value_size or 0
+        state = 0 if self.state_pattern_as_static else self.num_heads * head
+        stored = 0 if self.stored_pattern_as_static else self.num_heads * head
+        values = self.num_heads * value
+        projected = 0 if self.pattern_projection_as_static else values
+        return [state, stored, projected], [state, stored, values]
+
+    def normalizes(self, name: str) -> bool:
+        """Whether an input, ``"stored_pattern"``, ``"state_pattern"`` ..., is normalised."""
+        return getattr(self, f"normalize_{name}")
+
+    def affine(self, name: str) -> bool:
+        """Whether its normalisation is learnable."""
+        return self.normalizes(name) and getattr(self, f"normalize_{name}_affine")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings, lists and booleans."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HopfieldSettings:
+        """Settings from a mapping; fields that are not there keep their default."""
+        given = known_fields(cls, values)
+        if isinstance(given.get("diffusion"), Mapping):
+            given["diffusion"] = DiffusionConfig.from_dict(given["diffusion"])
+        if isinstance(given.get("scaling"), Mapping):
+            given["scaling"] = LearnableTemperature.from_dict(given["scaling"])
+        return cls(**given)
+
+
+def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by name, or a ValueError that names those that are no fields of a dataclass."""
+    known = sorted(field.name for field in fields(kind))
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"no such fields: {', '.join(unknown)}; there are {', '.join(known)}")
+    return dict(values)

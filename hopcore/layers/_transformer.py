@@ -1,0 +1,178 @@
+"""Transformer layers whose attention is a Hopfield layer.
+
+With the normalisations of the Hopfield layers switched off they are the layers of Vaswani et al.
+(2017), as torch has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import backend_of_input
+from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
+from hopcore.layers._hopfield import hopfield
+from hopcore.layers._parameters import Parameters, inner
+
+Drop = Callable[[str, Array], Array]
+"""``drop(name, values)``: dropout, under the name of its place."""
+
+
+def encoder_layer(
+    settings: EncoderSettings,
+    parameters: Parameters,
+    src: Array,
+    *,
+    src_mask: Array | None = None,
+    src_key_padding_mask: Array | None = None,
+    associate: Callable[[Array], Array] | None = None,
+    drop: Drop | None = None,
+) -> Array:
+    r"""An encoder layer: association of a sequence with itself, then two linear maps.
+
+    :math:`x_1 = N(x + H(x))`, :math:`y = N(x_1 + W_2 \sigma(W_1 x_1))`; with ``norm_first``
+    :math:`x_1 = x + H(N(x))`, :math:`y = x_1 + W_2 \sigma(W_1 N(x_1))`.
+
+    Parameters
+    ----------
+    settings : EncoderSettings
+    parameters : mapping of str to array
+    src : array (..., L, d)
+        The sequence.
+    src_mask, src_key_padding_mask : array, optional
+        ``association_mask`` and ``stored_pattern_padding_mask`` of :func:`hopcore.hopfield`:
+        True = not attended.
+    associate : callable, optional
+        The Hopfield layer, for those who hold its parameters elsewhere.
+    drop : callable, optional
+        Dropout, for those who draw it: ``drop(name, values)``.
+
+    Returns
+    -------
+    array (..., L, d)
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.EncoderSettings(hopfield=hopcore.HopfieldSettings(input_size=4))
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> hopcore.layers.encoder_layer(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
+    (3, 5, 4)
+    """
+
+    def own(values: Array) -> Array:
+        return hopfield(
+            settings.hopfield,
+            inner(parameters, "hopfield_association"),
+            values,
+            association_mask=src_mask,
+            stored_pattern_padding_mask=src_key_padding_mask,
+        )
+
+    branch = _Branches(settings, parameters, src, drop)
+    src = branch(src, "norm_residual", associate or own, "dropout_hopfield_association")
+    return branch(src, "norm_output", branch.feed_forward, "dropout_output")
+
+
+def decoder_layer(
+    settings: DecoderSettings,
+    parameters: Parameters,
+    tgt: Array,
+    memory: Array,
+    *,
+    tgt_mask: Array | None = None,
+    memory_mask: Array | None = None,
+    tgt_key_padding_mask: Array | None = None,
+    memory_key_padding_mask: Array | None = None,
+    associate: Callable[[Array], Array] | None = None,
+    cross: Callable[[Array], Array] | None = None,
+    drop: Drop | None = None,
+) -> Array:
+    """A decoder layer: association with itself, with a memory, then two linear maps.
+
+    Parameters
+    ----------
+    settings : DecoderSettings
+    parameters : mapping of str to array
+    tgt : array (..., L, d)
+        The target sequence.
+    memory : array (..., S, d_memory)
+        What an encoder made.
+    tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask : array, optional
+        As in :func:`hopcore.layers.encoder_layer`, of the two associations.
+    associate, cross, drop : callable, optional
+        As in :func:`hopcore.layers.encoder_layer`.
+
+    Returns
+    -------
+    array (..., L, d)
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> settings = hopcore.layers.DecoderSettings(hopfield=hopcore.HopfieldSettings(input_size=4))
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> tgt, memory = np.ones((3, 5, 4), np.float32), np.ones((3, 7, 4), np.float32)
+    >>> hopcore.layers.decoder_layer(settings, parameters, tgt, memory).shape
+    (3, 5, 4)
+    """
+
+    def own(values: Array) -> Array:
+        return hopfield(
+            settings.hopfield,
+            inner(parameters, "hopfield_association_self"),
+            values,
+            association_mask=tgt_mask,
+            stored_pattern_padding_mask=tgt_key_padding_mask,
+        )
+
+    def other(values: Array) -> Array:
+        return hopfield(
+            settings.cross,
+            inner(parameters, "hopfield_association_cross"),
+            memory,
+            values,
+            association_mask=memory_mask,
+            stored_pattern_padding_mask=memory_key_padding_mask,
+        )
+
+    branch = _Branches(settings, parameters, tgt, drop)
+    tgt = branch(tgt, "norm_residual_self", associate or own, "dropout_hopfield_association_self")
+    tgt = branch(tgt, "norm_residual_cross", cross or other, "dropout_hopfield_association_cross")
+    return branch(tgt, "norm_output", branch.feed_forward, "dropout_output")
+
+
+class _Branches:
+    """The residual branches of a transformer layer."""
+
+    def __init__(
+        self,
+        settings: EncoderSettings | DecoderSettings,
+        parameters: Parameters,
+        values: Array,
+        drop: Drop | None,
+    ) -> None:
+        self.settings, self.parameters = settings, parameters
+        self.backend = backend_of_input("src", values)
+        self.drop = drop or (lambda name, values: values)
+
+    def __call__(
+        self, values: Array, norm: str, work: Callable[[Array], Array], dropout: str
+    ) -> Array:
+        if self.settings.norm_first:
+            return values + self.drop(dropout, work(self.norm(values, norm)))
+        return self.norm(values + self.drop(dropout, work(values)), norm)
+
+    def norm(self, values: Array, name: str) -> Array:
+        weight, bias = self.weights(name)
+        return self.backend.layer_norm(values, weight, bias, self.settings.layer_norm_eps)
+
+    def feed_forward(self, values: Array) -> Array:
+        hidden = self.backend.linear(values, *self.weights("linear_residual"))
+        hidden = ACTIVATIONS[self.settings.activation](hidden, self.backend)
+        hidden = self.drop("dropout_residual", hidden)
+        return self.backend.linear(hidden, *self.weights("linear_output"))
+
+    def weights(self, name: str) -> tuple[Array, Array | None]:
+        return self.parameters[f"{name}.weight"], self.parameters.get(f"{name}.bias")

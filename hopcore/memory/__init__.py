@@ -1,0 +1,28 @@
+r"""The modern Hopfield network: separation functions, associations, energies, retrieval.
+
+With stored patterns X, a state pattern :math:`\xi`, an inverse temperature :math:`\beta` and a
+separation function w, the update is :math:`f(\xi) = X^T w(\beta X \xi)`; each update lowers the
+energy, and retrieval repeats it until the state stays where it is.
+"""
+
+from hopcore.memory._association import association, association_weights, merge_associations, update
+from hopcore.memory._energy import energy, energy_gradient, lse
+from hopcore.memory._retrieval import Retrieval, retrieve
+from hopcore.memory._separation import Entmax, Separation, Softmax, separate, separation_named
+
+__all__ = [
+    "Entmax",
+    "Retrieval",
+    "Separation",
+    "Softmax",
+    "association",
+    "association_weights",
+    "energy",
+    "energy_gradient",
+    "lse",
+    "merge_associations",
+    "retrieve",
+    "separate",
+    "separation_named",
+    "update",
+]

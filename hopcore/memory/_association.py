@@ -1,0 +1,240 @@
+r"""Association: what a state pattern recalls, and how much of each stored pattern.
+
+The formula of the field, once: with scores :math:`z = \beta X \xi` and a separation function
+:math:`w`, the association is :math:`V^T w(\beta X \xi)`; with V = X it is the update f of a modern
+Hopfield network (Ramsauer et al. 2021, equation 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, overload
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import backend_of_input, check, same_kind
+from hopcore.arrays._merge import merged
+from hopcore.arrays._validation import quoted
+from hopcore.memory._separation import Separation, separation_named
+
+
+@overload
+def association(
+    state: Array,
+    stored: Array,
+    projection: Array | None = ...,
+    *,
+    beta: Any,
+    mask: Array | None = ...,
+    separation: Separation = ...,
+    return_lse: Literal[False] = ...,
+) -> Array: ...
+@overload
+def association(
+    state: Array,
+    stored: Array,
+    projection: Array | None = ...,
+    *,
+    beta: Any,
+    mask: Array | None = ...,
+    separation: Separation = ...,
+    return_lse: Literal[True],
+) -> tuple[Array, Array]: ...
+def association(
+    state: Array,
+    stored: Array,
+    projection: Array | None = None,
+    *,
+    beta: Any,
+    mask: Array | None = None,
+    separation: Separation = "softmax",
+    return_lse: bool = False,
+) -> Array | tuple[Array, Array]:
+    r"""Associate state patterns with a memory: :math:`V^T w(\beta X \xi)`.
+
+    With the softmax this is attention: queries ``state``, keys ``stored``, values ``projection``.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns (queries). L may be 0.
+    stored : array (..., S, d)
+        Stored patterns (keys), S >= 1. Leading axes broadcast.
+    projection : array (..., S, v), optional
+        Pattern projections (values); the stored patterns themselves if not given.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature, positive: one for all, per head, or per query.
+    mask : boolean array broadcastable to (..., L, S), optional
+        True where a query may attend to a stored pattern.
+    separation : str or separation function
+        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``.
+    return_lse : bool
+        Also return the log-sum-exp of the scores, for :func:`merge_associations`. Softmax only.
+
+    Returns
+    -------
+    array (..., L, v)
+        The association, in the dtype of the state. A query that may attend to nothing gets zeros.
+    array (..., L)
+        With ``return_lse``: :math:`\log \sum_i e^{\beta x_i \cdot \xi}`, not divided by beta, in at
+        least float32; -inf for a query that may attend to nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`.
+
+    Notes
+    -----
+    No array of shape (L, S) is ever held: memory is O(L + S) beside a block of fixed size.
+    float16 and bfloat16 (torch, JAX) score in float32.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> stored = np.asarray([[1.0, 0.0], [0.0, 1.0]])
+    >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
+    array([[1., 0.]])
+    """
+    backend, _, state, stored, values, beta, mask = check(
+        state, stored, projection, beta=beta, mask=mask
+    )
+    function = separation_named(separation)
+    if return_lse and not function.softmax:
+        raise ValueError(
+            f"return_lse needs the softmax, whose parts merge exactly, got {quoted(separation)}"
+        )
+    output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
+    if not return_lse:
+        return output
+    assert conjugate is not None
+    places = tuple(output.shape[:-1])
+    if tuple(conjugate.shape) != places:
+        # Kernels differ in whether it has the axes that only the projection has.
+        conjugate = backend.xp.broadcast_to(conjugate, places)
+    return output, conjugate
+
+
+def update(
+    state: Array,
+    stored: Array,
+    beta: Any,
+    *,
+    mask: Array | None = None,
+    separation: Separation = "softmax",
+) -> Array:
+    r"""One update of a Hopfield network: :math:`f(\xi) = X^T w(\beta X \xi)`.
+
+    Each update lowers the energy by at least :math:`\|f(\xi) - \xi\|^2 / 2`.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns.
+    stored : array (..., S, d)
+        Stored patterns.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature, positive.
+    mask, separation
+        As in :func:`association`.
+
+    Returns
+    -------
+    array (..., L, d)
+        The new state patterns.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> stored = np.asarray([[1.0, 0.0], [0.0, 1.0]])
+    >>> hopcore.update(np.asarray([[0.9, 0.1]]), stored, 4.0, separation="sparsemax")
+    array([[1., 0.]])
+    """
+    return association(state, stored, beta=beta, mask=mask, separation=separation)
+
+
+def association_weights(
+    state: Array,
+    stored: Array,
+    beta: Any,
+    *,
+    mask: Array | None = None,
+    separation: Separation = "softmax",
+) -> Array:
+    r"""How much each query attends to each stored pattern: :math:`w(\beta X \xi)`.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns.
+    stored : array (..., S, d)
+        Stored patterns.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature, positive.
+    mask, separation
+        As in :func:`association`.
+
+    Returns
+    -------
+    array (..., L, S)
+        Weights that sum to one over S; zeros for a query that may attend to nothing. This is the
+        one function that returns an array of that size; :func:`association` never holds it.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
+    array([[0.5, 0.5]])
+    """
+    backend, _, state, stored, _, beta, mask = check(state, stored, beta=beta, mask=mask)
+    scores = backend.scores(state, stored, beta, mask)
+    return backend.astype(backend.separate(scores, separation_named(separation))[0], state.dtype)
+
+
+def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
+    r"""Join the associations with the pieces of a memory into that with the whole, exactly.
+
+    With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the pieces,
+    :math:`l = \log \sum_k e^{l_k}` and :math:`o = \sum_k e^{l_k - l} o_k`. Merging is associative,
+    so a memory may be streamed from disk or split over devices and joined in any order.
+
+    Parameters
+    ----------
+    parts : iterable of (array (..., L, v), array (..., L))
+        What ``association(..., return_lse=True)`` returned for each piece; at least one. They are
+        taken one by one, so a generator holds one piece at a time.
+
+    Returns
+    -------
+    (array (..., L, v), array (..., L))
+        Output and log-sum-exp of the whole memory.
+
+    Raises
+    ------
+    ValueError
+        No parts, or parts of different shapes.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> stored, state = np.eye(4), np.ones((1, 4))
+    >>> pieces = stored[:3], stored[3:]
+    >>> parts = (hopcore.association(state, x, beta=1.0, return_lse=True) for x in pieces)
+    >>> hopcore.merge_associations(parts)[0]
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
+    pieces = iter(parts)
+    first = next(pieces, None)
+    if first is None:
+        raise ValueError("merge_associations needs at least one part")
+    output, lse = first
+    backend = backend_of_input("output", output)
+    for more, more_lse in pieces:
+        same_kind(backend, output, "output", more)
+        if more.shape != output.shape or more_lse.shape != lse.shape:
+            raise ValueError(
+                "parts must have one shape, got outputs "
+                f"{tuple(output.shape)} and {tuple(more.shape)}, "
+                f"log-sum-exps {tuple(lse.shape)} and {tuple(more_lse.shape)}"
+            )
+        output, lse = merged(backend.xp, (output, lse), (more, more_lse))
+    return output, lse

@@ -1,0 +1,159 @@
+r"""The energy of a modern Hopfield network, its log-sum-exp, and its gradient.
+
+.. math::
+    E(\xi) = -\tfrac{1}{\beta} \Omega^*(\beta X \xi) + \tfrac12 \|\xi\|^2
+             - \tfrac{1}{\beta} \Omega(\tfrac1N \mathbf 1) + \tfrac12 M^2
+
+with :math:`M = \max_i \|x_i\|`. For the softmax, :math:`\Omega^*` is the log-sum-exp and
+:math:`-\Omega(1/N) = \log N` (Ramsauer et al. 2021, equation 1); for the other separation functions
+this is the Hopfield-Fenchel-Young energy (Santos et al. 2024), whose Fenchel-Young loss
+:math:`L_\Omega(z; 1/N)` and mean-centred square add up to the same expression.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import (
+    Inputs,
+    backend_of_input,
+    broadcast_mask,
+    check,
+    floating,
+    is_number,
+)
+from hopcore.memory._association import update
+from hopcore.memory._separation import Separation, separation_named
+
+
+def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
+    r"""Log-sum-exp at an inverse temperature: :math:`\log(\sum_i e^{\beta z_i}) / \beta`.
+
+    Parameters
+    ----------
+    beta : float
+        Inverse temperature, positive and finite.
+    scores : array (..., S)
+        Scores z, S >= 1.
+    mask : boolean array broadcastable to (..., S), optional
+        True where a score counts.
+
+    Returns
+    -------
+    array (...)
+        Between ``max(z)`` and ``max(z) + log(S) / beta``; -inf where nothing counts.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> float(hopcore.lse(2.0, np.asarray([1.0, 1.0])).round(4))  # 1 + log(2) / 2
+    1.3466
+    """
+    backend = backend_of_input("scores", scores)
+    floating(backend, "scores", scores)
+    if not is_number(beta):
+        raise TypeError(f"beta must be a number, got {type(beta).__name__}")
+    if not 0.0 < beta < math.inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+    if scores.ndim == 0 or scores.shape[-1] == 0:
+        raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
+    wide = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
+    if mask is not None:
+        wide = backend.xp.where(broadcast_mask(backend, mask, scores.shape), wide, -math.inf)
+    return backend.separate(wide, separation_named("softmax"))[1] / float(beta)
+
+
+def energy(
+    state: Array,
+    stored: Array,
+    beta: Any,
+    *,
+    mask: Array | None = None,
+    separation: Separation = "softmax",
+) -> Array:
+    r"""Energy of state patterns in a memory; fixed points of the update are its stationary points.
+
+    Parameters
+    ----------
+    state : array (..., L, d)
+        State patterns.
+    stored : array (..., S, d)
+        Stored patterns.
+    beta : float or array broadcastable to (..., L)
+        Inverse temperature, positive.
+    mask : boolean array broadcastable to (..., L, S), optional
+        True where a query may attend. Patterns masked for a query do not count in its N and M.
+    separation : str or separation function
+        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``.
+
+    Returns
+    -------
+    array (..., L)
+        In [0, 2 M^2] for states in the convex hull of the patterns; +inf for a query that may
+        attend to nothing. In the dtype of the state, but float32 for half precision.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> stored = np.asarray([[1.0, 0.0], [0.0, 1.0]])
+    >>> hopcore.energy(stored, stored, 50.0).round(4)
+    array([0.0139, 0.0139])
+    """
+    inputs = check(state, stored, beta=beta, mask=mask)
+    return energy_of(inputs, separation_named(separation))
+
+
+def energy_of(inputs: Inputs, separation: Any) -> Array:
+    """:func:`energy` of inputs that are checked already."""
+    backend, xp, state, stored, _, beta, mask = inputs
+    wide = backend.precise[state.dtype]
+    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
+    if not isinstance(beta, float):
+        beta = backend.astype(beta, wide)
+    conjugate = backend.conjugate(state, stored, beta, mask, separation)
+    square = backend.square_lengths(state)
+    largest = backend.largest_square(stored, mask)
+    count = backend.attended(stored, mask)
+    attending = count > 0
+    level = separation.uniform(xp.where(attending, count, 1.0), xp)
+    # The difference first: both terms are about log N, and what remains may be small.
+    value = (level - xp.where(attending, conjugate, 0.0)) / beta + 0.5 * (square + largest)
+    return xp.where(attending, value, math.inf)
+
+
+def energy_gradient(
+    state: Array,
+    stored: Array,
+    beta: Any,
+    *,
+    mask: Array | None = None,
+    separation: Separation = "softmax",
+) -> Array:
+    r"""Gradient of the energy by the state: :math:`\nabla E(\xi) = \xi - f(\xi)`.
+
+    One association; no automatic differentiation. Works on libraries that have none.
+
+    Parameters
+    ----------
+    state, stored, beta, mask, separation
+        As in :func:`energy`.
+
+    Returns
+    -------
+    array (..., L, d)
+        Zero exactly at the fixed points of the update.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.energy_gradient(np.zeros((1, 2)), np.eye(2), 1.0)
+    array([[-0.5, -0.5]])
+    """
+    return state - update(state, stored, beta, mask=mask, separation=separation)

@@ -1,0 +1,228 @@
+"""The minima of a memory: where its patterns, or other states, come to rest."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, rows_of
+from hopcore.arrays._inputs import Inputs, check
+from hopcore.arrays._validation import positive
+from hopcore.memory._energy import energy_of
+from hopcore.memory._retrieval import retrieve
+from hopcore.memory._separation import separation_named
+from hopcore.phase._hypotheses import memory
+from hopcore.phase._rows import filled, rows_at
+from hopcore.phase._sharpness import hull_of, largest_variance, mean_curvature
+
+SLOW, SAME = 1e3, (1e-4, 1e-2)
+"""States nearer to each other than so many tolerances are one, within bounds in units of M.
+
+A state stops a tolerance / (1 - radius) before it is at rest, and two may from both sides.
+"""
+
+DIRECTIONS = 16
+"""In how many directions states are compared."""
+
+
+class Minima(NamedTuple):
+    """What states come to rest at, from the one most of them go to; K states, of L starts.
+
+    Attributes
+    ----------
+    state : array (K, d)
+        The fixed points.
+    energy : array (K,)
+    share : NumPy array (K,)
+        The share of the starts that go there: of the patterns, if none were given.
+    basin : integer NumPy array (L,)
+        Where each start goes. Patterns that go to one state are a metastable set.
+    pattern : integer NumPy array (K,)
+        The pattern with the largest weight.
+    weight : array (K,)
+        That weight. Above 1/2 the state is a pattern rather than a mixture.
+    participation : array (K,)
+        How many patterns it mixes: the exponential of the entropy of the weights, 1 to N.
+    sharpness : array (K,)
+        The mean curvature, :func:`hopcore.phase.normalized_divergence`.
+    radius : array (K,)
+        The largest eigenvalue of the Jacobian, :func:`hopcore.phase.jacobian_radius`.
+    stable : boolean NumPy array (K,)
+        Whether that is below 1, so that the state is a minimum.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> found = hopcore.phase.minima(np.eye(4), 8.0)
+    >>> len(found.share), found.stable.all(), found.participation.round(2)
+    (4, np.True_, array([1.01, 1.01, 1.01, 1.01]))
+    """
+
+    state: Array
+    energy: Array
+    share: np.ndarray
+    basin: np.ndarray
+    pattern: np.ndarray
+    weight: Array
+    participation: Array
+    sharpness: Array
+    radius: Array
+    stable: np.ndarray
+
+
+def minima(
+    stored: Array,
+    beta: float,
+    *,
+    starts: Array | None = None,
+    max_steps: int = 10000,
+    tol: float | None = None,
+) -> Minima:
+    r"""The distinct states at which a memory comes to rest.
+
+    Every start is retrieved, and states nearer to each other than 1e-4 M, or 1000 tol M up to
+    0.01 M, are taken together.
+
+    Parameters
+    ----------
+    stored : array (N, d)
+        N >= 2 patterns.
+    beta : float
+        Inverse temperature, positive.
+    starts : array (L, d), optional
+        Where the states start; the patterns themselves if not given. Minima into which no start
+        falls are not found.
+    max_steps, tol
+        As in :func:`hopcore.retrieve`; tol is 1e-9, in float32 1e-6, if not given. Near a
+        transition, where the radius is almost 1, states need many steps.
+
+    Returns
+    -------
+    Minima
+
+    Warns
+    -----
+    HypothesisWarning
+        Patterns that coincide or have very different norms.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Fewer than two patterns, or all alike; nan or inf; inputs that do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> patterns = np.asarray([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]])
+    >>> found = hopcore.phase.minima(patterns, 4.0)
+    >>> found.share.round(2), found.participation.round(2)
+    (array([0.67, 0.33]), array([2.  , 1.01]))
+    """
+    positive("beta", beta)
+    backend, wide = memory(stored)
+    states = wide
+    if starts is not None:
+        check(starts, stored, beta=beta)
+        states = backend.astype(starts, wide.dtype)
+    if states.shape[0] == 0:
+        raise ValueError("minima needs at least one start, got none")
+    tol = tolerance(wide, backend, tol)
+    resting = retrieve(states, wide, beta, max_steps=max_steps, tol=tol)
+    basin, first = grouped(resting.state, wide, tol, backend)
+    share = np.bincount(basin) / len(basin)
+    order = np.argsort(-share, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    state = rows_at(resting.state, filled(first[order], wide, backend), backend)
+    seen = portrayed(state, wide, beta, with_radius=True)
+    pattern, weight, mixed, sharp, radius, energy = (field[: len(order)] for field in seen)
+    return Minima(
+        state[: len(order), :], energy, share[order], place[basin], pattern, weight, mixed, sharp,
+        radius, np.asarray(backend.to_numpy(radius)) < 1.0,
+    )  # fmt: skip
+
+
+def tolerance(wide: Array, backend: Backend, tol: float | None) -> float:
+    """How still a state must be: as given, or what its dtype can tell."""
+    if tol is not None:
+        return tol
+    return 1e-9 if float(backend.xp.finfo(wide.dtype).eps) < 1e-12 else 1e-6
+
+
+class Portrait(NamedTuple):
+    """What weights say of states; see :class:`Minima`."""
+
+    pattern: np.ndarray
+    weight: Array
+    participation: Array
+    sharpness: Array
+    radius: Array
+    energy: Array
+
+
+def portrayed(states: Array, stored: Array, beta: Beta, *, with_radius: bool) -> Portrait:
+    """What the weights of states (K, d) say, a block of scores at a time; wide and checked."""
+    inputs = check(states, stored, beta=beta)
+    xp, count = inputs.xp, stored.shape[0]
+    centred = stored - xp.mean(stored, axis=0, keepdims=True)
+    squares = inputs.backend.square_lengths(centred)
+    rows = max(1, BLOCK // count)
+    parts = []
+    for start in range(0, states.shape[0], rows):
+        few = slice(start, min(start + rows, states.shape[0]))
+        some = inputs._replace(state=states[few, :], beta=rows_of(inputs.beta, few))
+        parts.append(portrayed_block(some, centred, squares, with_radius))
+    level = energy_of(inputs, separation_named("softmax"))
+    pattern, *rest = (list(column) for column in zip(*parts, strict=True))
+    weight, mixed, sharp, radius = (xp.concat(column, axis=0) for column in rest)
+    return Portrait(np.concatenate(pattern), weight, mixed, sharp, radius, level)
+
+
+def portrayed_block(
+    inputs: Inputs, centred: Array, squares: Array, with_radius: bool
+) -> tuple[Any, ...]:
+    """The portrait of a few states."""
+    backend, xp, state, stored, _, beta, _ = inputs
+    scores = backend.scores(state, stored, beta, None)
+    weights, conjugate = backend.separate(scores, separation_named("softmax"))
+    # H = lse - sum p z; what is small of it stays, for lse is taken off each score first.
+    entropy = xp.sum(weights * (conjugate[..., None] - scores), axis=-1)
+    mean, square = (xp.matmul(weights, values) for values in (centred, squares[:, None]))
+    sharpness = mean_curvature(mean, square[:, 0], beta, hull_of(stored), backend)
+    radius = sharpness
+    if with_radius:
+        radius = beta * largest_variance(weights, centred, backend)
+    pattern = np.asarray(backend.to_numpy(xp.argmax(weights, axis=-1)))
+    weight = xp.max(weights, axis=-1)
+    return pattern, weight, xp.exp(xp.where(entropy > 0, entropy, 0.0)), sharpness, radius
+
+
+def grouped(
+    states: Array, stored: Array, tol: float, backend: Backend
+) -> tuple[np.ndarray, np.ndarray]:
+    """The group of each state (L, d) that rests to a tolerance, and the first of each group.
+
+    States are compared in a few directions, drawn once and for all: those of one minimum are near
+    in all of them, those of two in none.
+    """
+    from scipy.sparse import coo_array  # noqa: PLC0415  half a second that others need not wait
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+    from scipy.spatial import KDTree  # noqa: PLC0415
+
+    xp, depth = backend.xp, states.shape[-1]
+    frame = np.random.default_rng(0).standard_normal((depth, min(depth, DIRECTIONS)))
+    across = backend.asarray(np.linalg.qr(frame)[0], device=backend.device(states))
+    seen = xp.matmul(states, backend.astype(across, states.dtype))
+    points = np.asarray(backend.to_numpy(seen), np.float64)
+    largest = np.asarray(backend.to_numpy(xp.max(backend.square_lengths(stored))), np.float64)
+    near = min(max(SLOW * tol, SAME[0]), SAME[1]) * float(np.sqrt(largest))
+    # First what falls into one cell of a fine grid, of which there may be many; then neighbours.
+    _, cell, inverse = np.unique(
+        np.floor(points * (4.0 / near)), axis=0, return_index=True, return_inverse=True
+    )
+    pairs = KDTree(points[cell]).query_pairs(near, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(cell), len(cell)))
+    group = connected_components(links, directed=False)[1][inverse.reshape(-1)]
+    _, first, basin = np.unique(group, return_index=True, return_inverse=True)
+    return basin.reshape(-1), first

@@ -1,0 +1,143 @@
+"""Images of patterns in rows, and who attends to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hopcore.plots._style import FAILED, HAIRLINE, INK, QUIET, scale
+from hopcore.plots._style_checks import host
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def gallery(
+    ax: Axes,
+    rows: Mapping[str, np.ndarray],
+    *,
+    failed: Mapping[str, np.ndarray] | None = None,
+    limits: tuple[float, float] = (-1.0, 1.0),
+) -> Axes:
+    """Images in labelled rows, one column per pattern.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    rows : mapping of str to array (n, height, width)
+        A label and its images, from top to bottom; all of one shape.
+    failed : mapping of str to boolean array (n,), optional
+        For some labels, the images that get a frame.
+    limits : tuple of float
+        The values drawn as paper and as full ink; what lies beyond is clipped.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    ValueError
+        No rows, or images of different shapes.
+    """
+    shapes = {images.shape for images in rows.values()}
+    if len(shapes) != 1 or any(len(shape) != 3 for shape in shapes):
+        raise ValueError(
+            f"rows must hold images of one shape (n, height, width), got {sorted(shapes)}"
+        )
+    count, height, width = shapes.pop()
+    gap = max(1, round(min(height, width) / 8))
+    down, across = height + gap, width + gap
+    sheet = np.full((len(rows) * down - gap, count * across - gap), np.nan)
+    for r, images in enumerate(rows.values()):
+        for c, image in enumerate(images):
+            sheet[r * down : r * down + height, c * across : c * across + width] = image
+    ax.imshow(sheet, cmap="gray_r", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    for r, label in enumerate(rows):
+        for c in range(count):
+            bad = failed is not None and label in failed and failed[label][c]
+            frame(ax, c * across, r * down, width, height, bad=bool(bad))
+    ax.set_xticks([])
+    ax.set_yticks([r * down + height / 2 - 0.5 for r in range(len(rows))], labels=list(rows))
+    ax.tick_params(left=False, labelsize=9, labelcolor=INK, pad=6)
+    ax.spines[:].set_visible(False)
+    # Frames lie on the edge of the outermost pixels; leave them room.
+    ax.set_xlim(-1.0, sheet.shape[1])
+    ax.set_ylim(sheet.shape[0], -1.0)
+    return ax
+
+
+def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: bool) -> None:
+    """A hairline around one image, or a red frame around one that failed."""
+    from matplotlib.patches import Rectangle  # noqa: PLC0415  an extra, imported on use
+
+    color, line = (FAILED, 1.6) if bad else (HAIRLINE, 0.5)
+    corner = (column - 0.5, row - 0.5)
+    box = Rectangle(
+        corner, width, height, fill=False, clip_on=False, edgecolor=color, linewidth=line
+    )
+    ax.add_patch(box)
+
+
+def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None = None) -> Axes:
+    """Association weights as shades: who looks, from the first row down, and at whom.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    weights : array (L, S), (H, L, S) or (layers, H, L, S)
+        Of any library, for example from :func:`hopcore.association_weights`: a map of L state
+        patterns over S stored ones; one for each head, side by side; layers below each other.
+    limits : tuple of float, optional
+        The weights drawn as paper and as full ink; 0 and the largest weight if not given.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No numbers; another shape, an empty one.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> weights = hopcore.association_weights(np.eye(3), np.eye(3), 4.0)
+    >>> ax = plots.attention_map(plots.new_figure(3, 3).subplots(), weights)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('stored pattern', 'state pattern')
+    """
+    shades = host("weights", weights)
+    if shades.ndim not in (2, 3, 4) or not shades.size:
+        raise ValueError(
+            "weights must be (L, S), (heads, L, S) or (layers, heads, L, S), "
+            f"none of them 0, got {shades.shape}"
+        )
+    if not np.isfinite(shades).all():
+        raise ValueError(f"weights must be finite, {np.sum(~np.isfinite(shades))} are nan or inf")
+    low, high = limits or (0.0, float(shades.max()))
+    if shades.ndim > 2:
+        layers = shades.reshape(-1, *shades.shape[-3:])
+        names = [f"layer {place + 1}" if shades.ndim == 4 else "" for place in range(len(layers))]
+        gallery(ax, dict(zip(names, layers, strict=True)), limits=(low, high))
+        if shades.shape[-3] > 1:
+            ax.set_xlabel(f"heads 1 to {shades.shape[-3]}", fontsize=8, color=QUIET)
+        return ax
+    drawn = ax.imshow(
+        shades, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest", aspect="auto"
+    )
+    ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
+    ax.locator_params(integer=True)
+    ax.spines[:].set_color(HAIRLINE)
+    ax.set_xlabel("stored pattern", fontsize=9)
+    ax.set_ylabel("state pattern", fontsize=9)
+    scale(ax, drawn, "weight")
+    return ax

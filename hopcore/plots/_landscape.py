@@ -1,0 +1,252 @@
+"""The energy of a memory over a plane through its patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._validation import positive, whole
+from hopcore.memory._association import update
+from hopcore.memory._energy import energy
+from hopcore.phase._fixed_points import minima
+from hopcore.plots._style import HAIRLINE, INK, LINES, QUIET, legend_below, scale
+from hopcore.plots._style_checks import host
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FLAT = 1e-6
+"""What is this near to a plane lies in it, in units of the largest distance from its origin."""
+
+STARTS = 256
+"""From so many patterns at most minima are looked for."""
+
+WAY = LINES[4]
+DEPTH = "#5f97cf", "#a9c8e6", "#dbe8f4", "#f7fafd"
+"""From the lowest energy up: ink can be read on all of them."""
+
+
+class Plane(NamedTuple):
+    """An affine plane: an origin (d,), and two axes (2, d) of length 1 at right angles."""
+
+    origin: np.ndarray
+    axes: np.ndarray
+    names: tuple[str, str]
+
+    def onto(self, points: np.ndarray) -> np.ndarray:
+        """Coordinates (..., 2) of points (..., d), seen at right angles."""
+        return (points - self.origin) @ self.axes.T
+
+    def within(self, points: np.ndarray) -> np.ndarray:
+        """Which points (n, d) lie in the plane."""
+        off = points - self.origin
+        away = np.linalg.norm(off - self.onto(points) @ self.axes, axis=-1)
+        return away <= FLAT * max(1e-300, float(np.linalg.norm(off, axis=-1).max()))
+
+
+def energy_landscape(
+    ax: Axes,
+    stored: Any,
+    beta: float,
+    *,
+    plane: Sequence[int] | None = None,
+    queries: Any = None,
+    others: bool = True,
+    resolution: int = 160,
+    steps: int = 200,
+    levels: int = 16,
+) -> Axes:
+    r"""The energy over a plane, with the patterns, the minima, and how queries get there.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    stored : array (N, d)
+        N >= 2 patterns with d >= 2, of any library.
+    beta : float
+        Inverse temperature, positive.
+    plane : sequence of three int, optional
+        Through which patterns the plane goes. If not given: that of the first two principal axes,
+        which is the one through all patterns for N = 3; for d = 2 the patterns' own.
+    queries : array (L, d), optional
+        State patterns whose way to a minimum is drawn, seen at right angles to the plane.
+    others : bool
+        Whether patterns beside the plane are shown, and the minima that are found from them. They
+        count for the energy in any case.
+    resolution : int
+        Points along each side, >= 2.
+    steps : int
+        Updates of each query at most, >= 0.
+    levels : int
+        Steps of shade, >= 2. They are finer near the lowest energy.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Inputs that do not fit together, or are not finite; patterns as in :func:`hopcore.phase.minima`;
+        a plane that is not through three of them, or through three on one line.
+
+    Warns
+    -----
+    HypothesisWarning
+        As :func:`hopcore.phase.minima`.
+
+    Notes
+    -----
+    Only where all patterns lie in the plane do queries stay in it. Else their ways and the minima
+    are seen from above, and the energy is that of the plane beneath them.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> ax = plots.new_figure(4, 4).subplots()
+    >>> ax = plots.energy_landscape(ax, np.eye(3), 4.0, queries=0.6 * np.eye(3), resolution=20)
+    >>> ax.get_aspect()
+    1.0
+    """
+    positive("beta", beta)
+    for name, value, least in (
+        ("resolution", resolution, 2),
+        ("steps", steps, 0),
+        ("levels", levels, 2),
+    ):
+        whole(name, value, least)
+    patterns = host("stored", stored)
+    if patterns.ndim != 2 or min(patterns.shape) < 2:
+        raise ValueError(
+            f"stored must be (N, d) with N >= 2 patterns and d >= 2, got {patterns.shape}"
+        )
+    states = np.empty((0, patterns.shape[1])) if queries is None else host("queries", queries)
+    if states.ndim != 2 or states.shape[1] != patterns.shape[1]:
+        raise ValueError(
+            f"queries must be (L, d) = (L, {patterns.shape[1]}) as the patterns, got {states.shape}"
+        )
+    for name, rows in (("stored", patterns), ("queries", states)):
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{name} must be finite, got nan or inf in {name}[{broken(rows)}]")
+    view = plane_of(patterns, plane)
+    inside = view.within(patterns)
+    shown = inside if inside.any() and not others else np.ones(len(patterns), bool)
+    found = minima(patterns, beta, starts=starts(patterns, inside, shown, states))
+    paths = walked(states, patterns, beta, steps)
+    places, ways = view.onto(patterns), view.onto(paths)
+    side = framed(np.concatenate([places[shown], ways.reshape(-1, 2)]), resolution)
+    level = heights(view, np.stack(np.meshgrid(*side), axis=-1), patterns, beta)
+    shade(ax, side, level, levels)
+    for way in ways.transpose(1, 0, 2):
+        ax.plot(*way.T, color=WAY, linewidth=1.3, marker=".", markersize=3.5)
+    beside, stable = places[shown & ~inside], view.onto(found.state[found.stable])
+    points(ax, beside, "pattern beside the plane", ".", 3.0, QUIET)
+    points(ax, ways[0], "query", "s", 5.5, WAY, markeredgecolor="white")
+    points(ax, places[inside], "pattern", "o", 10.0, INK, markerfacecolor="none")
+    points(ax, stable, "minimum", "o", 4.0, INK)
+    ax.set_aspect("equal")
+    ax.set_xlim(side[0][0], side[0][-1])
+    ax.set_ylim(side[1][0], side[1][-1])
+    ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel(view.names[0], fontsize=9)
+    ax.set_ylabel(view.names[1], fontsize=9)
+    return legend_below(ax)
+
+
+def broken(rows: np.ndarray) -> int:
+    """The first row that is not finite."""
+    return int(np.argmin(np.isfinite(rows).all(axis=-1)))
+
+
+def starts(
+    patterns: np.ndarray, inside: np.ndarray, shown: np.ndarray, states: np.ndarray
+) -> np.ndarray:
+    """From where minima are looked for: patterns, their mean, and the queries."""
+    rows = np.nonzero(shown)[0]
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), STARTS)).astype(int)]
+    rows = np.union1d(rows, np.nonzero(inside)[0][:STARTS])
+    return np.concatenate([patterns[rows], patterns.mean(axis=0, keepdims=True), states])
+
+
+def points(
+    ax: Axes, places: np.ndarray, name: str, marker: str, size: float, color: str, **style: Any
+) -> None:
+    """Points (n, 2) with their name, if there are any."""
+    if len(places):
+        ax.plot(
+            *places.T, marker, markersize=size, color=color, linestyle="none", label=name, **style
+        )
+
+
+def heights(view: Plane, places: np.ndarray, patterns: np.ndarray, beta: float) -> np.ndarray:
+    """The energy at places (..., 2) of the plane."""
+    # The plane and the origin of the patterns span three axes; seen in them, scores stay the same.
+    span = np.linalg.qr(np.vstack([view.axes, view.origin]).T)[0]
+    states = (view.origin + places.reshape(-1, 2) @ view.axes) @ span
+    seen = patterns @ span
+    found = energy(states, seen, beta)
+    longest, shortened = (np.max(np.sum(x * x, axis=-1)) for x in (patterns, seen))
+    return found.reshape(places.shape[:-1]) + 0.5 * (longest - shortened)
+
+
+def shade(ax: Axes, side: Sequence[np.ndarray], level: np.ndarray, levels: int) -> None:
+    """Filled contours, finer where the energy is low."""
+    from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap  # noqa: PLC0415
+
+    low, high = float(level.min()), float(np.quantile(level, 0.97))
+    steps = low + (high - low) * np.linspace(0.0, 1.0, levels + 1) ** 2
+    shades = LinearSegmentedColormap.from_list("depth", DEPTH)
+    drawn = ax.contourf(
+        *side,
+        level,
+        steps,
+        cmap=shades,
+        norm=BoundaryNorm(steps, shades.N, extend="max"),
+        extend="max",
+    )
+    ax.contour(*side, level, steps[1:], colors="white", linewidths=0.4)
+    scale(ax, drawn, "energy $E$")
+
+
+def plane_of(patterns: np.ndarray, chosen: Sequence[int] | None) -> Plane:
+    """The plane that is asked for, or the one that shows most."""
+    count, depth = patterns.shape
+    if chosen is None and depth == 2:
+        return Plane(np.zeros(2), np.eye(2), ("$x_1$", "$x_2$"))
+    if chosen is None:
+        middle = patterns.mean(axis=0)
+        axes = np.linalg.svd(patterns - middle, full_matrices=True)[2][:2]
+        return Plane(middle, axes, ("first principal axis", "second principal axis"))
+    rows = np.asarray(chosen)
+    if rows.shape != (3,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= count:
+        raise ValueError(f"plane must be three patterns of 0 to {count - 1}, got {chosen}")
+    corners = patterns[rows]
+    middle = corners.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(corners - middle, full_matrices=False)
+    if not lengths[1] > FLAT * lengths[0]:
+        raise ValueError(f"patterns {rows.tolist()} lie on one line; a plane needs another one")
+    name = "plane through patterns {}, {} and {}".format(*rows)
+    return Plane(middle, axes[:2], (name, ""))
+
+
+def walked(states: np.ndarray, patterns: np.ndarray, beta: float, steps: int) -> np.ndarray:
+    """States after each of so many updates, (updates + 1, L, d), until all of them rest."""
+    path, near = [states], FLAT * float(np.abs(patterns).max())
+    for _ in range(steps if len(states) else 0):
+        path.append(update(path[-1], patterns, beta))
+        if np.abs(path[-1] - path[-2]).max() <= near:
+            break
+    return np.stack(path)
+
+
+def framed(points: np.ndarray, resolution: int) -> list[np.ndarray]:
+    """Places along the sides of a square around points (n, 2), with a margin."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.6 * float((high - low).max())
+    return [np.linspace(x - half, x + half, resolution) for x in 0.5 * (low + high)]

@@ -1,0 +1,159 @@
+"""Lines over numbers, and over places that have names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hopcore.plots._style import INK, LINES, decades, quiet
+from hopcore.plots._style_checks import host
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Curve(NamedTuple):
+    """Means and deviations at places on an axis."""
+
+    places: Sequence[int]
+    means: Sequence[float]
+    deviations: Sequence[float]
+
+
+def curves(
+    ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True
+) -> Axes:
+    """Curves with bars over places that have names; the first is dashed, what others are held to.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    named : mapping of str to Curve
+    ticks : sequence of str
+        The names of the places 0, 1, ...
+    joined : bool
+        Whether the places are in an order, so that lines join them; otherwise points lie side by
+        side, and the first is a dash across each place.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    middle = 0.5 * len(named)
+    for index, (name, curve) in enumerate(named.items()):
+        first = index == 0
+        shift = 0.0 if joined or first else 0.16 * (index - middle)
+        line, marker = ("--" if first else "-"), (None if first else "o")
+        if not joined:
+            line, marker = "none", ("_" if first else "o")
+        ax.errorbar(
+            [place + shift for place in curve.places],
+            curve.means,
+            yerr=curve.deviations,
+            label=name,
+            color=INK if first else LINES[(index - 1) % len(LINES)],
+            linestyle=line,
+            linewidth=1.3,
+            elinewidth=0.8,
+            marker=marker,
+            markersize=22.0 if first else 3.0,
+            alpha=0.85,
+            zorder=2 if first else 3,
+        )
+    long = max(map(len, ticks)) > 5
+    ax.set_xticks(range(len(ticks)), labels=list(ticks), rotation=30 if long else 0)
+    return quiet(ax)
+
+
+def over(
+    ax: Axes, places: Sequence[float], named: Mapping[str, Sequence[float]], *, log: bool = False
+) -> Axes:
+    """Lines over numbers, on a logarithmic axis if asked; a legend where there are several.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    places : sequence of float
+    named : mapping of str to sequence of float
+        A value for each place.
+    log : bool
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    for index, (name, values) in enumerate(named.items()):
+        ax.plot(places, values, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
+    if len(named) > 1:
+        ax.legend(frameon=False, fontsize=8)
+    return decades(quiet(ax), "y") if log else quiet(ax)
+
+
+def temperature_history(
+    ax: Axes,
+    steps: Any,
+    temperatures: Mapping[str, Any] | Any,
+    *,
+    name: str = "epoch",
+    colors: Mapping[str, str] | None = None,
+) -> Axes:
+    """Temperatures over the steps of a training, on a logarithmic axis.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    steps : array (n,)
+        Epochs or steps.
+    temperatures : array (n,), or mapping of str to array (n,)
+        One temperature at every step, or several with their names, which a legend shows; nan where
+        there is none.
+    name : str
+        What is counted by the steps.
+    colors : mapping of str to str, optional
+        Of some of the lines.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No numbers; not as many temperatures as steps; one that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> schedule, steps = hopcore.Cosine(1.0, 0.01, steps=100), np.arange(120)
+    >>> ax = plots.new_figure(4, 2).subplots()
+    >>> ax = plots.temperature_history(ax, steps, schedule(steps), name="step")
+    >>> ax.get_yscale(), ax.get_ylabel()
+    ('log', 'temperature')
+    """
+    places = host("steps", steps)
+    named = temperatures if isinstance(temperatures, Mapping) else {"": temperatures}
+    for index, (label, values) in enumerate(named.items()):
+        history = host(f"temperatures {label}".strip(), values)
+        if places.ndim != 1 or history.shape != places.shape:
+            raise ValueError(
+                f"temperatures {label} must be one for each of the steps {places.shape}, "
+                f"got {history.shape}".replace("  ", " ")
+            )
+        if np.any(history <= 0):
+            raise ValueError(f"temperatures must be positive, got {np.nanmin(history):g}")
+        color = (colors or {}).get(label, LINES[index % len(LINES)])
+        ax.plot(places, history, label=label, color=color, linewidth=1.4)
+    ax.set_xlabel(name, fontsize=9)
+    ax.set_ylabel("temperature", fontsize=9)
+    if len(named) > 1:
+        ax.legend(frameon=False, fontsize=8)
+    return decades(quiet(ax), "y")

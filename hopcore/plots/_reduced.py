@@ -1,0 +1,116 @@
+"""The reduced map of equidistant patterns, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hopcore.phase._reduced_map import cobweb as cobweb_path
+from hopcore.phase._reduced_map import reduced_fixed_points, reduced_map
+from hopcore.plots._style import INK, LINES, QUIET, legend_below, quiet
+from hopcore.plots._style_checks import host
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIDES = {
+    "others": ((-1.0, -9.0), "center", "top"),
+    "average": ((9.0, -4.0), "left", "top"),
+    "barrier": ((9.0, -4.0), "left", "top"),
+    "pattern": ((-6.0, 6.0), "right", "bottom"),
+}
+"""Where the names of fixed points stand, so that two that are near do not cover each other."""
+
+
+def cobweb(
+    ax: Axes,
+    b: float,
+    patterns: int,
+    *,
+    starts: Sequence[float] | None = None,
+    steps: int = 50,
+) -> Axes:
+    """The reduced map of N equidistant patterns, its fixed points, and paths to them.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    b : float
+        Effective inverse temperature, positive.
+    patterns : int
+        N >= 2.
+    starts : sequence of float, optional
+        Overlaps at which paths start. If not given: one on each side of the barrier, or, where
+        there is none, one that goes far.
+    steps : int
+        Updates of each path, >= 0.
+
+    Returns
+    -------
+    Axes
+        The same. Fixed points that attract are filled, those that repel hollow.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`hopcore.phase.cobweb`.
+
+    Examples
+    --------
+    >>> from hopcore import plots
+    >>> ax = plots.cobweb(plots.new_figure(3, 3).subplots(), 6.0, 10, starts=[0.2, 0.3])
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('overlap $s$', 'next overlap $f(s)$')
+    """
+    points = reduced_fixed_points(b, patterns)
+    places = [point.overlap for point in points]
+    overlaps = beginnings(places) if starts is None else host("starts", starts).reshape(-1)
+    s = np.linspace(min(-0.1, *(1.1 * x for x in places), *overlaps), max(1.0, *overlaps), 401)
+    ax.plot(s[[0, -1]], s[[0, -1]], color=QUIET, linewidth=0.8)
+    ax.plot(s, reduced_map(s, b, patterns), color=INK, linewidth=1.8)
+    for index, start in enumerate(overlaps):
+        path = cobweb_path(float(start), b, patterns, steps=steps)
+        color = LINES[index % len(LINES)]
+        ax.plot(*path.T, color=color, linewidth=1.1, zorder=3)
+        ax.plot(*path[0], "o", color=color, markersize=4.0, zorder=3)
+    for kind, color in (("attracts", INK), ("repels", "white")):
+        own = [at for at, slope in points if (slope < 1.0) == (kind == "attracts")]
+        ax.plot(
+            own, own, "o", markersize=7.0, color=INK, markerfacecolor=color, zorder=4,
+            linestyle="none", label=kind,
+        )  # fmt: skip
+    for place, name in zip(places, names_of(places), strict=True):
+        offset, across, along = SIDES[name]
+        ax.annotate(
+            name, (place, place), xytext=offset, textcoords="offset points", ha=across, va=along,
+            fontsize=8, color=INK,
+        )  # fmt: skip
+    ax.text(
+        0.03, 0.97, f"$b = {b:g}$,  $N = {patterns}$", transform=ax.transAxes, va="top",
+        fontsize=9, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 2.0},
+    )  # fmt: skip
+    ax.margins(0.05, 0.1)  # room for the pattern's name
+    ax.set_aspect("equal")
+    ax.set_xlabel("overlap $s$", fontsize=9)
+    ax.set_ylabel("next overlap $f(s)$", fontsize=9)
+    return legend_below(quiet(ax))
+
+
+def beginnings(places: Sequence[float]) -> list[float]:
+    """Where paths start that show which fixed point attracts what."""
+    barrier = [place for place in places if 0.0 < place < max(places)]
+    if barrier:
+        return [0.82 * barrier[0], 1.18 * barrier[0]]
+    return [0.04] if max(places) > 0.0 else [1.0]
+
+
+def names_of(places: Sequence[float]) -> list[str]:
+    """What the fixed points are."""
+    return [
+        "others" if place < 0.0 else "average" if place == 0.0
+        else "pattern" if place == max(places) else "barrier"
+        for place in places
+    ]  # fmt: skip

@@ -1,0 +1,158 @@
+"""How pictures look: colours, figures, quiet axes, legends, headings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from hopcore.files._files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, QUIET, HAIRLINE, FAILED = "#1b1b1f", "#6e6e78", "#d5d5da", "#c8553d"
+LINES = ("#2f6db5", "#d9822b", "#3a9a6a", "#a14fa0", "#c8553d", "#7a6a1f")
+"""Of curves, after the first, which is dashed ink."""
+
+SMALL = 8.0
+"""The size of names, in points."""
+
+LETTER = 0.55 * SMALL
+"""About the width of one of their letters."""
+
+
+def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
+    """An empty figure of so many inches, tied to no window.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed; the message names the extra.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415  an extra, imported on use
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            "pictures need matplotlib; install it: pip install 'hopcore[plots]'", name=missing.name
+        ) from missing
+    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+
+
+def quiet(ax: Axes) -> Axes:
+    """Axes that do not shout: hairlines, no box."""
+    ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
+    ax.grid(axis="y", color=HAIRLINE, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(HAIRLINE)
+    return ax
+
+
+def decades(ax: Axes, axis: Literal["x", "y"]) -> Axes:
+    """A logarithmic axis with numbers that can be read: 1, 2, 5 where there are few decades."""
+    from matplotlib.ticker import LogFormatterMathtext, LogLocator, NullFormatter  # noqa: PLC0415
+
+    set_scale, limits = (
+        (ax.set_xscale, ax.get_xlim) if axis == "x" else (ax.set_yscale, ax.get_ylim)
+    )
+    set_scale("log")
+    low, high = limits()
+    one = ax.xaxis if axis == "x" else ax.yaxis
+    one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 60.0 * low else (1.0,)))
+    wide = low < 1e-4 or high > 1e5
+    one.set_major_formatter(LogFormatterMathtext() if wide else "{x:g}")
+    one.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis=axis, which="minor", color=HAIRLINE, length=2.0)
+    return ax
+
+
+def legend_below(ax: Axes) -> Axes:
+    """A legend under the name of the x axis, where nothing is drawn, as wide as the axes."""
+    from matplotlib.transforms import offset_copy  # noqa: PLC0415  an extra, imported on use
+
+    handles, names = ax.get_legend_handles_labels()
+    figure: Any = ax.figure  # or a part of one, which does as well
+    under = offset_copy(ax.transAxes, fig=figure, y=-34.0, units="points")
+    ax.legend(
+        handles, names, ncols=columns(names, width(ax)), loc="upper center",
+        bbox_to_anchor=(0.5, 0.0), bbox_transform=under, frameon=False, fontsize=SMALL,
+        labelcolor=INK, borderaxespad=0.0, handlelength=1.6, columnspacing=1.6,
+    )  # fmt: skip
+    return ax
+
+
+def width(ax: Axes) -> float:
+    """The width of axes in points, before figures are laid out about right."""
+    return ax.get_window_extent().width * 72.0 / ax.figure.dpi
+
+
+def columns(names: Sequence[str], points: float) -> int:
+    """Into how many columns a legend fits."""
+    for count in range(len(names), 1, -1):
+        rows = math.ceil(len(names) / count)
+        longest = (max(map(len, names[k : k + rows])) for k in range(0, len(names), rows))
+        if sum(LETTER * letters + 4.5 * SMALL for letters in longest) <= 1.15 * points:
+            return math.ceil(len(names) / rows)
+    return 1
+
+
+def scale(ax: Axes, drawn: Any, name: str, ticks: int = 5) -> None:
+    """A narrow scale of shades at the right of the axes."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  an extra, imported on use
+
+    place = ax.inset_axes((1.025, 0.0, 0.03, 1.0))
+    bar = ax.figure.colorbar(drawn, cax=place, spacing="proportional")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(ticks))
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE, length=2.0)
+    bar.set_label(name, fontsize=9)
+    bar.outline.set_visible(False)
+
+
+def heading(ax: Axes, title: str, note: str = "") -> Axes:
+    """A title above the left edge, and a quieter note at the right."""
+    ax.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=8)
+    ax.set_title(note, loc="right", fontsize=8.5, color=QUIET, pad=8)
+    return ax
+
+
+def caption(figure: Figure, title: str, note: str = "") -> Figure:
+    """A title over the whole figure, and a quieter note under it."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=14, color=INK, fontweight="bold")
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=QUIET)
+    return figure
+
+
+def save(figure: Figure, path: Path, colors: int | None = None) -> None:
+    """Write a figure as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+    colors : int, optional
+        So many colours and no more, for a smaller file.
+
+    Raises
+    ------
+    OSError
+        The folder does not exist, or cannot be written to.
+    """
+    # Axes of a fixed shape have their names inside the picture only after a second layout.
+    figure.draw_without_rendering()
+
+    def write(file: BinaryIO) -> None:
+        if colors is None:
+            figure.savefig(file, format="png")
+            return
+        from PIL import Image  # noqa: PLC0415  comes with matplotlib
+
+        whole = BytesIO()
+        figure.savefig(whole, format="png")
+        few = Image.open(whole).convert("RGB").quantize(colors)
+        few.save(file, format="png", optimize=True)
+
+    write_whole(path, write)

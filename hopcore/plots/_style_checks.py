@@ -1,0 +1,34 @@
+"""What pictures are given: numbers of any library, what functions of hopcore found."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from hopcore.arrays._discovery import backend_of
+
+
+def host(name: str, values: Any) -> np.ndarray:
+    """Numbers of any library, or of a list, on the host in double precision.
+
+    Raises
+    ------
+    TypeError
+        They are no numbers.
+    """
+    with suppress(TypeError):  # no array: a number, or a sequence of them
+        values = backend_of(values).to_numpy(values)
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be numbers, or an array of any library, got {type(values).__name__}"
+        ) from None
+
+
+def instance(name: str, value: Any, kind: type, function: str) -> None:
+    """Refuse what no function of hopcore has found."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be what hopcore.{function} found, got {type(value).__name__}")

@@ -1,0 +1,153 @@
+"""What a sweep of inverse temperatures found: the memory that is heated and the one cooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from hopcore.arrays._validation import quoted
+from hopcore.phase._critical import CriticalBetas
+from hopcore.phase._sweep import Sweep
+from hopcore.plots._marks import mark, temperatures
+from hopcore.plots._style import LINES, QUIET, decades, legend_below, quiet
+from hopcore.plots._style_checks import instance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Count = Literal["minima", "retrieved"]
+
+HEATED, COOLED = LINES[1], LINES[0]
+
+
+def minima_over_beta(
+    ax: Axes,
+    sweep: Sweep,
+    *,
+    critical: CriticalBetas | None = None,
+    marks: Mapping[str, float] | None = None,
+    count: Count = "minima",
+) -> Axes:
+    """How many minima a memory has, heated and cooled; the hysteresis lies between the lines.
+
+    Parameters
+    ----------
+    ax : Axes
+        Drawn into.
+    sweep : Sweep
+        From :func:`hopcore.phase.sweep`.
+    critical : CriticalBetas, optional
+        From :func:`hopcore.critical_betas`; a bar on the axis reaches from where 5 % of the
+        patterns appear to where 95 % do, with a point at half of them.
+    marks : mapping of str to float, optional
+        Inverse temperatures with their names, drawn as vertical lines.
+    count : {"minima", "retrieved"}
+        The number of distinct states, on a logarithmic axis, or the share of the patterns that are
+        retrieved.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No sweep; marks that are not positive and finite; an unknown count.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> found = hopcore.phase.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
+    >>> ax = plots.new_figure(5, 3).subplots()
+    >>> ax = plots.minima_over_beta(ax, found, marks={"saddle-node": hopcore.phase.saddle_node_beta(10)})
+    >>> [line.get_label() for line in ax.lines[:2]]
+    ['← heated, from the patterns', 'cooled, from the average →']
+    """
+    instance("sweep", sweep, Sweep, "sweep")
+    if critical is not None:
+        instance("critical", critical, CriticalBetas, "critical_betas")
+    named = temperatures(marks)
+    if count not in get_args(Count):
+        raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {quoted(count)}")
+    both(ax, sweep, count)
+    if critical is not None:
+        appearing(ax, critical, sweep.betas)
+    if count == "minima":
+        ax.set_ylabel("number of minima", fontsize=9)
+        decades(ax, "y")
+    else:
+        ax.yaxis.set_major_formatter("{x:.0%}")
+        ax.set_ylabel("patterns retrieved", fontsize=9)
+    return finished(ax, named)
+
+
+def sharpness_over_beta(
+    ax: Axes, sweep: Sweep, *, marks: Mapping[str, float] | None = None
+) -> Axes:
+    r"""The mean curvature of a memory's minima, heated and cooled.
+
+    1 is a pattern alone in its minimum, and 0 where a state loses its stability in all directions
+    at once.
+
+    Parameters
+    ----------
+    ax, sweep, marks
+        As in :func:`minima_over_beta`.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`minima_over_beta`.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore import plots
+    >>> found = hopcore.phase.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
+    >>> plots.sharpness_over_beta(plots.new_figure(5, 3).subplots(), found).get_xscale()
+    'log'
+    """
+    instance("sweep", sweep, Sweep, "sweep")
+    named = temperatures(marks)
+    both(ax, sweep, "sharpness")
+    ax.set_ylabel(r"mean sharpness $\kappa$", fontsize=9)
+    return finished(ax, named)
+
+
+def both(ax: Axes, sweep: Sweep, field: str) -> None:
+    """A field of both branches over beta, and the hysteresis between them."""
+    heated, cooled = (getattr(branch, field) for branch in (sweep.heated, sweep.cooled))
+    ax.fill_between(sweep.betas, heated, cooled, color=QUIET, alpha=0.13, linewidth=0)
+    # The arrows of the names point where time goes. Where the lines are one, both are seen.
+    ax.plot(sweep.betas, heated, color=HEATED, linewidth=3.2, label="← heated, from the patterns")
+    ax.plot(sweep.betas, cooled, color=COOLED, linewidth=1.4, label="cooled, from the average →")
+
+
+def appearing(ax: Axes, critical: CriticalBetas, betas: np.ndarray) -> None:
+    """A bar on the axis where the middle 90 % of the patterns appear, as far as the sweep goes."""
+    low, middle, high = np.clip(
+        np.quantile(critical.appear, (0.05, 0.5, 0.95), method="lower"), betas[0], betas[-1]
+    )
+    style = {"transform": ax.get_xaxis_transform(), "color": LINES[2], "clip_on": False}
+    ax.plot(
+        [low, high], [0.0, 0.0], linewidth=4.0, solid_capstyle="butt", zorder=5,
+        label="5, 50, 95 % appear", **style,
+    )  # fmt: skip
+    ax.plot(middle, 0.0, "o", markersize=6.0, markeredgecolor="white", zorder=6, **style)
+
+
+def finished(ax: Axes, marks: Mapping[str, float]) -> Axes:
+    """The axis of temperatures, the marks and the legend."""
+    ax.set_xscale("log")
+    ax.set_xlabel(r"inverse temperature $\beta$", fontsize=9)
+    mark(quiet(ax), marks)
+    return legend_below(decades(ax, "x"))

@@ -1,0 +1,40 @@
+"""Temperatures over the steps of a training: annealing schedules and learnable temperatures.
+
+A :class:`Schedule` is a frozen function of the step. :class:`LearnableTemperature` is a setting of
+a layer, which then learns its temperature.
+"""
+
+from hopcore.schedules._kinds import (
+    Constant,
+    Cosine,
+    Exponential,
+    Geometric,
+    Linear,
+    compute_annealed_temperature,
+)
+from hopcore.schedules._learnable_temperature import (
+    LearnableTemperature,
+    inverse_softplus,
+    learned_temperature,
+    softplus,
+    temperature_profile,
+)
+from hopcore.schedules._phase_aware import PhaseAware
+from hopcore.schedules._schedule import Joined, Schedule
+
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "Geometric",
+    "Joined",
+    "LearnableTemperature",
+    "Linear",
+    "PhaseAware",
+    "Schedule",
+    "compute_annealed_temperature",
+    "inverse_softplus",
+    "learned_temperature",
+    "softplus",
+    "temperature_profile",
+]

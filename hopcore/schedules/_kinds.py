@@ -1,0 +1,232 @@
+"""Schedules by a formula: constant, linear, cosine, exponential, geometric."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._validation import positive, whole
+from hopcore.schedules._schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """One temperature.
+
+    Attributes
+    ----------
+    value : float
+        Positive.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> hopcore.Constant(0.5)(1000)
+    0.5
+    """
+
+    KIND: ClassVar[str] = "constant"
+    value: float
+
+    def _check(self) -> None:
+        positive("value", self.value)
+
+    def _after(self, steps: Any, xp: Any) -> Any:
+        return xp.full_like(steps, self.value)
+
+
+@dataclass(frozen=True)
+class Between(Schedule):
+    """Schedules that go from a start to an end in a number of steps.
+
+    Attributes
+    ----------
+    start : float
+        A positive temperature.
+    end : float
+        Another.
+    steps : int
+        At least 1, after the warm-up.
+    """
+
+    start: float
+    end: float
+    steps: int
+
+    def _check(self) -> None:
+        positive("start", self.start)
+        positive("end", self.end)
+        whole("steps", self.steps, 1)
+
+    def _after(self, steps: Any, xp: Any) -> Any:
+        going = steps < float(self.steps)
+        done = xp.where(going, steps / float(self.steps), xp.ones_like(steps))
+        # The end itself, and not what rounding makes of it; asked of the steps, since compilers
+        # divide by multiplying, and 49 * (1 / 49) is below 1.
+        return xp.where(going, self._share(done, xp), xp.full_like(done, self.end))
+
+    def _share(self, done: Any, xp: Any) -> Any:
+        """The temperature when a share of the steps, in [0, 1], is done."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Linear(Between):
+    r"""The same change at every step, :math:`T = a + (b-a)\,t`.
+
+    Attributes
+    ----------
+    start : float
+        a, positive.
+    end : float
+        b, positive.
+    steps : int
+        In which it goes from one to the other.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> [round(hopcore.Linear(0.1, 0.001, steps=1000)(n), 5) for n in (0, 250, 500, 750, 1000)]
+    [0.1, 0.07525, 0.0505, 0.02575, 0.001]
+    """
+
+    KIND: ClassVar[str] = "linear"
+
+    def _share(self, done: Any, xp: Any) -> Any:
+        return self.start + (self.end - self.start) * done
+
+
+@dataclass(frozen=True)
+class Cosine(Between):
+    r"""Slow, fast, slow, :math:`T = b + (a-b)\,(1 + \cos \pi t)/2`.
+
+    Attributes
+    ----------
+    start : float
+        a, positive.
+    end : float
+        b, positive.
+    steps : int
+        In which it goes from one to the other.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> [round(hopcore.Cosine(0.1, 0.001, steps=1000)(n), 4) for n in (0, 250, 500, 750, 1000)]
+    [0.1, 0.0855, 0.0505, 0.0155, 0.001]
+    """
+
+    KIND: ClassVar[str] = "cosine"
+
+    def _share(self, done: Any, xp: Any) -> Any:
+        return self.end + (self.start - self.end) * (1.0 + xp.cos(math.pi * done)) / 2.0
+
+
+@dataclass(frozen=True)
+class Exponential(Between):
+    r"""The same factor at every step, :math:`T = a\,e^{t \ln(b/a)}`.
+
+    Attributes
+    ----------
+    start : float
+        a, positive.
+    end : float
+        b, positive.
+    steps : int
+        In which it goes from one to the other.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> [round(hopcore.Exponential(0.1, 0.001, steps=1000)(n), 4) for n in (0, 250, 500, 750, 1000)]
+    [0.1, 0.0316, 0.01, 0.0032, 0.001]
+    """
+
+    KIND: ClassVar[str] = "exponential"
+
+    def _share(self, done: Any, xp: Any) -> Any:
+        return self.start * xp.exp((math.log(self.end) - math.log(self.start)) * done)
+
+
+@dataclass(frozen=True)
+class Geometric(Schedule):
+    r"""A factor for every so many steps, :math:`T = a \gamma^{\lfloor n / m \rfloor}`.
+
+    Attributes
+    ----------
+    start : float
+        a, positive.
+    factor : float
+        gamma, in (0, 1].
+    every : int
+        m, for example the steps of an epoch.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> schedule = hopcore.Geometric(1.0, 0.5, every=10, floor=0.2)
+    >>> [schedule(n) for n in (0, 9, 10, 29, 30)]
+    [1.0, 1.0, 0.5, 0.25, 0.2]
+    """
+
+    KIND: ClassVar[str] = "geometric"
+    start: float
+    factor: float
+    every: int = 1
+
+    def _check(self) -> None:
+        positive("start", self.start)
+        positive("factor", self.factor)
+        if self.factor > 1.0:
+            raise ValueError(f"factor must be in (0, 1]: it is applied for ever, got {self.factor}")
+        whole("every", self.every, 1)
+
+    def _after(self, steps: Any, xp: Any) -> Any:
+        # Not the floor of a quotient, which compilers may round to below a whole number.
+        times = xp.floor_divide(steps, xp.full_like(steps, float(self.every)))
+        return self.start * xp.exp(math.log(self.factor) * times)
+
+
+ANNEALING: dict[str, type[Between]] = {kind.KIND: kind for kind in (Linear, Cosine, Exponential)}
+"""The schedules that a start, an end and a number of steps define."""
+
+
+def compute_annealed_temperature(
+    step: int | Array,
+    total_steps: int,
+    temp_start: float,
+    temp_end: float,
+    schedule: str = "linear",
+) -> Any:
+    """The temperature at a step of an annealing from a start to an end.
+
+    Parameters
+    ----------
+    step : int, or integer array
+        >= 0; beyond ``total_steps`` the temperature stays at its end.
+    total_steps : int
+        At least 1.
+    temp_start, temp_end : float
+        Positive.
+    schedule : {"linear", "cosine", "exponential"}
+
+    Returns
+    -------
+    float, or array
+
+    Raises
+    ------
+    TypeError, ValueError
+        Temperatures that are not positive, no steps, an unknown schedule.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> hopcore.schedules.compute_annealed_temperature(500, 1000, 0.1, 0.001, schedule="cosine")
+    0.0505
+    """
+    if schedule not in ANNEALING:
+        raise ValueError(f"unknown schedule {schedule!r}; known: {', '.join(ANNEALING)}")
+    return ANNEALING[schedule](temp_start, temp_end, total_steps)(step)

@@ -1,0 +1,10 @@
+"""Memories that are larger than the machine: files, HDF5, Zarr and Dask arrays.
+
+A :class:`Streamed` memory stands where stored patterns do, and is read one piece at a time.
+"""
+
+from hopcore.streamed._backend import Streamed
+
+__all__ = [
+    "Streamed",
+]

@@ -1,0 +1,58 @@
+"""What a classifier of images is, and what it is given.
+
+All are asked under conditions (:class:`hopcore.training.Conditions`); those without a memory
+ignore them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._backend import Array
+from hopcore.layers._losses import cross_entropy
+from hopcore.layers._network_settings import Plain
+from hopcore.layers._parameters import Parameters
+from hopcore.training._trainer import Conditions
+
+ANY = Conditions()
+
+
+class Images(NamedTuple):
+    """Images with their classes.
+
+    Attributes
+    ----------
+    pixels : float32 array (n, height * width)
+    target : integer array (n,)
+    """
+
+    pixels: Array
+    target: Array
+
+
+class Classifier(Plain):
+    """What classifiers share: cross entropy as their objective, no temperature, no memory."""
+
+    KIND = ""
+    TEMPERATURES: tuple[str, ...] = ()
+
+    def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
+        """The logits, ``(n, classes)``."""
+        raise NotImplementedError
+
+    def objective(
+        self, parameters: Parameters, batch: Images, conditions: Conditions
+    ) -> tuple[Array, Array]:
+        """The cross entropy, and the logits."""
+        outputs = self.outputs(parameters, batch, conditions)
+        return cross_entropy(outputs, batch.target), outputs
+
+    def first_parameters(self, *, seed: int) -> dict[str, np.ndarray]:
+        """Parameters to start from."""
+        raise NotImplementedError
+
+    def memory(self, parameters: Parameters) -> tuple[float, int] | None:
+        """Scale and number of patterns of its memory (:func:`hopcore.layers.effective_memory`)."""
+        return None

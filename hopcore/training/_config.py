@@ -1,0 +1,194 @@
+"""How a training goes: epochs, learning rate, and the temperature on its way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+from hopcore.arrays._validation import number, positive, quoted, whole
+from hopcore.layers._settings import known_fields
+from hopcore.schedules._kinds import ANNEALING, Constant, Geometric
+from hopcore.schedules._phase_aware import PhaseAware
+from hopcore.schedules._schedule import Schedule
+
+SCHEDULES = ("constant", "geometric", "phase-aware", *ANNEALING)
+"""Schedules of the temperature, by their names."""
+
+RATES = "constant", "cosine", "temperature"
+"""How the learning rate goes: as it is, along a cosine to 0, in proportion to the temperature."""
+
+PATHS = "soft", "hard"
+"""Mix the memories, or choose one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of a training; frozen, checked, serialisable.
+
+    Attributes
+    ----------
+    epochs : int
+    batch_size : int
+    learning_rate : float
+        Of AdamW.
+    weight_decay : float
+        Of AdamW.
+    rate : str
+        How the learning rate goes, of ``RATES``.
+    clip_norm : float, optional
+        Gradients are scaled down to this norm. Those of a cold memory are rare and large.
+    temp_start : float
+        The temperature at the first step.
+    temp_end : float
+        The temperature at the end of the annealing.
+    temp_anneal_steps : int, optional
+        Steps of the annealing; all steps of the training if not given.
+    schedule : str
+        ``"constant"`` (``temp_start``), ``"linear"``, ``"cosine"``, ``"exponential"``,
+        ``"geometric"`` (``temp_start`` times ``factor`` after every epoch), or ``"phase-aware"``
+        (:class:`hopcore.PhaseAware` of the memory as it is at the start of each epoch; it never
+        goes back).
+    factor : float
+        Of the geometric schedule.
+    floor : float
+        The temperature is never below it.
+    warmup : int
+        Epochs at ``temp_start`` before the annealing begins, which is that much shorter.
+    freeze_after : int, optional
+        Epochs after which the temperature stays what it is.
+    path : str
+        What trains: ``"soft"``, or ``"hard"`` with the straight-through gradient.
+    gumbel : bool
+        Noise for the choice in training.
+    select : str
+        The path whose accuracy decides which epoch is the best.
+    seed : int
+        Of the first parameters, the order of the batches, dropout and noise.
+    schedules : mapping of str to Schedule
+        Other schedules for temperatures by their names, in steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that make no sense.
+
+    Examples
+    --------
+    >>> from hopcore.training._config import TrainConfig
+    >>> config = TrainConfig(epochs=4, schedule="cosine")
+    >>> schedule = config.schedule_of(steps=100)
+    >>> schedule(0), schedule(400)
+    (0.1, 0.001)
+    """
+
+    epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    rate: str = "cosine"
+    clip_norm: float | None = 1.0
+    temp_start: float = 0.1
+    temp_end: float = 1e-3
+    temp_anneal_steps: int | None = None
+    schedule: str = "linear"
+    factor: float = 0.97
+    floor: float = 0.0
+    warmup: int = 0
+    freeze_after: int | None = None
+    path: str = "soft"
+    gumbel: bool = False
+    select: str = "hard"
+    seed: int = 0
+    schedules: Mapping[str, Schedule] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("epochs", "batch_size"):
+            whole(name, getattr(self, name), 1)
+        whole("seed", self.seed, 0)
+        whole("warmup", self.warmup, 0)
+        whole("freeze_after", self.freeze_after, 0, optional=True)
+        whole("temp_anneal_steps", self.temp_anneal_steps, 1, optional=True)
+        for name in ("learning_rate", "weight_decay", "floor"):
+            number(name, getattr(self, name), 0.0)
+        for name in ("temp_start", "temp_end", "factor"):
+            positive(name, getattr(self, name))
+        if self.factor > 1.0:
+            raise ValueError(f"factor must be in (0, 1], got {self.factor}")
+        if self.clip_norm is not None:
+            positive("clip_norm", self.clip_norm)
+        if self.temp_start < self.floor:
+            raise ValueError(
+                f"temp_start must not be below the floor, got {self.temp_start:g} and "
+                f"{self.floor:g}"
+            )
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup must end before {self.epochs} epochs, got {self.warmup}")
+        if not isinstance(self.gumbel, bool):
+            raise TypeError(f"gumbel must be a bool, got {quoted(self.gumbel)}")
+        known = {"schedule": SCHEDULES, "rate": RATES, "path": PATHS, "select": PATHS}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}; known: {', '.join(values)}"
+                )
+        for name, one in self.schedules.items():
+            if not isinstance(one, Schedule):
+                raise TypeError(f"the schedule of {name} must be a Schedule, got {quoted(one)}")
+
+    def schedule_of(self, steps: int, memory: tuple[float, int] | None = None) -> Schedule:
+        """The schedule of the temperature.
+
+        Parameters
+        ----------
+        steps : int
+            In an epoch.
+        memory : tuple of float and int, optional
+            Scale and number of patterns (:func:`hopcore.layers.effective_memory`), for ``"phase-aware"``.
+
+        Raises
+        ------
+        ValueError
+            An annealing beyond the training; no memory where one is needed.
+        """
+        waits = self.warmup * steps
+        left = self.epochs * steps - waits
+        anneal = left if self.temp_anneal_steps is None else self.temp_anneal_steps
+        if anneal > left:
+            raise ValueError(
+                f"temp_anneal_steps must be within the {left} steps of the training after its "
+                f"warmup, got {anneal}"
+            )
+        freeze = None if self.freeze_after is None else self.freeze_after * steps
+        limits: dict[str, Any] = {"floor": self.floor, "freeze_after": freeze, "warmup": waits}
+        if self.schedule == "constant":
+            return Constant(self.temp_start, **limits)
+        if self.schedule == "geometric":
+            return Geometric(self.temp_start, self.factor, steps, **limits)
+        if self.schedule == "phase-aware":
+            if memory is None:
+                raise ValueError("a phase-aware schedule needs a model with a memory: hnm")
+            return PhaseAware.of_memory(*memory, self.temp_start, self.temp_end, anneal, **limits)
+        return ANNEALING[self.schedule](self.temp_start, self.temp_end, anneal, **limits)
+
+    def rate_at(self, step: int, steps: int, temperature: float) -> float:
+        """The factor of the learning rate at a step of all steps, at a temperature."""
+        if self.rate == "cosine":
+            return (1.0 + math.cos(math.pi * step / steps)) / 2.0
+        return temperature / self.temp_start if self.rate == "temperature" else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings and mappings."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return plain | {"schedules": {k: one.to_dict() for k, one in self.schedules.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from a mapping; fields that are not there keep their default."""
+        given = known_fields(cls, values)
+        own = given.get("schedules", {})
+        given["schedules"] = {name: Schedule.from_dict(one) for name, one in own.items()}
+        return cls(**given)

@@ -1,0 +1,315 @@
+"""Training a classifier at a temperature that is annealed: epochs, the best and the last of them.
+
+After each epoch everything the next one depends on is in a file, so that whatever stops a run costs
+at most the epoch it stopped in, and a run that goes on is the run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.arrays._inputs import backend_of_input
+from hopcore.files._safetensors import safetensors_or_hint
+from hopcore.schedules._schedule import Schedule
+from hopcore.training._classifier import Classifier, Images
+from hopcore.training._config import PATHS, TrainConfig
+from hopcore.training._run_files import (
+    BEST,
+    HISTORY,
+    LAST,
+    Epoch,
+    SavedRun,
+    check_same,
+    fingerprint,
+    read_run,
+    write_history,
+    write_run,
+)
+from hopcore.training._trainer import Step, batches, scores, trainer
+
+
+class Moment(NamedTuple):
+    """Where a run is: after ``step`` of ``steps`` of an epoch, means over the epoch so far."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    temperatures: dict[str, float]
+
+
+Watch = Callable[[Moment], object]
+
+
+class Run:
+    """A classifier in training.
+
+    Parameters
+    ----------
+    model : Classifier
+    config : TrainConfig
+    train, test : Images
+        Samples to train with, and to measure each epoch with.
+    backend : str
+        What trains, as in :func:`hopcore.training._trainer.trainer`.
+    device : optional
+    folder : str or Path, optional
+        Where the files of the run will be; it is made if it is missing. Without it nothing is
+        written.
+    about : mapping of str to str, optional
+        What else the files are to say, for example of the data.
+
+    Raises
+    ------
+    ValueError
+        The folder holds a run; settings that do not fit the model or the data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.experiments.models.image_classifiers import HNM, Images
+    >>> from hopcore.training._run import Run
+    >>> from hopcore.training._config import TrainConfig
+    >>> data = Images(np.eye(8, dtype=np.float32), np.arange(8) % 2)
+    >>> model = HNM(size=8, classes=2, widths=(), quantity=8, num_heads=2)
+    >>> config = TrainConfig(epochs=20, batch_size=4, learning_rate=0.03)
+    >>> run = Run(model, config, data, data, backend="torch")
+    >>> *_, last = run.epochs()
+    >>> last.epoch, last.hard, round(last.temperatures["memory"], 6)
+    (20, 1.0, 0.001)
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        config: TrainConfig,
+        train: Images,
+        test: Images,
+        *,
+        backend: str = "torch",
+        device: Any = None,
+        folder: str | Path | None = None,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        folder = None if folder is None else Path(folder)
+        self.model, self.config, self.backend, self.folder = model, config, backend, folder
+        self.about = dict(about or {})
+        self.train, self.test = checked(train, "train"), checked(test, "test")
+        unknown = sorted(set(config.schedules) - set(model.TEMPERATURES))
+        if unknown:
+            raise ValueError(
+                f"a {model.KIND} has no temperature {', '.join(unknown)}; it has "
+                f"{', '.join(model.TEMPERATURES) or 'none'}"
+            )
+        self.steps = math.ceil(len(train.target) / config.batch_size)
+        self.history: list[Epoch] = []
+        first = model.first_parameters(seed=config.seed)
+        self.trainer = trainer(
+            backend, model, first, learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay, clip_norm=config.clip_norm, seed=config.seed,
+            device=device,
+        )  # fmt: skip
+        self._schedules()
+        if folder is not None:
+            safetensors_or_hint()  # before the first epoch and not after it
+            if (folder / LAST).exists():
+                raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def resumed(
+        cls,
+        folder: str | Path,
+        train: Images,
+        test: Images,
+        *,
+        models: Mapping[str, type[Classifier]],
+        device: Any = None,
+    ) -> Run:
+        """Return the run of a folder, as it was after its last epoch.
+
+        Parameters
+        ----------
+        folder : str or Path
+        train, test : Images
+            The samples of the run, which are compared with those that it was begun with.
+        models : mapping of str to type of Classifier
+            The classes of models by their ``KIND``, among them that of the run.
+        device : optional
+
+        Raises
+        ------
+        ValueError
+            Files that are not whole, of another model, or other data.
+        OSError
+            There is no run in the folder.
+        """
+        folder = Path(folder)
+        saved = read_run(folder / LAST)
+        model = model_of(saved, models)
+        found = cls(model, saved.config, train, test, backend=saved.backend, device=device)
+        check_same("data set", saved.data, found.data)
+        state = found.trainer.state()
+        wanted = {k: v.shape for k, v in state.items() if k.startswith("parameters.")}
+        given = {k: v.shape for k, v in saved.arrays.items() if k.startswith("parameters.")}
+        check_same("model", given, wanted)
+        found.trainer.restore(saved.arrays)
+        found.history, found.folder, found.about = saved.history, folder, saved.about
+        return found
+
+    @property
+    def data(self) -> str:
+        """A digest of the samples."""
+        return fingerprint(self.train, self.test)
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the highest accuracy on the selected path; the first of equals."""
+        return max(self.history, key=self._accuracy, default=None)
+
+    def _accuracy(self, epoch: Epoch) -> float:
+        return getattr(epoch, self.config.select)
+
+    def epochs(self, watch: Watch | None = None) -> Iterator[Epoch]:
+        """Train what is left of the epochs.
+
+        Parameters
+        ----------
+        watch : callable, optional
+            Called with a :class:`Moment` after every step; it waits for the device.
+
+        Yields
+        ------
+        Epoch
+            When it is in the files.
+
+        Raises
+        ------
+        ValueError
+            The loss is no longer finite.
+        OSError
+            A file could not be written; the epochs before are kept.
+        """
+        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
+            self.history.append(self._epoch(epoch, watch))
+            if self.folder is not None:
+                self._write(self.folder)
+            yield self.history[-1]
+
+    def _epoch(self, epoch: int, watch: Watch | None) -> Epoch:
+        begun, config, sums = time.perf_counter(), self.config, Sums()
+        rng = np.random.default_rng((config.seed, epoch))
+        schedules, before = self._schedules(), (epoch - 1) * self.steps
+        for step, batch in enumerate(batches(self.train, config.batch_size, rng)):
+            now = self._temperatures(schedules, before + step)
+            found = self.trainer.step(
+                batch, now, rate=self._rate(before + step, now), hard=config.path == "hard",
+                gumbel=config.gumbel,
+            )  # fmt: skip
+            sums.add(found, batch.target)
+            if watch is not None:
+                watch(Moment(epoch, step + 1, self.steps, *sums.means()[:2], now))
+        loss, right, norm = sums.means()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} in epoch {epoch}; try a smaller learning rate or clip_norm"
+            )
+        end = self._temperatures(schedules, epoch * self.steps)
+        soft, hard = (self.accuracy(end, hard=path == "hard") for path in PATHS)
+        rate = self._rate(epoch * self.steps, end)
+        seconds = time.perf_counter() - begun
+        return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds)
+
+    def accuracy(self, temperatures: dict[str, float], *, hard: bool) -> float:
+        """The share of the test samples that are classified rightly, on one of the paths."""
+        found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
+        return float(np.mean(found.argmax(axis=-1) == self.test.target))
+
+    def _schedules(self) -> dict[str, Schedule]:
+        names = self.model.TEMPERATURES
+        if not names:
+            return {}
+        memory = None
+        if self.config.schedule == "phase-aware":
+            memory = self.model.memory(self.trainer.parameters())
+        usual = self.config.schedule_of(self.steps, memory)
+        return {name: self.config.schedules.get(name, usual) for name in names}
+
+    def _temperatures(self, schedules: dict[str, Schedule], step: int) -> dict[str, float]:
+        found = {name: schedule(step) for name, schedule in schedules.items()}
+        if self.config.schedule == "phase-aware" and self.history:
+            # The memory has moved since the last epoch, and the schedule with it; never back.
+            cools = self.config.temp_end < self.config.temp_start
+            last = self.history[-1].temperatures
+            found = {
+                name: value
+                if name in self.config.schedules
+                else (min if cools else max)(value, last[name])
+                for name, value in found.items()
+            }
+        return found
+
+    def _rate(self, step: int, temperatures: dict[str, float]) -> float:
+        first = next(iter(temperatures.values()), self.config.temp_start)
+        return self.config.rate_at(step, self.config.epochs * self.steps, first)
+
+    def _write(self, folder: Path) -> None:
+        model = {"kind": self.model.KIND, "settings": self.model.to_dict()}
+        saved = SavedRun(model, self.config, self.backend, self.data, self.about, self.history, {})
+        if self.best is self.history[-1]:
+            own = {f"parameters.{name}": x for name, x in self.trainer.parameters().items()}
+            write_run(folder / BEST, saved._replace(arrays=own))
+        write_history(folder / HISTORY, self.history)
+        # The last of all: a run that is stopped before it does its epoch again.
+        write_run(folder / LAST, saved._replace(arrays=self.trainer.state()))
+
+
+class Sums:
+    """Sums over the samples of an epoch; what steps find stays on its device until asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.loss = self.right = self.norm = 0.0
+        self._waiting: list[tuple[Step, np.ndarray]] = []
+
+    def add(self, found: Step, target: np.ndarray) -> None:
+        """One more batch."""
+        self._waiting.append((found, target))
+
+    def means(self) -> tuple[float, float, float]:
+        """Mean loss, share of samples that were classified rightly, mean norm of the gradients."""
+        for found, target in self._waiting:
+            outputs = backend_of_input("outputs", found.outputs).to_numpy(found.outputs)
+            self.count += len(target)
+            self.loss += len(target) * float(found.loss)
+            self.right += int(np.sum(outputs.argmax(axis=-1) == target))
+            self.norm += len(target) * float(found.norm)
+        self._waiting.clear()
+        return self.loss / self.count, self.right / self.count, self.norm / self.count
+
+
+def checked(samples: Images, name: str) -> Images:
+    """Samples as they can be trained with."""
+    pixels, target = samples
+    if pixels.ndim != 2 or target.shape != pixels.shape[:1] or not len(target):
+        raise ValueError(
+            f"{name} must hold pixels (n, d) and n targets, got {pixels.shape} and {target.shape}"
+        )
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"{name} must hold finite pixels")
+    return Images(np.asarray(pixels, np.float32), np.asarray(target, np.int32))
+
+
+def model_of(saved: SavedRun, models: Mapping[str, type[Classifier]]) -> Classifier:
+    """The classifier of a run in a file."""
+    kind = str(saved.model.get("kind"))
+    if kind not in models:
+        raise ValueError(f"unknown model {kind!r}; known: {', '.join(models)}")
+    return models[kind].from_dict(saved.model["settings"])

@@ -1,0 +1,187 @@
+"""A training in files: its last state, from which it goes on, and its best parameters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopcore.files._csv import csv_of
+from hopcore.files._files import write_whole
+from hopcore.files._safetensors import check_header, read_tensors, write_tensors
+from hopcore.training._config import TrainConfig
+
+LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.csv"
+"""The files of a run in its folder."""
+
+KIND, VERSION = "hopcore run", "1"
+
+
+class Epoch(NamedTuple):
+    """What an epoch came to.
+
+    Attributes
+    ----------
+    epoch : int
+        1, 2, ...
+    loss : float
+        Mean over the samples as they trained.
+    accuracy : float
+        As they trained, too.
+    soft : float
+        Accuracy on the test samples of the soft path, at the temperatures at the end of the epoch.
+    hard : float
+        The same of the hard path.
+    norm : float
+        Mean norm of the gradients of the batches, before they are clipped.
+    temperatures : dict of str to float
+        At the end of the epoch, by their names.
+    rate : float
+        The factor of the learning rate there.
+    seconds : float
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    soft: float
+    hard: float
+    norm: float
+    temperatures: dict[str, float]
+    rate: float
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """By how much the soft path is better than the hard one."""
+        return self.soft - self.hard
+
+
+class SavedRun(NamedTuple):
+    """What a file of a run holds.
+
+    Attributes
+    ----------
+    model : dict
+        ``kind`` and ``settings`` of the model.
+    config : TrainConfig
+    backend : str
+    data : str
+        A digest of the samples.
+    about : dict of str to str
+        What else was to be kept.
+    history : list of Epoch
+        Up to the epoch of the file.
+    arrays : dict of str to array
+        The state of the trainer; of the best epoch the parameters alone.
+    """
+
+    model: dict[str, Any]
+    config: TrainConfig
+    backend: str
+    data: str
+    about: dict[str, str]
+    history: list[Epoch]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters of the model."""
+        start = "parameters."
+        found = {k: v for k, v in self.arrays.items() if k.startswith(start)}
+        return {name.removeprefix(start): value for name, value in found.items()}
+
+
+def write_run(path: Path, run: SavedRun) -> None:
+    """Write a file of a run, whole or not at all; see :func:`read_run`."""
+    last = run.history[-1]
+    facts = {
+        "model": run.model,
+        "config": run.config.to_dict(),
+        "backend": run.backend,
+        "data": run.data,
+        "about": run.about,
+        "history": [epoch._asdict() for epoch in run.history],
+        "epoch": last.epoch,
+        "accuracy": {"soft": last.soft, "hard": last.hard},
+        "temperatures": last.temperatures,
+    }
+    header = {"format": KIND, "version": VERSION, "run": json.dumps(facts)}
+    write_tensors(path, header, run.arrays)
+
+
+def read_run(path: str | Path) -> SavedRun:
+    """Read a file of a run, for example its best parameters.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``best.safetensors`` or ``last.safetensors`` in the folder of the run.
+
+    Returns
+    -------
+    SavedRun
+
+    Raises
+    ------
+    ValueError
+        Not a file of a run, truncated, or damaged.
+    OSError
+        It cannot be opened.
+    ModuleNotFoundError
+        safetensors is not installed (extra ``checkpoint``).
+    """
+    header, arrays = read_tensors(path)
+    try:
+        check_header(header, arrays, KIND, VERSION)
+        facts = json.loads(header["run"])
+        history = [Epoch(**epoch) for epoch in facts["history"]]
+        config = TrainConfig.from_dict(facts["config"])
+        found = SavedRun(
+            facts["model"], config, facts["backend"], facts["data"], facts["about"], history, arrays
+        )
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is not a whole file of a training run: {reason}") from None
+    return found
+
+
+def to_csv(history: Sequence[Epoch]) -> str:
+    """Every epoch as comma-separated values, with a header."""
+    names = list(history[0].temperatures)
+    plain = [name for name in Epoch._fields if name != "temperatures"]
+    rows = (
+        [getattr(epoch, name) for name in plain]
+        + [epoch.gap, *(epoch.temperatures[name] for name in names)]
+        for epoch in history
+    )
+    return csv_of([*plain, "gap", *(f"temperature_{name}" for name in names)], rows, digits=6)
+
+
+def write_history(path: Path, history: Sequence[Epoch]) -> None:
+    """Write :func:`to_csv`, whole or not at all."""
+    write_whole(path, lambda file: file.write(to_csv(history).encode()))
+
+
+def fingerprint(*samples: tuple[Any, ...]) -> str:
+    """A digest of arrays, by which other data are told apart."""
+    found = hashlib.sha256()
+    for arrays in samples:
+        for array in arrays:
+            found.update(f"{array.dtype.str} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def check_same(name: str, saved: Any, given: Any) -> None:
+    """Refuse a run that was started with something else."""
+    if saved != given:
+        detail = ""
+        if isinstance(saved, Mapping) and isinstance(given, Mapping):
+            unlike = sorted(k for k in {*saved, *given} if saved.get(k) != given.get(k))
+            detail = f" ({', '.join(unlike)})"
+        raise ValueError(f"the run was started with another {name}{detail}")
