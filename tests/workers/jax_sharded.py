@@ -1,6 +1,6 @@
 """Stored patterns over 8 devices of JAX, simulated on the host.
 
-Run by ``tests/test_jax_distributed.py``, in a process of its own: JAX must be told how many devices
+Run by ``tests/hopcore_jax/test_jax_distributed.py``, in a process of its own: JAX must be told how many devices
 there are before it starts.
 """
 

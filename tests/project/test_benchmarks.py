@@ -1,0 +1,196 @@
+"""The benchmarks run, compare equal work and write what they print. Nothing here looks at speed."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_smallest_row_runs_and_both_sides_compute_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    done = benchmarks("overhead-numpy", "--quick", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(file.read_text())["results"]
+    assert result["row"] == "overhead-numpy"
+    for side in (result["ours"], result["peer"]):
+        assert side["failed"] == ""
+        assert 0 < side["wall"] < 60
+        assert 0 < side["cpu"] < 60
+    assert math.isfinite(result["wall_ratio"])
+    assert result["apart"] < 1e-5
+    # The line of the table holds the same figure.
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(result["case"])]
+    assert result["figure"] in line
+    assert line.split()[-1] in ("met", "missed")
+    page = benchmarks("--markdown", str(file))
+    assert page.returncode == 0, page.stderr
+    assert "## overhead-numpy" in page.stdout
+    assert result["figure"] in page.stdout
+
+
+def test_a_side_that_cannot_run_is_reported_and_the_rest_goes_on() -> None:
+    from benchmarks.cases import Case, Row, Side
+    from benchmarks.run import Workers, run_row
+
+    case = Case(2, 3, 4)
+    sides = (Side("nowhere", "numpy", "association"), Side("by_hand_numpy", "numpy", "association"))
+    with Workers() as workers:
+        row = Row("row", "about", sides, (case,), (case,), peer=sides[1], most=1e9)
+        broken, fine = run_row(row, workers, quick=True)
+    assert "nowhere" in broken.ours.failed
+    assert broken.met is None
+    assert fine.met is True
+    assert fine.apart == 0.0
+
+
+@pytest.mark.parametrize(
+    ("target", "ratio", "met"),
+    [
+        ({"most": 1.5}, 1.4, True),
+        ({"most": 1.5}, 1.6, False),
+        ({"least": 10}, 0.09, True),
+        ({"least": 10}, 0.11, False),
+        ({"added": 5}, 3.0, True),
+        ({}, 3.0, None),
+    ],
+)
+def test_a_target_is_met_or_missed(
+    target: dict[str, float], ratio: float, met: bool | None
+) -> None:
+    from benchmarks.cases import Case, Row
+    from benchmarks.run import Measured, Result, judge
+
+    case = Case(2, 3, 4)
+    row = Row("row", "about", (), (case,), (case,), **target)
+    result = Result("row", str(case), row.target, Measured("ours"), None, ratio, 100.0)
+    judge(result, row, 4.0, None)
+    assert result.met is met
+
+
+def test_too_much_memory_misses_the_target() -> None:
+    from benchmarks.cases import Case, Row
+    from benchmarks.run import Measured, Result, judge
+
+    case = Case(1024, 1024)
+    row = Row("row", "about", (), (case,), (case,), most=2, scratch=8)
+    for scratch, met in ((8 << 20, True), ((8 << 20) + 1, False)):
+        ours = Measured("ours", scratch=scratch)
+        result = Result("row", str(case), row.target, ours, None, 1.0, 1.0)
+        judge(result, row, 0.0, row.scratch_limit(case))
+        assert result.met is met
+
+
+def test_scratch_memory_is_seen() -> None:
+    from benchmarks.worker import peak_scratch
+
+    def call() -> int:
+        return len(bytearray(b"\1") * (32 << 20))
+
+    scratch = peak_scratch(call)
+    if scratch is None:
+        pytest.skip("this system does not tell peak memory")
+    # The kernel counts resident pages in batches: right to a few hundred KiB.
+    assert 31 << 20 <= scratch < 40 << 20
+
+
+def test_the_power_of_a_power_law_is_found() -> None:
+    from benchmarks.run import slope
+
+    points = [(math.log(n), math.log(3e-9 * n**1.25)) for n in (256, 512, 1024, 2048)]
+    assert slope(points) == pytest.approx(1.25)
+
+
+def test_every_row_is_listed_and_an_unknown_one_refused() -> None:
+    from benchmarks.rows import ROWS
+
+    listed = benchmarks("--list").stdout
+    assert all(name in listed for name in ROWS)
+    refused = benchmarks("assocation")
+    assert refused.returncode == 2
+    assert "unknown row 'assocation'; known: association-torch" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["kernels", "graphs", "layers", "phase"])
+def test_the_page_in_the_docs_is_what_the_record_says(name: str) -> None:
+    from benchmarks.table import markdown
+
+    record = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    page = ROOT / "docs" / "benchmarks" / f"{name}.md"
+    assert page.read_text().strip() == markdown(record).strip()
+
+
+def test_the_page_of_memories_in_parts_is_what_the_record_says() -> None:
+    from benchmarks.scale import kept, markdown
+
+    page = ROOT / "docs" / "benchmarks" / "scale.md"
+    assert page.read_text().strip() == markdown(kept()).strip()
+
+
+def test_the_model_of_many_devices() -> None:
+    from dataclasses import replace
+
+    from benchmarks.scale_model import (
+        Device,
+        Network,
+        Work,
+        all_reduce,
+        compute_bound,
+        computing,
+        efficiency,
+        exchanging,
+        reading,
+        update,
+    )
+
+    device, network = Device("one", 1e12, 1e11, 1e11), Network(1e-5, 1e9)
+    work = Work(1e8, 8, 64)
+    # By hand: 25.6 GB in 0.256 s; 8e8 scores of 256 operations in 0.2048 s and through the
+    # softmax in 0.008 s.
+    assert reading(work, device, 1) == pytest.approx(0.256)
+    assert computing(work, device, 1) == pytest.approx(0.2128)
+    assert update(work, device, network, 1) == pytest.approx(0.256)
+    assert reading(work, device, 4) == pytest.approx(0.064)
+    # Few bytes go through a tree of 2 log2 n messages, many through a ring of n parts.
+    assert all_reduce(4, network, 8) == pytest.approx(6 * (1e-5 + 4e-9))
+    assert all_reduce(8e6, network, 8) == pytest.approx(14 * (1e-5 + 1e-3))
+    assert all_reduce(8e6, network, 1) == 0.0
+    # What is exchanged does not know how many patterns there are; a larger memory hides it.
+    larger = replace(work, S=1e10)
+    assert exchanging(larger, network, 64) == exchanging(work, network, 64)
+    assert efficiency(larger, device, network, 64) > efficiency(work, device, network, 64)
+    same = replace(work, L=int(compute_bound(work, device)))
+    assert computing(same, device, 1) <= reading(same, device, 1)
+    more = replace(same, L=same.L + 1)
+    assert computing(more, device, 1) > reading(more, device, 1)
+
+
+def test_bytes_in_a_program_are_counted() -> None:
+    pytest.importorskip("jax")
+    from benchmarks.scale_jax import exchanged
+
+    program = """
+  %a = f32[64]{0} all-reduce(%x), channel_id=1
+  %b = (f32[64]{0}, f32[64,64]{1,0}) all-reduce(%y, %z), channel_id=2
+  %c = f64[] all-reduce-start(%w)
+  ROOT %d = f32[64,8]{1,0} add(%u, %v)"""
+    assert exchanged(program) == 4 * 64 + 4 * (64 + 64 * 64) + 8
+    with pytest.raises(AssertionError, match="all-gather"):
+        exchanged("%a = f32[64]{0} all-gather(%x)")
