@@ -18,7 +18,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 COLD = """
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 right = Backend.scores
 Backend.scores = lambda self, state, stored, beta, mask: right(self, state, stored, 1.0, mask)
 """
@@ -89,7 +89,7 @@ def test_a_failure_names_the_statement_the_arguments_and_both_results(tmp_path: 
         "times that",
         "got:      [[",
         "expected: [[",
-        "hopcore_conformance/test_association.py:",
+        "hopcore_conformance/checks/test_association.py:",
     ):
         assert part in said, part
     # Nothing of the machinery, and not more than a screen or two.
@@ -99,7 +99,7 @@ def test_a_failure_names_the_statement_the_arguments_and_both_results(tmp_path: 
 
 
 def test_other_errors_are_named_with_their_place(tmp_path: Path) -> None:
-    fault = "from hopcore.backend import Backend\nBackend.scores = lambda self, *_: 1 / 0\n"
+    fault = "from hopcore.arrays import Backend\nBackend.scores = lambda self, *_: 1 / 0\n"
     said = failure(planted(fault, "--backend", "array_api_strict", cwd=tmp_path))
     assert "ZeroDivisionError: division by zero" in said
     assert "hopcore/arrays/_backend.py:" in said

@@ -21,7 +21,7 @@ hopcore.arrays._numpy.NumpyBackend.expected_failures = property(lambda self: dec
 sys.exit(main(sys.argv[1:]))
 """
 COLD = """
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 right = Backend.scores
 Backend.scores = lambda self, state, stored, beta, mask: right(self, state, stored, 1.0, mask)
 """
@@ -70,7 +70,7 @@ def test_a_report_of_a_failure_says_what_failed(tmp_path: Path) -> None:
 
 def test_what_is_no_number_has_no_size(tmp_path: Path) -> None:
     fault = """
-from hopcore.backend import Backend
+from hopcore.arrays import Backend
 Backend.scores = lambda self, state, stored, beta, mask: self.xp.full(
     (*state.shape[:-1], stored.shape[-2]), self.xp.nan)
 """
@@ -129,7 +129,7 @@ def test_a_report_needs_a_folder(tmp_path: Path) -> None:
 def declares(key: str, tmp_path: Path, fault: str = COLD) -> tuple[int, list[str]]:
     arguments = ("--report", "out.json", "--backend", "array_api_strict")
     code = {key: "scores forget beta"}
-    patch = "from hopcore.backend import Backend\nBackend.expected_failures = declared\n"
+    patch = "from hopcore.arrays import Backend\nBackend.expected_failures = declared\n"
     done = run(tmp_path, *arguments, declared=code, fault=patch + fault)
     found = read(tmp_path / "out.json")["statements"]
     return done.returncode, [check["outcome"] for check in found["E.update"]["checks"]]
