@@ -1,6 +1,8 @@
 """Follow one call through the code: which functions of which files it goes through, and how often.
 
-``python tests/walks.py`` prints the three walks that docs/design/architecture.md draws.
+``python tests/walks.py`` prints the three walks that docs/design/architecture.md shows, and
+``python tests/walks.py --draw docs/design`` draws them. List comprehensions do not count as calls:
+Python 3.11 makes functions of them, later versions do not.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
+from walk_pictures import boxes, lanes
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -21,14 +24,16 @@ PACKAGES = {
     "hopcore_jax": ROOT / "backends" / "hopcore_jax",
 }
 
+NO_CALLS = ("<module>", "<listcomp>", "<setcomp>", "<dictcomp>")
+
 
 class Walk(NamedTuple):
     """The functions that a call went through, in the order in which each was first entered."""
 
     calls: Counter[tuple[str, str]]
     """By file and name, how often each function was entered."""
-    edges: dict[tuple[tuple[str, str], tuple[str, str]], int]
-    """By caller and callee, how often."""
+    callers: dict[tuple[str, str], tuple[str, str]]
+    """By function, the one that entered it first."""
 
     @property
     def files(self) -> list[str]:
@@ -53,22 +58,29 @@ def place_of(frame: FrameType | None) -> tuple[str, str] | None:
     return None
 
 
+def caller_of(frame: FrameType) -> tuple[str, str] | None:
+    """The closest function of the project that a frame was entered from."""
+    above = frame.f_back
+    while above is not None:
+        place = place_of(above)
+        if place is not None and not place[1].endswith(NO_CALLS):
+            return place
+        above = above.f_back
+    return None
+
+
 def walk(function: Callable[[], Any]) -> Walk:
     """Record the functions of the project that a call enters."""
     calls: Counter[tuple[str, str]] = Counter()
-    edges: Counter[tuple[tuple[str, str], tuple[str, str]]] = Counter()
+    callers: dict[tuple[str, str], tuple[str, str]] = {}
 
     def entered(frame: FrameType, event: str, _: Any) -> None:
         place = place_of(frame) if event == "call" else None
-        if place is None or "<module>" in place[1]:
+        if place is None or place[1].endswith(NO_CALLS):
             return
         calls[place] += 1
-        above = frame.f_back
-        while above is not None and place_of(above) is None:
-            above = above.f_back
-        caller = place_of(above)
-        if caller is not None:
-            edges[caller, place] += 1
+        if calls[place] == 1 and (caller := caller_of(frame)) is not None:
+            callers[place] = caller
 
     function()  # what happens once only: imports, caches
     sys.setprofile(entered)
@@ -76,7 +88,7 @@ def walk(function: Callable[[], Any]) -> Walk:
         function()
     finally:
         sys.setprofile(None)
-    return Walk(calls, dict(edges))
+    return Walk(calls, callers)
 
 
 def torch_layer() -> Walk:
@@ -117,14 +129,42 @@ def train() -> Walk:
     return walk(epoch)
 
 
-WALKS = {"torch layer": torch_layer, "retrieve": numpy_retrieve, "train": train}
+WALKS = {"torch-layer": torch_layer, "retrieve": numpy_retrieve, "train": train}
+
+TITLES = {
+    "torch-layer": "One call of the torch layer Hopfield",
+    "retrieve": "hopcore.retrieve on NumPy, three updates",
+    "train": "hopcore train, one epoch",
+}
+
+
+def summary(title: str, taken: Walk) -> str:
+    """A walk in one line."""
+    counts = f"{taken.total} calls of {len(taken.calls)} functions in {len(taken.files)} files"
+    return f"{TITLES[title]}: {counts}"
+
+
+def draw(title: str, taken: Walk) -> str:
+    """The picture of a walk; of a long one, the files alone."""
+    if title == "train":
+        return boxes(f"{TITLES[title]}: {len(taken.files)} files, package by package", taken.files)
+    return lanes(summary(title, taken), taken.calls, taken.callers)
+
+
+def main(arguments: list[str]) -> None:
+    """Print the walks, or draw them into a folder."""
+    if arguments[:1] == ["--draw"]:
+        for title, record in WALKS.items():
+            picture = draw(title, record())
+            Path(arguments[1], f"walk-{title}.svg").write_text(picture, encoding="utf-8")
+        return
+    for title in arguments or WALKS:
+        taken = WALKS[title]()
+        print(summary(title, taken))  # noqa: T201
+        if title != "train":
+            for (file, name), count in taken.calls.items():
+                print(f"  {count:4d} {file}: {name}")  # noqa: T201
+
 
 if __name__ == "__main__":
-    for title in sys.argv[1:] or WALKS:
-        found = WALKS[title]()
-        print(  # noqa: T201
-            f"{title}: {found.total} calls, {len(found.calls)} functions, {len(found.files)} files"
-        )
-        if title != "train":
-            for (file, name), count in found.calls.items():
-                print(f"  {count:4d} {file}: {name}")  # noqa: T201
+    main(sys.argv[1:])
