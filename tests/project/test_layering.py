@@ -1,14 +1,12 @@
 """What adapters know of hopcore: public names only.
 
-Which room imports which is held by import-linter's contracts, see ``nox -s lint``; they see
-modules. This sees names.
+import-linter's contracts say which package imports which, see ``nox -s lint``; they see modules.
+These tests see names.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -41,17 +39,3 @@ def test_adapters_use_public_names(path: Path) -> None:
             assert name in hopcore.__all__
         else:
             assert hasattr(import_module(module), name)
-
-
-def test_the_picture_of_the_floors_is_true() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    floors = project["tool"]["importlinter"]["contracts"][0]["layers"]
-    level = {room: n for n, floor in enumerate(floors) for room in floor.split(" | ")}
-    page = (ROOT / "docs" / "design" / "house.md").read_text(encoding="utf-8")
-    lines = page.split("| rooms, from the top down |")[1].split("\n\n")[0].splitlines()[2:]
-    drawn = [re.findall(r"`(\w+)`", line.split(" | ")[0]) for line in lines]
-    assert sorted(level) == sorted(room for rooms in drawn for room in rooms)
-    lowest = 0
-    for rooms in drawn[1:]:  # the first line is the edge
-        assert min(level[room] for room in rooms) >= lowest, rooms
-        lowest = max(level[room] for room in rooms)
