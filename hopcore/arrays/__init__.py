@@ -21,6 +21,7 @@ from hopcore.arrays._backend import (
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of, register_array_type
 from hopcore.arrays._graph_kernels import MASKED, SOME, Rows, stretches, without_rounding
+from hopcore.arrays._inputs import check
 from hopcore.arrays._merge import OverWorkers, merged_over, too_many_weights
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "backend",
     "backend_of",
     "block_rows",
+    "check",
     "columns_of_mask",
     "conjugate_gradients",
     "merged_over",

@@ -4,6 +4,7 @@ The functions here are the definition of every layer. Modules of ``hopcore_torch
 ``hopcore_jax`` hold the parameters and call them.
 """
 
+from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -12,6 +13,7 @@ from hopcore.layers._composed_settings import (
     PoolingSettings,
 )
 from hopcore.layers._hopfield import hopfield, hopfield_projections, hopfield_weights
+from hopcore.layers._losses import cross_entropy
 from hopcore.layers._module_arguments import (
     DIFFUSION,
     PLACES,
@@ -44,6 +46,7 @@ from hopcore.layers._settings import PATTERNS, HopfieldSettings
 from hopcore.layers._transformer import decoder_layer, encoder_layer
 
 __all__ = [
+    "ACTIVATIONS",
     "DIFFUSION",
     "PATTERNS",
     "PLACES",
@@ -62,6 +65,7 @@ __all__ = [
     "SavedLayer",
     "check_parameters",
     "core_settings",
+    "cross_entropy",
     "decoder_layer",
     "diffused_arguments",
     "effective_memory",

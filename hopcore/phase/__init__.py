@@ -1,9 +1,9 @@
 """The temperature phase transition of a memory: theory, what real patterns do, which beta to take.
 
-A hot memory answers every query with one average, a cold one with a single pattern. Where it goes
-from the one to the other is known in closed form for patterns that are equally far from each other
-(:mod:`~hopcore.phase._theory`), and is found by following fixed points for all others
-(:mod:`~hopcore.phase._critical`, :mod:`~hopcore.phase._sweep`).
+A hot memory answers every query with one average, a cold one with a single pattern. For patterns
+that are equally far from each other, :func:`transition` gives the temperatures of the change in
+closed form. For all others, :func:`critical_betas` and :func:`sweep` find them by following fixed
+points, and :func:`suggest_beta` chooses an inverse temperature.
 """
 
 from hopcore.phase._critical import CriticalBetas, critical_betas

@@ -4,12 +4,36 @@
 are in ``hopcore_torch.training`` and ``hopcore_jax.training``.
 """
 
-from hopcore.training._trainer import Conditions, Dropout, Model, Samples, Step
+from hopcore.training._classifier import Classifier, Images
+from hopcore.training._config import TrainConfig
+from hopcore.training._run import Moment, Run
+from hopcore.training._run_files import BEST, LAST, Epoch, SavedRun, read_run
+from hopcore.training._trainer import (
+    Conditions,
+    Dropout,
+    Model,
+    Samples,
+    Step,
+    Trainer,
+    trainer,
+)
 
 __all__ = [
+    "BEST",
+    "LAST",
+    "Classifier",
     "Conditions",
     "Dropout",
+    "Epoch",
+    "Images",
     "Model",
+    "Moment",
+    "Run",
     "Samples",
+    "SavedRun",
     "Step",
+    "TrainConfig",
+    "Trainer",
+    "read_run",
+    "trainer",
 ]
