@@ -28,7 +28,18 @@ def csv_of(names: Sequence[str], rows: Iterable[Iterable[Any]], digits: int = 5)
 
 
 def to_csv(rows: Iterable[Row], kind: type[Row]) -> str:
-    """Named tuples of a kind, under its fields."""
+    """Named tuples of a kind, under its fields.
+
+    Examples
+    --------
+    >>> from typing import NamedTuple
+    >>> from hopcore.files import to_csv
+    >>> Trial = NamedTuple("Trial", [("seed", int), ("loss", float | None)])
+    >>> print(to_csv([Trial(1, 0.5), Trial(2, None)], Trial), end="")
+    seed,loss
+    1,0.5
+    2,
+    """
     return csv_of(list(get_type_hints(kind)), rows)
 
 
@@ -43,7 +54,7 @@ def from_csv(text: str, kind: type[Row]) -> list[Row]:
     Examples
     --------
     >>> from typing import NamedTuple
-    >>> from hopcore.files._csv import from_csv
+    >>> from hopcore.files import from_csv
     >>> Trial = NamedTuple("Trial", [("seed", int), ("loss", float | None)])
     >>> from_csv("seed,loss\n1,0.5\n2,\n", Trial)
     [Trial(seed=1, loss=0.5), Trial(seed=2, loss=None)]

@@ -31,6 +31,18 @@ def read_array(path: Path) -> np.ndarray:
         The array holds something else than real numbers.
     OSError
         The file cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hopcore.files import read_array
+    >>> path = Path(tempfile.mkdtemp()) / "patterns.npy"
+    >>> np.save(path, np.eye(2))
+    >>> read_array(path)
+    array([[1., 0.],
+           [0., 1.]])
     """
     with open(path, "rb") as file:
         try:
@@ -64,6 +76,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     OSError
         The folder is missing, the place is taken by something that is not a plain file, the disk is
         full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hopcore.files import write_whole
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> write_whole(path, lambda file: file.write(b"whole"))
+    >>> path.read_text()
+    'whole'
     """
     place = place_of(path)
     beside = place.with_name(f".{place.name}.{os.getpid()}.part")

@@ -21,6 +21,17 @@ def write_tensors(path: Path, header: Mapping[str, str], arrays: Mapping[str, np
         The folder is missing, the disk is full; what was there before stays whole.
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hopcore.files import read_tensors, write_tensors
+    >>> path = Path(tempfile.mkdtemp()) / "patterns.safetensors"
+    >>> write_tensors(path, {"format": "patterns"}, {"stored": np.eye(2)})
+    >>> sorted(read_tensors(path)[0])
+    ['digest', 'format']
     """
     save = safetensors_or_hint("numpy").save
     own = {name: np.array(array, order="C", copy=True) for name, array in arrays.items()}
@@ -39,6 +50,17 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray
         The file cannot be opened.
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hopcore.files import read_tensors, write_tensors
+    >>> path = Path(tempfile.mkdtemp()) / "patterns.safetensors"
+    >>> write_tensors(path, {"format": "patterns"}, {"stored": np.eye(2)})
+    >>> read_tensors(path)[1]["stored"].shape
+    (2, 2)
     """
     safetensors = safetensors_or_hint()
     with open(path, "rb"):

@@ -43,6 +43,15 @@ def gallery(
     ------
     ValueError
         No rows, or images of different shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore import plots
+    >>> figure = plots.new_figure(4.0, 2.0)
+    >>> ax = plots.gallery(figure.subplots(), {"stored": np.ones((3, 4, 4))})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['stored']
     """
     shapes = {images.shape for images in rows.values()}
     if len(shapes) != 1 or any(len(shape) != 3 for shape in shapes):

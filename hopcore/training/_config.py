@@ -77,7 +77,7 @@ class TrainConfig:
 
     Examples
     --------
-    >>> from hopcore.training._config import TrainConfig
+    >>> from hopcore.training import TrainConfig
     >>> config = TrainConfig(epochs=4, schedule="cosine")
     >>> schedule = config.schedule_of(steps=100)
     >>> schedule(0), schedule(400)

@@ -35,7 +35,15 @@ from hopcore.training._trainer import Step, batches, scores, trainer
 
 
 class Moment(NamedTuple):
-    """Where a run is: after ``step`` of ``steps`` of an epoch, means over the epoch so far."""
+    """Where a run is: after ``step`` of ``steps`` of an epoch, means over the epoch so far.
+
+    Examples
+    --------
+    >>> from hopcore.training import Moment
+    >>> moment = Moment(2, 10, 40, 0.7, 0.8, {"memory": 0.05})
+    >>> f"epoch {moment.epoch}: {moment.step / moment.steps:.0%}"
+    'epoch 2: 25%'
+    """
 
     epoch: int
     step: int
@@ -75,8 +83,8 @@ class Run:
     --------
     >>> import numpy as np
     >>> from hopcore.experiments.models.image_classifiers import HNM, Images
-    >>> from hopcore.training._run import Run
-    >>> from hopcore.training._config import TrainConfig
+    >>> from hopcore.training import Run
+    >>> from hopcore.training import TrainConfig
     >>> data = Images(np.eye(8, dtype=np.float32), np.arange(8) % 2)
     >>> model = HNM(size=8, classes=2, widths=(), quantity=8, num_heads=2)
     >>> config = TrainConfig(epochs=20, batch_size=4, learning_rate=0.03)

@@ -43,6 +43,13 @@ class Epoch(NamedTuple):
     rate : float
         The factor of the learning rate there.
     seconds : float
+
+    Examples
+    --------
+    >>> from hopcore.training import Epoch
+    >>> epoch = Epoch(1, 0.5, 0.8, 0.75, 0.5, 1.0, {"memory": 0.1}, 1.0, 2.0)
+    >>> epoch.gap
+    0.25
     """
 
     epoch: int
@@ -78,6 +85,15 @@ class SavedRun(NamedTuple):
         Up to the epoch of the file.
     arrays : dict of str to array
         The state of the trainer; of the best epoch the parameters alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.training import SavedRun, TrainConfig
+    >>> arrays = {"parameters.memory": np.eye(2), "moments.memory": np.zeros((2, 2))}
+    >>> saved = SavedRun({"kind": "hnm"}, TrainConfig(), "torch", "", {}, [], arrays)
+    >>> list(saved.parameters)
+    ['memory']
     """
 
     model: dict[str, Any]
@@ -134,6 +150,14 @@ def read_run(path: str | Path) -> SavedRun:
         It cannot be opened.
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
+
+    Examples
+    --------
+    >>> from hopcore.training import read_run
+    >>> read_run("best.safetensors")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [Errno 2] No such file or directory: 'best.safetensors'
     """
     header, arrays = read_tensors(path)
     try:

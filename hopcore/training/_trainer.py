@@ -160,7 +160,7 @@ def trainer(
 
     Examples
     --------
-    >>> from hopcore.training._trainer import trainer
+    >>> from hopcore.training import trainer
     >>> trainer("numpy", None, {})
     Traceback (most recent call last):
     ...
