@@ -16,6 +16,7 @@ extensions = [
     "mathml",
     "matplotlib.sphinxext.plot_directive",
     "myst_parser",
+    "package_names",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
