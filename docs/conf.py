@@ -54,7 +54,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"((boolean|integer|float32) )?(NumPy )?array|[BEKLNSdnv]|n \+ 1|\.\.\.|optional"
         r"|\{?\"\w+\"\}?|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity"
-        r"|input_size|S'|jax\.Array|jax\.sharding\.Mesh",
+        r"|input_size|S'|jax\.Array|jax\.sharding\.Mesh|collections\.abc\.Callable",
     )
 ]
 

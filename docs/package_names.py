@@ -1,22 +1,29 @@
-"""A Sphinx extension: references find a name under its package as well as at the top level.
+"""A Sphinx extension: what autodoc does not know about packages with public faces.
 
 ``hopcore.memory.retrieve`` is documented as ``hopcore.retrieve``, because that is what users type.
 A reference to either one leads to the same place, and so does one from within the package.
+Constants get the text that stands below their definition in a module of the package.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.pycode import ModuleAnalyzer
 
 from hopcore import NAMES
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Offer other spellings of the references that nothing else could resolve."""
+    """Offer other spellings of references that nothing else resolved, and texts of constants."""
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-process-docstring", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -45,3 +52,17 @@ def spellings(target: str, module: str | None) -> list[str]:
         if len(parts) > 2 and parts[0] == "hopcore" and parts[2] in NAMES.get(parts[1], ()):
             names.append(".".join([parts[0], *parts[2:]]))
     return names
+
+
+def describe(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Replace the docstring of a constant, which is its type's, by that of its definition."""
+    if what != "data":
+        return
+    face, _, constant = name.rpartition(".")
+    folder = Path(str(import_module(face).__file__)).parent
+    for path in sorted(folder.glob("_[a-z]*.py")):
+        texts = ModuleAnalyzer.for_file(str(path), f"{face}.{path.stem}").find_attr_docs()
+        if ("", constant) in texts:
+            lines[:] = texts["", constant]
+            return
+    lines.clear()

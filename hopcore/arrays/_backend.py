@@ -22,6 +22,7 @@ Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
 
 Loop: TypeAlias = Callable[..., Any]
+"""``loop(cond, body, init, max_steps)``, as :meth:`hopcore.Backend.loop` has it."""
 
 BLOCK = 1 << 21
 """How many scores the portable kernels hold at once; 8 MiB of them in float32."""
@@ -173,10 +174,6 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
                 break
             value = body(value)
         return value
-
-    def constant(self, array: Array) -> Array:
-        """The array (or a float) without its gradient."""
-        return array
 
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]

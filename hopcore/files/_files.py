@@ -16,7 +16,7 @@ def read_array(path: Path) -> np.ndarray:
     Parameters
     ----------
     path : Path
-        A file written by :func:`numpy.save`.
+        A file written by ``numpy.save``.
 
     Returns
     -------

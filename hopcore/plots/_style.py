@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, QUIET, HAIRLINE, FAILED = "#1b1b1f", "#6e6e78", "#d5d5da", "#c8553d"
+"""The colours of lines, of notes, of the thinnest lines, and of what failed."""
+
 LINES = ("#2f6db5", "#d9822b", "#3a9a6a", "#a14fa0", "#c8553d", "#7a6a1f")
-"""Of curves, after the first, which is dashed ink."""
+"""The colours of curves after the first, which is dashed in the colour of lines."""
 
 SMALL = 8.0
 """The size of names, in points."""

@@ -97,7 +97,14 @@ def test_nothing_else_is_documented() -> None:
 
 def test_every_package_has_a_page() -> None:
     pages = {path.stem for path in (ROOT / "docs" / "api").glob("*.md")}
-    assert pages == {*hopcore.PACKAGES, "torch", "jax"} - PROGRAMS
+    assert pages == {"hopcore", *hopcore.PACKAGES, "torch", "jax"} - PROGRAMS
+
+
+def test_the_first_page_lists_the_names_of_daily_use() -> None:
+    page = (ROOT / "docs" / "api" / "hopcore.md").read_text(encoding="utf-8")
+    for package, names in hopcore.NAMES.items():
+        (row,) = (line for line in page.splitlines() if f"[`hopcore.{package}`]" in line)
+        assert sorted(re.findall(r"`~hopcore\.(\w+)`", row)) == sorted(names)
 
 
 @pytest.mark.parametrize(
