@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend, Beta
-from hopcore.arrays._discovery import backend_of
+from hopcore.arrays._discovery import BY_TYPE, backend_of
 
 COLDEST, HOTTEST = 1e-30, 1e30
 """Temperatures beyond these are as these: scores that they divide stay finite in float32."""
+
+EXTREME = 1e12
+"""Only an inverse temperature of at least this size is compared with the sizes of the patterns."""
 
 
 class Inputs(NamedTuple):
@@ -60,11 +63,19 @@ def check(
         Not an array; not real floating; two libraries or dtypes; a mask that is not boolean.
     ValueError
         Shapes that do not fit; no patterns; two devices; nan or inf; ``beta`` not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.arrays import check
+    >>> check(np.ones((1, 3)), np.eye(3), beta=2).beta
+    2.0
     """
-    backend = backend_of_input("state", state)
-    floating(backend, "state", state)
-    # A memory in parts has a backend of its own, which takes states of another.
-    backend = backend_of_input("stored", stored).beside(backend, state) or backend
+    states = BY_TYPE.get(type(state)) or backend_of_input("state", state)
+    if states.refusal_as_state or state.dtype not in states.precise:
+        check_state(states, state)
+    memory = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
+    backend = states if memory is states else memory.beside(states, state) or states
     same_kind(backend, state, "stored", stored)
     if state.ndim < 2 or stored.ndim < 2:
         raise ValueError(
@@ -79,12 +90,7 @@ def check(
         raise ValueError(f"stored must hold at least one pattern of one value, got {shape(stored)}")
     values = stored
     if projection is not None:
-        same_kind(backend, state, "projection", projection)
-        if projection.ndim < 2 or projection.shape[-2] != stored.shape[-2]:
-            raise ValueError(
-                "projection must hold one row for each stored pattern: "
-                f"(..., {stored.shape[-2]}, v), got {shape(projection)}"
-            )
+        check_projection(backend, state, stored, projection)
         values = projection
     if not state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]:
         broadcast(state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2])
@@ -92,12 +98,13 @@ def check(
         check_mask(backend, state, stored, mask)
     beta = check_beta(backend, state, beta)
     if backend.visible(state):
-        finite(backend, "state", state)
-        if backend.visible(stored):
+        if not backend.finite(state):
+            finite(backend, "state", state)
+        if backend.visible(stored) and not backend.finite(stored):
             finite(backend, "stored", stored)
         if projection is not None and backend.visible(projection):
             finite(backend, "projection", projection)
-        if not moderate(backend, beta):
+        if not (isinstance(beta, float) and beta < EXTREME):
             check_overflow(backend, state, stored, beta)
     return Inputs(backend, backend.xp, state, stored, values, beta, mask)
 
@@ -116,6 +123,23 @@ def backend_of_input(name: str, array: Any) -> Backend:
         ) from None
 
 
+def check_state(backend: Backend, state: Array) -> None:
+    """Raise if an array cannot be a state: a memory in parts, or not real floating."""
+    if backend.refusal_as_state:
+        raise TypeError(backend.refusal_as_state)
+    floating(backend, "state", state)
+
+
+def check_projection(backend: Backend, state: Array, stored: Array, projection: Any) -> None:
+    """Raise if pattern projections do not fit the state or the number of stored patterns."""
+    same_kind(backend, state, "projection", projection)
+    if projection.ndim < 2 or projection.shape[-2] != stored.shape[-2]:
+        raise ValueError(
+            "projection must hold one row for each stored pattern: "
+            f"(..., {stored.shape[-2]}, v), got {shape(projection)}"
+        )
+
+
 def floating(backend: Backend, name: str, array: Array) -> None:
     """Refuse a dtype that is not one of the backend's real floating ones."""
     if array.dtype not in backend.precise:
@@ -126,18 +150,19 @@ def floating(backend: Backend, name: str, array: Array) -> None:
 
 
 def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
-    """Refuse an array of another library, dtype or device than the state's."""
-    other = backend_of_input(name, array)
-    if not backend.takes(other):
+    """Raise if an array differs from the state in its library, its dtype or its device."""
+    other = BY_TYPE.get(type(array)) or backend_of_input(name, array)
+    if other is not backend and not backend.takes(other):
         raise TypeError(
             f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
         )
-    if backend.dtype(array) != state.dtype:
+    if array.dtype != state.dtype and backend.dtype(array) != state.dtype:
         floating(backend, name, array)
         raise TypeError(
             f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
         )
-    same_device(backend, state, name, array)
+    if backend.device(array) != backend.device(state):
+        same_device(backend, state, name, array)
 
 
 def same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
@@ -197,9 +222,9 @@ def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Arra
 
 def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """The inverse temperature as a Python float, or as the array it is."""
-    if isinstance(beta, bool | np.bool_):
+    if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if is_number(beta):
+    if isinstance(beta, float) or is_number(beta):
         beta = float(beta)
         if not 0.0 < beta < math.inf:
             raise ValueError(f"beta must be positive and finite, got {beta}")
@@ -222,27 +247,21 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     return beta
 
 
-EXTREME = 1e12
-"""A number beyond which an inverse temperature is looked at beside the patterns."""
-
-
-def moderate(backend: Backend, beta: Beta) -> bool:
-    """Whether an inverse temperature is far from overflow, or cannot be seen."""
-    if isinstance(beta, float):
-        return beta < EXTREME
-    return not backend.visible(beta) or bool(backend.xp.all(beta < EXTREME))
-
-
 def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) -> None:
-    """Refuse an inverse temperature with which scores would be infinite, and their sums nan."""
+    """Raise if an inverse temperature would make scores infinite, and their sums nan."""
+    if isinstance(beta, float):
+        largest = beta
+    elif not backend.visible(beta) or bool(backend.xp.all(beta < EXTREME)):
+        return
+    else:
+        largest = float(backend.xp.max(beta))
     wide = backend.precise[state.dtype]
     most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
     longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored))
-    beta = beta if isinstance(beta, float) else float(backend.xp.max(beta))
-    if not beta <= most / longest:
+    if not largest <= most / longest:
         raise ValueError(
             f"beta must be at most {most / longest:.2g} for scores of these patterns to be finite, "
-            f"got {beta:g}"
+            f"got {largest:g}"
         )
 
 
@@ -303,3 +322,19 @@ def finite(backend: Backend, name: str, array: Array) -> None:
 def shape(array: Array) -> tuple[int, ...]:
     """The shape as a plain tuple, for messages."""
     return tuple(array.shape)
+
+
+def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backend:
+    """Return the backend of a layer's patterns, which have one library, dtype and device."""
+    backend = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
+    if stored.dtype not in backend.precise:
+        floating(backend, "stored", stored)
+    for name, array in (("state", state), ("projection", projection)):
+        alike = array is stored or (
+            type(array) is type(stored)
+            and array.dtype == stored.dtype
+            and backend.device(array) == backend.device(stored)
+        )
+        if not alike:
+            same_kind(backend, stored, name, array)
+    return backend

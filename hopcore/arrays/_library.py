@@ -24,6 +24,9 @@ class ArrayLibrary:
         An Array-API namespace (2023.12 or later).
     """
 
+    refusal_as_state = ""
+    """Why an array of this library cannot be a state, if it can only be a memory in parts."""
+
     def __init__(self, name: str, xp: ModuleType) -> None:
         self.name = name
         self.xp = xp
@@ -51,6 +54,10 @@ class ArrayLibrary:
     def dtype(self, array: Array) -> Any:
         """The dtype of an array, as this library calls it."""
         return array.dtype
+
+    def constant(self, array: Array) -> Array:
+        """The array (or a float) without its gradient."""
+        return array
 
     def visible(self, array: Array) -> bool:
         """Whether values may be read here and now: not under a trace, not behind a device queue."""

@@ -39,10 +39,10 @@ class MemoryKernels(ArrayLibrary):
     def radius(self, stored: Array, mask: Array | None) -> Array:
         """M: the largest norm among attended patterns, without over- or underflow; 0 of none.
 
-        No derivative is asked of it.
+        The result has no derivative.
         """
-        wide = self.astype(stored, self.precise[stored.dtype])
-        return self._largest(norm(wide, self.xp), mask)
+        precise_stored = self.astype(self.constant(stored), self.precise[stored.dtype])
+        return self._largest(norm(precise_stored, self.xp), mask)
 
     def _largest(self, lengths: Array, mask: Array | None) -> Array:
         if mask is None:
@@ -60,8 +60,8 @@ class MemoryKernels(ArrayLibrary):
 def norm(vectors: Array, xp: Any) -> Array:
     """Euclidean norm over the last axis, scaled so that squares neither overflow nor vanish."""
     # The largest magnitude, without an array of magnitudes.
-    most, least = (f(vectors, axis=-1, keepdims=True) for f in (xp.max, xp.min))
-    scale = xp.maximum(most, -least)
+    most = xp.max(vectors, axis=-1, keepdims=True)
+    scale = xp.maximum(most, -xp.min(vectors, axis=-1, keepdims=True))
     scale = xp.where(scale > 0, scale, 1.0)
     ratio = vectors / scale
     square = xp.sum(ratio * ratio, axis=-1)

@@ -11,7 +11,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 from scipy.sparse import csr_array
 
-from hopcore.arrays._backend import Backend, Beta, SeparationFunction, scaled
+from hopcore.arrays._backend import Backend, Beta, SeparationFunction
 from hopcore.arrays._numpy_graphs import NumpyGraphKernels
 from hopcore.arrays._sparse import SMALL, Support, support
 from hopcore.arrays._threads import on_all_cores
@@ -39,6 +39,10 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         """Always the CPU."""
         return "cpu"
 
+    def visible(self, array: np.ndarray) -> bool:
+        """Always."""
+        return True
+
     def compacts(self, array: np.ndarray) -> bool:
         """Always."""
         return True
@@ -52,6 +56,13 @@ class NumpyBackend(NumpyGraphKernels, Backend):
     def square_lengths(self, vectors: np.ndarray) -> np.ndarray:
         """By ``vecdot``, which holds no squares."""
         return np.vecdot(vectors, vectors)
+
+    def largest_square(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """By ``vecdot``, which holds no squares."""
+        squares = np.vecdot(stored, stored)
+        if mask is None:
+            return squares.max(axis=-1, keepdims=True)
+        return np.where(mask, squares[..., None, :], 0.0).max(axis=-1)
 
     def radius(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """From squares, without a copy of what may be mapped into memory from a disk.
@@ -100,8 +111,8 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
-        query = scaled(state, beta)
-        if separation.softmax and small(query, stored):
+        query = state * (beta if isinstance(beta, float) else beta[..., None])
+        if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
             return softmax_at_once(query, stored, projection, mask, need_conjugate)
         output, conjugate = run(query, stored, projection, mask, separation, self)
         return output, conjugate if need_conjugate else None
@@ -115,15 +126,10 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         separation: SeparationFunction,
     ) -> np.ndarray:
         """The same tiles without a projection."""
-        query = scaled(state, beta)
-        if separation.softmax and small(query, stored):
+        query = state * (beta if isinstance(beta, float) else beta[..., None])
+        if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
             return softmax_at_once(query, stored, None, mask, True)[1]
         return run(query, stored, None, mask, separation, self)[1]
-
-
-def small(query: np.ndarray, stored: np.ndarray) -> bool:
-    """Whether all scores may be held at once."""
-    return query.size * stored.size <= SERIAL * query.shape[-1] * stored.shape[-1]
 
 
 def run(

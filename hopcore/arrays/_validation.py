@@ -18,7 +18,9 @@ def quoted(value: Any) -> str:
 
 
 def count(name: str, value: Any, least: int = 0) -> int:
-    """An argument that counts, as an int: NumPy's integers count, too."""
+    """Return an integer argument as an ``int``; NumPy's integers are accepted, too."""
+    if type(value) is int and value >= least:
+        return value
     if not isinstance(value, bool) and getattr(value, "shape", ()) == ():
         with suppress(TypeError):
             value = operator.index(value)

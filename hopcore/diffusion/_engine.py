@@ -32,7 +32,7 @@ from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian
-from hopcore.memory._retrieval import spread
+from hopcore.memory._retrieval import broadcast_state
 from hopcore.memory._separation import separation_named
 
 Values = Literal["tied", "evolving", "untied"]
@@ -198,7 +198,7 @@ def stopping(
 ) -> tuple[Inputs, Array, Array]:
     """Steps that end for each sample when the mean energy of its queries changes by less."""
     backend, xp = inputs.backend, inputs.xp
-    inputs = spread(inputs)
+    inputs = broadcast_state(inputs)
     lead = inputs.state.shape[:-2]
 
     def full(x: Array) -> Array:

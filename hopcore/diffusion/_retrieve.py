@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
@@ -25,7 +26,12 @@ from hopcore.graphs._graph import Graph, Normalization
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian, laplacian_of
 from hopcore.memory._energy import energy_of
-from hopcore.memory._retrieval import length_unit, rested, spread, updated
+from hopcore.memory._retrieval import (
+    broadcast_state,
+    iterate_to_fixed_point,
+    length_unit,
+    update_of,
+)
 from hopcore.memory._separation import separation_named
 
 
@@ -140,7 +146,7 @@ def diffused_retrieve(
         raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
     if not 0.0 <= tol < math.inf:
         raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
-    inputs = spread(check(state, stored, projection, beta=beta, mask=mask))
+    inputs = broadcast_state(check(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
     updates = checked_updates(config, values, projected, max_steps)
     inputs, graph = with_graph(inputs, config, graph, projected)
@@ -187,7 +193,9 @@ def at_rest(
     """Updates in the diffused memory until each query rests, and what it recalls then."""
     within = moved._replace(projection=moved.stored) if projected else moved
     softmax = separation_named("softmax")
-    found, steps, rest, unit = rested(within, lambda now: updated(now, softmax), updates, tol)
+    found, steps, rest, unit = iterate_to_fixed_point(
+        within, partial(update_of, separation=softmax), updates, tol
+    )
     final = moved._replace(state=found)
     output = engine.associate(final, None) if projected else found
     energy = energy_of(final, softmax)

@@ -33,7 +33,7 @@ from hopcore.layers._masks import Shown, shown
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._projections import Patterns, checked, normalized, projected, temperature
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._retrieval import rested, spread
+from hopcore.memory._retrieval import broadcast_state, iterate_to_fixed_point
 
 Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""
@@ -119,7 +119,7 @@ def diffused(
     backend, inputs = ready.backend, ready.inputs
     nodes = hidden.nodes(backend)
     laplacian, graph, _ = graph_of(backend, normal.stored, nodes, config, cache)
-    given = inputs = spread(inputs)  # an eta adapts to the entropy before any diffusion
+    given = inputs = broadcast_state(inputs)  # an eta adapts to the entropy before any diffusion
     if config.diffuse_query and 0 not in inputs.state.shape:
         own = graph_of(backend, normal.state, None, config, cache)
         smooth = diffusion_operator(own.L, config.eta, config.diffusion_mode, config.steps)
@@ -220,7 +220,7 @@ def updated(settings: HopfieldSettings, ready: Association) -> Association:
         now = now._replace(projection=now.stored)
         return association_of(ready._replace(inputs=now, bias=bias[0] if bias else None))
 
-    state = rested(
+    state = iterate_to_fixed_point(
         inputs,
         update,
         most,
@@ -254,7 +254,7 @@ def weights_of(ready: Association) -> Array:
         scores = scores + ready.bias
     if ready.graph is not None:
         anchors = xp.argmax(backend.constant(scores), axis=-1)
-        near = near_anchors(spread(ready.inputs), ready.graph, anchors)
+        near = near_anchors(broadcast_state(ready.inputs), ready.graph, anchors)
         scores = xp.where(near, scores, -math.inf)
     weights = backend.separate(scores, ready.separation)[0]
     if ready.spreading is not None:

@@ -113,10 +113,10 @@ def energy(
 def energy_of(inputs: Inputs, separation: Any) -> Array:
     """:func:`energy` of inputs that are checked already."""
     backend, xp, state, stored, _, beta, mask = inputs
-    wide = backend.precise[state.dtype]
-    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
-    if not isinstance(beta, float):
-        beta = backend.astype(beta, wide)
+    precise = backend.precise[state.dtype]
+    if state.dtype != precise:
+        state, stored = backend.astype(state, precise), backend.astype(stored, precise)
+        beta = beta if isinstance(beta, float) else backend.astype(beta, precise)
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
     square = backend.square_lengths(state)
     largest = backend.largest_square(stored, mask)

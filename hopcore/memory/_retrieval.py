@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from hopcore.arrays._backend import Array
@@ -114,30 +115,33 @@ def retrieve(
         raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {quoted(gradient)}")
-    inputs = spread(check(state, stored, beta=beta, mask=mask))
+    inputs = broadcast_state(check(state, stored, beta=beta, mask=mask))
     function = separation_named(separation)
-    found, steps, residual, unit = rested(
-        inputs, lambda now: updated(now, function), max_steps, tol, gradient=gradient
+    found, steps, residual, unit = iterate_to_fixed_point(
+        inputs, partial(update_of, separation=function), max_steps, tol, gradient=gradient
     )
     final = energy_of(inputs._replace(state=found), function)
     return Retrieval(found, steps, residual <= tol, residual * unit, final)
 
 
-def spread(inputs: Inputs) -> Inputs:
-    """The inputs with the state broadcast to the leading axes of all of them."""
-    lead = [inputs.state.shape[:-2], inputs.stored.shape[:-2]]
+def broadcast_state(inputs: Inputs) -> Inputs:
+    """Return the inputs with the state broadcast to the leading axes of all of them."""
+    leading = [inputs.state.shape[:-2], inputs.stored.shape[:-2]]
     if not isinstance(inputs.beta, float):
-        lead.append(inputs.beta.shape[:-1])
+        leading.append(inputs.beta.shape[:-1])
     if inputs.mask is not None:
-        lead.append(inputs.mask.shape[:-2])
-    if all(len(axes) == 0 or axes == lead[0] for axes in lead):
+        leading.append(inputs.mask.shape[:-2])
+    for axes in leading:
+        if len(axes) > 0 and axes != leading[0]:
+            break
+    else:
         return inputs
-    axes = broadcast(**{f"input {i}": shape for i, shape in enumerate(lead)})
+    axes = broadcast(**{f"input {i}": shape for i, shape in enumerate(leading)})
     state = inputs.xp.broadcast_to(inputs.state, (*axes, *inputs.state.shape[-2:]))
     return inputs._replace(state=state)
 
 
-def rested(
+def iterate_to_fixed_point(
     inputs: Inputs,
     update: Callable[..., Array],
     max_steps: int,
@@ -147,101 +151,104 @@ def rested(
     gradient: Gradient = "unrolled",
     others: tuple[Array, ...] = (),
 ) -> tuple[Array, Array, Array, Array]:
-    """The states where they rest, their steps, residuals in units of M, and the units.
+    """Repeat an update until each query rests.
 
-    ``tol`` and ``limits``, of the steps, may be arrays that broadcast to the queries; ``update``
-    gets the inputs and ``others``.
+    Parameters
+    ----------
+    inputs : Inputs
+        The checked inputs, with the state broadcast to all leading axes.
+    update : callable
+        ``update(inputs, *others)`` is the new state.
+    max_steps : int
+        At most so many updates.
+    tol : float or array
+        A query rests when an update moves it by at most ``tol`` times M.
+    limits : integer array, optional
+        The most updates of each query, where queries differ.
+    gradient : {"unrolled", "implicit"}
+        As in :func:`retrieve`.
+    others : tuple of arrays
+        Further arguments of the update, which may have gradients.
+
+    Returns
+    -------
+    state, steps, residual, unit : array
+        The last state of each query, the number of its updates, how far the last one moved it in
+        units of M, and these units.
     """
+    backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs)
-
-    def once(now: Inputs) -> Array:
-        return update(now, *others)
-
-    if gradient == "unrolled":
-        found = settle(inputs, unit, once, max_steps, tol, differentiable=True, limits=limits)
-        return *found, unit
-    fixed = inputs.backend.constant
-    still = inputs._replace(
-        state=fixed(inputs.state),
-        stored=fixed(inputs.stored),
-        projection=fixed(inputs.projection),
-        beta=fixed(inputs.beta),
-    )
-    quiet = tuple(fixed(x) for x in others)
-    state, steps, residual = settle(
-        still,
-        unit,
-        lambda now: update(now, *quiet),
-        max_steps,
-        tol,
-        differentiable=False,
-        limits=limits,
-    )
-    return at_fixed_point(state, inputs, update, others), steps, residual, unit
-
-
-def length_unit(inputs: Inputs) -> Array:
-    """M per query, or 1 where it is 0: the unit in which a residual is measured."""
-    backend = inputs.backend
-    largest = backend.constant(backend.radius(inputs.stored, inputs.mask))
-    return inputs.xp.where(largest > 0, largest, 1.0)
-
-
-def settle(
-    inputs: Inputs,
-    unit: Array,
-    update: Callable[[Inputs], Array],
-    max_steps: int,
-    tol: Any,
-    *,
-    differentiable: bool,
-    limits: Array | None = None,
-) -> tuple[Array, Array, Array]:
-    """State, number of steps and residual (in units of M) of each query once it rests."""
-    backend, xp, state, stored, _, _, _ = inputs
+    start, constants = inputs, others
+    if gradient == "implicit":
+        start, constants = without_gradient(inputs), tuple(map(backend.constant, others))
     drop = stored.ndim == 2 and state.ndim == 2 and backend.compacts(state)
+    precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         state, steps, residual, active = carry
         rows = xp.nonzero(active)[0] if drop else None
         if rows is None or rows.shape[0] == state.shape[0]:
-            new = update(inputs._replace(state=state))
+            new = update(start._replace(state=state), *constants)
         else:
-            some = update(select(inputs._replace(state=state), rows))
-            # Back to their places: a gather, since scatter is not portable.
+            some = update(select(start._replace(state=state), rows), *constants)
+            # Put the updated queries back by a gather, since scatter is not portable.
             place = xp.cumulative_sum(xp.astype(active, xp.int64), axis=0) - 1
             new = xp.take(some, xp.where(place > 0, place, 0), axis=0)
-        wide = backend.precise[state.dtype]
-        moved = norm(backend.astype(new, wide) - backend.astype(state, wide), xp) / unit
+        if state.dtype == precise:
+            moved = norm(new - state, xp) / unit
+        else:
+            moved = norm(backend.astype(new, precise) - backend.astype(state, precise), xp) / unit
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
         active = active & (moved > tol)
         return state, steps, residual, active if limits is None else active & (steps < limits)
 
-    places = state.shape[:-1]
-    device = backend.device(state)
-    active = xp.ones(places, dtype=xp.bool, device=device)
+    queries, device = state.shape[:-1], backend.device(state)
+    active = xp.ones(queries, dtype=xp.bool, device=device)
     init = (
-        state,
-        xp.zeros(places, dtype=xp.int32, device=device),
-        xp.full(places, math.inf, dtype=backend.precise[state.dtype], device=device),
+        start.state,
+        xp.zeros(queries, dtype=xp.int32, device=device),
+        xp.full(queries, math.inf, dtype=precise, device=device),
         active if limits is None else active & (limits > 0),
     )
     found, steps, residual, _ = backend.loop(
-        lambda carry: xp.any(carry[3]), body, init, max_steps, differentiable=differentiable
+        lambda carry: xp.any(carry[3]),
+        body,
+        init,
+        max_steps,
+        differentiable=gradient == "unrolled",
     )
-    return found, steps, residual
+    if gradient == "implicit":
+        found = at_fixed_point(found, inputs, update, others)
+    return found, steps, residual, unit
 
 
-def updated(inputs: Inputs, separation: Any) -> Array:
-    """One update of inputs that are checked already."""
+def length_unit(inputs: Inputs) -> Array:
+    """Return M per query, the unit in which a residual is measured, or 1 where M is 0."""
+    largest = inputs.backend.radius(inputs.stored, inputs.mask)
+    return inputs.xp.where(largest > 0, largest, 1.0)
+
+
+def without_gradient(inputs: Inputs) -> Inputs:
+    """Return the inputs without the gradients of their arrays."""
+    constant = inputs.backend.constant
+    return inputs._replace(
+        state=constant(inputs.state),
+        stored=constant(inputs.stored),
+        projection=constant(inputs.projection),
+        beta=constant(inputs.beta),
+    )
+
+
+def update_of(inputs: Inputs, separation: Any) -> Array:
+    """Return the states after one update of checked inputs."""
     backend, _, state, stored, projection, beta, mask = inputs
     return backend.associate(state, stored, projection, beta, mask, separation)[0]
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:
-    """The inputs of some queries, where state is ``(L, d)``."""
+    """Return the inputs of some queries, where the state is ``(L, d)``."""
     xp, beta, mask = inputs.xp, inputs.beta, inputs.mask
     if not isinstance(beta, float) and beta.ndim == 1 and beta.shape[0] > 1:
         beta = xp.take(beta, rows, axis=0)
@@ -253,12 +260,16 @@ def select(inputs: Inputs, rows: Array) -> Inputs:
 def at_fixed_point(
     found: Array, inputs: Inputs, update: Callable[..., Array], others: tuple[Array, ...]
 ) -> Array:
-    """The state found, with the derivative of a fixed point by stored patterns, beta, others."""
-    heat = () if isinstance(inputs.beta, float) else (inputs.beta,)
+    """Return a fixed point with its derivative by the stored patterns, beta and ``others``."""
+    beta = () if isinstance(inputs.beta, float) else (inputs.beta,)
 
-    def again(state: Array, stored: Array, *rest: Array) -> Array:
-        beta = rest[0] if heat else inputs.beta
-        now = inputs._replace(state=state, stored=stored, projection=stored, beta=beta)
-        return update(now, *rest[len(heat) :])
+    def update_with(state: Array, stored: Array, *rest: Array) -> Array:
+        replaced = inputs._replace(
+            state=state,
+            stored=stored,
+            projection=stored,
+            beta=rest[0] if beta else inputs.beta,
+        )
+        return update(replaced, *rest[len(beta) :])
 
-    return inputs.backend.implicit(again, found, (inputs.stored, *heat, *others))
+    return inputs.backend.implicit(update_with, found, (inputs.stored, *beta, *others))

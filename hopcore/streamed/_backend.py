@@ -31,6 +31,10 @@ class StreamedLibrary:
     """Streamed memories, as a library of arrays that stand beside states of any other one."""
 
     name = "streamed"
+    refusal_as_state = (
+        "a streamed memory is taken as what is stored, and its projections, by association, "
+        "update, energy, energy_gradient and retrieve, and by knn_graph; not here"
+    )
 
     @property
     def precise(self) -> Any:
@@ -39,10 +43,7 @@ class StreamedLibrary:
 
     def takes(self, other: Any) -> Any:
         """Nothing stands beside it but where :meth:`beside` is asked."""
-        raise TypeError(
-            "a streamed memory is taken as what is stored, and its projections, by association, "
-            "update, energy, energy_gradient and retrieve, and by knn_graph; not here"
-        )
+        raise TypeError(self.refusal_as_state)
 
     def beside(self, states: Backend, state: Array) -> Any:
         """The backend that takes the pieces to where the states are."""

@@ -9,8 +9,7 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
-from planting import MUTANTS, Mutant, core, everywhere, mutant
-from test_dynamics_mutations import InTorch
+from planting import MUTANTS, InTorch, Mutant, core, everywhere, mutant
 
 import hopcore
 from hopcore.arrays import Backend
@@ -73,29 +72,27 @@ def after(monkeypatch: Any, room: str, name: str, change: Any) -> None:
 
 @mutant("heads interleaved", "L1 L8 L12")
 def interleaved(patch):
-    def by_heads(right):
-        def wrong(backend, features, heads, whole):
-            if whole:
-                return right(backend, features, heads, whole)
+    def split_heads(right):
+        def wrong(backend, features, heads):
             split = np.reshape(features, (*features.shape[:-1], -1, heads))
             return np.moveaxis(split, -1, -3)
 
         return wrong
 
-    everywhere(patch, "layers._projections", "by_heads", by_heads)
+    everywhere(patch, "layers._projections", "split_heads", split_heads)
 
 
 @mutant("connected values go their own way", "L1")
 def unconnected(patch):
-    def projected(right):
-        def wrong(settings, parameters, backend, given, normal):
+    def project(right):
+        def wrong(settings, parameters, backend, patterns, normalized=None):
             if settings.pattern_projection_as_connected:
-                given = given._replace(projection=0.5 * given.projection)
-            return right(settings, parameters, backend, given, normal)
+                patterns = patterns._replace(projection=0.5 * patterns.projection)
+            return right(settings, parameters, backend, patterns, normalized)
 
         return wrong
 
-    everywhere(patch, "layers._projections", "projected", projected)
+    everywhere(patch, "layers._projections", "project", project)
 
 
 @mutant("the temperature of the first head for all", "L1 L12")
@@ -103,28 +100,30 @@ def one_temperature(patch):
     def change(beta, *given):
         return beta if isinstance(beta, float) or beta.ndim == 0 else 0.0 * beta + beta[0]
 
-    after(patch, "layers._projections", "temperature", change)
+    after(patch, "layers._projections", "beta_of", change)
 
 
 @mutant("the zero pattern forgotten", "L1")
 def no_zero(patch):
-    def change(ready, *given):
-        mask = np.ones(ready.inputs.stored.shape[-2], dtype=bool)
+    def change(association, *given):
+        mask = np.ones(association.inputs.stored.shape[-2], dtype=bool)
         mask[-1] = False
-        some = ready.inputs.mask
+        some = association.inputs.mask
         mask = mask if some is None else mask & some
-        return ready._replace(inputs=ready.inputs._replace(mask=mask))
+        return association._replace(inputs=association.inputs._replace(mask=mask))
 
-    after(patch, "layers._heads", "with_added", change)
+    after(patch, "layers._memory", "add_patterns", change)
 
 
 @mutant("a bias pattern before the memory", "L1 L8")
 def bias_first(patch):
-    def change(ready, *given):
-        inputs = ready.inputs
-        return ready._replace(inputs=inputs._replace(projection=inputs.projection[..., ::-1, :]))
+    def change(association, *given):
+        inputs = association.inputs
+        return association._replace(
+            inputs=inputs._replace(projection=inputs.projection[..., ::-1, :])
+        )
 
-    after(patch, "layers._heads", "with_added", change)
+    after(patch, "layers._memory", "add_patterns", change)
 
 
 @mutant("activations forgotten", "L1")
@@ -137,9 +136,9 @@ def inactive(patch):
 def always_softmax(patch):
     after(
         patch,
-        "layers._heads",
-        "associated",
-        lambda ready, *given: ready._replace(separation=hopcore.Softmax()),
+        "layers._hopfield",
+        "prepare",
+        lambda association, *given: association._replace(separation=hopcore.Softmax()),
     )
 
 
@@ -225,7 +224,7 @@ def change_settings(patch: Any, room: str, name: str, **changes: Any) -> None:
 
 @mutant("no updates", "L3")
 def no_updates(patch):
-    change_settings(patch, "layers._heads", "updated", update_steps_max=lambda s: 0)
+    change_settings(patch, "layers._hopfield", "update_state", update_steps_max=lambda s: 0)
 
 
 @mutant("an update too many", "L3")
@@ -234,7 +233,7 @@ def one_more(patch):
         limit = settings.update_steps_max
         return limit if limit is None or isinstance(limit, tuple) else limit + 1
 
-    change_settings(patch, "layers._heads", "updated", update_steps_max=more)
+    change_settings(patch, "layers._hopfield", "update_state", update_steps_max=more)
 
 
 @mutant("the most updates of all heads", "L3")
@@ -243,19 +242,19 @@ def most_updates(patch):
         limit = settings.update_steps_max
         return max(limit) if isinstance(limit, tuple) else limit
 
-    change_settings(patch, "layers._heads", "updated", update_steps_max=most)
+    change_settings(patch, "layers._hopfield", "update_state", update_steps_max=most)
 
 
 @mutant("queries rest together", "L3")
 def together(patch):
     def wrong(right):
-        def settle(inputs, unit, update, most, tol, **options):
-            steps = int(np.max(right(inputs, unit, update, most, tol, **options)[1], initial=0))
-            return right(inputs, unit, update, steps, 0.0 * np.asarray(tol), **options)
+        def iterate(inputs, update, most, tol, **options):
+            steps = int(np.max(right(inputs, update, most, tol, **options)[1], initial=0))
+            return right(inputs, update, steps, 0.0 * np.asarray(tol), **options)
 
-        return settle
+        return iterate
 
-    everywhere(patch, "memory._retrieval", "settle", wrong)
+    everywhere(patch, "memory._retrieval", "iterate_to_fixed_point", wrong)
 
 
 @mutant("a stop without regard to the lengths of patterns", "L3")
@@ -271,13 +270,13 @@ def absolute(patch):
 @mutant("True = attended, in a padding mask", "L4 L5")
 def inverted(patch):
     def wrong(right):
-        def shown(state, lead, heads, patterns, padding=None, association=None):
+        def as_core_masks(state, lead, heads, patterns, padding=None, association=None):
             padding = padding if padding is None or padding.dtype != bool else ~padding
             return right(state, lead, heads, patterns, padding, association)
 
-        return shown
+        return as_core_masks
 
-    everywhere(patch, "layers._masks", "shown", wrong)
+    everywhere(patch, "layers._masks", "as_core_masks", wrong)
 
 
 @mutant("heads before samples in a mask of both", "L4")
@@ -295,7 +294,7 @@ def heads_first(patch):
 
 @mutant("numbers in a mask only hide", "L4")
 def only_hidden(patch):
-    after(patch, "layers._masks", "shown", lambda found, *given: found._replace(bias=None))
+    after(patch, "layers._masks", "as_core_masks", lambda found, *given: found._replace(bias=None))
 
 
 @mutant("a mask of two is that of one", "L4")
@@ -307,19 +306,23 @@ def one_mask(patch):
 def leaking(patch):
     everywhere(
         patch,
-        "layers._heads",
+        "layers._hopfield",
         "weights_of",
         lambda right: (
-            lambda ready: right(ready) + 1e-4 * (right(ready) == 0) * xp.ones_like(right(ready))
+            lambda association: (
+                right(association)
+                + 1e-4 * (right(association) == 0) * xp.ones_like(right(association))
+            )
         ),
     )
     everywhere(
         patch,
-        "layers._heads",
+        "layers._hopfield",
         "association_of",
         lambda right: (
-            lambda ready: (
-                right(ready) + 1e-4 * np.mean(ready.inputs.projection, axis=-2, keepdims=True)
+            lambda association: (
+                right(association)
+                + 1e-4 * np.mean(association.inputs.projection, axis=-2, keepdims=True)
             )
         ),
     )
@@ -336,13 +339,13 @@ class MeanOfNothing(Backend):
 @in_torch("a nan in the gradient of nothing", "L5 L4")
 def nan_gradient(patch):
     def wrong(right):
-        def association_of(ready):
-            found = right(ready)
+        def association_of(association):
+            found = right(association)
             return found + 0.0 * found.square().sum(-1, keepdim=True).sqrt()
 
         return association_of
 
-    everywhere(patch, "layers._heads", "association_of", wrong)
+    everywhere(patch, "layers._hopfield", "association_of", wrong)
 
 
 @mutant("samples share their mean", "L6 L14")
@@ -353,19 +356,19 @@ def shared_mean(patch):
         mean = np.mean(found.stored, axis=0, keepdims=True)
         return found._replace(stored=0.99 * found.stored + 0.01 * mean)
 
-    after(patch, "layers._projections", "projected", change)
+    after(patch, "layers._projections", "project", change)
 
 
 @mutant("the batch is always first", "L6 L10 L11")
 def batch_first(patch):
     def wrong(right):
-        def output(settings, *given):
+        def join_heads(settings, *given):
             found = right(settings, *given)
             return found if settings.batch_first else np.ascontiguousarray(found[::-1])
 
-        return output
+        return join_heads
 
-    everywhere(patch, "layers._hopfield", "output", wrong)
+    everywhere(patch, "layers._hopfield", "join_heads", wrong)
 
 
 @mutant("patterns know their place", "L7 L1")
@@ -374,7 +377,7 @@ def placed(patch):
         place = 0.01 * np.arange(found.shape[-2])[:, None]
         return found + place if given[-1] == 1 else found
 
-    after(patch, "layers._projections", "normalized", change)
+    after(patch, "layers._projections", "normalize", change)
 
 
 # Weights and dropout.
@@ -404,47 +407,47 @@ def early_weights(patch):
 @mutant("dropout in every update", "L9")
 def often_dropped(patch):
     def wrong(right):
-        def recalled(settings, ready, drop):
+        def recall(settings, association, drop):
             if drop is not None:
                 drop(np.zeros((1,)))
-            return right(settings, ready, drop)
+            return right(settings, association, drop)
 
-        return recalled
+        return recall
 
-    everywhere(patch, "layers._heads", "recalled", wrong)
+    everywhere(patch, "layers._hopfield", "recall", wrong)
 
 
 @mutant("dropout of the output", "L9")
 def late_dropout(patch):
     def wrong(right):
-        def recalled(settings, ready, drop):
-            weights = right(settings, ready, None)
+        def recall(settings, association, drop):
+            weights = right(settings, association, None)
             if drop is not None:
                 drop(
-                    core("layers._hopfield").by_head(
-                        settings, ready, core("layers._heads").weights_of(ready)
+                    core("layers._hopfield").for_all_heads(
+                        settings, association, core("layers._hopfield").weights_of(association)
                     )
                 )
             return weights
 
-        return recalled
+        return recall
 
-    everywhere(patch, "layers._heads", "recalled", wrong)
+    everywhere(patch, "layers._hopfield", "recall", wrong)
 
 
 @mutant("dropped weights are normalised again", "L9")
 def renormalised(patch):
     def wrong(right):
-        def recalled(settings, ready, drop):
+        def recall(settings, association, drop):
             def again(weights):
                 kept = drop(weights)
                 return kept / np.maximum(np.sum(kept, axis=-1, keepdims=True), 1e-9)
 
-            return right(settings, ready, None if drop is None else again)
+            return right(settings, association, None if drop is None else again)
 
-        return recalled
+        return recall
 
-    everywhere(patch, "layers._heads", "recalled", wrong)
+    everywhere(patch, "layers._hopfield", "recall", wrong)
 
 
 # Layers made from layers.
@@ -518,42 +521,44 @@ def undropped(patch):
 @mutant("the graph of the patterns as they are given", "L12")
 def raw_graph(patch):
     def wrong(right):
-        def diffused(config, ready, normal, hidden, cache):
-            normal = normal._replace(stored=normal.stored + 1.0)
-            return right(config, ready, normal, hidden, cache)
+        def diffuse_memory(config, association, normalized, masks, cache):
+            normalized = normalized._replace(stored=normalized.stored + 1.0)
+            return right(config, association, normalized, masks, cache)
 
-        return diffused
+        return diffuse_memory
 
-    everywhere(patch, "layers._heads", "diffused", wrong)
+    everywhere(patch, "layers._memory", "diffuse_memory", wrong)
 
 
 @mutant("values are diffused too", "L12")
 def tied_values(patch):
-    def change(ready, *given):
-        inputs = ready.inputs
+    def change(association, *given):
+        inputs = association.inputs
         mean = np.mean(inputs.projection, axis=-2, keepdims=True)
-        return ready._replace(
+        return association._replace(
             inputs=inputs._replace(projection=0.99 * inputs.projection + 0.01 * mean)
         )
 
-    after(patch, "layers._heads", "diffused", change)
+    after(patch, "layers._memory", "diffuse_memory", change)
 
 
 @mutant("the entropy after diffusion", "L12")
 def late_entropy(patch):
-    right = core("layers._heads").adapted_eta
+    right = core("layers._memory").adapted_eta
 
     def wrong(inputs, config, bias=None):
         return right(inputs._replace(state=0.9 * inputs.state), config, bias)
 
-    patch.setattr(core("layers._heads"), "adapted_eta", wrong)
+    patch.setattr(core("layers._memory"), "adapted_eta", wrong)
 
 
 @mutant("numbers in a mask do not choose the anchor", "L12")
 def blind_anchor(patch):
-    right = core("layers._heads").near_anchors
+    right = core("layers._hopfield").near_anchors
     patch.setattr(
-        core("layers._heads"), "near_anchors", lambda inputs, graph, _: right(inputs, graph, None)
+        core("layers._hopfield"),
+        "near_anchors",
+        lambda inputs, graph, _: right(inputs, graph, None),
     )
 
 
@@ -567,29 +572,29 @@ def always(patch):
 
 @mutant("a jump as soon as there is diffusion", "L13")
 def jump(patch):
-    def change(ready, config, *given):
-        inputs = ready.inputs
+    def change(association, config, *given):
+        inputs = association.inputs
         factor = 2.0 if config.eta > 0 else 1.0
-        return ready._replace(inputs=inputs._replace(projection=factor * inputs.projection))
+        return association._replace(inputs=inputs._replace(projection=factor * inputs.projection))
 
-    after(patch, "layers._heads", "diffused", change)
+    after(patch, "layers._memory", "diffuse_memory", change)
 
 
 @mutant("masked patterns stay in the graph", "L14")
 def masked_nodes(patch):
-    patch.setattr(core("layers._masks").Shown, "nodes", lambda self, backend: None)
+    patch.setattr(core("layers._masks").CoreMasks, "nodes", lambda self, backend: None)
 
 
 @mutant("a head alone decides what is in the graph", "L14")
 def first_head(patch):
-    right = core("layers._masks").Shown.nodes
+    right = core("layers._masks").CoreMasks.nodes
 
     def nodes(self, backend):
         if self.mask is not None and self.mask.ndim > 2:
             self = self._replace(mask=self.mask[..., :1, :, :])
         return right(self, backend)
 
-    patch.setattr(core("layers._masks").Shown, "nodes", nodes)
+    patch.setattr(core("layers._masks").CoreMasks, "nodes", nodes)
 
 
 @mutant("a cache that returns what it has", "L14")
@@ -637,7 +642,7 @@ def detached(patch):
     def change(found, *given):
         return found._replace(state=found.state.detach())
 
-    after(patch, "layers._projections", "projected", change)
+    after(patch, "layers._projections", "project", change)
 
 
 @in_torch("a temperature without a derivative", "L17")
@@ -645,7 +650,7 @@ def constant_temperature(patch):
     def change(beta, *given):
         return beta if isinstance(beta, float) else beta.detach()
 
-    after(patch, "layers._projections", "temperature", change)
+    after(patch, "layers._projections", "beta_of", change)
 
 
 @in_torch("numbers in a mask without a derivative, where states rest", "L17")
@@ -661,11 +666,11 @@ def constant_numbers(patch):
 
 @in_torch("updates without a derivative", "L17")
 def constant_updates(patch):
-    def change(ready, *given):
-        inputs = ready.inputs
-        return ready._replace(inputs=inputs._replace(stored=inputs.stored.detach()))
+    def change(association, *given):
+        inputs = association.inputs
+        return association._replace(inputs=inputs._replace(stored=inputs.stored.detach()))
 
-    after(patch, "layers._heads", "updated", change)
+    after(patch, "layers._hopfield", "update_state", change)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from hopcore_jax.kernels._backend import JaxBackend
 class ShardedBackend(JaxBackend):
     """Kernels of stored patterns that are :class:`hopcore_jax.distributed.Shards`."""
 
+    refusal_as_state = "a state cannot be shards, only what is stored"
+
     def __init__(self) -> None:
         super().__init__()
         self.name = "jax-sharded"
@@ -28,8 +30,6 @@ class ShardedBackend(JaxBackend):
 
     def beside(self, states: Backend, state: Array) -> Any:
         """The backend itself, for states of JAX."""
-        if states is self:
-            raise TypeError("a state cannot be shards, only what is stored")
         return self if isinstance(states, JaxBackend) else None
 
     def takes(self, other: Backend) -> bool:

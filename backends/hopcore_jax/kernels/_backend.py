@@ -20,7 +20,6 @@ from jax import lax
 from hopcore.arrays import (
     BLOCK,
     Array,
-    Backend,
     Beta,
     SeparationFunction,
     conjugate_gradients,
@@ -48,12 +47,6 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         self.precise = {np.dtype("float16"): single, half: single, single: single, double: double}
 
     # What the arrays of this library are.
-
-    def beside(self, states: Backend, state: Any) -> Any:
-        """None; shards may be what is stored, beside states that are not."""
-        if states is not self and isinstance(states, JaxBackend):
-            raise TypeError("a state cannot be shards, only what is stored")
-        return None
 
     def visible(self, array: jax.Array) -> bool:
         """Not traced, not met inside ``jax.jit``, on the CPU, and all of it in this process."""

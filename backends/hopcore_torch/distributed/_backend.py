@@ -36,6 +36,8 @@ class DistributedBackend(TorchBackend):
     :meth:`beside` makes one for each call, which knows what the workers have agreed upon.
     """
 
+    refusal_as_state = "state must be an ordinary tensor, the same on all workers, no DTensor"
+
     def __init__(self) -> None:
         super().__init__()
         self.name = "torch-distributed"
@@ -47,8 +49,6 @@ class DistributedBackend(TorchBackend):
 
     def beside(self, states: Any, state: Any) -> Any:
         """A backend of its own for every call with states of torch."""
-        if isinstance(states, DistributedBackend):
-            raise TypeError("state must be an ordinary tensor, the same on all workers, no DTensor")
         if not isinstance(states, TorchBackend):
             return None
         call = copy(self)
