@@ -24,7 +24,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Offer other spellings of references that nothing else resolved, and texts of constants."""
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("missing-reference", resolve)
-    app.connect("autodoc-process-docstring", describe)
+    app.connect("autodoc-process-docstring", describe, priority=900)  # after napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

@@ -20,7 +20,7 @@ NONE: Mapping[str, float] = {}
 
 
 class Trainer:
-    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training._trainer.trainer`.
+    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training.trainer`.
 
     The step is compiled once for a model and the shapes of a batch, whichever trainer asks.
 

@@ -17,7 +17,7 @@ NONE: Mapping[str, float] = {}
 
 
 class Trainer:
-    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training._trainer.trainer`.
+    """Trains a model of :mod:`hopcore`; see :func:`hopcore.training.trainer`.
 
     Parameters
     ----------

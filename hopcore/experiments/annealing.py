@@ -104,7 +104,7 @@ def run_trials(
     seeds : int
         0, 1, ...
     backend, device
-        As in :func:`hopcore.training._trainer.trainer`.
+        As in :func:`hopcore.training.trainer`.
 
     Yields
     ------
@@ -176,7 +176,7 @@ def schedules(**settings: Any) -> list[Arm]:
     Parameters
     ----------
     **settings
-        Of :class:`hopcore.training._config.TrainConfig`, for all arms.
+        Of :class:`hopcore.training.TrainConfig`, for all arms.
     """
     named: dict[str, dict[str, Any]] = {
         "fixed warm": {"schedule": "constant"},

@@ -130,7 +130,7 @@ def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> P
     Raises
     ------
     TypeError, ValueError, OSError
-        As :func:`hopcore.files._files.read_array`; a shape that is none of patterns.
+        As :func:`hopcore.files.read_array`; a shape that is none of patterns.
     """
     values = read_array(path)
     if values.ndim not in (2, 3) or values.size == 0:

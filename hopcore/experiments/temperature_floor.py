@@ -78,7 +78,7 @@ def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     epochs : sequence of int
         Numbers of epochs, each with all arms.
     **settings
-        Of :class:`hopcore.training._config.TrainConfig`, for all arms.
+        Of :class:`hopcore.training.TrainConfig`, for all arms.
     """
     arms: dict[str, tuple[Build, dict[str, Any]]] = {
         "floor 0.1": (vq(), {}),

@@ -81,7 +81,7 @@ def association(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check`.
 
     Notes
     -----

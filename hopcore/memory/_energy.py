@@ -97,7 +97,7 @@ def energy(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check`.
 
     Examples
     --------

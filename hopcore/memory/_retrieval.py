@@ -95,7 +95,7 @@ def retrieve(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`; a bad option.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check`; a bad option.
 
     Notes
     -----

@@ -45,7 +45,7 @@ def normalized_divergence(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`; D below 1.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check`; D below 1.
 
     Notes
     -----
@@ -111,7 +111,7 @@ def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays._inputs.check`.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check`.
 
     Notes
     -----

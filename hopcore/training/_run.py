@@ -66,7 +66,7 @@ class Run:
     train, test : Images
         Samples to train with, and to measure each epoch with.
     backend : str
-        What trains, as in :func:`hopcore.training._trainer.trainer`.
+        What trains, as in :func:`hopcore.training.trainer`.
     device : optional
     folder : str or Path, optional
         Where the files of the run will be; it is made if it is missing. Without it nothing is

@@ -69,7 +69,7 @@ def from_files(
     Raises
     ------
     TypeError, ValueError, OSError
-        As :func:`hopcore.files._files.read_array` and :class:`hopcore.Streamed`; shapes that do not fit; a
+        As :func:`hopcore.files.read_array` and :class:`hopcore.Streamed`; shapes that do not fit; a
         dtype that is not floating, or that the values overflow.
     """
     start = read_array(queries)
