@@ -9,7 +9,7 @@ import importlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
+import hopcore
 import hopcore_conformance
 from hopcore.arrays import BY_TYPE, Backend
 from hopcore_conformance import Subject
@@ -78,7 +79,7 @@ def complaint(check: Callable[..., None], subject: Subject) -> str:
 class Compacting(Backend):
     """The portable kernels, with finished queries dropped as NumPy's own backend drops them."""
 
-    def compacts(self, array):
+    def has_dynamic_shapes(self, array):
         return True
 
 
@@ -114,19 +115,46 @@ class Mutant:
             assert any(complaint(check, subject) for check in checks), f"{identifier} let it pass"
 
 
+class InTorch(Mutant):
+    """A fault of the core that only a library with derivatives shows."""
+
+    def plant(self, monkeypatch: pytest.MonkeyPatch) -> Subject:
+        pytest.importorskip("torch")
+        self.fault(monkeypatch)
+        return Subject(hopcore.backend("torch"), self.dtype)
+
+
 MUTANTS: list[Mutant] = []
 
 
 def mutant(
-    name: str, breaks: str, dtype: str = "float64", library: str = "numpy"
+    name: str,
+    breaks: str,
+    dtype: str = "float64",
+    library: str = "numpy",
+    kind: type[Mutant] = Mutant,
 ) -> Callable[[Any], Any]:
     """Register a wrong kernel (a backend class) or a wrong core (a function of monkeypatch)."""
 
     def register(fault: Any) -> Any:
-        MUTANTS.append(Mutant(name, breaks, fault, dtype, library))
+        MUTANTS.append(kind(name, breaks, fault, dtype, library))
         return fault
 
     return register
+
+
+def in_torch(name: str, breaks: str) -> Callable[[Any], Any]:
+    """Register a fault of the core, or of torch's modules, that only torch shows."""
+    return mutant(name, breaks, kind=InTorch)
+
+
+def all_mutants() -> list[Mutant]:
+    """The mutants of all test files, imported as pytest imports them."""
+    for path in sorted(Path(__file__).parent.glob("*/test_*mutations.py")):
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        importlib.import_module(path.stem)
+    return MUTANTS
 
 
 def core(name: str) -> Any:
@@ -135,11 +163,48 @@ def core(name: str) -> Any:
 
 
 def everywhere(
-    monkeypatch: pytest.MonkeyPatch, room: str, name: str, wrong: Callable[[Any], Any]
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, wrong: Callable[[Any], Any]
 ) -> None:
-    """Replace a function of a room by what ``wrong`` makes of it, wherever it was imported to."""
-    right = getattr(core(room), name)
+    """Replace a function of a module by ``wrong`` of it, wherever the function was imported."""
+    right = getattr(core(module), name)
     replacement = wrong(right)
-    for module in [m for key, m in sys.modules.items() if key.split(".")[0] == "hopcore"]:
-        if vars(module).get(name) is right:
-            monkeypatch.setattr(module, name, replacement)
+    for user in [m for key, m in sys.modules.items() if key.split(".")[0] == "hopcore"]:
+        if vars(user).get(name) is right:
+            monkeypatch.setattr(user, name, replacement)
+
+
+def after(monkeypatch: Any, module: str, name: str, change: Callable[..., Any]) -> None:
+    """Change what a function of the core returns; ``change`` gets the result and the arguments."""
+
+    def wrong(right: Any) -> Any:
+        return lambda *args, **options: change(right(*args, **options), *args)
+
+    everywhere(monkeypatch, module, name, wrong)
+
+
+def change_fields(monkeypatch: Any, module: str, name: str, change: Callable[..., Any]) -> None:
+    """Change some fields of the named tuple that a function of the core returns."""
+    after(monkeypatch, module, name, lambda result, *args: result._replace(**change(result, *args)))
+
+
+def change_settings(monkeypatch: Any, module: str, name: str, **changes: Any) -> None:
+    """Change the settings that are the first argument of a function of the core."""
+
+    def wrong(right: Any) -> Any:
+        def other(config: Any, *args: Any, **options: Any) -> Any:
+            new = {key: change(config) for key, change in changes.items()}
+            return right(replace(config, **new), *args, **options)
+
+        return other
+
+    everywhere(monkeypatch, module, name, wrong)
+
+
+def change_method(monkeypatch: Any, kind: type, name: str, change: Callable[..., Any]) -> None:
+    """Change what a method returns; ``change`` gets the result, the object and the arguments."""
+    right = getattr(kind, name)
+
+    def wrong(self: Any, *args: Any, **options: Any) -> Any:
+        return change(right(self, *args, **options), self, *args)
+
+    monkeypatch.setattr(kind, name, wrong)

@@ -8,48 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planting import Mutant
+from planting import MUTANTS, Mutant, in_torch, mutant
 
 import hopcore
 from hopcore.diffusion import DiffusionOperator
-from hopcore.diffusion import (
-    _adaptive_eta as adaptive,
-)
-from hopcore.diffusion import (
-    _cache as graph_cache,
-)
-from hopcore.diffusion import (
-    _energy_tracker as tracking,
-)
-from hopcore.diffusion import (
-    _engine as dynamics,
-)
-from hopcore.diffusion import (
-    _graph_attention as anchored,
-)
-from hopcore.diffusion import (
-    _retrieve as diffused,
-)
-from hopcore_conformance import Subject
+from hopcore.diffusion import _adaptive_eta as adaptive
+from hopcore.diffusion import _cache as graph_cache
+from hopcore.diffusion import _energy_tracker as tracking
+from hopcore.diffusion import _engine as dynamics
+from hopcore.diffusion import _graph_attention as anchored
+from hopcore.diffusion import _retrieve as diffused
 
-FAULTS: list[Mutant] = []
-
-
-class InTorch(Mutant):
-    """A fault of the core that only a library with derivatives shows."""
-
-    def plant(self, monkeypatch: pytest.MonkeyPatch) -> Subject:
-        pytest.importorskip("torch")
-        self.fault(monkeypatch)
-        return Subject(hopcore.backend("torch"), self.dtype)
-
-
-def mutant(name: str, breaks: str, kind: type[Mutant] = Mutant) -> Callable[[Any], Any]:
-    def register(fault: Any) -> Any:
-        FAULTS.append(kind(name, breaks, fault, "float64", "numpy"))
-        return fault
-
-    return register
+KNOWN = len(MUTANTS)
 
 
 def change_inputs(patch: Any, change: Callable[[Any, Any], Any]) -> None:
@@ -178,7 +148,7 @@ def open_gate(patch):
     )
 
 
-@mutant("an adapted eta without a derivative", "J8", InTorch)
+@in_torch("an adapted eta without a derivative", "J8")
 def detached(patch):
     right = diffused.adapted_eta
     patch.setattr(diffused, "adapted_eta", lambda *given: right(*given).detach())
@@ -370,7 +340,7 @@ def endless(patch):
     patch.setattr(graph_cache.GraphCache, "_keep", keep)
 
 
-@mutant("a cached graph without a derivative", "J.cache", InTorch)
+@in_torch("a cached graph without a derivative", "J.cache")
 def constant_graph(patch):
     def constant(graph, patterns, mask):
         return replace(graph, weights=graph.weights + 0.0 * patterns.sum())
@@ -378,6 +348,8 @@ def constant_graph(patch):
     patch.setattr(graph_cache, "weighted", constant)
 
 
-@pytest.mark.parametrize("mutant", FAULTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "mutant", MUTANTS[KNOWN:], ids=lambda mutant: mutant.name.replace(" ", "-")
+)
 def test_the_mutant_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.must_be_caught(monkeypatch)

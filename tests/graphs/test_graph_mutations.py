@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_mutations  # noqa: F401 - its faults come first
 from planting import MUTANTS, Mutant, core, everywhere, mutant
 
 import hopcore

@@ -9,22 +9,21 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
-from planting import MUTANTS, InTorch, Mutant, core, everywhere, mutant
+from planting import (
+    MUTANTS,
+    Mutant,
+    after,
+    change_settings,
+    core,
+    everywhere,
+    in_torch,
+    mutant,
+)
 
 import hopcore
 from hopcore.arrays import Backend
 
 KNOWN = len(MUTANTS)
-
-
-def in_torch(name: str, breaks: str) -> Any:
-    """Register a fault of the core or of torch's modules that only torch shows."""
-
-    def register(fault: Any) -> Any:
-        MUTANTS.append(InTorch(name, breaks, fault, "float64", "numpy"))
-        return fault
-
-    return register
 
 
 # Wrong kernels.
@@ -59,15 +58,6 @@ class Approximate(Backend):
 
 
 # Wrong formulas in the core.
-
-
-def after(monkeypatch: Any, room: str, name: str, change: Any) -> None:
-    """Change what a function of the core returns, given its arguments."""
-
-    def wrong(right: Any) -> Any:
-        return lambda *given, **options: change(right(*given, **options), *given)
-
-    everywhere(monkeypatch, room, name, wrong)
 
 
 @mutant("heads interleaved", "L1 L8 L12")
@@ -207,19 +197,6 @@ def lenient(patch):
 
 
 # Updates.
-
-
-def change_settings(patch: Any, room: str, name: str, **changes: Any) -> None:
-    """Other settings for a function of the core whose first argument they are."""
-
-    def wrong(right: Any) -> Any:
-        def other(settings: Any, *given: Any, **options: Any) -> Any:
-            some = {key: change(settings) for key, change in changes.items()}
-            return right(replace(settings, **some), *given, **options)
-
-        return other
-
-    everywhere(patch, room, name, wrong)
 
 
 @mutant("no updates", "L3")

@@ -167,7 +167,7 @@ class Writes(Backend):
 
 @mutant("no look at values", "A.value")
 class Blind(Backend):
-    def finite(self, array):
+    def all_finite(self, array):
         return True
 
 
@@ -203,9 +203,9 @@ def no_radius(monkeypatch):
 
 @mutant("masked patterns counted in N", "E.mask E.energy E.empty")
 def counted(monkeypatch):
-    right = MemoryKernels.attended
+    right = MemoryKernels.count_attended
     monkeypatch.setattr(
-        MemoryKernels, "attended", lambda self, stored, mask: right(self, stored, None)
+        MemoryKernels, "count_attended", lambda self, stored, mask: right(self, stored, None)
     )
 
 
@@ -271,7 +271,7 @@ def any_mask(monkeypatch):
 
 @mutant("numbers of any kind", "A.type")
 def any_dtype(monkeypatch):
-    monkeypatch.setattr(core("arrays._inputs"), "floating", lambda *given: None)
+    monkeypatch.setattr(core("arrays._inputs"), "check_floating", lambda *given: None)
 
 
 # Wrong derivatives and a wrong precision: they need a library that has them.

@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_graph_mutations
-import test_layer_mutations
-import test_temperature_mutations
-from planting import MUTANTS, Mutant, core, everywhere, mutant
-from test_layer_mutations import after
+from planting import MUTANTS, Mutant, after, all_mutants, change_fields, core, everywhere, mutant
 
 import hopcore
 from hopcore.arrays import Backend
@@ -20,11 +16,11 @@ from hopcore_conformance import STATEMENTS
 KNOWN = len(MUTANTS)
 
 
-def factor(room: str, name: str, by: float) -> Any:
+def factor(module: str, name: str, by: float) -> Any:
     """A fault: what a function returns is off by a factor."""
 
     def fault(patch: Any) -> None:
-        after(patch, room, name, lambda found, *_: by * found)
+        after(patch, module, name, lambda found, *_: by * found)
 
     return fault
 
@@ -188,20 +184,15 @@ def no_dimension(patch):
 # Minima and sweeps.
 
 
-def changed(patch: Any, room: str, name: str, change: Any) -> None:
-    """Change the fields of what a function returns."""
-    after(patch, room, name, lambda found, *given: found._replace(**change(found, *given)))
-
-
 @mutant("basins in the order in which they were found", "P7")
 def unsorted_basins(patch):
-    changed(patch, "phase._fixed_points", "minima",
+    change_fields(patch, "phase._fixed_points", "minima",
             lambda found, *_: {"basin": found.basin[::-1]})  # fmt: skip
 
 
 @mutant("shares of the states", "P7")
 def equal_shares(patch):
-    changed(patch, "phase._fixed_points", "minima",
+    change_fields(patch, "phase._fixed_points", "minima",
             lambda found, *_: {"share": 0.0 * found.share + 1.0 / len(found.share)})  # fmt: skip
 
 
@@ -217,7 +208,7 @@ def fine(patch):
 
 @mutant("all states are stable", "P7")
 def all_stable(patch):
-    changed(patch, "phase._fixed_points", "minima",
+    change_fields(patch, "phase._fixed_points", "minima",
             lambda found, *_: {"stable": found.radius < 2.0})  # fmt: skip
 
 
@@ -256,13 +247,13 @@ def forgetful(patch):
 
 @mutant("heated for cooled", "P8")
 def exchanged(patch):
-    changed(patch, "phase._sweep", "sweep",
+    change_fields(patch, "phase._sweep", "sweep",
             lambda found, *_: {"heated": found.cooled, "cooled": found.heated})  # fmt: skip
 
 
 @mutant("a sweep in falling order", "P8")
 def falling(patch):
-    changed(patch, "phase._sweep", "sweep", lambda found, *_: {"betas": found.betas[::-1]})
+    change_fields(patch, "phase._sweep", "sweep", lambda found, *_: {"betas": found.betas[::-1]})
 
 
 # Inverse temperatures.
@@ -270,7 +261,7 @@ def falling(patch):
 
 @mutant("patterns appear a little late", "P6")
 def late(patch):
-    changed(patch, "phase._critical", "critical_betas",
+    change_fields(patch, "phase._critical", "critical_betas",
             lambda found, *_: {"appear": 1.0003 * found.appear})  # fmt: skip
 
 
@@ -303,13 +294,13 @@ def no_parabolas(patch):
 
 @mutant("patterns in falling order", "P6")
 def falling_patterns(patch):
-    changed(patch, "phase._critical", "critical_betas",
+    change_fields(patch, "phase._critical", "critical_betas",
             lambda found, *_: {"appear": found.appear[::-1]})  # fmt: skip
 
 
 @mutant("coexistence at the saddle-node", "P6")
 def early_coexistence(patch):
-    changed(patch, "phase._critical", "critical_betas",
+    change_fields(patch, "phase._critical", "critical_betas",
             lambda found, *_: {"coexist": found.appear})  # fmt: skip
 
 
@@ -326,7 +317,7 @@ def two_alone(patch):
 
 @mutant("a beta that forgets how many there are", "P9")
 def few_patterns(patch):
-    changed(patch, "phase._suggest", "for_retrieval",
+    change_fields(patch, "phase._suggest", "for_retrieval",
             lambda found, stored, *_: {"beta": found.beta - np.log(stored.shape[0]) / found.margin}
             )  # fmt: skip
 
@@ -341,14 +332,14 @@ def median(patch):
 
 @mutant("a beta for patterns of length 1", "P9")
 def of_one_length(patch):
-    changed(patch, "phase._suggest", "suggest_beta",
+    change_fields(patch, "phase._suggest", "suggest_beta",
             lambda found, stored, *_: {"beta": found.beta * math.sqrt(float(np.max(stored**2)))}
             )  # fmt: skip
 
 
 @mutant("an average that is cold", "P9")
 def cold_average(patch):
-    changed(patch, "phase._suggest", "by_sweep",
+    change_fields(patch, "phase._suggest", "by_sweep",
             lambda found, stored, goal, *_: {"beta": found.beta * (3.0 if goal == "average" else 1)}
             )  # fmt: skip
 
@@ -369,7 +360,7 @@ def test_the_mutant_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_statement_can_fail() -> None:
-    others = test_graph_mutations, test_layer_mutations, test_temperature_mutations
-    assert all(module.MUTANTS is MUTANTS for module in others)
-    broken: set[Any] = {identifier for mutant in MUTANTS for identifier in mutant.breaks.split()}
+    broken: set[Any] = {
+        identifier for mutant in all_mutants() for identifier in mutant.breaks.split()
+    }
     assert broken == set(STATEMENTS)

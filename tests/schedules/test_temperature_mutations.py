@@ -8,22 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planting import MUTANTS, Mutant, core, everywhere, mutant
-from test_layer_mutations import in_torch
+from planting import MUTANTS, Mutant, change_method, core, everywhere, in_torch, mutant
 
 import hopcore
 
 KNOWN = len(MUTANTS)
-
-
-def method(patch: Any, kind: type, name: str, change: Any) -> None:
-    """Change what a method returns, given the object and its arguments."""
-    right = getattr(kind, name)
-
-    def wrong(self: Any, *given: Any, **options: Any) -> Any:
-        return change(right(self, *given, **options), self, *given)
-
-    patch.setattr(kind, name, wrong)
 
 
 # Schedules.
@@ -31,7 +20,7 @@ def method(patch: Any, kind: type, name: str, change: Any) -> None:
 
 @mutant("linear from the end", "S1")
 def from_the_end(patch):
-    method(patch, hopcore.Linear, "_share",
+    change_method(patch, hopcore.Linear, "_share",
            lambda found, self, *_: self.start + self.end - found)  # fmt: skip
 
 
@@ -67,7 +56,7 @@ def going_on(patch):
 
 @mutant("a factor at every step", "S3")
 def every_step(patch):
-    method(patch, hopcore.Geometric, "_after",
+    change_method(patch, hopcore.Geometric, "_after",
            lambda found, self, steps, xp: self.start * self.factor ** (steps / self.every)
            )  # fmt: skip
 
@@ -83,7 +72,7 @@ def to_nothing(patch):
 
 @mutant("a floor below which it goes", "S4")
 def no_floor(patch):
-    method(patch, hopcore.schedules.Schedule, "_at",
+    change_method(patch, hopcore.schedules.Schedule, "_at",
            lambda found, self, step, xp: replace(self, floor=0.0)._after(step, xp))  # fmt: skip
 
 
@@ -109,7 +98,7 @@ def of_the_first(patch):
     def change(found, self, step):
         return found if isinstance(found, float) or found.ndim != 1 else 0.0 * found + found[0]
 
-    method(patch, hopcore.schedules.Schedule, "__call__", change)
+    change_method(patch, hopcore.schedules.Schedule, "__call__", change)
 
 
 @mutant("the second schedule from the step of the first", "S6")
@@ -123,7 +112,7 @@ def no_step_of_its_own(patch):
 
 @mutant("a dictionary without the floor", "S7")
 def no_floor_written(patch):
-    method(
+    change_method(
         patch, hopcore.schedules.Schedule, "to_dict", lambda found, self: {**found, "floor": 0.0}
     )
 
@@ -145,7 +134,7 @@ def jumping(patch):
     def share(found, self, done, xp):
         return xp.where(found < self.hot, found * 0.99, found)
 
-    method(patch, hopcore.PhaseAware, "_share", share)
+    change_method(patch, hopcore.PhaseAware, "_share", share)
 
 
 # Temperatures that are learned.
@@ -215,7 +204,7 @@ def equal_differences(patch):
 
 @mutant("scores that know the depth", "N1")
 def depth(patch):
-    method(patch, hopcore.layers.HNLSettings, "beta",
+    change_method(patch, hopcore.layers.HNLSettings, "beta",
            lambda found, self, temperature: found * self.hidden_size**0.5)  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def all_at_once(patch):
     everywhere(
         patch,
         "arrays._graph_kernels",
-        "stretches",
+        "chunks",
         lambda _: lambda patterns, _: [slice(0, patterns)],
     )
 
@@ -78,7 +78,7 @@ def first_columns(patch):
     def columns(mask, rows):
         return mask if mask is None else mask[..., : rows.stop - rows.start]
 
-    everywhere(patch, "arrays._backend", "columns_of_mask", lambda _: columns)
+    everywhere(patch, "arrays._backend", "mask_of_columns", lambda _: columns)
 
 
 @mutant("M of one piece", "M1")
@@ -94,7 +94,7 @@ def radius_of_one(patch):
 @mutant("N of one piece", "M1")
 def count_of_one(patch):
     patch.setattr(
-        Streaming, "attended", lambda self, stored, mask: self.one(stored, float(stored.rows))
+        Streaming, "count_attended", lambda self, stored, mask: self.one(stored, float(stored.rows))
     )
 
 
