@@ -12,17 +12,17 @@ from hopcore.arrays._backend import (
     Beta,
     Loop,
     SeparationFunction,
+    beta_of_rows,
     block_rows,
-    columns_of_mask,
-    rows_of,
-    rows_of_mask,
-    scaled,
+    mask_of_columns,
+    mask_of_rows,
+    scale_by_beta,
 )
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of, register_array_type
-from hopcore.arrays._graph_kernels import MASKED, SOME, Rows, stretches, without_rounding
-from hopcore.arrays._inputs import check
-from hopcore.arrays._merge import OverWorkers, merged_over, too_many_weights
+from hopcore.arrays._graph_kernels import MASKED, SOME, Rows, chunks, without_rounding
+from hopcore.arrays._inputs import check_inputs
+from hopcore.arrays._merge import OverWorkers, merge_over_workers, too_many_weights
 
 __all__ = [
     "BLOCK",
@@ -38,16 +38,16 @@ __all__ = [
     "SeparationFunction",
     "backend",
     "backend_of",
+    "beta_of_rows",
     "block_rows",
-    "check",
-    "columns_of_mask",
+    "check_inputs",
+    "chunks",
     "conjugate_gradients",
-    "merged_over",
+    "mask_of_columns",
+    "mask_of_rows",
+    "merge_over_workers",
     "register_array_type",
-    "rows_of",
-    "rows_of_mask",
-    "scaled",
-    "stretches",
+    "scale_by_beta",
     "too_many_weights",
     "without_rounding",
 ]

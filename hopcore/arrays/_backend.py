@@ -202,7 +202,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
         xp, wide = self.xp, self.precise[state.dtype]
         state, stored = self.astype(state, wide), self.astype(stored, wide)
-        scores = xp.matmul(scaled(state, beta), xp.matrix_transpose(stored))
+        scores = xp.matmul(scale_by_beta(state, beta), xp.matrix_transpose(stored))
         if mask is not None:
             scores = xp.where(
                 mask, scores, xp.asarray(-math.inf, dtype=wide, device=self.device(scores))
@@ -230,7 +230,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         for start in range(0, queries, rows):
             part = slice(start, min(start + rows, queries))
             scores = self.scores(
-                state[..., part, :], stored, rows_of(beta, part), rows_of_mask(mask, part)
+                state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
             )
             parts.append((scores.ndim, block(scores)))
         rank = parts[0][0]
@@ -240,7 +240,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         )
 
 
-def scaled(state: Array, beta: Beta) -> Array:
+def scale_by_beta(state: Array, beta: Beta) -> Array:
     """``beta xi``: the inverse temperature, applied to the queries, which are the smaller side."""
     return state * (beta if isinstance(beta, float) else beta[..., None])
 
@@ -251,18 +251,18 @@ def block_rows(state: Array, stored: Array) -> int:
     return max(1, BLOCK // max(1, batch * stored.shape[-2]))
 
 
-def rows_of(beta: Beta, part: slice) -> Beta:
+def beta_of_rows(beta: Beta, part: slice) -> Beta:
     """The inverse temperatures of some queries."""
     if isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1:
         return beta
     return beta[..., part]
 
 
-def rows_of_mask(mask: Array | None, part: slice) -> Array | None:
+def mask_of_rows(mask: Array | None, part: slice) -> Array | None:
     """The mask of some queries."""
     return mask if mask is None or mask.ndim < 2 or mask.shape[-2] == 1 else mask[..., part, :]
 
 
-def columns_of_mask(mask: Array | None, part: slice) -> Array | None:
+def mask_of_columns(mask: Array | None, part: slice) -> Array | None:
     """The mask of some stored patterns."""
     return mask if mask is None or mask.shape[-1] == 1 else mask[..., part]

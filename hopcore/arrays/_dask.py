@@ -63,11 +63,11 @@ class DaskBackend(Backend):
         """What lazy arrays cannot do."""
         return EXPECTED_FAILURES
 
-    def visible(self, array: Array) -> bool:
+    def can_read_values(self, array: Array) -> bool:
         """Never: to read a value is to compute all that leads to it."""
         return False
 
-    def readable(self, array: Array) -> bool:
+    def can_fetch_values(self, array: Array) -> bool:
         """Always, by computing it."""
         return True
 

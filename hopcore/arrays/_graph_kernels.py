@@ -89,7 +89,7 @@ class GraphKernels(ArrayLibrary):
                 * xp.take(right, where.columns[part], axis=0),
                 axis=-1,
             )
-            for part in stretches(where.rows.shape[0], max(1, SOME // left.shape[-1]))
+            for part in chunks(where.rows.shape[0], max(1, SOME // left.shape[-1]))
         ]
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
@@ -122,7 +122,7 @@ class GraphKernels(ArrayLibrary):
         batch = math.prod(patterns.shape[:-2])
         column = xp.arange(count, dtype=xp.int32, device=self.device(patterns))
         found = []
-        for part in stretches(count, max(1, SOME // max(1, batch * count))):
+        for part in chunks(count, max(1, SOME // max(1, batch * count))):
             scores = xp.matmul(patterns[..., part, :], xp.matrix_transpose(patterns))
             if mask is not None:
                 scores = xp.where(mask[..., None, :], scores, MASKED)
@@ -130,7 +130,7 @@ class GraphKernels(ArrayLibrary):
             found.append(self.largest(scores, k))
         return xp.concat(found, axis=-2) if len(found) > 1 else found[0]
 
-    def in_parts(self, patterns: Array) -> bool:
+    def is_sharded(self, patterns: Array) -> bool:
         """Whether patterns are a memory in parts, which has :meth:`neighbours` of its own."""
         return False
 
@@ -172,7 +172,7 @@ def without_rounding(values: Array, xp: ModuleType) -> Array:
     return xp.where((values < 0) & (values > -rounding), 0.0, values)
 
 
-def stretches(count: int, size: int) -> Iterator[slice]:
+def chunks(count: int, size: int) -> Iterator[slice]:
     """A range in pieces of a size; one empty piece of an empty range."""
     for start in range(0, max(count, 1), size):
         yield slice(start, min(start + size, count))

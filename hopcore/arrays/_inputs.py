@@ -1,7 +1,7 @@
 """What an input may be: one library, one real floating dtype, one device, shapes that fit.
 
 Every public function hands its arrays to :func:`check` first. Values are looked at only where that
-is free of charge: on the host and outside a trace (see :meth:`hopcore.Backend.visible`).
+is free of charge: on the host and outside a trace (see :meth:`hopcore.Backend.can_read_values`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
     mask: Array | None
 
 
-def check(
+def check_inputs(
     state: Array,
     stored: Array,
     projection: Array | None = None,
@@ -67,16 +67,16 @@ def check(
     Examples
     --------
     >>> import numpy as np
-    >>> from hopcore.arrays import check
-    >>> check(np.ones((1, 3)), np.eye(3), beta=2).beta
+    >>> from hopcore.arrays import check_inputs
+    >>> check_inputs(np.ones((1, 3)), np.eye(3), beta=2).beta
     2.0
     """
     states = BY_TYPE.get(type(state)) or backend_of_input("state", state)
     if states.refusal_as_state or state.dtype not in states.precise:
         check_state(states, state)
     memory = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
-    backend = states if memory is states else memory.beside(states, state) or states
-    same_kind(backend, state, "stored", stored)
+    backend = states if memory is states else memory.backend_for_states(states, state) or states
+    check_alike(backend, state, "stored", stored)
     if state.ndim < 2 or stored.ndim < 2:
         raise ValueError(
             "state must be (..., L, d) and stored (..., S, d), "
@@ -93,17 +93,19 @@ def check(
         check_projection(backend, state, stored, projection)
         values = projection
     if not state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]:
-        broadcast(state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2])
+        broadcast_shapes(
+            state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2]
+        )
     if mask is not None:
         check_mask(backend, state, stored, mask)
     beta = check_beta(backend, state, beta)
-    if backend.visible(state):
-        if not backend.finite(state):
-            finite(backend, "state", state)
-        if backend.visible(stored) and not backend.finite(stored):
-            finite(backend, "stored", stored)
-        if projection is not None and backend.visible(projection):
-            finite(backend, "projection", projection)
+    if backend.can_read_values(state):
+        if not backend.all_finite(state):
+            check_finite(backend, "state", state)
+        if backend.can_read_values(stored) and not backend.all_finite(stored):
+            check_finite(backend, "stored", stored)
+        if projection is not None and backend.can_read_values(projection):
+            check_finite(backend, "projection", projection)
         if not (isinstance(beta, float) and beta < EXTREME):
             check_overflow(backend, state, stored, beta)
     return Inputs(backend, backend.xp, state, stored, values, beta, mask)
@@ -127,12 +129,12 @@ def check_state(backend: Backend, state: Array) -> None:
     """Raise if an array cannot be a state: a memory in parts, or not real floating."""
     if backend.refusal_as_state:
         raise TypeError(backend.refusal_as_state)
-    floating(backend, "state", state)
+    check_floating(backend, "state", state)
 
 
 def check_projection(backend: Backend, state: Array, stored: Array, projection: Any) -> None:
     """Raise if pattern projections do not fit the state or the number of stored patterns."""
-    same_kind(backend, state, "projection", projection)
+    check_alike(backend, state, "projection", projection)
     if projection.ndim < 2 or projection.shape[-2] != stored.shape[-2]:
         raise ValueError(
             "projection must hold one row for each stored pattern: "
@@ -140,7 +142,7 @@ def check_projection(backend: Backend, state: Array, stored: Array, projection: 
         )
 
 
-def floating(backend: Backend, name: str, array: Array) -> None:
+def check_floating(backend: Backend, name: str, array: Array) -> None:
     """Refuse a dtype that is not one of the backend's real floating ones."""
     if array.dtype not in backend.precise:
         accepted = ", ".join(str(dtype) for dtype in backend.precise)
@@ -149,30 +151,30 @@ def floating(backend: Backend, name: str, array: Array) -> None:
         )
 
 
-def same_kind(backend: Backend, state: Array, name: str, array: Any) -> None:
+def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
     """Raise if an array differs from the state in its library, its dtype or its device."""
     other = BY_TYPE.get(type(array)) or backend_of_input(name, array)
-    if other is not backend and not backend.takes(other):
+    if other is not backend and not backend.mixes_with(other):
         raise TypeError(
             f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
         )
     if array.dtype != state.dtype and backend.dtype(array) != state.dtype:
-        floating(backend, name, array)
+        check_floating(backend, name, array)
         raise TypeError(
             f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
         )
     if backend.device(array) != backend.device(state):
-        same_device(backend, state, name, array)
+        check_same_device(backend, state, name, array)
 
 
-def same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
+def check_same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
     """Refuse an array on another device than the state's; under a trace, devices are not known."""
     here, there = backend.device(state), backend.device(array)
     if here != there and here is not None and there is not None:
         raise ValueError(f"state and {name} must be on one device, got {here} and {there}")
 
 
-def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast_shapes(**shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape of leading axes, as NumPy broadcasts; the error names who does not fit."""
     out: list[int] = []
     for shape_ in shapes.values():
@@ -189,13 +191,13 @@ def broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
 def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None:
     """Refuse a mask that is not boolean or does not broadcast to ``(..., L, S)``."""
     other = backend_of_input("mask", mask)
-    if not backend.takes(other):
+    if not backend.mixes_with(other):
         raise TypeError(
             f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
         )
     if "bool" not in str(mask.dtype):
         raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
-    same_device(backend, state, "mask", mask)
+    check_same_device(backend, state, "mask", mask)
     wanted = (state.shape[-2], stored.shape[-2])
     given = (1, 1, *mask.shape)[-2:]
     if mask.ndim == 0 or any(
@@ -205,12 +207,12 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
             f"mask must broadcast to (..., L, S) = (..., {wanted[0]}, {wanted[1]}), "
             f"got {shape(mask)}"
         )
-    broadcast(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
+    broadcast_shapes(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
 
 
 def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Array:
     """A mask of values, boolean (True = counts), with the shape of the values."""
-    if not backend.takes(backend_of_input("mask", mask)) or "bool" not in str(mask.dtype):
+    if not backend.mixes_with(backend_of_input("mask", mask)) or "bool" not in str(mask.dtype):
         raise TypeError(
             f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
         )
@@ -232,14 +234,14 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     if getattr(beta, "weak_type", False):
         # A number that JAX traces takes the dtype it meets, as it does outside a trace.
         beta = backend.astype(beta, state.dtype)
-    same_kind(backend, state, "beta", beta)
+    check_alike(backend, state, "beta", beta)
     if beta.ndim > 0:
         if beta.shape[-1] not in (1, state.shape[-2]):
             raise ValueError(
                 f"beta must broadcast to (..., L) = (..., {state.shape[-2]}), got {shape(beta)}"
             )
-        broadcast(state=state.shape[:-2], beta=beta.shape[:-1])
-    if backend.visible(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
+        broadcast_shapes(state=state.shape[:-2], beta=beta.shape[:-1])
+    if backend.can_read_values(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
         bad = backend.xp.nonzero(~((beta > 0) & (beta < math.inf))) if beta.ndim else ()
         where = tuple(int(axis[0]) for axis in bad)
         at = f" at index {where}" if where else ""
@@ -251,7 +253,7 @@ def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) ->
     """Raise if an inverse temperature would make scores infinite, and their sums nan."""
     if isinstance(beta, float):
         largest = beta
-    elif not backend.visible(beta) or bool(backend.xp.all(beta < EXTREME)):
+    elif not backend.can_read_values(beta) or bool(backend.xp.all(beta < EXTREME)):
         return
     else:
         largest = float(backend.xp.max(beta))
@@ -283,10 +285,10 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
         raise TypeError(
             f"state and temperature must be of one library, got {backend.name} and {other.name}"
         )
-    floating(backend, "temperature", temperature)
+    check_floating(backend, "temperature", temperature)
     if temperature.ndim > 0:
         raise ValueError(f"temperature must be one number, got shape {shape(temperature)}")
-    if backend.visible(temperature):
+    if backend.can_read_values(temperature):
         value = float(backend.constant(temperature))  # torch warns of one with a gradient
         if not 0.0 < value < math.inf:
             raise ValueError(f"temperature must be positive and finite, got {value}")
@@ -302,7 +304,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def held(backend: Backend, beta: Any, state: Array) -> Any:
+def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:
     """An inverse temperature in the dtype of the state, where it stays positive and finite."""
     if isinstance(beta, float):
         return beta
@@ -311,9 +313,9 @@ def held(backend: Backend, beta: Any, state: Array) -> Any:
     return backend.astype(backend.xp.clip(beta, least, most), state.dtype)
 
 
-def finite(backend: Backend, name: str, array: Array) -> None:
+def check_finite(backend: Backend, name: str, array: Array) -> None:
     """Refuse nan and inf, where values are visible."""
-    if not backend.finite(array):
+    if not backend.all_finite(array):
         bad = backend.xp.nonzero(~backend.xp.isfinite(array))
         where = tuple(int(axis[0]) for axis in bad)
         raise ValueError(f"{name} must be finite, got {float(array[where])} at index {where}")
@@ -328,7 +330,7 @@ def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backe
     """Return the backend of a layer's patterns, which have one library, dtype and device."""
     backend = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
     if stored.dtype not in backend.precise:
-        floating(backend, "stored", stored)
+        check_floating(backend, "stored", stored)
     for name, array in (("state", state), ("projection", projection)):
         alike = array is stored or (
             type(array) is type(stored)
@@ -336,5 +338,5 @@ def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backe
             and backend.device(array) == backend.device(stored)
         )
         if not alike:
-            same_kind(backend, stored, name, array)
+            check_alike(backend, stored, name, array)
     return backend

@@ -40,14 +40,14 @@ class ArrayLibrary:
     def __repr__(self) -> str:
         return f"<hopcore backend {self.name!r}>"
 
-    def beside(self, states: ArrayLibrary, state: Array) -> Any:
+    def backend_for_states(self, states: ArrayLibrary, state: Array) -> Any:
         """The backend of calls with a state of another one and a memory of this one; None: none.
 
         Only a library of memories in parts has one: see ``hopcore.arrays._merge``.
         """
         return None
 
-    def takes(self, other: ArrayLibrary) -> bool:
+    def mixes_with(self, other: ArrayLibrary) -> bool:
         """Whether arrays of another library may stand beside those of this one in a call."""
         return other is self
 
@@ -59,27 +59,27 @@ class ArrayLibrary:
         """The array (or a float) without its gradient."""
         return array
 
-    def visible(self, array: Array) -> bool:
+    def can_read_values(self, array: Array) -> bool:
         """Whether values may be read here and now: not under a trace, not behind a device queue."""
         return True
 
-    def readable(self, array: Array) -> bool:
+    def can_fetch_values(self, array: Array) -> bool:
         """Whether values may be read at all, if need be by waiting for a device."""
-        return self.visible(array)
+        return self.can_read_values(array)
 
-    def lasting(self) -> AbstractContextManager[Any]:
+    def cache_context(self) -> AbstractContextManager[Any]:
         """Where arrays are made that outlive the mode in which the caller runs."""
         return nullcontext()
 
-    def differentiated(self, *arrays: Array) -> bool:
+    def requires_gradient(self, *arrays: Array) -> bool:
         """Whether a derivative by any of the arrays may be asked for."""
         return False
 
-    def compacts(self, array: Array) -> bool:
+    def has_dynamic_shapes(self, array: Array) -> bool:
         """Whether shapes may depend on values, so that finished queries can be dropped."""
         return False
 
-    def finite(self, array: Array) -> bool:
+    def all_finite(self, array: Array) -> bool:
         """Whether every value is finite; only called where values are visible."""
         return bool(self.xp.all(self.xp.isfinite(array)))
 
@@ -102,6 +102,6 @@ class ArrayLibrary:
         """The device of an array, or None where it is not known."""
         return array_api_compat.device(array)
 
-    def casts(self, array: Array) -> bool:
+    def uses_autocast(self, array: Array) -> bool:
         """Whether kernels choose for themselves the dtype they compute in, as under autocast."""
         return False

@@ -22,7 +22,7 @@ class MemoryKernels(ArrayLibrary):
         """Squared Euclidean norms over the last axis, preferably without an array of squares."""
         return self.xp.sum(vectors * vectors, axis=-1)
 
-    def attended(self, stored: Array, mask: Array | None) -> Array:
+    def count_attended(self, stored: Array, mask: Array | None) -> Array:
         """N: how many patterns each query may attend to, as a float."""
         xp, wide = self.xp, self.precise[stored.dtype]
         if mask is None:

@@ -47,7 +47,7 @@ def merged(
     return ours * output + theirs * more, whole
 
 
-def merged_over(
+def merge_over_workers(
     xp: ModuleType, workers: Collectives, output: Array | None, lse: Array
 ) -> tuple[Array | None, Array]:
     """The same over all workers, each of which has one part; without an output, of lse alone."""

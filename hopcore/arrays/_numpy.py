@@ -39,15 +39,15 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         """Always the CPU."""
         return "cpu"
 
-    def visible(self, array: np.ndarray) -> bool:
+    def can_read_values(self, array: np.ndarray) -> bool:
         """Always."""
         return True
 
-    def compacts(self, array: np.ndarray) -> bool:
+    def has_dynamic_shapes(self, array: np.ndarray) -> bool:
         """Always."""
         return True
 
-    def finite(self, array: np.ndarray) -> bool:
+    def all_finite(self, array: np.ndarray) -> bool:
         """A product with itself first: not finite if any value is not (or if it overflows)."""
         if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
             return True

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.sparse import csr_array
 
-from hopcore.arrays._graph_kernels import MASKED, GraphKernels, Rows, stretches
+from hopcore.arrays._graph_kernels import MASKED, GraphKernels, Rows, chunks
 from hopcore.arrays._threads import on_all_cores
 
 GROUP = 16
@@ -39,7 +39,7 @@ class NumpyGraphKernels(GraphKernels):
 
         # Pieces whose results stay in the cache between their making and their place.
         pieces = max(2, work // (4 * PARTS))
-        on_all_cores(some, list(stretches(count, math.ceil(count / pieces))))
+        on_all_cores(some, list(chunks(count, math.ceil(count / pieces))))
         return output
 
     def row_sum(self, where: Rows, values: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ class NumpyGraphKernels(GraphKernels):
             np.vecdot(left[where.rows[part]], right[where.columns[part]], out=output[part])
 
         size = max(1, GATHERED // left.shape[-1])
-        on_all_cores(some, list(stretches(output.shape[0], size)))
+        on_all_cores(some, list(chunks(output.shape[0], size)))
         return output
 
     def entry_order(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ class NumpyGraphKernels(GraphKernels):
             found[at][part] = self.largest(scores, k)
 
         rows = max(32, min(128, TILE // count))
-        places = list(product(*map(range, lead), stretches(count, rows)))
+        places = list(product(*map(range, lead), chunks(count, rows)))
         if math.prod(lead) * count * count < PARTS:
             for place in places:
                 some(place)
@@ -133,7 +133,7 @@ class NumpyGraphKernels(GraphKernels):
 
         # What is gathered may be larger than the scores.
         rows = max(1, min(128, max(32, TILE // count), TILE // (k * patterns.shape[-1])))
-        on_all_cores(some, list(stretches(patterns.shape[0], rows)))
+        on_all_cores(some, list(chunks(patterns.shape[0], rows)))
         return products, places
 
 

@@ -11,51 +11,51 @@ LONGEST = 60
 """Characters of a value that are quoted at most."""
 
 
-def quoted(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """A value as an error quotes it: on one line, and not all of an array."""
     words = " ".join(repr(value).split())
     return words if len(words) <= LONGEST else f"{words[: LONGEST - 3]}..."
 
 
-def count(name: str, value: Any, least: int = 0) -> int:
+def as_integer(name: str, value: Any, least: int = 0) -> int:
     """Return an integer argument as an ``int``; NumPy's integers are accepted, too."""
     if type(value) is int and value >= least:
         return value
     if not isinstance(value, bool) and getattr(value, "shape", ()) == ():
         with suppress(TypeError):
             value = operator.index(value)
-    whole(name, value, least)
+    check_integer(name, value, least)
     return value
 
 
-def whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
+def check_integer(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
     """Refuse what is no integer, or below ``least``."""
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {quoted(value)}")
+        raise TypeError(f"{name} must be an integer, got {short_repr(value)}")
     if value < least:
         raise ValueError(f"{name} must be >= {least}, got {value}")
 
 
-def number(name: str, value: Any, least: float) -> None:
+def check_number(name: str, value: Any, least: float) -> None:
     """Refuse what is no number, not finite, or below ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {quoted(value)}")
+        raise TypeError(f"{name} must be a number, got {short_repr(value)}")
     if not (least <= value < math.inf and value > -math.inf):
         bound = "finite" if least == -math.inf else f">= {least:g} and finite"
-        raise ValueError(f"{name} must be {bound}, got {quoted(value)}")
+        raise ValueError(f"{name} must be {bound}, got {short_repr(value)}")
 
 
-def positive(name: str, value: Any) -> None:
+def check_positive(name: str, value: Any) -> None:
     """Refuse what is no positive number."""
-    number(name, value, -math.inf)
+    check_number(name, value, -math.inf)
     if value <= 0:
-        raise ValueError(f"{name} must be positive, got {quoted(value)}")
+        raise ValueError(f"{name} must be positive, got {short_repr(value)}")
 
 
-def probability(name: str, value: Any) -> None:
+def check_probability(name: str, value: Any) -> None:
     """Refuse what is no number in [0, 1)."""
-    number(name, value, 0.0)
+    check_number(name, value, 0.0)
     if value >= 1.0:
-        raise ValueError(f"{name} must be a probability in [0, 1), got {quoted(value)}")
+        raise ValueError(f"{name} must be a probability in [0, 1), got {short_repr(value)}")

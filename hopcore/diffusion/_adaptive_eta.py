@@ -24,7 +24,7 @@ from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.diffusion._stability import check_stable, checked_eta, visible_bound
 from hopcore.graphs._dense_laplacian import Operand
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 
 TOLERANCE = 1e-6
 """Sup error of a series that is not exact."""
@@ -38,7 +38,7 @@ def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
     to the scores.
     """
     backend, xp, state, stored, _, beta, mask = inputs
-    softmax = separation_named("softmax")
+    softmax = get_separation("softmax")
     if bias is not None:
         scores = backend.scores(state, stored, beta, mask) + bias
         weights, lse = backend.separate(scores, softmax)
@@ -178,7 +178,7 @@ def association_per_query(inputs: Inputs, found: Spectrum, eta: Array, *, tied: 
     backend, xp, _, _, projection, beta, mask = inputs
     queries, keys = stacked(inputs, found, eta)
     values = xp.concat(found.basis(projection), axis=-1) if tied else projection
-    output, _ = backend.associate(queries, keys, values, beta, mask, separation_named("softmax"))
+    output, _ = backend.associate(queries, keys, values, beta, mask, get_separation("softmax"))
     if not tied:
         return output
     terms = backend.astype(found.coefficients(eta), output.dtype)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import count
+from hopcore.arrays._validation import as_integer
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.graphs._builder import PatternGraph, pattern_graph
 from hopcore.graphs._knn import knn_graph, weighted
@@ -51,7 +51,7 @@ class GraphCache:
     """
 
     def __init__(self, config: DiffusionConfig, *, max_entries: int = 8) -> None:
-        self.config, self.max_entries = config, count("max_entries", max_entries, 1)
+        self.config, self.max_entries = config, as_integer("max_entries", max_entries, 1)
         self.hits = self.misses = 0
         self._lock = threading.Lock()
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
@@ -68,7 +68,7 @@ class GraphCache:
     def get(self, patterns: Array, *, mask: Array | None = None) -> PatternGraph:
         """The graph of patterns ``(..., N, d)``; see :func:`hopcore.knn_graph` for the mask."""
         backend = backend_of_input("patterns", patterns)
-        if not backend.visible(patterns):
+        if not backend.can_read_values(patterns):
             return self._built(patterns, mask)
         keeps = self.config.cache_graph
         with self._lock:
@@ -81,12 +81,12 @@ class GraphCache:
             return self._built(patterns, mask)
         if found is None:
             # Copies of their own, and no derivatives, so that they can be kept.
-            with backend.lasting():
+            with backend.cache_context():
                 still = backend.xp.asarray(backend.constant(patterns), copy=True)
                 shown = None if mask is None else backend.xp.asarray(mask, copy=True)
                 found = _Entry(backend, still, shown, self._built(still, shown))
             self._keep(found)
-        if backend.differentiated(patterns):
+        if backend.requires_gradient(patterns):
             return pattern_graph(weighted(found.graph.W, patterns, mask))
         return found.graph
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from hopcore.arrays._validation import number, positive, quoted, whole
+from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
 from hopcore.diffusion._modes import OPERATORS, Mode
 from hopcore.graphs._graph import Normalization
 
@@ -91,14 +91,14 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         for name in ("eta", "energy_stop_tol"):
-            number(name, getattr(self, name), 0.0)
+            check_number(name, getattr(self, name), 0.0)
         if self.logit_eta is not None:
-            number("logit_eta", self.logit_eta, 0.0)
-        positive("beta", self.beta)
-        number("adaptive_temperature", self.adaptive_temperature, -math.inf)
-        number("adaptive_threshold", self.adaptive_threshold, -math.inf)
+            check_number("logit_eta", self.logit_eta, 0.0)
+        check_positive("beta", self.beta)
+        check_number("adaptive_temperature", self.adaptive_temperature, -math.inf)
+        check_number("adaptive_threshold", self.adaptive_threshold, -math.inf)
         for name, least in (("steps", 0), ("k_neighbors", 1)):
-            whole(name, getattr(self, name), least)
+            check_integer(name, getattr(self, name), least)
         for name in (
             "use_normalized_laplacian",
             "use_sparse",
@@ -108,7 +108,7 @@ class DiffusionConfig:
             "cache_graph",
         ):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, got {quoted(getattr(self, name))}")
+                raise TypeError(f"{name} must be a bool, got {short_repr(getattr(self, name))}")
         self._one_of("diffusion_mode", tuple(OPERATORS))
         self._one_of("attention_mode", get_args(AttentionMode))
         self._one_of("adaptive_eta", (False, True, *get_args(Adaptive)))
@@ -116,7 +116,9 @@ class DiffusionConfig:
     def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
         if getattr(self, name) not in allowed:
             words = ", ".join(map(repr, allowed))
-            raise ValueError(f"{name} must be one of {words}, got {quoted(getattr(self, name))}")
+            raise ValueError(
+                f"{name} must be one of {words}, got {short_repr(getattr(self, name))}"
+            )
 
     @property
     def normalization(self) -> Normalization:

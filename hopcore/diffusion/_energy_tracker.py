@@ -15,11 +15,11 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.graphs._dense_laplacian import Operand, dirichlet_energy, operand
 from hopcore.graphs._laplacian import Laplacian
 from hopcore.memory._energy import energy_of
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 
 
 class Step(NamedTuple):
@@ -100,7 +100,7 @@ class EnergyTracker:
         still = inputs._replace(
             state=fixed(inputs.state), stored=fixed(inputs.stored), beta=fixed(inputs.beta)
         )
-        energy = energy_of(still, separation_named("softmax"))
+        energy = energy_of(still, get_separation("softmax"))
         if self.enabled:
             rough = None
             if symmetric(laplacian):
@@ -127,7 +127,7 @@ def free_energy(inputs: Inputs) -> Array:
     state, stored = backend.astype(state, wide), backend.astype(stored, wide)
     if not isinstance(beta, float):
         beta = backend.astype(beta, wide)
-    conjugate = backend.conjugate(state, stored, beta, mask, separation_named("softmax"))
+    conjugate = backend.conjugate(state, stored, beta, mask, get_separation("softmax"))
     return 0.5 * backend.square_lengths(state) - conjugate / beta
 
 
@@ -174,7 +174,9 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
         raise ValueError(f"beta must be positive and finite, got {beta}")
     found = operand(laplacian)
     if isinstance(found, Laplacian) and found.normalization != "none":
-        raise ValueError(f"J needs the unnormalised Laplacian, got {quoted(found.normalization)}")
+        raise ValueError(
+            f"J needs the unnormalised Laplacian, got {short_repr(found.normalization)}"
+        )
     to_numpy, fixed = found.backend.to_numpy, found.backend.constant
     matrices = np.asarray(to_numpy(fixed(found.to_dense())), np.float64)
     patterns = np.asarray(to_numpy(fixed(stored)), np.float64)

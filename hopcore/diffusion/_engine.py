@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, check
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._inputs import Inputs, check_inputs
+from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._energy_tracker import EnergyTracker
 from hopcore.diffusion._graph_attention import (
@@ -33,7 +33,7 @@ from hopcore.graphs._graph import Graph
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian
 from hopcore.memory._retrieval import broadcast_state
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 
 Values = Literal["tied", "evolving", "untied"]
 
@@ -78,7 +78,9 @@ class DynamicsEngine:
         values: Values = "untied",
     ) -> None:
         if values not in get_args(Values):
-            raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
+            raise ValueError(
+                f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}"
+            )
         self.diffusion, self.attention, self.config = diffusion, attention, config
         self.values: Values = values
 
@@ -107,7 +109,7 @@ class DynamicsEngine:
         tracker : EnergyTracker, optional
             Records the energies of every step.
         """
-        inputs = check(state, stored, projection, beta=self.attention.beta, mask=mask)
+        inputs = check_inputs(state, stored, projection, beta=self.attention.beta, mask=mask)
         anchors = own_anchors(state) if state is stored else None
         moved, *_ = self.advance(inputs, projected=projection is not None, tracker=tracker)
         if self.values == "evolving" and projection is None:
@@ -163,7 +165,7 @@ class DynamicsEngine:
             return diffused_weights(inputs, self.of_weights())
         if self.attention.mode == "graph":
             return anchored(inputs, self._graph(), anchors)
-        return inputs.backend.associate(*inputs[2:], separation_named("softmax"))[0]
+        return inputs.backend.associate(*inputs[2:], get_separation("softmax"))[0]
 
     def _graph(self) -> Graph:
         found = self.diffusion.laplacian
@@ -216,7 +218,7 @@ def stopping(
     active = xp.ones_like(energy, dtype=xp.bool)
     counts = xp.zeros_like(energy, dtype=xp.int32)
     for _ in range(steps):
-        if backend.visible(inputs.state) and not bool(xp.any(active)):
+        if backend.can_read_values(inputs.state) and not bool(xp.any(active)):
             break
         new, chosen = once(inputs), active[..., None, None]
         before = xp.where(chosen, inputs.state, before)

@@ -11,11 +11,11 @@ import math
 from typing import Any
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast, check, shape
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast_shapes, check_inputs, shape
+from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 
 
 def anchored_association(
@@ -67,7 +67,7 @@ def anchored_association(
     >>> hopcore.diffusion.anchored_association(X[:1], X, beta=0.1, graph=graph).round(2)
     array([[0.9, 0.3]])
     """
-    inputs = check(state, stored, projection, beta=beta, mask=mask)
+    inputs = check_inputs(state, stored, projection, beta=beta, mask=mask)
     return anchored(inputs, graph, anchors)
 
 
@@ -77,13 +77,13 @@ def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
     if graph.backend is not backend or graph.nodes != stored.shape[-2]:
         raise ValueError(
             f"graph must be of {backend.name} and have a node for each of the {stored.shape[-2]} "
-            f"stored patterns, got {quoted(graph)} of {graph.backend.name}"
+            f"stored patterns, got {short_repr(graph)} of {graph.backend.name}"
         )
     lead = leading(inputs, graph)
-    if backend.compacts(state) and backend.compacts(graph.weights):
+    if backend.has_dynamic_shapes(state) and backend.has_dynamic_shapes(graph.weights):
         return along_edges(inputs, graph, anchors_of(inputs, lead, anchors), lead)
     some = inputs._replace(mask=near_anchors(inputs, graph, anchors))
-    return backend.associate(*some[2:], separation_named("softmax"))[0]
+    return backend.associate(*some[2:], get_separation("softmax"))[0]
 
 
 def anchors_of(inputs: Inputs, lead: tuple[int, ...], anchors: Array | None) -> Array:
@@ -95,7 +95,7 @@ def anchors_of(inputs: Inputs, lead: tuple[int, ...], anchors: Array | None) -> 
             f"anchors must be integers (..., {queries}), got {found.dtype} {shape(found)}"
         )
     nodes = inputs.stored.shape[-2]
-    if anchors is not None and inputs.backend.visible(found) and 0 not in shape(found):
+    if anchors is not None and inputs.backend.can_read_values(found) and 0 not in shape(found):
         least, most = int(xp.min(found)), int(xp.max(found))
         if least < 0 or most >= nodes:
             raise ValueError(f"anchors must be from 0 to {nodes - 1}, got {least} to {most}")
@@ -127,7 +127,7 @@ def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
         axes["beta"] = inputs.beta.shape[:-1]
     if inputs.mask is not None:
         axes["mask"] = inputs.mask.shape[:-2]
-    return broadcast(**{name: tuple(value) for name, value in axes.items()})
+    return broadcast_shapes(**{name: tuple(value) for name, value in axes.items()})
 
 
 def nearest_pattern(inputs: Inputs) -> Array:
@@ -209,7 +209,7 @@ def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
     backend, xp, state, stored, projection, beta, mask = inputs
     wide = backend.precise[state.dtype]
     projection = backend.astype(projection, wide)
-    softmax = separation_named("softmax")
+    softmax = get_separation("softmax")
 
     def block(scores: Array) -> tuple[Array]:
         weights, _ = backend.separate(scores, softmax)
@@ -248,7 +248,7 @@ class AttentionOperator:
 
     def __init__(self, beta: Any = 1.0, mode: str = "dense") -> None:
         if mode not in ("dense", "graph"):
-            raise ValueError(f"mode must be 'dense' or 'graph', got {quoted(mode)}")
+            raise ValueError(f"mode must be 'dense' or 'graph', got {short_repr(mode)}")
         self.beta, self.mode = beta, mode
 
     def __repr__(self) -> str:
@@ -265,12 +265,12 @@ class AttentionOperator:
         anchors: Array | None = None,
     ) -> Array:
         """The association ``(..., L, v)`` of state patterns, L != S allowed."""
-        inputs = check(state, stored, projection, beta=self.beta, mask=mask)
+        inputs = check_inputs(state, stored, projection, beta=self.beta, mask=mask)
         if self.mode == "graph":
             if not isinstance(graph, Graph):
                 raise TypeError("mode 'graph' needs graph=, the Graph of the stored patterns")
             return anchored(inputs, graph, anchors)
-        return inputs.backend.associate(*inputs[2:], separation_named("softmax"))[0]
+        return inputs.backend.associate(*inputs[2:], get_separation("softmax"))[0]
 
 
 def own_anchors(state: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._chebyshev import heat_coefficients, heat_degree, series
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.diffusion._stability import check_symmetric, checked_eta, visible_bound
@@ -96,7 +96,7 @@ class ChebyshevDiffusion(DiffusionOperator):
         if not isinstance(self.eta, float):
             raise TypeError("eta of ChebyshevDiffusion must be a number: it gives the degree")
         if not 0.0 < tol < 1.0:
-            raise ValueError(f"tol must be between 0 and 1, got {quoted(tol)}")
+            raise ValueError(f"tol must be between 0 and 1, got {short_repr(tol)}")
         self.largest = visible_bound(found, largest)
         self.tol = tol
         reach = self.eta * self.largest

@@ -7,7 +7,7 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.diffusion._stability import check_symmetric, checked_eta
 from hopcore.graphs._dense_laplacian import DenseLaplacian, operand
@@ -41,7 +41,7 @@ class ImplicitDiffusion(DiffusionOperator):
         if not isinstance(self.eta, float):
             raise TypeError("eta of ImplicitDiffusion must be a number")
         if tol is not None and not 0.0 < tol < 1.0:
-            raise ValueError(f"tol must be between 0 and 1, got {quoted(tol)}")
+            raise ValueError(f"tol must be between 0 and 1, got {short_repr(tol)}")
         if isinstance(found, DenseLaplacian):
             check_symmetric(found)
         self.tol = tol

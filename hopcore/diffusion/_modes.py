@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._explicit import Explicit, IterativeDiffusion, SimpleDiffusion
 from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.diffusion._implicit import ImplicitDiffusion
@@ -66,7 +66,7 @@ def diffusion_operator(
            [2.]])
     """
     if mode not in OPERATORS:
-        raise ValueError(f"mode must be one of {', '.join(OPERATORS)}, got {quoted(mode)}")
+        raise ValueError(f"mode must be one of {', '.join(OPERATORS)}, got {short_repr(mode)}")
     return OPERATORS[mode](laplacian, eta, steps)
 
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, broadcast, check
+from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import count, quoted
+from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.diffusion._adaptive_eta import (
     AdaptedDiffusion,
     adapted_eta,
@@ -32,7 +32,7 @@ from hopcore.memory._retrieval import (
     length_unit,
     update_of,
 )
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 
 
 class DiffusedRetrieval(NamedTuple):
@@ -143,10 +143,10 @@ def diffused_retrieve(
     """
     config = config or DiffusionConfig()
     if values not in get_args(Values):
-        raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {quoted(values)}")
+        raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}")
     if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
-    inputs = broadcast_state(check(state, stored, projection, beta=beta, mask=mask))
+        raise ValueError(f"tol must be finite and >= 0, got {short_repr(tol)}")
+    inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
     updates = checked_updates(config, values, projected, max_steps)
     inputs, graph = with_graph(inputs, config, graph, projected)
@@ -172,7 +172,7 @@ def diffused_retrieve(
             counts, residual = 1, movement(inputs, moved.state, found)
     final = moved._replace(state=found)
     output = engine.associate(final, None) if projected else found
-    energy = energy_of(final, separation_named("softmax"))
+    energy = energy_of(final, get_separation("softmax"))
     return reported(inputs, output, found, moved.stored, counts, residual, energy, tol)
 
 
@@ -192,7 +192,7 @@ def at_rest(
 ) -> DiffusedRetrieval:
     """Updates in the diffused memory until each query rests, and what it recalls then."""
     within = moved._replace(projection=moved.stored) if projected else moved
-    softmax = separation_named("softmax")
+    softmax = get_separation("softmax")
     found, steps, rest, unit = iterate_to_fixed_point(
         within, partial(update_of, separation=softmax), updates, tol
     )
@@ -212,7 +212,7 @@ def checked_updates(
 ) -> int | None:
     """How many updates of the state at most; None where a mode is not iterated."""
     if not isinstance(config, DiffusionConfig):
-        raise TypeError(f"config must be a DiffusionConfig, got {quoted(config)}")
+        raise TypeError(f"config must be a DiffusionConfig, got {short_repr(config)}")
     single = {
         "use_logit_diffusion": config.use_logit_diffusion,
         "attention_mode='graph'": config.attention_mode == "graph",
@@ -222,7 +222,7 @@ def checked_updates(
     if config.use_logit_diffusion and config.attention_mode == "graph":
         raise ValueError(f"{names} do not go together: take one of them")
     if max_steps is not None:
-        max_steps = count("max_steps", max_steps)
+        max_steps = as_integer("max_steps", max_steps)
     if config.adaptive_eta == "query" and (
         values == "evolving" or config.energy_stop_tol > 0 or sum(single.values()) > 1
     ):
@@ -267,7 +267,7 @@ def with_graph(
     if mask is None:
         return inputs, knn_graph(stored, config.k_neighbors)
     shown = mask if mask.ndim == 1 else xp.any(mask, axis=-2)
-    lead = broadcast(stored=tuple(stored.shape[:-2]), mask=tuple(shown.shape[:-1]))
+    lead = broadcast_shapes(stored=tuple(stored.shape[:-2]), mask=tuple(shown.shape[:-1]))
     if lead != tuple(stored.shape[:-2]):
         stored = xp.broadcast_to(stored, (*lead, *stored.shape[-2:]))
         inputs = inputs._replace(

@@ -8,7 +8,7 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import count
+from hopcore.arrays._validation import as_integer
 from hopcore.graphs._dense_laplacian import DenseLaplacian, Operand
 from hopcore.graphs._graph import Graph
 
@@ -28,21 +28,21 @@ def checked_eta(laplacian: Operand, eta: Any) -> Any:
             f"eta must be a number or an array of {laplacian.backend.name}, got {backend.name}"
         )
     eta = backend.astype(eta, laplacian.values.dtype)
-    if backend.visible(eta) and not bool(backend.xp.all((eta >= 0) & (eta < math.inf))):
+    if backend.can_read_values(eta) and not bool(backend.xp.all((eta >= 0) & (eta < math.inf))):
         raise ValueError(f"eta must be >= 0 and finite, got {eta}")
     return eta
 
 
 def checked_steps(steps: Any) -> int:
     """A number of steps."""
-    return count("steps", steps)
+    return as_integer("steps", steps)
 
 
 def check_stable(laplacian: Operand, eta: Any) -> None:
     """Refuse an eta with which explicit steps grow, where values are visible."""
     backend, highest = laplacian.backend, eta
     if not isinstance(eta, float):
-        if not backend.visible(eta) or 0 in eta.shape:
+        if not backend.can_read_values(eta) or 0 in eta.shape:
             return
         eta = backend.constant(eta)
         highest = float(backend.xp.max(eta))
@@ -52,7 +52,7 @@ def check_stable(laplacian: Operand, eta: Any) -> None:
     bound = laplacian.bound
     if not isinstance(bound, float) or highest * bound <= 2.0:
         return
-    if not backend.visible(laplacian.values):
+    if not backend.can_read_values(laplacian.values):
         return
     reach = laplacian.largest(eta)
     if reach > 2.0 * (1.0 + 1e-6):
@@ -68,7 +68,7 @@ def check_degrees(graph: Graph, deg: Array) -> None:
     backend = graph.backend
     if backend_of_input("deg", deg) is not backend or shape(deg) != graph.shape[:-1]:
         raise ValueError(f"deg must be {graph.shape[:-1]} of {backend.name}, got {shape(deg)}")
-    if backend.visible(deg):
+    if backend.can_read_values(deg):
         xp, own, deg = backend.xp, backend.constant(graph.deg), backend.constant(deg)
         off = float(xp.max(xp.abs(backend.astype(deg, own.dtype) - own)))
         if off > 1e-3 * (1.0 + float(xp.max(own))):
@@ -80,7 +80,7 @@ def check_symmetric(laplacian: DenseLaplacian) -> None:
     backend = laplacian.backend
     matrix = backend.constant(laplacian.matrix)
     xp = backend.xp
-    if backend.visible(matrix):
+    if backend.can_read_values(matrix):
         off = float(xp.max(xp.abs(matrix - xp.matrix_transpose(matrix))))
         if off > 1e-5 * float(xp.max(xp.abs(matrix))):
             raise ValueError(
@@ -92,7 +92,7 @@ def check_symmetric(laplacian: DenseLaplacian) -> None:
 def visible_bound(laplacian: Operand, largest: float | None) -> float:
     """An upper bound of the eigenvalues as a number, above 0."""
     bound = laplacian.bound if largest is None else largest
-    if not isinstance(bound, int | float) and laplacian.backend.readable(bound):
+    if not isinstance(bound, int | float) and laplacian.backend.can_fetch_values(bound):
         bound = float(bound) * (1.0 + 1e-6)
     if not isinstance(bound, int | float):
         raise ValueError(

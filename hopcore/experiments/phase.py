@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 import hopcore
-from hopcore.arrays._validation import whole
+from hopcore.arrays._validation import check_integer
 from hopcore.experiments.data import datasets
 from hopcore.experiments.data.memory import converted
 from hopcore.experiments.job import on_device
@@ -208,7 +208,7 @@ def study(
     check_question(goal, noise)
     if betas < 2:
         raise ValueError(f"a sweep needs at least 2 betas, got {betas}")
-    whole("followed", followed, 1, optional=True)
+    check_integer("followed", followed, 1, optional=True)
     norms = lengths(patterns.values)
     count, depth = patterns.values.shape
     if followed is None:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input, broadcast, finite, floating, shape
+from hopcore.arrays._inputs import (
+    backend_of_input,
+    broadcast_shapes,
+    check_finite,
+    check_floating,
+    shape,
+)
 from hopcore.graphs._edges import check_features
 from hopcore.graphs._graph import Graph
 from hopcore.graphs._laplacian import Laplacian, laplacian_of, largest_bound, largest_of
@@ -38,7 +44,7 @@ class DenseLaplacian:
             )
         check_features(self.backend, self.matrix, features)
         dtype, lead = features.dtype, tuple(features.shape[:-2])
-        full = broadcast(laplacian=tuple(self.matrix.shape[:-2]), features=lead)
+        full = broadcast_shapes(laplacian=tuple(self.matrix.shape[:-2]), features=lead)
         wide = self.backend.astype(features, self.matrix.dtype)
         if full != lead:
             wide = self.backend.xp.broadcast_to(wide, (*full, *features.shape[-2:]))
@@ -95,11 +101,11 @@ def operand(laplacian: Any) -> Operand:
     if isinstance(laplacian, Graph):
         return laplacian_of(laplacian, laplacian.normalization)
     backend = backend_of_input("laplacian", laplacian)
-    floating(backend, "laplacian", laplacian)
+    check_floating(backend, "laplacian", laplacian)
     if laplacian.ndim < 2 or laplacian.shape[-1] != laplacian.shape[-2] or 0 in laplacian.shape:
         raise ValueError(f"laplacian must be (..., N, N), got {shape(laplacian)}")
-    if backend.visible(laplacian):
-        finite(backend, "laplacian", laplacian)
+    if backend.can_read_values(laplacian):
+        check_finite(backend, "laplacian", laplacian)
         xp = backend.xp
         least = float(xp.min(backend.constant(xp.linalg.diagonal(laplacian))))
         if least < 0:
@@ -136,6 +142,6 @@ def dirichlet_energy(features: Array, laplacian: Any) -> Array:
             "the Dirichlet energy needs a symmetric Laplacian, not the random-walk one"
         )
     backend = found.backend
-    floating(backend, "features", features)
+    check_floating(backend, "features", features)
     wide = backend.astype(features, backend.precise[features.dtype])
     return 0.5 * backend.xp.sum(wide * (found @ wide), axis=(-2, -1))

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._graph_kernels import Rows
-from hopcore.arrays._inputs import backend_of_input, broadcast, finite, floating, same_device, shape
+from hopcore.arrays._inputs import (
+    backend_of_input,
+    broadcast_shapes,
+    check_finite,
+    check_floating,
+    check_same_device,
+    shape,
+)
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -30,7 +37,7 @@ def symmetric_rows(
     columns = xp.take(columns, order, axis=0)
     again = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
     again = xp.concat([rows[:1] < 0, again], axis=0)
-    if backend.compacts(left):
+    if backend.has_dynamic_shapes(left):
         once = backend.astype(xp.nonzero(~again)[0], xp.int32)
         rows = xp.take(rows, once, axis=0)
         columns = xp.take(columns, once, axis=0)
@@ -53,7 +60,7 @@ def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> No
     if bool(xp.any(left == right)):
         node = int(left[xp.nonzero(left == right)[0][0]])
         raise ValueError(f"a node is not its own neighbour: edge {node}-{node}; leave it out")
-    finite(backend, "weights", weights)
+    check_finite(backend, "weights", weights)
     if bool(xp.any(weights < 0)):
         raise ValueError(f"weights must be >= 0, got {float(xp.min(weights))}")
     low, high = (f(left, right) for f in (xp.minimum, xp.maximum))
@@ -69,13 +76,13 @@ def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> No
 
 def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
     """Refuse what is not ``(..., N, N)``, symmetric, non-negative and finite, with diagonal 0."""
-    floating(backend, name, matrix)
+    check_floating(backend, name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
-    if not backend.visible(matrix):
+    if not backend.can_read_values(matrix):
         return
     xp, matrix = backend.xp, backend.constant(matrix)
-    finite(backend, name, matrix)
+    check_finite(backend, name, matrix)
     most = float(xp.max(xp.abs(matrix))) if matrix.size else 0.0
     gap = xp.abs(matrix - xp.matrix_transpose(matrix))
     if float(xp.max(gap)) > 1e-5 * most:
@@ -96,7 +103,7 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     """
     other = backend_of_input("features", features)
     # Features in parts may stand beside a graph that is whole.
-    backend = other if other.takes(graph.backend) else graph.backend
+    backend = other if other.mixes_with(graph.backend) else graph.backend
     xp, nodes = backend.xp, graph.nodes
     check_features(backend, graph.weights, features)
     if features.ndim < 2 or features.shape[-2] != nodes:
@@ -106,7 +113,7 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
         )
     lead, width = tuple(features.shape[:-2]), features.shape[-1]
     dtype, features = features.dtype, backend.astype(features, graph.weights.dtype)
-    if backend.in_parts(features):
+    if backend.is_sharded(features):
         if lead or graph.batch:
             raise ValueError(
                 "features in parts and their graph must have no leading axes, "
@@ -116,7 +123,7 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     if lead == graph.batch:
         flat = work(xp.reshape(features, (math.prod(lead) * nodes, width)))
         return backend.astype(xp.reshape(flat, (*lead, nodes, width)), dtype)
-    full = broadcast(graph=graph.batch, features=lead)
+    full = broadcast_shapes(graph=graph.batch, features=lead)
     own = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
     features = xp.broadcast_to(features, (*full, nodes, width))
     rank = len(full)
@@ -139,12 +146,12 @@ def check_features(backend: Backend, weights: Array, features: Any) -> None:
         raise TypeError(
             f"graph and features must be of one library, got {backend.name} and {other.name}"
         )
-    floating(backend, "features", features)
+    check_floating(backend, "features", features)
     if backend.precise[features.dtype] != weights.dtype:
         raise TypeError(
             f"graph and features must have one precision, got {weights.dtype} and {features.dtype}"
         )
-    same_device(backend, weights, "features", features)
+    check_same_device(backend, weights, "features", features)
 
 
 def dense(graph: Any, values: Array) -> Array:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._graph_kernels import Rows
-from hopcore.arrays._inputs import backend_of_input, floating, same_device, shape
-from hopcore.arrays._validation import count, quoted
+from hopcore.arrays._inputs import backend_of_input, check_floating, check_same_device, shape
+from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.graphs._edges import (
     by_nodes,
     check_adjacency,
@@ -69,7 +69,7 @@ class Graph:
         many = "" if not self.batch else f"batch {self.batch}, "
         kind = "" if self.normalization == "none" else f", {self.normalization}"
         edges = ""
-        if self.backend.visible(self.weights):
+        if self.backend.can_read_values(self.weights):
             edges = f", {self._positive.shape[0] // 2} edges"
         return f"<Graph: {many}{self.nodes} nodes{edges}{kind}>"
 
@@ -106,7 +106,7 @@ class Graph:
 
     @property
     def _positive(self) -> Array:
-        if not self.backend.visible(self.weights):
+        if not self.backend.can_read_values(self.weights):
             raise ValueError("the edges of a traced graph are not known; use where and weights")
         return self.backend.xp.nonzero(self.weights > 0)[0]
 
@@ -114,7 +114,9 @@ class Graph:
         """The same graph, whose diffusion uses another Laplacian."""
         if normalization not in NORMALIZATIONS:
             words = ", ".join(NORMALIZATIONS)
-            raise ValueError(f"normalization must be one of {words}, got {quoted(normalization)}")
+            raise ValueError(
+                f"normalization must be one of {words}, got {short_repr(normalization)}"
+            )
         return replace(self, normalization=normalization)
 
     def __matmul__(self, features: Array) -> Array:
@@ -150,7 +152,7 @@ class Graph:
             that are negative, not finite, or different for the two directions of an edge.
         """
         backend = backend_of_input("weights", weights)
-        floating(backend, "weights", weights)
+        check_floating(backend, "weights", weights)
         xp = backend.xp
         other = backend_of_input("edges", edges)
         if other is not backend or "int" not in str(edges.dtype):
@@ -158,13 +160,13 @@ class Graph:
                 f"edges must be integers of the library of the weights, {backend.name}, "
                 f"got {edges.dtype} of {other.name}"
             )
-        same_device(backend, weights, "edges", edges)
+        check_same_device(backend, weights, "edges", edges)
         if edges.ndim != 2 or edges.shape[0] != 2 or shape(weights) != (edges.shape[1],):
             raise ValueError(
                 f"edges must be (2, E) and weights (E,), got {shape(edges)} and {shape(weights)}"
             )
-        nodes = count("nodes", nodes, 1)
-        if backend.visible(weights):
+        nodes = as_integer("nodes", nodes, 1)
+        if backend.can_read_values(weights):
             check_edges(backend, edges, backend.constant(weights), nodes)
         weights = backend.astype(weights, backend.precise[weights.dtype])
         left, right = backend.astype(edges[0, :], xp.int32), backend.astype(edges[1, :], xp.int32)
@@ -187,7 +189,7 @@ class Graph:
         batch = tuple(matrix.shape[:-2])
         flat = xp.reshape(matrix, (-1, nodes))
         device = backend.device(matrix)
-        if backend.visible(matrix):
+        if backend.can_read_values(matrix):
             eye = xp.eye(nodes, dtype=matrix.dtype, device=device)
             row, column = xp.nonzero((flat > 0) | xp.tile(eye > 0, (flat.shape[0] // nodes, 1)))
         else:
@@ -257,7 +259,7 @@ class Graph:
 def pruned(graph: Graph) -> Graph:
     """The graph without entries of weight 0 off the diagonal, where shapes may depend on values."""
     backend, where, weights = graph.backend, graph.where, graph.weights
-    if not backend.compacts(weights):
+    if not backend.has_dynamic_shapes(weights):
         return graph
     xp = backend.xp
     kept = (weights > 0) | (where.rows == where.columns)

@@ -15,8 +15,14 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
-from hopcore.arrays._inputs import backend_of_input, broadcast_mask, finite, floating, shape
-from hopcore.arrays._validation import count, quoted
+from hopcore.arrays._inputs import (
+    backend_of_input,
+    broadcast_mask,
+    check_finite,
+    check_floating,
+    shape,
+)
+from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.graphs._edges import check_adjacency, symmetric_rows
 from hopcore.graphs._graph import Graph, pruned
 from hopcore.streamed._neighbors import nearest_in_pieces
@@ -158,10 +164,10 @@ def knn_graph(
         return streamed_graph(patterns, k, mask, method)
     backend, mask = checked(patterns, mask)
     k = neighbour_count(k, patterns.shape[-2])
-    if backend.in_parts(patterns):
+    if backend.is_sharded(patterns):
         if method != "exact":
             raise ValueError(
-                f"a memory in parts is searched by method 'exact', got {quoted(method)}"
+                f"a memory in parts is searched by method 'exact', got {short_repr(method)}"
             )
         similarities, choices = backend.neighbours(patterns, k, mask, unit_patterns)
         return linked(backend, similarities, choices, tuple(patterns.shape[:-2]))
@@ -174,14 +180,16 @@ def knn_graph(
     elif method == "nndescent":
         choices = approximate(backend, unit, k, seed)
     else:
-        raise ValueError(f"method must be 'exact' or 'nndescent', got {quoted(method)}")
+        raise ValueError(f"method must be 'exact' or 'nndescent', got {short_repr(method)}")
     return from_choices(backend, None, choices, unit)
 
 
 def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
     """:func:`knn_graph` of a streamed memory."""
     if method != "exact":
-        raise ValueError(f"a streamed memory is searched by method 'exact', got {quoted(method)}")
+        raise ValueError(
+            f"a streamed memory is searched by method 'exact', got {short_repr(method)}"
+        )
     numpy, nodes = backend_named("numpy"), patterns.shape[0]
     k = neighbour_count(k, nodes)
     if mask is not None:
@@ -219,11 +227,11 @@ def weighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
 def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]:
     """The backend of patterns, and their mask broadcast to them."""
     backend = backend_of_input("patterns", patterns)
-    floating(backend, "patterns", patterns)
+    check_floating(backend, "patterns", patterns)
     if patterns.ndim < 2 or 0 in patterns.shape:
         raise ValueError(f"patterns must be (..., N, d), not empty, got {shape(patterns)}")
-    if backend.visible(patterns):
-        finite(backend, "patterns", patterns)
+    if backend.can_read_values(patterns):
+        check_finite(backend, "patterns", patterns)
     if mask is None:
         return backend, None
     return backend, broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
@@ -231,7 +239,7 @@ def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]
 
 def neighbour_count(k: Any, nodes: int) -> int:
     """k, at most N - 1."""
-    return min(count("k", k, 1), nodes - 1)
+    return min(as_integer("k", k, 1), nodes - 1)
 
 
 def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Array:
@@ -293,7 +301,7 @@ def approximate(backend: Backend, unit: Array, k: int, seed: int) -> Array | Non
         raise ModuleNotFoundError(
             f"method='nndescent' needs {missing.name}: pip install 'hopcore[graphs]'"
         ) from None
-    if not backend.visible(unit):
+    if not backend.can_read_values(unit):
         raise ValueError("method='nndescent' needs values on the CPU, outside a trace")
     if k == 0:
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.graphs._edges import by_nodes, check_adjacency, dense, scipy_matrix
 from hopcore.graphs._graph import NORMALIZATIONS, Graph, Normalization
 
@@ -145,14 +145,14 @@ def largest_of(matrix: Any) -> float:
 def largest_bound(backend: Backend, value: Array) -> Any:
     """A bound as a float, rounded up, where it is visible."""
     value = backend.constant(value)
-    return float(value) * (1.0 + 1e-6) if backend.visible(value) else value
+    return float(value) * (1.0 + 1e-6) if backend.can_read_values(value) else value
 
 
 def laplacian_of(graph: Graph, normalization: Normalization) -> Laplacian:
     """The Laplacian of a graph under a normalisation."""
     if normalization not in NORMALIZATIONS:
         raise ValueError(
-            f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {quoted(normalization)}"
+            f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {short_repr(normalization)}"
         )
     backend, where = graph.backend, graph.where
     xp, weights, degrees = backend.xp, graph.weights, graph.degrees

@@ -16,7 +16,7 @@ import numpy as np
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.files._safetensors import check_header, read_tensors, write_tensors
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -162,7 +162,7 @@ def load_layer(
     known = [str(one).rpartition(".")[2] for one in library.precise]
     if dtype is not None and dtype not in known:
         raise ValueError(
-            f"dtype must be one of {', '.join(known)} for {backend}, got {quoted(dtype)}"
+            f"dtype must be one of {', '.join(known)} for {backend}, got {short_repr(dtype)}"
         )
     header, arrays = read_tensors(path)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from hopcore.arrays._validation import number, probability, quoted, whole
+from hopcore.arrays._validation import check_integer, check_number, check_probability, short_repr
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._settings import HopfieldSettings, known_fields
 
@@ -54,8 +54,8 @@ class PoolingSettings(Composed):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        whole("quantity", self.quantity, 1)
-        whole("pattern_size", self.pattern_size, 1)
+        check_integer("quantity", self.quantity, 1)
+        check_integer("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:
@@ -96,8 +96,8 @@ class LookupSettings(Composed):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        whole("quantity", self.quantity, 1)
-        whole("pattern_size", self.pattern_size, 1)
+        check_integer("quantity", self.quantity, 1)
+        check_integer("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:
@@ -205,12 +205,12 @@ def _depth(found: int | None, inner: HopfieldSettings) -> int:
 
 
 def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
-    whole("dim_feedforward", settings.dim_feedforward, 1)
-    probability("dropout", settings.dropout)
-    number("layer_norm_eps", settings.layer_norm_eps, 0.0)
+    check_integer("dim_feedforward", settings.dim_feedforward, 1)
+    check_probability("dropout", settings.dropout)
+    check_number("layer_norm_eps", settings.layer_norm_eps, 0.0)
     if settings.activation not in ACTIVATIONS:
         raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)}, got {quoted(settings.activation)}"
+            f"activation must be one of {', '.join(ACTIVATIONS)}, got {short_repr(settings.activation)}"
         )
     width = associations[0].input_size
     for inner in associations:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend, SeparationFunction
-from hopcore.arrays._inputs import Inputs, broadcast, shape
+from hopcore.arrays._inputs import Inputs, broadcast_shapes, shape
 from hopcore.diffusion._adaptive_eta import adapted_eta, spectrum, stacked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._config import DiffusionConfig
@@ -153,7 +153,7 @@ def graph_of(
     """The graph of patterns ``(..., S, d)``, with an axis of size 1 for the heads."""
     patterns = patterns[..., None, :, :]
     if nodes is not None:
-        lead = broadcast(patterns=shape(patterns)[:-2], mask=shape(nodes)[:-1])
+        lead = broadcast_shapes(patterns=shape(patterns)[:-2], mask=shape(nodes)[:-1])
         patterns = backend.xp.broadcast_to(patterns, (*lead, *patterns.shape[-2:]))
         nodes = backend.xp.broadcast_to(nodes, patterns.shape[:-1])
     if cache is not None:

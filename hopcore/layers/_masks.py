@@ -10,7 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input, broadcast, shape
+from hopcore.arrays._inputs import backend_of_input, broadcast_shapes, shape
 
 
 class Shown(NamedTuple):
@@ -83,7 +83,7 @@ def shown(
                 f"stored_pattern_padding_mask must be (..., S) = {(*lead, patterns)}, "
                 f"got {shape(padding)}"
             )
-        broadcast(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
+        broadcast_shapes(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
         padding = padding[..., None, None, :]
         found.append(_one(backend, "stored_pattern_padding_mask", state, padding))
     if association is not None:
@@ -129,10 +129,10 @@ def _one(backend: Backend, name: str, state: Array, mask: Array) -> Shown:
         return Shown(mask == 0, None)
     if mask.dtype not in backend.precise:
         raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
-    if backend.visible(mask) and not bool(backend.xp.all(mask < math.inf)):
+    if backend.can_read_values(mask) and not bool(backend.xp.all(mask < math.inf)):
         raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
     hidden = mask == -math.inf
-    if backend.visible(mask) and bool(backend.xp.all(hidden | (mask == 0))):
+    if backend.can_read_values(mask) and bool(backend.xp.all(hidden | (mask == 0))):
         return Shown(~hidden, None)
     return Shown(~hidden, backend.astype(mask, backend.precise[state.dtype]))
 

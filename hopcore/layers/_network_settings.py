@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Self
 
-from hopcore.arrays._validation import number, positive, whole
+from hopcore.arrays._validation import check_integer, check_number, check_positive
 from hopcore.layers._composed_settings import (
     DecoderSettings,
     EncoderSettings,
@@ -82,8 +82,8 @@ class HNLSettings(Plain):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        whole("hidden_size", self.hidden_size, 2)
-        positive("temperature", self.temperature)
+        check_integer("hidden_size", self.hidden_size, 2)
+        check_positive("temperature", self.temperature)
         _ = self.lookup
 
     @cached_property
@@ -156,7 +156,7 @@ class HNMSettings(Plain):
         """Refuse what makes no sense."""
         object.__setattr__(self, "widths", tuple(self.widths))
         for width in self.widths:
-            whole("widths", width, 1)
+            check_integer("widths", width, 1)
         _ = self.layers
 
     @cached_property
@@ -210,11 +210,11 @@ class QuantizerSettings(Plain):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        whole("input_size", self.input_size, 1)
-        whole("groups", self.groups, 1)
-        whole("quantity", self.quantity, 1)
-        positive("temperature", self.temperature)
-        number("commitment", self.commitment, 0.0)
+        check_integer("input_size", self.input_size, 1)
+        check_integer("groups", self.groups, 1)
+        check_integer("quantity", self.quantity, 1)
+        check_positive("temperature", self.temperature)
+        check_number("commitment", self.commitment, 0.0)
         if self.input_size % self.groups:
             raise ValueError(
                 f"input_size must be a multiple of groups, got {self.input_size} and {self.groups}"

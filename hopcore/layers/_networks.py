@@ -16,10 +16,10 @@ from collections.abc import Callable
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import (
     backend_of_input,
+    check_alike,
+    check_floating,
     check_temperature,
-    floating,
-    held,
-    same_kind,
+    clip_beta_to_dtype,
     shape,
 )
 from hopcore.layers._heads import Drop
@@ -83,11 +83,11 @@ def hnl(
     (5, 3)
     """
     backend = backend_of_input("state", state)
-    floating(backend, "state", state)
+    check_floating(backend, "state", state)
     memory = parameters["lookup_weights"]
-    if backend.casts(state):
+    if backend.uses_autocast(state):
         state = backend.astype(state, memory.dtype)  # what a layer before made under autocast
-    same_kind(backend, state, "lookup_weights", memory)
+    check_alike(backend, state, "lookup_weights", memory)
     if temperature is None:
         temperature = settings.temperature
     beta = settings.beta(check_temperature(backend, state, temperature))
@@ -102,7 +102,7 @@ def hnl(
 
     return hopfield_lookup(
         settings.lookup,
-        {**parameters, "hopfield.scaling": held(backend, beta, state)},
+        {**parameters, "hopfield.scaling": clip_beta_to_dtype(backend, beta, state)},
         state,
         association_mask=scores,
         drop=chosen if hard or drop is not None else None,

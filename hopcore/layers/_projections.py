@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import (
     backend_of_input,
-    broadcast,
+    broadcast_shapes,
+    check_alike,
     check_beta,
-    floating,
-    held,
-    same_kind,
+    check_floating,
+    clip_beta_to_dtype,
     shape,
 )
 from hopcore.layers._parameters import Parameters
@@ -35,11 +35,11 @@ def checked(
     """The patterns as ``(..., L or S, d)``, checked against the settings and each other."""
     state, stored, projection = given
     backend = backend_of_input("stored", stored)
-    floating(backend, "stored", stored)
+    check_floating(backend, "stored", stored)
     if state is not stored:
-        same_kind(backend, stored, "state", state)
+        check_alike(backend, stored, "state", state)
     if projection is not stored:
-        same_kind(backend, stored, "projection", projection)
+        check_alike(backend, stored, "projection", projection)
     if min(x.ndim for x in given) < 2:
         raise ValueError(
             f"patterns must be (..., L, d), got {', '.join(map(str, map(shape, given)))}"
@@ -56,14 +56,14 @@ def checked(
         raise ValueError(f"stored must hold at least one pattern, got {shape(stored)}")
     check_depths(settings, given)
     one = next((x for name, x in parameters.items() if name != "scaling"), None)
-    if one is not None and one.dtype != stored.dtype and not backend.casts(stored):
+    if one is not None and one.dtype != stored.dtype and not backend.uses_autocast(stored):
         raise TypeError(
             f"patterns must have the dtype of the parameters, {one.dtype}, got {stored.dtype}"
         )
     lead = state.shape[:-2]
     if not lead == stored.shape[:-2] == projection.shape[:-2]:
         axes = {name: shape(x)[:-2] for name, x in given._asdict().items()}
-        lead = broadcast(**axes)
+        lead = broadcast_shapes(**axes)
     return backend, given, tuple(lead)
 
 
@@ -211,7 +211,7 @@ def temperature(
     beta: Any = parameters.get("scaling", settings.beta)
     if "temperature" in parameters and "scaling" not in parameters:
         beta = 1.0 / learned_temperature(parameters["temperature"], parameters.get("room"))
-        beta = held(backend, beta, state)
+        beta = clip_beta_to_dtype(backend, beta, state)
     if isinstance(beta, int | float):
         return check_beta(backend, state, beta)
     if isinstance(beta, tuple):

@@ -10,7 +10,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check_temperature, floating, same_kind, shape
+from hopcore.arrays._inputs import (
+    backend_of_input,
+    check_alike,
+    check_floating,
+    check_temperature,
+    shape,
+)
 from hopcore.layers._network_settings import QuantizerSettings
 from hopcore.layers._networks import Noise
 from hopcore.layers._parameters import Parameters
@@ -96,9 +102,9 @@ def quantize(
     (array([[1., 1.]]), array([[1]]), 0.03125)
     """
     backend = backend_of_input("features", features)
-    floating(backend, "features", features)
+    check_floating(backend, "features", features)
     xp, codebook = backend.xp, parameters["codebook"]
-    same_kind(backend, features, "codebook", codebook)
+    check_alike(backend, features, "codebook", codebook)
     if features.ndim < 1 or features.shape[-1] != settings.input_size:
         raise ValueError(
             f"features must be (..., {settings.input_size}), as input_size, got {shape(features)}"

@@ -9,11 +9,17 @@ from functools import cached_property
 from typing import Any
 
 from hopcore.arrays._backend import SeparationFunction
-from hopcore.arrays._validation import number, positive, probability, quoted, whole
+from hopcore.arrays._validation import (
+    check_integer,
+    check_number,
+    check_positive,
+    check_probability,
+    short_repr,
+)
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_sizes
-from hopcore.memory._separation import Entmax, separation_named
+from hopcore.memory._separation import Entmax, get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
 
@@ -151,29 +157,31 @@ class HopfieldSettings:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" and not isinstance(value, bool):
-                raise TypeError(f"{field.name} must be a bool, got {quoted(value)}")
+                raise TypeError(f"{field.name} must be a bool, got {short_repr(value)}")
             if field.name.endswith("_size"):
-                whole(field.name, value, 1, optional=True)
+                check_integer(field.name, value, 1, optional=True)
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
-                number(field.name, value, 0.0)
-        whole("num_heads", self.num_heads, 1)
+                check_number(field.name, value, 0.0)
+        check_integer("num_heads", self.num_heads, 1)
         if isinstance(self.scaling, LearnableTemperature):
             object.__setattr__(self, "scaling", self.scaling.of_heads(self.num_heads))
             if self.learnable_scaling:
                 raise ValueError("a LearnableTemperature is learned: leave out learnable_scaling")
         else:
-            self._each_head("scaling", positive, optional=True)
-        self._each_head("update_steps_max", whole, 0, optional=True)
-        self._each_head("update_steps_eps", number, 0.0)
-        probability("dropout", self.dropout)
+            self._each_head("scaling", check_positive, optional=True)
+        self._each_head("update_steps_max", check_integer, 0, optional=True)
+        self._each_head("update_steps_eps", check_number, 0.0)
+        check_probability("dropout", self.dropout)
         activation = self.association_activation
         if activation is not None and activation not in ACTIVATIONS:
             raise ValueError(
                 f"association_activation must be one of {', '.join(ACTIVATIONS)}, "
-                f"got {quoted(activation)}"
+                f"got {short_repr(activation)}"
             )
         if self.diffusion is not None and not isinstance(self.diffusion, DiffusionConfig):
-            raise TypeError(f"diffusion must be a DiffusionConfig, got {quoted(self.diffusion)}")
+            raise TypeError(
+                f"diffusion must be a DiffusionConfig, got {short_repr(self.diffusion)}"
+            )
         check_sizes(self)
         check_combinations(self)
         # Kept before the first call, which may be inside a trace.
@@ -261,7 +269,7 @@ class HopfieldSettings:
     def separation_function(self) -> SeparationFunction:
         """The separation function."""
         named = self.separation
-        return separation_named(named if isinstance(named, str) else Entmax(named))
+        return get_separation(named if isinstance(named, str) else Entmax(named))
 
     @cached_property
     def added(self) -> int:

@@ -8,7 +8,7 @@ energy, and retrieval repeats it until the state stays where it is.
 from hopcore.memory._association import association, association_weights, merge_associations, update
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._retrieval import Retrieval, retrieve
-from hopcore.memory._separation import Entmax, Separation, Softmax, separate, separation_named
+from hopcore.memory._separation import Entmax, Separation, Softmax, get_separation, separate
 
 __all__ = [
     "Entmax",
@@ -19,10 +19,10 @@ __all__ = [
     "association_weights",
     "energy",
     "energy_gradient",
+    "get_separation",
     "lse",
     "merge_associations",
     "retrieve",
     "separate",
-    "separation_named",
     "update",
 ]

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Any, Literal, overload
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check, same_kind
+from hopcore.arrays._inputs import backend_of_input, check_alike, check_inputs
 from hopcore.arrays._merge import merged
-from hopcore.arrays._validation import quoted
-from hopcore.memory._separation import Separation, separation_named
+from hopcore.arrays._validation import short_repr
+from hopcore.memory._separation import Separation, get_separation
 
 
 @overload
@@ -81,7 +81,7 @@ def association(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays.check`.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check_inputs`.
 
     Notes
     -----
@@ -95,13 +95,13 @@ def association(
     >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
     array([[1., 0.]])
     """
-    backend, _, state, stored, values, beta, mask = check(
+    backend, _, state, stored, values, beta, mask = check_inputs(
         state, stored, projection, beta=beta, mask=mask
     )
-    function = separation_named(separation)
+    function = get_separation(separation)
     if return_lse and not function.softmax:
         raise ValueError(
-            f"return_lse needs the softmax, whose parts merge exactly, got {quoted(separation)}"
+            f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     if not return_lse:
@@ -185,9 +185,9 @@ def association_weights(
     >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[0.5, 0.5]])
     """
-    backend, _, state, stored, _, beta, mask = check(state, stored, beta=beta, mask=mask)
+    backend, _, state, stored, _, beta, mask = check_inputs(state, stored, beta=beta, mask=mask)
     scores = backend.scores(state, stored, beta, mask)
-    return backend.astype(backend.separate(scores, separation_named(separation))[0], state.dtype)
+    return backend.astype(backend.separate(scores, get_separation(separation))[0], state.dtype)
 
 
 def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -229,7 +229,7 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     output, lse = first
     backend = backend_of_input("output", output)
     for more, more_lse in pieces:
-        same_kind(backend, output, "output", more)
+        check_alike(backend, output, "output", more)
         if more.shape != output.shape or more_lse.shape != lse.shape:
             raise ValueError(
                 "parts must have one shape, got outputs "

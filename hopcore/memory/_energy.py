@@ -20,12 +20,12 @@ from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
     broadcast_mask,
-    check,
-    floating,
+    check_floating,
+    check_inputs,
     is_number,
 )
 from hopcore.memory._association import update
-from hopcore.memory._separation import Separation, separation_named
+from hopcore.memory._separation import Separation, get_separation
 
 
 def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
@@ -52,7 +52,7 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     1.3466
     """
     backend = backend_of_input("scores", scores)
-    floating(backend, "scores", scores)
+    check_floating(backend, "scores", scores)
     if not is_number(beta):
         raise TypeError(f"beta must be a number, got {type(beta).__name__}")
     if not 0.0 < beta < math.inf:
@@ -62,7 +62,7 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     wide = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
     if mask is not None:
         wide = backend.xp.where(broadcast_mask(backend, mask, scores.shape), wide, -math.inf)
-    return backend.separate(wide, separation_named("softmax"))[1] / float(beta)
+    return backend.separate(wide, get_separation("softmax"))[1] / float(beta)
 
 
 def energy(
@@ -97,7 +97,7 @@ def energy(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays.check`.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check_inputs`.
 
     Examples
     --------
@@ -106,8 +106,8 @@ def energy(
     >>> hopcore.energy(stored, stored, 50.0).round(4)
     array([0.0139, 0.0139])
     """
-    inputs = check(state, stored, beta=beta, mask=mask)
-    return energy_of(inputs, separation_named(separation))
+    inputs = check_inputs(state, stored, beta=beta, mask=mask)
+    return energy_of(inputs, get_separation(separation))
 
 
 def energy_of(inputs: Inputs, separation: Any) -> Array:
@@ -120,7 +120,7 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
     square = backend.square_lengths(state)
     largest = backend.largest_square(stored, mask)
-    count = backend.attended(stored, mask)
+    count = backend.count_attended(stored, mask)
     attending = count > 0
     level = separation.uniform(xp.where(attending, count, 1.0), xp)
     # The difference first: both terms are about log N, and what remains may be small.

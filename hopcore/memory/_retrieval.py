@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, broadcast, check
+from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import count, quoted
+from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.memory._energy import energy_of
-from hopcore.memory._separation import Separation, separation_named
+from hopcore.memory._separation import Separation, get_separation
 
 Gradient = Literal["unrolled", "implicit"]
 
@@ -95,7 +95,7 @@ def retrieve(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays.check`; a bad option.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check_inputs`; a bad option.
 
     Notes
     -----
@@ -110,13 +110,13 @@ def retrieve(
     >>> found.state, int(found.steps[0])
     (array([[1., 0.]]), 2)
     """
-    max_steps = count("max_steps", max_steps)
+    max_steps = as_integer("max_steps", max_steps)
     if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {quoted(tol)}")
+        raise ValueError(f"tol must be finite and >= 0, got {short_repr(tol)}")
     if gradient not in ("unrolled", "implicit"):
-        raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {quoted(gradient)}")
-    inputs = broadcast_state(check(state, stored, beta=beta, mask=mask))
-    function = separation_named(separation)
+        raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
+    inputs = broadcast_state(check_inputs(state, stored, beta=beta, mask=mask))
+    function = get_separation(separation)
     found, steps, residual, unit = iterate_to_fixed_point(
         inputs, partial(update_of, separation=function), max_steps, tol, gradient=gradient
     )
@@ -136,7 +136,7 @@ def broadcast_state(inputs: Inputs) -> Inputs:
             break
     else:
         return inputs
-    axes = broadcast(**{f"input {i}": shape for i, shape in enumerate(leading)})
+    axes = broadcast_shapes(**{f"input {i}": shape for i, shape in enumerate(leading)})
     state = inputs.xp.broadcast_to(inputs.state, (*axes, *inputs.state.shape[-2:]))
     return inputs._replace(state=state)
 
@@ -181,7 +181,7 @@ def iterate_to_fixed_point(
     start, constants = inputs, others
     if gradient == "implicit":
         start, constants = without_gradient(inputs), tuple(map(backend.constant, others))
-    drop = stored.ndim == 2 and state.ndim == 2 and backend.compacts(state)
+    drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
     precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
-from hopcore.arrays._inputs import backend_of_input, floating
+from hopcore.arrays._inputs import backend_of_input, check_floating
 
 Separation: TypeAlias = "str | SeparationFunction"
 """``"softmax"``, ``"sparsemax"``, or an object such as ``Entmax(1.5)``."""
@@ -244,7 +244,7 @@ class Entmax:
 SEPARATIONS: dict[str, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
 
 
-def separation_named(separation: Separation) -> Any:
+def get_separation(separation: Separation) -> Any:
     """The separation function of a name; an object passes through."""
     if isinstance(separation, str):
         try:
@@ -290,14 +290,14 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     array([[1., 0.]])
     """
     backend = backend_of_input("scores", scores)
-    floating(backend, "scores", scores)
+    check_floating(backend, "scores", scores)
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
-    if backend.visible(scores) and not bool(backend.xp.all(scores < math.inf)):
+    if backend.can_read_values(scores) and not bool(backend.xp.all(scores < math.inf)):
         bad = float(backend.xp.max(scores))  # of nan and others nan
         raise ValueError(f"scores must be finite, or -inf where masked, got {bad}")
     wide = backend.astype(scores, backend.precise[scores.dtype])
-    return backend.astype(backend.separate(wide, separation_named(separation))[0], scores.dtype)
+    return backend.astype(backend.separate(wide, get_separation(separation))[0], scores.dtype)
 
 
 def below_top(scores: Array, xp: ModuleType) -> tuple[Array, Array, Array]:

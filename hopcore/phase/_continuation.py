@@ -15,7 +15,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.memory._energy import energy
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 from hopcore.phase._descent import descended
 from hopcore.phase._hypotheses import HELD
 from hopcore.phase._rows import rows_at
@@ -171,7 +171,7 @@ def shared(pack: Pack, scores: Array, heat: Array) -> tuple[Array, Array, Array]
     """Shares of the others, their lse, and the entropy of the shares."""
     xp = pack.backend.xp
     hot = xp.where(pack.itself, -math.inf, heat[:, None] * scores)
-    shares, level = pack.backend.separate(hot, separation_named("softmax"))
+    shares, level = pack.backend.separate(hot, get_separation("softmax"))
     return shares, level, level - heat * xp.sum(shares * scores, axis=-1)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import whole
+from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._continuation import Curve, energy_slope, follow
 from hopcore.phase._fixed_points import portrayed, tolerance
@@ -114,7 +114,7 @@ def critical_betas(
     unit = float(backend.xp.max(backend.xp.abs(wide)))
     wide, count = wide / unit, wide.shape[0]
     wanted = min(FOLLOWED, count) if patterns is None else patterns
-    whole("patterns", wanted, 1)
+    check_integer("patterns", wanted, 1)
     followed = spaced(count, wanted)
     parts = np.array_split(followed, math.ceil(len(followed) / max(1, BLOCK // count)))
     branches = [follow(wide, rows, backend) for rows in track(parts, len(parts))]

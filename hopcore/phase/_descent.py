@@ -6,7 +6,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.memory._retrieval import retrieve
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 from hopcore.phase._hypotheses import HELD
 from hopcore.phase._rows import rows_at
 
@@ -62,7 +62,7 @@ def tried(
     found = retrieve(states, stored, heat, max_steps=UPDATES, tol=4.0 * eps**0.6).state
     own = rows_at(stored, rows, backend)
     # The weight of the pattern from the log-sum-exp: no array of all weights is needed.
-    level = backend.conjugate(found, stored, heat, None, separation_named("softmax"))
+    level = backend.conjugate(found, stored, heat, None, get_separation("softmax"))
     weight = xp.exp(heat * xp.sum(found * own, axis=-1) - level)
     holds = weight > HELD
     states = xp.where(holds[:, None], found, states)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, floating, shape
-from hopcore.arrays._validation import positive
+from hopcore.arrays._inputs import backend_of_input, check_floating, shape
+from hopcore.arrays._validation import check_positive
 
 
 def effective_beta(stored: Array, beta: float) -> float:
@@ -31,7 +31,7 @@ def effective_beta(stored: Array, beta: float) -> float:
     >>> round(hopcore.phase.effective_beta(2.0 * np.eye(5), 0.5), 12)
     2.0
     """
-    positive("beta", beta)
+    check_positive("beta", beta)
     return beta * effective_scale(stored)
 
 
@@ -62,7 +62,7 @@ def effective_scale(stored: Array) -> float:
     1.0
     """
     backend = backend_of_input("stored", stored)
-    floating(backend, "stored", stored)
+    check_floating(backend, "stored", stored)
     if stored.ndim < 2 or stored.shape[-2] < 2:
         raise ValueError(f"stored must be (..., N, d) with N >= 2 patterns, got {shape(stored)}")
     xp = backend.xp

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, rows_of
-from hopcore.arrays._inputs import Inputs, check
-from hopcore.arrays._validation import positive
+from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, beta_of_rows
+from hopcore.arrays._inputs import Inputs, check_inputs
+from hopcore.arrays._validation import check_positive
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 from hopcore.phase._hypotheses import memory
 from hopcore.phase._rows import filled, rows_at
 from hopcore.phase._sharpness import hull_of, largest_variance, mean_curvature
@@ -119,11 +119,11 @@ def minima(
     >>> found.share.round(2), found.participation.round(2)
     (array([0.67, 0.33]), array([2.  , 1.01]))
     """
-    positive("beta", beta)
+    check_positive("beta", beta)
     backend, wide = memory(stored)
     states = wide
     if starts is not None:
-        check(starts, stored, beta=beta)
+        check_inputs(starts, stored, beta=beta)
         states = backend.astype(starts, wide.dtype)
     if states.shape[0] == 0:
         raise ValueError("minima needs at least one start, got none")
@@ -163,7 +163,7 @@ class Portrait(NamedTuple):
 
 def portrayed(states: Array, stored: Array, beta: Beta, *, with_radius: bool) -> Portrait:
     """What the weights of states (K, d) say, a block of scores at a time; wide and checked."""
-    inputs = check(states, stored, beta=beta)
+    inputs = check_inputs(states, stored, beta=beta)
     xp, count = inputs.xp, stored.shape[0]
     centred = stored - xp.mean(stored, axis=0, keepdims=True)
     squares = inputs.backend.square_lengths(centred)
@@ -171,9 +171,9 @@ def portrayed(states: Array, stored: Array, beta: Beta, *, with_radius: bool) ->
     parts = []
     for start in range(0, states.shape[0], rows):
         few = slice(start, min(start + rows, states.shape[0]))
-        some = inputs._replace(state=states[few, :], beta=rows_of(inputs.beta, few))
+        some = inputs._replace(state=states[few, :], beta=beta_of_rows(inputs.beta, few))
         parts.append(portrayed_block(some, centred, squares, with_radius))
-    level = energy_of(inputs, separation_named("softmax"))
+    level = energy_of(inputs, get_separation("softmax"))
     pattern, *rest = (list(column) for column in zip(*parts, strict=True))
     weight, mixed, sharp, radius = (xp.concat(column, axis=0) for column in rest)
     return Portrait(np.concatenate(pattern), weight, mixed, sharp, radius, level)
@@ -185,7 +185,7 @@ def portrayed_block(
     """The portrait of a few states."""
     backend, xp, state, stored, _, beta, _ = inputs
     scores = backend.scores(state, stored, beta, None)
-    weights, conjugate = backend.separate(scores, separation_named("softmax"))
+    weights, conjugate = backend.separate(scores, get_separation("softmax"))
     # H = lse - sum p z; what is small of it stays, for lse is taken off each score first.
     entropy = xp.sum(weights * (conjugate[..., None] - scores), axis=-1)
     mean, square = (xp.matmul(weights, values) for values in (centred, squares[:, None]))

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input, finite, floating, shape
+from hopcore.arrays._inputs import backend_of_input, check_finite, check_floating, shape
 
 NORMS = 2.0
 """Patterns whose longest is longer than the shortest by this factor are no longer of one length."""
@@ -55,10 +55,10 @@ def patterns_of(stored: Array, *, least: int = 1) -> tuple[Backend, Array]:
         vanish.
     """
     backend = backend_of_input("stored", stored)
-    floating(backend, "stored", stored)
+    check_floating(backend, "stored", stored)
     if stored.ndim != 2 or stored.shape[0] < least or stored.shape[1] < 1:
         raise ValueError(f"stored must be (N, d) with N >= {least} patterns, got {shape(stored)}")
-    finite(backend, "stored", stored)
+    check_finite(backend, "stored", stored)
     wide = backend.constant(backend.astype(stored, backend.precise[stored.dtype]))
     largest, limits = float(backend.xp.max(backend.xp.abs(wide))), backend.xp.finfo(wide.dtype)
     low, high = math.sqrt(limits.smallest_normal), math.sqrt(1e-6 * limits.max)

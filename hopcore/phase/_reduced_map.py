@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, floating
-from hopcore.arrays._validation import positive, whole
+from hopcore.arrays._inputs import backend_of_input, check_floating
+from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.phase._theory import saddle_node_beta
 
 
@@ -50,12 +50,12 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
     >>> round(hopcore.phase.reduced_map(0.5, 6.0, 10), 6), hopcore.phase.reduced_map(1.0, 1e6, 10)
     (0.656187, 1.0)
     """
-    positive("b", b)
-    whole("patterns", patterns, 2)
+    check_positive("b", b)
+    check_integer("patterns", patterns, 2)
     if isinstance(overlap, int | float | np.generic):
         return float(mapped(np.float64(overlap), b, patterns, np))
     backend = backend_of_input("overlap", overlap)
-    floating(backend, "overlap", overlap)
+    check_floating(backend, "overlap", overlap)
     wide = backend.astype(overlap, backend.precise[overlap.dtype])
     return backend.astype(mapped(wide, b, patterns, backend.xp), overlap.dtype)
 
@@ -100,7 +100,7 @@ def cobweb(overlap: float, b: float, patterns: int, *, steps: int = 50) -> np.nd
            [0.5  , 0.656],
            [0.656, 0.656]])
     """
-    whole("steps", steps, 0)
+    check_integer("steps", steps, 0)
     if not math.isfinite(overlap):
         raise ValueError(f"overlap must be finite, got {overlap}")
     points = [(overlap, overlap)]
@@ -154,8 +154,8 @@ def reduced_fixed_points(b: float, patterns: int) -> tuple[ReducedFixedPoint, ..
     >>> [round(point.overlap, 4) for point in hopcore.phase.reduced_fixed_points(6.0, 10)]
     [0.0, 0.2317, 0.9713]
     """
-    positive("b", b)
-    whole("patterns", patterns, 2)
+    check_positive("b", b)
+    check_integer("patterns", patterns, 2)
     start = saddle_node_beta(patterns)
     overlaps = [0.0]
     if b > start:

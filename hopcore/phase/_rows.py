@@ -25,6 +25,6 @@ def filled(rows: np.ndarray, like: Array, backend: Backend) -> np.ndarray:
 
     What is done with rows one by one is done twice with some, and to the first ones unchanged.
     """
-    if backend.compacts(like) or not len(rows):
+    if backend.has_dynamic_shapes(like) or not len(rows):
         return rows
     return np.resize(rows, 1 << (len(rows) - 1).bit_length())

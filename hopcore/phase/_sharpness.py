@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import check
+from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._memory_kernels import norm
-from hopcore.memory._separation import separation_named
+from hopcore.memory._separation import get_separation
 
 POWER_STEPS, POWER_TOLERANCE = 100, 1e-7
 """Products of the power method, at most, and the relative change at which it ends."""
@@ -45,7 +45,7 @@ def normalized_divergence(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays.check`; D below 1.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check_inputs`; D below 1.
 
     Notes
     -----
@@ -59,7 +59,7 @@ def normalized_divergence(
     >>> hopcore.phase.normalized_divergence(centroid, patterns, 2.0)
     array([0.5])
     """
-    inputs = check(state, stored, beta=beta)
+    inputs = check_inputs(state, stored, beta=beta)
     count = stored.shape[-2]
     hull = hull_of(stored) if dimension is None else dimension
     if isinstance(hull, bool) or hull < 1:
@@ -71,7 +71,7 @@ def normalized_divergence(
     beta = beta if isinstance(beta, float) else backend.astype(beta, wide)
     centred = stored - xp.mean(stored, axis=-2, keepdims=True)
     moments = xp.concat([centred, backend.square_lengths(centred)[..., None]], axis=-1)
-    softmax = separation_named("softmax")
+    softmax = get_separation("softmax")
     found, _ = backend.associate(state, stored, moments, beta, None, softmax)
     return mean_curvature(found[..., :-1], found[..., -1], beta, hull, backend)
 
@@ -111,7 +111,7 @@ def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, see :func:`hopcore.arrays.check`.
+        Inputs that do not fit together, see :func:`hopcore.arrays.check_inputs`.
 
     Notes
     -----
@@ -124,13 +124,13 @@ def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:
     >>> hopcore.phase.jacobian_radius(patterns.mean(axis=0, keepdims=True), patterns, 2.0).round(9)
     array([0.5])
     """
-    backend, xp, state, stored, _, beta, _ = check(state, stored, beta=beta)
+    backend, xp, state, stored, _, beta, _ = check_inputs(state, stored, beta=beta)
     wide = backend.precise[state.dtype]
     state, stored = backend.astype(state, wide), backend.astype(stored, wide)
     beta = beta if isinstance(beta, float) else backend.astype(beta, wide)
     centred = stored - xp.mean(stored, axis=-2, keepdims=True)
     scores = backend.scores(state, stored, beta, None)
-    weights = backend.separate(scores, separation_named("softmax"))[0]
+    weights = backend.separate(scores, get_separation("softmax"))[0]
     return beta * largest_variance(weights, centred, backend)
 
 

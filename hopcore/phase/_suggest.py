@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import quoted
-from hopcore.memory._separation import Entmax, Separation, separation_named
+from hopcore.arrays._validation import short_repr
+from hopcore.memory._separation import Entmax, Separation, get_separation
 from hopcore.phase._critical import variance
 from hopcore.phase._error_bound import retrieval_error_bound, separations
 from hopcore.phase._hypotheses import memory, patterns_of
@@ -133,18 +133,18 @@ def suggest_beta(
     'up to beta = 4.31 all patterns go to one state'
     """
     check_question(goal, noise)
-    function = separation_named(separation)
+    function = get_separation(separation)
     if goal == "retrieve":
         return for_retrieval(stored, noise, function)
     if not function.softmax:
-        raise ValueError(f"{goal} states are those of the softmax, got {quoted(separation)}")
+        raise ValueError(f"{goal} states are those of the softmax, got {short_repr(separation)}")
     return by_sweep(stored, goal, track)
 
 
 def check_question(goal: str, noise: float | None) -> None:
     """Refuse an unknown goal, and noise that is none."""
     if goal not in get_args(Goal):
-        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {quoted(goal)}")
+        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {short_repr(goal)}")
     if noise is not None and not 0.0 <= noise < math.inf:
         raise ValueError(f"noise must be >= 0 and finite, got {noise}")
 
@@ -198,7 +198,7 @@ def overview(stored: Array, track: Track = silent) -> Overview:
     # All of a small memory; of a large one fewer, so that it takes the same time.
     followed = count if count <= SWEPT else max(64, SWEPT * SWEPT // count)
     start = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
-    high = max(for_retrieval(wide, 0.0, separation_named("softmax")).beta, 2.0 * start)
+    high = max(for_retrieval(wide, 0.0, get_separation("softmax")).beta, 2.0 * start)
     betas = np.geomspace(start / 8.0, high, BETAS)
     heated = sweep(wide, betas, patterns=followed, track=track).heated
     return Overview(betas, heated.minima, np.rint(heated.retrieved * followed).astype(int))

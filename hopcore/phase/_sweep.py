@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._validation import positive, whole
+from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import grouped, portrayed, tolerance
 from hopcore.phase._hypotheses import HELD, memory
@@ -136,9 +136,9 @@ def sweep(
     if not len(values):
         raise ValueError("sweep needs at least one beta, got none")
     for value in values:
-        positive("beta", float(value))
-    whole("max_steps", max_steps, 0)
-    whole("patterns", patterns, 1, optional=True)
+        check_positive("beta", float(value))
+    check_integer("max_steps", max_steps, 0)
+    check_integer("patterns", patterns, 1, optional=True)
     backend, wide = memory(stored)
     count = wide.shape[0]
     followed = spaced(count, count if patterns is None else patterns)

@@ -14,7 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import whole
+from hopcore.arrays._validation import check_integer
 
 NEWTON = 12
 """Steps of Newton; ten suffice for N from 3 to 1e12."""
@@ -76,7 +76,7 @@ def transition(patterns: int) -> Transition:
     >>> print("{:.6f} {:.6f} {:.0f}".format(*hopcore.transition(10)))
     4.559779 4.943755 10
     """
-    whole("patterns", patterns, 2)
+    check_integer("patterns", patterns, 2)
     betas = (saddle_node_beta, coexistence_beta, centroid_beta)
     return Transition(*(beta(patterns) for beta in betas))
 
@@ -176,12 +176,12 @@ def centroid_beta(patterns: int | Array) -> Any:
 def of_count(patterns: int | Array, formula: Callable[[Array, Any], Array]) -> Any:
     """A function of the number of patterns, of an integer or of an array of them."""
     if isinstance(patterns, int | np.integer):
-        whole("patterns", int(patterns), 2)
+        check_integer("patterns", int(patterns), 2)
         return float(formula(np.float64(patterns), np))
     counts: Any = patterns
     backend = backend_of_input("patterns", counts)
     if counts.dtype not in backend.precise:
         counts = backend.astype(counts, backend.xp.asarray(0.0).dtype)
-    if backend.visible(counts) and not bool(backend.xp.all(counts >= 2.0)):
+    if backend.can_read_values(counts) and not bool(backend.xp.all(counts >= 2.0)):
         raise ValueError(f"patterns must be >= 2, got {counts}")
     return formula(backend.astype(counts, backend.precise[counts.dtype]), backend.xp)

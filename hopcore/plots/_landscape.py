@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hopcore.arrays._validation import positive, whole
+from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._association import update
 from hopcore.memory._energy import energy
 from hopcore.phase._fixed_points import minima
@@ -113,13 +113,13 @@ def energy_landscape(
     >>> ax.get_aspect()
     1.0
     """
-    positive("beta", beta)
+    check_positive("beta", beta)
     for name, value, least in (
         ("resolution", resolution, 2),
         ("steps", steps, 0),
         ("levels", levels, 2),
     ):
-        whole(name, value, least)
+        check_integer(name, value, least)
     patterns = host("stored", stored)
     if patterns.ndim != 2 or min(patterns.shape) < 2:
         raise ValueError(

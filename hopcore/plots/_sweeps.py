@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from hopcore.arrays._validation import quoted
+from hopcore.arrays._validation import short_repr
 from hopcore.phase._critical import CriticalBetas
 from hopcore.phase._sweep import Sweep
 from hopcore.plots._marks import mark, temperatures
@@ -72,7 +72,9 @@ def minima_over_beta(
         instance("critical", critical, CriticalBetas, "critical_betas")
     named = temperatures(marks)
     if count not in get_args(Count):
-        raise ValueError(f"count must be one of {', '.join(get_args(Count))}, got {quoted(count)}")
+        raise ValueError(
+            f"count must be one of {', '.join(get_args(Count))}, got {short_repr(count)}"
+        )
     both(ax, sweep, count)
     if critical is not None:
         appearing(ax, critical, sweep.betas)

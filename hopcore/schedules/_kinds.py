@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import positive, whole
+from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.schedules._schedule import Schedule
 
 
@@ -31,7 +31,7 @@ class Constant(Schedule):
     value: float
 
     def _check(self) -> None:
-        positive("value", self.value)
+        check_positive("value", self.value)
 
     def _after(self, steps: Any, xp: Any) -> Any:
         return xp.full_like(steps, self.value)
@@ -56,9 +56,9 @@ class Between(Schedule):
     steps: int
 
     def _check(self) -> None:
-        positive("start", self.start)
-        positive("end", self.end)
-        whole("steps", self.steps, 1)
+        check_positive("start", self.start)
+        check_positive("end", self.end)
+        check_integer("steps", self.steps, 1)
 
     def _after(self, steps: Any, xp: Any) -> Any:
         going = steps < float(self.steps)
@@ -177,11 +177,11 @@ class Geometric(Schedule):
     every: int = 1
 
     def _check(self) -> None:
-        positive("start", self.start)
-        positive("factor", self.factor)
+        check_positive("start", self.start)
+        check_positive("factor", self.factor)
         if self.factor > 1.0:
             raise ValueError(f"factor must be in (0, 1]: it is applied for ever, got {self.factor}")
-        whole("every", self.every, 1)
+        check_integer("every", self.every, 1)
 
     def _after(self, steps: Any, xp: Any) -> Any:
         # Not the floor of a quotient, which compilers may round to below a whole number.

@@ -13,7 +13,7 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import positive, quoted, whole
+from hopcore.arrays._validation import check_integer, check_positive, short_repr
 
 PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
 """Where the temperatures of a stack of layers may start."""
@@ -70,10 +70,10 @@ class LearnableTemperature:
         if isinstance(self.factor, list):
             object.__setattr__(self, "factor", tuple(self.factor))
         for one in self.factor if isinstance(self.factor, tuple) else (self.factor,):
-            positive("factor", one)
+            check_positive("factor", one)
         for name in ("per_head", "room"):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, got {quoted(getattr(self, name))}")
+                raise TypeError(f"{name} must be a bool, got {short_repr(getattr(self, name))}")
 
     def of_heads(self, heads: int) -> LearnableTemperature:
         """With a factor for each head, if each learns its own."""
@@ -118,7 +118,7 @@ def inverse_softplus(value: float) -> float:
     >>> round(inverse_softplus(8.0), 6), round(inverse_softplus(1e-9), 6)
     (7.999664, -20.723266)
     """
-    positive("value", value)
+    check_positive("value", value)
     return value + math.log(-math.expm1(-value))
 
 
@@ -178,8 +178,8 @@ def temperature_profile(
     >>> hopcore.schedules.temperature_profile("hot-reasoner", 1, heads=4)[0].factor
     (2.0, 1.0, 1.0, 1.0)
     """
-    whole("layers", layers, 1)
-    whole("heads", heads, 1)
+    check_integer("layers", layers, 1)
+    check_integer("heads", heads, 1)
     if profile == "standard":
         factors: list[Any] = [1.0] * layers
     elif profile == "hot-to-cold":
@@ -188,7 +188,7 @@ def temperature_profile(
     elif profile == "throbbing":
         factors = [(HOT, COLD)[place % 2] for place in range(layers)]
     elif profile == "hot-reasoner":
-        whole("heads", heads, 2)
+        check_integer("heads", heads, 2)
         factors = [(HOT, *[1.0] * (heads - 1))] * layers
     else:
         raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import number, positive
+from hopcore.arrays._validation import check_number, check_positive
 from hopcore.phase._effective_scale import effective_scale
 from hopcore.phase._theory import transition
 from hopcore.schedules._kinds import Between
@@ -52,9 +52,9 @@ class PhaseAware(Between):
 
     def _check(self) -> None:
         super()._check()
-        positive("cold", self.cold)
-        number("hot", self.hot, self.cold)
-        positive("share", self.share)
+        check_positive("cold", self.cold)
+        check_number("hot", self.hot, self.cold)
+        check_positive("share", self.share)
         if self.share >= 1.0:
             raise ValueError(f"share must be in (0, 1), got {self.share}")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import number, whole
+from hopcore.arrays._validation import check_integer, check_number
 
 KINDS: dict[str, type[Schedule]] = {}
 """The kinds of schedules by their names; each enters its own when it is defined."""
@@ -50,9 +50,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        number("floor", self.floor, 0.0)
-        whole("freeze_after", self.freeze_after, 0, optional=True)
-        whole("warmup", self.warmup, 0)
+        check_number("floor", self.floor, 0.0)
+        check_integer("freeze_after", self.freeze_after, 0, optional=True)
+        check_integer("warmup", self.warmup, 0)
         self._check()
         start = float(self._after(np.float64(0.0), np))
         if start < self.floor:
@@ -162,7 +162,7 @@ class Joined(Schedule):
         for name in ("first", "second"):
             if not isinstance(value := getattr(self, name), Schedule):
                 raise TypeError(f"{name} must be a schedule, got {type(value).__name__}")
-        whole("at", self.at, 0)
+        check_integer("at", self.at, 0)
 
     def _after(self, steps: Any, xp: Any) -> Any:
         later = xp.where(steps < self.at, xp.zeros_like(steps), steps - float(self.at))

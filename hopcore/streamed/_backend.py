@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hopcore.arrays._backend import BLOCK, Backend, Beta, SeparationFunction, columns_of_mask
+from hopcore.arrays._backend import BLOCK, Backend, Beta, SeparationFunction, mask_of_columns
 from hopcore.arrays._discovery import BY_TYPE, backend
-from hopcore.arrays._graph_kernels import stretches
+from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import Array, ArrayLibrary
 from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
@@ -39,15 +39,15 @@ class StreamedLibrary:
     @property
     def precise(self) -> Any:
         """None of its dtypes is computed in: only a few functions take a streamed memory."""
-        return self.takes(None)
+        return self.mixes_with(None)
 
-    def takes(self, other: Any) -> Any:
-        """Nothing stands beside it but where :meth:`beside` is asked."""
+    def mixes_with(self, other: Any) -> Any:
+        """Nothing stands beside it but where :meth:`backend_for_states` is asked."""
         raise TypeError(self.refusal_as_state)
 
-    def beside(self, states: Backend, state: Array) -> Any:
+    def backend_for_states(self, states: Backend, state: Array) -> Any:
         """The backend that takes the pieces to where the states are."""
-        if not states.readable(state):
+        if not states.can_fetch_values(state):
             raise TypeError("a streamed memory cannot be read under a trace (jit, compile, grad)")
         return streaming(states, states.device(state))
 
@@ -87,7 +87,7 @@ class Streaming:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.states, name)
 
-    def takes(self, other: ArrayLibrary) -> bool:
+    def mixes_with(self, other: ArrayLibrary) -> bool:
         """States, masks and projections of one library, and streamed patterns."""
         return other is self.states or other is STREAMED
 
@@ -101,9 +101,9 @@ class Streaming:
         """Streamed patterns come to where the states are."""
         return self.where if isinstance(array, Streamed) else self.states.device(array)
 
-    def visible(self, array: Any) -> bool:
+    def can_read_values(self, array: Any) -> bool:
         """Streamed patterns are looked at as they are read."""
-        return not isinstance(array, Streamed) and self.states.visible(array)
+        return not isinstance(array, Streamed) and self.states.can_read_values(array)
 
     def astype(self, array: Any, dtype: Any) -> Any:
         """Streamed patterns are converted as they are read."""
@@ -132,11 +132,11 @@ class Streaming:
 
     # What is asked of a memory.
 
-    def attended(self, stored: Any, mask: Array | None) -> Array:
+    def count_attended(self, stored: Any, mask: Array | None) -> Array:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
         if mask is not None and mask.shape[-1] > 1:
             return self.states.xp.sum(self.states.astype(mask, self.dtype(stored)), axis=-1)
-        return self.states.attended(self.one(stored, 1.0), mask) * float(stored.shape[0])
+        return self.states.count_attended(self.one(stored, 1.0), mask) * float(stored.shape[0])
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
         """From all patterns once, and then known; with a mask of patterns, in one pass."""
@@ -283,12 +283,12 @@ class Streaming:
     ) -> Iterator[tuple[Array, slice]]:
         """Scores with some patterns of a piece, and which ones, a block of fixed size at a time."""
         queries = max(1, math.prod(state.shape[:-1]))
-        for rows in stretches(keys.shape[-2], max(1, BLOCK // queries)):
-            mask = columns_of_mask(piece.mask, rows)
+        for rows in chunks(keys.shape[-2], max(1, BLOCK // queries)):
+            mask = mask_of_columns(piece.mask, rows)
             yield self.states.scores(state, keys[..., rows, :], beta, mask), rows
 
     def refuse_derivatives(self, *arrays: Any) -> None:
         """Refuse to forget a derivative silently."""
         given = [x for x in arrays if x is not None and not isinstance(x, Streamed | float)]
-        if self.states.differentiated(*given):
+        if self.states.requires_gradient(*given):
             raise TypeError("a streamed memory has no derivatives; detach the state and beta")

@@ -22,7 +22,7 @@ from dask.base import get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
-from hopcore.arrays._backend import columns_of_mask
+from hopcore.arrays._backend import mask_of_columns
 from hopcore.streamed._sources import Piece, Source, patterns_of, real
 
 POLL = 0.1
@@ -57,7 +57,7 @@ class Spread:
         pieces = zip(parts, self.delayed(parts), projections(values, parts), strict=True)
         found = []
         for rows, piece, beside in pieces:
-            shown = columns_of_mask(mask, rows)
+            shown = mask_of_columns(mask, rows)
             shown = shown if shown is mask else alone(shown)
             found.append(task(job, piece, (rows.start, rows.stop), beside, shown))
         result = computed(tree(job, found), found, memory.track)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hopcore.arrays._backend import columns_of_mask
+from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.streamed._sources import Piece
 from hopcore.streamed._streamed import Streamed
@@ -35,7 +35,7 @@ def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: U
     similarities = np.empty((memory.shape[0], k), dtype=memory.dtype)
     choices = np.empty((memory.shape[0], k), dtype=np.int32)
     for rows in parts if memory.track is None else memory.track(parts, len(parts)):
-        patterns = unit(passes.read(rows), columns_of_mask(mask, rows))
+        patterns = unit(passes.read(rows), mask_of_columns(mask, rows))
         near = compared(patterns, rows.start, k, unit)
         if k == 0:  # there is one pattern, and it is finite
             continue

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hopcore.arrays._backend import columns_of_mask
+from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
-from hopcore.arrays._graph_kernels import stretches
-from hopcore.arrays._validation import count
+from hopcore.arrays._graph_kernels import chunks
+from hopcore.arrays._validation import as_integer
 from hopcore.streamed._sources import Piece, Source, needs, patterns_of, source_of
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Streamed:
         track: Track | None = None,
         dask: bool = False,
     ) -> None:
-        rows = None if rows is None else count("rows", rows, 1)
+        rows = None if rows is None else as_integer("rows", rows, 1)
         self.spread = spread_of(source, rows, dask)
         """What has Dask work on the pieces; None: they are read here, one after the other."""
         self.source: Source = self.spread or source_of(source)
@@ -117,7 +117,7 @@ class Streamed:
         self.dtype = np.dtype(self.source.dtype if dtype is None else dtype)
         fitting = max(1, PIECE // (self.shape[1] * self.dtype.itemsize))
         self.rows = rows or self.source.aligned(fitting)
-        self.parts = list(stretches(patterns, self.rows))
+        self.parts = list(chunks(patterns, self.rows))
         """The rows of each piece."""
         if self.spread is not None:
             self.parts = self.spread.parts or self.parts
@@ -162,7 +162,7 @@ class Streamed:
                     ahead = reader.submit(read, following)
                 if beside is None and values is not None:
                     beside = values[..., rows, :]
-                yield Piece(rows, patterns, beside, columns_of_mask(mask, rows))
+                yield Piece(rows, patterns, beside, mask_of_columns(mask, rows))
                 del patterns, beside  # before the piece after the next one is read
         self.checked = True
         if isinstance(values, Streamed):
@@ -223,8 +223,8 @@ def cut(piece: Piece, count: int) -> list[Piece]:
     """About so many parts of a piece."""
     patterns = piece.patterns.shape[0]
     parts = []
-    for rows in stretches(patterns, max(LEAST, math.ceil(patterns / count))):
+    for rows in chunks(patterns, max(LEAST, math.ceil(patterns / count))):
         place = slice(piece.rows.start + rows.start, piece.rows.start + rows.stop)
         values = None if piece.values is None else piece.values[..., rows, :]
-        parts.append(Piece(place, piece.patterns[rows], values, columns_of_mask(piece.mask, rows)))
+        parts.append(Piece(place, piece.patterns[rows], values, mask_of_columns(piece.mask, rows)))
     return parts

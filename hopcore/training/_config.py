@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
-from hopcore.arrays._validation import number, positive, quoted, whole
+from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
 from hopcore.layers._settings import known_fields
 from hopcore.schedules._kinds import ANNEALING, Constant, Geometric
 from hopcore.schedules._phase_aware import PhaseAware
@@ -107,19 +107,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         for name in ("epochs", "batch_size"):
-            whole(name, getattr(self, name), 1)
-        whole("seed", self.seed, 0)
-        whole("warmup", self.warmup, 0)
-        whole("freeze_after", self.freeze_after, 0, optional=True)
-        whole("temp_anneal_steps", self.temp_anneal_steps, 1, optional=True)
+            check_integer(name, getattr(self, name), 1)
+        check_integer("seed", self.seed, 0)
+        check_integer("warmup", self.warmup, 0)
+        check_integer("freeze_after", self.freeze_after, 0, optional=True)
+        check_integer("temp_anneal_steps", self.temp_anneal_steps, 1, optional=True)
         for name in ("learning_rate", "weight_decay", "floor"):
-            number(name, getattr(self, name), 0.0)
+            check_number(name, getattr(self, name), 0.0)
         for name in ("temp_start", "temp_end", "factor"):
-            positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if self.factor > 1.0:
             raise ValueError(f"factor must be in (0, 1], got {self.factor}")
         if self.clip_norm is not None:
-            positive("clip_norm", self.clip_norm)
+            check_positive("clip_norm", self.clip_norm)
         if self.temp_start < self.floor:
             raise ValueError(
                 f"temp_start must not be below the floor, got {self.temp_start:g} and "
@@ -128,7 +128,7 @@ class TrainConfig:
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup must end before {self.epochs} epochs, got {self.warmup}")
         if not isinstance(self.gumbel, bool):
-            raise TypeError(f"gumbel must be a bool, got {quoted(self.gumbel)}")
+            raise TypeError(f"gumbel must be a bool, got {short_repr(self.gumbel)}")
         known = {"schedule": SCHEDULES, "rate": RATES, "path": PATHS, "select": PATHS}
         for name, values in known.items():
             if getattr(self, name) not in values:
@@ -137,7 +137,7 @@ class TrainConfig:
                 )
         for name, one in self.schedules.items():
             if not isinstance(one, Schedule):
-                raise TypeError(f"the schedule of {name} must be a Schedule, got {quoted(one)}")
+                raise TypeError(f"the schedule of {name} must be a Schedule, got {short_repr(one)}")
 
     def schedule_of(self, steps: int, memory: tuple[float, int] | None = None) -> Schedule:
         """The schedule of the temperature.

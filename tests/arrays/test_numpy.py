@@ -14,7 +14,7 @@ import pytest
 import hopcore
 from hopcore.arrays import _numpy as numpy_backend
 from hopcore.arrays import _threads as threads
-from hopcore.memory import separation_named
+from hopcore.memory import get_separation
 
 Backend = hopcore.Backend
 ORACLE = Backend("portable", np_xp)
@@ -57,7 +57,7 @@ def test_every_road_agrees_with_the_portable_oracle(case, separation, scale, roa
     if mask is not None:
         mask = rng.random(mask) > 0.4
         mask[..., :1] = False
-    function = separation_named(separation)
+    function = get_separation(separation)
     expected, conjugate = ORACLE.associate(state, stored, projection, beta, mask, function, True)
     got = hopcore.association(
         state, stored, projection, beta=beta, mask=mask, separation=separation

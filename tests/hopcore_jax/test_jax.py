@@ -14,7 +14,7 @@ import pytest
 
 import hopcore
 from hopcore.arrays import Backend
-from hopcore.memory import separation_named
+from hopcore.memory import get_separation
 
 jax = pytest.importorskip("jax", reason="the JAX backend needs jax")
 jnp = jax.numpy
@@ -109,7 +109,7 @@ def test_sparse_supports_are_exact_however_large(separation, beta, x64):
     if beta < 1.0:
         mask[1] = False
         mask[1, 700:800] = True
-    function = separation_named(separation)
+    function = get_separation(separation)
     expected = ORACLE.associate(state, stored, stored, beta, mask, function, True)
     state, stored, mask = (jnp.asarray(x) for x in (state, stored, mask))
     got = hopcore.backend("jax").associate(state, stored, stored, beta, mask, function, True)
@@ -401,13 +401,15 @@ def test_values_are_checked_where_they_can_be_seen():
             hopcore.energy(good.astype(dtype), bad.astype(dtype), 1.0)
     with pytest.raises(ValueError, match="beta must be positive"):
         hopcore.energy(good, good, jnp.asarray(-1.0))
-    assert backend.finite(jnp.full(3, 1e30))  # whose square is not
+    assert backend.all_finite(jnp.full(3, 1e30))  # whose square is not
     seen = []
-    jax.jit(lambda x: seen.extend([backend.visible(x), backend.visible(good)]) or x)(good)
-    jax.grad(lambda x: seen.append(backend.visible(x)) or x.sum())(good)
+    jax.jit(
+        lambda x: seen.extend([backend.can_read_values(x), backend.can_read_values(good)]) or x
+    )(good)
+    jax.grad(lambda x: seen.append(backend.can_read_values(x)) or x.sum())(good)
     assert seen == [False, False, False]
-    assert backend.visible(good)
-    assert not backend.compacts(good)
+    assert backend.can_read_values(good)
+    assert not backend.has_dynamic_shapes(good)
     jax.grad(lambda x: hopcore.energy(good, x, 1.0).sum())(bad)
 
 

@@ -39,7 +39,7 @@ def patterns(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> 
 def oracle(state, stored, projection, beta, mask, separation):
     arrays = [x.double().numpy() for x in (state, stored, projection)]
     beta = beta if isinstance(beta, float) else beta.double().numpy()
-    function = hopcore.memory.separation_named(separation)
+    function = hopcore.memory.get_separation(separation)
     return ORACLE.associate(*arrays, beta, None if mask is None else mask.numpy(), function, True)
 
 
@@ -76,7 +76,7 @@ def test_every_road_agrees_with_the_portable_oracle(case, separation):
         state, stored, projection, beta=beta, mask=mask, separation=separation
     )
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-10, atol=1e-12)
-    function = hopcore.memory.separation_named(separation)
+    function = hopcore.memory.get_separation(separation)
     lse = hopcore.backend("torch").conjugate(state, stored, beta, mask, function)
     np.testing.assert_allclose(lse.numpy(), conjugate, rtol=1e-10, atol=1e-12)
     if separation == "softmax":

@@ -28,27 +28,27 @@ class ShardedBackend(JaxBackend):
 
     # What shards are, beside arrays.
 
-    def beside(self, states: Backend, state: Array) -> Any:
+    def backend_for_states(self, states: Backend, state: Array) -> Any:
         """The backend itself, for states of JAX."""
         return self if isinstance(states, JaxBackend) else None
 
-    def takes(self, other: Backend) -> bool:
+    def mixes_with(self, other: Backend) -> bool:
         """Shards, and arrays of JAX."""
         return isinstance(other, JaxBackend)
 
-    def visible(self, array: Any) -> bool:
+    def can_read_values(self, array: Any) -> bool:
         """See :class:`JaxBackend`."""
-        return super().visible(values_of(array))
+        return super().can_read_values(values_of(array))
 
     def device(self, array: Any) -> Any:
         """None: the arrays of a call are placed by the compiler."""
         return None
 
-    def finite(self, array: Any) -> bool:
+    def all_finite(self, array: Any) -> bool:
         """Every worker looks at its own values."""
         if not isinstance(array, Shards):
-            return super().finite(array)
-        if super().finite(array.array):
+            return super().all_finite(array)
+        if super().all_finite(array.array):
             return True
         for part in array.array.addressable_shards:
             bad = np.argwhere(~np.isfinite(np.asarray(part.data, dtype=np.float64)))
@@ -74,10 +74,10 @@ class ShardedBackend(JaxBackend):
 
     # What is asked of a memory.
 
-    def attended(self, stored: Any, mask: Array | None) -> Array:
+    def count_attended(self, stored: Any, mask: Array | None) -> Array:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
         if mask is not None or not isinstance(stored, Shards):
-            return super().attended(stored, mask)
+            return super().count_attended(stored, mask)
         return jnp.full((*stored.shape[:-2], 1), float(stored.count), self.precise[stored.dtype])
 
     def largest_square(self, stored: Any, mask: Array | None) -> Array:
@@ -131,7 +131,7 @@ class ShardedBackend(JaxBackend):
             return super().conjugate(state, stored, beta, mask, separation)
         return self.associated(state, stored, None, beta, mask, separation)[1]
 
-    def in_parts(self, patterns: Any) -> bool:
+    def is_sharded(self, patterns: Any) -> bool:
         """Whether patterns are shards."""
         return isinstance(patterns, Shards)
 

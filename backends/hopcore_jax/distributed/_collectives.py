@@ -13,7 +13,15 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
 
-from hopcore.arrays import Array, Backend, Beta, Loop, OverWorkers, SeparationFunction, merged_over
+from hopcore.arrays import (
+    Array,
+    Backend,
+    Beta,
+    Loop,
+    OverWorkers,
+    SeparationFunction,
+    merge_over_workers,
+)
 from hopcore_jax.distributed._memory import Shards, rows_over, values_of, with_rows
 from hopcore_jax.kernels import _blocks as blocks
 from hopcore_jax.kernels._separate import InParts
@@ -115,7 +123,7 @@ def associate(
             state, stored, values, beta, mask, backend=backend, separation=own, budget=budget
         )
         if separation.softmax:
-            return merged_over(jnp, workers, output, conjugate)
+            return merge_over_workers(jnp, workers, output, conjugate)
         return None if output is None else workers.sum(output), conjugate
 
     values, everywhere = values_of(projection), PartitionSpec()

@@ -48,21 +48,21 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
     # What the arrays of this library are.
 
-    def visible(self, array: jax.Array) -> bool:
+    def can_read_values(self, array: jax.Array) -> bool:
         """Not traced, not met inside ``jax.jit``, on the CPU, and all of it in this process."""
         if loops.traced(array) or loops.staged() or not array.is_fully_addressable:
             return False
         return all(device.platform == "cpu" for device in array.devices())
 
-    def readable(self, array: jax.Array) -> bool:
+    def can_fetch_values(self, array: jax.Array) -> bool:
         """Not traced, not met inside ``jax.jit``."""
         return not loops.traced(array) and not loops.staged()
 
-    def differentiated(self, *arrays: jax.Array) -> bool:
+    def requires_gradient(self, *arrays: jax.Array) -> bool:
         """Whether they are traced: JAX does not tell what for."""
         return loops.traced(arrays)
 
-    def compacts(self, array: jax.Array) -> bool:
+    def has_dynamic_shapes(self, array: jax.Array) -> bool:
         """Never: every new shape would be compiled."""
         return False
 
@@ -73,7 +73,7 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         first, *more = array.devices()
         return None if more else first
 
-    def finite(self, array: jax.Array) -> bool:
+    def all_finite(self, array: jax.Array) -> bool:
         """Where the values are: an array over several devices is not gathered."""
         if loops.traced(array):
             return True

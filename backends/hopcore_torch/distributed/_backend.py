@@ -16,10 +16,10 @@ from hopcore.arrays import (
     OverWorkers,
     Rows,
     SeparationFunction,
-    columns_of_mask,
-    merged_over,
-    rows_of,
-    rows_of_mask,
+    beta_of_rows,
+    mask_of_columns,
+    mask_of_rows,
+    merge_over_workers,
     too_many_weights,
 )
 from hopcore_torch.distributed import _rings as rings
@@ -33,7 +33,7 @@ from hopcore_torch.kernels._modes import differentiated, eager
 class DistributedBackend(TorchBackend):
     """Ordinary tensors, the same on all workers, beside stored patterns that are a ``DTensor``.
 
-    :meth:`beside` makes one for each call, which knows what the workers have agreed upon.
+    :meth:`backend_for_states` makes one for each call, which knows what the workers have agreed upon.
     """
 
     refusal_as_state = "state must be an ordinary tensor, the same on all workers, no DTensor"
@@ -47,7 +47,7 @@ class DistributedBackend(TorchBackend):
         self._agreed: dict[str, list[int]] | None = None
         """Of a call, how many patterns each worker has, by the kernels agreed upon."""
 
-    def beside(self, states: Any, state: Any) -> Any:
+    def backend_for_states(self, states: Any, state: Any) -> Any:
         """A backend of its own for every call with states of torch."""
         if not isinstance(states, TorchBackend):
             return None
@@ -55,7 +55,7 @@ class DistributedBackend(TorchBackend):
         call._agreed = {}
         return call
 
-    def takes(self, other: Any) -> bool:
+    def mixes_with(self, other: Any) -> bool:
         """Ordinary tensors too."""
         return isinstance(other, TorchBackend)
 
@@ -68,9 +68,9 @@ class DistributedBackend(TorchBackend):
         most = torch.tensor(super().magnitude(local), dtype=torch.float64, device=local.device)
         return float(Workers(group_of("stored", array)).max(most))
 
-    def attended(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+    def count_attended(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
         if mask is not None:
-            return super().attended(stored, mask)
+            return super().count_attended(stored, mask)
         places = (*stored.shape[:-2], 1)
         wide = self.precise[stored.dtype]
         return torch.full(places, stored.shape[-2], dtype=wide, device=stored.device)
@@ -109,7 +109,7 @@ class DistributedBackend(TorchBackend):
                 output, lse = local.associate(
                     state, stored, projection, beta, own.mask, separation, True
                 )
-                output, lse = merged_over(part.plain, own.workers, output.to(wide), lse)
+                output, lse = merge_over_workers(part.plain, own.workers, output.to(wide), lse)
                 return output.to(narrow), lse
             state, stored, projection = (x.to(wide) for x in (state, stored, projection))
             beta = beta if isinstance(beta, float) else beta.to(wide)
@@ -138,7 +138,7 @@ class DistributedBackend(TorchBackend):
         def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
             if separation.softmax:
                 lse = local.conjugate(state, stored, beta, own.mask, separation)
-                return merged_over(part.plain, own.workers, None, lse)[1]
+                return merge_over_workers(part.plain, own.workers, None, lse)[1]
             found = [
                 Backend.conjugate(part, x, stored, heat, some, separation)
                 for x, heat, some in blocks(own, state, beta)
@@ -257,7 +257,7 @@ class DistributedBackend(TorchBackend):
             known[name] = agreed(workers, f"{name}({facts})", own, shared)
         sizes = known[name]
         start = sum(sizes[: workers.rank])
-        mask = columns_of_mask(mask, slice(start, start + sizes[workers.rank]))
+        mask = mask_of_columns(mask, slice(start, start + sizes[workers.rank]))
         return Own(workers, own["stored"], own.get("projection"), mask, sizes)
 
 
@@ -303,4 +303,4 @@ def blocks(
     rows = own.rows(state)
     for start in range(0, max(1, state.shape[-2]), rows):
         part = slice(start, start + rows)
-        yield state[..., part, :], rows_of(beta, part), rows_of_mask(own.mask, part)
+        yield state[..., part, :], beta_of_rows(beta, part), mask_of_rows(own.mask, part)

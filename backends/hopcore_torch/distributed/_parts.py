@@ -63,7 +63,7 @@ def agreed(
     local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
     stored = own["stored"]
     numbers = [x.shape[-2] for x in own.values()]
-    numbers += [int(not local.visible(x) or local.finite(x)) for x in own.values()]
+    numbers += [int(not local.can_read_values(x) or local.all_finite(x)) for x in own.values()]
     values = [x for x in shared.values() if isinstance(x, torch.Tensor) and x.is_floating_point()]
     rows = workers.agree(call, numbers, values, stored.device)
     for i, kind in enumerate(own):

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch.autograd import Function
 
-from hopcore.arrays import MASKED, SOME, Rows, stretches
+from hopcore.arrays import MASKED, SOME, Rows, chunks
 from hopcore_torch.distributed._collectives import Workers, waiting
 
 
@@ -48,7 +48,7 @@ def nearest(
     scores, places = part.new_empty((count, 0)), number.new_empty((count, 0))
     for columns, guest in visiting(workers, part, sizes):
         found = []
-        for rows in stretches(count, max(1, SOME // guest.shape[0])):
+        for rows in chunks(count, max(1, SOME // guest.shape[0])):
             some = part[rows] @ guest.mT
             if mask is not None:
                 some = some.masked_fill(~mask[columns], MASKED)
@@ -98,7 +98,7 @@ def chosen(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Entries whose column is in a part, some at a time, and which of its rows these are."""
     entries = torch.nonzero((columns >= part.start) & (columns < part.stop))[:, 0]
-    for some in stretches(entries.shape[0], max(1, SOME // max(1, width))):
+    for some in chunks(entries.shape[0], max(1, SOME // max(1, width))):
         yield entries[some], columns[entries[some]] - part.start
 
 

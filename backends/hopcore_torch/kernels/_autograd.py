@@ -13,11 +13,11 @@ from hopcore.arrays import (
     Backend,
     Beta,
     SeparationFunction,
+    beta_of_rows,
     block_rows,
     conjugate_gradients,
-    rows_of,
-    rows_of_mask,
-    scaled,
+    mask_of_rows,
+    scale_by_beta,
 )
 
 Tensors = Sequence[Any]
@@ -135,7 +135,7 @@ def pull_back(
     ]
     for start in range(0, state.shape[-2], rows):
         part = slice(start, start + rows)
-        some = association._replace(mask=rows_of_mask(association.mask, part))
+        some = association._replace(mask=mask_of_rows(association.mask, part))
         found = pull_back_block(
             some,
             (query_rows(state, part), *tensors[1:3], beta_rows(beta, part)),
@@ -179,8 +179,8 @@ def pull_back_block(
         by_scores = more if by_scores is None else by_scores + more
     by_query = by_scores @ stored
     return (
-        scaled(by_query, beta).sum_to_size(state.shape).to(narrow),
-        gathered(by_scores, scaled(state, beta), stored).to(narrow),
+        scale_by_beta(by_query, beta).sum_to_size(state.shape).to(narrow),
+        gathered(by_scores, scale_by_beta(state, beta), stored).to(narrow),
         by_projection,
         None if beta_ is None else (by_query * state).sum(-1).sum_to_size(beta_.shape),
     )
@@ -202,7 +202,7 @@ def query_rows(array: torch.Tensor | None, part: slice) -> torch.Tensor | None:
 
 def beta_rows(beta: torch.Tensor | None, part: slice) -> torch.Tensor | None:
     """A view of the inverse temperatures of some queries."""
-    return None if beta is None else rows_of(beta, part)
+    return None if beta is None else beta_of_rows(beta, part)
 
 
 def leaves(tensors: Tensors, needs: Sequence[bool]) -> Tensors:

@@ -24,7 +24,7 @@ from hopcore.arrays import (
     Backend,
     Beta,
     SeparationFunction,
-    columns_of_mask,
+    mask_of_columns,
     register_array_type,
 )
 from hopcore_torch.kernels import _fused as fused
@@ -56,27 +56,27 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         for half in (torch.float16, torch.bfloat16):
             self.precise[half] = torch.float32
 
-    def visible(self, array: torch.Tensor) -> bool:
+    def can_read_values(self, array: torch.Tensor) -> bool:
         """On the CPU, in eager mode; a GPU would have to be waited for."""
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
 
-    def readable(self, array: torch.Tensor) -> bool:
+    def can_fetch_values(self, array: torch.Tensor) -> bool:
         """In eager mode, on any device."""
         return type(array) in PLAIN_TYPES and eager()
 
-    def lasting(self) -> AbstractContextManager[Any]:
+    def cache_context(self) -> AbstractContextManager[Any]:
         """Outside of inference mode, whose tensors autograd refuses."""
         return torch.inference_mode(False)
 
-    def differentiated(self, *arrays: torch.Tensor) -> bool:
+    def requires_gradient(self, *arrays: torch.Tensor) -> bool:
         """Whether autograd records what is done with one of them."""
         return differentiated(*arrays)
 
-    def compacts(self, array: torch.Tensor) -> bool:
+    def has_dynamic_shapes(self, array: torch.Tensor) -> bool:
         """Where values are visible; elsewhere a count would have to be waited for."""
-        return self.visible(array)
+        return self.can_read_values(array)
 
-    def finite(self, array: torch.Tensor) -> bool:
+    def all_finite(self, array: torch.Tensor) -> bool:
         """A sum first: it is not finite if any value is not (or if it overflows)."""
         array = array.detach()
         return math.isfinite(array.sum().item()) or bool(torch.isfinite(array).all())
@@ -120,14 +120,14 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         rows = max(1, BLOCK // max(1, stored[..., :1, :].numel()))
         for start in range(0, stored.shape[-2], rows):
             some = slice(start, start + rows)
-            found.append(super().radius(stored[..., some, :], columns_of_mask(mask, some)))
+            found.append(super().radius(stored[..., some, :], mask_of_columns(mask, some)))
         return torch.stack(found).amax(0)
 
     def scores(
         self, state: torch.Tensor, stored: torch.Tensor, beta: Beta, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """In the precise dtype under autocast, too."""
-        if not self.casts(state):
+        if not self.uses_autocast(state):
             return super().scores(state, stored, beta, mask)
         with torch.autocast(state.device.type, enabled=False):
             return super().scores(state, stored, beta, mask)
@@ -145,7 +145,7 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         self, scores: torch.Tensor, separation: SeparationFunction
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights and conjugate without a derivative."""
-        if self.visible(scores):
+        if self.can_read_values(scores):
             return in_numpy(hopcore.backend("numpy").separate, scores, separation)
         return super().separate(scores, separation)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from hopcore.arrays import Beta, scaled
+from hopcore.arrays import Beta, scale_by_beta
 
 
 class Heads(NamedTuple):
@@ -42,7 +42,7 @@ def heads(
     width, depth = projection.shape[-1], stored.shape[-1]
     scale = beta if isinstance(beta, float) else 1.0
     if not isinstance(beta, float):
-        state = scaled(state, beta)
+        state = scale_by_beta(state, beta)
     if width != depth:
         # The fused kernels want one depth; zeros change neither scores nor sums.
         state, stored, projection = (

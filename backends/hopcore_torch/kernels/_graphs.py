@@ -45,7 +45,7 @@ class TorchGraphKernels(Backend):
         return lowest.scatter_reduce(0, where.rows.long(), values, "amax")
 
     def pair_products(self, left: torch.Tensor, right: torch.Tensor, where: Rows) -> torch.Tensor:
-        if self.visible(left) and not differentiated(left, right):
+        if self.can_read_values(left) and not differentiated(left, right):
             numpy = hopcore.backend("numpy").pair_products
             return in_numpy(lambda *x: numpy(x[0], x[1], Rows(*x[2:])), left, right, *where)
         return super().pair_products(left, right, where)
@@ -59,7 +59,7 @@ class TorchGraphKernels(Backend):
         return found.values, found.indices
 
     def nearest(self, patterns: torch.Tensor, k: int, mask: torch.Tensor | None) -> torch.Tensor:
-        if self.visible(patterns):
+        if self.can_read_values(patterns):
             return in_numpy(hopcore.backend("numpy").nearest, patterns, k, mask)
         return super().nearest(patterns, k, mask)
 

@@ -31,6 +31,6 @@ class TorchLayerKernels(Backend):
     def erf(self, values: torch.Tensor) -> torch.Tensor:
         return torch.erf(values)
 
-    def casts(self, array: torch.Tensor) -> bool:
+    def uses_autocast(self, array: torch.Tensor) -> bool:
         kind = array.device.type  # "meta" knows of no autocast
         return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

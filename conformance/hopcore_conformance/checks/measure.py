@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import hopcore
-from hopcore.memory import separation_named
+from hopcore.memory import get_separation
 from hopcore_conformance.cases.memory import Problem
 from hopcore_conformance.checks import tolerance
 from hopcore_conformance.oracle import memory as plain
@@ -104,7 +104,7 @@ def separate(subject: Subject, z: Array, separation: Any) -> tuple[Array, Array]
     def kernel(side: Subject) -> tuple[Array, Array]:
         return side(lambda given: side.backend.separate(given, function), z)
 
-    function = separation_named(separation)
+    function = get_separation(separation)
     got, wanted = kernel(fine), kernel(reference)
     alpha, count = plain.order(separation), z.shape[-1]
     largest = np.max(np.where(np.isneginf(z), 0.0, np.abs(z)), axis=-1, keepdims=True)

@@ -198,7 +198,7 @@ def test_a_cached_graph_is_that_of_the_content(subject: Subject) -> None:
     wanted = dense.neighbours(values, 2).weights
     cache = hopcore.GraphCache(DiffusionConfig(k_neighbors=2))
     patterns = own(subject, values)
-    keeps = subject.backend.visible(patterns)
+    keeps = subject.backend.can_read_values(patterns)
     within = 32 * subject.fine
     agree("adjacency", cached(subject, cache, patterns), wanted, within)
     agree("adjacency, again", cached(subject, cache, own(subject, values)), wanted, within)
@@ -240,7 +240,7 @@ def test_a_cache_is_bounded_and_can_be_shared(subject: Subject) -> None:
             agree(f"adjacency {number}", got, wanted[number % 4], 32 * subject.fine)
     assert len(cache) <= 2
     # Where values are not visible there is nothing to look for, and nothing is counted.
-    looks = subject.backend.visible(own(subject, sets[0]))
+    looks = subject.backend.can_read_values(own(subject, sets[0]))
     assert cache.hits + cache.misses == (25 if looks else 0)
     nothing = hopcore.GraphCache(DiffusionConfig(k_neighbors=2, cache_graph=False))
     nothing.get(own(subject, sets[0]))

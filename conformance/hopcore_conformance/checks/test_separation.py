@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import hopcore
 from hopcore.arrays import Backend
-from hopcore.memory import separation_named
+from hopcore.memory import get_separation
 from hopcore_conformance.cases.memory import ALPHAS, generators, score_arrays
 from hopcore_conformance.checks import measure, tolerance
 from hopcore_conformance.checks.measure import agree, at_most
@@ -175,7 +175,7 @@ def test_automatic_derivatives(
         pytest.skip(f"{subject.backend.name} has no automatic derivatives that the suite knows")
     fine = subject.precise
     z = fine.rounded(z)
-    function = separation_named(entmax(alpha))
+    function = get_separation(entmax(alpha))
     weights, _ = measure.separate(subject, z, entmax(alpha))
     some = np.any(~np.isneginf(z), axis=-1)
 
@@ -209,7 +209,7 @@ def test_automatic_jacobian_beyond_sparsemax(
     weights /= np.sum(weights, axis=-1, keepdims=True)
     z = fine.rounded(plain.deformed_log(weights, alpha))
     weights, probe = plain.weights(z, alpha), fine.rounded(rng.normal(size=z.shape))
-    options = {"backend": fine.backend, "kind": separation_named(entmax(alpha))}
+    options = {"backend": fine.backend, "kind": get_separation(entmax(alpha))}
     (product,) = fine.gradient(kernel_weights, z, by=[0], probe=probe, **options)
     s = weights ** (2.0 - alpha)
     mean = np.sum(s * probe, axis=-1, keepdims=True) / np.sum(s, axis=-1, keepdims=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import whole
+from hopcore.arrays._validation import check_integer
 from hopcore.layers._activations import relu
 from hopcore.layers._linear_maps import first_linear, linear, perceptron
 from hopcore.layers._parameters import Parameters
@@ -39,7 +39,7 @@ class MLP(Classifier):
         """Refuse what makes no sense."""
         object.__setattr__(self, "widths", tuple(self.widths))
         for width in (self.size, self.classes, *self.widths):
-            whole("widths", width, 1)
+            check_integer("widths", width, 1)
 
     def first_parameters(self, *, seed: int) -> dict[str, np.ndarray]:
         """Parameters to start from: He's."""
@@ -78,7 +78,7 @@ class CNN(Classifier):
         for name in ("shape", "channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for one in (*self.channels, self.classes):
-            whole("channels", one, 1)
+            check_integer("channels", one, 1)
         if min(self.shape) >> len(self.channels) < 1:
             raise ValueError(
                 f"images of {self.shape} are too small to be halved {len(self.channels)} times"

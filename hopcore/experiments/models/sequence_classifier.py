@@ -14,7 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import positive, whole
+from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.experiments.data.sequences import VOCABULARY, Sequences
 from hopcore.layers._composed_settings import EncoderSettings
 from hopcore.layers._hopfield import hopfield, hopfield_weights
@@ -84,9 +84,9 @@ class SequenceClassifier:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        whole("length", self.length, 1)
-        whole("vocabulary", self.vocabulary, 2)
-        positive("pace", self.pace)
+        check_integer("length", self.length, 1)
+        check_integer("vocabulary", self.vocabulary, 2)
+        check_positive("pace", self.pace)
         _ = self.settings
 
     @cached_property

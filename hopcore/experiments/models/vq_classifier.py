@@ -8,7 +8,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import number, whole
+from hopcore.arrays._validation import check_integer, check_number
 from hopcore.layers._linear_maps import first_linear, linear, perceptron
 from hopcore.layers._losses import cross_entropy, divergence
 from hopcore.layers._network_settings import QuantizerSettings
@@ -76,8 +76,8 @@ class VQ(Classifier):
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         for name in ("size", "classes", "width", "symbols", "code_size"):
-            whole(name, getattr(self, name), 1)
-        number("alignment", self.alignment, 0.0)
+            check_integer(name, getattr(self, name), 1)
+        check_number("alignment", self.alignment, 0.0)
         _ = self.codes
 
     @property
