@@ -58,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--max-examples", type=int, default=20, help="examples of each check (default: 20)"
     )
+    parser.add_argument(
+        "--per-statement",
+        type=int,
+        metavar="N",
+        help="run N checks of each statement (default: all checks)",
+    )
     parser.add_argument("--seed", help="other examples than the default ones, reproducibly")
     parser.add_argument("--report", metavar="FILE", help="write what was found: out.json, out.html")
     options, rest = parser.parse_known_args(arguments)
@@ -70,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if options.device is not None:
         command += ["--hopcore-device", options.device]
+    if options.per_statement is not None:
+        command += ["--per-statement", str(options.per_statement)]
     # Every process of a group runs all checks, and the first one tells.
     first = options.backend != "torch-distributed" or os.environ.get("RANK", "0") == "0"
     if options.report is not None and first:

@@ -6,7 +6,7 @@ specification to every report. It is not an entry point, so no other test run lo
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how arrays lie in memory",
     )
     group.addoption("--max-examples", type=int, default=20, help="examples of each check (20)")
+    group.addoption(
+        "--per-statement", type=int, default=None, help="run so many checks of each statement (all)"
+    )
     group.addoption("--report", type=Path, default=None, help="write what was found: JSON or HTML")
 
 
@@ -49,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     if option.max_examples < 1:
         raise pytest.UsageError(f"--max-examples must be at least 1, got {option.max_examples}")
+    if option.per_statement is not None and option.per_statement < 1:
+        raise pytest.UsageError(f"--per-statement must be at least 1, got {option.per_statement}")
     # Without a seed the same examples are drawn every time; with one, its own.
     settings.register_profile(
         "hopcore",
@@ -178,6 +183,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if item.path.name not in CHECKS]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+    if config.option.per_statement is not None:
+        chosen = representatives(items, config.option.per_statement)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = [item for item in items if item in chosen]
     declared = dict(subject.backend.expected_failures)
     unknown = set(declared)
     for item in items:
@@ -193,8 +202,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             mark = pytest.mark.xfail(reason=declared[key], strict=key == name)
             item.add_marker(mark)
     unknown -= set(STATEMENTS)
-    if unknown and not config.option.keyword and not isinstance(subject, Parted):
+    part = config.option.keyword or config.option.per_statement
+    if unknown and not part and not isinstance(subject, Parted):
         raise pytest.UsageError(f"expected_failures names {sorted(unknown)[0]!r}, which is nothing")
+
+
+def representatives(items: list[pytest.Item], count: int) -> set[pytest.Item]:
+    """Choose so many checks of each statement, and of each check its first parameters first."""
+    seen: Counter[str] = Counter()
+    rank: dict[pytest.Item, int] = {}
+    for item in items:
+        name = item.nodeid.split("[")[0]
+        rank[item] = seen[name]
+        seen[name] += 1
+    covered: Counter[str] = Counter()
+    chosen = set()
+    for item in sorted(items, key=rank.__getitem__):
+        identifiers = statements_of(item)
+        if not identifiers or any(covered[identifier] < count for identifier in identifiers):
+            chosen.add(item)
+            covered.update(list(identifiers))
+    return chosen
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hopcore_conformance import STATEMENTS
+
 PLANT = """
 import sys
 import numpy as np
@@ -157,6 +159,15 @@ def test_a_seed_draws_other_examples(tmp_path: Path) -> None:
     assert "examples: 3 of each check, seed 7" in done.stdout
 
 
+def test_some_checks_of_each_statement(tmp_path: Path) -> None:
+    few = conformance("--max-examples", "1", "--per-statement", "1", cwd=tmp_path)
+    assert few.returncode == 0, few.stdout
+    table = few.stdout.split("statements of the specification")[1].split("= short test")[0]
+    lines = filter(None, table.splitlines()[1:])
+    assert {line.split()[0] for line in lines} == set(STATEMENTS)
+    assert int(few.stdout.split(" deselected")[0].split()[-1]) > 5 * len(STATEMENTS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -165,6 +176,7 @@ def test_a_seed_draws_other_examples(tmp_path: Path) -> None:
         (("--backend", "numpy", "--dtype", "float16"), "has no float16; it takes float32, float64"),
         (("--backend", "numpy", "--dtype", "int8"), "invalid choice"),
         (("--backend", "numpy", "--max-examples", "0"), "at least 1"),
+        (("--backend", "numpy", "--per-statement", "0"), "at least 1"),
         (("--backend", "numpy", "--max-examples", "few"), "invalid int value: 'few'"),
         (("--backend", "numpy", "--device", "nowhere"), "nowhere"),
         (("--backend", "numpy", "--report", "out.txt"), "must end in .json or .html"),

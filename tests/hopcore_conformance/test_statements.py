@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from planting import CHECKS
+
 from hopcore_conformance import STATEMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -34,3 +36,8 @@ def test_every_package_is_specified() -> None:
     packages = {path.parent.name for path in (ROOT / "hopcore").glob("*/__init__.py")}
     assert packages - claimed == APPLIED
     assert claimed <= packages
+
+
+def test_every_statement_has_a_check() -> None:
+    checked = {name for check in CHECKS for name in check.statements}
+    assert checked == set(STATEMENTS)

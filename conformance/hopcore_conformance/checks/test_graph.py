@@ -300,7 +300,7 @@ def weighted_sum(patterns: Any, probe: Any, *, k: int) -> Any:
     """The weights of a graph of neighbours times those of a probe (N, N)."""
     graph = hopcore.knn_graph(patterns, k)
     xp, nodes = graph.backend.xp, graph.nodes
-    entries = graph.where.rows * nodes + graph.where.columns
+    entries = graph.entries.rows * nodes + graph.entries.columns
     chosen = xp.take(xp.reshape(probe, (-1,)), entries, axis=0)
     return graph.weights * graph.backend.astype(chosen, graph.weights.dtype)
 

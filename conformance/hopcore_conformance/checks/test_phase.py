@@ -57,7 +57,7 @@ def test_the_transition(subject: Subject, patterns: int) -> None:
 def test_the_transition_of_an_array(subject: Subject) -> None:
     counts = np.asarray([[2.0, 3.0, 5.0], [64.0, 1024.0, 32768.0]])  # exact in every dtype
     for name in hopcore.phase.Transition._fields:
-        formula = getattr(hopcore, {"spinodal": "centroid"}.get(name, name) + "_beta")
+        formula = getattr(hopcore.phase, {"spinodal": "centroid"}.get(name, name) + "_beta")
         wanted = [getattr(hopcore.transition(int(n)), name) for n in counts.ravel()]
         got = subject.get(formula(subject.put(counts)))
         assert got.shape == counts.shape
