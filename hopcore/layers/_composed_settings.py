@@ -210,7 +210,8 @@ def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
     check_number("layer_norm_eps", settings.layer_norm_eps, 0.0)
     if settings.activation not in ACTIVATIONS:
         raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)}, got {short_repr(settings.activation)}"
+            f"activation must be one of {', '.join(ACTIVATIONS)}, "
+            f"got {short_repr(settings.activation)}"
         )
     width = associations[0].input_size
     for inner in associations:

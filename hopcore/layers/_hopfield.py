@@ -13,13 +13,39 @@ and JAX's modules run the functions here.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import Inputs
 from hopcore.diffusion._cache import GraphCache
+from hopcore.diffusion._graph_attention import (
+    anchored,
+    diffused_weights,
+    neighbor_mask,
+    spread_weights,
+)
 from hopcore.layers._activations import ACTIVATIONS
-from hopcore.layers._heads import Association, Drop, associated, recalled, weights_of
+from hopcore.layers._masks import CoreMasks, as_core_masks
+from hopcore.layers._memory import add_patterns, diffuse_memory
 from hopcore.layers._parameters import Parameters
-from hopcore.layers._projections import turned
+from hopcore.layers._projections import (
+    Association,
+    Patterns,
+    beta_of,
+    check_patterns,
+    normalize,
+    project,
+    swap_heads,
+)
 from hopcore.layers._settings import HopfieldSettings
+from hopcore.memory._retrieval import broadcast_state, iterate_to_fixed_point
+
+Drop = Callable[[Array], Array]
+"""Dropout of association weights ``(..., H, L, S)``."""
+
+MAX_UPDATES = 1000
+"""The most updates until a state rests, where ``update_steps_max`` is None."""
 
 
 def hopfield(
@@ -82,27 +108,8 @@ def hopfield(
     (3, 5, 4)
     """
     masks = stored_pattern_padding_mask, association_mask
-    ready = associated(settings, parameters, stored, state, projection, masks, cache)
-    return output(settings, parameters, ready, recalled(settings, ready, drop))
-
-
-def output(
-    settings: HopfieldSettings, parameters: Parameters, ready: Association, values: Array
-) -> Array:
-    """What the heads recalled ``(..., H, L, v)``, joined, projected and activated."""
-    backend = ready.backend
-    joined = turned(backend, values)
-    depth = joined.shape[-2] * joined.shape[-1]
-    joined = backend.xp.reshape(joined, (*joined.shape[:-2], depth))
-    if not settings.disable_out_projection:
-        joined = backend.linear(
-            joined,
-            parameters["association_core.out_proj.weight"],
-            parameters.get("association_core.out_proj.bias"),
-        )
-    if settings.association_activation is not None:
-        joined = ACTIVATIONS[settings.association_activation](joined, backend)
-    return joined if settings.batch_first or joined.ndim < 3 else backend.xp.moveaxis(joined, -2, 0)
+    association = prepare(settings, parameters, stored, state, projection, masks, cache)
+    return join_heads(settings, parameters, association, recall(settings, association, drop))
 
 
 def hopfield_weights(
@@ -140,8 +147,8 @@ def hopfield_weights(
     (3, 2, 5, 5)
     """
     masks = stored_pattern_padding_mask, association_mask
-    ready = associated(settings, parameters, stored, state, projection, masks, cache)
-    return by_head(settings, ready, weights_of(ready))
+    association = prepare(settings, parameters, stored, state, projection, masks, cache)
+    return for_all_heads(settings, association, weights_of(association))
 
 
 def hopfield_projections(
@@ -168,14 +175,146 @@ def hopfield_projections(
     >>> import numpy as np, hopcore
     >>> settings = hopcore.HopfieldSettings(input_size=4, num_heads=2)
     >>> parameters = hopcore.initial_parameters(settings)
-    >>> hopcore.layers.hopfield_projections(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
+    >>> stored = np.ones((3, 5, 4), np.float32)
+    >>> hopcore.layers.hopfield_projections(settings, parameters, stored).shape
     (3, 2, 5, 2)
     """
-    ready = associated(settings, parameters, stored, state, projection, (None, None), None)
-    return by_head(settings, ready, ready.inputs.projection)
+    association = prepare(settings, parameters, stored, state, projection, (None, None), None)
+    return for_all_heads(settings, association, association.inputs.projection)
 
 
-def by_head(settings: HopfieldSettings, ready: Association, values: Array) -> Array:
-    """An array whose heads may be one for all, with an axis of all heads."""
-    full = (*ready.lead, settings.num_heads, *values.shape[-2:])
-    return ready.backend.xp.broadcast_to(values, full)
+def prepare(
+    settings: HopfieldSettings,
+    parameters: Parameters,
+    stored: Array,
+    state: Array | None,
+    projection: Array | None,
+    masks: tuple[Array | None, Array | None],
+    cache: GraphCache | None,
+) -> Association:
+    """Do everything up to the recall: check, normalise, project, diffuse, add and update."""
+    backend, patterns, lead = check_patterns(
+        settings,
+        parameters,
+        Patterns(
+            stored if state is None else state, stored, stored if projection is None else projection
+        ),
+    )
+    normalized = None
+    if settings.diffusion is not None:
+        # The graph of the memory is that of the normalised patterns.
+        parts = (normalize(settings, parameters, backend, x, i) for i, x in enumerate(patterns))
+        normalized = Patterns(*parts)
+    heads = project(settings, parameters, backend, patterns, normalized)
+    core_masks = CoreMasks(None, None)
+    if masks[0] is not None or masks[1] is not None:
+        count = patterns.stored.shape[-2]
+        core_masks = as_core_masks(heads.state, lead, settings.num_heads, count, *masks)
+    beta = beta_of(settings, parameters, backend, heads.state)
+    inputs = Inputs(backend, backend.xp, *heads, beta, core_masks.mask)
+    separation = settings.separation_function
+    association = Association(lead, inputs, core_masks.bias, None, None, separation)
+    if settings.diffusion is not None and normalized is not None:
+        config = settings.diffusion
+        association = diffuse_memory(config, association, normalized, core_masks, cache)
+    if settings.added:
+        association = add_patterns(settings, parameters, association)
+    if settings.update_steps_max != 0:
+        association = update_state(settings, association)
+    return association
+
+
+def update_state(settings: HopfieldSettings, association: Association) -> Association:
+    """Update the state in the association space until it rests, or as often as the settings say."""
+    inputs, limit, tol = association.inputs, settings.update_steps_max, settings.update_steps_eps
+    backend, xp, bias = inputs.backend, inputs.xp, association.bias
+    inputs = inputs._replace(state=for_all_heads(settings, association, inputs.state))
+    device = backend.device(inputs.state)
+    limits = None
+    if isinstance(limit, tuple):
+        limits = xp.asarray(limit, dtype=xp.int32, device=device)[:, None]
+        max_updates = max(limit)
+    else:
+        max_updates = MAX_UPDATES if limit is None else limit
+    if isinstance(tol, tuple):
+        precise = backend.precise[inputs.state.dtype]
+        tol = xp.asarray(tol, dtype=precise, device=device)[:, None]
+
+    def update(now: Inputs, *bias: Array) -> Array:
+        now = now._replace(projection=now.stored)
+        return association_of(association._replace(inputs=now, bias=bias[0] if bias else None))
+
+    state = iterate_to_fixed_point(
+        inputs,
+        update,
+        max_updates,
+        tol,
+        limits=limits,
+        gradient="implicit" if limit is None else "unrolled",
+        others=() if bias is None else (bias,),
+    )[0]
+    return association._replace(inputs=inputs._replace(state=state))
+
+
+def recall(settings: HopfieldSettings, association: Association, drop: Drop | None) -> Array:
+    """Return what all heads recall, ``(..., H, L, v)``, with dropout of the weights."""
+    if drop is None:
+        return for_all_heads(settings, association, association_of(association))
+    weights = drop(for_all_heads(settings, association, weights_of(association)))
+    values = association.inputs.xp.matmul(weights, association.inputs.projection)
+    return for_all_heads(settings, association, values)
+
+
+def association_of(association: Association) -> Array:
+    """Return the values by their association weights, ``(..., H, L, v)``."""
+    inputs, bias = association.inputs, association.bias
+    graph, spreading, separation = association.graph, association.spreading, association.separation
+    if bias is not None:
+        if spreading is None and graph is None:
+            return inputs.backend.associate_biased(*inputs[2:], bias, separation)
+        return inputs.xp.matmul(weights_of(association), inputs.projection)
+    if spreading is not None:
+        return diffused_weights(inputs, spreading)
+    if graph is not None:
+        return anchored(inputs, graph, None)
+    return inputs.backend.associate(*inputs[2:], separation)[0]
+
+
+def weights_of(association: Association) -> Array:
+    """Return the association weights of the heads, ``(..., H, L, S)``."""
+    backend, xp, state, stored, _, beta, mask = association.inputs
+    scores = backend.scores(state, stored, beta, mask)
+    if association.bias is not None:
+        scores = scores + association.bias
+    if association.graph is not None:
+        anchors = xp.argmax(backend.constant(scores), axis=-1)
+        near = neighbor_mask(broadcast_state(association.inputs), association.graph, anchors)
+        scores = xp.where(near, scores, -math.inf)
+    weights = backend.separate(scores, association.separation)[0]
+    if association.spreading is not None:
+        weights = spread_weights(weights, scores, association.spreading, xp)
+    return backend.astype(weights, state.dtype)
+
+
+def for_all_heads(settings: HopfieldSettings, association: Association, values: Array) -> Array:
+    """Broadcast ``(..., H or 1, L, v)``, whose heads may be one for all, to the full shape."""
+    full = (*association.lead, settings.num_heads, *values.shape[-2:])
+    return values if values.shape == full else association.inputs.xp.broadcast_to(values, full)
+
+
+def join_heads(
+    settings: HopfieldSettings, parameters: Parameters, association: Association, values: Array
+) -> Array:
+    """Join what the heads recalled, ``(..., H, L, v)``, project it and apply the activation."""
+    backend, xp = association.inputs.backend, association.inputs.xp
+    joined = swap_heads(backend, values)
+    joined = xp.reshape(joined, (*joined.shape[:-2], joined.shape[-2] * joined.shape[-1]))
+    if not settings.disable_out_projection:
+        joined = backend.linear(
+            joined,
+            parameters["association_core.out_proj.weight"],
+            parameters.get("association_core.out_proj.bias"),
+        )
+    if settings.association_activation is not None:
+        joined = ACTIVATIONS[settings.association_activation](joined, backend)
+    return joined if settings.batch_first or joined.ndim < 3 else xp.moveaxis(joined, -2, 0)

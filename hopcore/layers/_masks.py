@@ -13,7 +13,7 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input, broadcast_shapes, shape
 
 
-class Shown(NamedTuple):
+class CoreMasks(NamedTuple):
     """Which patterns each query of each head may attend to.
 
     Attributes
@@ -34,7 +34,7 @@ class Shown(NamedTuple):
         some = backend.xp.any(self.mask, axis=-2)
         return backend.xp.any(some, axis=-2, keepdims=True) if some.ndim > 1 else some
 
-    def with_added(self, backend: Backend, count: int) -> Shown:
+    def with_added(self, backend: Backend, count: int) -> CoreMasks:
         """The same with patterns more at the end of the memory, which all may attend to."""
         xp = backend.xp
 
@@ -45,17 +45,17 @@ class Shown(NamedTuple):
             more = xp.full((*array.shape[:-1], count), last, dtype=kind, device=device)
             return xp.concat([array, more], axis=-1)
 
-        return Shown(longer(self.mask, True), longer(self.bias, 0.0))
+        return CoreMasks(longer(self.mask, True), longer(self.bias, 0.0))
 
 
-def shown(
+def as_core_masks(
     state: Array,
     lead: tuple[int, ...],
     heads: int,
     patterns: int,
     padding: Any = None,
     association: Any = None,
-) -> Shown:
+) -> CoreMasks:
     """The masks of a layer, as the core takes them.
 
     Parameters
@@ -72,8 +72,6 @@ def shown(
         ``(L, S)``, ``(... H, L, S)`` with the heads of all inputs in one axis, or broadcastable to
         ``(..., H, L, S)``.
     """
-    if padding is None and association is None:
-        return Shown(None, None)
     queries = state.shape[-2]
     found = []
     if padding is not None:
@@ -120,28 +118,28 @@ def _by_heads(
     return mask
 
 
-def _one(backend: Backend, name: str, state: Array, mask: Array) -> Shown:
+def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
     """A boolean mask or a bias from what was given."""
     kind = str(mask.dtype)
     if "bool" in kind:
-        return Shown(~mask, None)
+        return CoreMasks(~mask, None)
     if "int" in kind:
-        return Shown(mask == 0, None)
+        return CoreMasks(mask == 0, None)
     if mask.dtype not in backend.precise:
         raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
     if backend.can_read_values(mask) and not bool(backend.xp.all(mask < math.inf)):
         raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
     hidden = mask == -math.inf
     if backend.can_read_values(mask) and bool(backend.xp.all(hidden | (mask == 0))):
-        return Shown(~hidden, None)
-    return Shown(~hidden, backend.astype(mask, backend.precise[state.dtype]))
+        return CoreMasks(~hidden, None)
+    return CoreMasks(~hidden, backend.astype(mask, backend.precise[state.dtype]))
 
 
-def _joined(parts: list[Shown]) -> Shown:
+def _joined(parts: list[CoreMasks]) -> CoreMasks:
     if len(parts) == 1:
         return parts[0]
     (first, bias), (second, other) = parts
     assert first is not None
     assert second is not None
     joined = bias if other is None else other if bias is None else bias + other
-    return Shown(first & second, joined)
+    return CoreMasks(first & second, joined)

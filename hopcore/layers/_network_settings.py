@@ -35,9 +35,9 @@ class Plain:
 class HNLSettings(Plain):
     """A Hopfield network layer: features recall from a memory that is learned.
 
-    It is a lookup (:class:`hopcore.layers.LookupSettings`) whose state and stored patterns are normalised
-    in the association space of each head, so that scores are correlations, in [-1, 1], and a
-    temperature means the same whatever the sizes.
+    It is a lookup (:class:`hopcore.layers.LookupSettings`) whose state and stored patterns are
+    normalised in the association space of each head, so that scores are correlations, in [-1, 1],
+    and a temperature means the same whatever the sizes.
 
     Attributes
     ----------

@@ -22,12 +22,12 @@ from hopcore.arrays._inputs import (
     clip_beta_to_dtype,
     shape,
 )
-from hopcore.layers._heads import Drop
+from hopcore.layers._hopfield import Drop
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._network_settings import HNLSettings, HNMSettings
 from hopcore.layers._parameters import Parameters, inner
 from hopcore.layers._pooling import hopfield_lookup, learned
-from hopcore.layers._projections import Patterns, projected
+from hopcore.layers._projections import Patterns, project
 from hopcore.phase._effective_scale import effective_scale
 
 Noise = Callable[[tuple[int, ...], Array], Array]
@@ -235,12 +235,13 @@ def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[flo
     --------
     >>> import hopcore
     >>> settings = hopcore.layers.HNLSettings(input_size=4, quantity=9)
-    >>> scale, patterns = hopcore.layers.effective_memory(settings, hopcore.initial_parameters(settings))
+    >>> parameters = hopcore.initial_parameters(settings)
+    >>> scale, patterns = hopcore.layers.effective_memory(settings, parameters)
     >>> 0.0 < scale < 2.0, patterns
     (True, 9)
     """
     stored = learned(parameters["lookup_weights"])
     backend = backend_of_input("stored", stored)
-    given = Patterns(stored, stored, stored)
-    heads = projected(settings.lookup.hopfield, inner(parameters, "hopfield"), backend, given, None)
+    patterns = Patterns(stored, stored, stored)
+    heads = project(settings.lookup.hopfield, inner(parameters, "hopfield"), backend, patterns)
     return effective_scale(heads.stored) / settings.hidden_size, settings.quantity

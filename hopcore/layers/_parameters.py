@@ -25,7 +25,7 @@ from hopcore.layers._network_settings import (
     QuantizerSettings,
 )
 from hopcore.layers._settings import PATTERNS, HopfieldSettings
-from hopcore.schedules._learnable_temperature import LearnableTemperature, start_of
+from hopcore.schedules._learnable_temperature import LearnableTemperature, theta_of_beta
 
 Parameters = Mapping[str, Array]
 """Arrays by their name."""
@@ -206,9 +206,9 @@ def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
     if settings.learnable_scaling:
         found["scaling"] = Parameter(shape, beta)
     if isinstance(learned, LearnableTemperature):
-        found["temperature"] = Parameter(shape, start_of(beta))
+        found["temperature"] = Parameter(shape, theta_of_beta(beta))
         if learned.room:
-            found["room"] = Parameter((), start_of(1.0))
+            found["room"] = Parameter((), theta_of_beta(1.0))
     found |= {f"association_core.{name}": value for name, value in _core(settings).items()}
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):

@@ -6,8 +6,7 @@ from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
-from hopcore.layers._heads import Drop
-from hopcore.layers._hopfield import hopfield
+from hopcore.layers._hopfield import Drop, hopfield
 from hopcore.layers._parameters import Parameters, inner
 
 

@@ -1,24 +1,23 @@
-"""The patterns of a layer in the association space: checked, normalised, projected."""
+"""Check the patterns of a layer, normalise them, and project them into the association space."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._backend import Array, Backend, SeparationFunction
 from hopcore.arrays._inputs import (
-    backend_of_input,
+    Inputs,
+    backend_of_patterns,
     broadcast_shapes,
-    check_alike,
     check_beta,
-    check_floating,
     clip_beta_to_dtype,
     shape,
 )
+from hopcore.diffusion._operator import DiffusionOperator
+from hopcore.graphs._graph import Graph
 from hopcore.layers._parameters import Parameters
-from hopcore.layers._settings import HopfieldSettings
+from hopcore.layers._settings import ORDER, HopfieldSettings
 from hopcore.schedules._learnable_temperature import learned_temperature
-
-ORDER = "state_pattern", "stored_pattern", "pattern_projection"
 
 
 class Patterns(NamedTuple):
@@ -29,24 +28,48 @@ class Patterns(NamedTuple):
     projection: Array
 
 
-def checked(
-    settings: HopfieldSettings, parameters: Parameters, given: Patterns
+class Association(NamedTuple):
+    """The association of a layer whose patterns are in the association space.
+
+    Attributes
+    ----------
+    lead : tuple of int
+        The leading axes of the output.
+    inputs : Inputs
+        ``(..., H, L or S, d)``; H is 1 where all heads are alike.
+    bias : array or None
+        Added to the scores.
+    graph : Graph or None
+        The graph along which queries attend, if they do.
+    spreading : DiffusionOperator or None
+        The diffusion of the weights, if they are diffused.
+    separation : SeparationFunction
+    """
+
+    lead: tuple[int, ...]
+    inputs: Inputs
+    bias: Array | None
+    graph: Graph | None
+    spreading: DiffusionOperator | None
+    separation: SeparationFunction
+
+
+def check_patterns(
+    settings: HopfieldSettings, parameters: Parameters, patterns: Patterns
 ) -> tuple[Backend, Patterns, tuple[int, ...]]:
-    """The patterns as ``(..., L or S, d)``, checked against the settings and each other."""
-    state, stored, projection = given
-    backend = backend_of_input("stored", stored)
-    check_floating(backend, "stored", stored)
-    if state is not stored:
-        check_alike(backend, stored, "state", state)
-    if projection is not stored:
-        check_alike(backend, stored, "projection", projection)
-    if min(x.ndim for x in given) < 2:
+    """Check patterns against the settings and each other.
+
+    Returns their backend, the patterns as ``(..., L or S, d)``, and their common leading axes.
+    """
+    state, stored, projection = patterns
+    backend = backend_of_patterns(stored, state, projection)
+    if min(state.ndim, stored.ndim, projection.ndim) < 2:
         raise ValueError(
-            f"patterns must be (..., L, d), got {', '.join(map(str, map(shape, given)))}"
+            f"patterns must be (..., L, d), got {', '.join(map(str, map(shape, patterns)))}"
         )
     if not settings.batch_first:
-        given = Patterns(*(x if x.ndim < 3 else backend.xp.moveaxis(x, 0, -2) for x in given))
-    state, stored, projection = given
+        patterns = Patterns(*(x if x.ndim < 3 else backend.xp.moveaxis(x, 0, -2) for x in patterns))
+        state, stored, projection = patterns
     if stored.shape[-2] != projection.shape[-2]:
         raise ValueError(
             "there must be one pattern projection for each stored pattern, got "
@@ -54,122 +77,101 @@ def checked(
         )
     if stored.shape[-2] + settings.added == 0:
         raise ValueError(f"stored must hold at least one pattern, got {shape(stored)}")
-    check_depths(settings, given)
-    one = next((x for name, x in parameters.items() if name != "scaling"), None)
-    if one is not None and one.dtype != stored.dtype and not backend.uses_autocast(stored):
-        raise TypeError(
-            f"patterns must have the dtype of the parameters, {one.dtype}, got {stored.dtype}"
-        )
-    lead = state.shape[:-2]
-    if not lead == stored.shape[:-2] == projection.shape[:-2]:
-        axes = {name: shape(x)[:-2] for name, x in given._asdict().items()}
-        lead = broadcast_shapes(**axes)
-    return backend, given, tuple(lead)
-
-
-def check_depths(settings: HopfieldSettings, given: Patterns) -> None:
-    """Refuse patterns of another depth than the settings say."""
-    if settings.static:
-        wanted = given.stored.shape[-1], given.stored.shape[-1], given.projection.shape[-1]
-    else:
-        head, value = settings.head_size, settings.value_size
-        both = settings.state_pattern_as_static and settings.stored_pattern_as_static
-        if both and not settings.affine("hopfield_space"):
-            head = given.stored.shape[-1]
-        if settings.disable_out_projection and not settings.pattern_projection_as_connected:
-            value = given.projection.shape[-1]
-        wanted = (
-            head if settings.state_pattern_as_static else settings.input_size,
-            head if settings.stored_pattern_as_static else settings.stored_size,
-            value if settings.pattern_projection_as_static else settings.projection_size,
-        )
-        if settings.pattern_projection_as_connected and not settings.stored_pattern_as_static:
-            wanted = (*wanted[:2], settings.projection_size)
-    for name, pattern, depth in zip(ORDER, given, wanted, strict=True):
+    for name, pattern, wanted in zip(ORDER, patterns, settings.depths, strict=True):
+        # Any depth will do without one, but queries are as deep as what they are compared to.
+        depth = (stored if name == ORDER[0] else pattern).shape[-1] if wanted is None else wanted
         if pattern.shape[-1] != depth:
             raise ValueError(
                 f"{name} must be (..., {depth}) for these settings, got {shape(pattern)}"
             )
+    for name, parameter in parameters.items():
+        if name != "scaling":
+            if parameter.dtype != stored.dtype and not backend.uses_autocast(stored):
+                raise TypeError(
+                    "patterns must have the dtype of the parameters, "
+                    f"{parameter.dtype}, got {stored.dtype}"
+                )
+            break
+    lead = state.shape[:-2]
+    if not lead == stored.shape[:-2] == projection.shape[:-2]:
+        axes = {name: shape(x)[:-2] for name, x in patterns._asdict().items()}
+        lead = broadcast_shapes(**axes)
+    return backend, patterns, tuple(lead)
 
 
-def normalized(
+def normalize(
     settings: HopfieldSettings,
     parameters: Parameters,
     backend: Backend,
-    given: Patterns,
+    patterns: Array,
     which: int,
 ) -> Array:
-    """State patterns (0), stored patterns (1) or projections (2) after their normalisation."""
-    name, patterns = ORDER[which], given[which]
-    if not settings.normalizes(name):
+    """Normalise state patterns (0), stored patterns (1) or projections (2), if the settings do."""
+    names = settings.normalizations[which]
+    if names is None:
         return patterns
-    return backend.layer_norm(
-        patterns,
-        parameters.get(f"norm_{name}.weight"),
-        parameters.get(f"norm_{name}.bias"),
-        getattr(settings, f"normalize_{name}_eps"),
-    )
+    weight, bias, eps = names
+    return backend.layer_norm(patterns, parameters.get(weight), parameters.get(bias), eps)
 
 
-def projected(
+def project(
     settings: HopfieldSettings,
     parameters: Parameters,
     backend: Backend,
-    given: Patterns,
-    normal: Patterns | None,
+    patterns: Patterns,
+    normalized: Patterns | None = None,
 ) -> Patterns:
-    """The patterns in the association space, ``(..., H or 1, L or S, d)``.
+    """Return the patterns in the association space, ``(..., H or 1, L or S, d)``.
 
-    ``normal`` are the patterns after their normalisations, where they are needed elsewhere; else
-    each is normalised here and dropped as soon as it is projected.
+    ``normalized`` are the patterns after their normalisations, where these are needed elsewhere;
+    else each is normalised here, and dropped as soon as it is projected.
     """
-    heads = settings.num_heads
-    static = (
-        settings.state_pattern_as_static,
-        settings.stored_pattern_as_static,
-        settings.pattern_projection_as_static,
-    )
-    whole = given if normal is None else normal
-    same = whole.state is whole.stored is whole.projection
-    if normal is None:
-        same = same and not any(settings.normalizes(name) for name in ORDER)
+    heads, static = settings.num_heads, settings.static_patterns
+    connected = settings.pattern_projection_as_connected and not static[1]
+    state, stored, projection = sources = patterns if normalized is None else normalized
+    same = state is stored is projection
+    if normalized is None:
+        same = same and settings.normalizations == (None, None, None)
+    projected = []
     if same and settings.packed and not any(static):
-        # Of one and the same input, all three with one product.
+        # All three are projections of one input: one product instead of three.
         weight = parameters["association_core.in_proj_weight"]
         bias = parameters.get("association_core.in_proj_bias")
-        flat = backend.split(backend.linear(whole.stored, weight, bias), settings.segments[0], -1)
-        found = [by_heads(backend, x, heads, whole=False) for x in flat]
+        products = backend.linear(stored, weight, bias)
+        for features in backend.split(products, settings.segments[0], -1):
+            projected.append(split_heads(backend, features, heads))
     else:
-        weights, biases = maps(settings, parameters, backend)
-
-        def ready(which: int) -> Array:
-            if normal is not None:
-                return normal[which]
-            return normalized(settings, parameters, backend, given, which)
-
-        def apply(x: Array, which: int) -> Array:
-            return backend.linear(x, weights[which], biases[which])
-
-        connected = settings.pattern_projection_as_connected and not static[1]
-        values = apply(ready(2), 1) if connected else ready(2)
-        values = values if static[2] else apply(values, 2)
-        found = [
-            by_heads(backend, ready(0) if static[0] else apply(ready(0), 0), heads, static[0]),
-            by_heads(backend, ready(1) if static[1] else apply(ready(1), 1), heads, static[1]),
-            by_heads(backend, values, heads, static[2] and not connected),
-        ]
+        weights, biases = input_projections(settings, parameters, backend)
+        for which in range(3):
+            features = sources[which]
+            if normalized is None:
+                features = normalize(settings, parameters, backend, features, which)
+            through_stored = connected and which == 2
+            if through_stored:
+                features = backend.linear(features, weights[1], biases[1])
+            if not static[which]:
+                features = backend.linear(features, weights[which], biases[which])
+            elif not through_stored:  # every head gets the patterns whole
+                projected.append(features[..., None, :, :])
+                continue
+            projected.append(split_heads(backend, features, heads))
     if settings.normalize_hopfield_space:
         scale = parameters.get("association_core.p_norm_weight")
         shift = parameters.get("association_core.p_norm_bias")
         eps = settings.normalize_hopfield_space_eps
-        found[:2] = [backend.layer_norm(x, scale, shift, eps) for x in found[:2]]
-    return one_dtype(backend, Patterns(*found))
+        projected[:2] = [backend.layer_norm(x, scale, shift, eps) for x in projected[:2]]
+    state, stored, projection = projected
+    if not state.dtype == stored.dtype == projection.dtype:
+        # Dtypes differ under autocast only; the narrowest of them is taken.
+        narrow = min((x.dtype for x in projected), key=lambda kind: backend.xp.finfo(kind).bits)
+        return Patterns(*(backend.astype(x, narrow) for x in projected))
+    return Patterns(state, stored, projection)
 
 
-def maps(
+def input_projections(
     settings: HopfieldSettings, parameters: Parameters, backend: Backend
 ) -> tuple[list[Array | None], list[Array | None]]:
-    """The weights and biases of state, stored and projected patterns; None where there are none."""
+    """Return weights and biases for state, stored and projected patterns; None where none is."""
     rows, bias_rows = settings.segments
     if settings.static or not any(rows):
         return [None] * 3, [None] * 3
@@ -181,33 +183,23 @@ def maps(
     return weights, [None] * 3 if bias is None else backend.split(bias, bias_rows, 0)
 
 
-def by_heads(backend: Backend, features: Array, heads: int, whole: bool) -> Array:
-    """Features ``(..., L, H d)`` by heads, ``(..., H, L, d)``; or whole, ``(..., 1, L, d)``."""
-    if whole:
-        return features[..., None, :, :]
+def split_heads(backend: Backend, features: Array, heads: int) -> Array:
+    """Split features ``(..., L, H d)`` into heads, ``(..., H, L, d)``."""
     depth = features.shape[-1] // heads
     split = backend.xp.reshape(features, (*features.shape[:-1], heads, depth))
-    return turned(backend, split)
+    return swap_heads(backend, split)
 
 
-def turned(backend: Backend, features: Array) -> Array:
-    """``(..., L, H, d)`` as ``(..., H, L, d)``, and back."""
+def swap_heads(backend: Backend, features: Array) -> Array:
+    """Return ``(..., L, H, d)`` as ``(..., H, L, d)``, and back."""
     rank = features.ndim
     return backend.xp.permute_dims(features, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
 
 
-def one_dtype(backend: Backend, heads: Patterns) -> Patterns:
-    """The patterns in the narrowest of their dtypes, which differ under autocast alone."""
-    if heads.state.dtype == heads.stored.dtype == heads.projection.dtype:
-        return heads
-    narrow = min((x.dtype for x in heads), key=lambda kind: backend.xp.finfo(kind).bits)
-    return Patterns(*(backend.astype(x, narrow) for x in heads))
-
-
-def temperature(
+def beta_of(
     settings: HopfieldSettings, parameters: Parameters, backend: Backend, state: Array
 ) -> Any:
-    """The inverse temperature: a number, or an array ``()`` or ``(H, 1)``."""
+    """Return the inverse temperature: a number, or an array ``()`` or ``(H, 1)``."""
     beta: Any = parameters.get("scaling", settings.beta)
     if "temperature" in parameters and "scaling" not in parameters:
         beta = 1.0 / learned_temperature(parameters["temperature"], parameters.get("room"))

@@ -22,6 +22,9 @@ from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_s
 from hopcore.memory._separation import Entmax, get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
+ORDER = "state_pattern", "stored_pattern", "pattern_projection"
+"""The inputs of a layer in the order of queries, keys and values."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HopfieldSettings:
@@ -88,7 +91,7 @@ class HopfieldSettings:
     batch_first : bool
         Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
     association_activation : str, optional
-        Applied to the output: one of :data:`hopcore.layers._activations.ACTIVATIONS`.
+        Applied to the output: one of :data:`hopcore.layers.ACTIVATIONS`.
     dropout : float
         Probability with which an association weight is dropped in training.
     input_bias : bool
@@ -288,6 +291,47 @@ class HopfieldSettings:
         values = self.num_heads * value
         projected = 0 if self.pattern_projection_as_static else values
         return [state, stored, projected], [state, stored, values]
+
+    @cached_property
+    def static_patterns(self) -> tuple[bool, bool, bool]:
+        """Whether state, stored and projected patterns are in the association space already."""
+        return (
+            self.state_pattern_as_static,
+            self.stored_pattern_as_static,
+            self.pattern_projection_as_static,
+        )
+
+    @cached_property
+    def depths(self) -> tuple[int | None, int | None, int | None]:
+        """The depths of state, stored and projected patterns; None where any depth will do."""
+        if self.static:
+            return None, None, None
+        state, stored, projection = self.static_patterns
+        head, value = self.head_size, self.value_size
+        if state and stored and not self.affine("hopfield_space"):
+            head = None
+        if self.disable_out_projection and not self.pattern_projection_as_connected:
+            value = None
+        if self.pattern_projection_as_connected and not stored:
+            projection = False
+        return (
+            head if state else self.input_size,
+            head if stored else self.stored_size,
+            value if projection else self.projection_size,
+        )
+
+    @cached_property
+    def normalizations(self) -> tuple[tuple[str, str, float] | None, ...]:
+        """The normalisations of state, stored and projected patterns; None where there is none.
+
+        Each is the names of its scale and shift, and its eps.
+        """
+        return tuple(
+            (f"norm_{name}.weight", f"norm_{name}.bias", getattr(self, f"normalize_{name}_eps"))
+            if self.normalizes(name)
+            else None
+            for name in ORDER
+        )
 
     def normalizes(self, name: str) -> bool:
         """Whether an input, ``"stored_pattern"``, ``"state_pattern"`` ..., is normalised."""

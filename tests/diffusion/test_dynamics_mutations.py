@@ -345,7 +345,7 @@ def constant_graph(patch):
     def constant(graph, patterns, mask):
         return replace(graph, weights=graph.weights + 0.0 * patterns.sum())
 
-    patch.setattr(graph_cache, "weighted", constant)
+    patch.setattr(graph_cache, "reweighted", constant)
 
 
 @pytest.mark.parametrize(

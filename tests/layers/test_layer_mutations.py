@@ -531,10 +531,10 @@ def late_entropy(patch):
 
 @mutant("numbers in a mask do not choose the anchor", "L12")
 def blind_anchor(patch):
-    right = core("layers._hopfield").near_anchors
+    right = core("layers._hopfield").neighbor_mask
     patch.setattr(
         core("layers._hopfield"),
-        "near_anchors",
+        "neighbor_mask",
         lambda inputs, graph, _: right(inputs, graph, None),
     )
 
@@ -544,7 +544,7 @@ def always(patch):
     def wrong(right):
         return lambda laplacian, eta: right(laplacian, eta) + 0.05
 
-    everywhere(patch, "diffusion._stability", "checked_eta", wrong)
+    everywhere(patch, "diffusion._operator", "check_eta", wrong)
 
 
 @mutant("a jump as soon as there is diffusion", "L13")

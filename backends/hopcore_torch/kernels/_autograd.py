@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from hopcore.arrays import (
     Backend,
@@ -15,7 +14,6 @@ from hopcore.arrays import (
     SeparationFunction,
     beta_of_rows,
     block_rows,
-    conjugate_gradients,
     mask_of_rows,
     scale_by_beta,
 )
@@ -31,14 +29,10 @@ class Association(NamedTuple):
     separation: SeparationFunction
     beta: Beta
     mask: torch.Tensor | None
-    fast: Callable[..., Any]
+    fast: Any = None
     """``fast(state, stored, projection, beta)``: output and conjugate, or one of them."""
     rows: int | None = None
     """How many queries a block of the derivative has; as many as fit if not given."""
-
-    def forward(self, state: Any, stored: Any, projection: Any, beta: Any) -> Any:
-        """The fast kernel; ``beta`` is None where it is a number."""
-        return self.fast(state, stored, projection, self.beta if beta is None else beta)
 
 
 class Separate(Function):
@@ -81,35 +75,14 @@ class Recomputed(Function):
     def forward(ctx: Any, association: Association, *tensors: Any) -> Any:
         ctx.association = association
         ctx.save_for_backward(*tensors)
-        return association.forward(*tensors)
+        *patterns, beta = tensors
+        return association.fast(*patterns, association.beta if beta is None else beta)
 
     @staticmethod
     def backward(ctx: Any, *by: torch.Tensor) -> Any:
         by_output, by_conjugate = by if len(by) == 2 else (None, *by)
         tensors, needs = ctx.saved_tensors, ctx.needs_input_grad[1:]
         return None, *pull_back(ctx.association, tensors, needs, by_conjugate, by_output)
-
-
-class Nested(Function):
-    """A kernel that torch differentiates only once, made differentiable again."""
-
-    @staticmethod
-    def forward(ctx: Any, association: Association, *tensors: Any) -> torch.Tensor:
-        with torch.enable_grad():
-            inner = leaves(tensors, ctx.needs_input_grad[1:])
-            output = association.forward(*inner)
-        ctx.association, ctx.inner = association, (output, inner)
-        ctx.save_for_backward(*tensors)
-        return output.detach()
-
-    @staticmethod
-    def backward(ctx: Any, by_output: torch.Tensor) -> Any:
-        needs = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
-            tensors = ctx.saved_tensors
-            return None, *pull_back(ctx.association, tensors, needs, None, by_output)
-        output, inner = ctx.inner
-        return None, *grads(output, inner, needs, by_output, retain_graph=True)
 
 
 def pull_back(
@@ -223,44 +196,3 @@ def grads(
         next(found) if x is not None and need else None
         for x, need in zip(tensors, needs, strict=True)
     ]
-
-
-class FixedPoint(Function):
-    r"""A fixed point :math:`\xi = f(\xi; \theta)`, with its derivative by the parameters.
-
-    By the implicit function theorem, :math:`d\xi/d\theta = (I - J)^{-1} \partial f/\partial\theta`.
-    J, the Jacobian of the update, is symmetric, and below one at a stable fixed point, so conjugate
-    gradients solve for the adjoint. Memory does not grow with the steps that led here.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        update: Callable[..., torch.Tensor],
-        backend: Backend,
-        solution: torch.Tensor,
-        *parameters: Any,
-    ) -> torch.Tensor:
-        ctx.update, ctx.backend = update, backend
-        ctx.save_for_backward(solution, *parameters)
-        return solution.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, by_solution: torch.Tensor) -> Any:
-        needs = ctx.needs_input_grad[3:]
-        solution, *parameters = leaves(ctx.saved_tensors, [True, *needs])
-        with torch.enable_grad():
-            again = ctx.update(solution, *parameters)
-
-        def without_jacobian(u: torch.Tensor) -> torch.Tensor:
-            return u - torch.autograd.grad(again, solution, u, retain_graph=True)[0]
-
-        adjoint = conjugate_gradients(
-            without_jacobian,
-            by_solution,
-            ctx.backend,
-            max_steps=min(200, 2 * solution.shape[-1] + 10),
-            tol=torch.finfo(solution.dtype).eps,
-        )
-        return None, None, None, *grads(again, parameters, needs, adjoint)

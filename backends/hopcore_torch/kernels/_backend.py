@@ -2,21 +2,20 @@
 
 Softmax associations go to torch's fused attention kernels. What those lack on the CPU (energies,
 sparse separation functions) runs in NumPy's tiles on the same memory, with derivatives of its own
-(:mod:`hopcore_torch.kernels._autograd`). On GPUs it is the portable kernels, a block of queries at a time.
-Traces (compile, export, vmap and the other function transforms) get plain operations.
+(:mod:`hopcore_torch.kernels._autograd`). On GPUs it is the portable kernels, a block of queries at
+a time. Traces (compile, export, vmap and the other function transforms) get plain operations.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
-from torch._higher_order_ops import while_loop
+import torch.nn.functional as F
 
 import hopcore
 from hopcore.arrays import (
@@ -30,24 +29,18 @@ from hopcore.arrays import (
 from hopcore_torch.kernels import _fused as fused
 from hopcore_torch.kernels._autograd import (
     Association,
-    FixedPoint,
-    Nested,
     Recomputed,
     Separate,
     SeparateTwoModes,
 )
 from hopcore_torch.kernels._graphs import TorchGraphKernels
-from hopcore_torch.kernels._layers import TorchLayerKernels
+from hopcore_torch.kernels._loops import TorchLoops
 from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
 
-Tensors = tuple[Any, ...]
-
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
-SYNCHRONISE_EVERY = 8
-"""Steps of a loop on a GPU between two looks at whether it is done."""
 
 
-class TorchBackend(TorchGraphKernels, TorchLayerKernels):
+class TorchBackend(TorchGraphKernels, TorchLoops):
     """torch tensors, on the CPU and on GPUs."""
 
     def __init__(self) -> None:
@@ -104,7 +97,32 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         """The tensor, detached."""
         return array if isinstance(array, float) else array.detach()
 
+    def uses_autocast(self, array: torch.Tensor) -> bool:
+        """Under autocast."""
+        kind = array.device.type  # "meta" knows of no autocast
+        return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
     # Kernels.
+
+    def linear(
+        self, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return F.linear(features, weight, bias)
+
+    def layer_norm(
+        self,
+        features: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        eps: float,
+    ) -> torch.Tensor:
+        return F.layer_norm(features, features.shape[-1:], weight, bias, eps)
+
+    def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> list[torch.Tensor]:
+        return list(torch.split(array, sizes, axis))
+
+    def erf(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.erf(values)
 
     def square_lengths(self, vectors: torch.Tensor) -> torch.Tensor:
         """Without an array of squares where no derivative is asked for."""
@@ -169,30 +187,29 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
                 state_, stored_, projection_, beta, mask, separation, need_conjugate
             )
             return output.to(state.dtype), conjugate
-        attention = softmax and not need_conjugate
-        if not eager() and not (attention and torch.compiler.is_compiling()):
+        run_eagerly = eager()
+        tensors = state, stored, projection, None if isinstance(beta, float) else beta
+        if softmax and not need_conjugate and (run_eagerly or torch.compiler.is_compiling()):
+            if run_eagerly and differentiated(*tensors):
+                association = Association(self, separation, beta, mask)
+                return fused.Attention.apply(association, *tensors), None
+            return fused.attention(state, stored, projection, beta, mask), None
+        if not run_eagerly:
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
-        if attention and not (eager() and differentiated(state, stored, projection, beta)):
-            return fused.attention(fused.heads(state, stored, projection, beta, mask)), None
 
         def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
             arguments = state, stored, projection, beta, mask
             if softmax:
                 heads = fused.heads(*arguments)
-                if attention:
-                    return fused.attention(heads)
                 if fused.has_lse(heads):
                     return fused.attention_with_lse(heads)
             if state.device.type == "cpu":
                 return in_numpy(hopcore.backend("numpy").associate, *arguments, separation, True)
             return Backend.associate(self, *arguments, separation, True)
 
-        tensors = state, stored, projection, None if isinstance(beta, float) else beta
         association = Association(self, separation, beta, mask, fast)
-        if attention:
-            return Nested.apply(association, *tensors), None
         output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
@@ -216,7 +233,7 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
             return super().associate_biased(*tensors[:4], mask, bias, separation)
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)
-        return fused.attention(fused.heads(state, stored, projection, beta, bias.to(state.dtype)))
+        return fused.attention(state, stored, projection, beta, bias.to(state.dtype))
 
     def conjugate(
         self,
@@ -239,44 +256,6 @@ class TorchBackend(TorchGraphKernels, TorchLayerKernels):
         tensors = state, stored, None, None if isinstance(beta, float) else beta
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
-    def loop(
-        self,
-        cond: Callable[[Any], torch.Tensor],
-        body: Callable[[Any], Any],
-        init: Any,
-        max_steps: int,
-        *,
-        differentiable: bool = False,
-    ) -> Any:
-        """A Python loop; torch's own where it is compiled. Under a transform every step is made."""
-        if torch.compiler.is_compiling() and not (
-            differentiable and torch.is_grad_enabled() and any(x.requires_grad for x in init)
-        ):
-            return compiled_loop(cond, body, init, max_steps)
-        every = 1 if init[0].device.type == "cpu" else SYNCHRONISE_EVERY
-        value, look = init, eager()
-        for step in range(max_steps):
-            if look and step % every == 0 and not cond(value):
-                break
-            value = body(value)
-        return value
-
-    def implicit(
-        self,
-        update: Callable[..., torch.Tensor],
-        solution: torch.Tensor,
-        parameters: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:
-        """The solution with the derivative of a fixed point; see :class:`FixedPoint`."""
-        if not eager():
-            if torch.compiler.is_compiling() and not differentiated(solution, *parameters):
-                return solution
-            raise NotImplementedError(
-                "a fixed point has no derivative under torch.compile and torch.func: bound the "
-                "updates (max_steps, update_steps_max) and differentiate those that are made"
-            )
-        return FixedPoint.apply(update, self, solution, *parameters)
-
     def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
         """All at once in a compiled graph, whose shapes may be unknown."""
         if torch.compiler.is_compiling():
@@ -289,25 +268,6 @@ def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     conjugate = torch.logsumexp(scores, -1)
     empty = (conjugate == -math.inf)[..., None]
     return torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0), conjugate
-
-
-def compiled_loop(cond: Any, body: Any, init: Tensors, max_steps: int) -> Tensors:
-    """``while_loop`` with a counter, for torch.compile and torch.export."""
-
-    def go_on(count: torch.Tensor, *value: torch.Tensor) -> torch.Tensor:
-        return (count < max_steps) & cond(value)
-
-    def step(count: torch.Tensor, *value: torch.Tensor) -> Tensors:
-        return count + 1, *map(copied, body(value))
-
-    count = torch.zeros((), dtype=torch.int64)
-    # Copies: the loop must not alias what it closes over.
-    return while_loop(go_on, step, (count, *map(copied, init)))[1:]
-
-
-def copied(value: torch.Tensor) -> torch.Tensor:
-    """A copy, laid out as a loop needs it: the same before and after a step."""
-    return value.clone(memory_format=torch.contiguous_format)
 
 
 register_array_type(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch.autograd import Function
 
 from hopcore.arrays import Beta, scale_by_beta
+from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
 
 class Heads(NamedTuple):
@@ -50,31 +52,27 @@ def heads(
         )
     if mask is not None and mask.ndim == 1:
         mask = mask[None, :]
-    parts = [x for x in (state, stored, projection, mask) if x is not None]
+    tensors = [state, stored, projection] if mask is None else [state, stored, projection, mask]
     shared = stored.ndim == 2 and projection.ndim == 2 and (mask is None or mask.shape[:-1] == (1,))
+    lead, batch = state.shape[:-2], (1, 1)
+    axes = state.shape[:-1]
     if shared:
         # One memory for all leading axes: they are more queries.
-        lead, batch = state.shape[:-2], (1, 1)
-        axes = state.shape[:-1]
-        state = state.reshape(-1, state.shape[-1])
+        tensors[0] = state.reshape(-1, state.shape[-1])
     else:
-        lead = parts[0].shape[:-2]
-        if any(x.shape[:-2] != lead for x in parts):
-            lead = torch.broadcast_shapes(*(x.shape[:-2] for x in parts))
+        for x in tensors:
+            if x.shape[:-2] != lead:
+                lead = torch.broadcast_shapes(lead, x.shape[:-2])
         axes = (*lead, state.shape[-2])
         batch = (1, 1, *lead)[-2:] if len(lead) < 3 else (1, math.prod(lead))
-
-    def four(x: torch.Tensor) -> torch.Tensor:
+    for place, x in enumerate(tensors):
         shape = *batch, *x.shape[-2:]
-        if x.shape == shape:
-            return x
-        return (x if shared else x.expand(*lead, *x.shape[-2:])).reshape(shape)
-
-    key = four(stored)
-    value = key if projection is stored else four(projection)
-    return Heads(
-        four(state), key, value, None if mask is None else four(mask), scale, tuple(axes), width
-    )
+        if place == 2 and projection is stored:
+            tensors[2] = tensors[1]
+        elif x.shape != shape:
+            tensors[place] = (x if shared else x.expand(*lead, *x.shape[-2:])).reshape(shape)
+    query, key, value, *masks = tensors
+    return Heads(query, key, value, masks[0] if masks else None, scale, tuple(axes), width)
 
 
 def has_lse(h: Heads) -> bool:
@@ -82,11 +80,47 @@ def has_lse(h: Heads) -> bool:
     return h.query.device.type == "cpu" and h.query.numel() > 0
 
 
-def attention(h: Heads) -> torch.Tensor:
+def attention(
+    state: torch.Tensor,
+    stored: torch.Tensor,
+    projection: torch.Tensor,
+    beta: Beta,
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
     """The association by torch's fused kernel, with its own gradient."""
+    h = heads(state, stored, projection, beta, mask)
     return h.restore(
         F.scaled_dot_product_attention(h.query, h.key, h.value, attn_mask=h.mask, scale=h.scale)
     )
+
+
+class Attention(Function):
+    """:func:`attention`, which torch differentiates only once, made differentiable again."""
+
+    @staticmethod
+    def forward(ctx: Any, association: Association, *tensors: Any) -> torch.Tensor:
+        """The output of a graph of its own, whose leaves are the tensors."""
+        inner = [
+            x if x is None else x.detach().requires_grad_(need)
+            for x, need in zip(tensors, ctx.needs_input_grad[1:], strict=True)
+        ]
+        state, stored, projection, beta = inner
+        with torch.enable_grad():
+            beta = association.beta if beta is None else beta
+            output = attention(state, stored, projection, beta, association.mask)
+        ctx.association, ctx.inner = association, (output, inner)
+        ctx.save_for_backward(*tensors)
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx: Any, by_output: torch.Tensor) -> Any:
+        """By the kernel's own gradient; where that is to be differentiated, by the formula."""
+        needs = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            tensors = ctx.saved_tensors
+            return None, *pull_back(ctx.association, tensors, needs, None, by_output)
+        output, inner = ctx.inner
+        return None, *grads(output, inner, needs, by_output, retain_graph=True)
 
 
 def attention_with_lse(h: Heads) -> tuple[torch.Tensor, torch.Tensor]:

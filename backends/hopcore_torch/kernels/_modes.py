@@ -20,7 +20,11 @@ def eager() -> bool:
 
 def differentiated(*values: Any) -> bool:
     """Whether a gradient by any of the values may be asked for."""
-    return torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in values)
+    if torch.is_grad_enabled():
+        for value in values:
+            if getattr(value, "requires_grad", False):
+                return True
+    return False
 
 
 def in_numpy(kernel: Callable[..., Any], *arguments: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hopcore.layers import HopfieldSettings, Parameter, layer_parameters
@@ -27,65 +29,64 @@ def start(module: nn.Module, found: Mapping[str, Parameter], draw: Any = None) -
                 value.copy_(torch.as_tensor(parameter.start, dtype=torch.float64))
 
 
-def reach(module: Any, path: list[str]) -> Any:
-    """What stands at a dotted path below a module."""
-    for part in path:
-        module = getattr(module, part)
-    return module
-
-
 def parameter_of(module: nn.Module, name: str) -> torch.Tensor:
-    """The parameter of a dotted name below a module."""
+    """Return the parameter of a dotted name below a module."""
     *path, leaf = name.split(".")
-    return held(reach(module, path), leaf)
-
-
-def held(owner: nn.Module, leaf: str) -> torch.Tensor:
-    """The parameter of a module, also where an attribute of that name says something else.
-
-    From the dictionary of the module, which is ten times faster than its attributes; replicas have
-    it among those of the object, parametrisations as an attribute.
-    """
+    owner: Any = module
+    for part in path:
+        owner = getattr(owner, part)
     value = owner._parameters.get(leaf)
-    if value is None:
-        value = owner.__dict__.get(leaf)
     return getattr(owner, leaf) if value is None else value
+
+
+def dropout(module: nn.Module, rate: float) -> Any:
+    """Return dropout of association weights while a module is trained, or None."""
+    return partial(F.dropout, p=rate) if rate > 0.0 and module.training else None
 
 
 Places = list[tuple[list[str], list[tuple[str, str]]]]
 """Paths to modules, each with the names and attributes of its parameters."""
 
 
-def places(names: list[str], prefix: str = "") -> Places:
-    """Where parameters are, below a module whose own names begin with a prefix."""
-    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-    for name in names:
-        *path, leaf = name.removeprefix(prefix).split(".")
-        found.setdefault(tuple(path), []).append((name, leaf))
-    return [(list(path), leaves) for path, leaves in found.items()]
-
-
-def collected(module: nn.Module, where: Places) -> dict[str, Any]:
-    """Parameters by their names."""
-    found = {}
-    for path, leaves in where:
-        owner = reach(module, path)
-        for name, leaf in leaves:
-            found[name] = held(owner, leaf)
-    return found
-
-
-class Owned(nn.Module):
+class ParameterOwner(nn.Module):
     """A module whose parameters are those of settings, by the same names."""
 
-    def __init__(self, settings: Any) -> None:
-        super().__init__()
+    settings: Any
+    _places: Places
+
+    def _own(self, settings: Any, names: Iterable[str], prefix: str = "") -> None:
+        """Initialise the module, and remember where parameters of these names are.
+
+        Its own names are those without the prefix.
+        """
+        nn.Module.__init__(self)
         self.settings = settings
-        self._places = places(list(layer_parameters(settings)))
+        leaves: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for name in names:
+            *path, leaf = name.removeprefix(prefix).split(".")
+            leaves.setdefault(tuple(path), []).append((name, leaf))
+        self._places = [(list(path), within) for path, within in leaves.items()]
 
     def arrays(self) -> dict[str, torch.Tensor]:
-        """The parameters by their names, as the functions of :mod:`hopcore` take them."""
-        return collected(self, self._places)
+        """Return the parameters by their names, as the functions of :mod:`hopcore` take them.
+
+        Modules and parameters are read from the dictionaries of their owner, which is ten times
+        faster than its attributes and not hidden by a property of the same name. Replicas of a
+        module have their parameters among the attributes of the object, parametrisations compute
+        them as an attribute.
+        """
+        parameters = {}
+        for path, leaves in self._places:
+            owner: Any = self
+            for part in path:
+                inner = owner._modules.get(part)
+                owner = getattr(owner, part) if inner is None else inner
+            for name, leaf in leaves:
+                value = owner._parameters.get(leaf)
+                if value is None:
+                    value = owner.__dict__.get(leaf)
+                parameters[name] = getattr(owner, leaf) if value is None else value
+        return parameters
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the parameters again."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import hopcore
 from hopcore.layers import HopfieldSettings, core_settings, layer_parameters
-from hopcore_torch.layers._base import collected, places, scaling_of, start, tensor
+from hopcore_torch.layers._base import ParameterOwner, dropout, scaling_of, start, tensor
 
 PREFIX = "association_core."
 NAMES = (
@@ -21,7 +19,7 @@ NAMES = (
 )  # fmt: skip
 
 
-class HopfieldCore(nn.Module):
+class HopfieldCore(ParameterOwner):
     """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
 
     Parameters
@@ -57,9 +55,8 @@ class HopfieldCore(nn.Module):
         dtype: torch.dtype | None = None,
         **arguments: Any,
     ) -> None:
-        super().__init__()
         settings = core_settings(args, arguments, batch_first=batch_first)
-        self._own(settings, device=device, dtype=dtype)
+        self._make(settings, device=device, dtype=dtype)
 
     @classmethod
     def of(cls, settings: HopfieldSettings, **where: Any) -> HopfieldCore:
@@ -74,14 +71,12 @@ class HopfieldCore(nn.Module):
             learnable_scaling=False,
         )
         found = cls.__new__(cls)
-        nn.Module.__init__(found)
-        found._own(plain, **where)
+        found._make(plain, **where)
         return found
 
-    def _own(self, settings: HopfieldSettings, **where: Any) -> None:
-        self.settings = settings
+    def _make(self, settings: HopfieldSettings, **where: Any) -> None:
         found = layer_parameters(settings)
-        self._places = places(list(found), PREFIX)
+        self._own(settings, found, PREFIX)
         for name in NAMES:
             parameter = found.get(PREFIX + name)
             self.register_parameter(name, parameter and tensor(parameter, **where))
@@ -96,10 +91,6 @@ class HopfieldCore(nn.Module):
         """Draw the parameters again."""
         found = layer_parameters(self.settings)
         start(self, {name.removeprefix(PREFIX): x for name, x in found.items()}, generator)
-
-    def arrays(self) -> dict[str, Any]:
-        """The parameters as :func:`hopcore.hopfield` takes them."""
-        return collected(self, self._places)
 
     def forward(
         self,
@@ -160,8 +151,3 @@ class HopfieldCore(nn.Module):
     @property
     def _qkv_same_embed_dim(self) -> bool:
         return self.settings.packed
-
-
-def dropout(module: nn.Module, rate: float) -> Any:
-    """Dropout of association weights while a module is trained, or None."""
-    return partial(F.dropout, p=rate) if rate > 0.0 and module.training else None

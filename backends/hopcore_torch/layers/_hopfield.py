@@ -20,14 +20,21 @@ from hopcore.layers import (
     placed,
 )
 from hopcore.schedules import LearnableTemperature, learned_temperature
-from hopcore_torch.layers._base import Owned, held, scaling_of, start, tensor
-from hopcore_torch.layers._core import HopfieldCore, dropout
+from hopcore_torch.layers._base import (
+    ParameterOwner,
+    dropout,
+    parameter_of,
+    scaling_of,
+    start,
+    tensor,
+)
+from hopcore_torch.layers._core import HopfieldCore
 
 Patterns = torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """One tensor for all patterns, or stored patterns, state patterns and pattern projections."""
 
 
-class Hopfield(Owned, Described):
+class Hopfield(ParameterOwner, Described):
     """A Hopfield layer: state patterns recall from stored patterns, in several heads.
 
     Parameters
@@ -79,7 +86,11 @@ class Hopfield(Owned, Described):
         return found
 
     def _make(self, settings: HopfieldSettings, scaling: nn.Parameter | None, **where: Any) -> None:
-        super().__init__(settings)
+        parameters = layer_parameters(settings)
+        # The inverse temperature is an attribute where it is no parameter.
+        learned = isinstance(settings.scaling, LearnableTemperature)
+        names = parameters if learned else dict.fromkeys([*parameters, "scaling"])
+        self._own(settings, names)
         self.association_core = HopfieldCore.of(settings, **where)
         sizes = settings.stored_size, settings.input_size, settings.projection_size
         for name, size in zip(PATTERNS, sizes, strict=True):
@@ -90,12 +101,11 @@ class Hopfield(Owned, Described):
                 assert size is not None
                 norm = nn.LayerNorm(size, eps, elementwise_affine=affine, **where)
             setattr(self, f"norm_{name}", norm)
-        if isinstance(settings.scaling, LearnableTemperature):
-            found = layer_parameters(settings)
-            learned = {name: found[name] for name in ("temperature", "room") if name in found}
+        if learned:
+            thetas = {key: parameters[key] for key in ("temperature", "room") if key in parameters}
             # Not registered: the name is that of a property, which says the temperature itself.
-            self._parameters.update({name: tensor(one, **where) for name, one in learned.items()})
-            start(self, learned)
+            self._parameters.update({name: tensor(one, **where) for name, one in thetas.items()})
+            start(self, thetas)
         else:
             self._scale(settings, scaling, **where)
         diffusion = settings.diffusion
@@ -125,8 +135,8 @@ class Hopfield(Owned, Described):
         """The temperature by now, one for all heads or one for each; its gradient is known."""
         learned = self.settings.scaling
         if isinstance(learned, LearnableTemperature):
-            room = held(self, "room") if learned.room else None
-            return learned_temperature(held(self, "temperature"), room)
+            room = parameter_of(self, "room") if learned.room else None
+            return learned_temperature(parameter_of(self, "temperature"), room)
         return 1.0 / self.scaling
 
     @temperature.setter
@@ -141,11 +151,6 @@ class Hopfield(Owned, Described):
         if name == "scaling" and "temperature" in self._parameters:
             return 1.0 / self.temperature
         return super().__getattr__(name)
-
-    def arrays(self) -> dict[str, Any]:
-        """The parameters by their names, as :func:`hopcore.hopfield` takes them."""
-        found = super().arrays()
-        return found if "temperature" in found else {**found, "scaling": self.scaling}
 
     def forward(
         self,
@@ -172,7 +177,7 @@ class Hopfield(Owned, Described):
         return hopcore.hopfield(
             self.settings,
             self.arrays(),
-            *three(input),
+            *unpack_inputs(input),
             stored_pattern_padding_mask=stored_pattern_padding_mask,
             association_mask=association_mask,
             drop=dropout(self, self.settings.dropout),
@@ -189,7 +194,7 @@ class Hopfield(Owned, Described):
         return hopcore.layers.hopfield_weights(
             self.settings,
             self.arrays(),
-            *three(input),
+            *unpack_inputs(input),
             stored_pattern_padding_mask=stored_pattern_padding_mask,
             association_mask=association_mask,
             cache=self.cache,
@@ -213,7 +218,9 @@ class Hopfield(Owned, Described):
         association_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The values of each head, ``(..., H, S, v)``, without a gradient."""
-        return hopcore.layers.hopfield_projections(self.settings, self.arrays(), *three(input))
+        return hopcore.layers.hopfield_projections(
+            self.settings, self.arrays(), *unpack_inputs(input)
+        )
 
 
 class DiffusedHopfield(Hopfield):
@@ -271,8 +278,8 @@ class DiffusedHopfield(Hopfield):
         return super().__getattr__(name)
 
 
-def three(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Stored patterns, state patterns and pattern projections."""
+def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return stored patterns, state patterns and pattern projections."""
     if isinstance(input, torch.Tensor):
         return input, input, input
     if isinstance(input, tuple | list) and len(input) == 3:

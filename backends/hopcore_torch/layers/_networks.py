@@ -17,13 +17,12 @@ from hopcore.layers import (
     QuantizerSettings,
     layer_parameters,
 )
-from hopcore_torch.layers._base import Owned, tensor
-from hopcore_torch.layers._core import dropout
+from hopcore_torch.layers._base import ParameterOwner, dropout, tensor
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.training import gumbel
 
 
-class _Network(Owned):
+class _Network(ParameterOwner):
     """What modules share whose settings are all that their constructor takes."""
 
     KIND: ClassVar[type]
@@ -43,7 +42,7 @@ class _Network(Owned):
     def _make(self, settings: Any, **where: Any) -> None:
         if not isinstance(settings, self.KIND):
             raise TypeError(f"settings must be {self.KIND.__name__}, got {type(settings).__name__}")
-        super().__init__(settings)
+        self._own(settings, layer_parameters(settings))
         self._parts(**where)
         self.reset_parameters()
 
@@ -208,8 +207,8 @@ class VectorQuantizer(_Network):
     ) -> Quantized:
         """Features ``(..., input_size)`` by their codes.
 
-        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`: ``values``,
-        ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
+        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:
+        ``values``, ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
         """
         return hopcore.layers.quantize(
             self.settings,

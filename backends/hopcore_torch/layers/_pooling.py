@@ -19,17 +19,17 @@ from hopcore.layers import (
     placed,
     quantity_of,
 )
-from hopcore_torch.layers._base import Owned, scaling_of, tensor
+from hopcore_torch.layers._base import ParameterOwner, scaling_of, tensor
 from hopcore_torch.layers._hopfield import Hopfield
 
 
-class _Learned(Owned, Described):
+class _Learned(ParameterOwner, Described):
     """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
 
     hopfield: Hopfield
 
     def _make(self, settings: Any, scaling: nn.Parameter | None, **where: Any) -> None:
-        super().__init__(settings)
+        self._own(settings, layer_parameters(settings))
         self.hopfield = Hopfield.of(settings.hopfield, scaling, **where)
         for name in ("pooling_weights", "lookup_weights", "target_weights"):
             found = layer_parameters(settings).get(name)

@@ -10,7 +10,7 @@ from torch import nn
 
 import hopcore
 from hopcore.layers import DecoderSettings, EncoderSettings, layer_parameters, placed
-from hopcore_torch.layers._base import collected, places, start
+from hopcore_torch.layers._base import ParameterOwner
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import DECODER, ENCODER, copy_parameters, torch_arguments
 from hopcore_torch.layers._hopfield import Hopfield
@@ -29,17 +29,16 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class _TransformerLayer(nn.Module):
+class _TransformerLayer(ParameterOwner):
     """What encoder and decoder layers share: their parts, by the names of the parameters."""
 
-    settings: Any
     linear_residual: nn.Linear
     linear_output: nn.Linear
     norm_output: nn.LayerNorm
 
-    def _own(self, settings: Any, associations: dict[str, Hopfield], **where: Any) -> None:
-        nn.Module.__init__(self)
-        self.settings = settings
+    def _make(self, settings: Any, associations: dict[str, Hopfield], **where: Any) -> None:
+        found = layer_parameters(settings)
+        self._own(settings, [name for name in found if "association" not in name])
         width, hidden, bias = settings.hopfield.input_size, settings.dim_feedforward, settings.bias
         for name, association in associations.items():
             setattr(self, name, association)
@@ -48,22 +47,12 @@ class _TransformerLayer(nn.Module):
         self.dropout_residual = nn.Dropout(settings.dropout)
         self.linear_output = nn.Linear(hidden, width, bias, **where)
         self.dropout_output = nn.Dropout(settings.dropout)
-        found = layer_parameters(settings)
         names = [name.removesuffix(".weight") for name in found if name.startswith("norm_")]
         for name in names:
             if not name.endswith(".bias"):
                 eps = settings.layer_norm_eps
                 setattr(self, name, nn.LayerNorm(width, eps, bias=bias, **where))
-        self._places = places([name for name in found if "association" not in name])
         self.reset_parameters()
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the parameters again."""
-        start(self, layer_parameters(self.settings), generator)
-
-    def arrays(self) -> dict[str, torch.Tensor]:
-        """The parameters that are not those of an association."""
-        return collected(self, self._places)
 
     def _drop(self, name: str, values: torch.Tensor) -> torch.Tensor:
         return getattr(self, name)(values)
@@ -120,14 +109,14 @@ class HopfieldEncoderLayer(_TransformerLayer, nn.TransformerEncoderLayer):
     def __init__(self, *args: Any, **arguments: Any) -> None:
         (association,), own, where = arguments_of(("hopfield_association",), args, arguments)
         settings = EncoderSettings(hopfield=association.settings, **own)
-        self._own(settings, {"hopfield_association": association}, **where)
+        self._make(settings, {"hopfield_association": association}, **where)
 
     @classmethod
     def of(cls, settings: EncoderSettings, **where: Any) -> HopfieldEncoderLayer:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
         found = cls.__new__(cls)
         association = Hopfield.of(settings.hopfield, **where)
-        found._own(settings, {"hopfield_association": association}, **where)
+        found._make(settings, {"hopfield_association": association}, **where)
         return found
 
     @classmethod
@@ -221,7 +210,7 @@ class HopfieldDecoderLayer(_TransformerLayer):
         names = "hopfield_association_self", "hopfield_association_cross"
         found, own, where = arguments_of(names, args, arguments)
         settings = DecoderSettings(hopfield=found[0].settings, cross=found[1].settings, **own)
-        self._own(settings, dict(zip(names, found, strict=True)), **where)
+        self._make(settings, dict(zip(names, found, strict=True)), **where)
 
     @classmethod
     def of(cls, settings: DecoderSettings, **where: Any) -> HopfieldDecoderLayer:
@@ -231,7 +220,7 @@ class HopfieldDecoderLayer(_TransformerLayer):
             "hopfield_association_self": Hopfield.of(settings.hopfield, **where),
             "hopfield_association_cross": Hopfield.of(settings.cross, **where),
         }
-        found._own(settings, associations, **where)
+        found._make(settings, associations, **where)
         return found
 
     @classmethod

@@ -17,8 +17,7 @@ from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.layers._activations import relu
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
-from hopcore.layers._heads import Drop
-from hopcore.layers._hopfield import hopfield
+from hopcore.layers._hopfield import Drop, hopfield
 from hopcore.layers._linear_maps import first_linear, linear
 from hopcore.layers._losses import logistic_loss
 from hopcore.layers._parameters import Parameters, initial_parameters, inner, layer_parameters
