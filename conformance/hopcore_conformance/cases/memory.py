@@ -74,7 +74,7 @@ class Problem:
 
     @property
     def formula(self) -> tuple[Any, ...]:
-        """``state, stored, beta, mask, alpha``, as :mod:`hopcore_conformance.oracle.memory` takes them."""
+        """The arguments of :mod:`hopcore_conformance.oracle.memory`: state, stored, beta, mask, alpha."""
         return *self.arrays, self.mask, self.alpha
 
     @property

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 
 import hopcore
-from hopcore.layers import ACTIVATIONS
 from hopcore_conformance.cases.composed_layers import COMPOSED, composed
 from hopcore_conformance.cases.diffused import no_half
 from hopcore_conformance.cases.layer_modules import FUNCTIONS, has_modules, module_output
@@ -82,7 +81,7 @@ def test_activations(subject: Subject, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_activations_keep_nan(subject: Subject, name: str) -> None:
     def activated(values: Any) -> Any:
-        return ACTIVATIONS[name](values, subject.backend)
+        return hopcore.layers.ACTIVATIONS[name](values, subject.backend)
 
     found = subject(activated, np.asarray([np.nan, -2.0, 0.0, 2.0]))
     np.testing.assert_array_equal(np.isnan(found), [True, False, False, False])

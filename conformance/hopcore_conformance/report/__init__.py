@@ -1,1 +1,1 @@
-"""What a run found: its record, how failures are explained, and which check proves which statement."""
+"""What a run found, how failures are explained, and which check proves which statement."""
