@@ -2,135 +2,236 @@
 # requires-python = ">=3.11"
 # dependencies = ["nox>=2025.5"]
 # ///
-"""The test matrix of hopcore: ``nox`` runs the whole of it, as continuous integration does.
+"""The checks of hopcore.
 
-Environments are made by virtualenv and not by uv, which ignores pip's settings for local builds and
-would fetch the CUDA build of torch, gigabytes of it. Every install obeys ``constraints/cpu.txt``.
+- ``nox -s quick``: style, types, contracts and a selection of tests, after every change;
+- ``nox``: what continuous integration runs, every statement on every backend;
+- ``nox -s full``: the whole matrix, before an issue is closed.
+
+``nox -l`` lists all sessions. Those of daily work share one environment, ``.nox/dev``, which is
+made when it is missing and made again when ``pyproject.toml`` or ``constraints/cpu.txt`` change.
+It is made by ``venv`` and pip, not by uv, which ignores pip's settings for local builds and would
+fetch the CUDA build of torch, gigabytes of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import sys
+import venv
 import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from time import monotonic
 
 import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "virtualenv"
-nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "tests", "conformance", "wheel", "docs", "peers"]
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "tests", "conformance", "peers", "docs", "wheel"]
 
 ROOT = Path(__file__).parent
-CONSTRAINTS = ROOT / "constraints" / "cpu.txt"
+CPU = ROOT / "constraints" / "cpu.txt"
+LOWEST = ROOT / "constraints" / "lowest.txt"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PACKAGES = {"hopcore", "hopcore_torch", "hopcore_jax", "hopcore_conformance"}
 
-BACKENDS = {
-    "numpy": ["float64", "float32"],
-    "array_api_strict": ["float64", "float32"],
-    "torch": ["float64", "float32", "bfloat16", "float16"],
-    "jax": ["float64", "float32", "bfloat16", "float16"],
-    "dask.array": ["float64"],
+# The environment of daily work.
+
+DEV = ROOT / ".nox" / "dev"
+EXTRAS = "torch,jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance"
+GROUPS = ("test", "lint", "docs", "peers")
+
+ENVIRONMENT = {
+    # JAX compiles each program once for all runs of the matrix, and once for all matrices.
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "jax-cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
-"""Each backend of the conformance matrix, with its dtypes."""
-
-IN_PARTS = {
-    "numpy": {"streamed": ["float64", "float32"]},
-    "torch": {"torch-distributed": ["float64", "float32"]},
-    "jax": {"jax-sharded": ["float64"]},
-    "dask.array": {"dask": ["float64"]},
-}
-"""Memories in parts beside states of a backend, with their dtypes."""
-
-OPTIONS = {
-    # JAX compiles every operation of every shape, on one core: two workers at a time.
-    "jax": ["-n", "2"],
-    # Dask takes milliseconds for every operation, and a sweep over temperatures is thousands.
-    "dask.array": ["-n", "2", "--max-examples", "1", "-k", "not test_phase_"],
-    "dask": ["-n", "2", "--max-examples", "5"],
-    # Every number of patterns is another program, of eight devices.
-    "jax-sharded": ["-n", "2", "--max-examples", "5"],
-    "torch-distributed": ["--max-examples", "10"],
-}
-"""Of the suite's runs on a backend."""
 
 
-def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
-    """Install requirements and dependency groups under the project's constraints."""
-    make_room(session)
-    needed = nox.project.dependency_groups(PROJECT, *groups)
-    session.install("-c", str(CONSTRAINTS), *what, *needed)
-
-
-def make_room(session: nox.Session) -> None:
-    """Remove other sessions' environments where nobody is at the terminal to use them again.
-
-    All of them together take 11 GB, most of it torch four times; the largest takes 2.
-    """
-    if session.interactive:
+def dev(session: nox.Session) -> None:
+    """Make the environment of daily work if it is missing or out of date."""
+    wanted = [(ROOT / "pyproject.toml").read_bytes(), CPU.read_bytes(), sys.version.encode()]
+    digest = hashlib.sha256(b"".join(wanted)).hexdigest()
+    marker = DEV / "made-from.txt"
+    if marker.exists() and marker.read_text() == digest:
         return
-    own = Path(session.virtualenv.location).resolve()
-    for marker in own.parent.glob("*/pyvenv.cfg"):
-        if marker.parent != own:
-            shutil.rmtree(marker.parent)
+    session.log(f"making {DEV.relative_to(ROOT)}")
+    venv.create(DEV, clear=True, with_pip=True)
+    needed = nox.project.dependency_groups(PROJECT, *GROUPS)
+    command = ["pip", "install", "-q", "-c", str(CPU), "-e", f"{ROOT}[{EXTRAS}]", *needed]
+    run(session, *command)
+    marker.write_text(digest)
 
 
-@nox.session
+def run(session: nox.Session, *command: str, **environment: str) -> None:
+    """Run a command of the environment of daily work."""
+    program = str(DEV / "bin" / command[0])
+    session.run(program, *command[1:], external=True, env={**ENVIRONMENT, **environment})
+
+
+# The quick loop.
+
+QUICK = (
+    (
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("lint-imports",),
+        ("pyright",),
+    ),
+    (
+        ("pytest", "-q", "tests/project/test_layering.py", "tests/project/test_public_names.py"),
+        (
+            "pytest",
+            "-q",
+            "tests/hopcore_conformance/test_statements.py",
+            "tests/arrays/test_numpy.py",
+        ),
+        ("pytest", "-q", "tests/diffusion/test_dynamics.py", "tests/layers/test_layers.py"),
+        (
+            "python",
+            "-m",
+            "hopcore_conformance",
+            "-q",
+            "--per-statement",
+            "2",
+            "--max-examples",
+            "3",
+        ),
+        (
+            *("python", "-m", "hopcore_conformance", "-q", "--backend", "torch"),
+            *("--dtype", "float32", "--per-statement", "1", "--max-examples", "3"),
+        ),
+        (
+            *("python", "-m", "hopcore_conformance", "-q", "--backend", "jax"),
+            *("--dtype", "float32", "--per-statement", "1", "--max-examples", "1"),
+        ),
+    ),
+)
+"""The commands of the quick loop, in two lanes that run side by side."""
+
+
+@nox.session(venv_backend="none", default=False)
+def quick(session: nox.Session) -> None:
+    """Style, types, contracts and a selection of tests, in 90 seconds: after every change."""
+    dev(session)
+    begun = monotonic()
+    with ThreadPoolExecutor(len(QUICK)) as lanes:
+        failed = [line for lane in lanes.map(in_turn, QUICK) for line in lane]
+    for line in failed:
+        session.warn(line)
+    if failed:
+        session.error(f"{len(failed)} of {sum(map(len, QUICK))} commands failed")
+    session.log(f"{monotonic() - begun:.0f} seconds")
+
+
+def in_turn(commands: Sequence[Sequence[str]]) -> list[str]:
+    """Run commands one after another; return the output of each one that failed."""
+    failed = []
+    for command in commands:
+        done = subprocess.run(
+            [DEV / "bin" / command[0], *command[1:]],
+            cwd=ROOT,
+            env={**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            failed.append(f"{' '.join(command)}\n{done.stdout[-8000:]}")
+    return failed
+
+
+# The default matrix.
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Style (ruff), types (pyright), and which room may import which (import-linter)."""
-    extras = "torch,jax,cluster,hdf5,zarr,cli,plots,data,graphs,checkpoint,conformance"
-    install(session, "-e", f".[{extras}]", groups=("lint",))
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("lint-imports")
-    session.run("pyright")
+    """Style (ruff), contracts between packages (import-linter), types (pyright)."""
+    dev(session)
+    run(session, "ruff", "check")
+    run(session, "ruff", "format", "--check")
+    run(session, "lint-imports")
+    run(session, "pyright")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The tests of the packaging, the command line and the adapters; the docstrings' examples."""
-    extras = "torch,jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance"
-    install(session, "-e", f".[{extras}]", groups=("test",))
-    session.run("pytest", *(session.posargs or ["tests"]))
-    if not session.posargs:
-        session.run("pytest", "--doctest-modules", "hopcore", "backends")
+    """The tests of every package but the slowest ones, and the examples of the docstrings."""
+    dev(session)
+    if session.posargs:
+        run(session, "pytest", *session.posargs)
+        return
+    run(session, "pytest", "tests", "-q", *SIDE_BY_SIDE, "-m", "not full")
+    run(session, "pytest", "-q", "--doctest-modules", *SIDE_BY_SIDE, "hopcore", "backends")
 
 
-@nox.session
-@nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
-def conformance(session: nox.Session, backend: str) -> None:
-    """The specification, checked against one backend; only what that backend needs is installed."""
-    extras = ["conformance", *({backend.removesuffix(".array")} & {"torch", "jax", "dask"})]
-    install(session, "-e", f".[{','.join(extras)}]", "pytest-xdist")
-    for name, dtypes in ({backend: BACKENDS[backend]} | IN_PARTS.get(backend, {})).items():
-        for dtype in dtypes:
-            # What the documentation's table is made of; not of a part of the suite.
-            found = ROOT / "docs" / "conformance" / f"{name}-cpu-{dtype}.json"
-            report = [] if session.posargs else ["--report", str(found)]
-            conform(session, name, dtype, *OPTIONS.get(name, []), *report)
-    if backend in ("numpy", "torch"):
-        # Arrays with gaps between their values, which a fused kernel may take to be none.
-        conform(session, backend, "float32", "--layout", "strided", "--max-examples", "5")
+SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
+"""Options of pytest-xdist."""
+
+DEFAULT: dict[tuple[str, str], tuple[str, ...]] = {
+    ("numpy", "float64"): (),
+    ("numpy", "float32"): ("--max-examples", "5"),
+    ("torch", "float64"): ("--max-examples", "5"),
+    ("torch", "float32"): ("--max-examples", "5"),
+    ("array_api_strict", "float64"): ("--max-examples", "5", "--per-statement", "3"),
+    ("array_api_strict", "float32"): ("--max-examples", "5", "--per-statement", "1"),
+    # JAX compiles every operation of every shape.
+    ("jax", "float64"): ("--max-examples", "3", "--per-statement", "2"),
+    ("jax", "float32"): ("--max-examples", "3", "--per-statement", "1"),
+}
+"""The backends and dtypes of the default matrix, with options of the suite."""
 
 
-def conform(session: nox.Session, backend: str, dtype: str, *options: str, **run: Any) -> None:
-    """Run the conformance suite once; half precision on fewer examples."""
+@nox.session(venv_backend="none")
+def conformance(session: nox.Session) -> None:
+    """Every statement of the specification on NumPy, torch, array-api-strict and JAX."""
+    dev(session)
+    for (backend, dtype), options in DEFAULT.items():
+        conform(session, backend, dtype, *SIDE_BY_SIDE, *options)
+
+
+def conform(session: nox.Session, backend: str, dtype: str, *options: str) -> None:
+    """Run the conformance suite once in the environment of daily work."""
     # A distributed memory is on all processes, and each of them runs the same checks.
     several = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     launched = several if backend == "torch-distributed" else []
-    command = ["python", "-m", *launched, "hopcore_conformance"]
+    command = ["python", "-m", *launched, "hopcore_conformance", "-q"]
     command += ["--backend", backend, "--dtype", dtype]
-    examples = ["--max-examples", "5"] if dtype in ("bfloat16", "float16") else []
-    session.run(*command, *examples, *options, *session.posargs, **run)
+    run(session, *command, *options, *session.posargs)
 
 
-@nox.session(reuse_venv=False)
+@nox.session(venv_backend="none")
+def peers(session: nox.Session) -> None:
+    """Separation functions beside the entmax package; cases that difflayers gets wrong."""
+    dev(session)
+    run(session, "pytest", "-q", *SIDE_BY_SIDE, "tests/peers", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Build the documentation, warnings as errors, and run the examples of its pages."""
+    dev(session)
+    for builder in ("html", "doctest"):
+        run(
+            session,
+            *("sphinx-build", "-n", "-W", "-q", "-b", builder, "docs", f"docs/_build/{builder}"),
+            # The models of the tutorials are small: threads cost more than they bring.
+            OMP_NUM_THREADS="1",
+        )
+    session.log("open docs/_build/html/index.html")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
-    """Build sdist and wheel; from elsewhere, install the wheel and run the conformance suite."""
+    """Build sdist and wheel; where there is nothing else, run the suite on the wheel."""
     elsewhere = Path(session.create_tmp()).resolve()
     shutil.rmtree(elsewhere / "dist", ignore_errors=True)
     session.install("build")
@@ -139,11 +240,13 @@ def wheel(session: nox.Session) -> None:
     (built,) = (elsewhere / "dist").glob("*.whl")
     check_contents(session, built)
     session.chdir(elsewhere)
-    install(session, f"hopcore[conformance] @ {built.as_uri()}")
+    session.install("-c", str(CPU), f"hopcore[conformance] @ {built.as_uri()}")
     found = session.run("python", "-c", "import hopcore; print(hopcore.__file__)", silent=True)
     if "site-packages" not in Path(str(found)).parts:
         session.error(f"hopcore was imported from elsewhere than the wheel: {found}")
-    conform(session, "numpy", "float64")
+    few = ("--max-examples", "3", "--per-statement", "2")
+    session.run("python", "-m", "hopcore_conformance", "-q", *few)
+    remove(session)
 
 
 def check_contents(session: nox.Session, built: Path) -> None:
@@ -160,47 +263,129 @@ def check_contents(session: nox.Session, built: Path) -> None:
     session.log(f"{built.name}: {len(names)} files under {sorted(top)}")
 
 
-@nox.session
-def docs(session: nox.Session) -> None:
-    """Build the documentation, warnings as errors, and run its examples."""
-    extras = "torch,jax,cluster,hdf5,zarr,demo,checkpoint,conformance"
-    install(session, "-e", f".[{extras}]", groups=("docs",))
-    for builder in ("html", "doctest"):
-        session.run(
-            *("sphinx-build", "-n", "-W", "-q", "-b", builder, "docs", f"docs/_build/{builder}"),
-            # The models of the tutorials are small: threads cost more than they bring.
-            env={"OMP_NUM_THREADS": "1"},
-        )
-    session.log("open docs/_build/html/index.html")
+def remove(session: nox.Session) -> None:
+    """Remove the environment of a session where nobody is there to use it again."""
+    if not session.interactive:
+        shutil.rmtree(session.virtualenv.location, ignore_errors=True)
 
 
-@nox.session
-def peers(session: nox.Session) -> None:
-    """Separation functions against the entmax package; cases that difflayers gets wrong."""
-    install(session, "-e", ".[torch,checkpoint,conformance]", groups=("peers", "test"))
-    session.run("pytest", "tests/peers", *session.posargs)
+# The full matrix.
+
+FULL = {
+    "numpy": ["float64", "float32"],
+    "array_api_strict": ["float64", "float32"],
+    "torch": ["float64", "float32", "bfloat16", "float16"],
+    "jax": ["float64", "float32", "bfloat16", "float16"],
+    "dask.array": ["float64"],
+    # Memories in parts, beside states of a backend.
+    "streamed": ["float64", "float32"],
+    "torch-distributed": ["float64", "float32"],
+    "jax-sharded": ["float64"],
+    "dask": ["float64"],
+}
+"""Each backend of the full matrix, with its dtypes."""
+
+OPTIONS = {
+    # Dask takes milliseconds for every operation, and a sweep over temperatures is thousands.
+    "dask.array": (*SIDE_BY_SIDE, "--max-examples", "1", "-k", "not test_phase_"),
+    "dask": (*SIDE_BY_SIDE, "--max-examples", "5"),
+    # Every number of patterns is another program, of eight devices.
+    "jax-sharded": (*SIDE_BY_SIDE, "--max-examples", "5"),
+    # Processes of a group each take a core.
+    "torch-distributed": ("--max-examples", "10"),
+}
+"""Options of the suite for a backend."""
 
 
-@nox.session
+@nox.session(venv_backend="none", default=False)
+def full(session: nox.Session) -> None:
+    """Everything: all tests, and the suite on all backends, dtypes, layouts, memories in parts."""
+    for name in ("lint", "every_test", "every_statement", "peers", "docs", "wheel", "lowest"):
+        session.notify(name)
+    for name in ("newest", "python-3.12", "python-3.13"):
+        session.notify(name)
+
+
+@nox.session(venv_backend="none", default=False)
+def every_test(session: nox.Session) -> None:
+    """All tests: studies, planted faults, soak tests and distributed memories, too."""
+    dev(session)
+    run(session, "pytest", "tests", "-q", *SIDE_BY_SIDE, *session.posargs)
+    run(session, "pytest", "-q", "--doctest-modules", *SIDE_BY_SIDE, "hopcore", "backends")
+
+
+@nox.session(venv_backend="none", default=False)
+def every_statement(session: nox.Session) -> None:
+    """The specification on every backend in every dtype; writes the reports of the documentation.
+
+    ``nox -s every_statement -- jax`` does it for one backend.
+    """
+    dev(session)
+    for backend in session.posargs or FULL:
+        for dtype in FULL[backend]:
+            report = ROOT / "docs" / "conformance" / f"{backend}-cpu-{dtype}.json"
+            half = ("--max-examples", "5") if dtype in ("bfloat16", "float16") else ()
+            options = OPTIONS.get(backend, SIDE_BY_SIDE)
+            conform(session, backend, dtype, *half, *options, "--report", str(report))
+        if backend in ("numpy", "torch"):
+            # Arrays with gaps between their values, which a fused kernel may take to be none.
+            few = ("--layout", "strided", "--max-examples", "5")
+            conform(session, backend, "float32", *SIDE_BY_SIDE, *few)
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """The lowest versions of the dependencies that pyproject.toml allows."""
+    session.install(
+        "-c", str(LOWEST), "-e", ".[cluster,hdf5,zarr,demo,graphs,checkpoint,conformance]"
+    )
+    sample(session)
+
+
+@nox.session(default=False)
+def newest(session: nox.Session) -> None:
+    """The newest versions of the dependencies; a deprecation there is an error here."""
+    session.install("-U", "-e", ".[jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance]")
+    sample(session)
+
+
+@nox.session(python=["3.12", "3.13"], default=False)
+def python(session: nox.Session) -> None:
+    """Other releases of Python, without torch."""
+    session.install("-e", ".[jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance]")
+    sample(session)
+
+
+def sample(session: nox.Session) -> None:
+    """Run the command line, the specification on NumPy, and the tests that need no torch."""
+    session.install("pytest-xdist")
+    session.run("hopcore", "--help", silent=True)
+    few = ("--max-examples", "3", "--per-statement", "2")
+    session.run("python", "-m", "hopcore_conformance", "-q", *few)
+    session.run("pytest", "-q", *SIDE_BY_SIDE, "tests/arrays", "tests/streamed", "-m", "not full")
+    remove(session)
+
+
+# On request.
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time and memory beside the peers: ``nox -s bench -- --help``. Not part of the default run."""
-    install(session, "-e", ".[torch,jax,demo,graphs]", groups=("bench",))
+    """Time and memory beside the peers: ``nox -s bench -- --help``."""
+    needed = nox.project.dependency_groups(PROJECT, "bench")
+    session.install("-c", str(CPU), "-e", ".[torch,jax,demo,graphs]", *needed)
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none", default=False)
 def soak(session: nox.Session) -> None:
-    """Hostile calls, killed writers, fresh examples, for minutes: ``nox -s soak -- --minutes 60``.
-
-    Not part of the default run.
-    """
-    install(session, "-e", ".[torch,jax,graphs,checkpoint,conformance]")
+    """Hostile calls, killed writers, fresh examples: ``nox -s soak -- --minutes 60``."""
+    dev(session)
     # Each call is small: threads of its own make it slower, and the calls run side by side.
-    environment = {"PYTHONPATH": "tests", "OMP_NUM_THREADS": "1"}
-    session.run("python", "-m", "soak", *session.posargs, env=environment)
+    run(session, "python", "-m", "soak", *session.posargs, PYTHONPATH="tests", OMP_NUM_THREADS="1")
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", default=False)
 def gpu(session: nox.Session) -> None:
     """The conformance suite on CUDA, with the ``python`` at hand: nothing is installed."""
     sees_a_gpu = {
@@ -217,8 +402,10 @@ def gpu(session: nox.Session) -> None:
     session.log(f"on the GPU: {', '.join(backends)}")
     environment = from_source(Path(session.create_tmp()).resolve())
     for backend in backends:
-        for dtype in BACKENDS[backend]:
-            conform(session, backend, dtype, "--device", "cuda", env=environment)
+        for dtype in FULL[backend]:
+            command = ["python", "-m", "hopcore_conformance", "--backend", backend]
+            command += ["--dtype", dtype, "--device", "cuda", *session.posargs]
+            session.run(*command, env=environment)
 
 
 def from_source(folder: Path) -> dict[str, str]:

@@ -1,0 +1,43 @@
+"""Which tests run in the full matrix only (``nox -s full``); all others run in ``nox``, too."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+import pytest
+
+FULL = {
+    "tests/experiments/*": "studies: minutes of training",
+    "tests/*/test_*_mutations.py::*": "planted faults: the whole suite, once for each",
+    "tests/*/test_*_distributed.py::*": "memories over workers: processes that wait for each other",
+    "tests/project/test_soak.py::*": "hostile calls and killed writers",
+    "tests/docs/test_tutorial_annealing.py::*": "four trainings",
+    "tests/docs/test_tutorial_backend.py::*": "runs of the suite, a process each",
+    "tests/docs/test_tutorial_scale.py::*": "workers, a process each",
+    "tests/cli/test_cli_phase.py::test_another_backend*": "JAX compiles a sweep",
+    "tests/graphs/test_graph.py::test_nndescent_recalls*": "pynndescent compiles for half a minute",
+    "tests/hopcore_conformance/test_conformance_cli.py::test_a_kernel_that_writes*": "processes",
+    "tests/hopcore_conformance/test_conformance_cli.py::test_arrays_may_have_strides*": "processes",
+    "tests/hopcore_conformance/test_conformance_cli.py::*printed_shows*again*": "processes",
+    "tests/hopcore_conformance/test_conformance_report.py::*declared*": "processes",
+    "tests/hopcore_jax/test_jax_layers.py::test_every_layer_maps*": "JAX compiles each",
+    "tests/hopcore_torch/test_torch.py::test_no_array_of_all_scores*": "memories of 100 MB",
+    "tests/hopcore_torch/test_torch_layers.py::test_runs_in_onnx*": "exports to ONNX",
+    "tests/streamed/test_streamed.py::test_no_split_changes*": "files in every split",
+    "tests/training/test_*.py::test_every_model_learns*": "trainings of every model",
+}
+"""Patterns of the names of tests, each with what makes it slow."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the slow tests as ``full``; a pattern that names no test is refused."""
+    unused = set(FULL)
+    for item in items:
+        name = item.nodeid.replace("\\", "/")
+        for pattern in FULL:
+            if fnmatch(name, pattern):
+                unused.discard(pattern)
+                item.add_marker(pytest.mark.full)
+    whole = [str(argument).rstrip("/") for argument in config.args] == ["tests"]
+    if unused and whole and not config.option.keyword:
+        raise pytest.UsageError(f"tests/conftest.py: no test is called {sorted(unused)[0]}")
