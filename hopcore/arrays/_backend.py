@@ -1,8 +1,8 @@
-"""What an array library brings to hopcore: its namespace and a few kernels.
+"""The backend of an array library: its namespace and the kernels that compute with its arrays.
 
 A :class:`Backend` is found from the arrays themselves; nothing is switched globally. Every kernel
-has a portable Array-API version here, which is the oracle; a backend overrides the ones for which
-its library has something faster. Third parties register a backend in the entry-point group
+has a portable Array-API version here, which is the oracle; a backend overrides those for which its
+library has something faster. Third parties register a backend in the entry-point group
 ``hopcore.backends`` under the name of its array namespace.
 """
 
@@ -25,11 +25,11 @@ Loop: TypeAlias = Callable[..., Any]
 """``loop(cond, body, init, max_steps)``, as :meth:`hopcore.Backend.loop` has it."""
 
 BLOCK = 1 << 21
-"""How many scores the portable kernels hold at once; 8 MiB of them in float32."""
+"""How many scores the portable kernels hold at once (8 MiB in float32)."""
 
 
 class SeparationFunction(Protocol):
-    """What a kernel needs of a separation function (see ``hopcore.memory._separation``)."""
+    """The properties and methods of a separation function that kernels use."""
 
     @property
     def softmax(self) -> bool:
@@ -42,7 +42,7 @@ class SeparationFunction(Protocol):
         ...
 
     def reach_of(self, largest: Array) -> Array:
-        """The same if the largest weight is known to be ``largest`` at most, and not just 1."""
+        """The reach if the largest weight is known to be at most ``largest``, not just 1."""
         ...
 
     def evaluate(
@@ -87,10 +87,10 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
     @property
     def expected_failures(self) -> Mapping[str, str]:
-        """Statements or checks that the conformance suite need not find to hold, and the reasons.
+        """Statements or checks of the conformance suite that may fail, each with the reason.
 
-        ``{"E2": "why"}`` lets checks of a statement fail, ``{"test_energy.py::test_descent":
-        "why"}`` makes one check fail, or else it is an error.
+        ``{"E2": "why"}`` lets checks of a statement fail; ``{"test_energy.py::test_descent":
+        "why"}`` expects one check to fail, and it is an error if it passes.
         """
         return {}
 
@@ -114,8 +114,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
         Never holds more than about :data:`hopcore.arrays.BLOCK` scores (or one row of them).
         """
-        wide = self.precise[state.dtype]
-        projection = self.astype(projection, wide)
+        projection = self.astype(projection, self.precise[state.dtype])
 
         def block(scores: Array) -> tuple[Array, Array]:
             weights, conjugate = self.separate(scores, separation)
@@ -134,7 +133,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         bias: Array,
         separation: SeparationFunction,
     ) -> Array:
-        """Association with numbers ``(..., L, S)`` added to the scores; holds all scores."""
+        """Association with a bias ``(..., L, S)`` added to the scores; holds all scores."""
         scores = self.scores(state, stored, beta, mask) + bias
         weights = self.astype(self.separate(scores, separation)[0], state.dtype)
         return self.xp.matmul(weights, projection)
@@ -165,8 +164,8 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     ) -> Any:
         """Apply ``body`` to ``init`` while ``cond`` holds, at most ``max_steps`` times.
 
-        ``body`` must leave alone what is finished: a backend that cannot see ``cond`` may run all
-        steps. ``differentiable`` asks for a loop with reverse-mode gradients.
+        ``body`` must not change finished queries: a backend that cannot read the value of ``cond``
+        may run all steps. ``differentiable`` asks for a loop with reverse-mode gradients.
         """
         value = init
         for _ in range(max_steps):
@@ -178,18 +177,18 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]
     ) -> Array:
-        """``solution``, with the derivative that the fixed point of ``update`` has by parameters.
+        """Return ``solution`` with the derivative by parameters of a fixed point of ``update``.
 
         ``update(solution, *parameters)`` returns ``solution`` again. A library without gradients
-        has nothing to add.
+        returns it unchanged.
         """
         return solution
 
     def heat_kernel(self, matrix: Array) -> Array:
         """``exp(-M)`` of symmetric matrices ``(..., N, N)``.
 
-        A library with gradients must not take them of eigenvectors, which have none where
-        eigenvalues coincide.
+        A library with gradients must not differentiate eigenvectors, which have no derivative
+        where eigenvalues coincide.
         """
         xp = self.xp
         values, vectors = xp.linalg.eigh(matrix)
@@ -200,14 +199,13 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
     def scores(self, state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
         """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
-        xp, wide = self.xp, self.precise[state.dtype]
-        state, stored = self.astype(state, wide), self.astype(stored, wide)
+        xp, precise = self.xp, self.precise[state.dtype]
+        state, stored = self.astype(state, precise), self.astype(stored, precise)
         scores = xp.matmul(scale_by_beta(state, beta), xp.matrix_transpose(stored))
-        if mask is not None:
-            scores = xp.where(
-                mask, scores, xp.asarray(-math.inf, dtype=wide, device=self.device(scores))
-            )
-        return scores
+        if mask is None:
+            return scores
+        masked = xp.asarray(-math.inf, dtype=precise, device=self.device(scores))
+        return xp.where(mask, scores, masked)
 
     def over_blocks(
         self,
@@ -217,10 +215,10 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         beta: Beta,
         mask: Array | None,
     ) -> tuple[Array, ...]:
-        """``block`` of the scores, a few rows of queries at a time, joined along the query axis.
+        """Apply ``block`` to the scores of a few queries at a time, and join what it returns.
 
         ``block`` returns arrays ``(..., L, v)``, of at least the rank of the scores, or
-        ``(..., L)``.
+        ``(..., L)``; they are joined along the query axis.
         """
         queries = state.shape[-2]
         rows = block_rows(state, stored)
@@ -241,12 +239,12 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
 
 def scale_by_beta(state: Array, beta: Beta) -> Array:
-    """``beta xi``: the inverse temperature, applied to the queries, which are the smaller side."""
+    """``beta xi``: the queries are scaled, not the scores, since they are fewer numbers."""
     return state * (beta if isinstance(beta, float) else beta[..., None])
 
 
 def block_rows(state: Array, stored: Array) -> int:
-    """How many rows of queries fit into a block of scores; at least one."""
+    """How many queries fit into a block of scores; at least one."""
     batch = max(math.prod(state.shape[:-2]), math.prod(stored.shape[:-2]), 1)
     return max(1, BLOCK // max(1, batch * stored.shape[-2]))
 

@@ -27,16 +27,16 @@ def conjugate_gradients(
     backend : Backend
         Whose ``loop`` runs the iteration.
     max_steps : int
-        At most so many steps; in exact arithmetic d suffice.
+        The largest number of steps; in exact arithmetic d suffice.
     tol : float
         A row is done when its residual is at most ``tol`` times its right-hand side.
     axis : int
-        The axis of a system; with -2 it is columns that are solved.
+        The axis of a system; with -2 each column is a right-hand side.
 
     Returns
     -------
     array (..., d)
-        The solutions. A row whose A is singular or not positive definite keeps the best it had.
+        The solutions. Where A is not positive definite, the last good iterate is kept.
     """
     xp = backend.xp
 

@@ -1,8 +1,7 @@
-"""The Dask backend: arrays in chunks, computed when somebody asks for their values.
+"""The Dask backend: arrays in chunks, computed when their values are asked for.
 
-What is a formula stays lazy. Separation functions are found chunk by chunk by NumPy's kernels, and
-so are heat kernels, which Dask lacks. A loop has to look at its condition: each of its steps is
-computed and kept.
+Formulas stay lazy. NumPy's kernels compute separation functions chunk by chunk, and heat kernels,
+which Dask lacks. A loop has to read its condition, so each of its steps is computed and kept.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ NUMPY = NumpyBackend()
 
 
 class Namespace(ModuleType):
-    """Dask's namespace, with what it lacks of the standard."""
+    """Dask's namespace, completed by functions of the standard that it lacks."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xp, name)
 
     @staticmethod
     def reshape(array: Array, /, shape: tuple[int, ...], **options: Any) -> Array:
-        """Of empty arrays too."""
+        """Reshape empty arrays, too."""
         if 0 in array.shape and -1 not in shape:
             return da.zeros(shape, dtype=array.dtype)
         return xp.reshape(array, shape, **options)
 
     @staticmethod
     def take_along_axis(array: Array, places: Array, /, *, axis: int = -1) -> Array:
-        """By NumPy, on chunks with the whole axis."""
-        if 0 in places.shape:  # which Dask does not rechunk
+        """Use NumPy on chunks that hold the whole axis."""
+        if 0 in places.shape:  # Dask does not rechunk empty arrays
             return da.zeros(places.shape, dtype=array.dtype)
-        found = da.apply_gufunc(
+        taken = da.apply_gufunc(
             lambda some, at: np.take_along_axis(some, at, axis=-1),
             "(n),(k)->(k)",
             da.moveaxis(array, axis, -1),
@@ -49,22 +48,22 @@ class Namespace(ModuleType):
             output_dtypes=array.dtype,
             allow_rechunk=True,
         )
-        return da.moveaxis(found, -1, axis)
+        return da.moveaxis(taken, -1, axis)
 
 
 class DaskBackend(Backend):
-    """Dask arrays of NumPy arrays, float32 and float64; known shapes only."""
+    """Dask arrays of NumPy arrays of float32 and float64, with known shapes."""
 
     def __init__(self) -> None:
         super().__init__("dask.array", Namespace(xp.__name__))
 
     @property
     def expected_failures(self) -> Mapping[str, str]:
-        """What lazy arrays cannot do."""
+        """The checks that lazy arrays cannot pass."""
         return EXPECTED_FAILURES
 
     def can_read_values(self, array: Array) -> bool:
-        """Never: to read a value is to compute all that leads to it."""
+        """Never, since reading a value computes everything that leads to it."""
         return False
 
     def can_fetch_values(self, array: Array) -> bool:
@@ -72,7 +71,7 @@ class DaskBackend(Backend):
         return True
 
     def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
-        """By NumPy's kernel on every chunk, each of which has whole rows."""
+        """Use NumPy's kernel on every chunk, each of which has whole rows."""
         return da.apply_gufunc(
             lambda some: NUMPY.separate(some, separation),
             "(s)->(s),()",
@@ -80,16 +79,16 @@ class DaskBackend(Backend):
             output_dtypes=(scores.dtype, scores.dtype),
         )
 
-    def row_sum(self, where: Rows, values: Array) -> Array:
-        """By NumPy's kernel, on all entries at once."""
-        return by_rows(NUMPY.row_sum, where, values)
+    def row_sum(self, entries: Rows, values: Array) -> Array:
+        """Use NumPy's kernel on all entries at once."""
+        return by_rows(NUMPY.row_sum, entries, values)
 
-    def row_max(self, where: Rows, values: Array) -> Array:
-        """By NumPy's kernel, on all entries at once."""
-        return by_rows(NUMPY.row_max, where, values)
+    def row_max(self, entries: Rows, values: Array) -> Array:
+        """Use NumPy's kernel on all entries at once."""
+        return by_rows(NUMPY.row_max, entries, values)
 
     def heat_kernel(self, matrix: Array) -> Array:
-        """By NumPy's kernel on every matrix."""
+        """Use NumPy's kernel on every matrix."""
         return da.apply_gufunc(
             NUMPY.heat_kernel,
             "(i,j)->(i,j)",
@@ -107,7 +106,7 @@ class DaskBackend(Backend):
         *,
         differentiable: bool = False,
     ) -> Any:
-        """The portable loop; what a step found is kept, or the next would compute it anew."""
+        """Run the portable loop, and keep each step's result, or the next would recompute it."""
         return super().loop(cond, lambda value: persist(body(value))[0], init, max_steps)
 
 
@@ -116,21 +115,21 @@ def whole(array: Array) -> Array:
     return array.rechunk({array.ndim - 1: -1})
 
 
-def by_rows(kernel: Callable[..., Any], where: Rows, values: Array) -> Array:
-    """What a kernel makes of the values ``(E, ...)`` of each row, ``(n, ...)``."""
+def by_rows(kernel: Callable[..., Any], entries: Rows, values: Array) -> Array:
+    """Apply a kernel to the values ``(E, ...)`` of each row, with result ``(n, ...)``."""
 
     def work(indptr: Array, rows: Array, columns: Array, some: Array) -> Array:
         return np.moveaxis(kernel(Rows(indptr, rows, columns), np.moveaxis(some, -1, 0)), 0, -1)
 
-    found = da.apply_gufunc(
+    result = da.apply_gufunc(
         work,
         "(m),(e),(e),(e)->(n)",
-        *map(whole, where),
+        *map(whole, entries),
         whole(da.moveaxis(values, 0, -1)),
         output_dtypes=values.dtype,
-        output_sizes={"n": where.count},
+        output_sizes={"n": entries.count},
     )
-    return da.moveaxis(found, -1, 0)
+    return da.moveaxis(result, -1, 0)
 
 
 EXPECTED_FAILURES = {

@@ -1,7 +1,7 @@
-"""The kernels of graphs: neighbour sums, row maxima, nearest neighbours; portable versions.
+"""Portable kernels of graphs: neighbour sums, row maxima, nearest neighbours.
 
-A graph is held by its rows (:class:`Rows`): entries sorted by row, each node once among its own.
-Padded lists of neighbours would be wasteful where one node has many.
+A graph is stored by its rows (:class:`Rows`): entries sorted by row, with each node among its own
+neighbours. Padded lists of neighbours would waste memory where one node has many.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 from hopcore.arrays._library import Array, ArrayLibrary
 
 SOME = 1 << 20
-"""How many numbers the portable kernels gather, or compare, at once."""
+"""How many numbers the portable kernels gather or compare at once."""
 
 MASKED = -2.0
-"""The score of a masked pattern: below every other one, and above that of a pattern for itself."""
+"""The score of a masked pattern: below all others, but above that of a pattern with itself."""
 
 GROUP = 8
-"""Scores to a group in the search for the largest."""
+"""Scores per group in the search for the largest scores."""
 
 
 class Rows(NamedTuple):
-    """Where the entries of a square sparse matrix are; its values stand beside it.
+    """The positions of the entries of a square sparse matrix; the values are kept separately.
 
     Attributes
     ----------
@@ -47,49 +47,51 @@ class Rows(NamedTuple):
 
 
 class GraphKernels(ArrayLibrary):
-    """What :class:`hopcore.Backend` can do for graphs."""
+    """Portable kernels of :class:`hopcore.Backend` for graphs."""
 
-    def neighbour_sum(self, where: Rows, values: Array, features: Array) -> Array:
+    def neighbour_sum(self, entries: Rows, values: Array, features: Array) -> Array:
         """A symmetric sparse matrix times features ``(n, d)``: the sum over the entries of a row.
 
-        Symmetry is what makes its own derivative another neighbour sum.
+        Since the matrix is symmetric, the derivative is another neighbour sum.
         """
-        return self.row_sum(where, values[:, None] * self.xp.take(features, where.columns, axis=0))
+        return self.row_sum(
+            entries, values[:, None] * self.xp.take(features, entries.columns, axis=0)
+        )
 
-    def row_sum(self, where: Rows, values: Array) -> Array:
+    def row_sum(self, entries: Rows, values: Array) -> Array:
         """The sum of the values ``(E, ...)`` of each row, ``(n, ...)``."""
-        return self._scanned(where, values, lambda a, b: a + b)
+        return self._scanned(entries, values, lambda a, b: a + b)
 
-    def row_max(self, where: Rows, values: Array) -> Array:
+    def row_max(self, entries: Rows, values: Array) -> Array:
         """The largest of the values ``(E,)`` of each row, without its derivative."""
-        return self._scanned(where, values, self.xp.maximum)
+        return self._scanned(entries, values, self.xp.maximum)
 
-    def _scanned(self, where: Rows, values: Array, join: Any) -> Array:
-        """What joins the values of each row, doubling the stretch with each step."""
+    def _scanned(self, entries: Rows, values: Array, join: Any) -> Array:
+        """Join the values of each row, twice as many with each step."""
         xp, reach = self.xp, 1
         while reach < values.shape[0]:
-            same = where.rows[reach:] == where.rows[:-reach]
+            same = entries.rows[reach:] == entries.rows[:-reach]
             same = xp.reshape(same, (same.shape[0], *(1,) * (values.ndim - 1)))
             joined = xp.where(
                 same, join(values[reach:, ...], values[:-reach, ...]), values[reach:, ...]
             )
             values = xp.concat([values[:reach, ...], joined], axis=0)
             reach *= 2
-        return xp.take(values, where.indptr[1:] - 1, axis=0)
+        return xp.take(values, entries.indptr[1:] - 1, axis=0)
 
-    def pair_products(self, left: Array, right: Array, where: Rows) -> Array:
+    def pair_products(self, left: Array, right: Array, entries: Rows) -> Array:
         """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``.
 
-        Products commute, so that with ``left = right`` they are symmetric to the last digit.
+        Products commute, so that with ``left = right`` the result is symmetric to the last digit.
         """
         xp = self.xp
         parts = [
             xp.sum(
-                xp.take(left, where.rows[part], axis=0)
-                * xp.take(right, where.columns[part], axis=0),
+                xp.take(left, entries.rows[part], axis=0)
+                * xp.take(right, entries.columns[part], axis=0),
                 axis=-1,
             )
-            for part in chunks(where.rows.shape[0], max(1, SOME // left.shape[-1]))
+            for part in chunks(entries.rows.shape[0], max(1, SOME // left.shape[-1]))
         ]
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
@@ -101,7 +103,7 @@ class GraphKernels(ArrayLibrary):
         return xp.take(by_column, by_row, axis=0)
 
     def row_starts(self, rows: Array, count: int) -> Array:
-        """Where each of ``count`` rows begins among sorted entries, and where the last ends."""
+        """The first entry of each of ``count`` rows, and the end of the last, ``(count + 1,)``."""
         xp = self.xp
         bounds = xp.arange(count + 1, dtype=rows.dtype, device=self.device(rows))
         return self.astype(xp.searchsorted(rows, bounds), rows.dtype)
@@ -115,38 +117,38 @@ class GraphKernels(ArrayLibrary):
     def nearest(self, patterns: Array, k: int, mask: Array | None) -> Array:
         """The k other patterns with the largest inner product, ``(..., N, k)``, 0 < k < N.
 
-        ``patterns`` is ``(..., N, d)``, of norm 1; ``mask`` boolean ``(..., N)``, False for what is
-        taken last. Never holds more than about a million scores (or one row of them).
+        ``patterns`` is ``(..., N, d)``, of norm 1; ``mask`` is boolean ``(..., N)``, and patterns
+        with False are chosen last. Holds at most about a million scores (or one row of them).
         """
         xp, count = self.xp, patterns.shape[-2]
         batch = math.prod(patterns.shape[:-2])
         column = xp.arange(count, dtype=xp.int32, device=self.device(patterns))
-        found = []
+        parts = []
         for part in chunks(count, max(1, SOME // max(1, batch * count))):
             scores = xp.matmul(patterns[..., part, :], xp.matrix_transpose(patterns))
             if mask is not None:
                 scores = xp.where(mask[..., None, :], scores, MASKED)
             scores = xp.where(column == column[part, None], -math.inf, scores)
-            found.append(self.largest(scores, k))
-        return xp.concat(found, axis=-2) if len(found) > 1 else found[0]
+            parts.append(self.largest(scores, k))
+        return xp.concat(parts, axis=-2) if len(parts) > 1 else parts[0]
 
     def is_sharded(self, patterns: Array) -> bool:
-        """Whether patterns are a memory in parts, which has :meth:`neighbours` of its own."""
+        """Whether patterns are a memory in parts that has its own :meth:`neighbours`."""
         return False
 
     def neighbours(
         self, patterns: Array, k: int, mask: Array | None, unit: Any
     ) -> tuple[Array, Array]:
-        """Of a memory in parts, the similarities ``(..., N, k)`` of each and its k most similar.
+        """Similarities ``(..., N, k)`` and indices of the k most similar others, in parts.
 
-        ``unit(backend, patterns, mask)`` are patterns of norm 1, zeros where masked.
+        ``unit(backend, patterns, mask)`` returns patterns of norm 1, with zeros where masked.
         """
         raise NotImplementedError
 
     def largest(self, scores: Array, k: int) -> Array:
-        """The places of the k largest of the scores ``(..., N)``, in any order.
+        """The indices of the k largest of the scores ``(..., N)``, in any order.
 
-        The k largest lie in the k groups with the largest maxima, so that only those are sorted.
+        The k largest lie in the k groups with the largest maxima, so only those are sorted.
         """
         xp, width = self.xp, scores.shape[-1]
         groups = width // GROUP
@@ -164,7 +166,7 @@ class GraphKernels(ArrayLibrary):
 
 
 def without_rounding(values: Array, xp: ModuleType) -> Array:
-    """Eigenvalues ``(..., N)``, ascending; those below 0 by rounding alone, which are 0, as 0.
+    """Replace ascending eigenvalues ``(..., N)`` that are negative by rounding alone by 0.
 
     The exponential of their negative would grow without bound.
     """
@@ -173,6 +175,6 @@ def without_rounding(values: Array, xp: ModuleType) -> Array:
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
-    """A range in pieces of a size; one empty piece of an empty range."""
+    """Divide a range into slices of a size; an empty range gives one empty slice."""
     for start in range(0, max(count, 1), size):
         yield slice(start, min(start + size, count))

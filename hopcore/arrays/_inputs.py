@@ -1,7 +1,8 @@
-"""What an input may be: one library, one real floating dtype, one device, shapes that fit.
+"""Checks of inputs: one library, one real floating dtype, one device, shapes that fit.
 
-Every public function hands its arrays to :func:`check` first. Values are looked at only where that
-is free of charge: on the host and outside a trace (see :meth:`hopcore.Backend.can_read_values`).
+Every public function hands its arrays to :func:`check_inputs` first. Values are checked only where
+they can be read at no cost: on the host and outside a trace (see
+:meth:`hopcore.Backend.can_read_values`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hopcore.arrays._backend import Array, Backend, Beta
 from hopcore.arrays._discovery import BY_TYPE, backend_of
 
 COLDEST, HOTTEST = 1e-30, 1e30
-"""Temperatures beyond these are as these: scores that they divide stay finite in float32."""
+"""Temperatures are clipped to these, so that scores divided by them stay finite in float32."""
 
 EXTREME = 1e12
 """Only an inverse temperature of at least this size is compared with the sizes of the patterns."""
@@ -74,6 +75,7 @@ def check_inputs(
     states = BY_TYPE.get(type(state)) or backend_of_input("state", state)
     if states.refusal_as_state or state.dtype not in states.precise:
         check_state(states, state)
+    # A memory in parts brings the backend of the call, which takes states of another library.
     memory = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
     backend = states if memory is states else memory.backend_for_states(states, state) or states
     check_alike(backend, state, "stored", stored)
@@ -112,7 +114,7 @@ def check_inputs(
 
 
 def backend_of_input(name: str, array: Any) -> Backend:
-    """The backend of an input, or a TypeError that names the input."""
+    """Return the backend of an input, or raise a TypeError that names the input."""
     try:
         return backend_of(array)
     except TypeError:
@@ -143,7 +145,7 @@ def check_projection(backend: Backend, state: Array, stored: Array, projection: 
 
 
 def check_floating(backend: Backend, name: str, array: Array) -> None:
-    """Refuse a dtype that is not one of the backend's real floating ones."""
+    """Raise if the dtype of an array is not one of the backend's real floating dtypes."""
     if array.dtype not in backend.precise:
         accepted = ", ".join(str(dtype) for dtype in backend.precise)
         raise TypeError(
@@ -168,28 +170,28 @@ def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
 
 
 def check_same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
-    """Refuse an array on another device than the state's; under a trace, devices are not known."""
-    here, there = backend.device(state), backend.device(array)
-    if here != there and here is not None and there is not None:
-        raise ValueError(f"state and {name} must be on one device, got {here} and {there}")
+    """Raise if an array is on another device than the state; traced arrays may be on any."""
+    expected, device = backend.device(state), backend.device(array)
+    if expected != device and expected is not None and device is not None:
+        raise ValueError(f"state and {name} must be on one device, got {expected} and {device}")
 
 
 def broadcast_shapes(**shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The common shape of leading axes, as NumPy broadcasts; the error names who does not fit."""
+    """Return the common shape of leading axes, or raise an error that names all of them."""
     out: list[int] = []
-    for shape_ in shapes.values():
-        out[:0] = [1] * (len(shape_) - len(out))
-        for i, size in enumerate(reversed(shape_), 1):
+    for axes in shapes.values():
+        out[:0] = [1] * (len(axes) - len(out))
+        for i, size in enumerate(reversed(axes), 1):
             if out[-i] == 1:
                 out[-i] = size
             elif size not in (1, out[-i]):
-                given = ", ".join(f"{name} {tuple(value)}" for name, value in shapes.items())
-                raise ValueError(f"leading axes do not broadcast: {given}")
+                got = ", ".join(f"{name} {tuple(value)}" for name, value in shapes.items())
+                raise ValueError(f"leading axes do not broadcast: {got}")
     return tuple(out)
 
 
 def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None:
-    """Refuse a mask that is not boolean or does not broadcast to ``(..., L, S)``."""
+    """Raise if a mask is not boolean or does not broadcast to ``(..., L, S)``."""
     other = backend_of_input("mask", mask)
     if not backend.mixes_with(other):
         raise TypeError(
@@ -198,20 +200,17 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
     if "bool" not in str(mask.dtype):
         raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
     check_same_device(backend, state, "mask", mask)
-    wanted = (state.shape[-2], stored.shape[-2])
-    given = (1, 1, *mask.shape)[-2:]
-    if mask.ndim == 0 or any(
-        size not in (1, want) for size, want in zip(given, wanted, strict=True)
-    ):
+    queries, patterns = state.shape[-2], stored.shape[-2]
+    rows, columns = (1, 1, *mask.shape)[-2:]
+    if mask.ndim == 0 or rows not in (1, queries) or columns not in (1, patterns):
         raise ValueError(
-            f"mask must broadcast to (..., L, S) = (..., {wanted[0]}, {wanted[1]}), "
-            f"got {shape(mask)}"
+            f"mask must broadcast to (..., L, S) = (..., {queries}, {patterns}), got {shape(mask)}"
         )
     broadcast_shapes(state=state.shape[:-2], stored=stored.shape[:-2], mask=mask.shape[:-2])
 
 
 def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Array:
-    """A mask of values, boolean (True = counts), with the shape of the values."""
+    """Return a boolean mask of values (True = counts), broadcast to the shape of the values."""
     if not backend.mixes_with(backend_of_input("mask", mask)) or "bool" not in str(mask.dtype):
         raise TypeError(
             f"mask must be a boolean array of {backend.name} (True = counts), got {mask.dtype}"
@@ -223,7 +222,7 @@ def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Arra
 
 
 def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
-    """The inverse temperature as a Python float, or as the array it is."""
+    """Return the inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
     if isinstance(beta, float) or is_number(beta):
@@ -232,7 +231,7 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
             raise ValueError(f"beta must be positive and finite, got {beta}")
         return beta
     if getattr(beta, "weak_type", False):
-        # A number that JAX traces takes the dtype it meets, as it does outside a trace.
+        # A number that JAX traces takes the dtype of the state, as a number does outside a trace.
         beta = backend.astype(beta, state.dtype)
     check_alike(backend, state, "beta", beta)
     if beta.ndim > 0:
@@ -243,9 +242,9 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
         broadcast_shapes(state=state.shape[:-2], beta=beta.shape[:-1])
     if backend.can_read_values(beta) and not bool(backend.xp.all((beta > 0) & (beta < math.inf))):
         bad = backend.xp.nonzero(~((beta > 0) & (beta < math.inf))) if beta.ndim else ()
-        where = tuple(int(axis[0]) for axis in bad)
-        at = f" at index {where}" if where else ""
-        raise ValueError(f"beta must be positive and finite, got {float(beta[where])}{at}")
+        index = tuple(int(axis[0]) for axis in bad)
+        place = f" at index {index}" if index else ""
+        raise ValueError(f"beta must be positive and finite, got {float(beta[index])}{place}")
     return beta
 
 
@@ -268,10 +267,10 @@ def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) ->
 
 
 def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
-    """A temperature of a call: one positive number, as a Python float or as the array it is.
+    """Return the temperature of a call, one positive number, as a float or as an array.
 
-    It is brought between :data:`COLDEST` and :data:`HOTTEST`, and an array to the dtype in which
-    the scores of ``like`` are computed.
+    It is clipped to [:data:`COLDEST`, :data:`HOTTEST`]; an array gets the dtype in which the scores
+    of ``like`` are computed.
     """
     if isinstance(temperature, bool | np.bool_):
         raise TypeError("temperature must be a positive number, got a bool")
@@ -289,11 +288,11 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
     if temperature.ndim > 0:
         raise ValueError(f"temperature must be one number, got shape {shape(temperature)}")
     if backend.can_read_values(temperature):
-        value = float(backend.constant(temperature))  # torch warns of one with a gradient
+        value = float(backend.constant(temperature))  # torch warns if it has a gradient
         if not 0.0 < value < math.inf:
             raise ValueError(f"temperature must be positive and finite, got {value}")
-    wide = backend.astype(temperature, backend.precise[like.dtype])
-    return backend.xp.clip(wide, COLDEST, HOTTEST)
+    precise = backend.astype(temperature, backend.precise[like.dtype])
+    return backend.xp.clip(precise, COLDEST, HOTTEST)
 
 
 def is_number(value: Any) -> bool:
@@ -305,7 +304,7 @@ def is_number(value: Any) -> bool:
 
 
 def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:
-    """An inverse temperature in the dtype of the state, where it stays positive and finite."""
+    """Convert an inverse temperature to the state's dtype, keeping it positive and finite."""
     if isinstance(beta, float):
         return beta
     limits = backend.xp.finfo(state.dtype)
@@ -314,15 +313,15 @@ def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:
 
 
 def check_finite(backend: Backend, name: str, array: Array) -> None:
-    """Refuse nan and inf, where values are visible."""
+    """Raise if an array whose values can be read contains nan or inf."""
     if not backend.all_finite(array):
         bad = backend.xp.nonzero(~backend.xp.isfinite(array))
-        where = tuple(int(axis[0]) for axis in bad)
-        raise ValueError(f"{name} must be finite, got {float(array[where])} at index {where}")
+        index = tuple(int(axis[0]) for axis in bad)
+        raise ValueError(f"{name} must be finite, got {float(array[index])} at index {index}")
 
 
 def shape(array: Array) -> tuple[int, ...]:
-    """The shape as a plain tuple, for messages."""
+    """The shape of an array as a plain tuple, for error messages."""
     return tuple(array.shape)
 
 
@@ -340,3 +339,12 @@ def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backe
         if not alike:
             check_alike(backend, stored, name, array)
     return backend
+
+
+def in_precise_dtype(inputs: Inputs) -> tuple[Array, Array, Beta]:
+    """Return the state, the stored patterns and beta in at least float32."""
+    backend, beta = inputs.backend, inputs.beta
+    dtype = backend.precise[inputs.state.dtype]
+    if not isinstance(beta, float):
+        beta = backend.astype(beta, dtype)
+    return backend.astype(inputs.state, dtype), backend.astype(inputs.stored, dtype), beta

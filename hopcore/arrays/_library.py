@@ -1,4 +1,4 @@
-"""What the arrays of a library are: namespace, dtypes, devices, and what may be read of them."""
+"""The library of an array: its namespace, dtypes and devices, and whether values can be read."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class ArrayLibrary:
     """
 
     refusal_as_state = ""
-    """Why an array of this library cannot be a state, if it can only be a memory in parts."""
+    """The error for an array that cannot be a state, since it can only be a memory in parts."""
 
     def __init__(self, name: str, xp: ModuleType) -> None:
         self.name = name
         self.xp = xp
         self.types: tuple[type, ...] = ()
-        """Types of arrays known to be of this library before the first one is met."""
+        """Types of arrays that are known to belong to this library before the first one is met."""
         self.precise: dict[Any, Any] = {}
-        """Dtypes accepted, each with the dtype in which its scores and energies are computed."""
+        """Accepted dtypes, each with the dtype in which its scores and energies are computed."""
         for dtype in (xp.float32, xp.float64):
             self.precise[xp.empty(0, dtype=dtype).dtype] = dtype
 
@@ -41,14 +41,14 @@ class ArrayLibrary:
         return f"<hopcore backend {self.name!r}>"
 
     def backend_for_states(self, states: ArrayLibrary, state: Array) -> Any:
-        """The backend of calls with a state of another one and a memory of this one; None: none.
+        """Return the backend of calls whose state belongs to another library, or None.
 
         Only a library of memories in parts has one: see ``hopcore.arrays._merge``.
         """
         return None
 
     def mixes_with(self, other: ArrayLibrary) -> bool:
-        """Whether arrays of another library may stand beside those of this one in a call."""
+        """Whether arrays of ``other`` may be mixed with this library's arrays in one call."""
         return other is self
 
     def dtype(self, array: Array) -> Any:
@@ -60,15 +60,18 @@ class ArrayLibrary:
         return array
 
     def can_read_values(self, array: Array) -> bool:
-        """Whether values may be read here and now: not under a trace, not behind a device queue."""
+        """Whether values can be read at no cost: not under a trace, not from a device's queue.
+
+        Inputs are checked for nan and inf where this holds. Reading takes one pass over the array.
+        """
         return True
 
     def can_fetch_values(self, array: Array) -> bool:
-        """Whether values may be read at all, if need be by waiting for a device."""
+        """Whether values can be read at all, if need be by waiting for a device."""
         return self.can_read_values(array)
 
     def cache_context(self) -> AbstractContextManager[Any]:
-        """Where arrays are made that outlive the mode in which the caller runs."""
+        """The context in which to make arrays that outlive the caller's mode, as in a cache."""
         return nullcontext()
 
     def requires_gradient(self, *arrays: Array) -> bool:
@@ -80,22 +83,22 @@ class ArrayLibrary:
         return False
 
     def all_finite(self, array: Array) -> bool:
-        """Whether every value is finite; only called where values are visible."""
+        """Whether every value is finite; called only where values can be read."""
         return bool(self.xp.all(self.xp.isfinite(array)))
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> Array:
-        """An array of this library from values; ``dtype`` by name, ``device`` as it calls it."""
-        kind = None if dtype is None else getattr(self.xp, dtype)
-        return self.xp.asarray(np.asarray(values), dtype=kind, device=device)
+        """Make an array from values; ``dtype`` is a name, ``device`` what the library calls it."""
+        xp_dtype = None if dtype is None else getattr(self.xp, dtype)
+        return self.xp.asarray(np.asarray(values), dtype=xp_dtype, device=device)
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """A NumPy array with the values of an array of this library."""
-        if array_api_compat.is_cupy_array(array):  # which leaves its device only when told to
+        if array_api_compat.is_cupy_array(array):  # CuPy leaves its device only on demand
             array = array_api_compat.to_device(array, "cpu")
         return np.asarray(array)
 
     def astype(self, array: Array, dtype: Any) -> Array:
-        """The array in another dtype of this library; the array itself where it has it already."""
+        """The array in another dtype of this library, or the array itself if it has that dtype."""
         return array if array.dtype == dtype else self.xp.astype(array, dtype)
 
     def device(self, array: Array) -> Any:
@@ -103,5 +106,5 @@ class ArrayLibrary:
         return array_api_compat.device(array)
 
     def uses_autocast(self, array: Array) -> bool:
-        """Whether kernels choose for themselves the dtype they compute in, as under autocast."""
+        """Whether kernels choose the dtype they compute in themselves, as under autocast."""
         return False

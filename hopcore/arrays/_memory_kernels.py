@@ -1,7 +1,7 @@
-"""The kernels that say of a memory how many patterns it holds and how long they are.
+"""Kernels that count the stored patterns of a memory and measure their norms.
 
-They are all that a memory is asked for besides associations and conjugates, so that one in parts,
-on a disk or on many devices, needs no more than these.
+Besides associations and conjugates, nothing else is asked of a memory: one that lies on a disk or
+on many devices only has to bring these.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hopcore.arrays._library import Array, ArrayLibrary
 
 
 class MemoryKernels(ArrayLibrary):
-    """What :class:`hopcore.Backend` can say of stored patterns; portable versions.
+    """Portable kernels of :class:`hopcore.Backend` for stored patterns.
 
     ``stored`` is ``(..., S, d)``, ``mask`` boolean (True = attend) and broadcastable to
     ``(..., L, S)``, or None. Results are in the precise dtype and broadcast to ``(..., L)``.
@@ -24,16 +24,16 @@ class MemoryKernels(ArrayLibrary):
 
     def count_attended(self, stored: Array, mask: Array | None) -> Array:
         """N: how many patterns each query may attend to, as a float."""
-        xp, wide = self.xp, self.precise[stored.dtype]
+        xp, precise = self.xp, self.precise[stored.dtype]
         if mask is None:
             # A sum of ones: in an exported graph the number of patterns must not be a constant.
-            return xp.sum(xp.ones_like(stored[..., 0], dtype=wide), axis=-1, keepdims=True)
+            return xp.sum(xp.ones_like(stored[..., 0], dtype=precise), axis=-1, keepdims=True)
         if mask.shape[-1] == 1:
-            return self.astype(mask[..., 0], wide) * stored.shape[-2]
-        return xp.sum(self.astype(mask, wide), axis=-1)
+            return self.astype(mask[..., 0], precise) * stored.shape[-2]
+        return xp.sum(self.astype(mask, precise), axis=-1)
 
     def largest_square(self, stored: Array, mask: Array | None) -> Array:
-        """The square of M, as fast as may be; of stored patterns in the precise dtype."""
+        """The square of M, without care for overflow; stored patterns have the precise dtype."""
         return self._largest(self.square_lengths(stored), mask)
 
     def radius(self, stored: Array, mask: Array | None) -> Array:
@@ -50,21 +50,20 @@ class MemoryKernels(ArrayLibrary):
         return self.xp.max(self.xp.where(mask, lengths[..., None, :], 0.0), axis=-1)
 
     def magnitude(self, array: Array) -> float:
-        """The largest magnitude of a value; 0 of none. Only where values are visible."""
+        """The largest magnitude of a value, or 0 if there is none; values must be readable."""
         if 0 in array.shape:
             return 0.0
-        wide = self.astype(array, self.precise[array.dtype])
-        return float(self.xp.max(self.xp.abs(wide)))
+        return float(self.xp.max(self.xp.abs(self.astype(array, self.precise[array.dtype]))))
 
 
 def norm(vectors: Array, xp: Any) -> Array:
     """Euclidean norm over the last axis, scaled so that squares neither overflow nor vanish."""
-    # The largest magnitude, without an array of magnitudes.
+    # The largest and the smallest value give the largest magnitude without an array of magnitudes.
     most = xp.max(vectors, axis=-1, keepdims=True)
     scale = xp.maximum(most, -xp.min(vectors, axis=-1, keepdims=True))
     scale = xp.where(scale > 0, scale, 1.0)
     ratio = vectors / scale
     square = xp.sum(ratio * ratio, axis=-1)
-    # The root of 0 has no derivative; a vector of zeros gets 0 and the gradient 0.
+    # The square root has no derivative at 0: a vector of zeros gets norm 0 and gradient 0.
     root = xp.sqrt(xp.where(square > 0, square, 1.0))
     return xp.where(square > 0, scale[..., 0] * root, 0.0)

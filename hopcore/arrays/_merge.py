@@ -1,13 +1,13 @@
-r"""A memory in parts: what each part recalls, joined into what the whole recalls, exactly.
+r"""Memories in parts: the recall of each part, merged into the recall of the whole, exactly.
 
 With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the parts, :math:`l = \log \sum_k e^{l_k}`
 and :math:`o = \sum_k e^{l_k - l} o_k`. The parts may be read one after the other
-(:mod:`hopcore.streamed._streamed`) or lie on the workers of a mesh, which then exchange :math:`o_k` and
-:math:`l_k` alone, never patterns: what they exchange does not grow with the memory.
+(:class:`hopcore.Streamed`) or lie on the workers of a mesh, which then exchange :math:`o_k` and
+:math:`l_k` but never patterns: what they exchange does not grow with the memory.
 
-Other separation functions than the softmax do not merge after the fact. They look at all scores
-through sums and maxima over the stored patterns; where these go over all parts
-(:class:`OverWorkers`), every part finds its own weights in the whole.
+Separation functions other than the softmax cannot be merged afterwards. They depend on all scores
+through sums and maxima over the stored patterns; where these are taken over all parts
+(:class:`OverWorkers`), every part finds its own weights in the whole memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hopcore.arrays._library import Array
 
 
 class Collectives(Protocol):
-    """What workers do together; each of them gets the same result."""
+    """Reductions over all workers; each of them gets the same result."""
 
     def sum(self, array: Array) -> Array:
         """The sum of the arrays of all workers."""
@@ -35,29 +35,30 @@ class Collectives(Protocol):
 def merged(
     xp: ModuleType, first: tuple[Array, Array], second: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """Output ``(..., L, v)`` and log-sum-exp ``(..., L)`` of two parts together."""
-    (output, lse), (more, more_lse) = first, second
-    top = xp.maximum(lse, more_lse)
+    """Merge output ``(..., L, v)`` and log-sum-exp ``(..., L)`` of two parts."""
+    (output, lse), (other_output, other_lse) = first, second
+    top = xp.maximum(lse, other_lse)
     level = xp.where(top == -math.inf, 0.0, top)
-    ours, theirs = xp.exp(lse - level), xp.exp(more_lse - level)
-    total = ours + theirs
-    share = xp.where(total > 0.0, total, 1.0)
-    ours, theirs = (xp.astype(x / share, output.dtype)[..., None] for x in (ours, theirs))
-    whole = xp.where(total > 0.0, level + xp.log(share), -math.inf)
-    return ours * output + theirs * more, whole
+    weight, other_weight = xp.exp(lse - level), xp.exp(other_lse - level)
+    total = weight + other_weight
+    divisor = xp.where(total > 0.0, total, 1.0)
+    share = xp.astype(weight / divisor, output.dtype)[..., None]
+    other_share = xp.astype(other_weight / divisor, output.dtype)[..., None]
+    merged_lse = xp.where(total > 0.0, level + xp.log(divisor), -math.inf)
+    return share * output + other_share * other_output, merged_lse
 
 
 def merge_over_workers(
     xp: ModuleType, workers: Collectives, output: Array | None, lse: Array
 ) -> tuple[Array | None, Array]:
-    """The same over all workers, each of which has one part; without an output, of lse alone."""
+    """Merge the parts of all workers; without an output, only their log-sum-exps."""
     top = workers.max(lse)
     level = xp.where(top == -math.inf, 0.0, top)
     weight = xp.exp(lse - level)
     if output is None:
         total = workers.sum(weight)
     else:
-        # Weighted outputs and their weights in one sum: each exchange has to be waited for.
+        # Outputs and weights are summed together, since workers wait for each exchange.
         share = xp.broadcast_to(weight[..., None], (*output.shape[:-1], 1))
         both = xp.concat([share * xp.astype(output, share.dtype), share], axis=-1)
         both = workers.sum(both)
@@ -69,7 +70,7 @@ def merge_over_workers(
 
 
 def too_many_weights(what: str) -> TypeError:
-    """Why association weights of a memory in parts are refused."""
+    """The error for association weights of a memory in parts."""
     return TypeError(
         f"association weights hold a number for every stored pattern; of {what} there are too many"
     )
@@ -78,7 +79,7 @@ def too_many_weights(what: str) -> TypeError:
 class OverWorkers:
     """A namespace whose sums and maxima over the last axis go over the parts of all workers.
 
-    Separation functions that are handed it find, of the scores of one part, its weights among all.
+    With it, a separation function turns the scores of one part into weights in the whole memory.
     """
 
     def __init__(self, xp: ModuleType, workers: Collectives) -> None:
@@ -88,11 +89,11 @@ class OverWorkers:
         return getattr(self._xp, name)
 
     def sum(self, array: Array, /, **options: Any) -> Array:
-        """Of the last axis, over all parts."""
+        """Sum over the last axis and all parts."""
         return self._workers.sum(self._over(self._xp.sum, array, options))
 
     def max(self, array: Array, /, **options: Any) -> Array:
-        """Of the last axis, over all parts."""
+        """Take the maximum over the last axis and all parts."""
         return self._workers.max(self._over(self._xp.max, array, options))
 
     @staticmethod

@@ -20,13 +20,13 @@ ROWS, COLUMNS = 256, 1024
 """Queries and stored patterns in a tile of scores: 1 MiB in float32, within a core's cache."""
 
 TILE = 1 << 20
-"""Scores of a sparse separation function held at once by a thread: whole rows of them."""
+"""Scores of a sparse separation function that a thread holds at once, in whole rows."""
 
 SERIAL = 1 << 20
-"""Scores up to which all are held at once, and threads are not worth their start."""
+"""Up to this many scores are held at once; starting threads would cost more than it gains."""
 
 SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
-"""Scores up to this magnitude are exponentiated without their maximum being subtracted."""
+"""Scores up to this magnitude are exponentiated without subtracting their maximum."""
 
 
 class NumpyBackend(NumpyGraphKernels, Backend):
@@ -48,26 +48,26 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         return True
 
     def all_finite(self, array: np.ndarray) -> bool:
-        """A product with itself first: not finite if any value is not (or if it overflows)."""
+        """Look at values only if the product with itself is not finite."""
         if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
             return True
         return bool(np.isfinite(array).all())
 
     def square_lengths(self, vectors: np.ndarray) -> np.ndarray:
-        """By ``vecdot``, which holds no squares."""
+        """Use ``vecdot``, which makes no array of squares."""
         return np.vecdot(vectors, vectors)
 
     def largest_square(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        """By ``vecdot``, which holds no squares."""
+        """Use ``vecdot``, which makes no array of squares."""
         squares = np.vecdot(stored, stored)
         if mask is None:
             return squares.max(axis=-1, keepdims=True)
         return np.where(mask, squares[..., None, :], 0.0).max(axis=-1)
 
     def radius(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        """From squares, without a copy of what may be mapped into memory from a disk.
+        """Take the root of the largest square, without a copy of patterns that may lie on a disk.
 
-        The careful way only where a largest square nearly vanishes or overflows.
+        Scale the patterns first only where that square nearly vanishes or overflows.
         """
         limits = np.finfo(stored.dtype)
         with np.errstate(over="ignore"):
@@ -79,7 +79,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
     def separate(
         self, scores: np.ndarray, separation: SeparationFunction
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and conjugate; of a sparse separation function, from the supports."""
+        """Weights and conjugate; those of sparse separation functions come from the supports."""
         width = scores.shape[-1]
         if separation.softmax or width < SMALL:
             return super().separate(scores, separation)
@@ -89,9 +89,13 @@ class NumpyBackend(NumpyGraphKernels, Backend):
 
         def work(start: int) -> None:
             part = slice(start, start + rows)
-            found = support(flat[part], separation, xp, self.loop)
-            conjugate[part] = found.conjugate
-            weights[part] = found.weights if found.index is None else sparse(found, width).toarray()
+            part_support = support(flat[part], separation, xp, self.loop)
+            conjugate[part] = part_support.conjugate
+            weights[part] = (
+                part_support.weights
+                if part_support.index is None
+                else sparse_weights(part_support, width).toarray()
+            )
 
         on_all_cores(work, list(range(0, flat.shape[0], rows)))
         return weights.reshape(scores.shape), conjugate.reshape(scores.shape[:-1])
@@ -106,7 +110,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Softmax in tiles; the others from their sparse supports."""
+        """Softmax in tiles; other separation functions from their sparse supports."""
         if not separation.softmax and stored.shape[-2] < SMALL:
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
@@ -114,7 +118,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         query = state * (beta if isinstance(beta, float) else beta[..., None])
         if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
             return softmax_at_once(query, stored, projection, mask, need_conjugate)
-        output, conjugate = run(query, stored, projection, mask, separation, self)
+        output, conjugate = in_tiles(query, stored, projection, mask, separation, self)
         return output, conjugate if need_conjugate else None
 
     def conjugate(
@@ -125,14 +129,14 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         mask: np.ndarray | None,
         separation: SeparationFunction,
     ) -> np.ndarray:
-        """The same tiles without a projection."""
+        """As :meth:`associate`, without a projection."""
         query = state * (beta if isinstance(beta, float) else beta[..., None])
         if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
             return softmax_at_once(query, stored, None, mask, True)[1]
-        return run(query, stored, None, mask, separation, self)[1]
+        return in_tiles(query, stored, None, mask, separation, self)[1]
 
 
-def run(
+def in_tiles(
     query: np.ndarray,
     stored: np.ndarray,
     projection: np.ndarray | None,
@@ -140,15 +144,14 @@ def run(
     separation: SeparationFunction,
     backend: Backend,
 ) -> tuple[Any, np.ndarray]:
-    """Association (None without a projection) and conjugate of queries that beta has scaled."""
-    plain = separation.softmax
-    tile = softmax_tile if plain else sparse_tile(separation, backend)
+    """Association (None without a projection) and conjugate of queries scaled by beta, in tiles."""
+    tile = softmax_tile if separation.softmax else sparse_tile(separation, backend)
     lead = leading(query, stored, projection, mask)
     queries = query.shape[-2]
     query = np.broadcast_to(query, (*lead, *query.shape[-2:]))
     if lead and stored.ndim == 2 and (projection is None or projection.ndim == 2) and mask is None:
-        # One memory for all leading axes: they are more queries.
-        flat = run(
+        # All leading axes share one memory: they are treated as more queries.
+        flat = in_tiles(
             query.reshape(-1, query.shape[-1]), stored, projection, None, separation, backend
         )
         output = None if projection is None else flat[0].reshape(*lead, queries, flat[0].shape[-1])
@@ -156,8 +159,8 @@ def run(
     width = 0 if projection is None else projection.shape[-1]
     output = np.empty((*lead, queries, width), dtype=query.dtype)
     conjugate = np.empty((*lead, queries), dtype=query.dtype)
-    bounded = plain and longest(query) * longest(stored) <= SAFE_EXPONENT[query.dtype]
-    rows = ROWS if plain else whole_rows(stored.shape[-2])
+    bounded = separation.softmax and longest(query) * longest(stored) <= SAFE_EXPONENT[query.dtype]
+    rows = ROWS if separation.softmax else whole_rows(stored.shape[-2])
 
     def work(place: tuple[Any, ...]) -> None:
         *batch, start = place
@@ -183,7 +186,7 @@ def softmax_at_once(
     mask: np.ndarray | None,
     need_conjugate: bool,
 ) -> tuple[Any, Any]:
-    """A small association: one array of scores, in place."""
+    """Compute a small association in one array of scores, in place."""
     scores = np.matmul(query, stored.swapaxes(-1, -2))
     if mask is not None:
         scores = np.where(mask, scores, -np.inf).astype(scores.dtype, copy=False)
@@ -212,7 +215,7 @@ def softmax_tile(
     output: np.ndarray,
     conjugate: np.ndarray,
 ) -> None:
-    """Some queries with all patterns, a tile of scores at a time; fills output and conjugate."""
+    """Associate some queries with all patterns by tiles; fill output and conjugate."""
     rows, dtype = query.shape[0], query.dtype
     buffer = np.empty(rows * min(COLUMNS, stored.shape[0]), dtype=dtype)
     total = np.zeros((rows, 1), dtype=dtype)
@@ -243,7 +246,7 @@ def softmax_tile(
 
 
 def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..., None]:
-    """The tile of a separation function with sparse weights: some queries with all patterns."""
+    """Return the function that associates some queries with all patterns, by sparse weights."""
 
     def tile(
         query: np.ndarray,
@@ -257,29 +260,29 @@ def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..
         scores = query @ stored.T
         if mask is not None:
             np.copyto(scores, -np.inf, where=~mask)
-        found = support(scores, separation, xp, backend.loop)
-        conjugate[...] = found.conjugate
+        weights = support(scores, separation, xp, backend.loop)
+        conjugate[...] = weights.conjugate
         if projection is None:
             return
-        if found.index is None:
-            np.matmul(found.weights, projection, out=output)
+        if weights.index is None:
+            np.matmul(weights.weights, projection, out=output)
             return
-        output[...] = sparse(found, stored.shape[0]) @ projection
+        output[...] = sparse_weights(weights, stored.shape[0]) @ projection
 
     return tile
 
 
 def whole_rows(width: int) -> int:
-    """How many rows of S scores to hold at once: 32 for a large S, so that products stay fast."""
+    """Rows of S scores to hold at once: at least 32 for a large S, so that products stay fast."""
     return max(1, min(ROWS, max(TILE // width, min(32, 16 * TILE // width))))
 
 
-def sparse(found: Support, width: int) -> csr_array:
-    """The weights of a support as a matrix ``(R, S)``."""
-    assert found.index is not None
-    rows, most = found.index.shape
+def sparse_weights(weights: Support, width: int) -> csr_array:
+    """The weights of a support as a sparse matrix ``(R, S)``."""
+    assert weights.index is not None
+    rows, most = weights.index.shape
     ends = np.arange(0, rows * most + 1, most)
-    return csr_array((found.weights.ravel(), found.index.ravel(), ends), (rows, width))
+    return csr_array((weights.weights.ravel(), weights.index.ravel(), ends), (rows, width))
 
 
 def leading(*arrays: np.ndarray | None) -> tuple[int, ...]:
@@ -288,18 +291,18 @@ def leading(*arrays: np.ndarray | None) -> tuple[int, ...]:
 
 
 def element(array: np.ndarray, at: tuple[int, ...], lead: tuple[int, ...]) -> np.ndarray:
-    """One element of the batch, of an array whose leading axes broadcast."""
+    """One element of the batch of an array whose leading axes broadcast to ``lead``."""
     array = np.atleast_2d(array)
     return np.broadcast_to(array, (*lead, *array.shape[-2:]))[at]
 
 
 def mask_rows(mask: np.ndarray, part: slice) -> np.ndarray:
-    """The mask of some queries."""
+    """The rows of a mask ``(1 or L, 1 or S)`` for some queries."""
     return mask if mask.shape[0] == 1 else mask[part]
 
 
 def longest(patterns: np.ndarray) -> float:
-    """The largest norm; inf where a square overflows, which asks for the careful road."""
+    """The largest norm, or inf where a square overflows."""
     if patterns.size == 0:
         return 0.0
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""NumPy's kernels of graphs: SciPy's sparse products and searches in tiles, on all cores."""
+"""NumPy's kernels of graphs: SciPy's sparse products, and searches in tiles on all cores."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from hopcore.arrays._graph_kernels import MASKED, GraphKernels, Rows, chunks
 from hopcore.arrays._threads import on_all_cores
 
 GROUP = 16
-"""Scores to a group in the search for the largest."""
+"""Scores per group in the search for the largest scores."""
 
 TILE = 1 << 20
-"""Scores that a thread searches at once: 4 MiB in float32, of at least 32 queries."""
+"""Scores that a thread searches at once (4 MiB in float32), for at least 32 queries."""
 
 PARTS = 1 << 20
-"""Products of a neighbour sum from which on it is divided between threads."""
+"""A neighbour sum with at least this many products is divided between threads."""
 
 GATHERED = 1 << 18
-"""Numbers gathered at once by a thread: 1 MiB in float32."""
+"""Numbers that a thread gathers at once (1 MiB in float32)."""
 
 
 class NumpyGraphKernels(GraphKernels):
     """The kernels of graphs for NumPy arrays."""
 
-    def neighbour_sum(self, where: Rows, values: np.ndarray, features: np.ndarray) -> np.ndarray:
-        count, width = where.count, features.shape[-1]
+    def neighbour_sum(self, entries: Rows, values: np.ndarray, features: np.ndarray) -> np.ndarray:
+        count, width = entries.count, features.shape[-1]
         work = values.shape[0] * width
         if work < PARTS:
-            return sparse(where, values, 0, count) @ features
+            return sparse(entries, values, 0, count) @ features
         output = np.empty((count, width), dtype=np.result_type(values, features))
 
         def some(part: slice) -> None:
-            output[part] = sparse(where, values, part.start, part.stop) @ features
+            output[part] = sparse(entries, values, part.start, part.stop) @ features
 
-        # Pieces whose results stay in the cache between their making and their place.
+        # Each piece is small enough for its result to stay in the cache until it is copied.
         pieces = max(2, work // (4 * PARTS))
         on_all_cores(some, list(chunks(count, math.ceil(count / pieces))))
         return output
 
-    def row_sum(self, where: Rows, values: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(values, where.indptr[:-1], axis=0)
+    def row_sum(self, entries: Rows, values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, entries.indptr[:-1], axis=0)
 
-    def row_max(self, where: Rows, values: np.ndarray) -> np.ndarray:
-        return np.maximum.reduceat(values, where.indptr[:-1], axis=0)
+    def row_max(self, entries: Rows, values: np.ndarray) -> np.ndarray:
+        return np.maximum.reduceat(values, entries.indptr[:-1], axis=0)
 
-    def pair_products(self, left: np.ndarray, right: np.ndarray, where: Rows) -> np.ndarray:
-        output = np.empty(where.rows.shape[0], dtype=left.dtype)
+    def pair_products(self, left: np.ndarray, right: np.ndarray, entries: Rows) -> np.ndarray:
+        output = np.empty(entries.rows.shape[0], dtype=left.dtype)
 
         def some(part: slice) -> None:
-            np.vecdot(left[where.rows[part]], right[where.columns[part]], out=output[part])
+            np.vecdot(left[entries.rows[part]], right[entries.columns[part]], out=output[part])
 
         size = max(1, GATHERED // left.shape[-1])
         on_all_cores(some, list(chunks(output.shape[0], size)))
@@ -112,9 +112,10 @@ class NumpyGraphKernels(GraphKernels):
     def nearest_among(
         self, patterns: np.ndarray, others: np.ndarray, k: int, shift: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The k largest inner products of each of some patterns with others, and which these are.
+        """The k largest inner products of patterns with others, and the indices of those others.
 
-        Pattern i is row i + shift of the others, if it is one of them: with itself it has -inf.
+        Pattern i is row i + shift of the others, if it is among them; its product with itself
+        counts as -inf.
         """
         count = others.shape[0]
         k = min(k, count)
@@ -127,21 +128,21 @@ class NumpyGraphKernels(GraphKernels):
             inside = np.nonzero((own >= 0) & (own < count))[0]
             scores[inside, own[inside]] = -np.inf
             found = places[part] = self.largest(scores, k)
-            # Again, as `pair_products` has them: they do not depend on the shapes of two matrices.
+            # Computed again as in `pair_products`, independently of the shapes of two matrices.
             np.vecdot(patterns[part, None], others[found], out=products[part])
             products[part][found == own[:, None]] = -np.inf
 
-        # What is gathered may be larger than the scores.
+        # The gathered patterns may take more memory than the scores.
         rows = max(1, min(128, max(32, TILE // count), TILE // (k * patterns.shape[-1])))
         on_all_cores(some, list(chunks(patterns.shape[0], rows)))
         return products, places
 
 
-def sparse(where: Rows, values: np.ndarray, start: int, stop: int) -> csr_array:
-    """Some rows of a sparse matrix, without a copy of its entries."""
-    first, last = where.indptr[start], where.indptr[stop]
-    ends = where.indptr[start : stop + 1]
+def sparse(entries: Rows, values: np.ndarray, start: int, stop: int) -> csr_array:
+    """Rows ``start`` to ``stop`` of a sparse matrix, without a copy of its entries."""
+    first, last = entries.indptr[start], entries.indptr[stop]
+    ends = entries.indptr[start : stop + 1]
     return csr_array(
-        (values[first:last], where.columns[first:last], ends - first if start else ends),
-        shape=(stop - start, where.count),
+        (values[first:last], entries.columns[first:last], ends - first if start else ends),
+        shape=(stop - start, entries.count),
     )

@@ -1,8 +1,8 @@
-"""Sparse supports: the few stored patterns that a query of a sparse separation function attends to.
+"""Sparse supports: the few stored patterns that a sparse separation function gives weights.
 
-Over a subset of the patterns the largest weight can only be larger, and it tells how far below the
-largest score the weights end. The maxima of groups of scores are a subset that holds nearly all
-that matters; what they leave over is solved exactly. For NumPy, which writes by index.
+Among fewer patterns the largest weight can only be larger, so the largest weight among the maxima
+of groups of scores bounds how far below the largest score the weights can end. Only the scores
+above that bound go to the solver. For NumPy, which can write by index.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import NamedTuple
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
 
 GROUP = 16
-"""Scores to a group."""
+"""Scores per group."""
 
 SMALL = 128
-"""Scores of which it is not worth to look for the support."""
-
+"""With fewer scores than this, looking for the support is not worth it."""
 
 CACHED = 1 << 16
-"""Scores that a solver works on at a time: 256 KiB in float32."""
+"""Scores that a solver works on at a time (256 KiB in float32)."""
 
 
 class Support(NamedTuple):
     """The candidates of R queries, padded to the K of the query that has most."""
 
     index: Array | None
-    """(R, K) integers: which stored pattern; None where the weights are dense."""
+    """(R, K) integers, the stored pattern of each weight; None where the weights are dense."""
     weights: Array
     """(R, K), zero where padded; (R, S) where dense."""
     conjugate: Array
@@ -35,7 +34,7 @@ class Support(NamedTuple):
 
 
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
-    """Weights and conjugate of scores ``(R, S)``, -inf where masked; sparse where smaller."""
+    """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few count."""
     rows, width = scores.shape
     if rows == 0 or width < SMALL:
         return Support(None, *separation.evaluate(scores, xp, loop))
@@ -43,7 +42,7 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     groups = xp.reshape(scores[:, :grouped], (rows, GROUP, -1))
     maxima = xp.concat([xp.max(groups, axis=1), scores[:, grouped:]], axis=1)
     weights = support(maxima, separation, xp, loop).weights
-    # Rounded up, since it has to be an upper bound; 0 where all is masked.
+    # Rounded up, since it must be an upper bound; it is 0 where all patterns are masked.
     largest = xp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * xp.finfo(scores.dtype).eps)
     largest = xp.where(largest > 0.0, largest, 1.0)
     top = xp.max(maxima, axis=-1, keepdims=True)
@@ -57,21 +56,21 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
 def dense(
     scores: Array, largest: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop
 ) -> Support:
-    """All weights, a few rows at a time: the solver goes over them often, within the cache."""
+    """Find all weights a few rows at a time, so that the solver's passes stay within the cache."""
     weights, conjugate = xp.empty_like(scores), xp.empty_like(scores[:, 0])
-    some = max(1, CACHED // scores.shape[1])
-    for start in range(0, scores.shape[0], some):
-        part = slice(start, start + some)
+    rows = max(1, CACHED // scores.shape[1])
+    for start in range(0, scores.shape[0], rows):
+        part = slice(start, start + rows)
         weights[part], conjugate[part] = separation.evaluate(scores[part], xp, loop, largest[part])
     return Support(None, weights, conjugate)
 
 
 def chosen(scores: Array, top: Array, reach: Array, xp: ModuleType) -> tuple[Array, Array] | None:
-    """Index and value ``(R, K)`` of the scores in reach of the top; None if K is a quarter of S."""
+    """Index and value ``(R, K)`` of the scores in reach of the top; None if K > S / 4."""
     rows, width = scores.shape
-    # At least the top itself is in reach, also where top - reach rounds to top.
-    floor = xp.where(top == -xp.inf, xp.inf, top - reach)
-    flat = xp.nonzero(xp.reshape(scores >= floor, (-1,)))[0]
+    # The top itself is always in reach, also where top - reach rounds to top.
+    lowest = xp.where(top == -xp.inf, xp.inf, top - reach)
+    flat = xp.nonzero(xp.reshape(scores >= lowest, (-1,)))[0]
     starts = xp.searchsorted(flat, xp.arange(rows + 1, dtype=flat.dtype) * width)
     most = max(1, int(xp.max(starts[1:] - starts[:-1])))
     if 4 * most > width:

@@ -1,7 +1,7 @@
-"""Tiles of work on all cores, each a Python thread with BLAS held to one thread.
+"""Run tiles of work on all cores, in Python threads whose BLAS calls use one thread each.
 
-The exponentials of an association are as dear as its products; BLAS threads would leave them to one
-core. NumPy releases the lock in both.
+The exponentials of an association cost as much as its products, and BLAS threads would leave them
+to one core. NumPy releases the lock in both.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from threadpoolctl import ThreadpoolController
 
 @cache
 def blas() -> ThreadpoolController:
-    """The BLAS libraries of the process; looking for them takes milliseconds."""
+    """The BLAS libraries of the process, which take milliseconds to find."""
     return ThreadpoolController().select(user_api="blas")
 
 
 class _Held:
-    """How many calls hold BLAS to one thread, since the first sets and the last restores."""
+    """Counts the calls that limit BLAS to one thread: the first sets it, the last restores it."""
 
     lock = threading.Lock()
     calls = 0
@@ -33,7 +33,7 @@ class _Held:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; safe for calls that overlap in several threads."""
+    """Limit BLAS to one thread; calls in several threads may overlap."""
     with _Held.lock:
         if _Held.calls == 0:
             _Held.limit = blas().limit(limits=1)
@@ -48,17 +48,17 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def cores() -> int:
-    """How many cores the process may use."""
+    """The number of cores that the process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def on_all_cores(work: Callable[[Any], None], places: list[Any]) -> None:
-    """Do the work of every place, on as many threads as the process may use."""
-    threads = min(cores(), len(places))
+def on_all_cores(work: Callable[[Any], None], tiles: list[Any]) -> None:
+    """Call ``work`` with every tile, on as many threads as the process may use."""
+    threads = min(cores(), len(tiles))
     if threads <= 1:
-        for place in places:
-            work(place)
+        for tile in tiles:
+            work(tile)
         return
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, places):
+        for _ in pool.map(work, tiles):
             pass

@@ -1,4 +1,4 @@
-"""Numbers that are given: refused in one line where they are not what they should be."""
+"""Checks of numbers, each of which raises an error of one line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 LONGEST = 60
-"""Characters of a value that are quoted at most."""
+"""Most characters of a value in an error message."""
 
 
 def short_repr(value: Any) -> str:
-    """A value as an error quotes it: on one line, and not all of an array."""
-    words = " ".join(repr(value).split())
-    return words if len(words) <= LONGEST else f"{words[: LONGEST - 3]}..."
+    """The repr of a value on one line, shortened if it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def as_integer(name: str, value: Any, least: int = 0) -> int:
@@ -29,7 +29,7 @@ def as_integer(name: str, value: Any, least: int = 0) -> int:
 
 
 def check_integer(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
-    """Refuse what is no integer, or below ``least``."""
+    """Raise if a value is not an integer or is smaller than ``least``."""
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
@@ -39,7 +39,7 @@ def check_integer(name: str, value: Any, least: int = 0, *, optional: bool = Fal
 
 
 def check_number(name: str, value: Any, least: float) -> None:
-    """Refuse what is no number, not finite, or below ``least``."""
+    """Raise if a value is not a finite number or is smaller than ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {short_repr(value)}")
     if not (least <= value < math.inf and value > -math.inf):
@@ -48,14 +48,14 @@ def check_number(name: str, value: Any, least: float) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Refuse what is no positive number."""
+    """Raise if a value is not a positive number."""
     check_number(name, value, -math.inf)
     if value <= 0:
         raise ValueError(f"{name} must be positive, got {short_repr(value)}")
 
 
 def check_probability(name: str, value: Any) -> None:
-    """Refuse what is no number in [0, 1)."""
+    """Raise if a value is not a number in [0, 1)."""
     check_number(name, value, 0.0)
     if value >= 1.0:
         raise ValueError(f"{name} must be a probability in [0, 1), got {short_repr(value)}")

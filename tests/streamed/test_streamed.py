@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore.cli import options as console
+from hopcore.experiments import options as console
 
 RNG = np.random.default_rng(0)
 STORED, STATE = RNG.normal(size=(23, 5)), RNG.normal(size=(4, 5))
@@ -378,7 +378,7 @@ def test_the_graph_is_that_of_the_array(nodes: int, k: int, rows: int, dtype: st
         got = hopcore.knn_graph(hopcore.Streamed(patterns, rows=rows), k, mask=mask)
         want = hopcore.knn_graph(patterns, k, mask=mask)
         assert got.shape == want.shape
-        for one, other in zip((*got.where, got.weights), (*want.where, want.weights), strict=True):
+        for one, other in zip((*got.entries, got.weights), (*want.entries, want.weights), strict=True):
             np.testing.assert_array_equal(one, other)
             assert one.dtype == other.dtype
 

@@ -78,7 +78,7 @@ def test_axes_of_values_and_blocks_of_other_sizes() -> None:
 
 def test_nearest_neighbours_of_blocks() -> None:
     got, want = hopcore.knn_graph(hopcore.Streamed(blocks()), 3), hopcore.knn_graph(STORED, 3)
-    for one, other in zip((*got.where, got.weights), (*want.where, want.weights), strict=True):
+    for one, other in zip((*got.entries, got.weights), (*want.entries, want.weights), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

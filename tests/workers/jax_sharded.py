@@ -281,7 +281,7 @@ def test_graph_of_nearest_neighbours() -> None:
     @partial(jax.jit, static_argnums=1)
     def matrix(given: Any, k: int, shown: Any) -> Any:
         graph = hopcore.knn_graph(given, k, mask=shown)
-        return graph.to_dense(), jnp.max(graph.where.columns)
+        return graph.to_dense(), jnp.max(graph.entries.columns)
 
     for given, k, shown in ((several[0], 3, None), (several[0], 18, mask[0]), (several, 3, mask)):
         got = matrix(shard(given, mesh()), k, shown)

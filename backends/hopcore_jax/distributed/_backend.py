@@ -153,12 +153,12 @@ class ShardedBackend(JaxBackend):
         )
         return similarities, choices
 
-    def neighbour_sum(self, where: Any, values: Array, features: Any) -> Any:
+    def neighbour_sum(self, entries: Any, values: Array, features: Any) -> Any:
         """See :meth:`hopcore.Backend.neighbour_sum`; parts of the features go round."""
         if not isinstance(features, Shards):
-            return super().neighbour_sum(where, values, features)
+            return super().neighbour_sum(entries, values, features)
         same_devices(features, graph=values)
-        return rings.neighbour_sum(where, values, features)
+        return rings.neighbour_sum(entries, values, features)
 
     def associated(
         self,

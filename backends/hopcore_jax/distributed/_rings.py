@@ -147,11 +147,11 @@ def among(places: Array, others: Array) -> tuple[Array, Array]:
 
 
 @jax.jit
-def neighbour_sum(where: Rows, values: Array, features: Shards) -> Shards:
+def neighbour_sum(entries: Rows, values: Array, features: Shards) -> Shards:
     """A symmetric sparse matrix, whole on every worker, times features ``(S, d)``."""
     place = features.mesh, features.axis, features.workers
     return replace(
-        features, array=_product(place, where.rows, where.columns, values, features.array)
+        features, array=_product(place, entries.rows, entries.columns, values, features.array)
     )
 
 

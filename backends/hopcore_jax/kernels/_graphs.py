@@ -21,19 +21,19 @@ from hopcore.arrays import MASKED, SOME, Array, Backend, Rows, backend_of, witho
 class JaxGraphKernels(Backend):
     """The kernels of graphs for JAX arrays, traced or not."""
 
-    def neighbour_sum(self, where: Rows, values: Array, features: Array) -> Array:
+    def neighbour_sum(self, entries: Rows, values: Array, features: Array) -> Array:
         if not isinstance(features, jax.Array):  # over a mesh, as the graph is not
-            return backend_of(features).neighbour_sum(where, values, features)
-        return neighbour_sum_p.bind(values, features, *where)
+            return backend_of(features).neighbour_sum(entries, values, features)
+        return neighbour_sum_p.bind(values, features, *entries)
 
-    def row_sum(self, where: Rows, values: Array) -> Array:
-        return jax.ops.segment_sum(values, where.rows, where.count, indices_are_sorted=True)
+    def row_sum(self, entries: Rows, values: Array) -> Array:
+        return jax.ops.segment_sum(values, entries.rows, entries.count, indices_are_sorted=True)
 
-    def row_max(self, where: Rows, values: Array) -> Array:
-        return jax.ops.segment_max(values, where.rows, where.count, indices_are_sorted=True)
+    def row_max(self, entries: Rows, values: Array) -> Array:
+        return jax.ops.segment_max(values, entries.rows, entries.count, indices_are_sorted=True)
 
-    def pair_products(self, left: Array, right: Array, where: Rows) -> Array:
-        return pair_products(left, right, where.rows, where.columns)
+    def pair_products(self, left: Array, right: Array, entries: Rows) -> Array:
+        return pair_products(left, right, entries.rows, entries.columns)
 
     def entry_order(self, rows: Array, columns: Array) -> Array:
         return jnp.lexsort((columns, rows))
@@ -121,33 +121,33 @@ def product(values: Array, features: Array, indptr: Array, rows: Array, columns:
 
 def derivative(primals: Any, tangents: Any) -> tuple[Array, Array]:
     """Linear in the features and in the values."""
-    values, features, *where = primals
+    values, features, *entries = primals
     by_values, by_features = tangents[:2]
     found = neighbour_sum_p.bind(*primals)
     total = jnp.zeros_like(found)
     if not isinstance(by_features, ad.Zero):
-        total = total + neighbour_sum_p.bind(values, by_features, *where)
+        total = total + neighbour_sum_p.bind(values, by_features, *entries)
     if not isinstance(by_values, ad.Zero):
-        _, rows, columns = where
+        _, rows, columns = entries
         parts = by_values[:, None] * features[columns]
         total = total + jax.ops.segment_sum(parts, rows, features.shape[0], indices_are_sorted=True)
     return found, total
 
 
-def transposed(by_sum: Any, values: Any, features: Any, *where: Any) -> list[Any]:
+def transposed(by_sum: Any, values: Any, features: Any, *entries: Any) -> list[Any]:
     """The matrix is symmetric; values are linear only in plain operations, see above."""
     assert ad.is_undefined_primal(features)
     if isinstance(by_sum, ad.Zero):
         return [None, ad.Zero(features.aval), None, None, None]
-    return [None, neighbour_sum_p.bind(values, by_sum, *where), None, None, None]
+    return [None, neighbour_sum_p.bind(values, by_sum, *entries), None, None, None]
 
 
 def batched(arrays: tuple[Any, ...], axes: tuple[Any, ...]) -> tuple[Array, int]:
     """Mapped features are more columns; mapped matrices are taken one after the other."""
-    values, features, *where = arrays
+    values, features, *entries = arrays
     if all(axis is None for axis in (axes[0], *axes[2:])):
         wide = jnp.moveaxis(features, axes[1], 1)
-        found = neighbour_sum_p.bind(values, jnp.reshape(wide, (wide.shape[0], -1)), *where)
+        found = neighbour_sum_p.bind(values, jnp.reshape(wide, (wide.shape[0], -1)), *entries)
         return jnp.reshape(found, wide.shape), 1
     size = next(x.shape[axis] for x, axis in zip(arrays, axes, strict=True) if axis is not None)
     full = [
@@ -160,7 +160,7 @@ def batched(arrays: tuple[Any, ...], axes: tuple[Any, ...]) -> tuple[Array, int]
 neighbour_sum_p = Primitive("hopcore_neighbour_sum")
 neighbour_sum_p.def_impl(jax.jit(product))
 neighbour_sum_p.def_abstract_eval(
-    lambda values, features, *where: ShapedArray(features.shape, features.dtype)
+    lambda values, features, *entries: ShapedArray(features.shape, features.dtype)
 )
 mlir.register_lowering(neighbour_sum_p, mlir.lower_fun(product, multiple_results=False))
 ad.primitive_jvps[neighbour_sum_p] = derivative
@@ -170,7 +170,7 @@ batching.primitive_batchers[neighbour_sum_p] = batched
 # Graphs may be arguments and results of compiled functions.
 jax.tree_util.register_dataclass(
     hopcore.Graph,
-    data_fields=["where", "weights"],
+    data_fields=["entries", "weights"],
     meta_fields=["batch", "nodes", "normalization"],
 )
 jax.tree_util.register_dataclass(

@@ -188,16 +188,16 @@ class DistributedBackend(TorchBackend):
         own = self._own("nearest", patterns, mask=mask, setting=k)
         return rings.nearest(own.workers, own.stored, own.sizes, k, mask)
 
-    def pair_products(self, left: Any, right: Any, where: Rows) -> torch.Tensor:
+    def pair_products(self, left: Any, right: Any, entries: Rows) -> torch.Tensor:
         if differentiated(left, right):
             raise TypeError(
                 "similarities of patterns over the workers of a mesh have no derivatives; "
                 "detach the patterns of the graph"
             )
         own = self._own("pair_products", left, right)
-        return rings.pair_products(own.workers, own.stored, own.projection, own.sizes, where)
+        return rings.pair_products(own.workers, own.stored, own.projection, own.sizes, entries)
 
-    def neighbour_sum(self, where: Rows, values: torch.Tensor, features: Any) -> Any:
+    def neighbour_sum(self, entries: Rows, values: torch.Tensor, features: Any) -> Any:
         if differentiated(values):
             raise TypeError(
                 "diffusion over the workers of a mesh has no derivative by the weights of a graph; "
@@ -210,7 +210,7 @@ class DistributedBackend(TorchBackend):
                 "diffusion needs parts of one size but for fewer patterns in the last, as shard "
                 f"makes them, got {own.sizes}"
             )
-        rest = own.workers, own.sizes, where, values
+        rest = own.workers, own.sizes, entries, values
         return split_like(rings.NeighbourSum.apply(own.stored, *rest), features)
 
     # Who has what.

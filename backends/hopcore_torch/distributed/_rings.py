@@ -63,34 +63,34 @@ def nearest(
 
 
 def pair_products(
-    workers: Workers, left: torch.Tensor, right: torch.Tensor, sizes: list[int], where: Rows
+    workers: Workers, left: torch.Tensor, right: torch.Tensor, sizes: list[int], entries: Rows
 ) -> torch.Tensor:
     """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``."""
-    entries, rows = entries_of(where, own(sizes, workers.rank))
+    own_entries, rows = entries_of(entries, own(sizes, workers.rank))
     found = left.new_zeros(rows.shape[0])
     for part, guest in visiting(workers, right, sizes):
-        for some, columns in chosen(where.columns[entries], part, guest.shape[-1]):
+        for some, columns in chosen(entries.columns[own_entries], part, guest.shape[-1]):
             found[some] = (left[rows[some]] * guest[columns]).sum(-1)
-    return joined(workers, found, entries.start, where.rows.shape[0])
+    return joined(workers, found, own_entries.start, entries.rows.shape[0])
 
 
 def neighbour_sum(
-    workers: Workers, part: torch.Tensor, sizes: list[int], where: Rows, values: torch.Tensor
+    workers: Workers, part: torch.Tensor, sizes: list[int], entries: Rows, values: torch.Tensor
 ) -> torch.Tensor:
     """The worker's own rows of a symmetric sparse matrix times features."""
-    entries, rows = entries_of(where, own(sizes, workers.rank))
+    own_entries, rows = entries_of(entries, own(sizes, workers.rank))
     total = torch.zeros_like(part)
     for columns_of, guest in visiting(workers, part, sizes):
-        for some, columns in chosen(where.columns[entries], columns_of, guest.shape[-1]):
-            terms = values[entries][some, None] * guest[columns]
+        for some, columns in chosen(entries.columns[own_entries], columns_of, guest.shape[-1]):
+            terms = values[own_entries][some, None] * guest[columns]
             total.index_add_(0, rows[some], terms)
     return total
 
 
-def entries_of(where: Rows, part: slice) -> tuple[slice, torch.Tensor]:
+def entries_of(entries: Rows, part: slice) -> tuple[slice, torch.Tensor]:
     """The entries in a part's rows, and which row of the part each is in."""
-    start, stop = (int(where.indptr[i]) for i in (part.start, part.stop))
-    return slice(start, stop), where.rows[start:stop] - part.start
+    start, stop = (int(entries.indptr[i]) for i in (part.start, part.stop))
+    return slice(start, stop), entries.rows[start:stop] - part.start
 
 
 def chosen(
@@ -118,11 +118,11 @@ class NeighbourSum(Function):
         part: torch.Tensor,
         workers: Workers,
         sizes: list[int],
-        where: Rows,
+        entries: Rows,
         values: torch.Tensor,
     ) -> torch.Tensor:
-        ctx.rest = workers, sizes, where, values
-        return neighbour_sum(workers, part, sizes, where, values)
+        ctx.rest = workers, sizes, entries, values
+        return neighbour_sum(workers, part, sizes, entries, values)
 
     @staticmethod
     def backward(ctx: Any, by: torch.Tensor) -> Any:

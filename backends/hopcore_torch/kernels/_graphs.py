@@ -16,16 +16,16 @@ class TorchGraphKernels(Backend):
     """The kernels of graphs for tensors."""
 
     def neighbour_sum(
-        self, where: Rows, values: torch.Tensor, features: torch.Tensor
+        self, entries: Rows, values: torch.Tensor, features: torch.Tensor
     ) -> torch.Tensor:
         if hasattr(features, "device_mesh"):  # split over workers, as the graph is not
-            return backend_of(features).neighbour_sum(where, values, features)
+            return backend_of(features).neighbour_sum(entries, values, features)
         if not eager():
-            gathered = values[:, None] * features.index_select(0, where.columns)
-            return self.row_sum(where, gathered)
+            gathered = values[:, None] * features.index_select(0, entries.columns)
+            return self.row_sum(entries, gathered)
         if differentiated(values, features):
-            return NeighbourSum.apply(self, where, values, features)
-        return bag(where, values, features)
+            return NeighbourSum.apply(self, entries, values, features)
+        return bag(entries, values, features)
 
     def row_starts(self, rows: torch.Tensor, count: int) -> torch.Tensor:
         if eager():
@@ -35,20 +35,20 @@ class TorchGraphKernels(Backend):
         counts = counts.scatter_add(0, rows.long() + 1, torch.ones_like(rows, dtype=torch.int64))
         return counts.cumsum(0).to(rows.dtype)
 
-    def row_sum(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
-        zeros = values.new_zeros((where.count, *values.shape[1:]))
+    def row_sum(self, entries: Rows, values: torch.Tensor) -> torch.Tensor:
+        zeros = values.new_zeros((entries.count, *values.shape[1:]))
         # ONNX knows int64 alone.
-        return zeros.index_add(0, where.rows if eager() else where.rows.long(), values)
+        return zeros.index_add(0, entries.rows if eager() else entries.rows.long(), values)
 
-    def row_max(self, where: Rows, values: torch.Tensor) -> torch.Tensor:
-        lowest = values.new_full((where.count,), -torch.inf)
-        return lowest.scatter_reduce(0, where.rows.long(), values, "amax")
+    def row_max(self, entries: Rows, values: torch.Tensor) -> torch.Tensor:
+        lowest = values.new_full((entries.count,), -torch.inf)
+        return lowest.scatter_reduce(0, entries.rows.long(), values, "amax")
 
-    def pair_products(self, left: torch.Tensor, right: torch.Tensor, where: Rows) -> torch.Tensor:
+    def pair_products(self, left: torch.Tensor, right: torch.Tensor, entries: Rows) -> torch.Tensor:
         if self.can_read_values(left) and not differentiated(left, right):
             numpy = hopcore.backend("numpy").pair_products
-            return in_numpy(lambda *x: numpy(x[0], x[1], Rows(*x[2:])), left, right, *where)
-        return super().pair_products(left, right, where)
+            return in_numpy(lambda *x: numpy(x[0], x[1], Rows(*x[2:])), left, right, *entries)
+        return super().pair_products(left, right, entries)
 
     def entry_order(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         # Both ends in one number, which is sorted faster than twice.
@@ -70,14 +70,14 @@ class TorchGraphKernels(Backend):
         return super().heat_kernel(matrix)
 
 
-def bag(where: Rows, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+def bag(entries: Rows, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """The neighbour sum as bags of embeddings, one bag for each node."""
     if features.shape[-1] == 0:  # which torch refuses in float32 alone
         return features
     return torch.nn.functional.embedding_bag(
-        where.columns,
+        entries.columns,
         features,
-        where.indptr,
+        entries.indptr,
         mode="sum",
         per_sample_weights=values,
         include_last_offset=True,
@@ -91,21 +91,21 @@ class NeighbourSum(Function):
     def forward(
         ctx: Any,
         backend: TorchGraphKernels,
-        where: Rows,
+        entries: Rows,
         values: torch.Tensor,
         features: torch.Tensor,
     ) -> torch.Tensor:
-        ctx.backend, ctx.where = backend, where
+        ctx.backend, ctx.entries = backend, entries
         ctx.save_for_backward(values, features)
-        return bag(where, values.detach(), features.detach())
+        return bag(entries, values.detach(), features.detach())
 
     @staticmethod
     def backward(ctx: Any, by_sum: torch.Tensor) -> Any:
         values, features = ctx.saved_tensors
-        backend, where = ctx.backend, ctx.where
+        backend, entries = ctx.backend, ctx.entries
         by_values = by_features = None
         if ctx.needs_input_grad[2]:
-            by_values = backend.pair_products(by_sum, features, where)
+            by_values = backend.pair_products(by_sum, features, entries)
         if ctx.needs_input_grad[3]:
-            by_features = backend.neighbour_sum(where, values, by_sum.contiguous())
+            by_features = backend.neighbour_sum(entries, values, by_sum.contiguous())
         return None, None, by_values, by_features
