@@ -1,4 +1,4 @@
-"""The backend of calls whose memory is streamed: that of the states, a piece at a time."""
+"""The backend of calls with a streamed memory: the states' backend, applied piece by piece."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
 from hopcore.streamed._scores import Scores, ScoresNamespace
 from hopcore.streamed._sources import Piece
-from hopcore.streamed._streamed import Streamed, cut
+from hopcore.streamed._streamed import Streamed, split_piece
 
 Join = Callable[[Array, Array], Array]
 
 FEW = 256
-"""Queries up to which a piece is cut for NumPy: its kernels divide queries between threads."""
+"""Up to this many queries, pieces are split between threads; NumPy's kernels split queries."""
 
 
 class StreamedLibrary:
-    """Streamed memories, as a library of arrays that stand beside states of any other one."""
+    """The library of streamed memories, which go with states of any other library."""
 
     name = "streamed"
     refusal_as_state = (
@@ -38,18 +38,18 @@ class StreamedLibrary:
 
     @property
     def precise(self) -> Any:
-        """None of its dtypes is computed in: only a few functions take a streamed memory."""
+        """Raise a TypeError: only a few functions take a streamed memory."""
         return self.mixes_with(None)
 
     def mixes_with(self, other: Any) -> Any:
-        """Nothing stands beside it but where :meth:`backend_for_states` is asked."""
+        """Raise a TypeError, except in calls that ask :meth:`backend_for_states` first."""
         raise TypeError(self.refusal_as_state)
 
     def backend_for_states(self, states: Backend, state: Array) -> Any:
-        """The backend that takes the pieces to where the states are."""
+        """Return the backend that moves the pieces to the device of the states."""
         if not states.can_fetch_values(state):
             raise TypeError("a streamed memory cannot be read under a trace (jit, compile, grad)")
-        return streaming(states, states.device(state))
+        return streamed_backend(states, states.device(state))
 
 
 STREAMED = StreamedLibrary()
@@ -57,21 +57,21 @@ BY_TYPE[Streamed] = STREAMED  # pyright: ignore[reportArgumentType]
 
 
 @cache
-def streaming(states: Backend, device: Any) -> Streaming:
-    """The streaming backend of states of another one, on their device."""
-    return Streaming(states, device)
+def streamed_backend(states: Backend, device: Any) -> StreamedBackend:
+    """Return the backend of a streamed memory for states of a backend, on their device."""
+    return StreamedBackend(states, device)
 
 
-def named(states: str, where: Any) -> Streaming:
-    """The same, of a backend that is known by its name: what another process is sent."""
-    return streaming(backend(states), where)
+def named(states: str, where: Any) -> StreamedBackend:
+    """Return the same for the name of a backend, as it is sent to another process."""
+    return streamed_backend(backend(states), where)
 
 
-class Streaming:
-    """Kernels of a streamed memory; everything else is done by the backend of the states.
+class StreamedBackend:
+    """The kernels of a streamed memory; the backend of the states does everything else.
 
-    What they make of a piece may be made in another process. It holds nothing of the memory but the
-    piece, and the library of the states by its name.
+    A piece may be processed in another process, which gets the piece, and the name of the states'
+    library, but nothing else of the memory.
     """
 
     def __init__(self, states: Backend, where: Any) -> None:
@@ -80,7 +80,7 @@ class Streaming:
     def __reduce__(self) -> Any:
         try:
             pickle.dumps(self.where)
-        except TypeError:  # JAX's devices stay in their process; there it is another one's first
+        except TypeError:  # JAX's devices cannot be sent; a worker uses its own first device
             return named, (self.states.name, None)
         return named, (self.states.name, self.where)
 
@@ -88,45 +88,45 @@ class Streaming:
         return getattr(self.states, name)
 
     def mixes_with(self, other: ArrayLibrary) -> bool:
-        """States, masks and projections of one library, and streamed patterns."""
+        """Whether arrays belong to the library of the states, or are streamed."""
         return other is self.states or other is STREAMED
 
     def dtype(self, array: Any) -> Any:
-        """Of streamed patterns the dtype that they have once they are read."""
+        """The dtype of an array; of streamed patterns, the one they have after reading."""
         if not isinstance(array, Streamed):
             return array.dtype
         return self.put(np.empty(0, array.dtype)).dtype
 
     def device(self, array: Any) -> Any:
-        """Streamed patterns come to where the states are."""
+        """The device of an array; streamed patterns are moved to that of the states."""
         return self.where if isinstance(array, Streamed) else self.states.device(array)
 
     def can_read_values(self, array: Any) -> bool:
-        """Streamed patterns are looked at as they are read."""
+        """Whether values can be read; streamed patterns are checked when they are read."""
         return not isinstance(array, Streamed) and self.states.can_read_values(array)
 
     def astype(self, array: Any, dtype: Any) -> Any:
-        """Streamed patterns are converted as they are read."""
+        """Convert an array; streamed patterns are converted when they are read."""
         if not isinstance(array, Streamed):
             return self.states.astype(array, dtype)
         return array.astype(self.states.to_numpy(self.states.xp.empty(0, dtype=dtype)).dtype)
 
     def constant(self, array: Any) -> Any:
-        """Streamed patterns have no derivative."""
+        """The array without its gradient; streamed patterns have none."""
         return array if isinstance(array, Streamed) else self.states.constant(array)
 
     def put(self, values: np.ndarray) -> Array:
-        """Values that were read, as an array beside the states."""
+        """Turn values that were read into an array on the device of the states."""
         return self.states.asarray(values, dtype=values.dtype.name, device=self.where)
 
     def put_if(self, read: bool, values: Any) -> Array:
-        """Projections beside the states, where they are if they were given as an array."""
+        """Put projections that were read; others are on the device already."""
         return self.put(values) if read else values
 
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Any, ...]
     ) -> Array:
-        """The solution: its derivative by an inverse temperature is refused."""
+        """Return the solution; raise if a derivative is asked for."""
         self.refuse_derivatives(*parameters)
         return solution
 
@@ -139,7 +139,7 @@ class Streaming:
         return self.states.count_attended(self.one(stored, 1.0), mask) * float(stored.shape[0])
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
-        """From all patterns once, and then known; with a mask of patterns, in one pass."""
+        """M: without a mask it is computed once and cached, with a mask in one pass."""
         if mask is None or mask.shape[-1] == 1:
             return self.states.radius(self.one(stored, stored.radius), mask)
 
@@ -158,12 +158,12 @@ class Streaming:
         return array.magnitude if isinstance(array, Streamed) else self.states.magnitude(array)
 
     def one(self, stored: Streamed, value: float) -> Array:
-        """A memory of one pattern of one value, in the precise dtype."""
-        wide = self.states.precise[self.dtype(stored)]
-        return self.states.xp.full((1, 1), value, dtype=wide, device=self.where)
+        """Make a memory of one pattern of one value, in the precise dtype."""
+        precise = self.states.precise[self.dtype(stored)]
+        return self.states.xp.full((1, 1), value, dtype=precise, device=self.where)
 
     def scores(self, *arrays: Any) -> Array:
-        """Refused: all scores are as many as there are patterns, for each query."""
+        """Raise a TypeError: scores would take a number for every pattern and query."""
         raise too_many_weights("a streamed memory")
 
     def associate(
@@ -176,10 +176,10 @@ class Streaming:
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[Array, Array]:
-        """Softmax piece by piece in one pass; others find their weights in several."""
+        """Associate in one pass with the softmax, in several with other separation functions."""
         self.refuse_derivatives(state, projection, beta)
         values = None if projection is stored else projection
-        read = isinstance(values, Streamed)  # what is sent must not hold the projections
+        read = isinstance(values, Streamed)  # so that work to be sent does not hold projections
 
         def patterns(piece: Piece) -> tuple[Array, Array]:
             keys = self.put(piece.patterns)
@@ -197,13 +197,13 @@ class Streaming:
             shared = self.on_cores(state, work, join)
             return stored.reduce(shared, join, values=values, mask=mask)
 
-        xp, wide = self.states.xp, self.states.precise[state.dtype]
+        xp, precise = self.states.xp, self.states.precise[state.dtype]
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
         of = weights.of
 
         def recall(piece: Piece) -> Array:
             keys, recalled = patterns(piece)
-            recalled = self.states.astype(recalled, wide)
+            recalled = self.states.astype(recalled, precise)
             return reduce(
                 add,
                 (
@@ -245,7 +245,7 @@ class Streaming:
         mask: Array | None,
         separation: SeparationFunction,
     ) -> tuple[Scores, Array]:
-        """Weights, as a function of scores, and the conjugate, by passes over the memory."""
+        """Find weights, as a function of scores, and the conjugate by passes over the memory."""
 
         def over(work: Callable[[Array], Array], join: Join) -> Array:
             def all_blocks(piece: Piece) -> Array:
@@ -256,39 +256,39 @@ class Streaming:
 
         scores: Any = Scores(over, self.states.precise[state.dtype])
         namespace: Any = ScoresNamespace(self.states.xp)
-        found: Any = separation.evaluate(scores, namespace, self.states.loop)
-        return found
+        weights_and_conjugate: Any = separation.evaluate(scores, namespace, self.states.loop)
+        return weights_and_conjugate
 
     def on_cores(
         self, state: Array, work: Callable[[Piece], Any], join: Callable[[Any, Any], Any]
     ) -> Callable[[Piece], Any]:
-        """The same work on all cores, where NumPy's kernels would leave it to one."""
+        """Split work on a piece between cores where NumPy's kernels would use only one."""
         if self.states.name != "numpy" or math.prod(state.shape[:-1]) > FEW:
             return work
 
         def shared(piece: Piece) -> Any:
-            parts = cut(piece, cores())
-            found: list[Any] = [None] * len(parts)
+            parts = split_piece(piece, cores())
+            results: list[Any] = [None] * len(parts)
 
-            def some(i: int) -> None:
-                found[i] = work(parts[i])
+            def work_on_part(i: int) -> None:
+                results[i] = work(parts[i])
 
-            on_all_cores(some, list(range(len(parts))))
-            return reduce(join, found)
+            on_all_cores(work_on_part, list(range(len(parts))))
+            return reduce(join, results)
 
         return shared
 
     def blocks(
         self, state: Array, piece: Piece, keys: Array, beta: Beta
     ) -> Iterator[tuple[Array, slice]]:
-        """Scores with some patterns of a piece, and which ones, a block of fixed size at a time."""
+        """Yield scores with some patterns of a piece and their rows, in blocks of fixed size."""
         queries = max(1, math.prod(state.shape[:-1]))
         for rows in chunks(keys.shape[-2], max(1, BLOCK // queries)):
             mask = mask_of_columns(piece.mask, rows)
             yield self.states.scores(state, keys[..., rows, :], beta, mask), rows
 
     def refuse_derivatives(self, *arrays: Any) -> None:
-        """Refuse to forget a derivative silently."""
-        given = [x for x in arrays if x is not None and not isinstance(x, Streamed | float)]
-        if self.states.requires_gradient(*given):
+        """Raise if a derivative is asked for, instead of forgetting it silently."""
+        others = [x for x in arrays if x is not None and not isinstance(x, Streamed | float)]
+        if self.states.requires_gradient(*others):
             raise TypeError("a streamed memory has no derivatives; detach the state and beta")

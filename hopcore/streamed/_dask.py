@@ -1,8 +1,8 @@
-"""Memories in the blocks of a Dask array, each of which is worked on where it is.
+"""Memories in the blocks of a Dask array: each block is processed where it lies.
 
-A pass is one Dask graph: a task for each block, and a tree of tasks that joins what they found. It
-runs on the scheduler that is the default, threads or the workers of a distributed client. Blocks
-never come to the caller; the states go to each worker once, and one result comes back.
+A pass is one Dask graph: a task for each block, and a tree of tasks that joins their results. It
+runs on the default scheduler: threads, or the workers of a distributed client. Blocks never come
+to the caller; the states go to each worker once, and one result comes back.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
 from hopcore.arrays._backend import mask_of_columns
-from hopcore.streamed._sources import Piece, Source, patterns_of, real
+from hopcore.streamed._sources import Piece, Source, check_real, patterns_of
 
 POLL = 0.1
-"""Seconds between two looks at how far the workers are."""
+"""Seconds between two checks of the workers' progress."""
 
 PATIENCE = 15.0
-"""Seconds for which a scheduler may have no worker: a lost one is started again in fewer."""
+"""Seconds that a scheduler may be without workers; a lost worker is restarted sooner."""
 
 
-class Spread:
-    """A source whose pieces Dask works on."""
+class DaskSource:
+    """A source whose pieces Dask processes."""
 
     parts: list[slice]
-    """The rows of each piece, where the source has pieces of its own; else empty."""
+    """The rows of each piece if the source determines them; otherwise empty."""
 
     def delayed(self, parts: list[slice]) -> list[Any]:
-        """What brings pieces to where they are worked on."""
+        """Delayed tasks that load each piece on the worker that processes it."""
         raise NotImplementedError
 
     def reduce(
@@ -52,20 +52,20 @@ class Spread:
         mask: Any,
     ) -> Any:
         """See :meth:`hopcore.streamed.Streamed.reduce`."""
-        job = alone(Job(work, join, memory.dtype, memory.checked))
-        task, parts = delayed(worked, pure=False), memory.parts
-        pieces = zip(parts, self.delayed(parts), projections(values, parts), strict=True)
-        found = []
-        for rows, piece, beside in pieces:
-            shown = mask_of_columns(mask, rows)
-            shown = shown if shown is mask else alone(shown)
-            found.append(task(job, piece, (rows.start, rows.stop), beside, shown))
-        result = computed(tree(job, found), found, memory.track)
+        job = as_node(Job(work, join, memory.dtype, memory.checked))
+        task, parts = delayed(work_on_piece, pure=False), memory.parts
+        pieces = zip(parts, self.delayed(parts), projections_of_pieces(values, parts), strict=True)
+        results = []
+        for rows, piece, projection in pieces:
+            columns = mask_of_columns(mask, rows)
+            columns = columns if columns is mask else as_node(columns)
+            results.append(task(job, piece, (rows.start, rows.stop), projection, columns))
+        result = compute(tree(job, results), results, memory.track)
         memory.checked = True
         return result
 
 
-class Blocks(Spread):
+class DaskBlocks(DaskSource):
     """A Dask array as a source of patterns."""
 
     name = "stored"
@@ -79,17 +79,17 @@ class Blocks(Spread):
             )
         if array.ndim < 2:
             raise ValueError(f"stored must be (S, d), got {array.shape}")
-        self.shape, kind = tuple(array.shape), np.dtype(array.dtype)
-        real(self.name, kind)
-        self.dtype = kind.newbyteorder("=")
-        # Whole patterns in every block.
+        self.shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+        check_real(self.name, dtype)
+        self.dtype = dtype.newbyteorder("=")
+        # Every block holds whole patterns.
         chunks: Any = dict.fromkeys(range(1, array.ndim), -1)
         self.array = array.rechunk(chunks if rows is None else chunks | {0: rows})
         ends = np.cumsum([0, *self.array.chunks[0]]).tolist()
         self.parts = [slice(start, stop) for start, stop in pairwise(ends) if start < stop]
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """See :class:`hopcore.streamed._sources.Source`: these rows do come to the caller."""
+        """See :class:`hopcore.streamed._sources.Source`; these rows do come to the caller."""
         return np.asarray(self.array[start:stop].compute(), dtype=self.dtype)
 
     def aligned(self, rows: int) -> int:
@@ -97,13 +97,13 @@ class Blocks(Spread):
         return max(self.array.chunks[0], default=rows)
 
     def delayed(self, parts: list[slice]) -> list[Any]:
-        """Its blocks."""
+        """The blocks of the array."""
         sizes: Any = {0: tuple(rows.stop - rows.start for rows in parts)}
         return list(self.array.rechunk(sizes).to_delayed().ravel())
 
 
-class Pieces(Spread):
-    """Another source, which Dask reads."""
+class DaskPieces(DaskSource):
+    """Another source, whose pieces Dask reads."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.parts = source, []
@@ -111,82 +111,82 @@ class Pieces(Spread):
         self.read, self.aligned = source.read, source.aligned
 
     def delayed(self, parts: list[slice]) -> list[Any]:
-        """What reads them in the task that works on them: no worker gets them from another."""
-        return [Reading(self.source, rows.start, rows.stop) for rows in parts]
+        """Pieces that are read in the task that processes them, so that no worker sends them."""
+        return [LazyPiece(self.source, rows.start, rows.stop) for rows in parts]
 
 
-class Reading:
-    """A piece that is read by the task of which it is an argument."""
+class LazyPiece:
+    """A piece that is read by the task that gets it as an argument."""
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         self.source, self.start, self.stop = source, start, stop
 
 
 class Job:
-    """What is to be done with every block; it travels once to each worker, and not with a task."""
+    """The work on every block, which is sent to each worker once instead of with every task."""
 
     def __init__(self, work: Any, join: Any, dtype: np.dtype, checked: bool) -> None:
         self.work, self.join, self.dtype, self.checked = work, join, dtype, checked
 
 
-def alone(value: Any) -> Delayed:
-    """A value as a node of the graph, on which tasks depend."""
+def as_node(value: Any) -> Delayed:
+    """Make a value a node of the graph, on which tasks depend."""
     return delayed(value, pure=False, traverse=False)
 
 
-def worked(job: Job, found: Any, ends: tuple[int, int], values: Any, mask: Any) -> Any:
-    """The task of a block."""
+def work_on_piece(job: Job, piece: Any, ends: tuple[int, int], values: Any, mask: Any) -> Any:
+    """Run the task of a block."""
     rows = slice(*ends)
-    patterns = patterns_of(brought(found), job.dtype, rows.start, known=job.checked)
+    patterns = patterns_of(load_piece(piece), job.dtype, rows.start, known=job.checked)
     if isinstance(values, tuple):
         raw, dtype = values
-        values = patterns_of(brought(raw), dtype, rows.start, name="projection")
+        values = patterns_of(load_piece(raw), dtype, rows.start, name="projection")
     return job.work(Piece(rows, patterns, values, mask))
 
 
-def joined(job: Job, one: Any, other: Any) -> Any:
-    """The task of a pair of results."""
+def join_pair(job: Job, one: Any, other: Any) -> Any:
+    """Run the task that joins two results."""
     return job.join(one, other)
 
 
-def brought(piece: Any) -> np.ndarray:
-    """A piece, where it is worked on."""
-    if isinstance(piece, Reading):
+def load_piece(piece: Any) -> np.ndarray:
+    """Load a piece on the worker that processes it."""
+    if isinstance(piece, LazyPiece):
         return piece.source.read(piece.start, piece.stop)
     return np.asarray(piece)
 
 
-def projections(values: Any, parts: list[slice]) -> list[Any]:
-    """The projections of each piece: (rows of a streamed memory, their dtype), or an array."""
+def projections_of_pieces(values: Any, parts: list[slice]) -> list[Any]:
+    """Return the projections of each piece: (streamed rows, dtype), an array, or None."""
     if values is None:
         return [None] * len(parts)
     if not hasattr(values, "source"):
-        return [alone(values[..., rows, :]) for rows in parts]
-    spread = values.spread or Pieces(values.source)
-    return [(rows, values.dtype) for rows in spread.delayed(parts)]
+        return [as_node(values[..., rows, :]) for rows in parts]
+    source = values.dask_source or DaskPieces(values.source)
+    return [(rows, values.dtype) for rows in source.delayed(parts)]
 
 
-def tree(job: Delayed, found: list[Delayed]) -> Delayed:
-    """The results of all blocks, joined in pairs, in pairs of these, and so on."""
-    task = delayed(joined, pure=False)
-    while len(found) > 1:
-        pairs = zip(found[::2], found[1::2], strict=False)
-        rest = found[len(found) - len(found) % 2 :]
-        found = [task(job, *pair) for pair in pairs] + rest
-    return found[0]
+def tree(job: Delayed, results: list[Delayed]) -> Delayed:
+    """Join the results of all blocks in pairs, then these in pairs, and so on."""
+    task = delayed(join_pair, pure=False)
+    while len(results) > 1:
+        pairs = zip(results[::2], results[1::2], strict=False)
+        rest = results[len(results) - len(results) % 2 :]
+        results = [task(job, *pair) for pair in pairs] + rest
+    return results[0]
 
 
-def computed(
-    result: Delayed, found: list[Delayed], track: Callable[[Iterable[Any], int], Any] | None
+def compute(
+    result: Delayed, parts: list[Delayed], track: Callable[[Iterable[Any], int], Any] | None
 ) -> Any:
-    """The result, by whichever scheduler is the default."""
+    """Compute the result with the default scheduler."""
     client = getattr(get_scheduler(), "__self__", None)
     if hasattr(client, "scheduler_info"):
-        return by_workers(client, result, found, track)
+        return compute_on_cluster(client, result, parts, track)
     if track is None:
         return result.compute()
     done: SimpleQueue[bool] = SimpleQueue()
-    keys = {each.key for each in found}
+    keys = {part.key for part in parts}
 
     def after(key: Any, *_: Any) -> None:
         if key in keys:
@@ -195,21 +195,21 @@ def computed(
     with ThreadPoolExecutor(1) as aside, Callback(posttask=after):
         waiting = aside.submit(result.compute)
         waiting.add_done_callback(lambda _: done.put(False))
-        for _ in track(range(len(found)), len(found)):
+        for _ in track(range(len(parts)), len(parts)):
             if not done.get():
                 break
         return waiting.result()
 
 
-def by_workers(
-    client: Any, result: Delayed, found: list[Delayed], track: Callable[..., Any] | None
+def compute_on_cluster(
+    client: Any, result: Delayed, blocks: list[Delayed], track: Callable[..., Any] | None
 ) -> Any:
-    """The result, from a distributed client; an error once its workers or scheduler are gone."""
+    """Compute the result with a distributed client; raise if workers or scheduler are lost."""
     from distributed import KilledWorker, wait  # noqa: PLC0415 - an extra
 
     scheduler = client.scheduler.address
-    # A part that is followed is let go of as soon as it is done; what joins it has it then.
-    last, *parts = client.compute([result, *(() if track is None else found)])
+    # A tracked block is released as soon as it is done: the task that joins it holds it then.
+    last, *parts = client.compute([result, *(() if track is None else blocks)])
     steps = iter(() if track is None else track(range(len(parts)), len(parts)))
     watch = Watch(client)
     try:
@@ -227,19 +227,19 @@ def by_workers(
     except KilledWorker as error:
         reason = " ".join(str(error).split())
         raise ConnectionError(f"workers of {scheduler} were lost: {reason}") from None
-    except CancelledError:  # what becomes of work without a scheduler
+    except CancelledError:  # work without a scheduler is cancelled
         raise ConnectionError(f"the scheduler {scheduler} was lost") from None
 
 
 class Watch:
-    """Looks, once a second, whether there is anyone at work."""
+    """Checks once a second whether a scheduler still has workers."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
         self.looked = self.seen = time.monotonic()
 
     def look(self, scheduler: str) -> None:
-        """Raise a ConnectionError once the scheduler is gone, or has had no workers for long."""
+        """Raise a ConnectionError if the scheduler is gone, or has been without workers."""
         now = time.monotonic()
         if now - self.looked < 1.0:
             return

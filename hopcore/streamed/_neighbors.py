@@ -1,7 +1,7 @@
-"""Nearest neighbours in a streamed memory: each of its pieces is compared with all of them.
+"""Nearest neighbours in a streamed memory: each piece is compared with all pieces.
 
-There is one pass over the memory for each of its pieces. What is kept are k neighbours of every
-pattern and their similarities.
+There is one pass over the memory for each piece. Only the k neighbours of every pattern and their
+similarities are kept in memory.
 """
 
 from __future__ import annotations
@@ -19,32 +19,34 @@ from hopcore.streamed._sources import Piece
 from hopcore.streamed._streamed import Streamed
 
 Near = tuple[np.ndarray, np.ndarray]
-"""Similarities ``(n, k)`` of some patterns with those most similar to them, and which these are."""
+"""Similarities ``(n, k)`` of some patterns with their neighbours, and the neighbours' indices."""
 
 Unit = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
-"""Patterns ``(n, d)`` with norm 1, or 0 where a mask ``(n,)`` says that they do not count."""
+"""Scales patterns ``(n, d)`` to norm 1, or to 0 where a mask ``(n,)`` is False."""
 
 
 def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: Unit) -> Near:
-    """The k most similar patterns of each, ``(S, k)``; negative where there are no k of them."""
+    """The k most similar patterns of each, ``(S, k)``; a missing one has a negative similarity."""
     if memory.dtype not in backend("numpy").precise:
         raise TypeError(f"patterns must be float32 or float64, got {memory.dtype}; give dtype=")
     passes = copy(memory)
-    passes.track = None  # one bar, for all passes
+    passes.track = None  # one progress bar for all passes
     parts = memory.parts
     similarities = np.empty((memory.shape[0], k), dtype=memory.dtype)
     choices = np.empty((memory.shape[0], k), dtype=np.int32)
     for rows in parts if memory.track is None else memory.track(parts, len(parts)):
         patterns = unit(passes.read(rows), mask_of_columns(mask, rows))
-        near = compared(patterns, rows.start, k, unit)
-        if k == 0:  # there is one pattern, and it is finite
+        compare = neighbors_in_piece(patterns, rows.start, k, unit)
+        if k == 0:  # there is only one pattern, and reading it found it finite
             continue
-        similarities[rows], choices[rows] = passes.reduce(near, partial(most, k), mask=mask)
+        similarities[rows], choices[rows] = passes.reduce(compare, partial(merge, k), mask=mask)
     return similarities, choices
 
 
-def compared(patterns: np.ndarray, start: int, k: int, unit: Unit) -> Callable[[Piece], Near]:
-    """What compares patterns, the first of which is number ``start``, with those of a piece."""
+def neighbors_in_piece(
+    patterns: np.ndarray, start: int, k: int, unit: Unit
+) -> Callable[[Piece], Near]:
+    """Return a function that compares patterns, from number ``start`` on, with those of a piece."""
 
     def work(piece: Piece) -> Near:
         numpy: Any = backend("numpy")
@@ -55,8 +57,8 @@ def compared(patterns: np.ndarray, start: int, k: int, unit: Unit) -> Callable[[
     return work
 
 
-def most(k: int, one: Near, other: Near) -> Near:
-    """The k most similar ones of two pieces."""
+def merge(k: int, one: Near, other: Near) -> Near:
+    """Return the k most similar patterns of two pieces."""
     both: Any = [np.concatenate(pair, axis=1) for pair in zip(one, other, strict=True)]
     similarities, choices = both
     similarities, places = backend("numpy").top_k(similarities, k)

@@ -1,8 +1,8 @@
-"""The scores of a streamed memory as if they were an array: found again, piece by piece, in sums.
+"""The scores of a streamed memory, used like an array but recomputed piece by piece.
 
-Separation functions look at scores ``(..., L, S)`` through elementwise arithmetic with numbers
-``(..., L, 1)`` and through sums and maxima over the last axis. That is all a :class:`Scores` can
-do: arithmetic is remembered, and each sum or maximum is one pass over the memory.
+Separation functions use scores ``(..., L, S)`` only in elementwise arithmetic with numbers
+``(..., L, 1)`` and in sums and maxima over the last axis. :class:`Scores` supports just that:
+arithmetic is recorded, and each sum or maximum is one pass over the memory.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Any
 from hopcore.arrays._library import Array
 
 Pass = Callable[[Callable[[Array], Array], Callable[[Array, Array], Array]], Array]
-"""``over(work, join)``: what ``work`` makes of blocks of the scores ``(..., L, n)``, joined."""
+"""``over(work, join)`` applies ``work`` to blocks of the scores ``(..., L, n)`` and joins them."""
 
 
 class Scores:
-    """Scores ``(..., L, S)``, or what arithmetic made of them."""
+    """Scores ``(..., L, S)``, or the result of arithmetic with them."""
 
-    __array_ufunc__ = None  # NumPy leaves arithmetic with them to them
+    __array_ufunc__ = None  # so that NumPy's arrays leave arithmetic to the operators below
 
     def __init__(self, over: Pass, dtype: Any, of: Callable[[Array], Array] = lambda x: x) -> None:
         self.over, self.dtype, self.of = over, dtype, of
 
     def then(self, function: Callable[[Array], Array]) -> Scores:
-        """A function of every value."""
+        """Apply a function to every value."""
         of = self.of
         return Scores(self.over, self.dtype, lambda scores: function(of(scores)))
 
     def _with(self, other: Any, function: Callable[[Any, Any], Array]) -> Scores:
-        """A function of this and of other scores of the same memory, or of numbers."""
+        """Apply a function to these and to other scores of the same memory, or numbers."""
         if isinstance(other, Scores):
-            # Of the others nothing is kept but what they are of the scores: it may travel.
+            # Only the functions of the scores are kept, since they may be sent to workers.
             of, of_other = self.of, other.of
             return Scores(self.over, self.dtype, lambda x: function(of(x), of_other(x)))
         return self.then(lambda values: function(values, other))
@@ -88,15 +88,15 @@ class ScoresNamespace:
         return elementwise
 
     def astype(self, array: Any, dtype: Any, /) -> Any:
-        """Conversion of every value."""
+        """Convert every value."""
         return self._of_each(array, lambda values: self.xp.astype(values, dtype))
 
     def ones_like(self, array: Any, /) -> Any:
-        """Ones."""
+        """Ones in the shape of an array."""
         return self._of_each(array, self.xp.ones_like)
 
     def zeros_like(self, array: Any, /) -> Any:
-        """Zeros."""
+        """Zeros in the shape of an array."""
         return self._of_each(array, self.xp.zeros_like)
 
     @staticmethod
@@ -104,11 +104,11 @@ class ScoresNamespace:
         return array.then(function) if isinstance(array, Scores) else function(array)
 
     def sum(self, array: Any, /, **options: Any) -> Array:
-        """Over the last axis: one pass over the memory."""
+        """Sum over the last axis, in one pass over the memory."""
         return self._reduced(array, self.xp.sum, operator.add, options)
 
     def max(self, array: Any, /, **options: Any) -> Array:
-        """Over the last axis: one pass over the memory."""
+        """Take the maximum over the last axis, in one pass over the memory."""
         return self._reduced(array, self.xp.max, self.xp.maximum, options)
 
     @staticmethod
@@ -127,4 +127,4 @@ class ScoresNamespace:
 ELEMENTWISE = {
     "abs", "exp", "expm1", "log", "log1p", "maximum", "minimum", "sqrt", "square", "where",
 }  # fmt: skip
-"""Functions that are taken value by value."""
+"""Functions that are applied value by value."""

@@ -1,4 +1,4 @@
-"""Where streamed patterns come from: files, and whatever gives arrays for slices."""
+"""Sources of streamed patterns: files, and any object that gives arrays for slices."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ HDF5 = (".h5", ".hdf5", ".hdf")
 
 
 class Piece(NamedTuple):
-    """Some stored patterns, which ones they are, and what belongs to them."""
+    """Some stored patterns, with their rows, their projections and their columns of the mask."""
 
     rows: slice
     patterns: np.ndarray
     values: Any = None
-    """Their projections, if they have others than themselves."""
+    """Their projections, if these differ from the patterns."""
     mask: Any = None
-    """The columns of the mask that are theirs."""
+    """Their columns of the mask."""
 
 
 class Source(Protocol):
@@ -32,20 +32,20 @@ class Source(Protocol):
     dtype: np.dtype
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows ``start`` to ``stop``, as an array of NumPy in the byte order of the machine."""
+        """Return rows ``start`` to ``stop`` as a NumPy array in the machine's byte order."""
         ...
 
     def aligned(self, rows: int) -> int:
-        """About so many rows, as they are read best."""
+        """Return about this number of rows, rounded to what is read efficiently."""
         ...
 
 
 class NpyFile:
-    """A ``.npy`` file, read by seeking: no more of it is ever held than was asked for."""
+    """A ``.npy`` file, read by seeking, so that only the requested rows are in memory."""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        self.path = path.absolute()  # whoever reads it may be at work in another folder
+        self.path = path.absolute()  # a worker may run in another folder
         with open(path, "rb") as file:
             try:
                 version = np.lib.format.read_magic(file)
@@ -60,7 +60,7 @@ class NpyFile:
                 raise ValueError(f"{path} is not a .npy file of numbers: {reason}") from None
             self.offset = file.tell()
             size = os.fstat(file.fileno()).st_size
-        real(self.name, self.kind)
+        check_real(self.name, self.kind)
         if fortran and len(self.shape) > 1:
             raise ValueError(
                 f"{path} is in Fortran order, whose patterns are not together on the disk; "
@@ -74,20 +74,20 @@ class NpyFile:
     def read(self, start: int, stop: int) -> np.ndarray:
         """See :class:`Source`."""
         values = math.prod(self.shape[1:])
-        found = np.fromfile(
+        values_read = np.fromfile(
             self.path,
             dtype=self.kind,
             count=(stop - start) * values,
             offset=self.offset + start * values * self.kind.itemsize,
         )
-        if found.size != (stop - start) * values:
+        if values_read.size != (stop - start) * values:
             size = self.path.stat().st_size - self.offset
             row = max(size, 0) // (values * self.kind.itemsize)
             raise ValueError(
                 f"{self.name} was truncated while it was read: it ends in row {row} "
                 f"of {self.shape[0]}"
             )
-        return found.reshape(stop - start, *self.shape[1:]).astype(self.dtype, copy=False)
+        return values_read.reshape(stop - start, *self.shape[1:]).astype(self.dtype, copy=False)
 
     def aligned(self, rows: int) -> int:
         """See :class:`Source`."""
@@ -95,60 +95,60 @@ class NpyFile:
 
 
 class Sliced:
-    """Whatever has a shape, a dtype and arrays for slices of its first axis."""
+    """Any object with a shape, a dtype and arrays for slices of its first axis."""
 
     def __init__(self, array: Any, name: str) -> None:
         self.array, self.name = array, name
         self.shape = tuple(array.shape)
         kind = np.dtype(array.dtype)
-        real(name, kind)
+        check_real(name, kind)
         self.dtype = kind.newbyteorder("=")
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """See :class:`Source`."""
         try:
-            # A copy: what a memmap gives would be read when it is used, by who uses it.
-            found = np.array(self.array[start:stop], dtype=self.dtype)
+            # A copy, since a memmap would be read only where it is used.
+            rows = np.array(self.array[start:stop], dtype=self.dtype)
         except Exception as error:  # each library has its own types
             reason = " ".join(str(error).split()) or type(error).__name__
             message = f"{self.name} cannot be read, rows {start} to {stop}: {reason}"
             raise OSError(message) from error
         wanted = (stop - start, *self.shape[1:])
-        if found.shape != wanted:
+        if rows.shape != wanted:
             raise ValueError(
                 f"{self.name} changed while it was read: rows {start} to {stop} must be {wanted}, "
-                f"got {found.shape}"
+                f"got {rows.shape}"
             )
-        return found
+        return rows
 
     def aligned(self, rows: int) -> int:
-        """Whole chunks, where it lies in chunks; shards, where chunks lie in those."""
+        """Round to whole chunks, or to whole shards where chunks lie in shards."""
         chunks = getattr(self.array, "shards", None) or getattr(self.array, "chunks", None)
         chunk = chunks[0] if chunks and isinstance(chunks[0], int) else 1
         return max(rows // chunk, 1) * chunk
 
 
 class Hdf5File(Sliced):
-    """A data set of an HDF5 file, which is opened for every read: other processes may do that."""
+    """A data set of an HDF5 file, which each read opens anew, in whichever process it runs."""
 
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path.absolute(), key
         with self.opened() as file:
-            found = file.get(key)
-            if not hasattr(found, "shape"):
+            data = file.get(key)
+            if not hasattr(data, "shape"):
                 known = ", ".join(sorted(k for k in file if hasattr(file[k], "shape")))
                 raise ValueError(f"{path} has no data set {key!r}; known: {known or 'none'}")
-            super().__init__(found, f"{path}:{key}")
+            super().__init__(data, f"{path}:{key}")
             self.rows = super().aligned(1)
         self.array = None
 
     def opened(self) -> Any:
-        """The file."""
+        """Open the file."""
         try:
             import h5py  # noqa: PLC0415 - an extra
         except ModuleNotFoundError:
-            raise needs("h5py", "HDF5 files", "hdf5") from None
-        with open(self.path, "rb"):  # whose errors say more
+            raise missing_extra("h5py", "HDF5 files", "hdf5") from None
+        with open(self.path, "rb"):  # gives clearer errors than h5py
             pass
         try:
             return h5py.File(self.path, "r")
@@ -166,7 +166,7 @@ class Hdf5File(Sliced):
 
 
 def source_of(given: Any) -> Source:
-    """The source that was meant.
+    """Return the source of a path or of an object that gives slices.
 
     Parameters
     ----------
@@ -184,16 +184,18 @@ def source_of(given: Any) -> Source:
     OSError
         A file that cannot be opened.
     """
-    if hasattr(given, "aligned"):  # it is one already
+    if hasattr(given, "aligned"):  # it already is a source
         return given
-    found = of_path(given) if isinstance(given, str | os.PathLike) else of_slices(given)
-    if len(found.shape) < 2:
-        raise ValueError(f"{found.name} must be (S, d), got {found.shape}")
-    return found
+    source = (
+        source_of_path(given) if isinstance(given, str | os.PathLike) else source_of_slices(given)
+    )
+    if len(source.shape) < 2:
+        raise ValueError(f"{source.name} must be (S, d), got {source.shape}")
+    return source
 
 
-def of_path(given: str | os.PathLike[str]) -> Source:
-    """A ``.npy`` file, ``FILE.h5:NAME``, or a folder of Zarr."""
+def source_of_path(given: str | os.PathLike[str]) -> Source:
+    """Open a ``.npy`` file, ``FILE.h5:NAME``, or a folder of Zarr."""
     text = os.fspath(given)
     stem, colon, key = text.rpartition(":")
     if colon and stem.endswith(HDF5):
@@ -206,7 +208,7 @@ def of_path(given: str | os.PathLike[str]) -> Source:
     try:
         import zarr  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
-        raise needs("zarr", "folders", "zarr") from None
+        raise missing_extra("zarr", "folders", "zarr") from None
     try:
         array = zarr.open_array(path.absolute(), mode="r")
     except Exception as error:
@@ -215,8 +217,8 @@ def of_path(given: str | os.PathLike[str]) -> Source:
     return Sliced(array, text)
 
 
-def of_slices(given: Any) -> Source:
-    """Whatever has a shape, a dtype and slices."""
+def source_of_slices(given: Any) -> Source:
+    """Wrap an object that has a shape, a dtype and slices."""
     try:
         for needed in ("shape", "dtype", "__getitem__"):
             getattr(given, needed)
@@ -226,48 +228,48 @@ def of_slices(given: Any) -> Source:
             "a streamed memory needs a file or something with a shape, a dtype and slices, "
             f"got {type(given).__name__}"
         ) from None
-    except Exception as error:  # what h5py raises of a file that is closed
+    except Exception as error:  # h5py raises several types for a closed file
         reason = " ".join(str(error).split())
         raise ValueError(f"stored cannot be read; was its file closed? {reason}") from None
     return Sliced(given, name)
 
 
 def name_of(array: Any) -> str:
-    """What an error calls an array: its file, if it has one."""
-    file = getattr(array, "filename", None)  # of a memmap
+    """The name of an array in error messages: its file, if it has one."""
+    file = getattr(array, "filename", None)  # a memmap
     if file is not None:
         return os.fspath(file)
-    file = getattr(getattr(array, "file", None), "filename", None)  # of h5py
+    file = getattr(getattr(array, "file", None), "filename", None)  # h5py
     return "stored" if file is None else f"{file}:{array.name.lstrip('/')}"
 
 
 def patterns_of(
-    found: np.ndarray, dtype: np.dtype, start: int, *, known: bool = False, name: str = "stored"
+    patterns: np.ndarray, dtype: np.dtype, start: int, *, known: bool = False, name: str = "stored"
 ) -> np.ndarray:
-    """Rows from ``start`` on, ``(n, d)`` in the dtype asked for; nan and inf are refused.
+    """Return rows as patterns ``(n, d)`` in a dtype, and raise if they contain nan or inf.
 
-    ``known`` says that all of them have been found finite before.
+    ``start`` is their first row in the memory; ``known`` says that they are known to be finite.
     """
     with np.errstate(over="ignore"):
-        found = found.reshape(found.shape[0], -1).astype(dtype, copy=False)
-    # A product with itself first: it is finite if every value is, and does not overflow.
+        patterns = patterns.reshape(patterns.shape[0], -1).astype(dtype, copy=False)
+    # If the product with itself is finite, so is every value.
     with np.errstate(over="ignore", invalid="ignore"):
-        if known or math.isfinite(np.vdot(found, found)) or np.isfinite(found).all():
-            return found
-    row, value = (int(x) for x in np.argwhere(~np.isfinite(found))[0])
+        if known or math.isfinite(np.vdot(patterns, patterns)) or np.isfinite(patterns).all():
+            return patterns
+    row, value = (int(x) for x in np.argwhere(~np.isfinite(patterns))[0])
     raise ValueError(
-        f"{name} must be finite, got {found[row, value]} at index {(start + row, value)}"
+        f"{name} must be finite, got {patterns[row, value]} at index {(start + row, value)}"
     )
 
 
-def real(name: str, dtype: np.dtype) -> None:
-    """Refuse what is not a real number."""
+def check_real(name: str, dtype: np.dtype) -> None:
+    """Raise if a dtype is not one of real numbers."""
     if dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {dtype}")
 
 
-def needs(module: str, what: str, extra: str) -> ModuleNotFoundError:
-    """The error of an extra that is not installed."""
+def missing_extra(module: str, what: str, extra: str) -> ModuleNotFoundError:
+    """The error for an extra that is not installed."""
     return ModuleNotFoundError(
         f"{what} need {module}; install it: pip install 'hopcore[{extra}]'", name=module
     )

@@ -1,8 +1,8 @@
-"""Stored patterns that are read a piece at a time: from a file, HDF5, Zarr, or any slices.
+"""Stored patterns that are read piece by piece: from a file, HDF5, Zarr, or any slices.
 
-A :class:`Streamed` memory stands where stored patterns do: ``energy``, ``association`` and
-``retrieve`` read it piece by piece, and join what the pieces recall (:mod:`hopcore.arrays._merge`). Every
-update of a retrieval is one pass over the memory.
+A :class:`Streamed` memory is passed in place of stored patterns: ``energy``, ``association`` and
+``retrieve`` read it piece by piece and merge the recall of the pieces. Every update of a retrieval
+is one pass over the memory.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._validation import as_integer
-from hopcore.streamed._sources import Piece, Source, needs, patterns_of, source_of
+from hopcore.streamed._sources import Piece, Source, missing_extra, patterns_of, source_of
 
 T = TypeVar("T")
 
 PIECE = 1 << 24
-"""Bytes of a piece, if not said otherwise: 16 MiB, of which two are held at a time."""
+"""Bytes of a piece by default: 16 MiB, of which two are in memory at a time."""
 
 LEAST = 1024
-"""Patterns from which on it is worth a thread to work on some of a piece."""
+"""Fewest patterns of a piece that are worth a thread of their own."""
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Passes on so many pieces and shows how far they are."""
+"""``track(pieces, count)`` passes the pieces on and shows the progress."""
 
 
 class Streamed:
-    """Stored patterns ``(S, d)`` that are never in memory all at once.
+    """Stored patterns ``(S, d)`` of which only two pieces are in memory at a time.
 
     Parameters
     ----------
@@ -97,9 +97,9 @@ class Streamed:
         dask: bool = False,
     ) -> None:
         rows = None if rows is None else as_integer("rows", rows, 1)
-        self.spread = spread_of(source, rows, dask)
-        """What has Dask work on the pieces; None: they are read here, one after the other."""
-        self.source: Source = self.spread or source_of(source)
+        self.dask_source = dask_source_of(source, rows, dask)
+        """The source whose pieces Dask processes, or None if they are read here one by one."""
+        self.source: Source = self.dask_source or source_of(source)
         patterns, *values = self.source.shape
         self.shape = (patterns, math.prod(values))
         if 0 in self.shape:
@@ -119,17 +119,17 @@ class Streamed:
         self.rows = rows or self.source.aligned(fitting)
         self.parts = list(chunks(patterns, self.rows))
         """The rows of each piece."""
-        if self.spread is not None:
-            self.parts = self.spread.parts or self.parts
+        if self.dask_source is not None:
+            self.parts = self.dask_source.parts or self.parts
         self.track = track
         self.checked = False
-        """Whether a whole pass has found every value finite."""
+        """Whether a whole pass found every value finite."""
 
     def __repr__(self) -> str:
         return f"<Streamed {self.shape} {self.dtype}, {self.rows} patterns at a time>"
 
     def astype(self, dtype: Any) -> Streamed:
-        """The same patterns in another dtype, converted as they are read."""
+        """Return the same patterns in another dtype, converted when they are read."""
         if np.dtype(dtype) == self.dtype:
             return self
         other = copy(self)
@@ -137,33 +137,33 @@ class Streamed:
         return other
 
     def read(self, rows: slice, name: str = "stored") -> np.ndarray:
-        """Some patterns, ``(n, d)``; nan and inf are refused."""
-        found = self.source.read(rows.start, rows.stop)
-        return patterns_of(found, self.dtype, rows.start, known=self.checked, name=name)
+        """Read some patterns, ``(n, d)``; raise if they contain nan or inf."""
+        patterns = self.source.read(rows.start, rows.stop)
+        return patterns_of(patterns, self.dtype, rows.start, known=self.checked, name=name)
 
     def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
-        """One pass over the memory; the next piece is read while one is worked on.
+        """Yield the pieces of one pass; the next piece is read while one is processed.
 
-        Beside their patterns pieces have their rows of projections ``values (..., S, v)``, which
-        may be streamed too, and their columns of a ``mask (..., L, S)``.
+        Besides their patterns, pieces have their rows of projections ``values (..., S, v)``, which
+        may be streamed, too, and their columns of a ``mask (..., L, S)``.
         """
 
         def read(rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
-            beside = values.read(rows, "projection") if isinstance(values, Streamed) else None
-            return self.read(rows), beside
+            streamed = isinstance(values, Streamed)
+            return self.read(rows), values.read(rows, "projection") if streamed else None
 
         parts = self.parts
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(read, parts[0])
             tracked = parts if self.track is None else self.track(parts, len(parts))
             for following, rows in zip([*parts[1:], None], tracked, strict=True):
-                patterns, beside = ahead.result()
+                patterns, projection = ahead.result()
                 if following is not None:
                     ahead = reader.submit(read, following)
-                if beside is None and values is not None:
-                    beside = values[..., rows, :]
-                yield Piece(rows, patterns, beside, mask_of_columns(mask, rows))
-                del patterns, beside  # before the piece after the next one is read
+                if projection is None and values is not None:
+                    projection = values[..., rows, :]
+                yield Piece(rows, patterns, projection, mask_of_columns(mask, rows))
+                del patterns, projection  # before the piece after the next one is read
         self.checked = True
         if isinstance(values, Streamed):
             values.checked = True
@@ -176,39 +176,39 @@ class Streamed:
         values: Any = None,
         mask: Any = None,
     ) -> T:
-        """What ``work`` makes of each piece, joined in any order; see :meth:`pieces`.
+        """Apply ``work`` to each piece (see :meth:`pieces`) and join the results in any order.
 
-        Both may be called in other processes.
+        Both functions may be called in other processes.
         """
-        if self.spread is not None:
-            return self.spread.reduce(self, work, join, values=values, mask=mask)
+        if self.dask_source is not None:
+            return self.dask_source.reduce(self, work, join, values=values, mask=mask)
         return reduce(join, map(work, self.pieces(values, mask)))
 
     @cached_property
     def radius(self) -> float:
-        """M, the largest norm; one pass over the memory, the first time."""
+        """M, the largest norm; the first access takes one pass over the memory."""
         return self.reduce(radius, max)
 
     @cached_property
     def magnitude(self) -> float:
-        """The largest magnitude of a value; one pass over the memory, the first time."""
+        """The largest magnitude of a value; the first access takes one pass over the memory."""
         return self.reduce(magnitude, max)
 
 
-def spread_of(source: Any, rows: int | None, dask: bool) -> Any:
-    """A Dask array as a source, or another one that Dask is to read; None of anything else."""
+def dask_source_of(source: Any, rows: int | None, dask: bool) -> Any:
+    """Return the source of a Dask array, or of another one that Dask is to read, or None."""
     blocks = hasattr(source, "__dask_graph__")
     if not (blocks or dask):
         return None
     try:
-        from hopcore.streamed._dask import Blocks, Pieces  # noqa: PLC0415 - an extra
+        from hopcore.streamed._dask import DaskBlocks, DaskPieces  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
-        raise needs("dask", "workers", "dask") from None
-    return Blocks(source, rows) if blocks else Pieces(source_of(source))
+        raise missing_extra("dask", "workers", "dask") from None
+    return DaskBlocks(source, rows) if blocks else DaskPieces(source_of(source))
 
 
 def radius(piece: Piece) -> float:
-    """M of one piece."""
+    """M, the largest norm, of one piece."""
     half = piece.patterns.dtype == np.float16
     patterns = piece.patterns.astype(np.float32) if half else piece.patterns
     return float(backend("numpy").radius(patterns, None)[0])
@@ -219,8 +219,8 @@ def magnitude(piece: Piece) -> float:
     return max(float(piece.patterns.max()), -float(piece.patterns.min()))
 
 
-def cut(piece: Piece, count: int) -> list[Piece]:
-    """About so many parts of a piece."""
+def split_piece(piece: Piece, count: int) -> list[Piece]:
+    """Split a piece into about ``count`` parts."""
     patterns = piece.patterns.shape[0]
     parts = []
     for rows in chunks(patterns, max(LEAST, math.ceil(patterns / count))):

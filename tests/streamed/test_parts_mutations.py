@@ -8,7 +8,7 @@ import pytest
 from planting import MUTANTS, Mutant, core, everywhere, mutant
 
 from hopcore.streamed import Streamed
-from hopcore.streamed._backend import Streaming
+from hopcore.streamed._backend import StreamedBackend
 
 KNOWN = len(MUTANTS)
 
@@ -83,18 +83,20 @@ def first_columns(patch):
 
 @mutant("M of one piece", "M1")
 def radius_of_one(patch):
-    right = Streaming.radius
+    right = StreamedBackend.radius
 
     def radius(self, stored, mask):
         return right(self, Streamed(stored.read(stored.parts[0])), None)
 
-    patch.setattr(Streaming, "radius", radius)
+    patch.setattr(StreamedBackend, "radius", radius)
 
 
 @mutant("N of one piece", "M1")
 def count_of_one(patch):
     patch.setattr(
-        Streaming, "count_attended", lambda self, stored, mask: self.one(stored, float(stored.rows))
+        StreamedBackend,
+        "count_attended",
+        lambda self, stored, mask: self.one(stored, float(stored.rows)),
     )
 
 
@@ -112,13 +114,13 @@ def sums_of_a_piece(patch):
 
 @mutant("all patterns sent to who asks", "M2")
 def sent(patch):
-    right = Streaming.associate
+    right = StreamedBackend.associate
 
     def associate(self, state, stored, *rest):
         stored.reduce(lambda piece: piece.patterns, lambda first, second: first)
         return right(self, state, stored, *rest)
 
-    patch.setattr(Streaming, "associate", associate)
+    patch.setattr(StreamedBackend, "associate", associate)
 
 
 @mutant("the place in the piece for that in the memory", "M4")

@@ -378,7 +378,9 @@ def test_the_graph_is_that_of_the_array(nodes: int, k: int, rows: int, dtype: st
         got = hopcore.knn_graph(hopcore.Streamed(patterns, rows=rows), k, mask=mask)
         want = hopcore.knn_graph(patterns, k, mask=mask)
         assert got.shape == want.shape
-        for one, other in zip((*got.entries, got.weights), (*want.entries, want.weights), strict=True):
+        for one, other in zip(
+            (*got.entries, got.weights), (*want.entries, want.weights), strict=True
+        ):
             np.testing.assert_array_equal(one, other)
             assert one.dtype == other.dtype
 
