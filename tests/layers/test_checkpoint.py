@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -76,13 +77,23 @@ def test_one_file_for_every_framework(saved):
     loaded = hopcore.load_layer(path)
     assert loaded.settings == settings
     np.testing.assert_array_equal(function(*loaded, x, *more), wanted)
-    module = hopcore_torch.load_layer(path).eval()
-    found = module(*map(torch.from_numpy, (x, *more))).detach().numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
-    module = hopcore_jax.load_layer(path)
+    # In float64, where frameworks differ by no more than the order of their sums.
+    double = {name: value.astype(np.float64) for name, value in parameters.items()}
+    inputs = [array.astype(np.float64) for array in (x, *more)]
+    wanted = function(settings, double, *inputs)
+    module = hopcore_torch.load_layer(path).eval().double()
+    found = module(*map(torch.from_numpy, inputs)).detach().numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)
     inference = {} if settings is SETTINGS["static"] else {"inference": True}
-    found = module(*map(jnp.asarray, (x, *more)), **inference)
-    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-5, atol=1e-6)
+    with jax.enable_x64(True):
+        module = jax.tree.map(in_float64, hopcore_jax.load_layer(path))
+        found = module(*map(jnp.asarray, inputs), **inference)
+        np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-11, atol=1e-12)
+
+
+def in_float64(leaf):
+    """Return the leaf of a module in float64 if it is an array."""
+    return leaf.astype("float64") if isinstance(leaf, jax.Array) else leaf
 
 
 def test_modules_write_what_modules_read(saved, tmp_path):
