@@ -1,1 +1,1 @@
-"""The command line: ``hopcore``, or ``python -m hopcore``; one module for each group of commands."""
+"""The command line: ``hopcore``, or ``python -m hopcore``."""

@@ -10,7 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hopcore.cli.options import (
+from hopcore.experiments.annealing import gradients as annealing_gradients
+from hopcore.experiments.annealing import report as annealing_report
+from hopcore.experiments.annealing import temperature_floor
+from hopcore.experiments.annealing import trials as annealing
+from hopcore.experiments.annealing.gradients import Gradient
+from hopcore.experiments.annealing.report import Point
+from hopcore.experiments.annealing.trials import Arm, Trial
+from hopcore.experiments.data import datasets
+from hopcore.experiments.options import (
     AsJson,
     Batch,
     Data,
@@ -24,12 +32,7 @@ from hopcore.cli.options import (
     show_json,
     tracked,
 )
-from hopcore.experiments import annealing, annealing_gradients, annealing_report, temperature_floor
-from hopcore.experiments.annealing import Arm, Trial
-from hopcore.experiments.annealing_gradients import Gradient
-from hopcore.experiments.annealing_report import Point
-from hopcore.experiments.data import datasets
-from hopcore.experiments.names import integers, one_of, unlike
+from hopcore.experiments.parsing import integers, one_of, unlike
 from hopcore.files._csv import to_csv
 from hopcore.files._files import place_of, write_whole
 from hopcore.training._config import PATHS

@@ -15,17 +15,29 @@ from rich.console import Console
 
 from hopcore.cli.annealing import annealing_studies
 from hopcore.cli.bags import bag_studies
-from hopcore.cli.options import AsJson, Backend, Corruption, Data, Device, Seed, show_json, tracked
 from hopcore.cli.phase import phase
 from hopcore.cli.retrieve import retrieve
 from hopcore.cli.temperature import temperature_studies
 from hopcore.cli.train import train
 from hopcore.cli.transition import transition_studies
-from hopcore.experiments import diffusion, diffusion_report, report, retrieval
+from hopcore.experiments import retrieval
+from hopcore.experiments import tables as report
 from hopcore.experiments.data import datasets
 from hopcore.experiments.demo import run_demo
-from hopcore.experiments.names import integers, numbers, one_of, positive, unlike
-from hopcore.experiments.studies import STUDIES, Strength, Study
+from hopcore.experiments.diffusion import report as diffusion_report
+from hopcore.experiments.diffusion import trials as diffusion
+from hopcore.experiments.diffusion.studies import STUDIES, Strength, Study
+from hopcore.experiments.options import (
+    AsJson,
+    Backend,
+    Corruption,
+    Data,
+    Device,
+    Seed,
+    show_json,
+    tracked,
+)
+from hopcore.experiments.parsing import integers, numbers, one_of, positive, unlike
 from hopcore.files._files import place_of, write_whole
 from hopcore.graphs._graph import NORMALIZATIONS
 

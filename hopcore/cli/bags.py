@@ -8,7 +8,10 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from hopcore.cli.options import (
+from hopcore.experiments.data import datasets
+from hopcore.experiments.mil import report as mil_report
+from hopcore.experiments.mil import trials as mil
+from hopcore.experiments.options import (
     AsJson,
     Data,
     Dataset,
@@ -20,9 +23,7 @@ from hopcore.cli.options import (
     show_json,
     tracked,
 )
-from hopcore.experiments import mil, mil_report
-from hopcore.experiments.data import datasets
-from hopcore.experiments.names import integers, numbers, one_of, unlike
+from hopcore.experiments.parsing import integers, numbers, one_of, unlike
 from hopcore.files._csv import to_csv
 from hopcore.files._files import place_of, write_whole
 

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from hopcore import plots
-from hopcore.cli.options import AsJson, Backend, Data, Device, Seed, show_json, tracked
-from hopcore.experiments import phase as of_memory
-from hopcore.experiments import phase_picture, phase_report
+from hopcore.experiments.options import AsJson, Backend, Data, Device, Seed, show_json, tracked
+from hopcore.experiments.phase import analysis as of_memory
+from hopcore.experiments.phase import picture as phase_picture
+from hopcore.experiments.phase import report as phase_report
 from hopcore.files._files import place_of, write_whole
 
 STORED = 1000

@@ -11,7 +11,10 @@ import typer
 from rich.console import Console
 
 from hopcore.cli.cluster import cluster
-from hopcore.cli.options import (
+from hopcore.experiments import tables as report
+from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
+from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
+from hopcore.experiments.options import (
     AsJson,
     Backend,
     Corruption,
@@ -22,10 +25,7 @@ from hopcore.cli.options import (
     tracked,
     untracked,
 )
-from hopcore.experiments import report
-from hopcore.experiments.data.memory import Memory, from_dataset, from_files
-from hopcore.experiments.job import SUCCESS, Outcome, cosine, nearest, run_job
-from hopcore.experiments.names import number, separation_named
+from hopcore.experiments.parsing import number, separation_named
 from hopcore.files._files import place_of, write_whole
 from hopcore.phase._suggest import suggest_beta
 from hopcore.streamed._streamed import Streamed

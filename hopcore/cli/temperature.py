@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hopcore.cli.options import AsJson, Batch, Device, Trains, show_json, tracked
-from hopcore.experiments import profiles, profiles_files, profiles_report
 from hopcore.experiments.data.sequences import TASKS
-from hopcore.experiments.names import integers, one_of, unlike
-from hopcore.experiments.profiles import Fitting
-from hopcore.experiments.profiles_files import Kept, beside
+from hopcore.experiments.options import AsJson, Batch, Device, Trains, show_json, tracked
+from hopcore.experiments.parsing import integers, one_of, unlike
+from hopcore.experiments.temperature_profiles import files as profiles_files
+from hopcore.experiments.temperature_profiles import report as profiles_report
+from hopcore.experiments.temperature_profiles import trials as profiles
+from hopcore.experiments.temperature_profiles.files import Kept, beside
+from hopcore.experiments.temperature_profiles.trials import Fitting
 from hopcore.files._files import place_of, write_whole
 
 temperature_studies = typer.Typer()

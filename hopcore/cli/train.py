@@ -11,7 +11,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hopcore.cli.options import (
+from hopcore.experiments import training_picture as run_report
+from hopcore.experiments.data import datasets
+from hopcore.experiments.data.datasets import split_images
+from hopcore.experiments.models.image_classifiers import CLASSIFIERS
+from hopcore.experiments.options import (
     AsJson,
     Batch,
     Data,
@@ -22,11 +26,7 @@ from hopcore.cli.options import (
     Trains,
     show_json,
 )
-from hopcore.experiments import run_report
-from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import split_images
-from hopcore.experiments.models.image_classifiers import CLASSIFIERS
-from hopcore.experiments.names import integers, one_of
+from hopcore.experiments.parsing import integers, one_of
 from hopcore.files._files import place_of
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import PATHS, SCHEDULES, TrainConfig

@@ -8,17 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hopcore.cli.options import AsJson, Data, Dataset, Markdown, show_json, tracked
-from hopcore.experiments import (
-    suggested_beta,
-    suggested_beta_report,
-    transition,
-    transition_report,
-    transition_states,
-)
 from hopcore.experiments.data import datasets
-from hopcore.experiments.names import integers, one_of, unlike
-from hopcore.experiments.transition import IMAGES, Pattern, Trial
+from hopcore.experiments.options import AsJson, Data, Dataset, Markdown, show_json, tracked
+from hopcore.experiments.parsing import integers, one_of, unlike
+from hopcore.experiments.suggested_beta import report as suggested_beta_report
+from hopcore.experiments.suggested_beta import trials as suggested_beta
+from hopcore.experiments.transition import report as transition_report
+from hopcore.experiments.transition import states as transition_states
+from hopcore.experiments.transition import trials as transition
+from hopcore.experiments.transition.trials import IMAGES, Pattern, Trial
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.files._files import place_of, write_whole
 

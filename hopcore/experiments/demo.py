@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
+from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
-from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}
 
@@ -23,8 +23,9 @@ SEPARATIONS = {
 class Row(NamedTuple):
     """One line of the table: shares of, and means over, the stored patterns.
 
-    ``success`` is the share with a cosine above :data:`~hopcore.experiments.job.SUCCESS`, which a
-    look-alike can reach; ``same`` the share whose nearest stored pattern is the original itself.
+    ``success`` is the share with a cosine above
+    :data:`~hopcore.experiments.batched_retrieval.SUCCESS`, which a similar pattern can reach too;
+    ``same`` is the share whose nearest stored pattern is the original itself.
     """
 
     corruption: str
@@ -51,7 +52,7 @@ class Demo(NamedTuple):
     states : dict of (str, str) to array (S, d)
         By corruption and separation: the retrieved states.
     retrieved : dict of (str, str) to boolean array (S,)
-        Which of them have a cosine above :data:`~hopcore.experiments.job.SUCCESS`.
+        Which of them have a cosine above :data:`~hopcore.experiments.batched_retrieval.SUCCESS`.
     """
 
     rows: list[Row]

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
-from hopcore.experiments.job import SUCCESS, cosine, nearest, run_job
-from hopcore.experiments.names import separation_named
+from hopcore.experiments.parsing import separation_named
 
 
 class Trial(NamedTuple):
@@ -81,7 +81,7 @@ def run_trials(
     corruption : str
         As in :func:`hopcore.experiments.data.datasets.corrupt`.
     backend, device : str
-        As in :func:`hopcore.experiments.job.run_job`.
+        As in :func:`hopcore.experiments.batched_retrieval.run_job`.
 
     Yields
     ------

@@ -17,7 +17,7 @@ import hopcore
 from hopcore import plots
 from hopcore.__main__ import main
 from hopcore.cli import app as cli
-from hopcore.cli import options as console
+from hopcore.experiments import options as console
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -188,8 +188,8 @@ def test_retrieve_on_a_backend(run, memory, tmp_path, name):
 @pytest.fixture
 def streamed(monkeypatch):
     """Every file of patterns is too large to be loaded."""
-    monkeypatch.setattr("hopcore.experiments.data.memory.LOADED", 0)
-    monkeypatch.setattr("hopcore.experiments.data.memory.read_array", only_queries)
+    monkeypatch.setattr("hopcore.experiments.data.patterns.LOADED", 0)
+    monkeypatch.setattr("hopcore.experiments.data.patterns.read_array", only_queries)
 
 
 def only_queries(path):

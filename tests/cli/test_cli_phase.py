@@ -14,7 +14,7 @@ import pytest
 import hopcore
 from hopcore.__main__ import main
 from hopcore.cli import phase as cli_phase
-from hopcore.experiments.phase import GOALS
+from hopcore.experiments.phase.analysis import GOALS
 from hopcore.phase import Branch
 
 PNG = b"\x89PNG\r\n\x1a\n"

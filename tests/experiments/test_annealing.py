@@ -11,12 +11,15 @@ import pytest
 from libraries import libraries
 
 from hopcore.__main__ import main
-from hopcore.experiments import annealing, annealing_gradients, annealing_report, temperature_floor
-from hopcore.experiments.annealing import Outcome, Trial
-from hopcore.experiments.annealing_gradients import Gradient
-from hopcore.experiments.annealing_report import Point
+from hopcore.experiments.annealing import gradients as annealing_gradients
+from hopcore.experiments.annealing import report as annealing_report
+from hopcore.experiments.annealing import temperature_floor
+from hopcore.experiments.annealing import trials as annealing
+from hopcore.experiments.annealing.gradients import Gradient
+from hopcore.experiments.annealing.report import Point
+from hopcore.experiments.annealing.trials import Outcome, Trial
 from hopcore.experiments.data import datasets
-from hopcore.experiments.diffusion_report import Spread
+from hopcore.experiments.diffusion.report import Spread
 from hopcore.experiments.models.image_classifiers import HNM, VQ, Images
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.training import Conditions

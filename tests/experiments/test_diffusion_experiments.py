@@ -13,12 +13,13 @@ import pytest
 import hopcore
 from hopcore import plots
 from hopcore.__main__ import main
-from hopcore.experiments import diffusion, diffusion_report
+from hopcore.experiments.batched_retrieval import nearest
 from hopcore.experiments.data import datasets
-from hopcore.experiments.diffusion import PLAIN, Method, Setting, Trial
-from hopcore.experiments.job import nearest
-from hopcore.experiments.names import one_of, positive, unlike
-from hopcore.experiments.studies import STUDIES, Strength
+from hopcore.experiments.diffusion import report as diffusion_report
+from hopcore.experiments.diffusion import trials as diffusion
+from hopcore.experiments.diffusion.studies import STUDIES, Strength
+from hopcore.experiments.diffusion.trials import PLAIN, Method, Setting, Trial
+from hopcore.experiments.parsing import one_of, positive, unlike
 
 STRENGTH = Strength([0.1], [3], [4], "none")
 

@@ -9,11 +9,11 @@ import pytest
 
 import hopcore
 from hopcore.experiments import retrieval
+from hopcore.experiments.batched_retrieval import CHUNK, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
-from hopcore.experiments.data.memory import image_shape
+from hopcore.experiments.data.patterns import image_shape
 from hopcore.experiments.demo import run_demo
-from hopcore.experiments.job import CHUNK, cosine, nearest, run_job
-from hopcore.experiments.names import integers, numbers, separation_named
+from hopcore.experiments.parsing import integers, numbers, separation_named
 
 SEPARATIONS = {
     "softmax": "softmax",

@@ -15,9 +15,10 @@ from sklearn.metrics import roc_auc_score
 
 import hopcore
 from hopcore.__main__ import main
-from hopcore.experiments import mil, mil_report
 from hopcore.experiments.data import bags, datasets
-from hopcore.experiments.mil import Fitting, Split, Trial
+from hopcore.experiments.mil import report as mil_report
+from hopcore.experiments.mil import trials as mil
+from hopcore.experiments.mil.trials import Fitting, Split, Trial
 from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.layers import _losses as losses

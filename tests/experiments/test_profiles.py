@@ -13,11 +13,21 @@ import pytest
 from libraries import libraries, needs
 
 from hopcore.__main__ import main
-from hopcore.experiments import profiles, profiles_files, profiles_report
 from hopcore.experiments.data import sequences
 from hopcore.experiments.data.sequences import ASK, SYMBOLS, TASKS, VOCABULARY
 from hopcore.experiments.models.sequence_classifier import SequenceClassifier
-from hopcore.experiments.profiles import ARMS, PACES, Arm, Fitting, Outcome, Trial, Warmth
+from hopcore.experiments.temperature_profiles import files as profiles_files
+from hopcore.experiments.temperature_profiles import report as profiles_report
+from hopcore.experiments.temperature_profiles import trials as profiles
+from hopcore.experiments.temperature_profiles.trials import (
+    ARMS,
+    PACES,
+    Arm,
+    Fitting,
+    Outcome,
+    Trial,
+    Warmth,
+)
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.schedules._learnable_temperature import PROFILES
 from hopcore.training import _trainer as training

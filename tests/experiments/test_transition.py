@@ -12,19 +12,17 @@ from scipy import stats
 
 import hopcore
 from hopcore.__main__ import main
-from hopcore.experiments import (
-    suggested_beta,
-    suggested_beta_report,
-    transition,
-    transition_report,
-    transition_states,
-)
 from hopcore.experiments.data import datasets
-from hopcore.experiments.local_saddle_node import local_saddle_node
-from hopcore.experiments.suggested_beta import GRID
-from hopcore.experiments.transition import Place
+from hopcore.experiments.suggested_beta import report as suggested_beta_report
+from hopcore.experiments.suggested_beta import trials as suggested_beta
+from hopcore.experiments.suggested_beta.trials import GRID
+from hopcore.experiments.transition import report as transition_report
+from hopcore.experiments.transition import states as transition_states
+from hopcore.experiments.transition import trials as transition
+from hopcore.experiments.transition.local_saddle_node import local_saddle_node
+from hopcore.experiments.transition.trials import Place
 from hopcore.files._csv import from_csv
-from hopcore.phase._hypotheses import HELD
+from hopcore.phase._patterns import HELD
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 PNG = b"\x89PNG\r\n\x1a\n"

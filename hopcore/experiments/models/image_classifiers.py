@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class HNM(Classifier):
         object.__setattr__(self, "widths", tuple(self.widths))
         _ = self.settings
 
-    @property
+    @cached_property
     def settings(self) -> HNMSettings:
         """The settings of the layers."""
         return HNMSettings(

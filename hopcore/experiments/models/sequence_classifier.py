@@ -46,8 +46,8 @@ class SequenceClassifier:
     width, hidden, layers, num_heads : int
         Depth of the features, and of the hidden layers between; encoder layers, heads of each.
     profile : str
-        Where the temperatures start: of :data:`hopcore.schedules._learnable_temperature.PROFILES`, with a temperature for
-        each head.
+        Initial temperatures: one of :data:`hopcore.schedules._learnable_temperature.PROFILES`,
+        with a temperature for each head.
     learned : bool
         Temperatures are learned; otherwise they stay.
     pace : float

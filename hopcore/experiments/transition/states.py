@@ -12,11 +12,11 @@ import numpy as np
 
 import hopcore
 from hopcore import plots
+from hopcore.experiments.batched_retrieval import cosine
 from hopcore.experiments.data import datasets
 from hopcore.experiments.data.datasets import Images
-from hopcore.experiments.diffusion_report import COLORS, Spread, spread
-from hopcore.experiments.job import cosine
-from hopcore.phase._hypotheses import HypothesisWarning
+from hopcore.experiments.diffusion.report import COLORS, Spread, spread
+from hopcore.phase._patterns import HypothesisWarning
 from hopcore.phase._suggest import Goal
 
 GOALS: tuple[Goal, ...] = ("metastable", "average")

@@ -8,7 +8,14 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from hopcore.experiments.profiles import ARMS, Arm, Fitting, Outcome, Trial, Warmth
+from hopcore.experiments.temperature_profiles.trials import (
+    ARMS,
+    Arm,
+    Fitting,
+    Outcome,
+    Trial,
+    Warmth,
+)
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.files._files import write_whole
 
@@ -49,7 +56,7 @@ def beside(path: Path, name: str, suffix: str | None = None) -> Path:
     Examples
     --------
     >>> from pathlib import Path
-    >>> from hopcore.experiments.profiles_files import beside
+    >>> from hopcore.experiments.temperature_profiles.files import beside
     >>> beside(Path("a.csv"), "attention", ".npz").name
     'a-attention.npz'
     """

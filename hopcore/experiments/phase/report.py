@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import hopcore
-from hopcore.experiments.phase import QUANTILES, Study, quantiles
-from hopcore.experiments.report import new_table
+from hopcore.experiments.phase.analysis import QUANTILES, Study, quantiles
+from hopcore.experiments.tables import new_table
 from hopcore.files._csv import csv_of
 from hopcore.phase._sweep import Branch
 

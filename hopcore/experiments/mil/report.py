@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion_report import COLORS, Spread, spread
-from hopcore.experiments.mil import Trial
-from hopcore.experiments.report import new_table
+from hopcore.experiments.diffusion.report import COLORS, Spread, spread
+from hopcore.experiments.mil.trials import Trial
+from hopcore.experiments.tables import new_table
 
 MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
 """What is measured on the test bags, and what a picture calls it."""

@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.annealing import BASELINE, Outcome, Trial, temperature_of
-from hopcore.experiments.diffusion_report import Spread, spread
-from hopcore.experiments.report import new_table
+from hopcore.experiments.annealing.trials import BASELINE, Outcome, Trial, temperature_of
+from hopcore.experiments.diffusion.report import Spread, spread
+from hopcore.experiments.tables import new_table
 from hopcore.training._run_files import Epoch
 
 if TYPE_CHECKING:

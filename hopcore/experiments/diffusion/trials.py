@@ -19,8 +19,8 @@ import numpy as np
 import hopcore
 from hopcore.arrays._backend import Array
 from hopcore.diffusion._config import DiffusionConfig
+from hopcore.experiments.batched_retrieval import nearest, on_device
 from hopcore.experiments.data import datasets
-from hopcore.experiments.job import nearest, on_device
 from hopcore.graphs._graph import Graph
 
 PLAIN = "plain"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hopcore.arrays._backend import Array
-from hopcore.experiments.annealing import Arm, Build
+from hopcore.experiments.annealing.trials import Arm, Build
 from hopcore.experiments.models.vq_classifier import VQ
 from hopcore.layers._parameters import Parameters
 from hopcore.training._classifier import Classifier, Images
@@ -39,7 +39,7 @@ class Unbound(VQ):
 
     Examples
     --------
-    >>> from hopcore.experiments.temperature_floor import Unbound
+    >>> from hopcore.experiments.annealing.temperature_floor import Unbound
     >>> Unbound(size=64).quantity
     32
     """

@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion_report import COLORS, Spread, spread
-from hopcore.experiments.report import new_table
-from hopcore.experiments.suggested_beta import GRID, RULES, Trial
+from hopcore.experiments.diffusion.report import COLORS, Spread, spread
+from hopcore.experiments.suggested_beta.trials import GRID, RULES, Trial
+from hopcore.experiments.tables import new_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ def separation_named(text: str) -> SeparationFunction:
 
     Examples
     --------
-    >>> from hopcore.experiments.names import separation_named
+    >>> from hopcore.experiments.parsing import separation_named
     >>> separation_named("entmax:1.5")
     Entmax(alpha=1.5)
     """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hopcore import plots
-from hopcore.experiments.phase import Answer, Study, noted, quantiles
-from hopcore.experiments.phase_report import number, sentence
+from hopcore.experiments.phase.analysis import Answer, Study, noted, quantiles
+from hopcore.experiments.phase.report import number, sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

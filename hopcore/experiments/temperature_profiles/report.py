@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion_report import COLORS, Spread, spread
-from hopcore.experiments.profiles import ARMS, Arm, Trial, Warmth
-from hopcore.experiments.report import new_table
+from hopcore.experiments.diffusion.report import COLORS, Spread, spread
+from hopcore.experiments.tables import new_table
+from hopcore.experiments.temperature_profiles.trials import ARMS, Arm, Trial, Warmth
 from hopcore.schedules._learnable_temperature import PROFILES
 
 if TYPE_CHECKING:

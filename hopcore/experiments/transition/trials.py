@@ -19,8 +19,8 @@ import numpy as np
 import hopcore
 from hopcore.experiments.data import datasets
 from hopcore.experiments.data.datasets import Images
-from hopcore.experiments.local_saddle_node import local_saddle_node
-from hopcore.phase._hypotheses import HypothesisWarning
+from hopcore.experiments.transition.local_saddle_node import local_saddle_node
+from hopcore.phase._patterns import HypothesisWarning
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the patterns of a memory."""

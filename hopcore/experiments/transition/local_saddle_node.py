@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from hopcore.phase._hypotheses import HELD
+from hopcore.phase._patterns import HELD
 
 HALVINGS = 30
 """Of the interval in which a local saddle-node lies, by its logarithm."""

@@ -15,11 +15,11 @@ import numpy as np
 
 import hopcore
 from hopcore.arrays._validation import check_integer
+from hopcore.experiments.batched_retrieval import on_device
 from hopcore.experiments.data import datasets
-from hopcore.experiments.data.memory import converted
-from hopcore.experiments.job import on_device
+from hopcore.experiments.data.patterns import converted
 from hopcore.files._files import read_array
-from hopcore.phase._hypotheses import HELD
+from hopcore.phase._patterns import HELD
 from hopcore.phase._progress import Track, silent
 from hopcore.phase._suggest import Goal, check_question, overview
 
@@ -195,7 +195,7 @@ def study(
     seed : int
         Draws the noise.
     backend, device : str
-        As in :func:`hopcore.experiments.job.run_job`.
+        As in :func:`hopcore.experiments.batched_retrieval.run_job`.
     track : callable
         Given the name of a part of the work, shows how far it is.
 

@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion import PLAIN, Setting, Trial
-from hopcore.experiments.report import new_table
-from hopcore.experiments.studies import Study
+from hopcore.experiments.diffusion.studies import Study
+from hopcore.experiments.diffusion.trials import PLAIN, Setting, Trial
+from hopcore.experiments.tables import new_table
 from hopcore.files._csv import csv_of
 
 MEASURES = {
@@ -53,8 +53,8 @@ class Line(NamedTuple):
     """One setting over all seeds: shares, and what they exceed plain retrieval by, in pairs.
 
     ``less`` has a key for each of ``same``, ``spread`` and ``entropy`` (see
-    :class:`~hopcore.experiments.diffusion.Trial`) and of ``best``: plain retrieval at its own best
-    level; of each, for ``exact`` and ``label``. Of the time it is the median.
+    :class:`~hopcore.experiments.diffusion.trials.Trial`) and of ``best``: plain retrieval at its
+    own best level; of each, for ``exact`` and ``label``. Of the time it is the median.
     """
 
     setting: Setting

@@ -120,7 +120,7 @@ def run_trials(
     Examples
     --------
     >>> from hopcore.experiments.data import datasets
-    >>> from hopcore.experiments import annealing
+    >>> from hopcore.experiments.annealing import trials as annealing
     >>> arms = annealing.schedules(epochs=2)[:1]
     >>> for trial, history in annealing.run_trials("digits", datasets.digits(), arms, seeds=1):
     ...     print(trial.model, trial.arm, len(history), trial.temperature)

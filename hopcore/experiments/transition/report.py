@@ -12,9 +12,9 @@ from rich.table import Table
 
 import hopcore
 from hopcore import plots
-from hopcore.experiments.diffusion_report import COLORS, Spread, spread
-from hopcore.experiments.report import new_table
-from hopcore.experiments.transition import IMAGES, Fit, Pattern, Trial, fit
+from hopcore.experiments.diffusion.report import COLORS, Spread, spread
+from hopcore.experiments.tables import new_table
+from hopcore.experiments.transition.trials import IMAGES, Fit, Pattern, Trial, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

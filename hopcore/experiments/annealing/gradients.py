@@ -16,10 +16,10 @@ import numpy as np
 from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.annealing import COLD, WARM, Arm
-from hopcore.experiments.annealing_report import errors, right_axis
+from hopcore.experiments.annealing.report import errors, right_axis
+from hopcore.experiments.annealing.trials import COLD, WARM, Arm
 from hopcore.experiments.data.datasets import Images, split_images
-from hopcore.experiments.report import new_table
+from hopcore.experiments.tables import new_table
 from hopcore.training._classifier import Images as Samples
 from hopcore.training._config import PATHS, TrainConfig
 from hopcore.training._run import Run

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._modes import OPERATORS
-from hopcore.experiments.diffusion import Method
+from hopcore.experiments.diffusion.trials import Method
 from hopcore.graphs._graph import NORMALIZATIONS
 
 STEPPED = ("factored", "iterative")

@@ -1,0 +1,1 @@
+"""Image classifiers trained at annealed temperatures: trials, gradients, arms, reports."""

@@ -1,0 +1,1 @@
+"""Plain and diffused retrieval on the same queries: trials, the studies, reports."""

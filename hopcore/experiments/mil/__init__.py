@@ -1,0 +1,1 @@
+"""Multiple-instance learning: classifying bags with different Hopfield layers."""

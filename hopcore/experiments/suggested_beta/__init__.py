@@ -1,0 +1,1 @@
+"""Retrieval at suggested inverse temperatures, against the best of a grid."""

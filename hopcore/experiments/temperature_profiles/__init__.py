@@ -1,0 +1,1 @@
+"""Transformers that learn their temperatures from different initial profiles."""

@@ -1,0 +1,1 @@
+"""The temperature transition of memories of real images, and the states beyond it."""
