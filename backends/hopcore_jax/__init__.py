@@ -1,7 +1,8 @@
 """hopcore for JAX: layers, and the kernels that :mod:`hopcore` finds when it is handed JAX arrays.
 
-For the kernels nothing here needs to be imported. The layers are modules of equinox. Memories over
-the devices of a mesh are in :mod:`hopcore_jax.distributed`.
+For the kernels nothing here needs to be imported. The layers are modules of equinox, with the names
+and arguments of those of :mod:`hopcore_torch`. The functions of diffusion and graphs are those of
+:mod:`hopcore`. Memories over the devices of a mesh are in :mod:`hopcore_jax.distributed`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         VectorQuantizer,
         load_layer,
         save_layer,
-        share_room,
+        share_temperature,
     )
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
@@ -44,7 +45,7 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "VectorQuantizer",
     "load_layer",
     "save_layer",
-    "share_room",
+    "share_temperature",
 ]
 
 

@@ -1,6 +1,8 @@
 """hopcore for torch: layers, and the kernels that ``hopcore`` finds when it is handed tensors.
 
-The functions of diffusion and graphs are those of :mod:`hopcore`, for tensors as for any array.
+The layers have the names and arguments of those of :mod:`hopcore_jax`. The functions of diffusion
+and graphs are those of :mod:`hopcore`, which take tensors as any array; they are listed here too,
+because users of the torch package difflayers import them from where they import its layers.
 """
 
 import hopcore
@@ -23,13 +25,22 @@ from hopcore import (
     compute_normalized_laplacian,
 )
 from hopcore_torch.kernels._backend import TorchBackend
-from hopcore_torch.layers._checkpoint import load_layer, save_layer
-from hopcore_torch.layers._core import HopfieldCore
-from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
-from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
-from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
-from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_room
-from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
+from hopcore_torch.layers import (
+    HNL,
+    HNM,
+    DiffusedHopfield,
+    Hopfield,
+    HopfieldCore,
+    HopfieldDecoderLayer,
+    HopfieldEncoderLayer,
+    HopfieldLayer,
+    HopfieldPooling,
+    LearnableTemperatureAttention,
+    VectorQuantizer,
+    load_layer,
+    save_layer,
+    share_temperature,
+)
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "AttentionOperator",
@@ -62,7 +73,7 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "compute_normalized_laplacian",
     "load_layer",
     "save_layer",
-    "share_room",
+    "share_temperature",
 ]
 
 # Known before the first tensor is met, which may be inside a trace.

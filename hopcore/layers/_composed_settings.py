@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from hopcore.arrays._validation import check_integer, check_number, check_probability, short_repr
 from hopcore.layers._activations import ACTIVATIONS
-from hopcore.layers._settings import HopfieldSettings, known_fields
+from hopcore.layers._settings import HopfieldSettings, Settings
 
 
-class Composed:
-    """Settings that hold those of Hopfield layers, as a mapping and back."""
+class Composed(Settings):
+    """Settings that hold those of Hopfield layers."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from a mapping; fields that are not there keep their default."""
-        given = known_fields(cls, values)
-        for name in ("hopfield", "cross"):
-            if isinstance(given.get(name), Mapping):
-                given[name] = HopfieldSettings.from_dict(given[name])
-        return cls(**given)
+    NESTED: ClassVar[Mapping[str, Any]] = {"hopfield": HopfieldSettings, "cross": HopfieldSettings}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,20 @@
-"""Arguments of the modules' constructors as settings, in torch as in JAX."""
+"""Translate arguments of the modules' constructors into settings, for torch as for JAX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.layers._settings import HopfieldSettings
+from hopcore.schedules._learnable_temperature import LearnableTemperature
 
-PLACES = (
+POSITIONAL = (
     "input_size", "hidden_size", "output_size", "pattern_size", "num_heads", "scaling",
     "update_steps_max", "update_steps_eps",
 )  # fmt: skip
-"""Arguments of a Hopfield layer that may be given by their place."""
+"""Arguments of a Hopfield layer that may be given by position."""
 
 CORE = {
     "embed_dim": "input_size",
@@ -35,7 +37,7 @@ CORE = {
     "normalize_pattern_affine": "normalize_hopfield_space_affine",
     "normalize_pattern_eps": "normalize_hopfield_space_eps",
 }
-"""Arguments of an association without normalisation, by their place, and the settings they are."""
+"""Arguments of an association without normalisation, by position, and the settings they are."""
 
 DIFFUSION = tuple(
     name for name in DiffusionConfig.__dataclass_fields__ if name not in ("beta", "steps")
@@ -43,26 +45,44 @@ DIFFUSION = tuple(
 """Arguments of a diffused layer that are fields of the configuration of its diffusion."""
 
 
-def placed(names: Sequence[str], args: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments by their names, from those that were given by their place and by name."""
+def bind_arguments(
+    names: Sequence[str], args: Sequence[Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all arguments by name, those given by position and those given by name."""
     if len(args) > len(names):
         raise TypeError(f"at most {len(names)} arguments by place, got {len(args)}")
-    twice = [name for name in names[: len(args)] if name in given]
+    twice = [name for name in names[: len(args)] if name in arguments]
     if twice:
         raise TypeError(f"{', '.join(twice)} given twice")
-    return {**given, **dict(zip(names, args, strict=False))}
+    return {**arguments, **dict(zip(names, args, strict=False))}
+
+
+def as_numbers(value: Any) -> Any:
+    """Return an array of one value, or of one for each head, as a number or a tuple."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def hopfield_settings(arguments: Mapping[str, Any]) -> HopfieldSettings:
+    """Return the settings of a Hopfield layer from the named arguments of a constructor."""
+    settings = dict(arguments)
+    for name in ("scaling", "update_steps_max", "update_steps_eps"):
+        if name in settings:
+            settings[name] = as_numbers(settings[name])
+    return HopfieldSettings.from_dict(settings)
 
 
 def core_settings(
-    args: Sequence[Any], given: Mapping[str, Any], *, batch_first: bool
+    args: Sequence[Any], arguments: Mapping[str, Any], *, batch_first: bool
 ) -> HopfieldSettings:
-    """The settings of an association without normalisation."""
-    found = placed(tuple(CORE), args, given)
-    unknown = sorted(set(found) - set(CORE))
+    """Return the settings of an association without normalisation."""
+    named = bind_arguments(tuple(CORE), args, arguments)
+    unknown = sorted(set(named) - set(CORE))
     if unknown:
         raise TypeError(f"no such arguments: {', '.join(unknown)}; there are {', '.join(CORE)}")
     return HopfieldSettings(
-        **{CORE[name]: value for name, value in found.items()},
+        **{CORE[name]: value for name, value in named.items()},
         normalize_stored_pattern=False,
         normalize_state_pattern=False,
         normalize_pattern_projection=False,
@@ -70,23 +90,44 @@ def core_settings(
     )
 
 
+def attention_settings(
+    d_model: int,
+    num_heads: int,
+    temperature: LearnableTemperature,
+    separation: str | float,
+    arguments: Mapping[str, Any],
+) -> HopfieldSettings:
+    """Return the settings of attention that learns its temperature."""
+    plain = core_settings((d_model, num_heads), arguments, batch_first=True)
+    return replace(plain, scaling=temperature, separation=separation)
+
+
+def attention_patterns(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
+    """Return keys, queries and values, as a Hopfield layer takes them.
+
+    Keys are the queries if not given, and values the keys.
+    """
+    key = query if key is None else key
+    return key, query, key if value is None else value
+
+
 def diffused_arguments(
-    given: Mapping[str, Any], steps: int | None, config: DiffusionConfig | None
+    arguments: Mapping[str, Any], steps: int | None, config: DiffusionConfig | None
 ) -> dict[str, Any]:
-    """Arguments of a diffused layer as those of a layer."""
-    fields = {name: value for name, value in given.items() if name in DIFFUSION}
+    """Return arguments of a diffused layer as those of a layer."""
+    fields = {name: value for name, value in arguments.items() if name in DIFFUSION}
     if steps is not None:
         fields["steps"] = steps
     if config is None:
         config = DiffusionConfig(**fields)
     elif fields:
         raise ValueError(f"give config or its fields, got both: {', '.join(sorted(fields))}")
-    plain = {name: value for name, value in given.items() if name not in DIFFUSION}
+    plain = {name: value for name, value in arguments.items() if name not in DIFFUSION}
     return {**plain, "diffusion": config}
 
 
 def quantity_of(quantity: int | None, repetitions: int | None) -> int:
-    """How many patterns a memory holds, which has two names."""
+    """Return how many patterns a memory holds, an argument with two names."""
     if quantity is not None and repetitions not in (None, quantity):
         raise ValueError(
             f"quantity and num_pattern_repetitions are the same, got {quantity} and {repetitions}"

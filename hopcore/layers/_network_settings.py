@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 from hopcore.arrays._validation import check_integer, check_number, check_positive
 from hopcore.layers._composed_settings import (
@@ -15,24 +14,11 @@ from hopcore.layers._composed_settings import (
     LookupSettings,
     PoolingSettings,
 )
-from hopcore.layers._settings import HopfieldSettings, known_fields
-
-
-class Plain:
-    """Settings whose fields are numbers, strings and tuples, as a mapping and back."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from a mapping; fields that are not there keep their default."""
-        return cls(**known_fields(cls, values))
+from hopcore.layers._settings import HopfieldSettings, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class HNLSettings(Plain):
+class HNLSettings(Settings):
     """A Hopfield network layer: features recall from a memory that is learned.
 
     It is a lookup (:class:`hopcore.layers.LookupSettings`) whose state and stored patterns are
@@ -115,7 +101,7 @@ class HNLSettings(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HNMSettings(Plain):
+class HNMSettings(Settings):
     """A stack of Hopfield network layers, all at one temperature.
 
     Attributes
@@ -178,7 +164,7 @@ class HNMSettings(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantizerSettings(Plain):
+class QuantizerSettings(Settings):
     """A vector quantiser: features in groups, each replaced by a pattern of a codebook.
 
     Attributes

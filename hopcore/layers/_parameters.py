@@ -207,8 +207,8 @@ def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
         found["scaling"] = Parameter(shape, beta)
     if isinstance(learned, LearnableTemperature):
         found["temperature"] = Parameter(shape, theta_of_beta(beta))
-        if learned.room:
-            found["room"] = Parameter((), theta_of_beta(1.0))
+        if learned.shared:
+            found["shared_temperature"] = Parameter((), theta_of_beta(1.0))
     found |= {f"association_core.{name}": value for name, value in _core(settings).items()}
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):

@@ -202,7 +202,8 @@ def beta_of(
     """Return the inverse temperature: a number, or an array ``()`` or ``(H, 1)``."""
     beta: Any = parameters.get("scaling", settings.beta)
     if "temperature" in parameters and "scaling" not in parameters:
-        beta = 1.0 / learned_temperature(parameters["temperature"], parameters.get("room"))
+        shared = parameters.get("shared_temperature")
+        beta = 1.0 / learned_temperature(parameters["temperature"], shared)
         beta = clip_beta_to_dtype(backend, beta, state)
     if isinstance(beta, int | float):
         return check_beta(backend, state, beta)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from hopcore.arrays._backend import SeparationFunction
 from hopcore.arrays._validation import (
@@ -22,12 +22,42 @@ from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_s
 from hopcore.memory._separation import Entmax, get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
+
+def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by name, or a ValueError that names those that are no fields of a dataclass."""
+    known = sorted(field.name for field in fields(kind))
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"no such fields: {', '.join(unknown)}; there are {', '.join(known)}")
+    return dict(values)
+
+
+class Settings:
+    """The base of settings: dataclasses that are a mapping, and back."""
+
+    NESTED: ClassVar[Mapping[str, Any]] = {}
+    """The classes of fields that are settings themselves."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as numbers, strings, lists and booleans."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from a mapping; fields that are not there keep their default."""
+        given = known_fields(cls, values)
+        for name, kind in cls.NESTED.items():
+            if isinstance(given.get(name), Mapping):
+                given[name] = kind.from_dict(given[name])
+        return cls(**given)
+
+
 ORDER = "state_pattern", "stored_pattern", "pattern_projection"
 """The inputs of a layer in the order of queries, keys and values."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class HopfieldSettings:
+class HopfieldSettings(Settings):
     """What a Hopfield layer computes, without its parameters; frozen, checked, serialisable.
 
     Attributes
@@ -118,6 +148,10 @@ class HopfieldSettings:
     (16, 0.25)
     """
 
+    NESTED: ClassVar[Mapping[str, Any]] = {
+        "diffusion": DiffusionConfig,
+        "scaling": LearnableTemperature,
+    }
     input_size: int | None = None
     hidden_size: int | None = None
     output_size: int | None = None
@@ -340,26 +374,3 @@ class HopfieldSettings:
     def affine(self, name: str) -> bool:
         """Whether its normalisation is learnable."""
         return self.normalizes(name) and getattr(self, f"normalize_{name}_affine")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> HopfieldSettings:
-        """Settings from a mapping; fields that are not there keep their default."""
-        given = known_fields(cls, values)
-        if isinstance(given.get("diffusion"), Mapping):
-            given["diffusion"] = DiffusionConfig.from_dict(given["diffusion"])
-        if isinstance(given.get("scaling"), Mapping):
-            given["scaling"] = LearnableTemperature.from_dict(given["scaling"])
-        return cls(**given)
-
-
-def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by name, or a ValueError that names those that are no fields of a dataclass."""
-    known = sorted(field.name for field in fields(kind))
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(f"no such fields: {', '.join(unknown)}; there are {', '.join(known)}")
-    return dict(values)

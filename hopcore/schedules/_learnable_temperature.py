@@ -1,6 +1,6 @@
 r"""Temperatures that are learned: positive, and exact where they start.
 
-:math:`T = \operatorname{softplus}(\theta) = \ln(1 + e^\theta)`, times a room temperature that
+:math:`T = \operatorname{softplus}(\theta) = \ln(1 + e^\theta)`, times a temperature that
 several layers may share.
 """
 
@@ -38,7 +38,7 @@ class LearnableTemperature:
         Positive; a tuple has one for each head, and then each head learns its own.
     per_head : bool
         Each head learns its own temperature, also where all start with the same.
-    room : bool
+    shared : bool
         The temperature is multiplied by a second one, that starts at 1 and that layers may share.
 
     Raises
@@ -63,7 +63,7 @@ class LearnableTemperature:
 
     factor: float | tuple[float, ...] = 1.0
     per_head: bool = False
-    room: bool = False
+    shared: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -71,7 +71,7 @@ class LearnableTemperature:
             object.__setattr__(self, "factor", tuple(self.factor))
         for one in self.factor if isinstance(self.factor, tuple) else (self.factor,):
             check_positive("factor", one)
-        for name in ("per_head", "room"):
+        for name in ("per_head", "shared"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be a bool, got {short_repr(getattr(self, name))}")
 
@@ -97,7 +97,7 @@ class LearnableTemperature:
         return cls(**values)
 
 
-def start_of(betas: float | tuple[float, ...]) -> float | tuple[float, ...]:
+def theta_of_beta(betas: float | tuple[float, ...]) -> float | tuple[float, ...]:
     """The theta whose softplus is ``1 / beta``, of each beta."""
     if isinstance(betas, tuple):
         return tuple(inverse_softplus(1.0 / beta) for beta in betas)
@@ -133,13 +133,13 @@ def softplus(values: Array) -> Array:
     return backend.xp.clip(found, LEAST, MOST)
 
 
-def learned_temperature(theta: Array, room: Array | None = None) -> Array:
-    """The temperature of parameters: softplus(theta), times softplus(room).
+def learned_temperature(theta: Array, shared: Array | None = None) -> Array:
+    """The temperature of parameters: softplus(theta), times softplus(shared).
 
     Positive and finite for every finite theta, between 1e-15 and 1e15.
     """
     backend, found = backend_of_input("temperature", theta), softplus(theta)
-    return found if room is None else backend.xp.clip(found * softplus(room), LEAST, MOST)
+    return found if shared is None else backend.xp.clip(found * softplus(shared), LEAST, MOST)
 
 
 def temperature_profile(

@@ -12,8 +12,8 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.layers._losses import cross_entropy
-from hopcore.layers._network_settings import Plain
 from hopcore.layers._parameters import Parameters
+from hopcore.layers._settings import Settings
 from hopcore.training._trainer import Conditions
 
 ANY = Conditions()
@@ -32,7 +32,7 @@ class Images(NamedTuple):
     target: Array
 
 
-class Classifier(Plain):
+class Classifier(Settings):
     """What classifiers share: cross entropy as their objective, no temperature, no memory."""
 
     KIND = ""

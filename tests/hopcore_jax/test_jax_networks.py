@@ -257,7 +257,7 @@ def test_dropout_in_training_alone():
 
 # Temperatures that are learned.
 
-LEARNED = LearnableTemperature(factor=(2.0, 0.5), room=True)
+LEARNED = LearnableTemperature(factor=(2.0, 0.5), shared=True)
 MAKERS = {
     "Hopfield": {"input_size": 8, "num_heads": 2},
     "DiffusedHopfield": {"input_size": 8, "num_heads": 2, "k_neighbors": 2},
@@ -311,7 +311,9 @@ class TestLearnedTemperatures:
         for name, value in twin.named_parameters():
             close(gradient.parameters[name], value.grad.numpy(), 1e-8)
         at = [
-            name for name in gradient.parameters if name.split(".")[-1] in ("temperature", "room")
+            name
+            for name in gradient.parameters
+            if name.split(".")[-1] in ("temperature", "shared_temperature")
         ]
         assert len(at) == 2
         assert all(np.all(np.asarray(gradient.parameters[name])) for name in at)
@@ -356,7 +358,7 @@ def test_the_temperature_of_other_layers(settings):
 class TestAttention:
     def test_is_that_of_torch(self, x64):
         layer = hopcore_jax.LearnableTemperatureAttention(
-            8, 2, 3.0, per_head=True, room=True, separation="sparsemax", key=KEY
+            8, 2, 3.0, per_head=True, shared=True, separation="sparsemax", key=KEY
         )
         twin = torch_of(layer)
         query, key, value = drawn(3, 5, 8), drawn(3, 7, 8, seed=1), drawn(3, 7, 8, seed=2)
@@ -390,22 +392,24 @@ class TestSharedRoom:
     def made(self):
         keys = jax.random.split(KEY, 3)
         return [
-            hopcore_jax.LearnableTemperatureAttention(8, 2, room=True, key=keys[0]),
+            hopcore_jax.LearnableTemperatureAttention(8, 2, shared=True, key=keys[0]),
             hopcore_jax.HopfieldEncoderLayer(
                 8, 2, 16, scaling=LEARNED, key=keys[1], inference=True
             ),
             hopcore_jax.HopfieldLayer(
-                8, quantity=5, scaling=LearnableTemperature(room=True), key=keys[2]
+                8, quantity=5, scaling=LearnableTemperature(shared=True), key=keys[2]
             ),
         ]
 
     def test_one_step_moves_all_alike(self, x64):
         layers, x = self.made(), jnp.asarray(drawn(3, 5, 8))
-        room = layers[0].parameters["room"]
+        shared = layers[0].parameters["shared_temperature"]
 
         def loss(trained):
-            layers, room = trained
-            return sum((layer(x) ** 2).sum() for layer in hopcore_jax.share_room(layers, room))
+            layers, shared = trained
+            return sum(
+                (layer(x) ** 2).sum() for layer in hopcore_jax.share_temperature(layers, shared)
+            )
 
         def apart(layers):
             return sum((layer(x) ** 2).sum() for layer in layers)
@@ -414,30 +418,36 @@ class TestSharedRoom:
             value
             for layer in eqx.filter_grad(apart)(layers)
             for name, value in layer.parameters.items()
-            if name.split(".")[-1] == "room"
+            if name.split(".")[-1] == "shared_temperature"
         ]
-        gradient = eqx.filter_grad(loss)((layers, room))
+        gradient = eqx.filter_grad(loss)((layers, shared))
         assert len(each) == 3
         close(gradient[1], sum(each))
         optimizer = optax.sgd(0.1)
-        state = optimizer.init(eqx.filter((layers, room), eqx.is_inexact_array))
+        state = optimizer.init(eqx.filter((layers, shared), eqx.is_inexact_array))
         change, _ = optimizer.update(eqx.filter(gradient, eqx.is_inexact_array), state)
-        layers, after = eqx.apply_updates((layers, room), change)
-        assert float(room - after) == pytest.approx(0.1 * float(sum(each)))
-        for layer in hopcore_jax.share_room(layers, after):
-            close(next(x for n, x in layer.parameters.items() if n.endswith("room")), after, 0.0)
+        layers, after = eqx.apply_updates((layers, shared), change)
+        assert float(shared - after) == pytest.approx(0.1 * float(sum(each)))
+        for layer in hopcore_jax.share_temperature(layers, after):
+            close(
+                next(x for n, x in layer.parameters.items() if n.endswith("shared_temperature")),
+                after,
+                0.0,
+            )
         # Without one of its own the first layer's gets it all.
-        first = eqx.filter_grad(lambda layers: apart(hopcore_jax.share_room(layers)))(self.made())
-        close(first[0].parameters["room"], sum(each))
-        assert float(first[2].parameters["hopfield.room"]) == 0.0
+        first = eqx.filter_grad(lambda layers: apart(hopcore_jax.share_temperature(layers)))(
+            self.made()
+        )
+        close(first[0].parameters["shared_temperature"], sum(each))
+        assert float(first[2].parameters["hopfield.shared_temperature"]) == 0.0
 
     def test_structure_and_arguments(self):
         layers = self.made()
-        layer = hopcore_jax.share_room({"a": layers[0], "b": (layers[1], None)}, 0.25)
-        assert float(layer["b"][0].parameters["hopfield_association.room"]) == 0.25
-        with pytest.raises(ValueError, match="Hopfield has no room temperature"):
-            hopcore_jax.share_room([layers[0], hopcore_jax.Hopfield(8, key=KEY)])
-        with pytest.raises(ValueError, match="room must be one number"):
-            hopcore_jax.share_room(layers, jnp.ones(2))
+        layer = hopcore_jax.share_temperature({"a": layers[0], "b": (layers[1], None)}, 0.25)
+        assert float(layer["b"][0].parameters["hopfield_association.shared_temperature"]) == 0.25
+        with pytest.raises(ValueError, match="Hopfield has no shared temperature"):
+            hopcore_jax.share_temperature([layers[0], hopcore_jax.Hopfield(8, key=KEY)])
+        with pytest.raises(ValueError, match="theta must be one number"):
+            hopcore_jax.share_temperature(layers, jnp.ones(2))
         with pytest.raises(ValueError, match="got none"):
-            hopcore_jax.share_room([])
+            hopcore_jax.share_temperature([])

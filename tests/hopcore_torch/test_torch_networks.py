@@ -26,7 +26,7 @@ from hopcore_torch import (
     VectorQuantizer,
     load_layer,
     save_layer,
-    share_room,
+    share_temperature,
 )
 
 NETWORKS = {
@@ -269,7 +269,7 @@ def test_the_transition_of_a_memory_that_is_trained():
 
 # Temperatures that are learned.
 
-LEARNED = LearnableTemperature(factor=(2.0, 0.5), room=True)
+LEARNED = LearnableTemperature(factor=(2.0, 0.5), shared=True)
 MAKERS = {
     "hopfield": lambda **how: Hopfield(8, num_heads=2, **how),
     "iterated": lambda **how: Hopfield(8, num_heads=2, update_steps_max=3, **how),
@@ -316,7 +316,9 @@ class TestLearnedTemperatures:
         names = hopcore.layers.parameter_shapes(learned.settings)
         assert set(learned.state_dict()) == set(names)
         assert set(dict(learned.named_parameters())) == set(names)
-        assert sum(name.split(".")[-1] in ("temperature", "room") for name in names) == 2
+        assert (
+            sum(name.split(".")[-1] in ("temperature", "shared_temperature") for name in names) == 2
+        )
 
     def test_are_trained(self, learned):
         x = drawn(3, 5, 8)
@@ -324,7 +326,7 @@ class TestLearnedTemperatures:
         named = {
             name: value
             for name, value in learned.named_parameters()
-            if name.split(".")[-1] in ("temperature", "room")
+            if name.split(".")[-1] in ("temperature", "shared_temperature")
         }
         (learned(x) * weight).sum().backward()
         for value in named.values():
@@ -344,7 +346,7 @@ class TestLearnedTemperatures:
         # With the same weights and the temperature as a number.
         x = drawn(3, 5, 8)
         with torch.no_grad():
-            owner_of(learned).room.fill_(1.3)
+            owner_of(learned).shared_temperature.fill_(1.3)
             owner_of(learned)._parameters["temperature"].copy_(torch.tensor([-0.4, 2.0]))
         plain = copy.deepcopy(learned)
         owner = owner_of(plain)
@@ -456,9 +458,9 @@ class TestAttention:
 
     def test_arguments(self):
         layer = LearnableTemperatureAttention(
-            8, 2, (2.0, 1.0), room=True, separation="sparsemax", dropout=0.5, bias=False, kdim=6
+            8, 2, (2.0, 1.0), shared=True, separation="sparsemax", dropout=0.5, bias=False, kdim=6
         )
-        assert layer.settings.scaling == LearnableTemperature(factor=(2.0, 1.0), room=True)
+        assert layer.settings.scaling == LearnableTemperature(factor=(2.0, 1.0), shared=True)
         assert layer.settings.separation == "sparsemax"
         assert layer.settings.dropout == 0.5
         assert "association_core.out_proj.bias" not in layer.state_dict()
@@ -485,46 +487,53 @@ class TestSharedRoom:
         torch.manual_seed(0)
         model = nn.ModuleList(
             [
-                LearnableTemperatureAttention(8, 2, room=True),
+                LearnableTemperatureAttention(8, 2, shared=True),
                 HopfieldEncoderLayer(8, 2, 16, scaling=LEARNED, batch_first=True),
-                HopfieldLayer(8, quantity=5, scaling=LearnableTemperature(room=True)),
+                HopfieldLayer(8, quantity=5, scaling=LearnableTemperature(shared=True)),
             ]
         ).double()
         apart = copy.deepcopy(model)
-        assert share_room(model) is model
+        assert share_temperature(model) is model
         x = drawn(3, 5, 8)
 
         def loss(layers):
             return sum(layer.eval()(x).square().sum() for layer in layers)
 
         loss(apart).backward()
-        each = [one.room.grad for one in apart.modules() if isinstance(one, Hopfield)]
+        each = [one.shared_temperature.grad for one in apart.modules() if isinstance(one, Hopfield)]
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         loss(model).backward()
-        rooms = [one.room for one in model.modules() if isinstance(one, Hopfield)]
-        assert len(rooms) == 3
-        assert all(room is rooms[0] for room in rooms)
-        close(rooms[0].grad, sum(each))
-        before = rooms[0].item()
+        shared = [one.shared_temperature for one in model.modules() if isinstance(one, Hopfield)]
+        assert len(shared) == 3
+        assert all(one is shared[0] for one in shared)
+        close(shared[0].grad, sum(each))
+        before = shared[0].item()
         optimizer.step()
-        assert before - rooms[0].item() == pytest.approx(0.1 * sum(each).item())
-        assert sum(room is x for room in rooms[:1] for x in model.parameters()) == 1
+        assert before - shared[0].item() == pytest.approx(0.1 * sum(each).item())
+        assert sum(one is x for one in shared[:1] for x in model.parameters()) == 1
         twin = copy.deepcopy(model)
-        assert len({id(one.room) for one in twin.modules() if isinstance(one, Hopfield)}) == 1
+        assert (
+            len({id(one.shared_temperature) for one in twin.modules() if isinstance(one, Hopfield)})
+            == 1
+        )
         twin.load_state_dict(model.state_dict(), strict=True)
 
-    def test_a_room_from_outside(self):
-        room = nn.Parameter(torch.tensor(0.3))
-        layers = share_room([Hopfield(8, scaling=LEARNED, num_heads=2) for _ in range(2)], room)
-        assert all(layer.room is room for layer in layers)
+    def test_a_shared_temperature_from_outside(self):
+        shared_temperature = nn.Parameter(torch.tensor(0.3))
+        layers = share_temperature(
+            [Hopfield(8, scaling=LEARNED, num_heads=2) for _ in range(2)], shared_temperature
+        )
+        assert all(layer.shared_temperature is shared_temperature for layer in layers)
 
     def test_bad_arguments(self):
-        with pytest.raises(ValueError, match="Hopfield has no room temperature"):
-            share_room([Hopfield(8, num_heads=2, scaling=LEARNED), Hopfield(8)])
+        with pytest.raises(ValueError, match="Hopfield has no shared temperature"):
+            share_temperature([Hopfield(8, num_heads=2, scaling=LEARNED), Hopfield(8)])
         layer = Hopfield(8, num_heads=2, scaling=LEARNED)
-        for room in (torch.tensor(1.0), nn.Parameter(torch.ones(2))):
-            with pytest.raises(ValueError, match=r"room must be a torch\.nn\.Parameter"):
-                share_room(layer, room)
+        for shared_temperature in (torch.tensor(1.0), nn.Parameter(torch.ones(2))):
+            with pytest.raises(
+                ValueError, match=r"theta must be a torch\.nn\.Parameter"
+            ):
+                share_temperature(layer, shared_temperature)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # Lightning's own use of torch's trees

@@ -38,30 +38,32 @@ def test_at_its_start_a_layer_is_the_usual_one() -> None:
     for learned in (
         LearnableTemperature(),
         LearnableTemperature(per_head=True),
-        LearnableTemperature(room=True),
-        LearnableTemperature(factor=(1.0, 1.0), room=True),
+        LearnableTemperature(shared=True),
+        LearnableTemperature(factor=(1.0, 1.0), shared=True),
     ):
         settings = HopfieldSettings(input_size=8, num_heads=2, scaling=learned)
         start = hopcore.initial_parameters(settings, dtype="float64")
-        more = {name: x for name, x in start.items() if name in ("temperature", "room")}
+        more = {
+            name: x for name, x in start.items() if name in ("temperature", "shared_temperature")
+        }
         found = hopcore.hopfield(settings, {**parameters, **more}, stored)
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_layers_may_share_a_room() -> None:
+def test_layers_may_share_a_temperature() -> None:
     torch = pytest.importorskip("torch")
     hopcore_torch = pytest.importorskip("hopcore_torch")
     layers = [
-        hopcore_torch.Hopfield(8, num_heads=2, scaling=LearnableTemperature(factor=f, room=True))
+        hopcore_torch.Hopfield(8, num_heads=2, scaling=LearnableTemperature(factor=f, shared=True))
         for f in (2.0, 0.5)
     ]
-    layers[1].room = layers[0].room
+    layers[1].shared_temperature = layers[0].shared_temperature
     x = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(0))
     layers[1](layers[0](x)).square().sum().backward()
-    both = layers[0].room.grad.clone()
+    both = layers[0].shared_temperature.grad.clone()
     layers[0].zero_grad()
     layers[1](layers[0](x).detach()).square().sum().backward()
-    assert both != layers[0].room.grad != 0.0
+    assert both != layers[0].shared_temperature.grad != 0.0
 
 
 def test_a_temperature_is_learned() -> None:
@@ -97,7 +99,7 @@ def test_a_temperature_is_learned() -> None:
 def test_settings_and_profiles_survive_json() -> None:
     for one in (
         *temperature_profile("hot-reasoner", 2, 4),
-        LearnableTemperature(factor=2.0, per_head=True, room=True),
+        LearnableTemperature(factor=2.0, per_head=True, shared=True),
     ):
         settings = HopfieldSettings(input_size=8, num_heads=4, scaling=one)
         again = HopfieldSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
@@ -135,7 +137,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: LearnableTemperature(factor=(1.0, math.inf)), ValueError, "factor must be finite"),
     (lambda: LearnableTemperature(factor="hot"), TypeError, "factor must be a number, got 'hot'"),
     (lambda: LearnableTemperature(per_head=1), TypeError, "per_head must be a bool, got 1"),
-    (lambda: LearnableTemperature(room="yes"), TypeError, "room must be a bool, got 'yes'"),
+    (lambda: LearnableTemperature(shared="yes"), TypeError, "shared must be a bool, got 'yes'"),
     (lambda: encoder(LearnableTemperature(factor=(1.0, 2.0, 3.0))), ValueError,
      "one value for each of the 2 heads, got 3"),
     (lambda: encoder(LearnableTemperature(), learnable_scaling=True), ValueError,

@@ -20,7 +20,7 @@ KNOWN = len(MUTANTS)
 
 @mutant("linear from the end", "S1")
 def from_the_end(patch):
-    change_method(patch, hopcore.Linear, "_share",
+    change_method(patch, hopcore.Linear, "_interpolate",
            lambda found, self, *_: self.start + self.end - found)  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def half_a_cosine(patch):
     def share(self, done, xp):
         return self.end + (self.start - self.end) * xp.cos(0.5 * np.pi * done)
 
-    patch.setattr(hopcore.Cosine, "_share", share)
+    patch.setattr(hopcore.Cosine, "_interpolate", share)
 
 
 @mutant("exponential in the difference", "S1")
@@ -37,26 +37,26 @@ def decaying(patch):
     def share(self, done, xp):
         return self.end + (self.start - self.end) * xp.exp(-5.0 * done)
 
-    patch.setattr(hopcore.Exponential, "_share", share)
+    patch.setattr(hopcore.Exponential, "_interpolate", share)
 
 
 @mutant("an end that is only nearly reached", "S2")
 def nearly(patch):
     def after_steps(self, steps, xp):
-        return self._share(xp.where(steps < self.steps, steps / self.steps, 1.0 - 1e-9), xp)
+        return self._interpolate(xp.where(steps < self.steps, steps / self.steps, 1.0 - 1e-9), xp)
 
-    patch.setattr(core("schedules._kinds").Between, "_after", after_steps)
+    patch.setattr(core("schedules._kinds").Between, "_after_warmup", after_steps)
 
 
 @mutant("a schedule that goes on", "S2")
 def going_on(patch):
-    patch.setattr(core("schedules._kinds").Between, "_after",
-                  lambda self, steps, xp: self._share(steps / float(self.steps), xp))  # fmt: skip
+    patch.setattr(core("schedules._kinds").Between, "_after_warmup",
+                  lambda self, steps, xp: self._interpolate(steps / float(self.steps), xp))  # fmt: skip
 
 
 @mutant("a factor at every step", "S3")
 def every_step(patch):
-    change_method(patch, hopcore.Geometric, "_after",
+    change_method(patch, hopcore.Geometric, "_after_warmup",
            lambda found, self, steps, xp: self.start * self.factor ** (steps / self.every)
            )  # fmt: skip
 
@@ -64,32 +64,32 @@ def every_step(patch):
 @mutant("a geometric schedule that ends at 0", "S3")
 def to_nothing(patch):
     def at(self, step, xp):
-        found = self._after(step, xp)
+        found = self._after_warmup(step, xp)
         return xp.where(found > self.floor, found, xp.full_like(found, self.floor))
 
-    patch.setattr(hopcore.schedules.Schedule, "_at", at)
+    patch.setattr(hopcore.schedules.Schedule, "_temperature", at)
 
 
 @mutant("a floor below which it goes", "S4")
 def no_floor(patch):
-    change_method(patch, hopcore.schedules.Schedule, "_at",
-           lambda found, self, step, xp: replace(self, floor=0.0)._after(step, xp))  # fmt: skip
+    change_method(patch, hopcore.schedules.Schedule, "_temperature",
+           lambda found, self, step, xp: replace(self, floor=0.0)._after_warmup(step, xp))  # fmt: skip
 
 
 @mutant("frozen at the end", "S4")
 def never_frozen(patch):
-    right = hopcore.schedules.Schedule._at
+    right = hopcore.schedules.Schedule._temperature
 
     def at(self, step, xp):
         return right(replace(self, freeze_after=None), step, xp)
 
-    patch.setattr(hopcore.schedules.Schedule, "_at", at)
+    patch.setattr(hopcore.schedules.Schedule, "_temperature", at)
 
 
 @mutant("a warm-up that is lost", "S4")
 def warmup_is_lost(patch):
-    right = hopcore.schedules.Schedule._at
-    patch.setattr(hopcore.schedules.Schedule, "_at",
+    right = hopcore.schedules.Schedule._temperature
+    patch.setattr(hopcore.schedules.Schedule, "_temperature",
                   lambda self, step, xp: right(replace(self, warmup=0), step, xp))  # fmt: skip
 
 
@@ -104,10 +104,10 @@ def of_the_first(patch):
 @mutant("the second schedule from the step of the first", "S6")
 def no_step_of_its_own(patch):
     def after_steps(self, steps, xp):
-        later = self.second._at(steps, xp)
-        return xp.where(steps < self.at, self.first._at(steps, xp), later)
+        later = self.second._temperature(steps, xp)
+        return xp.where(steps < self.at, self.first._temperature(steps, xp), later)
 
-    patch.setattr(hopcore.schedules.Joined, "_after", after_steps)
+    patch.setattr(hopcore.schedules.Joined, "_after_warmup", after_steps)
 
 
 @mutant("a dictionary without the floor", "S7")
@@ -134,7 +134,7 @@ def jumping(patch):
     def share(found, self, done, xp):
         return xp.where(found < self.hot, found * 0.99, found)
 
-    change_method(patch, hopcore.PhaseAware, "_share", share)
+    change_method(patch, hopcore.PhaseAware, "_interpolate", share)
 
 
 # Temperatures that are learned.
@@ -143,7 +143,7 @@ def jumping(patch):
 @mutant("theta starts at the temperature itself", "T1 T6")
 def slip(patch):
     # Where the parameters are made: its own name there.
-    patch.setattr(core("layers._parameters"), "start_of",
+    patch.setattr(core("layers._parameters"), "theta_of_beta",
                   lambda betas: tuple(1.0 / b for b in betas) if isinstance(betas, tuple)
                   else 1.0 / betas)  # fmt: skip
 
@@ -174,10 +174,10 @@ def times(patch):
                lambda right: lambda *given: 1.0 / right(*given))  # fmt: skip
 
 
-@mutant("a room that nobody enters", "T4")
-def no_room(patch):
+@mutant("a shared temperature that is forgotten", "T4")
+def no_shared_temperature(patch):
     everywhere(patch, "schedules._learnable_temperature", "learned_temperature",
-               lambda right: lambda theta, room=None: right(theta))  # fmt: skip
+               lambda right: lambda theta, shared=None: right(theta))  # fmt: skip
 
 
 @in_torch("a learned temperature without a derivative", "T5")

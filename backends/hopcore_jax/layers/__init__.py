@@ -1,11 +1,11 @@
-"""The layers as modules of equinox: they own parameters and call the functions of hopcore.layers."""
+"""The layers as modules of equinox, which own parameters and call functions of hopcore.layers."""
 
 from hopcore_jax.layers._checkpoint import load_layer, save_layer
 from hopcore_jax.layers._core import HopfieldCore
 from hopcore_jax.layers._hopfield import DiffusedHopfield, Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
-from hopcore_jax.layers._temperature import LearnableTemperatureAttention, share_room
+from hopcore_jax.layers._temperature import LearnableTemperatureAttention, share_temperature
 from hopcore_jax.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 __all__ = [
@@ -22,5 +22,5 @@ __all__ = [
     "VectorQuantizer",
     "load_layer",
     "save_layer",
-    "share_room",
+    "share_temperature",
 ]

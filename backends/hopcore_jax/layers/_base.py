@@ -9,27 +9,26 @@ from typing import Any, ClassVar, Self, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from hopcore.layers import (
-    PLACES,
-    Described,
+    POSITIONAL,
     HopfieldSettings,
+    bind_arguments,
     check_parameters,
+    hopfield_settings,
     inner,
     layer_parameters,
-    placed,
 )
 
 Key = jax.Array
 """A key of :mod:`jax.random`."""
 
 
-Layer = TypeVar("Layer", bound="Owned")
+Layer = TypeVar("Layer", bound="ParameterOwner")
 
 
-class Owned(eqx.Module):
+class ParameterOwner(eqx.Module):
     """A module that is its settings, which are static, and their parameters, by the same names.
 
     Attributes
@@ -37,7 +36,7 @@ class Owned(eqx.Module):
     settings
         Modules of equal settings are compiled once.
     parameters : dict of str to array
-        By the names of :func:`hopcore.layers.parameter_shapes`, which are those of a torch state dict.
+        By the names of :func:`hopcore.layers.parameter_shapes`, those of a torch state dict.
     inference : bool
         Whether nothing is dropped; ``equinox.nn.inference_mode`` sets it.
     """
@@ -115,24 +114,15 @@ class Owned(eqx.Module):
         return partial(eqx.nn.Dropout(rate), key=key)
 
 
-class Associated(Owned, Described):
-    """A module with an association, whose settings it tells."""
-
-    @property
-    def association_settings(self) -> HopfieldSettings:
-        """The settings of the association."""
-        return self.settings.hopfield
-
-
-def part(layer: Owned, kind: type[Layer], name: str, settings: Any) -> Layer:
-    """A layer within a layer, with its share of the parameters."""
+def part(layer: ParameterOwner, kind: type[Layer], name: str, settings: Any) -> Layer:
+    """Return a layer within a layer, with its share of the parameters."""
     found = object.__new__(kind)
     found._hold(settings, inner(layer.parameters, name), layer.inference)
     return found
 
 
 def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
-    """The first values of the parameters of a layer."""
+    """Draw the first values of the parameters of a layer."""
     found = layer_parameters(settings)
     at_random = [name for name, one in found.items() if one.start is None]
     keys: dict[str, Key] = {}
@@ -150,21 +140,10 @@ def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
 
 
 def association(*args: Any, **settings: Any) -> HopfieldSettings:
-    """The settings of a Hopfield layer from the arguments of a constructor."""
-    given = placed(PLACES, args, settings)
-    for name in ("scaling", "update_steps_max", "update_steps_eps"):
-        if name in given:
-            given[name] = number(given[name])
-    return HopfieldSettings.from_dict(given)
-
-
-def number(value: Any) -> Any:
-    """An array of one value, or of one for each head, as a number or a tuple."""
-    if isinstance(value, jax.Array | np.ndarray | np.generic):
-        value = np.asarray(value).tolist()
-    return tuple(value) if isinstance(value, list) else value
+    """Return the settings of a Hopfield layer from the arguments of a constructor."""
+    return hopfield_settings(bind_arguments(POSITIONAL, args, settings))
 
 
 def optional(mask: Any) -> jax.Array | None:
-    """A mask, if there is one."""
+    """Return a mask as a JAX array, or None if there is none."""
     return None if mask is None else jnp.asarray(mask)

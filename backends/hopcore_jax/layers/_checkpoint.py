@@ -8,36 +8,29 @@ from typing import Any
 import jax.numpy as jnp
 
 import hopcore
-from hopcore.layers import (
-    DecoderSettings,
-    EncoderSettings,
-    HNLSettings,
-    HNMSettings,
-    HopfieldSettings,
-    LookupSettings,
-    PoolingSettings,
-    QuantizerSettings,
-)
-from hopcore_jax.layers._base import Owned
+from hopcore_jax.layers._base import ParameterOwner
 from hopcore_jax.layers._hopfield import DiffusedHopfield, Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
 from hopcore_jax.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
-MODULES: dict[type, type[Owned]] = {
-    HopfieldSettings: Hopfield,
-    PoolingSettings: HopfieldPooling,
-    LookupSettings: HopfieldLayer,
-    EncoderSettings: HopfieldEncoderLayer,
-    DecoderSettings: HopfieldDecoderLayer,
-    HNLSettings: HNL,
-    HNMSettings: HNM,
-    QuantizerSettings: VectorQuantizer,
+MODULES: dict[type, type[ParameterOwner]] = {
+    module.KIND: module
+    for module in (
+        Hopfield,
+        HopfieldPooling,
+        HopfieldLayer,
+        HopfieldEncoderLayer,
+        HopfieldDecoderLayer,
+        HNL,
+        HNM,
+        VectorQuantizer,
+    )
 }
 """The module of each kind of settings."""
 
 
-def save_layer(path: str | Path, layer: Owned) -> None:
+def save_layer(path: str | Path, layer: ParameterOwner) -> None:
     """Write a layer into a file; see :func:`hopcore.save_layer`.
 
     Parameters
@@ -54,7 +47,7 @@ def save_layer(path: str | Path, layer: Owned) -> None:
     >>> load_layer(place).input_size
     4
     """
-    if not isinstance(layer, Owned) or type(layer.settings) not in MODULES:
+    if not isinstance(layer, ParameterOwner) or type(layer.settings) not in MODULES:
         raise TypeError(f"layer must be one of hopcore_jax, got {type(layer).__name__}")
     hopcore.save_layer(path, layer.settings, layer.parameters)
 

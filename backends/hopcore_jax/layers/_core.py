@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 import hopcore
-from hopcore.layers import HopfieldSettings, core_settings
-from hopcore_jax.layers._base import Associated, Key, number, optional
+from hopcore.layers import AssociationProperties, HopfieldSettings, as_numbers, core_settings
+from hopcore_jax.layers._base import Key, ParameterOwner, optional
 
 
-class HopfieldCore(Associated):
+class HopfieldCore(ParameterOwner, AssociationProperties):
     """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
 
     Parameters
@@ -92,9 +92,9 @@ class HopfieldCore(Associated):
             arrays["scaling"], scaling = scaling, None
         settings = replace(
             self.settings,
-            scaling=number(1.0 if scaling is None else scaling),
-            update_steps_max=number(update_steps_max),
-            update_steps_eps=number(update_steps_eps),
+            scaling=as_numbers(1.0 if scaling is None else scaling),
+            update_steps_max=as_numbers(update_steps_max),
+            update_steps_eps=as_numbers(update_steps_eps),
         )
         masks: dict[str, Any] = {
             "stored_pattern_padding_mask": optional(key_padding_mask),

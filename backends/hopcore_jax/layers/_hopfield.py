@@ -12,15 +12,21 @@ from jax import lax
 
 import hopcore
 from hopcore import DiffusionConfig
-from hopcore.layers import DIFFUSION, HopfieldSettings, diffused_arguments
+from hopcore.layers import (
+    DIFFUSION,
+    AssociationProperties,
+    DiffusionMethods,
+    HopfieldSettings,
+    diffused_arguments,
+)
 from hopcore.schedules import learned_temperature
-from hopcore_jax.layers._base import Associated, Key, association, optional
+from hopcore_jax.layers._base import Key, ParameterOwner, association, optional
 
 Patterns = jax.Array | tuple[jax.Array, jax.Array, jax.Array]
 """One array for all patterns, or stored patterns, state patterns and pattern projections."""
 
 
-class Hopfield(Associated):
+class Hopfield(ParameterOwner, AssociationProperties):
     """A Hopfield layer: state patterns recall from stored patterns, in several heads.
 
     Parameters
@@ -89,9 +95,10 @@ class Hopfield(Associated):
 
     @property
     def temperature(self) -> Any:
-        """The temperature by now, one for all heads or one for each."""
+        """The current temperature, one for all heads or one for each."""
         if "temperature" in self.parameters:
-            return learned_temperature(self.parameters["temperature"], self.parameters.get("room"))
+            shared = self.parameters.get("shared_temperature")
+            return learned_temperature(self.parameters["temperature"], shared)
         return 1.0 / (
             jnp.asarray(self.scaling) if isinstance(self.scaling, tuple) else self.scaling
         )
@@ -128,7 +135,7 @@ class Hopfield(Associated):
         return hopcore.hopfield(
             self.settings,
             self.arrays(),
-            *three(input),
+            *unpack_inputs(input),
             stored_pattern_padding_mask=optional(stored_pattern_padding_mask),
             association_mask=optional(association_mask),
             drop=self._dropout(self.settings.dropout, key, inference),
@@ -144,7 +151,7 @@ class Hopfield(Associated):
         return hopcore.layers.hopfield_weights(
             self.settings,
             self.arrays(),
-            *three(input),
+            *unpack_inputs(input),
             stored_pattern_padding_mask=optional(stored_pattern_padding_mask),
             association_mask=optional(association_mask),
         )
@@ -161,11 +168,13 @@ class Hopfield(Associated):
 
     def get_projected_pattern_matrix(self, input: Patterns) -> jax.Array:
         """The values of each head, ``(..., H, S, v)``, without a gradient."""
-        found = hopcore.layers.hopfield_projections(self.settings, self.arrays(), *three(input))
+        found = hopcore.layers.hopfield_projections(
+            self.settings, self.arrays(), *unpack_inputs(input)
+        )
         return lax.stop_gradient(found)
 
 
-class DiffusedHopfield(Hopfield):
+class DiffusedHopfield(Hopfield, DiffusionMethods):
     """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
 
     The keys of all heads are diffused over one graph for each sample; then the layer associates as
@@ -203,17 +212,6 @@ class DiffusedHopfield(Hopfield):
     ) -> None:
         super().__init__(*args, **diffused_arguments(settings, diffusion_steps, config))
 
-    @property
-    def config(self) -> DiffusionConfig:
-        """The configuration of the diffusion."""
-        if self.settings.diffusion is None:
-            raise ValueError("a DiffusedHopfield needs settings with diffusion, got None")
-        return self.settings.diffusion
-
-    def get_config(self) -> dict[str, Any]:
-        """The configuration as numbers, strings and booleans."""
-        return self.config.to_dict()
-
     def __getattr__(self, name: str) -> Any:
         """The fields of the configuration."""
         if name in DIFFUSION:
@@ -221,8 +219,8 @@ class DiffusedHopfield(Hopfield):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
 
-def three(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Stored patterns, state patterns and pattern projections."""
+def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return stored patterns, state patterns and pattern projections."""
     if isinstance(input, jax.Array | np.ndarray):
         found = jnp.asarray(input)
         return found, found, found

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 
 import hopcore
 from hopcore.layers import HNLSettings, HNMSettings, Quantized, QuantizerSettings
-from hopcore_jax.layers._base import Key, Owned, part
+from hopcore_jax.layers._base import Key, ParameterOwner, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.training import dropout_of, noise_of
 
 
-class _Network(Owned):
+class _Network(ParameterOwner):
     """What modules share whose settings are all that their constructor takes."""
 
     def __init__(
@@ -34,7 +34,7 @@ class _Network(Owned):
     ) -> dict[str, Any]:
         """Temperature, noise and dropout of a call."""
         drop = self._dropout(self.settings.dropout, key, inference)
-        return {**heated(temperature, noise_key), "drop": drop}
+        return {**conditions_of(temperature, noise_key), "drop": drop}
 
     def _dropout(
         self, rate: float, key: Key | None, inference: bool | None
@@ -206,16 +206,16 @@ class VectorQuantizer(_Network):
     ) -> Quantized:
         """Features ``(..., input_size)`` by their codes.
 
-        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`: ``values``,
-        ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
+        Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:
+        ``values``, ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
         """
-        conditions = heated(temperature, noise_key)
+        conditions = conditions_of(temperature, noise_key)
         return hopcore.layers.quantize(
             self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
         )
 
 
-def heated(temperature: Any, noise_key: Key | None) -> dict[str, Any]:
-    """The temperature and the noise of a call."""
+def conditions_of(temperature: Any, noise_key: Key | None) -> dict[str, Any]:
+    """Return the temperature and the noise of a call."""
     noise = None if noise_key is None else noise_of(noise_key)
     return {"temperature": temperature, "noise": noise}

@@ -10,60 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 
 import hopcore
-from hopcore.layers import LookupSettings, PoolingSettings, learned, quantity_of
-from hopcore_jax.layers._base import Associated, Key, association, optional, part
+from hopcore.layers import (
+    LearnedPatternMethods,
+    LookupSettings,
+    PoolingSettings,
+    learned,
+    quantity_of,
+)
+from hopcore_jax.layers._base import Key, ParameterOwner, association, optional, part
 from hopcore_jax.layers._hopfield import Hopfield
 
 
-class _Learned(Associated):
+class _Learned(ParameterOwner, LearnedPatternMethods):
     """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
 
     @property
     def hopfield(self) -> Hopfield:
         """The Hopfield layer within, with its share of the parameters."""
         return part(self, Hopfield, "hopfield", self.settings.hopfield)
-
-    @property
-    def scaling(self) -> Any:
-        """The inverse temperature."""
-        return self.hopfield.scaling
-
-    @property
-    def temperature(self) -> Any:
-        """The temperature by now."""
-        return self.hopfield.temperature
-
-    @property
-    def quantity(self) -> int:
-        """How many patterns are learned."""
-        return self.settings.quantity
-
-    def _three(self, input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-        raise NotImplementedError
-
-    def association_weights(
-        self,
-        input: Any,
-        stored_pattern_padding_mask: Any = None,
-        association_mask: Any = None,
-    ) -> jax.Array:
-        """How much each query of each head attends to each pattern, ``(..., H, L, S)``."""
-        masks = stored_pattern_padding_mask, association_mask
-        return self.hopfield.association_weights(self._three(input), *masks)
-
-    def get_association_matrix(
-        self,
-        input: Any,
-        stored_pattern_padding_mask: Any = None,
-        association_mask: Any = None,
-    ) -> jax.Array:
-        """:meth:`association_weights` without a gradient."""
-        masks = stored_pattern_padding_mask, association_mask
-        return self.hopfield.get_association_matrix(self._three(input), *masks)
-
-    def get_projected_pattern_matrix(self, input: Any) -> jax.Array:
-        """The values of each head, ``(..., H, S, v)``, without a gradient."""
-        return self.hopfield.get_projected_pattern_matrix(self._three(input))
 
 
 class HopfieldPooling(_Learned):
@@ -131,7 +95,7 @@ class HopfieldPooling(_Learned):
             drop=self._dropout(self.settings.hopfield.dropout, key, inference),
         )
 
-    def _three(self, input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def unpack_inputs(self, input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         stored, projection = two(input)
         return stored, learned(self.arrays()["pooling_weights"]), projection
 
@@ -205,7 +169,7 @@ class HopfieldLayer(_Learned):
             drop=self._dropout(self.settings.hopfield.dropout, key, inference),
         )
 
-    def _three(self, input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def unpack_inputs(self, input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         arrays = self.arrays()
         stored = arrays["lookup_weights"]
         return learned(stored), one(input), learned(arrays.get("target_weights", stored))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -10,13 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from hopcore import LearnableTemperature
-from hopcore.layers import core_settings
-from hopcore_jax.layers._base import Key, Owned
+from hopcore.layers import attention_patterns, attention_settings
+from hopcore_jax.layers._base import Key, ParameterOwner
 from hopcore_jax.layers._hopfield import Hopfield
 
 Layers = TypeVar("Layers")
-ROOM = "room"
-"""The last part of the name of a room temperature."""
+SHARED = "shared_temperature"
+"""The last part of the name of a shared temperature."""
 
 
 class LearnableTemperatureAttention(Hopfield):
@@ -33,8 +32,8 @@ class LearnableTemperatureAttention(Hopfield):
         Where the temperature starts; a tuple has one for each head.
     per_head : bool
         Each head learns its own.
-    room : bool
-        Times a second temperature, which layers may share (:func:`share_room`).
+    shared : bool
+        Times a second temperature, which layers may share (:func:`share_temperature`).
     separation : str or float
         As in :class:`hopcore.HopfieldSettings`.
     key, dtype, inference
@@ -66,7 +65,7 @@ class LearnableTemperatureAttention(Hopfield):
         num_heads: int,
         init_temp_factor: float | tuple[float, ...] = 1.0,
         per_head: bool = False,
-        room: bool = False,
+        shared: bool = False,
         *,
         separation: str | float = "softmax",
         key: Key | None = None,
@@ -74,9 +73,8 @@ class LearnableTemperatureAttention(Hopfield):
         inference: bool = False,
         **arguments: Any,
     ) -> None:
-        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, room=room)
-        plain = core_settings((d_model, num_heads), arguments, batch_first=True)
-        settings = replace(plain, scaling=learned, separation=separation)
+        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, shared=shared)
+        settings = attention_settings(d_model, num_heads, learned, separation, arguments)
         self._own(settings, key, dtype, inference)
 
     def __call__(
@@ -97,7 +95,7 @@ class LearnableTemperatureAttention(Hopfield):
         :meth:`Hopfield.__call__`.
         """
         masks = key_padding_mask, attn_mask
-        patterns = three(query, key_, value)
+        patterns = attention_patterns(query, key_, value)
         return super().__call__(patterns, *masks, key=key, inference=inference)
 
     def association_weights(
@@ -109,26 +107,27 @@ class LearnableTemperatureAttention(Hopfield):
         attn_mask: Any = None,
     ) -> jax.Array:
         """How much each query of each head attends to each key, ``(..., H, L, S)``."""
-        return super().association_weights(three(query, key_, value), key_padding_mask, attn_mask)
+        masks = key_padding_mask, attn_mask
+        return super().association_weights(attention_patterns(query, key_, value), *masks)
 
     def get_association_matrix(self, *patterns: Any, **masks: Any) -> jax.Array:
         """:meth:`association_weights` without a gradient."""
         return jax.lax.stop_gradient(self.association_weights(*patterns, **masks))
 
 
-def share_room(layers: Layers, room: Any = None) -> Layers:
-    """Let layers share one room temperature: one array in each of them.
+def share_temperature(layers: Layers, theta: Any = None) -> Layers:
+    """Let layers share one temperature: one array in each of them.
 
-    Within a loss, so that its gradient with respect to ``room`` is the sum over the layers.
+    Within a loss, so that its gradient with respect to ``theta`` is the sum over the layers.
 
     Parameters
     ----------
     layers : layer, or pytree of them
-        A list, a module ...; each layer has a ``LearnableTemperature(room=True)`` for its
+        A list, a module ...; each layer has a ``LearnableTemperature(shared=True)`` for its
         ``scaling``, itself or within.
-    room : array (), optional
-        The parameter whose softplus is the room temperature; that of the first layer if not given,
-        which then gets the whole gradient.
+    theta : array (), optional
+        The parameter whose softplus is the shared temperature; that of the first layer if not
+        given, which then gets the whole gradient.
 
     Returns
     -------
@@ -138,52 +137,50 @@ def share_room(layers: Layers, room: Any = None) -> Layers:
     Raises
     ------
     ValueError
-        A layer without a room temperature, a room that is no single number.
+        A layer without a shared temperature, one that is no single number.
 
     Examples
     --------
     >>> import jax
-    >>> from hopcore_jax import LearnableTemperatureAttention, share_room
+    >>> from hopcore_jax import LearnableTemperatureAttention, share_temperature
     >>> keys = jax.random.split(jax.random.key(0), 3)
-    >>> layers = [LearnableTemperatureAttention(8, 2, room=True, key=key) for key in keys]
-    >>> shared = share_room(layers, jax.numpy.asarray(0.5))
-    >>> [float(layer.parameters["room"]) for layer in shared]
+    >>> layers = [LearnableTemperatureAttention(8, 2, shared=True, key=key) for key in keys]
+    >>> shared = share_temperature(layers, jax.numpy.asarray(0.5))
+    >>> [float(layer.parameters["shared_temperature"]) for layer in shared]
     [0.5, 0.5, 0.5]
     """
-    leaves, structure = jax.tree.flatten(layers, is_leaf=lambda one: isinstance(one, Owned))
-    found = [one for one in leaves if isinstance(one, Owned)]
+    leaves, structure = jax.tree.flatten(
+        layers, is_leaf=lambda one: isinstance(one, ParameterOwner)
+    )
+    found = [one for one in leaves if isinstance(one, ParameterOwner)]
     for layer in found:
-        if not rooms(layer):
+        if not shared_names(layer):
             raise ValueError(
-                f"{type(layer).__name__} has no room temperature: "
-                "scaling=LearnableTemperature(room=True)"
+                f"{type(layer).__name__} has no shared temperature: "
+                "scaling=LearnableTemperature(shared=True)"
             )
     if not found:
-        raise ValueError("layers must hold a layer with a room temperature, got none")
-    if room is None:
-        room = found[0].parameters[rooms(found[0])[0]]
-    if jnp.ndim(room):
-        raise ValueError(f"room must be one number, got shape {jnp.shape(room)}")
+        raise ValueError("layers must hold a layer with a shared temperature, got none")
+    if theta is None:
+        theta = found[0].parameters[shared_names(found[0])[0]]
+    if jnp.ndim(theta):
+        raise ValueError(f"theta must be one number, got shape {jnp.shape(theta)}")
     return jax.tree.unflatten(
-        structure, [with_room(one, room) if isinstance(one, Owned) else one for one in leaves]
+        structure,
+        [
+            with_shared_temperature(one, theta) if isinstance(one, ParameterOwner) else one
+            for one in leaves
+        ],
     )
 
 
-def rooms(layer: Owned) -> list[str]:
-    """The names of its room temperatures."""
-    return [name for name in layer.parameters if name.split(".")[-1] == ROOM]
+def shared_names(layer: ParameterOwner) -> list[str]:
+    """The names of its shared temperatures."""
+    return [name for name in layer.parameters if name.split(".")[-1] == SHARED]
 
 
-def with_room(layer: Owned, room: Any) -> Owned:
-    """The layer with another room temperature."""
-    names = rooms(layer)
-    new = {name: jnp.asarray(room, layer.parameters[name].dtype) for name in names}
+def with_shared_temperature(layer: ParameterOwner, theta: Any) -> ParameterOwner:
+    """The layer with another shared temperature."""
+    names = shared_names(layer)
+    new = {name: jnp.asarray(theta, layer.parameters[name].dtype) for name in names}
     return eqx.tree_at(lambda one: one.parameters, layer, {**layer.parameters, **new})
-
-
-def three(
-    query: jax.Array, key: jax.Array | None, value: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Keys, queries and values, as a Hopfield layer takes them."""
-    key = query if key is None else key
-    return key, query, key if value is None else value

@@ -10,15 +10,22 @@ import jax
 import jax.numpy as jnp
 
 import hopcore
-from hopcore.layers import DecoderSettings, EncoderSettings
-from hopcore_jax.layers._base import Associated, Key, association, part
+from hopcore.layers import (
+    AssociationProperties,
+    DecoderMethods,
+    DecoderSettings,
+    EncoderMethods,
+    EncoderSettings,
+    HopfieldSettings,
+)
+from hopcore_jax.layers._base import Key, ParameterOwner, association, part
 from hopcore_jax.layers._hopfield import Hopfield
 
 RESIDUAL = "dropout_residual", "dropout_output"
 """Where transformer layers drop values, beside their associations."""
 
 
-class _TransformerLayer(Associated):
+class _TransformerLayer(ParameterOwner, AssociationProperties):
     """What encoder and decoder layers share: how they are made, and keys for each of their parts.
 
     ``PARTS`` are the names of their associations.
@@ -56,6 +63,11 @@ class _TransformerLayer(Associated):
         self._own(found, key, dtype, inference)
 
     @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings.hopfield
+
+    @property
     def norm_first(self) -> bool:
         """Whether a branch begins with its normalisation."""
         return self.settings.norm_first
@@ -77,7 +89,7 @@ class _TransformerLayer(Associated):
         return drop
 
 
-class HopfieldEncoderLayer(_TransformerLayer):
+class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
     """A transformer encoder layer with a Hopfield layer for its attention.
 
     Parameters
@@ -112,11 +124,6 @@ class HopfieldEncoderLayer(_TransformerLayer):
         """The association, with its share of the parameters."""
         return part(self, Hopfield, "hopfield_association", self.settings.hopfield)
 
-    @property
-    def temperature(self) -> Any:
-        """The temperature by now."""
-        return self.hopfield_association.temperature
-
     def __call__(
         self,
         src: jax.Array,
@@ -146,12 +153,8 @@ class HopfieldEncoderLayer(_TransformerLayer):
             drop=self._drop(keys, inference),
         )
 
-    def get_association_matrix(self, input: Any) -> jax.Array:
-        """The association weights of each head, without a gradient."""
-        return self.hopfield_association.get_association_matrix(input)
 
-
-class HopfieldDecoderLayer(_TransformerLayer):
+class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
     """A transformer decoder layer with Hopfield layers for its attentions.
 
     Parameters
@@ -226,11 +229,3 @@ class HopfieldDecoderLayer(_TransformerLayer):
             cross=cross,
             drop=self._drop(keys, inference),
         )
-
-    def get_association_matrix_self(self, input: Any) -> jax.Array:
-        """The association weights of the target with itself, without a gradient."""
-        return self.hopfield_association_self.get_association_matrix(input)
-
-    def get_association_matrix_cross(self, input: Any) -> jax.Array:
-        """The association weights of the target with the memory, without a gradient."""
-        return self.hopfield_association_cross.get_association_matrix(input)

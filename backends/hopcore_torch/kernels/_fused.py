@@ -100,7 +100,7 @@ class Attention(Function):
     @staticmethod
     def forward(ctx: Any, association: Association, *tensors: Any) -> torch.Tensor:
         """The output of a graph of its own, whose leaves are the tensors."""
-        inner = [
+        inner: list[Any] = [
             x if x is None else x.detach().requires_grad_(need)
             for x, need in zip(tensors, ctx.needs_input_grad[1:], strict=True)
         ]

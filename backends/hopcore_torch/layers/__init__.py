@@ -1,11 +1,11 @@
-"""The layers as modules of torch: they own parameters and call the functions of hopcore.layers."""
+"""The layers as modules of torch, which own parameters and call functions of hopcore.layers."""
 
 from hopcore_torch.layers._checkpoint import load_layer, save_layer
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
-from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_room
+from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_temperature
 from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 __all__ = [
@@ -22,5 +22,5 @@ __all__ = [
     "VectorQuantizer",
     "load_layer",
     "save_layer",
-    "share_room",
+    "share_temperature",
 ]

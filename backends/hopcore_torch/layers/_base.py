@@ -30,12 +30,14 @@ def start(module: nn.Module, found: Mapping[str, Parameter], draw: Any = None) -
 
 
 def parameter_of(module: nn.Module, name: str) -> torch.Tensor:
-    """Return the parameter of a dotted name below a module."""
+    """Return the parameter of a dotted name below a module; see :meth:`ParameterOwner.arrays`."""
     *path, leaf = name.split(".")
     owner: Any = module
     for part in path:
         owner = getattr(owner, part)
     value = owner._parameters.get(leaf)
+    if value is None:
+        value = owner.__dict__.get(leaf)
     return getattr(owner, leaf) if value is None else value
 
 
@@ -108,20 +110,16 @@ def describe(settings: Any) -> str:
     return ", ".join(found)
 
 
-def scaling_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Parameter | None]:
-    """Arguments of a constructor as settings, and the parameter that was handed in as scaling."""
-    given = dict(settings)
-    scaling, own = given.get("scaling"), None
+def split_scaling(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Parameter | None]:
+    """Return arguments of a constructor, and the parameter that was handed in as scaling."""
+    plain = dict(arguments)
+    scaling, parameter = plain.get("scaling"), None
     if isinstance(scaling, nn.Parameter):
-        own, given["learnable_scaling"] = scaling, True
+        parameter, plain["learnable_scaling"] = scaling, True
         if scaling.ndim > 1:
             raise ValueError(
                 f"scaling must be one number, or one for each head, got {tuple(scaling.shape)}"
             )
     elif isinstance(scaling, torch.Tensor) and scaling.requires_grad:
         raise TypeError("a scaling that is trained must be a torch.nn.Parameter, got a tensor")
-    for name in ("scaling", "update_steps_max", "update_steps_eps"):
-        if hasattr(given.get(name), "tolist"):  # a tensor, or numbers of NumPy
-            value = given[name].tolist()
-            given[name] = tuple(value) if isinstance(value, list) else value
-    return given, own
+    return plain, parameter

@@ -13,12 +13,9 @@ import hopcore
 from hopcore.layers import (
     DecoderSettings,
     EncoderSettings,
-    HNLSettings,
-    HNMSettings,
     HopfieldSettings,
     LookupSettings,
     PoolingSettings,
-    QuantizerSettings,
     parameter_shapes,
 )
 from hopcore.schedules import LearnableTemperature
@@ -29,14 +26,17 @@ from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
 from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 MODULES: dict[type, Any] = {
-    HopfieldSettings: Hopfield,
-    PoolingSettings: HopfieldPooling,
-    LookupSettings: HopfieldLayer,
-    EncoderSettings: HopfieldEncoderLayer,
-    DecoderSettings: HopfieldDecoderLayer,
-    HNLSettings: HNL,
-    HNMSettings: HNM,
-    QuantizerSettings: VectorQuantizer,
+    module.KIND: module
+    for module in (
+        Hopfield,
+        HopfieldPooling,
+        HopfieldLayer,
+        HopfieldEncoderLayer,
+        HopfieldDecoderLayer,
+        HNL,
+        HNM,
+        VectorQuantizer,
+    )
 }
 """The module of each kind of settings."""
 
@@ -72,30 +72,31 @@ def save_layer(path: str | Path, layer: nn.Module) -> None:
     settings: Any = getattr(layer, "settings", None)
     if type(settings) not in MODULES or not hasattr(layer, "arrays"):
         raise TypeError(f"layer must be one of hopcore_torch, got {type(layer).__name__}")
-    settings = as_it_is(layer)
+    settings = current_settings(layer)
     parameters = {name: parameter_of(layer, name).detach() for name in parameter_shapes(settings)}
     hopcore.save_layer(path, settings, parameters)
 
 
-def as_it_is(layer: Any) -> Any:
-    """The settings of a layer, with the inverse temperatures that it has by now."""
+def current_settings(layer: Any) -> Any:
+    """Return the settings of a layer, with its current inverse temperatures."""
     settings = layer.settings
     if not isinstance(settings, HopfieldSettings):
         parts = PARTS.get(type(settings), {})
         return replace(
-            settings, **{name: as_it_is(getattr(layer, part)) for name, part in parts.items()}
+            settings,
+            **{name: current_settings(getattr(layer, part)) for name, part in parts.items()},
         )
     if isinstance(settings.scaling, LearnableTemperature):
         return settings
-    now = (
+    current = (
         layer.scaling
         if isinstance(layer.scaling, torch.Tensor)
         else torch.tensor(layer.scaling, dtype=torch.float64)
     )
-    made = torch.tensor(settings.beta, dtype=torch.float64).to(now.dtype)
-    if settings.learnable_scaling or torch.equal(made, now.detach().cpu()):
+    initial = torch.tensor(settings.beta, dtype=torch.float64).to(current.dtype)
+    if settings.learnable_scaling or torch.equal(initial, current.detach().cpu()):
         return settings
-    value = now.tolist()
+    value = current.tolist()
     return replace(settings, scaling=tuple(value) if isinstance(value, list) else value)
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import hopcore
-from hopcore.layers import HopfieldSettings, core_settings, layer_parameters
-from hopcore_torch.layers._base import ParameterOwner, dropout, scaling_of, start, tensor
+from hopcore.layers import HopfieldSettings, as_numbers, core_settings, layer_parameters
+from hopcore_torch.layers._base import ParameterOwner, dropout, split_scaling, start, tensor
 
 PREFIX = "association_core."
 NAMES = (
@@ -112,18 +112,18 @@ class HopfieldCore(ParameterOwner):
         the inverse temperature, 1 if not given: unlike ``torch.nn.MultiheadAttention``, the scores
         are not divided by the root of the depth.
         """
-        given, parameter = scaling_of(
-            {
-                "scaling": 1.0 if scaling is None else scaling,
-                "update_steps_max": update_steps_max,
-                "update_steps_eps": update_steps_eps,
-            }
-        )
+        changes, parameter = split_scaling({"scaling": 1.0 if scaling is None else scaling})
         arrays = self.arrays()
-        if parameter is not None:
-            arrays["scaling"] = parameter
-            del given["scaling"], given["learnable_scaling"]
-        settings = replace(self.settings, **given)
+        if parameter is None:
+            changes["scaling"] = as_numbers(changes["scaling"])
+        else:
+            arrays["scaling"], changes = parameter, {}
+        settings = replace(
+            self.settings,
+            update_steps_max=as_numbers(update_steps_max),
+            update_steps_eps=as_numbers(update_steps_eps),
+            **changes,
+        )
         masks: dict[str, Any] = {
             "stored_pattern_padding_mask": key_padding_mask,
             "association_mask": attn_mask,

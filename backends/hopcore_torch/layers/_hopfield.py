@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -12,19 +12,21 @@ from hopcore import DiffusionConfig
 from hopcore.layers import (
     DIFFUSION,
     PATTERNS,
-    PLACES,
-    Described,
+    POSITIONAL,
+    AssociationProperties,
+    DiffusionMethods,
     HopfieldSettings,
+    bind_arguments,
     diffused_arguments,
+    hopfield_settings,
     layer_parameters,
-    placed,
 )
 from hopcore.schedules import LearnableTemperature, learned_temperature
 from hopcore_torch.layers._base import (
     ParameterOwner,
     dropout,
     parameter_of,
-    scaling_of,
+    split_scaling,
     start,
     tensor,
 )
@@ -34,7 +36,7 @@ Patterns = torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """One tensor for all patterns, or stored patterns, state patterns and pattern projections."""
 
 
-class Hopfield(ParameterOwner, Described):
+class Hopfield(ParameterOwner, AssociationProperties):
     """A Hopfield layer: state patterns recall from stored patterns, in several heads.
 
     Parameters
@@ -66,6 +68,8 @@ class Hopfield(ParameterOwner, Described):
     torch.Size([3, 10, 8])
     """
 
+    KIND: ClassVar[type] = HopfieldSettings
+
     def __init__(
         self,
         *args: Any,
@@ -73,8 +77,8 @@ class Hopfield(ParameterOwner, Described):
         dtype: torch.dtype | None = None,
         **settings: Any,
     ) -> None:
-        given, parameter = scaling_of(placed(PLACES, args, settings))
-        self._make(HopfieldSettings.from_dict(given), parameter, device=device, dtype=dtype)
+        arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
+        self._make(hopfield_settings(arguments), scaling, device=device, dtype=dtype)
 
     @classmethod
     def of(
@@ -102,7 +106,8 @@ class Hopfield(ParameterOwner, Described):
                 norm = nn.LayerNorm(size, eps, elementwise_affine=affine, **where)
             setattr(self, f"norm_{name}", norm)
         if learned:
-            thetas = {key: parameters[key] for key in ("temperature", "room") if key in parameters}
+            names = ("temperature", "shared_temperature")
+            thetas = {name: parameters[name] for name in names if name in parameters}
             # Not registered: the name is that of a property, which says the temperature itself.
             self._parameters.update({name: tensor(one, **where) for name, one in thetas.items()})
             start(self, thetas)
@@ -135,8 +140,8 @@ class Hopfield(ParameterOwner, Described):
         """The temperature by now, one for all heads or one for each; its gradient is known."""
         learned = self.settings.scaling
         if isinstance(learned, LearnableTemperature):
-            room = parameter_of(self, "room") if learned.room else None
-            return learned_temperature(parameter_of(self, "temperature"), room)
+            shared = parameter_of(self, "shared_temperature") if learned.shared else None
+            return learned_temperature(parameter_of(self, "temperature"), shared)
         return 1.0 / self.scaling
 
     @temperature.setter
@@ -223,7 +228,7 @@ class Hopfield(ParameterOwner, Described):
         )
 
 
-class DiffusedHopfield(Hopfield):
+class DiffusedHopfield(Hopfield, DiffusionMethods):
     """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
 
     The keys of all heads are diffused over one graph for each sample; then the layer associates as
@@ -255,16 +260,6 @@ class DiffusedHopfield(Hopfield):
         **settings: Any,
     ) -> None:
         super().__init__(*args, **diffused_arguments(settings, diffusion_steps, config))
-
-    @property
-    def config(self) -> DiffusionConfig:
-        """The configuration of the diffusion."""
-        assert self.settings.diffusion is not None
-        return self.settings.diffusion
-
-    def get_config(self) -> dict[str, Any]:
-        """The configuration as numbers, strings and booleans."""
-        return self.config.to_dict()
 
     def invalidate_cache(self) -> None:
         """Forget the graphs of memories that were seen; never needed for a right answer."""

@@ -43,10 +43,10 @@ class _Network(ParameterOwner):
         if not isinstance(settings, self.KIND):
             raise TypeError(f"settings must be {self.KIND.__name__}, got {type(settings).__name__}")
         self._own(settings, layer_parameters(settings))
-        self._parts(**where)
+        self._register(**where)
         self.reset_parameters()
 
-    def _parts(self, **where: Any) -> None:
+    def _register(self, **where: Any) -> None:
         """Register modules and parameters, by the names of the parameters."""
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class HNL(_Network):
 
     KIND = HNLSettings
 
-    def _parts(self, **where: Any) -> None:
+    def _register(self, **where: Any) -> None:
         lookup = self.settings.lookup
         self.hopfield = Hopfield.of(lookup.hopfield, **where)
         for name, found in layer_parameters(lookup).items():
@@ -118,7 +118,7 @@ class HNL(_Network):
             self.settings,
             self.arrays(),
             x,
-            temperature=heated(temperature, x),
+            temperature=temperature_argument(temperature, x),
             hard=hard,
             noise=noise_of(generator),
             drop=dropout(self, self.settings.dropout),
@@ -149,7 +149,7 @@ class HNM(_Network):
     KIND = HNMSettings
     layers: nn.ModuleList
 
-    def _parts(self, **where: Any) -> None:
+    def _register(self, **where: Any) -> None:
         self.layers = nn.ModuleList(HNL.of(one, **where) for one in self.settings.layers)
 
     def forward(
@@ -164,7 +164,7 @@ class HNM(_Network):
             self.settings,
             self.arrays(),
             x,
-            temperature=heated(temperature, x),
+            temperature=temperature_argument(temperature, x),
             hard=hard,
             noise=noise_of(generator),
             drop=dropout(self, self.settings.dropout),
@@ -194,7 +194,7 @@ class VectorQuantizer(_Network):
     KIND = QuantizerSettings
     codebook: nn.Parameter
 
-    def _parts(self, **where: Any) -> None:
+    def _register(self, **where: Any) -> None:
         for name, found in layer_parameters(self.settings).items():
             self.register_parameter(name, tensor(found, **where))
 
@@ -214,14 +214,14 @@ class VectorQuantizer(_Network):
             self.settings,
             self.arrays(),
             x,
-            temperature=heated(temperature, x),
+            temperature=temperature_argument(temperature, x),
             hard=hard,
             noise=noise_of(generator),
         )
 
 
-def heated(temperature: Any, x: torch.Tensor) -> Any:
-    """The temperature of a call: where features are, and no number in a trace."""
+def temperature_argument(temperature: Any, x: torch.Tensor) -> Any:
+    """Return the temperature of a call on the device of the features, in a trace as a tensor."""
     if isinstance(temperature, torch.Tensor):
         return temperature if temperature.ndim else temperature.to(x.device)
     if torch.compiler.is_compiling() and isinstance(temperature, float) and temperature > 0.0:
@@ -232,7 +232,7 @@ def heated(temperature: Any, x: torch.Tensor) -> Any:
 
 
 def noise_of(generator: torch.Generator | None) -> Noise | None:
-    """Gumbel noise of a generator, or none; torch's own generator is that of every device."""
+    """Return Gumbel noise of a generator, or None; torch's own generator is that of any device."""
     if generator is None:
         return None
     return partial(gumbel, generator=None if generator is torch.default_generator else generator)

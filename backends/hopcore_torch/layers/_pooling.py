@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from hopcore.layers import (
-    PLACES,
-    Described,
-    HopfieldSettings,
+    POSITIONAL,
+    LearnedPatternMethods,
     LookupSettings,
     PoolingSettings,
+    bind_arguments,
     flattened,
+    hopfield_settings,
     layer_parameters,
     learned,
-    placed,
     quantity_of,
 )
-from hopcore_torch.layers._base import ParameterOwner, scaling_of, tensor
+from hopcore_torch.layers._base import ParameterOwner, split_scaling, tensor
 from hopcore_torch.layers._hopfield import Hopfield
 
 
-class _Learned(ParameterOwner, Described):
+class _Learned(ParameterOwner, LearnedPatternMethods):
     """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
 
     hopfield: Hopfield
@@ -45,58 +45,6 @@ class _Learned(ParameterOwner, Described):
         found = cls.__new__(cls)
         found._make(settings, None, **where)
         return found
-
-    @property
-    def association_settings(self) -> HopfieldSettings:
-        """The settings of the association."""
-        return self.hopfield.settings
-
-    @property
-    def scaling(self) -> Any:
-        """The inverse temperature."""
-        return self.hopfield.scaling
-
-    @property
-    def temperature(self) -> Any:
-        """The temperature by now."""
-        return self.hopfield.temperature
-
-    @property
-    def quantity(self) -> int:
-        """How many patterns are learned."""
-        return self.settings.quantity
-
-    def _three(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        raise NotImplementedError
-
-    def association_weights(
-        self,
-        input: Any,
-        stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """How much each query of each head attends to each pattern, ``(..., H, L, S)``."""
-        masks = stored_pattern_padding_mask, association_mask
-        return self.hopfield.association_weights(self._three(input), *masks)
-
-    def get_association_matrix(
-        self,
-        input: Any,
-        stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """:meth:`association_weights` without a gradient."""
-        masks = stored_pattern_padding_mask, association_mask
-        return self.hopfield.get_association_matrix(self._three(input), *masks)
-
-    def get_projected_pattern_matrix(
-        self,
-        input: Any,
-        stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """The values of each head, ``(..., H, S, v)``, without a gradient."""
-        return self.hopfield.get_projected_pattern_matrix(self._three(input))
 
 
 class HopfieldPooling(_Learned):
@@ -121,6 +69,7 @@ class HopfieldPooling(_Learned):
     torch.Size([3, 16])
     """
 
+    KIND: ClassVar[type] = PoolingSettings
     pooling_weights: nn.Parameter
 
     def __init__(
@@ -132,9 +81,10 @@ class HopfieldPooling(_Learned):
         dtype: torch.dtype | None = None,
         **settings: Any,
     ) -> None:
-        given, scaling = scaling_of(placed(PLACES, args, settings))
-        inner = HopfieldSettings.from_dict(given)
-        found = PoolingSettings(hopfield=inner, quantity=quantity, trainable=trainable)
+        arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
+        found = PoolingSettings(
+            hopfield=hopfield_settings(arguments), quantity=quantity, trainable=trainable
+        )
         self._make(found, scaling, device=device, dtype=dtype)
 
     def forward(
@@ -149,9 +99,9 @@ class HopfieldPooling(_Learned):
         in :meth:`Hopfield.forward`.
         """
         masks = stored_pattern_padding_mask, association_mask
-        return flattened(self.settings, self.hopfield(self._three(input), *masks))
+        return flattened(self.settings, self.hopfield(self.unpack_inputs(input), *masks))
 
-    def _three(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def unpack_inputs(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         if isinstance(input, torch.Tensor):
             return input, learned(self.pooling_weights), input
         if isinstance(input, tuple | list) and len(input) == 2:
@@ -186,6 +136,7 @@ class HopfieldLayer(_Learned):
     torch.Size([3, 10, 8])
     """
 
+    KIND: ClassVar[type] = LookupSettings
     lookup_weights: nn.Parameter
     target_weights: nn.Parameter | None
 
@@ -201,9 +152,9 @@ class HopfieldLayer(_Learned):
         dtype: torch.dtype | None = None,
         **settings: Any,
     ) -> None:
-        given, scaling = scaling_of(placed(PLACES, args, settings))
+        arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
         found = LookupSettings(
-            hopfield=HopfieldSettings.from_dict(given),
+            hopfield=hopfield_settings(arguments),
             quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
@@ -218,9 +169,11 @@ class HopfieldLayer(_Learned):
         association_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What state patterns ``(..., L, d)`` recall; masks are as in :meth:`Hopfield.forward`."""
-        return self.hopfield(self._three(input), stored_pattern_padding_mask, association_mask)
+        return self.hopfield(
+            self.unpack_inputs(input), stored_pattern_padding_mask, association_mask
+        )
 
-    def _three(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def unpack_inputs(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         if not isinstance(input, torch.Tensor):
             raise TypeError(f"input must be one tensor, state patterns, got {type(input).__name__}")
         stored = learned(self.lookup_weights)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from hopcore import LearnableTemperature
-from hopcore.layers import core_settings
+from hopcore.layers import attention_patterns, attention_settings
 from hopcore_torch.layers._hopfield import Hopfield
 
 Layers = TypeVar("Layers", bound=nn.Module | Sequence[nn.Module])
@@ -30,8 +29,8 @@ class LearnableTemperatureAttention(Hopfield):
         Where the temperature starts; a tuple has one for each head.
     per_head : bool
         Each head learns its own.
-    room : bool
-        Times a second temperature, which layers may share (:func:`share_room`).
+    shared : bool
+        Times a second temperature, which layers may share (:func:`share_temperature`).
     separation : str or float
         As in :class:`hopcore.HopfieldSettings`.
     device, dtype
@@ -62,16 +61,15 @@ class LearnableTemperatureAttention(Hopfield):
         num_heads: int,
         init_temp_factor: float | tuple[float, ...] = 1.0,
         per_head: bool = False,
-        room: bool = False,
+        shared: bool = False,
         *,
         separation: str | float = "softmax",
         device: Any = None,
         dtype: torch.dtype | None = None,
         **arguments: Any,
     ) -> None:
-        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, room=room)
-        plain = core_settings((d_model, num_heads), arguments, batch_first=True)
-        settings = replace(plain, scaling=learned, separation=separation)
+        learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, shared=shared)
+        settings = attention_settings(d_model, num_heads, learned, separation, arguments)
         self._make(settings, None, device=device, dtype=dtype)
 
     def forward(
@@ -87,7 +85,7 @@ class LearnableTemperatureAttention(Hopfield):
         Keys are the queries if not given, values the keys. Masks are True where a key is not
         attended to, or added to the scores.
         """
-        return super().forward(three(query, key, value), key_padding_mask, attn_mask)
+        return super().forward(attention_patterns(query, key, value), key_padding_mask, attn_mask)
 
     def association_weights(
         self,
@@ -98,7 +96,9 @@ class LearnableTemperatureAttention(Hopfield):
         attn_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """How much each query of each head attends to each key, ``(..., H, L, S)``."""
-        return super().association_weights(three(query, key, value), key_padding_mask, attn_mask)
+        return super().association_weights(
+            attention_patterns(query, key, value), key_padding_mask, attn_mask
+        )
 
     @torch.no_grad()
     def get_association_matrix(self, *patterns: Any, **masks: Any) -> torch.Tensor:
@@ -106,17 +106,17 @@ class LearnableTemperatureAttention(Hopfield):
         return self.association_weights(*patterns, **masks)
 
 
-def share_room(layers: Layers, room: nn.Parameter | None = None) -> Layers:
-    """Let layers share one room temperature: one parameter, tied in place.
+def share_temperature(layers: Layers, theta: nn.Parameter | None = None) -> Layers:
+    """Let layers share one temperature: one parameter, tied in place.
 
     Parameters
     ----------
     layers : torch.nn.Module, or sequence of them
-        Each with layers whose ``scaling`` is a ``LearnableTemperature(room=True)``, itself or
+        Each with layers whose ``scaling`` is a ``LearnableTemperature(shared=True)``, itself or
         anywhere within. Tie them before the optimiser is made.
-    room : torch.nn.Parameter, optional
-        The parameter ``()`` whose softplus is the room temperature; that of the first layer if not
-        given.
+    theta : torch.nn.Parameter, optional
+        The parameter ``()`` whose softplus is the shared temperature; that of the first layer if
+        not given.
 
     Returns
     -------
@@ -125,39 +125,31 @@ def share_room(layers: Layers, room: nn.Parameter | None = None) -> Layers:
     Raises
     ------
     ValueError
-        A layer without a room temperature, a room that is no single number.
+        A layer without a shared temperature, one that is no single number.
 
     Examples
     --------
     >>> import torch
-    >>> from hopcore_torch import LearnableTemperatureAttention, share_room
-    >>> layers = [LearnableTemperatureAttention(8, 2, room=True) for _ in range(3)]
-    >>> first, *others = share_room(layers)
-    >>> all(layer.room is first.room for layer in others)
+    >>> from hopcore_torch import LearnableTemperatureAttention, share_temperature
+    >>> layers = [LearnableTemperatureAttention(8, 2, shared=True) for _ in range(3)]
+    >>> first, *others = share_temperature(layers)
+    >>> all(layer.shared_temperature is first.shared_temperature for layer in others)
     True
     """
     found = []
     for layer in [layers] if isinstance(layers, nn.Module) else layers:
         hopfields = [one for one in layer.modules() if isinstance(one, Hopfield)]
-        within = [one for one in hopfields if "room" in one.arrays()]
+        within = [one for one in hopfields if "shared_temperature" in one.arrays()]
         if not within:
             raise ValueError(
-                f"{type(layer).__name__} has no room temperature: "
-                "scaling=LearnableTemperature(room=True)"
+                f"{type(layer).__name__} has no shared temperature: "
+                "scaling=LearnableTemperature(shared=True)"
             )
         found += within
-    if room is None and found:
-        room = found[0].room
-    if room is not None and (not isinstance(room, nn.Parameter) or room.ndim):
-        raise ValueError("room must be a torch.nn.Parameter of shape ()")
+    if theta is None and found:
+        theta = found[0].shared_temperature
+    if theta is not None and (not isinstance(theta, nn.Parameter) or theta.ndim):
+        raise ValueError("theta must be a torch.nn.Parameter of shape ()")
     for one in found:
-        one.room = room
+        one.shared_temperature = theta
     return layers
-
-
-def three(
-    query: torch.Tensor, key: torch.Tensor | None, value: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Keys, queries and values, as a Hopfield layer takes them."""
-    key = query if key is None else key
-    return key, query, key if value is None else value

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 import hopcore
-from hopcore.layers import DecoderSettings, EncoderSettings, layer_parameters, placed
+from hopcore.layers import (
+    DecoderMethods,
+    DecoderSettings,
+    EncoderMethods,
+    EncoderSettings,
+    bind_arguments,
+    layer_parameters,
+)
 from hopcore_torch.layers._base import ParameterOwner
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import DECODER, ENCODER, copy_parameters, torch_arguments
 from hopcore_torch.layers._hopfield import Hopfield
 
-PLACES = "dropout", "activation", "layer_norm_eps", "batch_first", "norm_first", "bias"
+POSITIONAL = "dropout", "activation", "layer_norm_eps", "batch_first", "norm_first", "bias"
 """Arguments of torch's transformer layers after ``d_model``, ``nhead``, ``dim_feedforward``."""
 
 DEFAULTS: dict[str, Any] = {
@@ -78,7 +85,7 @@ class _TransformerLayer(ParameterOwner):
         return self.settings.norm_first
 
 
-class HopfieldEncoderLayer(_TransformerLayer, nn.TransformerEncoderLayer):
+class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods, nn.TransformerEncoderLayer):
     """A transformer encoder layer with a Hopfield layer for its attention.
 
     Takes the place of ``torch.nn.TransformerEncoderLayer``, also in ``torch.nn.TransformerEncoder``
@@ -103,6 +110,7 @@ class HopfieldEncoderLayer(_TransformerLayer, nn.TransformerEncoderLayer):
     torch.Size([3, 5, 8])
     """
 
+    KIND: ClassVar[type] = EncoderSettings
     settings: EncoderSettings
     hopfield_association: Hopfield
 
@@ -150,15 +158,6 @@ class HopfieldEncoderLayer(_TransformerLayer, nn.TransformerEncoderLayer):
             drop=self._drop,
         )
 
-    def get_association_matrix(self, input: Any) -> torch.Tensor:
-        """The association weights of each head, without a gradient."""
-        return self.hopfield_association.get_association_matrix(input)
-
-    @property
-    def temperature(self) -> Any:
-        """The temperature by now."""
-        return self.hopfield_association.temperature
-
     # What torch's encoder looks at.
 
     @property
@@ -177,7 +176,7 @@ class HopfieldEncoderLayer(_TransformerLayer, nn.TransformerEncoderLayer):
         return {"relu": 1, "gelu": 2}.get(self.settings.activation, 0)
 
 
-class HopfieldDecoderLayer(_TransformerLayer):
+class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
     """A transformer decoder layer with Hopfield layers for its attentions.
 
     Takes the place of ``torch.nn.TransformerDecoderLayer``.
@@ -202,6 +201,7 @@ class HopfieldDecoderLayer(_TransformerLayer):
     torch.Size([3, 5, 8])
     """
 
+    KIND: ClassVar[type] = DecoderSettings
     settings: DecoderSettings
     hopfield_association_self: Hopfield
     hopfield_association_cross: Hopfield
@@ -260,14 +260,6 @@ class HopfieldDecoderLayer(_TransformerLayer):
             drop=self._drop,
         )
 
-    def get_association_matrix_self(self, input: Any) -> torch.Tensor:
-        """The association weights of the target with itself, without a gradient."""
-        return self.hopfield_association_self.get_association_matrix(input)
-
-    def get_association_matrix_cross(self, input: Any) -> torch.Tensor:
-        """The association weights of the target with the memory, without a gradient."""
-        return self.hopfield_association_cross.get_association_matrix(input)
-
     @property
     def self_attn(self) -> HopfieldCore:
         """The association of the target with itself; torch's decoder looks at it."""
@@ -285,10 +277,10 @@ def arguments_of(
     """Hopfield layers, settings of the transformer layer, and where its parameters are."""
     where = {name: arguments.pop(name) for name in ("device", "dtype") if name in arguments}
     legacy = isinstance((*args, None)[0], Hopfield) or names[0] in arguments
-    places = (*names, "dim_feedforward", "dropout", "activation")
+    positional = (*names, "dim_feedforward", "dropout", "activation")
     if not legacy:
-        places = ("d_model", "nhead", "dim_feedforward", *PLACES)
-    given = placed(places, args, arguments)
+        positional = ("d_model", "nhead", "dim_feedforward", *POSITIONAL)
+    given = bind_arguments(positional, args, arguments)
     own = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
     batch_first = own.pop("batch_first")
     if not isinstance(own["activation"], str):

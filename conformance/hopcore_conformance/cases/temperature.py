@@ -62,7 +62,7 @@ LEARNED = {
     "one": settings_of(scaling=LearnableTemperature(factor=2.0)),
     "of each head": settings_of(scaling=LearnableTemperature(factor=(2.0, 0.5))),
     "of each head, alike": settings_of(scaling=LearnableTemperature(per_head=True)),
-    "in a room": settings_of(scaling=LearnableTemperature(factor=(1.0, 3.0), room=True)),
+    "shared": settings_of(scaling=LearnableTemperature(factor=(1.0, 3.0), shared=True)),
 }
 """Layers that learn their temperature."""
 

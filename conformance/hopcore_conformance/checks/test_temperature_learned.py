@@ -28,14 +28,18 @@ Array = np.ndarray
 def heat_of(case: Case) -> Array:
     """The temperature of each head, by its formula."""
     found = plain.softplus(case.parameters["temperature"])
-    room = case.parameters.get("room")
-    found = found if room is None else found * plain.softplus(room)
+    shared = case.parameters.get("shared_temperature")
+    found = found if shared is None else found * plain.softplus(shared)
     return np.broadcast_to(found, (case.settings.num_heads,))
 
 
 def fixed(case: Case, heat: Array) -> Case:
     """The same layer with temperatures that are not learned."""
-    own = {name: x for name, x in case.parameters.items() if name not in ("temperature", "room")}
+    own = {
+        name: x
+        for name, x in case.parameters.items()
+        if name not in ("temperature", "shared_temperature")
+    }
     return replace(
         case,
         settings=replace(case.settings, scaling=tuple(float(1.0 / one) for one in heat)),
@@ -55,9 +59,9 @@ def test_the_start_is_exact(subject: Subject, name: str) -> None:
     assert tuple(start["temperature"].shape) == shape
     # Rounding of theta moves T by no more than itself does.
     within = 8.0 * subject.eps * (1.0 + wanted)
-    got = subject.get(learned_temperature(start["temperature"], start.get("room")))
+    got = subject.get(learned_temperature(start["temperature"], start.get("shared_temperature")))
     agree("temperature at the start", got, wanted, within)
-    assert ("room" in start) == learned.room
+    assert ("shared_temperature" in start) == learned.shared
     agree("beta of the settings", np.broadcast_to(settings.beta, shape), 1.0 / wanted, 1e-15)
 
 
@@ -79,8 +83,8 @@ def test_temperatures_are_positive(subject: Subject) -> None:
     got = subject(learned_temperature, theta)
     assert np.all((got > 0.0) & np.isfinite(got) & np.isfinite(1.0 / got))
     at_most("fall", -np.diff(got), 0.0)
-    for room in (-most, most):
-        got = subject(learned_temperature, theta, np.asarray(room))
+    for shared in (-most, most):
+        got = subject(learned_temperature, theta, np.asarray(shared))
         assert np.all((got > 0.0) & np.isfinite(got) & np.isfinite(1.0 / got))
 
 
@@ -128,21 +132,21 @@ def test_every_head_has_its_own(subject: Subject, name: str) -> None:
 
 
 @statement("T4")
-def test_a_room_multiplies(subject: Subject) -> None:
-    case = case_of(LEARNED["in a room"]).on(subject)
+def test_a_shared_temperature_multiplies(subject: Subject) -> None:
+    case = case_of(LEARNED["shared"]).on(subject)
     wanted = heat_of(case)
-    theta, room = case.parameters["temperature"], case.parameters["room"]
-    product = plain.softplus(theta) * plain.softplus(room)
+    theta, shared = case.parameters["temperature"], case.parameters["shared_temperature"]
+    product = plain.softplus(theta) * plain.softplus(shared)
     agree("heat", product, wanted, 0.0)
-    got = subject(learned_temperature, theta, room)
+    got = subject(learned_temperature, theta, shared)
     agree("temperature", got, product, 16.0 * subject.fine * product)
     output = run(subject, hopcore.hopfield, case)
     agree("output", output, *formula(subject, fixed(case, product)))
     # It starts at 1, and then changes nothing.
     start = subject.rounded(np.asarray(inverse_softplus(1.0)))
     got = subject(learned_temperature, theta, start)
-    agree("in a room of 1", got, plain.softplus(theta), 8.0 * subject.eps * wanted)
-    case = case.but(parameters={**case.parameters, "room": start})
+    agree("with a shared temperature of 1", got, plain.softplus(theta), 8.0 * subject.eps * wanted)
+    case = case.but(parameters={**case.parameters, "shared_temperature": start})
     without = fixed(case, plain.softplus(theta))
     wanted, within = formula(subject, without)
     agree("output", run(subject, hopcore.hopfield, case), wanted, 2.0 * within)
@@ -156,7 +160,7 @@ def test_derivatives_by_theta(subject: Subject, name: str) -> None:
     no_half(subject, "derivatives of layers are checked in float32 and float64")
     case = case_of(LEARNED[name], seed=3).on(subject)
     names = (*case.parameters, *case.patterns)
-    heats = [key for key in ("temperature", "room") if key in case.parameters]
+    heats = [key for key in ("temperature", "shared_temperature") if key in case.parameters]
     output = plain_layers.layer(**plainly(fixed(case, heat_of(case)))).output
     probe = subject.rounded(np.random.default_rng(4).normal(size=output.shape))
     found = subject.gradient(

@@ -128,7 +128,7 @@ STATEMENTS: dict[str, str] = {
     "T1": "T = softplus(theta), which starts at factor sqrt(d_h) exactly",
     "T2": "T is positive and finite for every finite theta",
     "T3": "a layer with a learnable temperature is the layer with scaling 1/T, in each head",
-    "T4": "a room temperature multiplies all of a layer",
+    "T4": "a shared temperature multiplies all of a layer",
     "T5": "the derivative by theta is that of the formula",
     "T6": "profiles: where the temperatures of a stack start",
     # N: networks of learned memories.

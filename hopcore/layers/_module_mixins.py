@@ -1,0 +1,179 @@
+"""Share properties and methods between the modules of torch and JAX.
+
+The names are those of hopfield-layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopcore.diffusion._config import DiffusionConfig
+from hopcore.layers._settings import HopfieldSettings
+
+
+class Setting:
+    """A property of a layer: a setting of its association, of the same name unless one is given."""
+
+    def __init__(self, doc: str, name: str = "") -> None:
+        self.__doc__, self.name = doc, name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.name or name
+
+    def __get__(self, layer: Any, kind: type | None = None) -> Any:
+        return self if layer is None else getattr(layer.association_settings, self.name)
+
+
+class AssociationProperties:
+    """Properties of a layer with an association, read from the settings of its Hopfield layer."""
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        raise NotImplementedError
+
+    batch_first = Setting("Whether inputs are ``(..., L, d)``, and not ``(L, ..., d)``.")
+    input_size = Setting("Depth of the state patterns.")
+    hidden_size = Setting("Depth of the association space of a head.", "head_size")
+    output_size = Setting("Depth of the output.", "out_size")
+    pattern_size = Setting("Depth of what a head recalls.", "value_size")
+    num_heads = Setting("The number of heads.")
+    state_pattern_dim = Setting("Depth of the state patterns.", "input_size")
+    stored_pattern_dim = Setting("Depth of the stored patterns.", "stored_size")
+    pattern_projection_dim = Setting("Depth of the pattern projections.", "projection_size")
+    update_steps_max = Setting("The most updates of the state; None: until it rests.")
+    update_steps_eps = Setting("The relative movement at which a state rests.")
+    stored_pattern_as_static = Setting("Whether stored patterns are not projected.")
+    state_pattern_as_static = Setting("Whether state patterns are not projected.")
+    pattern_projection_as_static = Setting("Whether pattern projections are not projected again.")
+    normalize_stored_pattern = Setting("Whether stored patterns are normalised.")
+    normalize_state_pattern = Setting("Whether state patterns are normalised.")
+    normalize_pattern_projection = Setting("Whether pattern projections are normalised.")
+    normalize_hopfield_space = Setting("Whether queries and keys of a head are normalised.")
+
+    @property
+    def normalize_stored_pattern_affine(self) -> bool:
+        """Whether the normalisation of the stored patterns is learnable."""
+        return self.association_settings.affine("stored_pattern")
+
+    @property
+    def normalize_state_pattern_affine(self) -> bool:
+        """Whether the normalisation of the state patterns is learnable."""
+        return self.association_settings.affine("state_pattern")
+
+    @property
+    def normalize_pattern_projection_affine(self) -> bool:
+        """Whether the normalisation of the pattern projections is learnable."""
+        return self.association_settings.affine("pattern_projection")
+
+    @property
+    def normalize_hopfield_space_affine(self) -> bool:
+        """Whether the normalisation of queries and keys of a head is learnable."""
+        return self.association_settings.affine("hopfield_space")
+
+
+class DiffusionMethods:
+    """The configuration of a layer whose memory is diffused."""
+
+    settings: Any
+
+    @property
+    def config(self) -> DiffusionConfig:
+        """The configuration of the diffusion."""
+        if self.settings.diffusion is None:
+            raise ValueError(f"a {type(self).__name__} needs settings with diffusion, got None")
+        return self.settings.diffusion
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration as numbers, strings and booleans."""
+        return self.config.to_dict()
+
+
+class LearnedPatternMethods(AssociationProperties):
+    """Methods of a layer with learned patterns and a Hopfield layer, ``hopfield``."""
+
+    settings: Any
+    hopfield: Any
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings.hopfield
+
+    @property
+    def scaling(self) -> Any:
+        """The inverse temperature."""
+        return self.hopfield.scaling
+
+    @property
+    def temperature(self) -> Any:
+        """The current temperature."""
+        return self.hopfield.temperature
+
+    @property
+    def quantity(self) -> int:
+        """The number of learned patterns."""
+        return self.settings.quantity
+
+    def unpack_inputs(self, input: Any) -> tuple[Any, Any, Any]:
+        """Return stored patterns, state patterns and pattern projections."""
+        raise NotImplementedError
+
+    def association_weights(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: Any = None,
+        association_mask: Any = None,
+    ) -> Any:
+        """Return how much each query of each head attends to each pattern, ``(..., H, L, S)``."""
+        masks = stored_pattern_padding_mask, association_mask
+        return self.hopfield.association_weights(self.unpack_inputs(input), *masks)
+
+    def get_association_matrix(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: Any = None,
+        association_mask: Any = None,
+    ) -> Any:
+        """:meth:`association_weights` without a gradient."""
+        masks = stored_pattern_padding_mask, association_mask
+        return self.hopfield.get_association_matrix(self.unpack_inputs(input), *masks)
+
+    def get_projected_pattern_matrix(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: Any = None,
+        association_mask: Any = None,
+    ) -> Any:
+        """Return the values of each head, ``(..., H, S, v)``, without a gradient."""
+        return self.hopfield.get_projected_pattern_matrix(self.unpack_inputs(input))
+
+
+class EncoderMethods:
+    """Methods of an encoder layer with a Hopfield layer, ``hopfield_association``."""
+
+    hopfield_association: Any
+
+    @property
+    def temperature(self) -> Any:
+        """The current temperature."""
+        return self.hopfield_association.temperature
+
+    def get_association_matrix(self, input: Any) -> Any:
+        """Return the association weights of each head, without a gradient."""
+        return self.hopfield_association.get_association_matrix(input)
+
+
+class DecoderMethods:
+    """Methods of a decoder layer with two Hopfield layers."""
+
+    hopfield_association_self: Any
+    hopfield_association_cross: Any
+
+    def get_association_matrix_self(self, input: Any) -> Any:
+        """Return the association weights of the target with itself, without a gradient."""
+        return self.hopfield_association_self.get_association_matrix(input)
+
+    def get_association_matrix_cross(self, input: Any) -> Any:
+        """Return the association weights of the target with the memory, without a gradient."""
+        return self.hopfield_association_cross.get_association_matrix(input)
