@@ -57,12 +57,12 @@ def without_time(history):
 @pytest.mark.parametrize("backend", libraries())
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.KIND)
 def test_every_model_learns(model, backend):
-    config = replace(CONFIG, epochs=12, path="soft")
+    config = replace(CONFIG, epochs=30, path="soft")  # enough for any rounding
     if model.KIND == "vq":
         config = replace(config, temp_start=1.0, temp_end=0.1)
     found = run(model, config, backend=backend)
     *_, last = found.epochs()
-    assert last.hard > 0.8
+    assert last.hard > 0.85
     assert last.loss < 0.7 * found.history[0].loss
     assert set(last.temperatures) == set(model.TEMPERATURES)
     assert all(value == pytest.approx(config.temp_end) for value in last.temperatures.values())
