@@ -1,7 +1,8 @@
-"""Diffusion over a graph of patterns, and retrieval from a memory that is diffused.
+"""Diffusion over a graph of patterns, and retrieval from a diffused memory.
 
-A :class:`DiffusionOperator` smooths features with a Laplacian; :class:`DiffusionConfig` says which
-one and how much; :func:`diffused_retrieve` and :class:`DynamicsEngine` combine it with association.
+A :class:`DiffusionOperator` smooths features with the Laplacian of a graph.
+:class:`DiffusionConfig` chooses the operator and its strength eta. :func:`diffused_retrieve` and
+:class:`DynamicsEngine` combine diffusion with association.
 """
 
 from hopcore.diffusion._cache import GraphCache

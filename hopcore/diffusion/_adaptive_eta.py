@@ -1,4 +1,4 @@
-r"""Diffusion as strong as a query is uncertain: eta scaled by the entropy of the association.
+r"""Diffusion whose strength eta grows with the entropy of the association weights.
 
 With H the entropy of the association weights before diffusion, :math:`\eta_{eff} = \eta\,
 \sigma(\tau (H - h))`. A diffused memory is a polynomial in the Laplacian times the memory, whose
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._inputs import Inputs, in_precise_dtype
 from hopcore.diffusion._chebyshev import (
     LONGEST,
     basis,
@@ -21,9 +21,8 @@ from hopcore.diffusion._chebyshev import (
     resolvent_degree,
 )
 from hopcore.diffusion._config import DiffusionConfig
-from hopcore.diffusion._operator import DiffusionOperator
-from hopcore.diffusion._stability import check_stable, checked_eta, visible_bound
-from hopcore.graphs._dense_laplacian import Operand
+from hopcore.diffusion._operator import DiffusionOperator, check_eta, check_stable, eigenvalue_bound
+from hopcore.graphs._dense_laplacian import AnyLaplacian
 from hopcore.memory._separation import get_separation
 
 TOLERANCE = 1e-6
@@ -31,11 +30,11 @@ TOLERANCE = 1e-6
 
 
 def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
-    r"""Entropy in nats of the softmax weights of each query, ``(..., L)``; differentiable.
+    r"""Return the entropy in nats of each query's softmax weights, ``(..., L)``; differentiable.
 
     :math:`H = \operatorname{lse}(z) - \langle p, z \rangle` with scores :math:`z = \beta X \xi`,
-    so that one association gives it; 0 where nothing is attended to. ``bias``, if given, is added
-    to the scores.
+    so that one association gives it. It is 0 for queries that attend to nothing. ``bias``, if
+    given, is added to the scores.
     """
     backend, xp, state, stored, _, beta, mask = inputs
     softmax = get_separation("softmax")
@@ -44,20 +43,17 @@ def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
         weights, lse = backend.separate(scores, softmax)
         mean = xp.sum(weights * xp.where(weights > 0, scores, 0.0), axis=-1)
     else:
-        wide = backend.precise[state.dtype]
-        state, stored = backend.astype(state, wide), backend.astype(stored, wide)
-        if not isinstance(beta, float):
-            beta = backend.astype(beta, wide)
+        state, stored, beta = in_precise_dtype(inputs)
         recalled, lse = backend.associate(state, stored, stored, beta, mask, softmax, True)
         assert lse is not None
         mean = beta * xp.sum(state * recalled, axis=-1)
-    some = lse > -xp.inf
-    found = xp.where(some, lse, 0.0) - mean
-    return xp.where(some & (found > 0), found, 0.0)
+    attends = lse > -xp.inf
+    entropy = xp.where(attends, lse, 0.0) - mean
+    return xp.where(attends & (entropy > 0), entropy, 0.0)
 
 
 def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = None) -> Array:
-    """``eta sigmoid(temperature (H - threshold))``, of each query or of each sample.
+    """Return ``eta sigmoid(temperature (H - threshold))`` of each query or of each sample.
 
     Returns
     -------
@@ -70,44 +66,44 @@ def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = No
     if config.adaptive_eta != "query":
         entropy = sample_mean(inputs, entropy)
     gate = config.adaptive_temperature * (entropy - config.adaptive_threshold)
-    # The exponential of what is negative: never overflows.
+    # The exponential of a negative number never overflows.
     small = xp.exp(-xp.abs(gate))
     sigmoid = xp.where(gate > 0, 1.0 / (1.0 + small), small / (1.0 + small))
     return backend.astype(float(config.eta) * sigmoid, entropy.dtype)
 
 
 def sample_mean(inputs: Inputs, entropy: Array) -> Array:
-    """The mean over the queries that may attend to something; 0 where there is none."""
+    """Return the mean over the queries that may attend to a pattern, 0 if there is none."""
     xp, mask = inputs.xp, inputs.mask
     if mask is None:
         return xp.sum(entropy, axis=-1) / max(entropy.shape[-1], 1)
     attends = xp.any(mask, axis=-1, keepdims=mask.ndim == 1)
-    some = xp.where(attends, xp.ones_like(entropy), 0.0)
-    count = xp.sum(some, axis=-1)
-    return xp.sum(some * entropy, axis=-1) / xp.where(count > 0, count, 1.0)
+    counted = xp.where(attends, xp.ones_like(entropy), 0.0)
+    count = xp.sum(counted, axis=-1)
+    return xp.sum(counted * entropy, axis=-1) / xp.where(count > 0, count, 1.0)
 
 
 class Spectrum(NamedTuple):
-    """A family of diffusion operators, one for each eta, as polynomials over one basis."""
+    """Diffusion operators, one for each eta, as polynomials in the Laplacian over one basis."""
 
-    laplacian: Operand
+    laplacian: AnyLaplacian
     largest: Any
     degree: int
     response: Callable[[Any, Any, Any], Any]
     """``response(eta, eigenvalues, exp)``."""
 
     def basis(self, features: Array) -> list[Array]:
-        """Chebyshev polynomials 0 to ``degree`` of the Laplacian, times features."""
-        found = self.laplacian
+        """Return the Chebyshev polynomials 0 to ``degree`` of the Laplacian, times features."""
+        laplacian = self.laplacian
         twice = 4.0 / self.largest
         if self.degree == 0:
             return [features]
-        rest = [*basis(lambda x: twice * (found @ x) - 2.0 * x, features, self.degree)]
-        # Features that all graphs of a batch share become those of each with the first product.
-        return [found.backend.xp.broadcast_to(features, rest[0].shape), *rest]
+        rest = [*basis(lambda x: twice * (laplacian @ x) - 2.0 * x, features, self.degree)]
+        # The first product gives features that all graphs share the leading axes of the batch.
+        return [laplacian.backend.xp.broadcast_to(features, rest[0].shape), *rest]
 
     def coefficients(self, eta: Array) -> Array:
-        """The coefficients over the basis of each eta, ``(..., degree + 1)``."""
+        """Return the coefficients of each eta over the basis, ``(..., degree + 1)``."""
         backend = self.laplacian.backend
 
         def response(eigenvalues: Array) -> Array:
@@ -116,16 +112,16 @@ class Spectrum(NamedTuple):
         return coefficients_at(backend, response, self.largest, self.degree, eta)
 
     def diffused(self, features: Array, eta: Array) -> Array:
-        """Features ``(..., N, d)`` diffused with the eta ``(...)`` of their sample."""
+        """Diffuse features ``(..., N, d)`` with the eta ``(...)`` of their sample."""
         xp = self.laplacian.backend.xp
         parts = xp.stack(self.basis(features), axis=-1)
         terms = self.laplacian.backend.astype(self.coefficients(eta), parts.dtype)
         return xp.sum(parts * terms[..., None, None, :], axis=-1)
 
 
-def spectrum(laplacian: Operand, config: DiffusionConfig, steps: int) -> Spectrum:
-    """The operators of a configuration for every eta up to its own."""
-    mode, eta = config.diffusion_mode, checked_eta(laplacian, config.eta)
+def spectrum(laplacian: AnyLaplacian, config: DiffusionConfig, steps: int) -> Spectrum:
+    """Return the operators of a configuration for every eta up to its own."""
+    mode, eta = config.diffusion_mode, check_eta(laplacian, config.eta)
     if mode in ("factored", "iterative", "simple"):
         check_stable(laplacian, eta)
         power = 1 if mode == "simple" else steps
@@ -136,60 +132,63 @@ def spectrum(laplacian: Operand, config: DiffusionConfig, steps: int) -> Spectru
             return (1.0 - eta * x) ** power
 
         return Spectrum(laplacian, largest, power, explicit)
-    largest = visible_bound(laplacian, None)
+    largest = eigenvalue_bound(laplacian, None)
     if mode == "implicit":
 
         def implicit(eta: Any, x: Any, exp: Any) -> Any:
             return 1.0 / (1.0 + eta * x)
 
         degree = resolvent_degree(eta * largest, TOLERANCE)
-        return Spectrum(laplacian, largest, short(degree, eta), implicit)
+        return Spectrum(laplacian, largest, check_length(degree, eta), implicit)
     degree = heat_degree(eta * largest, TOLERANCE) if eta else 0
-    return Spectrum(laplacian, largest, short(degree, eta), lambda eta, x, exp: exp(-eta * x))
+    return Spectrum(
+        laplacian, largest, check_length(degree, eta), lambda eta, x, exp: exp(-eta * x)
+    )
 
 
-def short(degree: int, eta: float) -> int:
-    """The degree, if it is one that a basis of polynomials may have."""
+def check_length(degree: int, eta: float) -> int:
+    """Return the degree, or raise if it is too large for a basis of polynomials."""
     if degree > LONGEST:
         raise ValueError(
-            f"an eta that adapts up to {eta:g} takes a series of more than {LONGEST} terms; "
-            "take a smaller eta"
+            f"an eta that adapts up to {eta:g} needs a series of more than {LONGEST} terms; "
+            "use a smaller eta"
         )
     return degree
 
 
 class AdaptedDiffusion(DiffusionOperator):
-    """The operator of a family whose eta is that of each sample, ``(...)``."""
+    """A diffusion operator with an eta for each sample, ``(...)``."""
 
     def __init__(self, family: Spectrum, eta: Array) -> None:
         self.laplacian, self.family, self.eta = family.laplacian, family, eta
 
     def __call__(self, features: Array) -> Array:
-        """Features ``(..., N, d)``, each sample diffused with its own eta."""
+        """Diffuse features ``(..., N, d)``, each sample with its own eta."""
         return self.family.diffused(features, self.eta)
 
 
-def association_per_query(inputs: Inputs, found: Spectrum, eta: Array, *, tied: bool) -> Array:
-    r"""Association with a memory that is diffused for each query with an eta of its own.
+def association_per_query(inputs: Inputs, family: Spectrum, eta: Array, *, tied: bool) -> Array:
+    r"""Associate each query with a memory that is diffused with the query's own eta.
 
     The score of :math:`\sum_k c_k(\eta) T_k x_i` is the score of the stacked patterns :math:`(T_0
-    x_i, T_1 x_i, \dots)` for the stacked query :math:`(c_0 \xi, c_1 \xi, \dots)`: one association.
+    x_i, T_1 x_i, \dots)` for the stacked query :math:`(c_0 \xi, c_1 \xi, \dots)`, so that one
+    association suffices.
     """
     backend, xp, _, _, projection, beta, mask = inputs
-    queries, keys = stacked(inputs, found, eta)
-    values = xp.concat(found.basis(projection), axis=-1) if tied else projection
+    queries, keys = stacked(inputs, family, eta)
+    values = xp.concat(family.basis(projection), axis=-1) if tied else projection
     output, _ = backend.associate(queries, keys, values, beta, mask, get_separation("softmax"))
     if not tied:
         return output
-    terms = backend.astype(found.coefficients(eta), output.dtype)
-    parts = xp.reshape(output, (*output.shape[:-1], found.degree + 1, projection.shape[-1]))
+    terms = backend.astype(family.coefficients(eta), output.dtype)
+    parts = xp.reshape(output, (*output.shape[:-1], family.degree + 1, projection.shape[-1]))
     return xp.sum(parts * terms[..., None], axis=-2)
 
 
-def stacked(inputs: Inputs, found: Spectrum, eta: Array) -> tuple[Array, Array]:
-    """Queries and keys whose scores are those of memories diffused with the eta of each query."""
+def stacked(inputs: Inputs, family: Spectrum, eta: Array) -> tuple[Array, Array]:
+    """Return queries and keys whose scores are those of memories diffused for each query."""
     backend, xp, state = inputs.backend, inputs.xp, inputs.state
-    terms = backend.astype(found.coefficients(eta), state.dtype)
+    terms = backend.astype(family.coefficients(eta), state.dtype)
     queries = terms[..., None] * state[..., None, :]
     queries = xp.reshape(queries, (*queries.shape[:-2], queries.shape[-2] * queries.shape[-1]))
-    return queries, xp.concat(found.basis(inputs.stored), axis=-1)
+    return queries, xp.concat(family.basis(inputs.stored), axis=-1)

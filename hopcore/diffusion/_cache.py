@@ -1,4 +1,4 @@
-"""Graphs of patterns that were seen before: :class:`GraphCache`."""
+""":class:`GraphCache` keeps the graphs of patterns."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import as_integer
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.graphs._builder import PatternGraph, pattern_graph
-from hopcore.graphs._knn import knn_graph, weighted
+from hopcore.graphs._knn import knn_graph, reweighted
 
 
 class GraphCache:
-    """Keeps the graphs of patterns it has seen, by the content of the patterns.
+    """Keep the graphs of patterns, found again by the values of the patterns.
 
-    Patterns are compared with copies of those seen before, value by value: an array that was
-    changed in place, or another one at the same address, is another key. Under a trace, and on
-    accelerators, where values are not visible, graphs are built anew and not kept.
+    Patterns are compared with copies of earlier ones, value by value, so that an array changed in
+    place, or another one at the same address, is never confused with the first. If values cannot be
+    read, under a trace or on an accelerator, graphs are built every time and not kept.
 
     Parameters
     ----------
     config : DiffusionConfig
         ``k_neighbors``, ``use_normalized_laplacian`` and ``cache_graph`` are used.
     max_entries : int
-        So many graphs are kept; the one used longest ago goes first.
+        The number of graphs that are kept; the least recently used one is dropped first.
 
     Attributes
     ----------
     hits : int
-        How often a graph was found.
+        How often a graph was found in the cache.
     misses : int
-        How often it was built.
+        How often a graph was built.
 
     Notes
     -----
-    Safe to share between threads. Where a derivative by the patterns may be asked for, only the
-    choice of neighbours is taken from the cache, and the weights are computed again.
+    A cache may be shared between threads. If derivatives by the patterns are recorded, only the
+    choice of neighbours comes from the cache, and the weights are computed again.
 
     Examples
     --------
@@ -58,44 +58,41 @@ class GraphCache:
         self._number = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy, as of a layer that has one, starts empty: locks and graphs are not copied.
+        # A copy of a cache starts empty: locks and graphs are not copied.
         return partial(GraphCache, max_entries=self.max_entries), (self.config,)
 
     def __len__(self) -> int:
-        """How many graphs are kept."""
+        """Return the number of graphs that are kept."""
         return len(self._entries)
 
     def get(self, patterns: Array, *, mask: Array | None = None) -> PatternGraph:
-        """The graph of patterns ``(..., N, d)``; see :func:`hopcore.knn_graph` for the mask."""
+        """Return the graph of patterns ``(..., N, d)``; the mask is that of :func:`knn_graph`."""
         backend = backend_of_input("patterns", patterns)
         if not backend.can_read_values(patterns):
-            return self._built(patterns, mask)
-        keeps = self.config.cache_graph
+            return self._build(patterns, mask)
         with self._lock:
-            found = self._find(backend, patterns, mask) if keeps else None
-            if found is None:
-                self.misses += 1
-            else:
-                self.hits += 1
-        if not keeps:
-            return self._built(patterns, mask)
-        if found is None:
-            # Copies of their own, and no derivatives, so that they can be kept.
+            entry = self._find(backend, patterns, mask) if self.config.cache_graph else None
+            self.hits += entry is not None
+            self.misses += entry is None
+        if not self.config.cache_graph:
+            return self._build(patterns, mask)
+        if entry is None:
+            # Keep copies without derivatives.
             with backend.cache_context():
-                still = backend.xp.asarray(backend.constant(patterns), copy=True)
-                shown = None if mask is None else backend.xp.asarray(mask, copy=True)
-                found = _Entry(backend, still, shown, self._built(still, shown))
-            self._keep(found)
+                kept = backend.xp.asarray(backend.constant(patterns), copy=True)
+                kept_mask = None if mask is None else backend.xp.asarray(mask, copy=True)
+                entry = _Entry(backend, kept, kept_mask, self._build(kept, kept_mask))
+            self._keep(entry)
         if backend.requires_gradient(patterns):
-            return pattern_graph(weighted(found.graph.W, patterns, mask))
-        return found.graph
+            return pattern_graph(reweighted(entry.graph.W, patterns, mask))
+        return entry.graph
 
-    def _built(self, patterns: Array, mask: Array | None) -> PatternGraph:
+    def _build(self, patterns: Array, mask: Array | None) -> PatternGraph:
         graph = knn_graph(patterns, self.config.k_neighbors, mask=mask)
         return pattern_graph(graph.using(self.config.normalization))
 
     def clear(self) -> None:
-        """Forget all graphs."""
+        """Drop all graphs."""
         with self._lock:
             self._entries.clear()
 
@@ -115,7 +112,7 @@ class GraphCache:
 
 
 class _Entry(NamedTuple):
-    """A graph that is kept, and copies of what it was made from."""
+    """A graph, with copies of the patterns and the mask that it was made from."""
 
     backend: Backend
     patterns: Array
@@ -123,7 +120,7 @@ class _Entry(NamedTuple):
     graph: PatternGraph
 
     def holds(self, backend: Backend, patterns: Array, mask: Array | None) -> bool:
-        """Whether it is the graph of these patterns."""
+        """Return whether this is the graph of these patterns."""
         if backend is not self.backend or (mask is None) != (self.mask is None):
             return False
         return same(backend, self.patterns, patterns) and (
@@ -131,13 +128,13 @@ class _Entry(NamedTuple):
         )
 
 
-def same(backend: Backend, kept: Array, given: Array) -> bool:
-    """Whether two arrays agree in shape, dtype and every value."""
-    if kept.shape != given.shape or kept.dtype != given.dtype:
+def same(backend: Backend, kept: Array, other: Array) -> bool:
+    """Return whether two arrays agree in shape, dtype, device and every value."""
+    if kept.shape != other.shape or kept.dtype != other.dtype:
         return False
-    if backend.device(kept) != backend.device(given):
+    if backend.device(kept) != backend.device(other):
         return False
-    # A look at the first row, before all are compared.
-    if kept.ndim > 1 and not bool(backend.xp.all(kept[:1, ...] == given[:1, ...])):
+    # Compare the first row before all of them.
+    if kept.ndim > 1 and not bool(backend.xp.all(kept[:1, ...] == other[:1, ...])):
         return False
-    return bool(backend.xp.all(kept == given))
+    return bool(backend.xp.all(kept == other))

@@ -19,15 +19,14 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 
 FARTHEST = 1e10
-"""Of ``reach = t lambda_max``: at most so much, which takes some 400,000 products at 1e-6."""
-
+"""The largest ``reach = t lambda_max`` of a series; it takes about 400,000 products at 1e-6."""
 
 LONGEST = 2048
-"""The degree of a series whose coefficients are found by quadrature, at most: 64 MiB of weights."""
+"""The largest degree of a series by quadrature, whose weights take 64 MiB."""
 
 
 def heat_error(degree: int, reach: float) -> float:
-    r"""The sup error of the series of :math:`e^{-t \lambda}` of a degree, ``reach = t lambda_max``.
+    r"""Return the sup error of the series of :math:`e^{-t \lambda}`, with ``reach = t lambda_max``.
 
     Examples
     --------
@@ -39,7 +38,7 @@ def heat_error(degree: int, reach: float) -> float:
 
 
 def heat_degree(reach: float, tol: float) -> int:
-    """The smallest degree whose sup error is at most ``tol``; ``reach = t lambda_max``."""
+    """Return the smallest degree with a sup error of at most ``tol``; ``reach = t lambda_max``."""
     terms, left_out = heat_terms(reach), 0.0
     degree = len(terms) - 1
     while degree > 0 and left_out + terms[degree] <= tol:
@@ -49,39 +48,39 @@ def heat_degree(reach: float, tol: float) -> int:
 
 
 def heat_coefficients(degree: int, reach: float) -> list[float]:
-    """The coefficients 0 to ``degree`` of the heat kernel, ``reach = t lambda_max``."""
+    """Return the coefficients 0 to ``degree`` of the heat kernel, with ``reach = t lambda_max``."""
     terms = heat_terms(reach)
     terms[0] *= 0.5
     return [-term if k % 2 else term for k, term in enumerate(terms[: degree + 1])]
 
 
 def heat_terms(reach: float) -> list[float]:
-    """``2 e^-a I_k(a)`` with ``a = reach/2``, for k from 0 until they have vanished.
+    """Return ``2 e^-a I_k(a)`` with ``a = reach/2``, for k from 0 until the terms vanish.
 
-    By Miller's recurrence downwards, which is stable; they sum, the first by half, to 1. In plain
-    Python, which compilers of array programs take for the constants that they are.
+    They follow from Miller's stable downward recurrence, and are normalised so that half the first
+    and all others sum to 1. ``2 * scipy.special.ive(k, a)`` agrees but is nan for large ``a``.
     """
     a = 0.5 * reach
     if a < 1e-20:
         return [2.0]
     if not reach <= FARTHEST:
         raise ValueError(
-            f"eta times the largest eigenvalue is {reach:.3g}: a series takes about its root many "
-            f"products, and ends at {FARTHEST:g}; take mode 'spectral' or 'implicit'"
+            f"eta times the largest eigenvalue is {reach:.3g}, but a series needs about the square "
+            f"root of that many products and allows {FARTHEST:g}; use mode 'spectral' or 'implicit'"
         )
-    above, now = 0.0, 1e-200
-    terms = [now]
+    above, term = 0.0, 1e-200
+    terms = [term]
     for k in range(63 + math.ceil(10.0 * math.sqrt(a)), 0, -1):
-        above, now = now, 2.0 * k / a * now + above
-        terms.append(now)
-        if now > 1e150:
-            above, now, terms = above / now, 1.0, [term / now for term in terms]
+        above, term = term, 2.0 * k / a * term + above
+        terms.append(term)
+        if term > 1e150:
+            above, term, terms = above / term, 1.0, [other / term for other in terms]
     total = 0.5 * terms[-1] + math.fsum(terms[:-1])
     return [term / total for term in reversed(terms)]
 
 
 def resolvent_degree(reach: float, tol: float) -> int:
-    r"""The smallest degree at which the terms left out of the resolvent sum to at most ``tol``.
+    r"""Return the smallest degree at which the resolvent's omitted terms sum to ``tol`` at most.
 
     With :math:`\eta \lambda_{max}` the ``reach``, :math:`r = \sqrt{1 + \eta \lambda_{max}}` and
     :math:`q = (r - 1)/(r + 1)`, the coefficients of :math:`1 / (1 + \eta \lambda)` are
@@ -101,10 +100,10 @@ def resolvent_degree(reach: float, tol: float) -> int:
 
 
 def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Points of :math:`\lambda/\lambda_{max}` ``(n,)`` and weights ``(n, degree + 1)``.
+    r"""Return points of :math:`\lambda/\lambda_{max}` ``(n,)`` and weights ``(n, degree + 1)``.
 
-    A response at the points times the weights is its coefficients; exact for polynomials of twice
-    the degree.
+    The coefficients of a response are its values at the points times the weights; this is exact for
+    polynomials of twice the degree.
     """
     count = 2 * (degree + 1)
     angles = math.pi * (np.arange(count) + 0.5) / count
@@ -114,7 +113,7 @@ def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def series(twice: Callable[[Array], Array], features: Array, terms: Sequence[float]) -> Array:
-    """The sum of ``terms[k] T_k(M) x``, where ``twice(x)`` is ``2 M x``."""
+    """Return the sum of ``terms[k] T_k(M) x``, where ``twice(x)`` is ``2 M x``."""
     total = terms[0] * features
     for term, part in zip(terms[1:], basis(twice, features, len(terms) - 1), strict=True):
         total = total + term * part
@@ -122,22 +121,22 @@ def series(twice: Callable[[Array], Array], features: Array, terms: Sequence[flo
 
 
 def basis(twice: Callable[[Array], Array], features: Array, degree: int) -> list[Array]:
-    """``T_k(M) x`` for k from 1 to ``degree``, where ``twice(x)`` is ``2 M x``."""
-    before, now = features, 0.5 * twice(features) if degree else features
-    found = [now] if degree else []
+    """Return ``T_k(M) x`` for k from 1 to ``degree``, where ``twice(x)`` is ``2 M x``."""
+    if degree == 0:
+        return []
+    polynomials = [features, 0.5 * twice(features)]
     for _ in range(degree - 1):
-        before, now = now, twice(now) - before
-        found.append(now)
-    return found
+        polynomials.append(twice(polynomials[-1]) - polynomials[-2])
+    return polynomials[1:]
 
 
 def coefficients_at(
     backend: Backend, response: Callable[[Array], Array], largest: Any, degree: int, like: Array
 ) -> Array:
-    """Coefficients ``(..., degree + 1)`` of a response that arrays ``(...)`` are parameters of.
+    """Return the coefficients ``(..., degree + 1)`` of a response with parameters ``(...)``.
 
-    ``response`` gets eigenvalues ``(n,)`` in the dtype of ``like`` and returns ``(..., n)``;
-    differentiable by the parameters.
+    ``response`` gets eigenvalues ``(n,)`` in the dtype of ``like`` and returns ``(..., n)``. The
+    coefficients can be differentiated by the parameters.
     """
     points, weights = (
         backend.xp.asarray(x, dtype=like.dtype, device=backend.device(like))

@@ -17,31 +17,31 @@ Adaptive = Literal["sample", "query"]
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    """How stored patterns are diffused before they are associated with; frozen and checked.
+    """How stored patterns are diffused before the association; frozen and checked.
 
     Attributes
     ----------
     eta : float
         Strength of diffusion, >= 0.
     beta : float
-        Inverse temperature, > 0, where a caller gives no other.
+        Inverse temperature, > 0, used if a call gives no other.
     steps : int
         T: explicit steps of diffusion, or joint steps of an evolving memory; >= 0.
     diffusion_mode : str
         ``"factored"``, ``"simple"``, ``"iterative"``, ``"spectral"``, ``"chebyshev"`` or
-        ``"implicit"``, as :func:`hopcore.diffusion_operator` has them. Factored and iterative take
-        T steps of eta, the others are applied once.
+        ``"implicit"``; see :func:`hopcore.diffusion_operator`. Factored and iterative diffusion
+        take T steps of eta, the others are applied once.
     attention_mode : {"dense", "graph"}
         Associate with all patterns, or with an anchor and its neighbours
         (:func:`hopcore.diffusion.anchored_association`).
     k_neighbors : int
         Neighbours that each pattern chooses in the graph, >= 1.
     use_normalized_laplacian : bool
-        The symmetric Laplacian, whose eigenvalues end at 2; otherwise the unnormalised one, for
-        which eta is to be divided by the mean degree. The symmetric one does not keep the mean:
-        where patterns share a large one, it makes well-connected patterns longer, and they win.
+        Use the symmetric Laplacian, with eigenvalues up to 2; otherwise the unnormalised one, for
+        which eta should be divided by the mean degree. The symmetric Laplacian does not keep the
+        mean: if patterns share a large one, well-connected patterns become longer and win.
     use_sparse : bool
-        Without effect on results: graphs are always held by their edges.
+        Without effect: graphs are always stored by their edges.
     diffuse_key : bool
         Diffuse stored patterns.
     diffuse_query : bool
@@ -49,7 +49,7 @@ class DiffusionConfig:
     use_logit_diffusion : bool
         Diffuse the association weights over the graph of the stored patterns.
     logit_eta : float, optional
-        Strength of that; eta if not given.
+        Strength of logit diffusion; eta if not given.
     adaptive_eta : bool, "sample" or "query"
         Scale eta by the entropy of the association weights before diffusion: one value for each
         sample (``True``), or for each query.
@@ -60,7 +60,7 @@ class DiffusionConfig:
     cache_graph : bool
         Whether a :class:`hopcore.GraphCache` keeps the graphs that it makes.
     energy_stop_tol : float
-        Stop diffusing a sample when its energy changes by less in a step; 0 never stops.
+        Stop diffusing a sample once its energy changes by less than this in a step; 0 never stops.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class DiffusionConfig:
     energy_stop_tol: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Validate the settings."""
         for name in ("eta", "energy_stop_tol"):
             check_number(name, getattr(self, name), 0.0)
         if self.logit_eta is not None:
@@ -122,21 +122,21 @@ class DiffusionConfig:
 
     @property
     def normalization(self) -> Normalization:
-        """The name of the Laplacian that is used."""
+        """Return the normalisation of the Laplacian that is used."""
         return "symmetric" if self.use_normalized_laplacian else "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings and booleans."""
+        """Return the settings as numbers, strings and booleans."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DiffusionConfig:
-        """Settings from a mapping; fields that are not there keep their default.
+        """Return settings from a mapping; missing fields keep their default.
 
         Raises
         ------
         ValueError
-            A field that does not exist.
+            A field does not exist.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)

@@ -1,4 +1,4 @@
-r"""The energies of a memory that is diffused while it is retrieved from.
+r"""The energies of a diffused memory in each step of a retrieval.
 
 E is the energy of the state in the memory of a step. The joint energy
 :math:`J(\xi, K) = E_0(\xi; K) + \alpha \operatorname{tr}(K^T L K) / 2`, with :math:`E_0` the energy
@@ -14,16 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._inputs import Inputs, in_precise_dtype
 from hopcore.arrays._validation import short_repr
-from hopcore.graphs._dense_laplacian import Operand, dirichlet_energy, operand
+from hopcore.graphs._dense_laplacian import AnyLaplacian, as_laplacian
+from hopcore.graphs._dirichlet_energy import dirichlet_energy
 from hopcore.graphs._laplacian import Laplacian
 from hopcore.memory._energy import energy_of
 from hopcore.memory._separation import get_separation
 
 
 class Step(NamedTuple):
-    """What was found at one step.
+    """The energies of one step.
 
     Attributes
     ----------
@@ -32,7 +33,7 @@ class Step(NamedTuple):
     free : array (..., L)
         The energy without ``log(N)/beta + M^2/2``.
     dirichlet : array (...) or None
-        The Dirichlet energy of the stored patterns, where their Laplacian is known.
+        The Dirichlet energy of the stored patterns; None without a symmetric Laplacian.
     """
 
     energy: Array
@@ -41,12 +42,12 @@ class Step(NamedTuple):
 
 
 class EnergyTracker:
-    """Records the energies before the first step of diffusion, and after each.
+    """Record the energies before the first step of diffusion and after each step.
 
     Parameters
     ----------
     enabled : bool
-        Record at all.
+        Whether to record.
 
     Attributes
     ----------
@@ -74,65 +75,61 @@ class EnergyTracker:
 
     @property
     def energies(self) -> list[float]:
-        """E of each step, the mean over the queries."""
+        """Return E of each step, the mean over the queries."""
         return [float(step.energy.mean()) for step in self.history]
 
     @property
     def dirichlet(self) -> list[float]:
-        """The Dirichlet energy of each step, the mean over the samples."""
-        return [float(self._rough(step).mean()) for step in self.history]
+        """Return the Dirichlet energy of each step, the mean over the samples."""
+        return [float(self._dirichlet(step).mean()) for step in self.history]
 
     def joint(self, alpha: float) -> list[float]:
-        """J of each step, the mean over the queries."""
+        """Return J of each step, the mean over the queries."""
         return [float(value.mean()) for value in self.joint_per_query(alpha)]
 
     def joint_per_query(self, alpha: float) -> list[Array]:
-        """J of each step, ``(..., L)``."""
-        return [step.free + alpha * self._rough(step)[..., None] for step in self.history]
+        """Return J of each step, ``(..., L)``."""
+        return [step.free + alpha * self._dirichlet(step)[..., None] for step in self.history]
 
     def clear(self) -> None:
-        """Forget what was recorded."""
+        """Delete the history."""
         self.history.clear()
 
-    def record(self, inputs: Inputs, laplacian: Operand | None) -> Array:
-        """Record a step; its energies, ``(..., L)``."""
+    def record(self, inputs: Inputs, laplacian: AnyLaplacian | None) -> Array:
+        """Record a step and return its energies, ``(..., L)``."""
         fixed = inputs.backend.constant
-        still = inputs._replace(
+        constant = inputs._replace(
             state=fixed(inputs.state), stored=fixed(inputs.stored), beta=fixed(inputs.beta)
         )
-        energy = energy_of(still, get_separation("softmax"))
+        energy = energy_of(constant, get_separation("softmax"))
         if self.enabled:
-            rough = None
+            dirichlet = None
             if symmetric(laplacian):
-                rough = fixed(dirichlet_energy(still.stored, laplacian))
-            self.history.append(Step(energy, free_energy(still), rough))
+                dirichlet = fixed(dirichlet_energy(constant.stored, laplacian))
+            self.history.append(Step(energy, free_energy(constant), dirichlet))
         return energy
 
     @staticmethod
-    def _rough(step: Step) -> Array:
+    def _dirichlet(step: Step) -> Array:
         if step.dirichlet is None:
             raise ValueError("the Dirichlet energy needs an operator with a symmetric Laplacian")
         return step.dirichlet
 
 
-def symmetric(laplacian: Operand | None) -> bool:
-    """Whether a Laplacian has a Dirichlet energy."""
+def symmetric(laplacian: AnyLaplacian | None) -> bool:
+    """Return whether there is a Laplacian and it is symmetric."""
     return laplacian is not None and getattr(laplacian, "scale", None) is None
 
 
 def free_energy(inputs: Inputs) -> Array:
-    r"""The energy without its constants: :math:`\|\xi\|^2/2 - \operatorname{lse}(\beta, X \xi)`."""
-    backend, _, state, stored, _, beta, mask = inputs
-    wide = backend.precise[state.dtype]
-    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
-    if not isinstance(beta, float):
-        beta = backend.astype(beta, wide)
-    conjugate = backend.conjugate(state, stored, beta, mask, get_separation("softmax"))
+    r"""Return the free energy :math:`\|\xi\|^2/2 - \operatorname{lse}(\beta, X \xi)`."""
+    backend, (state, stored, beta) = inputs.backend, in_precise_dtype(inputs)
+    conjugate = backend.conjugate(state, stored, beta, inputs.mask, get_separation("softmax"))
     return 0.5 * backend.square_lengths(state) - conjugate / beta
 
 
 def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | None = None) -> float:
-    r"""The smallest alpha with which the joint energy of an evolving memory is known not to rise.
+    r"""Return the smallest alpha for which the joint energy provably never rises.
 
     :math:`\alpha = \beta M^2 / (2 \lambda_2 (1 - \eta \lambda_{max} / 2))` for explicit steps,
     and without the last factor for the heat kernel and the implicit step.
@@ -160,8 +157,8 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
 
     Notes
     -----
-    It holds for :math:`\|\xi_0\| \le M`; explicit steps moreover need :math:`\eta \le 1/\max(deg)`.
-    Takes the eigenvalues of dense matrices, O(N^3).
+    The bound holds for :math:`\|\xi_0\| \le M`; explicit steps also need
+    :math:`\eta \le 1/\max(deg)`. It takes the eigenvalues of dense matrices, O(N^3).
 
     Examples
     --------
@@ -172,13 +169,13 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     """
     if not 0.0 < float(beta) < math.inf:
         raise ValueError(f"beta must be positive and finite, got {beta}")
-    found = operand(laplacian)
-    if isinstance(found, Laplacian) and found.normalization != "none":
+    checked = as_laplacian(laplacian)
+    if isinstance(checked, Laplacian) and checked.normalization != "none":
         raise ValueError(
-            f"J needs the unnormalised Laplacian, got {short_repr(found.normalization)}"
+            f"J needs the unnormalised Laplacian, got {short_repr(checked.normalization)}"
         )
-    to_numpy, fixed = found.backend.to_numpy, found.backend.constant
-    matrices = np.asarray(to_numpy(fixed(found.to_dense())), np.float64)
+    to_numpy, fixed = checked.backend.to_numpy, checked.backend.constant
+    matrices = np.asarray(to_numpy(fixed(checked.to_dense())), np.float64)
     patterns = np.asarray(to_numpy(fixed(stored)), np.float64)
     largest = float(np.max(np.sum(patterns**2, axis=-1)))
     alpha = 0.0

@@ -1,6 +1,6 @@
-r"""The loop of diffusion and association: patterns are smoothed over a graph, then recalled.
+r"""The loop that alternates diffusion over a graph with association.
 
-Three ways to treat what is recalled:
+There are three choices of the values that are recalled:
 
 - **tied**: keys and values are both diffused. The memory is D X, and everything that holds of a
   memory holds of it.
@@ -39,13 +39,13 @@ Values = Literal["tied", "evolving", "untied"]
 
 
 class DynamicsEngine:
-    """The loop of diffusion and association, from parts made once.
+    """The loop of diffusion and association, made of a diffusion operator and an attention.
 
     Parameters
     ----------
     diffusion : DiffusionOperator
-        Over the graph of the stored patterns. Taken ``config.steps`` times, or once if it is
-        ``one_shot``.
+        Over the graph of the stored patterns. It is applied ``config.steps`` times, or once if it
+        is ``one_shot``.
     attention : AttentionOperator
         The association.
     config : DiffusionConfig
@@ -93,13 +93,13 @@ class DynamicsEngine:
         mask: Array | None = None,
         tracker: EnergyTracker | None = None,
     ) -> tuple[Array, Array]:
-        """What is recalled ``(..., L, v)``, and the stored patterns after diffusion.
+        """Return the recalled patterns ``(..., L, v)`` and the stored patterns after diffusion.
 
         Parameters
         ----------
         state : array (..., L, d)
-            Queries. Where this is the very array ``stored`` and the attention follows the graph,
-            each is its own anchor.
+            Queries. If this is the same array object as ``stored`` and the attention follows the
+            graph, each query is its own anchor.
         stored : array (..., S, d)
             Keys.
         projection : array (..., S, v), optional
@@ -119,10 +119,10 @@ class DynamicsEngine:
     def advance(
         self, inputs: Inputs, *, projected: bool, tracker: EnergyTracker | None = None
     ) -> tuple[Inputs, Array, int | Array]:
-        """The inputs after all steps of diffusion, with the values that are recalled from them.
+        """Return the inputs, including the values, after all steps of diffusion.
 
-        Beside them, the state before the last step, and how many steps there were, or how many of
-        each sample.
+        Also return the state before the last step, and the number of steps, or of those of each
+        sample.
         """
         config, step = self.config, self.diffusion.step
         if tracker is not None and not tracker.enabled:
@@ -131,36 +131,39 @@ class DynamicsEngine:
             inputs = inputs._replace(state=diffused_queries(inputs, config))
         evolving = self.values == "evolving"
         steps = 1 if self.diffusion.one_shot and not evolving else config.steps
-        follow = self.values != "untied"
-        if follow and not projected:
+        tied = self.values != "untied"
+        if tied and not projected:
             inputs = inputs._replace(projection=inputs.stored)
 
-        def once(now: Inputs) -> Inputs:
+        def one_step(inputs: Inputs) -> Inputs:
             if config.diffuse_key:
-                keys = step(now.stored)
-                values = now.projection
-                if follow:
+                keys = step(inputs.stored)
+                values = inputs.projection
+                if tied:
                     values = step(values) if projected else keys
-                now = now._replace(stored=keys, projection=values)
+                inputs = inputs._replace(stored=keys, projection=values)
             if evolving:
-                now = now._replace(state=self.associate(now._replace(projection=now.stored), None))
-            return now
+                memory = inputs._replace(projection=inputs.stored)
+                inputs = inputs._replace(state=self.associate(memory, None))
+            return inputs
 
         before = inputs.state
         if not evolving and not config.diffuse_key:
             steps = 0
         if config.energy_stop_tol > 0:
-            return stopping(inputs, once, steps, config.energy_stop_tol, self.diffusion, tracker)
+            return advance_until_settled(
+                inputs, one_step, steps, config.energy_stop_tol, self.diffusion, tracker
+            )
         if tracker is not None:
             tracker.record(inputs, self.diffusion.laplacian)
         for _ in range(steps):
-            before, inputs = inputs.state, once(inputs)
+            before, inputs = inputs.state, one_step(inputs)
             if tracker is not None:
                 tracker.record(inputs, self.diffusion.laplacian)
         return inputs, before, steps
 
     def associate(self, inputs: Inputs, anchors: Array | None) -> Array:
-        """One association in the mode of the engine."""
+        """Associate once: over all patterns, near anchors, or with diffused weights."""
         if self.config.use_logit_diffusion:
             return diffused_weights(inputs, self.of_weights())
         if self.attention.mode == "graph":
@@ -168,37 +171,37 @@ class DynamicsEngine:
         return inputs.backend.associate(*inputs[2:], get_separation("softmax"))[0]
 
     def _graph(self) -> Graph:
-        found = self.diffusion.laplacian
-        if not isinstance(found, Laplacian):
+        laplacian = self.diffusion.laplacian
+        if not isinstance(laplacian, Laplacian):
             raise ValueError("attention over the graph needs an operator made from a Graph")
-        return found.graph
+        return laplacian.graph
 
     def of_weights(self) -> DiffusionOperator:
-        """The operator that diffuses association weights."""
-        config, found = self.config, self.diffusion.laplacian
-        if found is None:
+        """Return the operator that diffuses association weights."""
+        config, laplacian = self.config, self.diffusion.laplacian
+        if laplacian is None:
             raise ValueError("logit diffusion needs an operator that has a Laplacian")
         eta = config.eta if config.logit_eta is None else config.logit_eta
-        return diffusion_operator(found, eta, config.diffusion_mode, config.steps)
+        return diffusion_operator(laplacian, eta, config.diffusion_mode, config.steps)
 
 
 def diffused_queries(inputs: Inputs, config: DiffusionConfig) -> Array:
-    """The state patterns, diffused over a graph of their own."""
+    """Return the state patterns, diffused over a graph of their own."""
     if 0 in inputs.state.shape:
         return inputs.state
     graph = knn_graph(inputs.state, config.k_neighbors).using(config.normalization)
     return diffusion_operator(graph, config.eta, config.diffusion_mode, config.steps)(inputs.state)
 
 
-def stopping(
+def advance_until_settled(
     inputs: Inputs,
-    once: Callable[[Inputs], Inputs],
+    one_step: Callable[[Inputs], Inputs],
     steps: int,
     tol: float,
     diffusion: DiffusionOperator,
     tracker: EnergyTracker | None,
 ) -> tuple[Inputs, Array, Array]:
-    """Steps that end for each sample when the mean energy of its queries changes by less."""
+    """Advance each sample until the mean energy of its queries changes by less than ``tol``."""
     backend, xp = inputs.backend, inputs.xp
     inputs = broadcast_state(inputs)
     lead = inputs.state.shape[:-2]
@@ -207,20 +210,21 @@ def stopping(
         return xp.broadcast_to(x, (*lead, *x.shape[-2:]))
 
     inputs = inputs._replace(stored=full(inputs.stored), projection=full(inputs.projection))
-    watch = tracker or EnergyTracker(enabled=False)
+    recorder = tracker or EnergyTracker(enabled=False)
 
-    def level(now: Inputs) -> Array:
-        found = watch.record(now, diffusion.laplacian)
-        # A query that may attend to nothing says nothing.
-        return xp.sum(xp.where(found < math.inf, found, 0.0), axis=-1) / max(found.shape[-1], 1)
+    def mean_energy(inputs: Inputs) -> Array:
+        energy = recorder.record(inputs, diffusion.laplacian)
+        # Queries that may attend to nothing do not count.
+        total = xp.sum(xp.where(energy < math.inf, energy, 0.0), axis=-1)
+        return total / max(energy.shape[-1], 1)
 
-    energy, before = level(inputs), inputs.state
+    energy, before = mean_energy(inputs), inputs.state
     active = xp.ones_like(energy, dtype=xp.bool)
     counts = xp.zeros_like(energy, dtype=xp.int32)
     for _ in range(steps):
         if backend.can_read_values(inputs.state) and not bool(xp.any(active)):
             break
-        new, chosen = once(inputs), active[..., None, None]
+        new, chosen = one_step(inputs), active[..., None, None]
         before = xp.where(chosen, inputs.state, before)
         inputs = inputs._replace(
             state=xp.where(chosen, new.state, inputs.state),
@@ -228,7 +232,7 @@ def stopping(
             projection=xp.where(chosen, new.projection, inputs.projection),
         )
         counts = counts + backend.astype(active, xp.int32)
-        after = level(inputs)
-        active = active & (xp.abs(after - energy) >= tol)
-        energy = after
+        new_energy = mean_energy(inputs)
+        active = active & (xp.abs(new_energy - energy) >= tol)
+        energy = new_energy
     return inputs, before, counts

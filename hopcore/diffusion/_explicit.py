@@ -1,13 +1,13 @@
-r"""Explicit steps :math:`x \leftarrow x - \eta L x`: cheap, and stable where eta is small."""
+r"""Explicit steps :math:`x \leftarrow x - \eta L x`: cheap, and stable up to ``2/lambda_max``."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hopcore.arrays._backend import Array
-from hopcore.diffusion._operator import DiffusionOperator
-from hopcore.diffusion._stability import check_degrees, check_stable, checked_eta, checked_steps
-from hopcore.graphs._dense_laplacian import operand
+from hopcore.arrays._validation import as_integer
+from hopcore.diffusion._operator import DiffusionOperator, check_degrees, check_eta, check_stable
+from hopcore.graphs._dense_laplacian import as_laplacian
 from hopcore.graphs._graph import Graph, Normalization
 
 
@@ -15,37 +15,36 @@ class Explicit(DiffusionOperator):
     """Explicit Euler steps, ``x <- x - eta L x``."""
 
     def __init__(self, laplacian: Any, eta: Any, steps: int) -> None:
-        self.laplacian = operand(laplacian)
-        self.eta = checked_eta(self.laplacian, eta)
-        self.steps = checked_steps(steps)
+        self.laplacian = as_laplacian(laplacian)
+        self.eta = check_eta(self.laplacian, eta)
+        self.steps = as_integer("steps", steps)
         check_stable(self.laplacian, self.eta)
         self._matrix = None
         if isinstance(self.eta, float):
             self._matrix = self.laplacian.shifted(1.0, -self.eta)
 
     def __call__(self, features: Array) -> Array:
-        """The features after all steps."""
+        """Apply all steps."""
         return self._stepped(features, self.steps)
 
     def step(self, features: Array) -> Array:
-        """The features after one step."""
+        """Apply one step."""
         return self._stepped(features, 1)
 
     def _stepped(self, features: Array, steps: int) -> Array:
-        found, matrix = self.laplacian, self._matrix
-        assert found is not None
+        laplacian, matrix = self.laplacian, self._matrix
+        assert laplacian is not None
         if matrix is not None:
 
             def work(x: Array) -> Array:
                 for _ in range(steps):
-                    x = found.product(matrix, x)
+                    x = laplacian.product(matrix, x)
                 return x
 
-            return found.apply(features, work)
+            return laplacian.apply(features, work)
         for _ in range(steps):
-            features = features - found.backend.astype(
-                self.eta[..., None, None] * (found @ features), features.dtype
-            )
+            change = self.eta[..., None, None] * (laplacian @ features)
+            features = features - laplacian.backend.astype(change, features.dtype)
         return features
 
 
@@ -55,14 +54,14 @@ class SimpleDiffusion(Explicit):
     Parameters
     ----------
     laplacian : Laplacian, Graph or array (..., N, N)
-        A graph stands for its own normalisation's Laplacian.
+        A graph means the Laplacian of its own normalisation.
     eta : float or array broadcastable to the leading axes
         Strength, >= 0.
 
     Raises
     ------
     ValueError
-        eta above 2/lambda_max, where explicit steps grow.
+        eta is above 2/lambda_max, where explicit steps grow.
 
     Examples
     --------
@@ -113,7 +112,7 @@ class FactoredDiffusion(Explicit):
     weights : Graph or array (..., N, N)
         The adjacency W.
     deg : array (..., N), optional
-        Its degrees, which are checked.
+        Its degrees, which are only checked.
     eta : float or array broadcastable to the leading axes
         Strength, >= 0.
     steps : int
@@ -124,7 +123,7 @@ class FactoredDiffusion(Explicit):
     Raises
     ------
     ValueError
-        Degrees that are not those of the weights; eta above 2/lambda_max.
+        The degrees are not the sums of the weights, or eta is above 2/lambda_max.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-r"""Association that follows a graph: over an anchor and its neighbours, or diffused over the graph.
+r"""Association over a graph: near an anchor, or with weights diffused over the graph.
 
-Graph-constrained association lets a query attend to its anchor, the stored pattern with the largest
-score, and to the anchor's neighbours. Logit diffusion diffuses the association weights themselves
-over the graph, sets what falls below 0 to 0, and makes them a distribution again.
+In graph-constrained association a query attends to its anchor, the stored pattern with the largest
+score, and to the anchor's neighbours. Logit diffusion diffuses the association weights over the
+graph, sets negative weights to 0, and normalises the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def anchored_association(
     mask: Array | None = None,
     anchors: Array | None = None,
 ) -> Array:
-    r"""Associate each query with its anchor and the anchor's neighbours alone.
+    r"""Associate each query only with its anchor and the anchor's neighbours.
 
     Parameters
     ----------
@@ -45,19 +45,19 @@ def anchored_association(
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend.
     anchors : integer array (..., L), optional
-        The anchor of each query; the pattern of largest score if not given. In self-association it
-        is the query itself: ``anchors = arange(S)``.
+        The anchor of each query; the pattern with the largest score if not given. In
+        self-association it is the query itself: ``anchors = arange(S)``.
 
     Returns
     -------
     array (..., L, v)
-        Zeros where a query may attend to nothing.
+        Zeros for queries that may attend to nothing.
 
     Notes
     -----
-    With anchors given, time and memory are those of the neighbours, O(k L (d + v)); to find them
-    takes O(L S d). In JAX and under a trace, where shapes may not depend on the number of
-    neighbours, an (L, S) mask is made.
+    With given anchors, time and memory are O(k L (d + v)); finding the anchors takes O(L S d). In
+    JAX and under a trace, where shapes may not depend on the number of neighbours, an (L, S) mask
+    is used instead.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def anchored_association(
 
 
 def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
-    """:func:`anchored_association` of inputs that are checked already."""
+    """Compute :func:`anchored_association` of checked inputs."""
     backend, state, stored = inputs.backend, inputs.state, inputs.stored
     if graph.backend is not backend or graph.nodes != stored.shape[-2]:
         raise ValueError(
@@ -81,42 +81,43 @@ def anchored(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
         )
     lead = leading(inputs, graph)
     if backend.has_dynamic_shapes(state) and backend.has_dynamic_shapes(graph.weights):
-        return along_edges(inputs, graph, anchors_of(inputs, lead, anchors), lead)
-    some = inputs._replace(mask=near_anchors(inputs, graph, anchors))
-    return backend.associate(*some[2:], get_separation("softmax"))[0]
+        return softmax_over_neighbors(inputs, graph, anchors_of(inputs, lead, anchors), lead)
+    inputs = inputs._replace(mask=neighbor_mask(inputs, graph, anchors))
+    return backend.associate(*inputs[2:], get_separation("softmax"))[0]
 
 
 def anchors_of(inputs: Inputs, lead: tuple[int, ...], anchors: Array | None) -> Array:
-    """The anchor of each query, ``(..., L)``: as given, or the pattern of largest score."""
+    """Return the anchor of each query, ``(..., L)``: the given one, or the best match."""
     xp, queries = inputs.xp, inputs.state.shape[-2]
-    found: Any = nearest_pattern(inputs) if anchors is None else anchors
-    if "int" not in str(found.dtype) or found.shape[-1] != queries:
+    if anchors is None:
+        return xp.broadcast_to(nearest_pattern(inputs), (*lead, queries))
+    if "int" not in str(anchors.dtype) or anchors.shape[-1] != queries:
         raise ValueError(
-            f"anchors must be integers (..., {queries}), got {found.dtype} {shape(found)}"
+            f"anchors must be integers (..., {queries}), got {anchors.dtype} {shape(anchors)}"
         )
     nodes = inputs.stored.shape[-2]
-    if anchors is not None and inputs.backend.can_read_values(found) and 0 not in shape(found):
-        least, most = int(xp.min(found)), int(xp.max(found))
-        if least < 0 or most >= nodes:
-            raise ValueError(f"anchors must be from 0 to {nodes - 1}, got {least} to {most}")
-    return xp.broadcast_to(found, (*lead, queries))
+    if inputs.backend.can_read_values(anchors) and 0 not in shape(anchors):
+        lowest, highest = int(xp.min(anchors)), int(xp.max(anchors))
+        if lowest < 0 or highest >= nodes:
+            raise ValueError(f"anchors must be from 0 to {nodes - 1}, got {lowest} to {highest}")
+    return xp.broadcast_to(anchors, (*lead, queries))
 
 
-def near_anchors(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
-    """The mask ``(..., L, S)`` of each query's anchor and the anchor's neighbours."""
+def neighbor_mask(inputs: Inputs, graph: Graph, anchors: Array | None) -> Array:
+    """Return the mask ``(..., L, S)`` of each query's anchor and the anchor's neighbours."""
     backend, xp = inputs.backend, inputs.xp
     lead = leading(inputs, graph)
-    found = anchors_of(inputs, lead, anchors)
+    nodes = anchors_of(inputs, lead, anchors)
     near = graph.to_dense() > 0
     near = near | (xp.eye(graph.nodes, device=backend.device(inputs.state)) > 0)
     near = xp.broadcast_to(near, (*lead, graph.nodes, graph.nodes))
-    index = xp.broadcast_to(found[..., None], (*found.shape, graph.nodes))
+    index = xp.broadcast_to(nodes[..., None], (*nodes.shape, graph.nodes))
     rows = xp.take_along_axis(near, backend.astype(index, xp.arange(0).dtype), axis=-2)
     return rows if inputs.mask is None else rows & inputs.mask
 
 
 def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
-    """The common leading axes of everything in a call."""
+    """Return the common leading axes of the inputs and the graph."""
     axes = {
         "state": inputs.state.shape[:-2],
         "stored": inputs.stored.shape[:-2],
@@ -131,7 +132,7 @@ def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
 
 
 def nearest_pattern(inputs: Inputs) -> Array:
-    """The stored pattern with the largest score of each query, ``(..., L)``; no derivative."""
+    """Return the pattern with the largest score for each query, ``(..., L)``; no derivative."""
     backend, xp, state, stored, _, beta, mask = inputs
     fixed = backend.constant
 
@@ -141,59 +142,60 @@ def nearest_pattern(inputs: Inputs) -> Array:
     return backend.over_blocks(block, fixed(state), fixed(stored), fixed(beta), mask)[0]
 
 
-def along_edges(inputs: Inputs, graph: Graph, anchors: Array, lead: tuple[int, ...]) -> Array:
-    """Softmax over the entries of the anchors' rows, which each hold the anchor itself."""
+def softmax_over_neighbors(
+    inputs: Inputs, graph: Graph, anchors: Array, lead: tuple[int, ...]
+) -> Array:
+    """Associate over the entries of the anchors' rows, which contain the anchor itself."""
     backend, xp, state, stored, values, beta, mask = inputs
-    wide = backend.precise[state.dtype]
+    precise = backend.precise[state.dtype]
     queries, nodes = state.shape[-2], stored.shape[-2]
-    many = math.prod(lead)
-    device = backend.device(state)
-    integer = xp.int64
+    samples = math.prod(lead)
+    device, integer = backend.device(state), xp.int64
 
     def flat(x: Array, rows: int) -> Array:
-        full = xp.broadcast_to(backend.astype(x, wide), (*lead, rows, x.shape[-1]))
-        return xp.reshape(full, (many * rows, x.shape[-1]))
+        full = xp.broadcast_to(backend.astype(x, precise), (*lead, rows, x.shape[-1]))
+        return xp.reshape(full, (samples * rows, x.shape[-1]))
 
-    # Which element of the graph's batch, and of everything else, a query belongs to.
+    # The element of the graph's batch, and the sample, that each query belongs to.
     element = xp.reshape(
         xp.arange(math.prod(graph.batch), dtype=integer, device=device), graph.batch
     )
-    element = xp.reshape(xp.broadcast_to(element, lead), (many,))
-    place = xp.arange(many, dtype=integer, device=device)
-    of_query = xp.repeat(place, queries)
-    graph_row = xp.take(element, of_query, axis=0) * nodes
+    element = xp.reshape(xp.broadcast_to(element, lead), (samples,))
+    sample = xp.repeat(xp.arange(samples, dtype=integer, device=device), queries)
+    graph_row = xp.take(element, sample, axis=0) * nodes
     node = backend.astype(xp.reshape(anchors, (-1,)), integer) + graph_row
-    starts = backend.astype(graph.where.indptr, integer)
+    starts = backend.astype(graph.entries.indptr, integer)
     first = xp.take(starts, node, axis=0)
     count = xp.take(starts, node + 1, axis=0) - first
     ends = xp.cumulative_sum(count, axis=0, include_initial=True)
     total = int(ends[-1])
-    query = xp.repeat(xp.arange(many * queries, dtype=integer, device=device), count)
+    query = xp.repeat(xp.arange(samples * queries, dtype=integer, device=device), count)
     entry = xp.arange(total, dtype=integer, device=device) + xp.take(
         first - ends[:-1], query, axis=0
     )
-    column = backend.astype(xp.take(graph.where.columns, entry, axis=0), integer)
+    column = backend.astype(xp.take(graph.entries.columns, entry, axis=0), integer)
     local = column - xp.take(graph_row, query, axis=0)
-    key = local + xp.take(of_query, query, axis=0) * nodes
-    rows = type(graph.where)(ends, query, key)
+    key = local + xp.take(sample, query, axis=0) * nodes
+    rows = type(graph.entries)(ends, query, key)
 
     scaled = flat(state, queries)
     if isinstance(beta, float):
         scaled = scaled * beta
     else:
-        beta = xp.broadcast_to(backend.astype(beta, wide), (*lead, queries))
+        beta = xp.broadcast_to(backend.astype(beta, precise), (*lead, queries))
         scaled = scaled * xp.reshape(beta, (-1, 1))
     scores = backend.pair_products(scaled, flat(stored, nodes), rows)
-    shown = (xp.take(graph.weights, entry, axis=0) > 0) | (xp.take(node, query, axis=0) == column)
+    attended = (xp.take(graph.weights, entry, axis=0) > 0) | (
+        xp.take(node, query, axis=0) == column
+    )
     if mask is not None:
         full = xp.reshape(xp.broadcast_to(mask, (*lead, queries, nodes)), (-1,))
-        shown = shown & xp.take(full, query * nodes + local, axis=0)
-    low = xp.where(shown, scores, -math.inf)
-    top = backend.row_max(rows, backend.constant(low))
-    top = xp.where(top > -math.inf, top, 0.0)
-    # Twice where: no derivative through what is hidden.
-    gap = xp.where(shown, scores - xp.take(top, query, axis=0), 0.0)
-    weight = xp.where(shown, xp.exp(gap), 0.0)
+        attended = attended & xp.take(full, query * nodes + local, axis=0)
+    largest = backend.row_max(rows, backend.constant(xp.where(attended, scores, -math.inf)))
+    largest = xp.where(largest > -math.inf, largest, 0.0)
+    # Mask twice, so that masked entries have no derivative.
+    gap = xp.where(attended, scores - xp.take(largest, query, axis=0), 0.0)
+    weight = xp.where(attended, xp.exp(gap), 0.0)
     sums = backend.row_sum(rows, weight[:, None] * xp.take(flat(values, nodes), key, axis=0))
     norm = backend.row_sum(rows, weight)
     output = sums / xp.where(norm > 0, norm, 1.0)[:, None]
@@ -201,14 +203,13 @@ def along_edges(inputs: Inputs, graph: Graph, anchors: Array, lead: tuple[int, .
 
 
 def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
-    r"""The association with weights that are diffused over the graph of the stored patterns.
+    r"""Associate with weights that are diffused over the graph of the stored patterns.
 
     :math:`V^T p'` with :math:`p' \propto \max(0, D\, p)` over the attended patterns and p the
-    softmax weights; holds a block of weights at a time.
+    softmax weights. One block of weights is held at a time.
     """
     backend, xp, state, stored, projection, beta, mask = inputs
-    wide = backend.precise[state.dtype]
-    projection = backend.astype(projection, wide)
+    projection = backend.astype(projection, backend.precise[state.dtype])
     softmax = get_separation("softmax")
 
     def block(scores: Array) -> tuple[Array]:
@@ -220,7 +221,7 @@ def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
 
 
 def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, xp: Any) -> Array:
-    """Weights ``(..., L, S)``, diffused over the graph of S, clipped at 0 and made to sum to 1."""
+    """Diffuse weights ``(..., L, S)`` over the graph of S, clip them at 0 and normalise them."""
     spread = xp.matrix_transpose(operator(xp.matrix_transpose(weights)))
     spread = xp.where((scores > -math.inf) & (spread > 0), spread, 0.0)
     total = xp.sum(spread, axis=-1, keepdims=True)
@@ -228,14 +229,14 @@ def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, x
 
 
 class AttentionOperator:
-    """The association of a loop of diffusion: all patterns, or those near an anchor.
+    """The association in a loop of diffusion, with all patterns or those near an anchor.
 
     Parameters
     ----------
     beta : float or array
         Inverse temperature.
     mode : {"dense", "graph"}
-        ``"graph"`` needs the graph with every call.
+        ``"graph"`` needs the graph in every call.
 
     Examples
     --------
@@ -264,7 +265,7 @@ class AttentionOperator:
         graph: Graph | None = None,
         anchors: Array | None = None,
     ) -> Array:
-        """The association ``(..., L, v)`` of state patterns, L != S allowed."""
+        """Return the association ``(..., L, v)`` of state patterns; L may differ from S."""
         inputs = check_inputs(state, stored, projection, beta=self.beta, mask=mask)
         if self.mode == "graph":
             if not isinstance(graph, Graph):
@@ -274,6 +275,6 @@ class AttentionOperator:
 
 
 def own_anchors(state: Array) -> Array:
-    """Each query its own anchor, ``(L,)``, as in self-association."""
+    """Return anchors ``(L,)`` that make each query its own, as in self-association."""
     backend = backend_of_input("state", state)
     return backend.xp.arange(state.shape[-2], device=backend.device(state))

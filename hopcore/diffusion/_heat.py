@@ -1,15 +1,20 @@
-r"""Heat kernels :math:`e^{-\eta L}`: by eigenvalues, or by a series; stable for every eta."""
+r"""Heat kernels :math:`e^{-\eta L}`, by eigenvalues or by a series; stable for every eta."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._chebyshev import heat_coefficients, heat_degree, series
-from hopcore.diffusion._operator import DiffusionOperator
-from hopcore.diffusion._stability import check_symmetric, checked_eta, visible_bound
-from hopcore.graphs._dense_laplacian import DenseLaplacian, operand
+from hopcore.diffusion._operator import (
+    DiffusionOperator,
+    check_eta,
+    check_symmetric,
+    eigenvalue_bound,
+)
+from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
@@ -36,26 +41,25 @@ class SpectralDiffusion(DiffusionOperator):
     one_shot = True
 
     def __init__(self, laplacian: Any, eta: Any) -> None:
-        self.laplacian = found = operand(laplacian)
-        self.eta = checked_eta(found, eta)
-        backend = found.backend
-        if isinstance(found, Laplacian):
-            matrix = Laplacian(found.graph, found.values, None, found.normalization).to_dense()
+        self.laplacian = laplacian = as_laplacian(laplacian)
+        self.eta = check_eta(laplacian, eta)
+        if isinstance(laplacian, Laplacian):
+            matrix = replace(laplacian, scale=None).to_dense()
         else:
-            matrix = found.matrix
-            check_symmetric(found)
+            matrix = laplacian.matrix
+            check_symmetric(laplacian)
         eta = self.eta if isinstance(self.eta, float) else self.eta[..., None, None]
-        self._kernel = DenseLaplacian(backend.heat_kernel(matrix * eta))
+        self._kernel = DenseLaplacian(laplacian.backend.heat_kernel(matrix * eta))
 
     def __call__(self, features: Array) -> Array:
-        """The kernel times features."""
-        found = self.laplacian
-        if not isinstance(found, Laplacian) or found.scale is None:
+        """Apply the kernel to features."""
+        laplacian = self.laplacian
+        if not isinstance(laplacian, Laplacian) or laplacian.scale is None:
             return self._kernel @ features
         backend = self._kernel.backend
-        scale = backend.xp.reshape(found.scale, found.shape[:-1])[..., None]
-        wide = backend.astype(features, backend.precise[features.dtype])
-        return backend.astype((self._kernel @ (wide * scale)) / scale, features.dtype)
+        scale = backend.xp.reshape(laplacian.scale, laplacian.shape[:-1])[..., None]
+        precise = backend.astype(features, backend.precise[features.dtype])
+        return backend.astype((self._kernel @ (precise * scale)) / scale, features.dtype)
 
 
 class ChebyshevDiffusion(DiffusionOperator):
@@ -68,8 +72,8 @@ class ChebyshevDiffusion(DiffusionOperator):
     tol : float
         Sup error of the series, relative to the features.
     largest : float, optional
-        An upper bound of the eigenvalues; 2 where normalised, else twice the largest degree. Under
-        a trace, where degrees are not visible, it must be given for an unnormalised Laplacian.
+        An upper bound of the eigenvalues. It is 2 for normalised Laplacians, and otherwise twice
+        the largest degree, which cannot be read under a trace: then it must be given.
 
     Attributes
     ----------
@@ -91,23 +95,27 @@ class ChebyshevDiffusion(DiffusionOperator):
     def __init__(
         self, laplacian: Any, eta: Any, *, tol: float = 1e-6, largest: float | None = None
     ) -> None:
-        self.laplacian = found = operand(laplacian)
-        self.eta = checked_eta(found, eta)
+        self.laplacian = laplacian = as_laplacian(laplacian)
+        self.eta = check_eta(laplacian, eta)
         if not isinstance(self.eta, float):
-            raise TypeError("eta of ChebyshevDiffusion must be a number: it gives the degree")
+            raise TypeError(
+                "eta of ChebyshevDiffusion must be a number, since it determines the degree"
+            )
         if not 0.0 < tol < 1.0:
             raise ValueError(f"tol must be between 0 and 1, got {short_repr(tol)}")
-        self.largest = visible_bound(found, largest)
+        self.largest = eigenvalue_bound(laplacian, largest)
         self.tol = tol
         reach = self.eta * self.largest
         self.degree = heat_degree(reach, tol)
         self._terms = heat_coefficients(self.degree, reach)
-        self._twice = found.shifted(-2.0, 4.0 / self.largest)
+        self._twice = laplacian.shifted(-2.0, 4.0 / self.largest)
 
     def __call__(self, features: Array) -> Array:
-        """The series times features."""
-        found = self.laplacian
-        assert found is not None
-        return found.apply(
-            features, lambda x: series(lambda y: found.product(self._twice, y), x, self._terms)
-        )
+        """Apply the series to features."""
+        laplacian = self.laplacian
+        assert laplacian is not None
+
+        def twice(x: Array) -> Array:
+            return laplacian.product(self._twice, x)
+
+        return laplacian.apply(features, lambda x: series(twice, x, self._terms))

@@ -8,9 +8,8 @@ from typing import Any
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._validation import short_repr
-from hopcore.diffusion._operator import DiffusionOperator
-from hopcore.diffusion._stability import check_symmetric, checked_eta
-from hopcore.graphs._dense_laplacian import DenseLaplacian, operand
+from hopcore.diffusion._operator import DiffusionOperator, check_eta, check_symmetric
+from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
@@ -36,63 +35,62 @@ class ImplicitDiffusion(DiffusionOperator):
     one_shot = True
 
     def __init__(self, laplacian: Any, eta: Any, *, tol: float | None = None) -> None:
-        self.laplacian = found = operand(laplacian)
-        self.eta = checked_eta(found, eta)
+        self.laplacian = laplacian = as_laplacian(laplacian)
+        self.eta = check_eta(laplacian, eta)
         if not isinstance(self.eta, float):
             raise TypeError("eta of ImplicitDiffusion must be a number")
         if tol is not None and not 0.0 < tol < 1.0:
             raise ValueError(f"tol must be between 0 and 1, got {short_repr(tol)}")
-        if isinstance(found, DenseLaplacian):
-            check_symmetric(found)
+        if isinstance(laplacian, DenseLaplacian):
+            check_symmetric(laplacian)
         self.tol = tol
-        self._off = found.shifted(0.0, self.eta)
+        self._scaled = laplacian.shifted(0.0, self.eta)
 
     def __call__(self, features: Array) -> Array:
-        """The solution of ``(I + eta L) u = x``."""
-        found = self.laplacian
-        assert found is not None
-        return found.apply(features, self._solved)
+        """Return the solution of ``(I + eta L) u = x``."""
+        assert self.laplacian is not None
+        return self.laplacian.apply(features, self._solve)
 
-    def _solved(self, right: Array) -> Array:
-        found: Any = self.laplacian
-        backend = found.backend
+    def _solve(self, right: Array) -> Array:
+        laplacian: Any = self.laplacian
+        backend = laplacian.backend
         xp = backend.xp
         tol = self.tol or 10.0 * float(xp.finfo(right.dtype).eps)
         # Each graph of a batch and each column is a system of its own.
-        nodes = found.graph.nodes if isinstance(found, Laplacian) else right.shape[-2]
-        apart = tuple(right.shape)
+        nodes = laplacian.graph.nodes if isinstance(laplacian, Laplacian) else right.shape[-2]
+        systems = tuple(right.shape)
         if right.ndim == 2:
-            apart = (right.shape[0] // nodes, nodes, right.shape[-1])
+            systems = (right.shape[0] // nodes, nodes, right.shape[-1])
 
-        def off(matrix: Array, x: Array) -> Array:
-            return xp.reshape(found.product(matrix, xp.reshape(x, right.shape)), apart)
+        def product(matrix: Array, x: Array) -> Array:
+            return xp.reshape(laplacian.product(matrix, xp.reshape(x, right.shape)), systems)
 
-        fixed = backend.constant(self._off)
-        columns = xp.reshape(right, apart)
-        # In units of the largest value, so that squares neither overflow nor vanish; nan stays nan.
-        given = backend.constant(columns)
-        unit = xp.max(xp.abs(given), axis=-2, keepdims=True)
+        fixed = backend.constant(self._scaled)
+        columns = xp.reshape(right, systems)
+        # In units of the largest value, squares neither overflow nor vanish; nan stays nan.
+        fixed_columns = backend.constant(columns)
+        unit = xp.max(xp.abs(fixed_columns), axis=-2, keepdims=True)
         unit = xp.where(unit == 0, 1.0, unit)
         solution = unit * conjugate_gradients(
-            lambda x: x + off(fixed, x),
-            given / unit,
+            lambda x: x + product(fixed, x),
+            fixed_columns / unit,
             backend,
-            max_steps=self._most(tol, nodes),
+            max_steps=self._max_steps(tol, nodes),
             tol=tol,
             axis=-2,
         )
 
-        # u = x - eta L u: from here comes the derivative, by another solution of the same kind.
-        def again(rows: Array, matrix: Array, right: Array) -> Array:
-            return right - xp.matrix_transpose(off(matrix, xp.matrix_transpose(rows)))
+        # The derivative follows from u = x - eta L u, by solving another such system.
+        def fixed_point(rows: Array, matrix: Array, right: Array) -> Array:
+            return right - xp.matrix_transpose(product(matrix, xp.matrix_transpose(rows)))
 
         rows = backend.implicit(
-            again, xp.matrix_transpose(solution), (self._off, xp.matrix_transpose(columns))
+            fixed_point, xp.matrix_transpose(solution), (self._scaled, xp.matrix_transpose(columns))
         )
         return xp.reshape(xp.matrix_transpose(rows), right.shape)
 
-    def _most(self, tol: float, nodes: int) -> int:
-        """Steps that conjugate gradients may need: N in exact arithmetic, or by the condition."""
+    def _max_steps(self, tol: float, nodes: int) -> int:
+        """Bound the steps of conjugate gradients by the number of nodes or the condition."""
         assert self.laplacian is not None
         bound = self.laplacian.bound
         if not isinstance(bound, float):

@@ -1,4 +1,4 @@
-r"""Diffusion operators: linear maps that smooth patterns over a graph.
+r"""The modes of diffusion, by name: linear maps that smooth patterns over a graph.
 
 All are functions of a Laplacian L and a strength eta:
 
@@ -11,7 +11,7 @@ chebyshev  :math:`e^{-\eta L} x`                heat kernel to a tolerance, by n
 implicit   :math:`(I + \eta L)^{-1} x`          implicit step, stable for every eta
 ========== ==================================== =============================================
 
-Explicit steps are stable up to :math:`\eta = 2/\lambda_{max}`; a larger eta is refused.
+Explicit steps are stable up to :math:`\eta = 2/\lambda_{max}`; a larger eta raises an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OPERATORS: dict[str, Callable[..., DiffusionOperator]] = {
 def diffusion_operator(
     laplacian: Any, eta: Any, mode: Mode = "simple", steps: int = 3
 ) -> DiffusionOperator:
-    """The operator of a mode.
+    """Return the diffusion operator of a mode.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def diffusion_operator(
     Raises
     ------
     ValueError
-        An unknown mode; an eta with which explicit steps grow.
+        The mode is unknown, or explicit steps grow with this eta.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def diffusion_operator(
 def apply_diffusion(
     features: Array, laplacian: Any, eta: Any, mode: Mode = "simple", steps: int = 3
 ) -> Array:
-    """Features ``(..., N, d)`` diffused once; see :func:`diffusion_operator`.
+    """Diffuse features ``(..., N, d)`` once; see :func:`diffusion_operator`.
 
     Examples
     --------

@@ -36,22 +36,22 @@ from hopcore.memory._separation import get_separation
 
 
 class DiffusedRetrieval(NamedTuple):
-    """What :func:`diffused_retrieve` found; a pytree in JAX and torch.
+    """The result of :func:`diffused_retrieve`; a pytree in JAX and torch.
 
     Attributes
     ----------
     output : array (..., L, v)
-        What was recalled: the state itself, or with a projection what the state associates to.
+        The recalled patterns: the state itself, or its association with the projection.
     state : array (..., L, d)
         The state patterns after the last update.
     keys : array (..., S, d) or None
         The diffused stored patterns; None if every query has its own.
     steps : integer array (..., L)
-        Updates of the state.
+        Number of updates of the state.
     converged : boolean array (..., L)
         Whether the last update moved the state by at most ``tol * M``.
     residual : array (..., L)
-        How far it moved it; inf if there was none.
+        Distance of the last update; inf if there was none.
     energy : array (..., L) or None
         The energy of the state in the memory of the keys; None without keys.
 
@@ -106,16 +106,17 @@ def diffused_retrieve(
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend. Patterns that no query may attend to are isolated.
     graph : Graph, optional
-        Of the stored patterns, taken as it is: masked patterns are isolated in it if it was made
-        with their mask, and its own normalisation holds unless it is "none". Made from the
-        patterns if not given.
+        The graph of the stored patterns; built from the patterns if not given. A given graph should
+        be built with the mask, so that masked patterns are isolated; its own normalisation is used
+        unless it is "none".
     max_steps : int, optional
-        Updates of the state. Tied: until it rests, at most 100. Untied: one, or none before the
-        projection is recalled. Evolving: ``config.steps``, each after a step of diffusion.
+        Largest number of updates of the state. Defaults: 100 for tied values, fewer if the state
+        converges; for untied values 1, or 0 with a projection; for evolving values
+        ``config.steps``, each after a step of diffusion.
     tol : float
         As in :func:`hopcore.retrieve`.
     tracker : EnergyTracker, optional
-        Records energies of every step of diffusion.
+        Records the energies of every step of diffusion.
 
     Returns
     -------
@@ -125,12 +126,12 @@ def diffused_retrieve(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together; settings that contradict each other; an eta with which
-        explicit steps grow.
+        Inputs do not fit together, settings contradict each other, or explicit steps grow with
+        this eta.
 
     Notes
     -----
-    With eta = 0 it is :func:`hopcore.retrieve`, and it tends to it as eta tends to 0. Logit
+    With eta = 0 this is :func:`hopcore.retrieve`, which it approaches as eta tends to 0. Logit
     diffusion, attention over the graph and an adaptive eta for each query make one association.
 
     Examples
@@ -148,38 +149,37 @@ def diffused_retrieve(
         raise ValueError(f"tol must be finite and >= 0, got {short_repr(tol)}")
     inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
-    updates = checked_updates(config, values, projected, max_steps)
+    updates = count_updates(config, values, projected, max_steps)
     inputs, graph = with_graph(inputs, config, graph, projected)
-    laplacian = laplacian_of(graph, normalization_of(graph, config))
+    laplacian = laplacian_of(graph, choose_normalization(graph, config))
     if config.adaptive_eta == "query":
         if tracker is not None:
-            raise ValueError("adaptive_eta='query' has a memory for each query, and none to track")
+            raise ValueError(
+                "adaptive_eta='query' has a memory for each query: none can be tracked"
+            )
         return for_each_query(inputs, laplacian, config, values, projected, tol)
     operator = operator_of(inputs, laplacian, config)
     attention = AttentionOperator(inputs.beta, config.attention_mode)
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if updates is not None:
-        return at_rest(engine, moved, projected, updates, tol)
+        return iterate_in_memory(engine, moved, projected, updates, tol)
+    final, counts, residual = moved, 0, None
     if values == "evolving":
-        found, counts = moved.state, made
-        residual = movement(inputs, before, found) if config.steps else None
-    else:
-        # One association in a mode that is not iterated.
-        found, counts, residual = moved.state, 0, None
-        if not projected:
-            found = engine.associate(moved, None)
-            counts, residual = 1, movement(inputs, moved.state, found)
-    final = moved._replace(state=found)
-    output = engine.associate(final, None) if projected else found
+        counts = made
+        residual = movement(inputs, before, moved.state) if config.steps else None
+    elif not projected:  # one association in a mode that is not iterated
+        final = moved._replace(state=engine.associate(moved, None))
+        counts, residual = 1, movement(inputs, moved.state, final.state)
+    output = engine.associate(final, None) if projected else final.state
     energy = energy_of(final, get_separation("softmax"))
-    return reported(inputs, output, found, moved.stored, counts, residual, energy, tol)
+    return as_result(inputs, output, final.state, moved.stored, counts, residual, energy, tol)
 
 
 def operator_of(
     inputs: Inputs, laplacian: Laplacian, config: DiffusionConfig, bias: Array | None = None
 ) -> DiffusionOperator:
-    """The operator of a configuration, with the eta of each sample where it adapts."""
+    """Return the operator of a configuration, with an eta for each sample if it adapts."""
     if not config.adaptive_eta:
         return diffusion_operator(laplacian, config.eta, config.diffusion_mode, config.steps)
     operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config, bias))
@@ -187,30 +187,37 @@ def operator_of(
     return operator
 
 
-def at_rest(
+def iterate_in_memory(
     engine: DynamicsEngine, moved: Inputs, projected: bool, updates: int, tol: float
 ) -> DiffusedRetrieval:
-    """Updates in the diffused memory until each query rests, and what it recalls then."""
-    within = moved._replace(projection=moved.stored) if projected else moved
+    """Update each query in the diffused memory until it converges, then recall."""
+    memory = moved._replace(projection=moved.stored) if projected else moved
     softmax = get_separation("softmax")
-    found, steps, rest, unit = iterate_to_fixed_point(
-        within, partial(update_of, separation=softmax), updates, tol
+    state, steps, residual, unit = iterate_to_fixed_point(
+        memory, partial(update_of, separation=softmax), updates, tol
     )
-    final = moved._replace(state=found)
-    output = engine.associate(final, None) if projected else found
-    energy = energy_of(final, softmax)
-    return DiffusedRetrieval(output, found, moved.stored, steps, rest <= tol, rest * unit, energy)
+    final = moved._replace(state=state)
+    output = engine.associate(final, None) if projected else state
+    return DiffusedRetrieval(
+        output,
+        state,
+        moved.stored,
+        steps,
+        residual <= tol,
+        residual * unit,
+        energy_of(final, softmax),
+    )
 
 
-def normalization_of(graph: Graph, config: DiffusionConfig) -> Normalization:
-    """That of the graph, where it was given with one; else that of the configuration."""
+def choose_normalization(graph: Graph, config: DiffusionConfig) -> Normalization:
+    """Return the normalisation of the graph, or else of the configuration."""
     return config.normalization if graph.normalization == "none" else graph.normalization
 
 
-def checked_updates(
+def count_updates(
     config: DiffusionConfig, values: Values, projected: bool, max_steps: int | None
 ) -> int | None:
-    """How many updates of the state at most; None where a mode is not iterated."""
+    """Check the settings; return the largest number of updates, or None without iteration."""
     if not isinstance(config, DiffusionConfig):
         raise TypeError(f"config must be a DiffusionConfig, got {short_repr(config)}")
     single = {
@@ -220,15 +227,15 @@ def checked_updates(
     }
     names = " and ".join(name for name, used in single.items() if used)
     if config.use_logit_diffusion and config.attention_mode == "graph":
-        raise ValueError(f"{names} do not go together: take one of them")
+        raise ValueError(f"{names} do not go together: use one of them")
     if max_steps is not None:
         max_steps = as_integer("max_steps", max_steps)
     if config.adaptive_eta == "query" and (
         values == "evolving" or config.energy_stop_tol > 0 or sum(single.values()) > 1
     ):
         raise ValueError(
-            "adaptive_eta='query' diffuses a memory for each query: it goes with tied or untied "
-            "values, without energy_stop_tol, logit diffusion and attention over the graph"
+            "adaptive_eta='query' diffuses a memory for each query: it needs tied or untied "
+            "values, and excludes energy_stop_tol, logit diffusion and attention over the graph"
         )
     if values == "evolving":
         if max_steps not in (None, config.steps):
@@ -243,7 +250,7 @@ def checked_updates(
         return None
     if values == "untied" and projected and max_steps:
         raise ValueError(
-            "untied values are recalled once; iterate without a projection, or with tied values"
+            "untied values are recalled once; to iterate, omit the projection or use tied values"
         )
     if max_steps is None:
         return 100 if values == "tied" else int(not projected)
@@ -253,7 +260,7 @@ def checked_updates(
 def with_graph(
     inputs: Inputs, config: DiffusionConfig, graph: Graph | None, projected: bool
 ) -> tuple[Inputs, Graph]:
-    """The inputs and the graph of their stored patterns; what no query attends to is isolated."""
+    """Return the inputs and the graph of their stored patterns, unattended ones isolated."""
     if graph is not None:
         if not isinstance(graph, Graph):
             raise TypeError(f"graph must be a hopcore.Graph, got {type(graph).__name__}")
@@ -266,14 +273,14 @@ def with_graph(
     xp, stored, mask = inputs.xp, inputs.stored, inputs.mask
     if mask is None:
         return inputs, knn_graph(stored, config.k_neighbors)
-    shown = mask if mask.ndim == 1 else xp.any(mask, axis=-2)
-    lead = broadcast_shapes(stored=tuple(stored.shape[:-2]), mask=tuple(shown.shape[:-1]))
+    attended = mask if mask.ndim == 1 else xp.any(mask, axis=-2)
+    lead = broadcast_shapes(stored=tuple(stored.shape[:-2]), mask=tuple(attended.shape[:-1]))
     if lead != tuple(stored.shape[:-2]):
         stored = xp.broadcast_to(stored, (*lead, *stored.shape[-2:]))
         inputs = inputs._replace(
             stored=stored, projection=inputs.projection if projected else stored
         )
-    return inputs, knn_graph(stored, config.k_neighbors, mask=shown)
+    return inputs, knn_graph(stored, config.k_neighbors, mask=attended)
 
 
 def for_each_query(
@@ -284,7 +291,7 @@ def for_each_query(
     projected: bool,
     tol: float,
 ) -> DiffusedRetrieval:
-    """One association with the memory diffused for each query."""
+    """Associate once, with a memory diffused for each query."""
     eta = adapted_eta(inputs, config)
     if config.diffuse_query:
         inputs = inputs._replace(state=diffused_queries(inputs, config))
@@ -293,19 +300,18 @@ def for_each_query(
     family = spectrum(laplacian, config, config.steps)
     output = association_per_query(inputs, family, eta, tied=values == "tied")
     if projected:
-        return reported(inputs, output, inputs.state, None, 0, None, None, tol)
+        return as_result(inputs, output, inputs.state, None, 0, None, None, tol)
     residual = movement(inputs, inputs.state, output)
-    return reported(inputs, output, output, None, 1, residual, None, tol)
+    return as_result(inputs, output, output, None, 1, residual, None, tol)
 
 
 def movement(inputs: Inputs, before: Array, after: Array) -> Array:
-    """How far states moved, in the precise dtype."""
-    wide = inputs.backend.precise[inputs.state.dtype]
-    astype = inputs.backend.astype
-    return norm(astype(after, wide) - astype(before, wide), inputs.xp)
+    """Return the distance that each state moved, in at least float32."""
+    dtype, astype = inputs.backend.precise[inputs.state.dtype], inputs.backend.astype
+    return norm(astype(after, dtype) - astype(before, dtype), inputs.xp)
 
 
-def reported(
+def as_result(
     inputs: Inputs,
     output: Array,
     state: Array,
@@ -315,12 +321,12 @@ def reported(
     energy: Array | None,
     tol: float,
 ) -> DiffusedRetrieval:
-    """The result where all queries, or all of a sample, made the same number of updates."""
+    """Return the result if all queries, or all of a sample, made the same number of updates."""
     backend, xp = inputs.backend, inputs.xp
     device, places = backend.device(state), tuple(state.shape[:-1])
     if residual is None:
-        wide = backend.precise[state.dtype]
-        residual = xp.full(places, math.inf, dtype=wide, device=device)
+        precise = backend.precise[state.dtype]
+        residual = xp.full(places, math.inf, dtype=precise, device=device)
     if isinstance(steps, int):
         counts = xp.full(places, steps, dtype=xp.int32, device=device)
     else:

@@ -1,10 +1,12 @@
-"""Graphs of patterns: nearest neighbours, Laplacians, and how rough features are on a graph.
+"""Graphs of patterns: nearest neighbours, Laplacians, and the Dirichlet energy.
 
-:func:`knn_graph` builds a sparse :class:`Graph`; :class:`GraphBuilder` does it step by step.
+:func:`knn_graph` joins each pattern to its most similar ones and returns a sparse :class:`Graph`;
+:class:`GraphBuilder` does the same step by step. The Laplacians of a graph are what
+:mod:`hopcore.diffusion` smooths patterns with.
 """
 
 from hopcore.graphs._builder import GraphBuilder, PatternGraph
-from hopcore.graphs._dense_laplacian import dirichlet_energy
+from hopcore.graphs._dirichlet_energy import dirichlet_energy
 from hopcore.graphs._graph import Graph
 from hopcore.graphs._knn import build_knn_graph, build_similarity_matrix, knn_graph
 from hopcore.graphs._laplacian import (

@@ -1,4 +1,4 @@
-"""Graphs of patterns with their Laplacians, built step by step: :class:`GraphBuilder`."""
+""":class:`GraphBuilder` builds the graph of patterns and its Laplacian step by step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PatternGraph(NamedTuple):
 
 
 class GraphBuilder:
-    """Builds the graph of patterns ``(..., N, d)`` in a chain of named steps.
+    """Build the graph of patterns ``(..., N, d)`` in a chain of named steps.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class GraphBuilder:
         self._normalization: Normalization = "none"
 
     def cosine_similarity(self) -> GraphBuilder:
-        """Compare patterns by their cosine, negatives set to 0; there is no other way yet."""
+        """Compare patterns by their cosine, negatives set to 0; this is the only similarity."""
         return self
 
     def knn(self, k: int, sparse: bool = False) -> GraphBuilder:
@@ -63,22 +63,22 @@ class GraphBuilder:
 
     def laplacian(self) -> GraphBuilder:
         """Take the unnormalised Laplacian."""
-        return self._taking("none")
+        return self._using("none")
 
     def normalized_laplacian(self) -> GraphBuilder:
         """Take the symmetric normalised Laplacian."""
-        return self._taking("symmetric")
+        return self._using("symmetric")
 
     def random_walk_laplacian(self) -> GraphBuilder:
         """Take the random-walk Laplacian."""
-        return self._taking("random_walk")
+        return self._using("random_walk")
 
-    def _taking(self, normalization: Normalization) -> GraphBuilder:
+    def _using(self, normalization: Normalization) -> GraphBuilder:
         self._normalization = normalization
         return self
 
     def build(self) -> PatternGraph:
-        """Laplacian, adjacency and degrees."""
+        """Return the Laplacian, the adjacency and the degrees."""
         if self._sparse:
             graph = knn_graph(self._patterns, self._k, mask=self._mask)
             return pattern_graph(graph.using(self._normalization))
@@ -89,5 +89,5 @@ class GraphBuilder:
 
 
 def pattern_graph(graph: Graph) -> PatternGraph:
-    """A graph with its Laplacian and degrees."""
+    """Return a graph with its Laplacian and degrees."""
     return PatternGraph(laplacian_of(graph, graph.normalization), graph, graph.deg)

@@ -1,4 +1,4 @@
-"""What an operator may be handed for a Laplacian: one of a graph, the graph itself, or an array."""
+"""Laplacians given as arrays, and :func:`as_laplacian`, which accepts every form of a Laplacian."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hopcore.arrays._inputs import (
 )
 from hopcore.graphs._edges import check_features
 from hopcore.graphs._graph import Graph
-from hopcore.graphs._laplacian import Laplacian, laplacian_of, largest_bound, largest_of
+from hopcore.graphs._laplacian import Laplacian, laplacian_of, largest_eigenvalue, readable_bound
 
 
 @dataclass(frozen=True, eq=False)
 class DenseLaplacian:
-    """A Laplacian given as an array ``(..., N, N)``; what operators need of it."""
+    """A Laplacian given as an array ``(..., N, N)``, with the methods of :class:`Laplacian`."""
 
     matrix: Array
 
@@ -35,7 +35,7 @@ class DenseLaplacian:
         return self.apply(features, lambda x: self.product(self.matrix, x))
 
     def apply(self, features: Array, work: Callable[[Array], Array]) -> Array:
-        """A function of the Laplacian times features."""
+        """Apply ``work``, a function of the Laplacian, to features ``(..., N, d)``."""
         nodes = self.matrix.shape[-1]
         if features.ndim < 2 or features.shape[-2] != nodes:
             raise ValueError(
@@ -45,17 +45,16 @@ class DenseLaplacian:
         check_features(self.backend, self.matrix, features)
         dtype, lead = features.dtype, tuple(features.shape[:-2])
         full = broadcast_shapes(laplacian=tuple(self.matrix.shape[:-2]), features=lead)
-        wide = self.backend.astype(features, self.matrix.dtype)
         if full != lead:
-            wide = self.backend.xp.broadcast_to(wide, (*full, *features.shape[-2:]))
-        return self.backend.astype(work(wide), dtype)
+            features = self.backend.xp.broadcast_to(features, (*full, *features.shape[-2:]))
+        return self.backend.astype(work(self.backend.astype(features, self.matrix.dtype)), dtype)
 
     def product(self, matrix: Array, features: Array) -> Array:
-        """A matrix times features ``(..., N, d)``."""
+        """Multiply a matrix by features ``(..., N, d)``."""
         return self.backend.xp.matmul(matrix, features)
 
     def shifted(self, by: Any, times: Any) -> Array:
-        """``by I + times L``."""
+        """Return the matrix ``by I + times L``."""
         eye = self.backend.xp.eye(
             self.matrix.shape[-1],
             dtype=self.matrix.dtype,
@@ -75,27 +74,27 @@ class DenseLaplacian:
 
     @property
     def bound(self) -> Any:
-        """An upper bound of the eigenvalues (Gershgorin); a float where visible."""
+        """Gershgorin's upper bound of the eigenvalues; a float unless traced."""
         xp = self.backend.xp
-        return largest_bound(self.backend, xp.max(xp.sum(xp.abs(self.matrix), axis=-1)))
+        return readable_bound(self.backend, xp.max(xp.sum(xp.abs(self.matrix), axis=-1)))
 
     def largest(self, eta: Any = 1.0) -> float:
         """The largest eigenvalue of ``eta L``, eta a number or one for each sample."""
         import numpy as np  # noqa: PLC0415
 
         matrix = self.backend.to_numpy(self.backend.constant(self.matrix))
-        return largest_of(np.asarray(eta)[..., None, None] * matrix)
+        return largest_eigenvalue(np.asarray(eta)[..., None, None] * matrix)
 
     def to_dense(self) -> Array:
         """The matrix."""
         return self.matrix
 
 
-Operand = Laplacian | DenseLaplacian
+AnyLaplacian = Laplacian | DenseLaplacian
 
 
-def operand(laplacian: Any) -> Operand:
-    """What an operator is handed: a Laplacian, a graph, or an array ``(..., N, N)``."""
+def as_laplacian(laplacian: Any) -> AnyLaplacian:
+    """Check a Laplacian, a graph or an array ``(..., N, N)``; return it as a Laplacian."""
     if isinstance(laplacian, Laplacian | DenseLaplacian):
         return laplacian
     if isinstance(laplacian, Graph):
@@ -107,41 +106,7 @@ def operand(laplacian: Any) -> Operand:
     if backend.can_read_values(laplacian):
         check_finite(backend, "laplacian", laplacian)
         xp = backend.xp
-        least = float(xp.min(backend.constant(xp.linalg.diagonal(laplacian))))
-        if least < 0:
-            raise ValueError(f"laplacian must have a diagonal >= 0, got {least}: is it negated?")
+        lowest = float(xp.min(backend.constant(xp.linalg.diagonal(laplacian))))
+        if lowest < 0:
+            raise ValueError(f"laplacian must have a diagonal >= 0, got {lowest}: is it negated?")
     return DenseLaplacian(backend.astype(laplacian, backend.precise[laplacian.dtype]))
-
-
-def dirichlet_energy(features: Array, laplacian: Any) -> Array:
-    r"""The Dirichlet energy :math:`\operatorname{tr}(X^T L X) / 2`: how rough features are.
-
-    For the unnormalised Laplacian :math:`\sum_{i<j} w_{ij} \|x_i - x_j\|^2 / 2`.
-
-    Parameters
-    ----------
-    features : array (..., N, d)
-    laplacian : Graph, Laplacian or array (..., N, N)
-        Symmetric: unnormalised or symmetric.
-
-    Returns
-    -------
-    array (...)
-        At least 0 up to rounding; in at least float32.
-
-    Examples
-    --------
-    >>> import numpy as np, hopcore
-    >>> W = np.asarray([[0.0, 2.0], [2.0, 0.0]])
-    >>> float(hopcore.dirichlet_energy(np.asarray([[1.0], [4.0]]), hopcore.compute_laplacian(W)))
-    9.0
-    """
-    found = operand(laplacian)
-    if isinstance(found, Laplacian) and found.scale is not None:
-        raise ValueError(
-            "the Dirichlet energy needs a symmetric Laplacian, not the random-walk one"
-        )
-    backend = found.backend
-    check_floating(backend, "features", features)
-    wide = backend.astype(features, backend.precise[features.dtype])
-    return 0.5 * backend.xp.sum(wide * (found @ wide), axis=(-2, -1))

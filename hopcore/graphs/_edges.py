@@ -1,4 +1,4 @@
-"""Entries of sparse matrices: sorted, each one once; checked; as dense arrays and SciPy's."""
+"""Sparse symmetric matrices: their sorted entries, their checks, and their conversions."""
 
 from __future__ import annotations
 
@@ -21,41 +21,43 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
-def symmetric_rows(
+def symmetric_entries(
     backend: Backend, left: Array, right: Array, count: int
 ) -> tuple[Rows, Array, Array]:
-    """The rows of a symmetric matrix from the two ends ``(E,)`` of its entries, each one once.
+    """Sort the entries of a symmetric matrix, with its diagonal, and drop repeated ones.
 
-    Beside them, of each entry, from which edge it is, and whether it has a value: the diagonal has
-    none, and what is there twice where shapes may not depend on values.
+    ``left`` and ``right (E,)`` are the two ends of its edges. Returns the entries; of each entry,
+    the edge it comes from; and whether it has a value. Entries of the diagonal have none, and
+    neither have repeated entries that must be kept because shapes may not depend on values.
     """
     xp, edges = backend.xp, left.shape[0]
-    own = xp.arange(count, dtype=xp.int32, device=backend.device(left))
-    rows, columns = (xp.concat(x, axis=0) for x in ([left, right, own], [right, left, own]))
+    diagonal = xp.arange(count, dtype=xp.int32, device=backend.device(left))
+    rows = xp.concat([left, right, diagonal], axis=0)
+    columns = xp.concat([right, left, diagonal], axis=0)
     order = backend.entry_order(rows, columns)
     rows = xp.take(rows, order, axis=0)
     columns = xp.take(columns, order, axis=0)
-    again = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
-    again = xp.concat([rows[:1] < 0, again], axis=0)
+    repeated = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
+    repeated = xp.concat([rows[:1] < 0, repeated], axis=0)
     if backend.has_dynamic_shapes(left):
-        once = backend.astype(xp.nonzero(~again)[0], xp.int32)
+        once = backend.astype(xp.nonzero(~repeated)[0], xp.int32)
         rows = xp.take(rows, once, axis=0)
         columns = xp.take(columns, once, axis=0)
         order = xp.take(order, once, axis=0)
-        again = rows < 0
+        repeated = rows < 0
     source = order % edges if edges else order
-    where = Rows(backend.row_starts(rows, count), rows, columns)
-    return where, source, ~again & (rows != columns)
+    entries = Rows(backend.row_starts(rows, count), rows, columns)
+    return entries, source, ~repeated & (rows != columns)
 
 
 def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> None:
-    """Refuse edges that no graph has: ends, weights, and directions that contradict each other."""
+    """Raise unless edges join different nodes, with one finite weight >= 0 in both directions."""
     xp = backend.xp
     if weights.shape[0] == 0:
         return
-    least, most = int(xp.min(ends)), int(xp.max(ends))
-    if least < 0 or most >= nodes:
-        raise ValueError(f"edges must join nodes 0 to {nodes - 1}, got {least} to {most}")
+    lowest, highest = int(xp.min(ends)), int(xp.max(ends))
+    if lowest < 0 or highest >= nodes:
+        raise ValueError(f"edges must join nodes 0 to {nodes - 1}, got {lowest} to {highest}")
     left, right = ends[0, :], ends[1, :]
     if bool(xp.any(left == right)):
         node = int(left[xp.nonzero(left == right)[0][0]])
@@ -66,16 +68,16 @@ def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> No
     low, high = (f(left, right) for f in (xp.minimum, xp.maximum))
     order = backend.entry_order(low, high)
     low, high, weights = (xp.take(x, order, axis=0) for x in (low, high, weights))
-    other = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
-    other = other & (xp.abs(weights[1:] - weights[:-1]) > 1e-6 * weights[1:])
-    if bool(xp.any(other)):
-        at = int(xp.nonzero(other)[0][0])
+    differs = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
+    differs = differs & (xp.abs(weights[1:] - weights[:-1]) > 1e-6 * weights[1:])
+    if bool(xp.any(differs)):
+        at = int(xp.nonzero(differs)[0][0])
         both = f"{float(weights[at])} and {float(weights[at + 1])}"
         raise ValueError(f"edge {int(low[at])}-{int(high[at])} has two weights, {both}")
 
 
 def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
-    """Refuse what is not ``(..., N, N)``, symmetric, non-negative and finite, with diagonal 0."""
+    """Raise unless a matrix is ``(..., N, N)``, symmetric, finite, >= 0 and has a zero diagonal."""
     check_floating(backend, name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
@@ -83,11 +85,11 @@ def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
         return
     xp, matrix = backend.xp, backend.constant(matrix)
     check_finite(backend, name, matrix)
-    most = float(xp.max(xp.abs(matrix))) if matrix.size else 0.0
-    gap = xp.abs(matrix - xp.matrix_transpose(matrix))
-    if float(xp.max(gap)) > 1e-5 * most:
+    largest = float(xp.max(xp.abs(matrix))) if matrix.size else 0.0
+    gap = float(xp.max(xp.abs(matrix - xp.matrix_transpose(matrix))))
+    if gap > 1e-5 * largest:
         raise ValueError(
-            f"{name} must be symmetric, got two sides that differ by {float(xp.max(gap))}; "
+            f"{name} must be symmetric, got two sides that differ by {gap}; "
             "use the maximum, or the mean, of the matrix and its transpose"
         )
     if bool(xp.any(matrix < 0)):
@@ -97,13 +99,14 @@ def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
 
 
 def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Array:
-    """``work`` of features ``(..., N, d)``, which sees them as ``(nodes of the batch, columns)``.
+    """Apply ``work`` to features ``(..., N, d)``, reshaped to ``(nodes of all graphs, columns)``.
 
-    Leading axes broadcast. Those that the graph lacks, or has with size 1, become columns.
+    Leading axes broadcast. Axes that the graph lacks, or has with size 1, become columns.
     """
-    other = backend_of_input("features", features)
-    # Features in parts may stand beside a graph that is whole.
-    backend = other if other.mixes_with(graph.backend) else graph.backend
+    feature_backend = backend_of_input("features", features)
+    # Sharded features may be combined with a graph that is not sharded.
+    mixes = feature_backend.mixes_with(graph.backend)
+    backend = feature_backend if mixes else graph.backend
     xp, nodes = backend.xp, graph.nodes
     check_features(backend, graph.weights, features)
     if features.ndim < 2 or features.shape[-2] != nodes:
@@ -124,23 +127,23 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
         flat = work(xp.reshape(features, (math.prod(lead) * nodes, width)))
         return backend.astype(xp.reshape(flat, (*lead, nodes, width)), dtype)
     full = broadcast_shapes(graph=graph.batch, features=lead)
-    own = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
+    batch = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
     features = xp.broadcast_to(features, (*full, nodes, width))
     rank = len(full)
-    kept = [i for i in range(rank) if own[i] == full[i] and own[i] > 1]
+    kept = [i for i in range(rank) if batch[i] == full[i] and batch[i] > 1]
     rest = [i for i in range(rank) if i not in kept]
     order = (*kept, rank, *rest, rank + 1)
-    turned = xp.permute_dims(features, order)
+    moved = xp.permute_dims(features, order)
     count = math.prod([full[i] for i in kept]) * nodes
     columns = math.prod([full[i] for i in rest]) * width
-    flat = work(xp.reshape(turned, (count, columns)))
-    back = sorted(range(rank + 2), key=order.__getitem__)
-    flat = xp.reshape(flat, turned.shape)
-    return backend.astype(xp.permute_dims(flat, tuple(back)), dtype)
+    flat = work(xp.reshape(moved, (count, columns)))
+    inverse = sorted(range(rank + 2), key=order.__getitem__)
+    flat = xp.reshape(flat, moved.shape)
+    return backend.astype(xp.permute_dims(flat, tuple(inverse)), dtype)
 
 
 def check_features(backend: Backend, weights: Array, features: Any) -> None:
-    """Refuse features of another library, device or precision than the weights of a graph."""
+    """Raise unless features have the library, device and precision of the weights of a graph."""
     other = backend_of_input("features", features)
     if other is not backend:
         raise TypeError(
@@ -155,19 +158,19 @@ def check_features(backend: Backend, weights: Array, features: Any) -> None:
 
 
 def dense(graph: Any, values: Array) -> Array:
-    """The matrix with these values at the entries of a graph, ``(..., N, N)``."""
+    """Return the matrix ``(..., N, N)`` with these values at the entries of a graph."""
     backend, xp, nodes = graph.backend, graph.backend.xp, graph.nodes
     eye = xp.eye(nodes, dtype=values.dtype, device=backend.device(values))
-    tall = xp.tile(eye, (graph.where.count // nodes, 1))
-    return xp.reshape(backend.neighbour_sum(graph.where, values, tall), graph.shape)
+    stacked = xp.tile(eye, (graph.entries.count // nodes, 1))
+    return xp.reshape(backend.neighbour_sum(graph.entries, values, stacked), graph.shape)
 
 
 def scipy_matrix(graph: Any, values: Array) -> csr_array:
-    """The block-diagonal matrix with these values at the entries of a graph, without zeros."""
+    """Return the block-diagonal SciPy matrix with these values at a graph's entries, no zeros."""
     from scipy.sparse import csr_array  # noqa: PLC0415 - 30 ms that few need
 
-    starts, _, columns, data = map(graph.backend.to_numpy, (*graph.where, values))
-    count = graph.where.count
+    starts, _, columns, data = map(graph.backend.to_numpy, (*graph.entries, values))
+    count = graph.entries.count
     matrix = csr_array((data.copy(), columns.copy(), starts.copy()), shape=(count, count))
     matrix.eliminate_zeros()
     return matrix

@@ -20,7 +20,7 @@ from hopcore.graphs._edges import (
     check_edges,
     dense,
     scipy_matrix,
-    symmetric_rows,
+    symmetric_entries,
 )
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class Graph:
     r"""Graphs with symmetric non-negative weights, one for each element of a batch.
 
     Made by :func:`hopcore.knn_graph`, :func:`hopcore.build_knn_graph`, or one of the ``from_``
-    constructors, which check what they are given.
+    constructors, which check their arguments.
 
     Attributes
     ----------
-    where : Rows
+    entries : Rows
         The entries of the block-diagonal matrix W, sorted by row. Each node has an entry for
         itself, of weight 0; where shapes must be static, other entries may have weight 0 too.
     weights : array (E,)
@@ -49,7 +49,7 @@ class Graph:
     nodes : int
         N, how many nodes each graph has.
     normalization : {"none", "symmetric", "random_walk"}
-        Which Laplacian diffusion over this graph uses, where nothing else is said.
+        Which Laplacian diffusion over this graph uses, unless another one is chosen.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class Graph:
     (array([0.5, 0.5]), <Graph: 2 nodes, 1 edges>)
     """
 
-    where: Rows
+    entries: Rows
     weights: Array
     batch: tuple[int, ...]
     nodes: int
@@ -91,13 +91,13 @@ class Graph:
     @property
     def degrees(self) -> Array:
         """The degrees of the block-diagonal graph, flat."""
-        return self.backend.row_sum(self.where, self.weights)
+        return self.backend.row_sum(self.entries, self.weights)
 
     @property
     def edge_index(self) -> Array:
         """Both ends of every edge, in both directions, ``(2, edges)``, as PyG writes them."""
         xp, chosen = self.backend.xp, self._positive
-        return xp.stack([xp.take(end, chosen, axis=0) for end in self.where[1:]], axis=0)
+        return xp.stack([xp.take(end, chosen, axis=0) for end in self.entries[1:]], axis=0)
 
     @property
     def edge_weight(self) -> Array:
@@ -107,22 +107,18 @@ class Graph:
     @property
     def _positive(self) -> Array:
         if not self.backend.can_read_values(self.weights):
-            raise ValueError("the edges of a traced graph are not known; use where and weights")
+            raise ValueError("the edges of a traced graph are not known; use entries and weights")
         return self.backend.xp.nonzero(self.weights > 0)[0]
 
     def using(self, normalization: Normalization) -> Graph:
         """The same graph, whose diffusion uses another Laplacian."""
-        if normalization not in NORMALIZATIONS:
-            words = ", ".join(NORMALIZATIONS)
-            raise ValueError(
-                f"normalization must be one of {words}, got {short_repr(normalization)}"
-            )
+        check_normalization(normalization)
         return replace(self, normalization=normalization)
 
     def __matmul__(self, features: Array) -> Array:
         """``W x`` for features ``(..., N, d)``."""
         work = self.backend.neighbour_sum
-        return by_nodes(self, features, lambda x: work(self.where, self.weights, x))
+        return by_nodes(self, features, lambda x: work(self.entries, self.weights, x))
 
     def to_dense(self) -> Array:
         """W as an array ``(..., N, N)``."""
@@ -154,11 +150,11 @@ class Graph:
         backend = backend_of_input("weights", weights)
         check_floating(backend, "weights", weights)
         xp = backend.xp
-        other = backend_of_input("edges", edges)
-        if other is not backend or "int" not in str(edges.dtype):
+        edge_backend = backend_of_input("edges", edges)
+        if edge_backend is not backend or "int" not in str(edges.dtype):
             raise TypeError(
                 f"edges must be integers of the library of the weights, {backend.name}, "
-                f"got {edges.dtype} of {other.name}"
+                f"got {edges.dtype} of {edge_backend.name}"
             )
         check_same_device(backend, weights, "edges", edges)
         if edges.ndim != 2 or edges.shape[0] != 2 or shape(weights) != (edges.shape[1],):
@@ -170,12 +166,12 @@ class Graph:
             check_edges(backend, edges, backend.constant(weights), nodes)
         weights = backend.astype(weights, backend.precise[weights.dtype])
         left, right = backend.astype(edges[0, :], xp.int32), backend.astype(edges[1, :], xp.int32)
-        where, source, valued = symmetric_rows(backend, left, right, nodes)
+        entries, source, valued = symmetric_entries(backend, left, right, nodes)
         if edges.shape[1] == 0:
-            return cls(where, xp.zeros_like(where.rows, dtype=weights.dtype), (), nodes)
-        # The diagonal is made from no edge; any will do, since it is not valued.
-        found = xp.take(weights, source, axis=0)
-        return pruned(cls(where, xp.where(valued, found, 0.0), (), nodes))
+            return cls(entries, xp.zeros_like(entries.rows, dtype=weights.dtype), (), nodes)
+        # Entries of the diagonal come from no edge; any will do, since they have no value.
+        values = xp.where(valued, xp.take(weights, source, axis=0), 0.0)
+        return drop_zeros(cls(entries, values, (), nodes))
 
     @classmethod
     def from_dense(cls, matrix: Array) -> Graph:
@@ -198,27 +194,28 @@ class Graph:
         weights = xp.take(xp.reshape(flat, (-1,)), row * nodes + column, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
         row, column = (backend.astype(x, xp.int32) for x in (row, column))
-        where = Rows(backend.row_starts(row, flat.shape[0]), row, row - row % nodes + column)
-        return cls(where, weights, batch, nodes)
+        entries = Rows(backend.row_starts(row, flat.shape[0]), row, row - row % nodes + column)
+        return cls(entries, weights, batch, nodes)
 
     @classmethod
     def from_scipy(cls, matrix: Any, *, backend: str = "numpy", dtype: str | None = None) -> Graph:
         """A graph from a SciPy sparse matrix, symmetric and non-negative, for any backend."""
         if not (hasattr(matrix, "tocoo") and hasattr(matrix, "shape")):
             raise TypeError(f"matrix must be a SciPy sparse matrix, got {type(matrix).__name__}")
-        found = matrix.tocoo(copy=True)
-        found.sum_duplicates()
-        found.eliminate_zeros()
-        nodes = int(found.shape[0])
-        if found.shape != (nodes, nodes):
-            raise ValueError(f"matrix must be (N, N), got {tuple(found.shape)}")
-        if (abs(found - found.T) > 1e-6 * abs(found).max()).nnz:
+        matrix = matrix.tocoo(copy=True)
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        nodes = int(matrix.shape[0])
+        if matrix.shape != (nodes, nodes):
+            raise ValueError(f"matrix must be (N, N), got {tuple(matrix.shape)}")
+        if (abs(matrix - matrix.T) > 1e-6 * abs(matrix).max()).nnz:
             raise ValueError("weights must be symmetric; use (W + W.T) / 2 or W.maximum(W.T)")
         chosen = backend_named(backend)
-        kind = dtype or (found.dtype.name if found.dtype.name in ("float32", "float64") else None)
-        upper = found.row <= found.col
-        ends = [chosen.asarray(x[upper], dtype="int32") for x in (found.row, found.col)]
-        weights = chosen.asarray(found.data[upper], dtype=kind or "float64")
+        own = matrix.dtype.name
+        dtype = dtype or (own if own in ("float32", "float64") else "float64")
+        upper = matrix.row <= matrix.col
+        ends = [chosen.asarray(x[upper], dtype="int32") for x in (matrix.row, matrix.col)]
+        weights = chosen.asarray(matrix.data[upper], dtype=dtype)
         return cls.from_edges(chosen.xp.stack(ends, axis=0), weights, nodes)
 
     @classmethod
@@ -236,10 +233,10 @@ class Graph:
         if graph.is_directed() or graph.is_multigraph():
             raise ValueError("graph must be a simple undirected one: graph.to_undirected()")
         number = {node: i for i, node in enumerate(graph.nodes)}
-        found = list(graph.edges(data=weight, default=1.0))
+        edges = list(graph.edges(data=weight, default=1.0))
         chosen = backend_named(backend)
-        ends = [[number[a] for a, _, _ in found], [number[b] for _, b, _ in found]]
-        weights = chosen.asarray([float(w) for *_, w in found], dtype=dtype)
+        ends = [[number[a] for a, _, _ in edges], [number[b] for _, b, _ in edges]]
+        weights = chosen.asarray([float(w) for *_, w in edges], dtype=dtype)
         return cls.from_edges(chosen.asarray(ends, dtype="int32"), weights, len(number))
 
     @classmethod
@@ -256,16 +253,25 @@ class Graph:
         return cls.from_edges(data.edge_index, weights, int(data.num_nodes))
 
 
-def pruned(graph: Graph) -> Graph:
-    """The graph without entries of weight 0 off the diagonal, where shapes may depend on values."""
-    backend, where, weights = graph.backend, graph.where, graph.weights
+def check_normalization(normalization: str) -> None:
+    """Raise unless the name of a normalisation is known."""
+    if normalization not in NORMALIZATIONS:
+        names = ", ".join(NORMALIZATIONS)
+        raise ValueError(f"normalization must be one of {names}, got {short_repr(normalization)}")
+
+
+def drop_zeros(graph: Graph) -> Graph:
+    """Drop entries of weight 0 off the diagonal, if shapes may depend on values."""
+    backend, entries, weights = graph.backend, graph.entries, graph.weights
     if not backend.has_dynamic_shapes(weights):
         return graph
     xp = backend.xp
-    kept = (weights > 0) | (where.rows == where.columns)
+    kept = (weights > 0) | (entries.rows == entries.columns)
     if bool(xp.all(kept)):
         return graph
     some = xp.nonzero(kept)[0]
-    rows, columns = xp.take(where.rows, some, axis=0), xp.take(where.columns, some, axis=0)
-    starts = backend.row_starts(rows, where.count)
-    return replace(graph, where=Rows(starts, rows, columns), weights=xp.take(weights, some, axis=0))
+    rows, columns = xp.take(entries.rows, some, axis=0), xp.take(entries.columns, some, axis=0)
+    starts = backend.row_starts(rows, entries.count)
+    return replace(
+        graph, entries=Rows(starts, rows, columns), weights=xp.take(weights, some, axis=0)
+    )

@@ -1,8 +1,8 @@
-r"""Similarity of patterns, and the graphs of nearest neighbours made from it.
+r"""Similarities of patterns, and graphs of nearest neighbours.
 
-The similarity is the cosine, negatives set to 0 and none of a pattern with itself. In the graph an
-edge joins two patterns if either has the other among its k most similar; its weight is their
-similarity. Which patterns are neighbours is a choice and has no derivative; the weights have one.
+The similarity is the cosine with negatives set to 0; a pattern has none with itself. An edge of the
+graph joins two patterns if either has the other among its k most similar ones; its weight is their
+similarity. The choice of neighbours has no derivative; the weights have one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
+from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._inputs import (
     backend_of_input,
     broadcast_mask,
@@ -23,13 +24,13 @@ from hopcore.arrays._inputs import (
     shape,
 )
 from hopcore.arrays._validation import as_integer, short_repr
-from hopcore.graphs._edges import check_adjacency, symmetric_rows
-from hopcore.graphs._graph import Graph, pruned
+from hopcore.graphs._edges import check_adjacency, symmetric_entries
+from hopcore.graphs._graph import Graph, drop_zeros
 from hopcore.streamed._neighbors import nearest_in_pieces
 from hopcore.streamed._streamed import Streamed
 
 SEARCHED = 30
-"""How many neighbours the approximate search looks for at least; fewer are found less surely."""
+"""The approximate search looks for at least so many neighbours; it misses more with fewer."""
 
 
 def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Array:
@@ -58,18 +59,18 @@ def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Ar
            [0.71, 0.  , 0.  ],
            [0.  , 0.  , 0.  ]])
     """
-    backend, mask = checked(patterns, mask)
+    backend, mask = check_patterns(patterns, mask)
     xp = backend.xp
     unit = unit_patterns(backend, patterns, mask)
     cosine = xp.matmul(unit, xp.matrix_transpose(unit))
-    own = xp.eye(unit.shape[-2], dtype=unit.dtype, device=backend.device(unit)) > 0
-    cosine = xp.where(own | (cosine <= 0.0), 0.0, cosine)
-    # Products of matrices round their two sides differently.
+    diagonal = xp.eye(unit.shape[-2], dtype=unit.dtype, device=backend.device(unit)) > 0
+    cosine = xp.where(diagonal | (cosine <= 0.0), 0.0, cosine)
+    # Matrix products may round the two triangles differently.
     return backend.astype(xp.maximum(cosine, xp.matrix_transpose(cosine)), patterns.dtype)
 
 
 def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array | Graph:
-    """The graph of the k most similar patterns of each, from all similarities.
+    """Build the graph of the k most similar patterns of each, from all similarities.
 
     Parameters
     ----------
@@ -102,10 +103,10 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
     backend = backend_of_input("similarity", similarity)
     check_adjacency(backend, "similarity", similarity)
     xp, nodes = backend.xp, similarity.shape[-1]
-    k = neighbour_count(k, nodes)
-    own = xp.eye(nodes, dtype=similarity.dtype, device=backend.device(similarity)) > 0
-    hidden = backend.constant(xp.where(own, -math.inf, similarity))
-    choices = backend.astype(backend.largest(hidden, k), xp.int32) if k else None
+    k = limit_neighbors(k, nodes)
+    diagonal = xp.eye(nodes, dtype=similarity.dtype, device=backend.device(similarity)) > 0
+    others = backend.constant(xp.where(diagonal, -math.inf, similarity))
+    choices = backend.astype(backend.largest(others, k), xp.int32) if k else None
     graph = from_choices(backend, similarity, choices, None)
     return graph if as_sparse else graph.to_dense()
 
@@ -118,13 +119,13 @@ def knn_graph(
     method: Literal["exact", "nndescent"] = "exact",
     seed: int = 0,
 ) -> Graph:
-    """The graph of the k most similar patterns of each, one for each element of a batch.
+    """Build the graph of the k most similar patterns of each, for each element of a batch.
 
     Parameters
     ----------
     patterns : array (..., N, d), or Streamed
-        Patterns; each element of the leading axes gets a graph of its own. Of a
-        :class:`hopcore.Streamed` memory the graph is one of NumPy arrays.
+        Patterns; each element of the leading axes gets a graph of its own. A
+        :class:`hopcore.Streamed` memory gives a graph of NumPy arrays.
     k : int
         Neighbours that each pattern chooses, at least 1; k >= N means N - 1.
     mask : boolean array broadcastable to (..., N), optional
@@ -143,14 +144,14 @@ def knn_graph(
     Raises
     ------
     TypeError, ValueError
-        Not patterns; a bad k; an unknown method.
+        Unsuitable patterns; a bad k; an unknown method.
     ModuleNotFoundError
         pynndescent is not installed.
 
     Notes
     -----
-    Time O(N^2 d), memory O(k N) beside a block of fixed size, except for nndescent. A streamed
-    memory is passed over once for each of its pieces.
+    The exact method takes time O(N^2 d), and memory O(k N) besides a block of fixed size. A
+    streamed memory is read once for each of its pieces.
 
     Examples
     --------
@@ -162,15 +163,13 @@ def knn_graph(
     """
     if isinstance(patterns, Streamed):
         return streamed_graph(patterns, k, mask, method)
-    backend, mask = checked(patterns, mask)
-    k = neighbour_count(k, patterns.shape[-2])
+    backend, mask = check_patterns(patterns, mask)
+    k = limit_neighbors(k, patterns.shape[-2])
     if backend.is_sharded(patterns):
         if method != "exact":
-            raise ValueError(
-                f"a memory in parts is searched by method 'exact', got {short_repr(method)}"
-            )
+            raise ValueError(f"a sharded memory needs method 'exact', got {short_repr(method)}")
         similarities, choices = backend.neighbours(patterns, k, mask, unit_patterns)
-        return linked(backend, similarities, choices, tuple(patterns.shape[:-2]))
+        return graph_of_neighbors(backend, similarities, choices, tuple(patterns.shape[:-2]))
     unit = unit_patterns(backend, patterns, mask)
     if method == "exact":
         choices = None
@@ -178,7 +177,7 @@ def knn_graph(
             choices = backend.nearest(backend.constant(unit), k, mask)
             choices = backend.astype(choices, backend.xp.int32)
     elif method == "nndescent":
-        choices = approximate(backend, unit, k, seed)
+        choices = nndescent_neighbors(backend, unit, k, seed)
     else:
         raise ValueError(f"method must be 'exact' or 'nndescent', got {short_repr(method)}")
     return from_choices(backend, None, choices, unit)
@@ -187,45 +186,58 @@ def knn_graph(
 def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
     """:func:`knn_graph` of a streamed memory."""
     if method != "exact":
-        raise ValueError(
-            f"a streamed memory is searched by method 'exact', got {short_repr(method)}"
-        )
+        raise ValueError(f"a streamed memory needs method 'exact', got {short_repr(method)}")
     numpy, nodes = backend_named("numpy"), patterns.shape[0]
-    k = neighbour_count(k, nodes)
+    k = limit_neighbors(k, nodes)
     if mask is not None:
         mask = broadcast_mask(numpy, mask, (nodes,))
     similarities, choices = nearest_in_pieces(patterns, k, mask, unit_rows)
-    return linked(numpy, similarities, choices, ())
+    return graph_of_neighbors(numpy, similarities, choices, ())
 
 
-def linked(backend: Backend, similarities: Array, choices: Array, batch: tuple[int, ...]) -> Graph:
-    """The graph of neighbours and their similarities, both ``(..., N, k)``."""
-    xp, (*_, nodes, k) = backend.xp, choices.shape
-    count = math.prod(batch) * nodes
-    own = xp.arange(count, dtype=xp.int32, device=backend.device(choices))
-    left = xp.reshape(xp.broadcast_to(own[:, None], (count, k)), (-1,))
-    right = xp.reshape(choices, (-1,)) + (left - left % nodes)
-    where, source, valued = symmetric_rows(backend, left, right, count)
+def graph_of_neighbors(
+    backend: Backend, similarities: Array, choices: Array, batch: tuple[int, ...]
+) -> Graph:
+    """Build the graph of neighbours and their similarities, both ``(..., N, k)``."""
+    xp = backend.xp
+    entries, source, valued = join_choices(backend, choices)
     values = xp.reshape(similarities, (-1,))
-    if k == 0:  # one pattern, and its entry for itself
-        values = xp.zeros((count,), dtype=values.dtype, device=backend.device(values))
+    if choices.shape[-1] == 0:  # one pattern, whose only entry is its own
+        values = xp.zeros((entries.count,), dtype=values.dtype, device=backend.device(values))
     weights = xp.take(values, source, axis=0)
-    weights = xp.where(valued & (weights > 0), weights, 0.0)
-    return pruned(Graph(where, weights, batch, nodes))
+    return positive_graph(backend, entries, valued, weights, batch)
 
 
-def weighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
-    """The graph with the same entries, and its weights from patterns again."""
-    backend, mask = checked(patterns, mask)
+def join_choices(backend: Backend, choices: Array) -> tuple[Rows, Array, Array]:
+    """Join each node to its choices ``(..., N, k)``; see :func:`symmetric_entries`."""
+    xp, (*batch, nodes, k) = backend.xp, choices.shape
+    count = math.prod(batch) * nodes
+    node = xp.arange(count, dtype=xp.int32, device=backend.device(choices))
+    left = xp.reshape(xp.broadcast_to(node[:, None], (count, k)), (-1,))
+    right = xp.reshape(choices, (-1,)) + (left - left % nodes)
+    return symmetric_entries(backend, left, right, count)
+
+
+def positive_graph(
+    backend: Backend, entries: Rows, valued: Array, weights: Array, batch: tuple[int, ...]
+) -> Graph:
+    """Build a graph from the positive weights of the entries that have a value."""
+    weights = backend.xp.where(valued & (weights > 0), weights, 0.0)
+    return drop_zeros(Graph(entries, weights, batch, entries.count // math.prod(batch)))
+
+
+def reweighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
+    """Compute the weights of a graph again from patterns, for the same entries."""
+    backend, mask = check_patterns(patterns, mask)
     unit = unit_patterns(backend, patterns, mask)
-    flat = backend.xp.reshape(unit, (graph.where.count, -1))
-    weights = backend.pair_products(flat, flat, graph.where)
-    shown = graph.weights > 0
-    return replace(graph, weights=backend.xp.where(shown & (weights > 0), weights, 0.0))
+    flat = backend.xp.reshape(unit, (graph.entries.count, -1))
+    weights = backend.pair_products(flat, flat, graph.entries)
+    positive = (graph.weights > 0) & (weights > 0)
+    return replace(graph, weights=backend.xp.where(positive, weights, 0.0))
 
 
-def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]:
-    """The backend of patterns, and their mask broadcast to them."""
+def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]:
+    """Check patterns; return their backend, and their mask broadcast to them."""
     backend = backend_of_input("patterns", patterns)
     check_floating(backend, "patterns", patterns)
     if patterns.ndim < 2 or 0 in patterns.shape:
@@ -237,24 +249,24 @@ def checked(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]
     return backend, broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
 
 
-def neighbour_count(k: Any, nodes: int) -> int:
-    """k, at most N - 1."""
+def limit_neighbors(k: Any, nodes: int) -> int:
+    """Check k and limit it to N - 1."""
     return min(as_integer("k", k, 1), nodes - 1)
 
 
 def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Array:
-    """The patterns with norm 1, in the precise dtype; zeros where masked or zero already."""
+    """Scale patterns to norm 1, in the precise dtype; masked patterns become zeros."""
     xp = backend.xp
-    wide = backend.astype(patterns, backend.precise[patterns.dtype])
+    patterns = backend.astype(patterns, backend.precise[patterns.dtype])
     if mask is not None:
-        wide = xp.where(mask[..., None], wide, 0.0)
-    # Scaled first, so that squares neither overflow nor vanish; the scale has no influence.
-    fixed = backend.constant(wide)
+        patterns = xp.where(mask[..., None], patterns, 0.0)
+    # Divide by the largest value first, so that squares neither overflow nor vanish.
+    fixed = backend.constant(patterns)
     high, low = (f(fixed, axis=-1, keepdims=True) for f in (xp.max, xp.min))
-    most = xp.maximum(high, -low)
-    wide = wide / xp.where(most > 0, most, 1.0)
-    square = backend.square_lengths(wide)[..., None]
-    return wide / xp.sqrt(xp.where(square > 0, square, 1.0))
+    largest = xp.maximum(high, -low)
+    patterns = patterns / xp.where(largest > 0, largest, 1.0)
+    square = backend.square_lengths(patterns)[..., None]
+    return patterns / xp.sqrt(xp.where(square > 0, square, 1.0))
 
 
 def unit_rows(patterns: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
@@ -265,36 +277,29 @@ def unit_rows(patterns: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 def from_choices(
     backend: Backend, similarity: Array | None, choices: Array | None, unit: Array | None
 ) -> Graph:
-    """The graph in which each node is joined to its choices ``(..., N, k)``, and to who chose it.
+    """Build the graph that joins each node to its choices ``(..., N, k)``; None means k = 0.
 
     Weights are entries of ``similarity (..., N, N)``, or inner products of ``unit (..., N, d)``.
     """
     xp = backend.xp
-    given: Any = similarity if unit is None else unit
-    *batch, nodes, _ = given.shape
-    count = math.prod(batch) * nodes
-    device = backend.device(given)
-    own = xp.arange(count, dtype=xp.int32, device=device)
+    values: Any = similarity if unit is None else unit
+    *batch, nodes, _ = values.shape
     if choices is None:
-        left = right = own[:0]
-    else:
-        k = choices.shape[-1]
-        left = xp.reshape(xp.broadcast_to(own[:, None], (count, k)), (-1,))
-        right = xp.reshape(choices, (-1,)) + (left - left % nodes)
-    where, _, valued = symmetric_rows(backend, left, right, count)
+        device = backend.device(values)
+        choices = xp.zeros((*batch, nodes, 0), dtype=xp.int32, device=device)
+    entries, _, valued = join_choices(backend, choices)
     if unit is None:
-        flat = xp.reshape(given, (-1,))
-        weights = xp.take(flat, where.rows * nodes + where.columns % nodes, axis=0)
+        flat = xp.reshape(values, (-1,))
+        weights = xp.take(flat, entries.rows * nodes + entries.columns % nodes, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
     else:
-        flat = xp.reshape(unit, (count, -1))
-        weights = backend.pair_products(flat, flat, where)
-    weights = xp.where(valued & (weights > 0), weights, 0.0)
-    return pruned(Graph(where, weights, tuple(batch), nodes))
+        flat = xp.reshape(unit, (entries.count, -1))
+        weights = backend.pair_products(flat, flat, entries)
+    return positive_graph(backend, entries, valued, weights, tuple(batch))
 
 
-def approximate(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:
-    """The choices of pynndescent, of each element of the batch."""
+def nndescent_neighbors(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:
+    """Find neighbours with pynndescent, for each element of the batch."""
     try:
         from pynndescent import NNDescent  # noqa: PLC0415
     except ModuleNotFoundError as missing:
@@ -307,23 +312,23 @@ def approximate(backend: Backend, unit: Array, k: int, seed: int) -> Array | Non
         return None
     values = backend.to_numpy(backend.constant(unit))
     *batch, nodes, width = values.shape
-    found = np.tile(np.arange(nodes, dtype=np.int32)[:, None], (math.prod(batch), 1, k))
-    for choices, element in zip(found, values.reshape(-1, nodes, width), strict=True):
-        # What is masked, or zero, is similar to none.
+    neighbors = np.tile(np.arange(nodes, dtype=np.int32)[:, None], (math.prod(batch), 1, k))
+    for choices, element in zip(neighbors, values.reshape(-1, nodes, width), strict=True):
+        # Patterns that are masked or zero are similar to none.
         some = np.nonzero(element.any(axis=1))[0]
         few = min(k, len(some) - 1)
         if few < 1:
             continue
-        wide = min(max(few + 1, SEARCHED), len(some))
-        index = NNDescent(element[some], metric="cosine", n_neighbors=wide, random_state=seed)
+        searched = min(max(few + 1, SEARCHED), len(some))
+        index = NNDescent(element[some], metric="cosine", n_neighbors=searched, random_state=seed)
         near: np.ndarray = index.neighbor_graph[0]  # pyright: ignore[reportOptionalSubscript]
         near = near[:, : few + 1]
         number = np.arange(len(some))[:, None]
-        # Itself is one of them; where it is not, the farthest is left out. -1 was not found.
+        # Leave out the pattern itself, or the farthest one if it is missing; -1 was not found.
         own = near == number
         own[~own.any(axis=1), -1] = True
         near = np.where(near < 0, number, near)[~own].reshape(-1, few)
         choices[some, :few] = some[near]
     return backend.asarray(
-        found.reshape(*batch, nodes, k), dtype="int32", device=backend.device(unit)
+        neighbors.reshape(*batch, nodes, k), dtype="int32", device=backend.device(unit)
     )

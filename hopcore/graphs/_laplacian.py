@@ -1,4 +1,4 @@
-r"""Graph Laplacians: what diffusion over a graph is made of.
+r"""The Laplacians of a graph: unnormalised, symmetric and random-walk.
 
 With degrees :math:`D = \operatorname{diag}(W 1)`, unnormalised :math:`D - W`, symmetric
 :math:`D^{-1/2} (D - W) D^{-1/2}`, random-walk :math:`D^{-1} (D - W)`. Rows of isolated nodes are
@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import short_repr
 from hopcore.graphs._edges import by_nodes, check_adjacency, dense, scipy_matrix
-from hopcore.graphs._graph import NORMALIZATIONS, Graph, Normalization
+from hopcore.graphs._graph import Graph, Normalization, check_normalization
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -71,7 +70,7 @@ class Laplacian:
         return self.apply(features, lambda x: self.product(self.values, x))
 
     def apply(self, features: Array, work: Callable[[Array], Array]) -> Array:
-        """A function of the Laplacian times features, from the same function of S."""
+        """Apply the function of the Laplacian whose counterpart for S is ``work`` to features."""
 
         def scaled(x: Array) -> Array:
             scale = self.backend.xp.reshape(self.scale, (-1, 1))
@@ -80,21 +79,21 @@ class Laplacian:
         return by_nodes(self.graph, features, work if self.scale is None else scaled)
 
     def product(self, values: Array, features: Array) -> Array:
-        """A matrix with the entries of S, in its places, times features ``(n, columns)``."""
-        return self.backend.neighbour_sum(self.graph.where, values, features)
+        """Multiply the matrix with these values in place of S by features ``(n, columns)``."""
+        return self.backend.neighbour_sum(self.graph.entries, values, features)
 
     def shifted(self, by: Any, times: Any) -> Array:
-        """The values of ``by I + times S``."""
-        where = self.graph.where
-        own = self.backend.astype(where.rows == where.columns, self.values.dtype)
-        return by * own + times * self.values
+        """Return the values of ``by I + times S``."""
+        entries = self.graph.entries
+        identity = self.backend.astype(entries.rows == entries.columns, self.values.dtype)
+        return by * identity + times * self.values
 
     @property
     def bound(self) -> Any:
-        """What no eigenvalue exceeds; 2 or twice the largest degree, as a float where visible."""
+        """A bound of the eigenvalues, 2 or twice the largest degree; a float unless traced."""
         if self.normalization != "none":
             return 2.0
-        return largest_bound(self.backend, 2.0 * self.backend.xp.max(self.graph.degrees))
+        return readable_bound(self.backend, 2.0 * self.backend.xp.max(self.graph.degrees))
 
     def largest(self, eta: Any = 1.0) -> float:
         """The largest eigenvalue of ``eta L``, eta a number or one for each graph of the batch."""
@@ -107,10 +106,10 @@ class Laplacian:
         matrix: Any = scale @ self.symmetric().astype("float64") @ scale
         count = matrix.shape[0]
         if count < 64:
-            return largest_of(matrix.toarray())
+            return largest_eigenvalue(matrix.toarray())
         start = np.random.default_rng(0).standard_normal(count)
-        found: Any = eigsh(matrix, k=1, which="LA", return_eigenvectors=False, v0=start)
-        return float(found[0])
+        values: Any = eigsh(matrix, k=1, which="LA", return_eigenvectors=False, v0=start)
+        return float(values[0])
 
     def symmetric(self) -> csr_array:
         """S as a SciPy matrix, block-diagonal of a batch."""
@@ -135,44 +134,43 @@ class Laplacian:
         return (diags_array(1.0 / scale) @ matrix @ diags_array(scale)).tocsr()
 
 
-def largest_of(matrix: Any) -> float:
-    """The largest eigenvalue of dense matrices, symmetric or similar to such."""
+def largest_eigenvalue(matrix: Any) -> float:
+    """Return the largest eigenvalue of dense matrices, each similar to a symmetric one."""
     import numpy as np  # noqa: PLC0415
 
     return float(np.max(np.real(np.linalg.eigvals(np.asarray(matrix, np.float64)))))
 
 
-def largest_bound(backend: Backend, value: Array) -> Any:
-    """A bound as a float, rounded up, where it is visible."""
+def readable_bound(backend: Backend, value: Array) -> Any:
+    """Return a bound as a float, rounded up, unless it is traced."""
     value = backend.constant(value)
     return float(value) * (1.0 + 1e-6) if backend.can_read_values(value) else value
 
 
 def laplacian_of(graph: Graph, normalization: Normalization) -> Laplacian:
-    """The Laplacian of a graph under a normalisation."""
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {short_repr(normalization)}"
-        )
-    backend, where = graph.backend, graph.where
+    """Return the Laplacian of a graph under a normalisation."""
+    check_normalization(normalization)
+    backend, entries = graph.backend, graph.entries
     xp, weights, degrees = backend.xp, graph.weights, graph.degrees
-    own = where.rows == where.columns
+    on_diagonal = entries.rows == entries.columns
     scale = None
     if normalization == "none":
-        diagonal = xp.take(degrees, where.rows, axis=0)
+        diagonal = xp.take(degrees, entries.rows, axis=0)
     else:
-        # The root of 0 has no derivative; an isolated node keeps its place with 1.
+        # The root of 0 has no derivative; isolated nodes take 1 instead.
         joined = degrees > 0
         root = xp.sqrt(xp.where(joined, degrees, 1.0))
-        # A root and a root again: a product of degrees could underflow.
-        weights = weights / xp.take(root, where.rows, axis=0) / xp.take(root, where.columns, axis=0)
-        diagonal = xp.take(backend.astype(joined, weights.dtype), where.rows, axis=0)
+        # Divided by one root, then by the other: a product of degrees could underflow.
+        weights = (
+            weights / xp.take(root, entries.rows, axis=0) / xp.take(root, entries.columns, axis=0)
+        )
+        diagonal = xp.take(backend.astype(joined, weights.dtype), entries.rows, axis=0)
         scale = root if normalization == "random_walk" else None
-    return Laplacian(graph, xp.where(own, diagonal, -weights), scale, normalization)
+    return Laplacian(graph, xp.where(on_diagonal, diagonal, -weights), scale, normalization)
 
 
 def dense_laplacian(matrix: Array, normalization: Normalization) -> Array:
-    """The Laplacian of a dense adjacency ``(..., N, N)``."""
+    """Return the Laplacian of a dense adjacency ``(..., N, N)``."""
     backend = backend_of_input("W", matrix)
     check_adjacency(backend, "W", matrix)
     xp = backend.xp
@@ -189,7 +187,7 @@ def dense_laplacian(matrix: Array, normalization: Normalization) -> Array:
     return diagonal - matrix / root[..., None] / root[..., None, :]
 
 
-def _computed(adjacency: Array | Graph, normalization: Normalization) -> Any:
+def _laplacian_of_any(adjacency: Array | Graph, normalization: Normalization) -> Any:
     if isinstance(adjacency, Graph):
         return laplacian_of(adjacency, normalization)
     return dense_laplacian(adjacency, normalization)
@@ -214,7 +212,7 @@ def compute_laplacian(adjacency: Array | Graph) -> Any:
     array([[ 2., -2.],
            [-2.,  2.]])
     """
-    return _computed(adjacency, "none")
+    return _laplacian_of_any(adjacency, "none")
 
 
 def compute_normalized_laplacian(adjacency: Array | Graph) -> Any:
@@ -237,7 +235,7 @@ def compute_normalized_laplacian(adjacency: Array | Graph) -> Any:
     array([[ 1., -1.],
            [-1.,  1.]])
     """
-    return _computed(adjacency, "symmetric")
+    return _laplacian_of_any(adjacency, "symmetric")
 
 
 def compute_random_walk_laplacian(adjacency: Array | Graph) -> Any:
@@ -260,4 +258,4 @@ def compute_random_walk_laplacian(adjacency: Array | Graph) -> Any:
     array([[ 1., -1.],
            [-1.,  1.]])
     """
-    return _computed(adjacency, "random_walk")
+    return _laplacian_of_any(adjacency, "random_walk")

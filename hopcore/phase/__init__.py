@@ -1,16 +1,16 @@
-"""The temperature phase transition of a memory: theory, what real patterns do, which beta to take.
+"""The temperature phase transition of a memory, in theory and for given patterns.
 
-A hot memory answers every query with one average, a cold one with a single pattern. For patterns
-that are equally far from each other, :func:`transition` gives the temperatures of the change in
-closed form. For all others, :func:`critical_betas` and :func:`sweep` find them by following fixed
-points, and :func:`suggest_beta` chooses an inverse temperature.
+A hot memory answers every query with the same average, a cold one with a single pattern. For
+equidistant patterns, :func:`transition` gives the temperatures of the change in closed form. For
+all others, :func:`critical_betas` and :func:`sweep` find them by following fixed points, and
+:func:`suggest_beta` chooses an inverse temperature.
 """
 
 from hopcore.phase._critical import CriticalBetas, critical_betas
 from hopcore.phase._effective_scale import effective_beta, effective_scale
 from hopcore.phase._error_bound import retrieval_error_bound
 from hopcore.phase._fixed_points import Minima, minima
-from hopcore.phase._hypotheses import HypothesisWarning
+from hopcore.phase._patterns import HypothesisWarning
 from hopcore.phase._reduced_map import ReducedFixedPoint, cobweb, reduced_fixed_points, reduced_map
 from hopcore.phase._sharpness import jacobian_radius, normalized_divergence
 from hopcore.phase._suggest import Suggestion, suggest_beta

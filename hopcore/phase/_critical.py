@@ -1,8 +1,8 @@
-r"""At which inverse temperatures a memory of any patterns changes, found by following its states.
+r"""The critical inverse temperatures of any memory, found by following its fixed points.
 
-The fixed point that belongs to a pattern is followed not in :math:`\beta`, in which it ends at a
-fold, but in the weight of the pattern, in which it has none: a state with weight :math:`p_i` has
-one :math:`\beta`, and the pattern's minimum appears where that is lowest.
+As a function of :math:`\beta` the fixed point of a pattern ends at a fold. It is therefore followed
+as a function of the pattern's weight: each weight :math:`p_i` has one :math:`\beta`, and the
+pattern's minimum appears where :math:`\beta` is lowest.
 """
 
 from __future__ import annotations
@@ -17,32 +17,31 @@ from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._continuation import Curve, energy_slope, follow
-from hopcore.phase._fixed_points import portrayed, tolerance
-from hopcore.phase._hypotheses import memory
+from hopcore.phase._fixed_points import describe_states, tolerance
+from hopcore.phase._patterns import checked_memory, spaced_rows
 from hopcore.phase._progress import Track, silent
-from hopcore.phase._rows import spaced
 
 FOLLOWED = 1024
-"""How many patterns are followed if not told; their quantiles speak for the others."""
+"""The default number of patterns that are followed; they are a sample of all."""
 
 CENTRAL = 96
-"""At how many inverse temperatures the state of the mean is computed."""
+"""The number of inverse temperatures at which the state of the mean is computed."""
 
 
 class CriticalBetas(NamedTuple):
-    r"""Inverse temperatures at which a memory changes, of n patterns that were followed.
+    r"""Inverse temperatures at which a memory changes, for the n patterns that were followed.
 
     Attributes
     ----------
     pattern : integer NumPy array (n,)
-        Which patterns.
+        The patterns.
     appear : NumPy array (n,)
         The lowest :math:`\beta` with a fixed point that holds 0.55 of its weight at the pattern,
         connected with the pattern. Below it the pattern is not retrieved, not even from
         itself. inf for a pattern that never is: a copy, or one that a longer one covers.
     coexist : NumPy array (n,)
-        From where on that minimum lies below the state to which the mean of all patterns goes; nan
-        where it never does, because the mean goes to this pattern itself.
+        The :math:`\beta` above which that minimum lies below the state that the mean of all
+        patterns converges to; nan if the mean converges to this pattern itself.
     centroid : float
         :math:`1 / \lambda_{max}(\operatorname{Cov}(X))`: above it the mean, where it is a fixed
         point, is no minimum.
@@ -67,16 +66,16 @@ class CriticalBetas(NamedTuple):
 def critical_betas(
     stored: Array, *, patterns: int | None = None, track: Track = silent
 ) -> CriticalBetas:
-    r"""The critical inverse temperatures of a memory, pattern by pattern, by continuation.
+    r"""Find the critical inverse temperatures of a memory, pattern by pattern, by continuation.
 
     Parameters
     ----------
     stored : array (N, d)
         N >= 2 patterns.
     patterns : int, optional
-        How many are followed, evenly spaced; 1024, or all where there are fewer, if not given.
+        The number of patterns to follow, evenly spaced; the default is 1024, or all if fewer.
     track : callable
-        ``track(parts, total)`` passes the parts on and may show how far they are.
+        ``track(parts, total)`` yields the parts and may show the progress.
 
     Returns
     -------
@@ -90,16 +89,16 @@ def critical_betas(
     Raises
     ------
     TypeError, ValueError
-        Fewer than two patterns, or all alike; nan or inf; a dtype that is not real floating.
+        There are fewer than two patterns, all are alike, or they are not finite and real floating.
 
     Notes
     -----
-    With N equidistant patterns they are those of :func:`hopcore.transition` over
-    :func:`hopcore.phase.effective_scale`, to 1e-6. Where three or more patterns are close, a pattern's
-    minimum may fade without a fold; it appears, by definition, where the weight passes 0.55: at
-    one half it could not be told from a mixture of two. For N = 2, where minima part gradually,
-    that is 0.3 % above the transition. Of the patterns of random memories one in a thousand has a
-    fixed point below the beta at which it finds it from where it is, or is given up too early.
+    For N equidistant patterns the result is :func:`hopcore.transition` divided by
+    :func:`hopcore.phase.effective_scale`, to 1e-6. If three or more patterns are close, a minimum
+    may fade without a fold; it appears, by definition, where the weight passes 0.55, since at one
+    half it could not be told from a mixture of two. For N = 2, where minima separate gradually,
+    this is 0.3 % above the transition. In random memories, about one pattern in a thousand has a
+    lower fixed point that continuation misses, or is given up too early.
 
     Examples
     --------
@@ -109,13 +108,13 @@ def critical_betas(
     >>> hopcore.critical_betas(circle).appear.round(2)
     array([44.93, 44.93,  2.78,  2.25])
     """
-    backend, wide = memory(stored)
-    # In units of the largest value, so that neither beta nor its products leave the dtype.
+    backend, wide = checked_memory(stored)
+    # In units of the largest value, beta and its products stay within the range of the dtype.
     unit = float(backend.xp.max(backend.xp.abs(wide)))
     wide, count = wide / unit, wide.shape[0]
     wanted = min(FOLLOWED, count) if patterns is None else patterns
     check_integer("patterns", wanted, 1)
-    followed = spaced(count, wanted)
+    followed = spaced_rows(count, wanted)
     parts = np.array_split(followed, math.ceil(len(followed) / max(1, BLOCK // count)))
     branches = [follow(wide, rows, backend) for rows in track(parts, len(parts))]
     branch = Curve(*(np.concatenate(column, axis=-1) for column in zip(*branches, strict=True)))
@@ -126,7 +125,7 @@ def critical_betas(
 
 
 def variance(patterns: np.ndarray) -> float:
-    """The largest eigenvalue of the covariance of patterns (N, d), all of weight 1/N."""
+    """Return the largest eigenvalue of the covariance of patterns (N, d) of weight 1/N."""
     centred = patterns - patterns.mean(axis=0)
     count, depth = centred.shape
     square = centred.T @ centred if depth <= count else centred @ centred.T
@@ -134,21 +133,21 @@ def variance(patterns: np.ndarray) -> float:
 
 
 def coexistence(branch: Curve, stored: Array) -> np.ndarray:
-    """Where each branch has the energy of the state that the mean of all patterns goes to."""
+    """Find where each branch has the energy of the state that the patterns' mean converges to."""
     finite = branch.beta[np.isfinite(branch.beta)]
     betas = np.geomspace(finite.min(), finite.max(), CENTRAL)
     central = central_curve(stored, betas)
-    found = np.full(branch.beta.shape[1], math.nan)
-    for column in range(len(found)):
+    coexist = np.full(branch.beta.shape[1], math.nan)
+    for column in range(len(coexist)):
         beta, level, slope = (row[:, column] for row in branch[:3])
-        # From the pattern down to the fold: the part of the branch that is a minimum.
+        # The part of the branch from the pattern to the fold is a minimum.
         stable = slice(0, int(np.argmin(beta)) + 1)
-        found[column] = crossing(beta[stable], level[stable], slope[stable], betas, *central)
-    return found
+        coexist[column] = crossing(beta[stable], level[stable], slope[stable], betas, *central)
+    return coexist
 
 
 def central_curve(stored: Array, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Energies, and their slopes by beta, of the states to which the mean of all patterns goes."""
+    """Return energies and their slopes of the states that the patterns' mean converges to."""
     backend = backend_of_input("stored", stored)
     xp = backend.xp
     mean = xp.mean(stored, axis=0, keepdims=True)
@@ -156,7 +155,7 @@ def central_curve(stored: Array, betas: np.ndarray) -> tuple[np.ndarray, np.ndar
     each = backend.asarray(betas, device=backend.device(stored))
     each = backend.astype(each, stored.dtype)
     found = retrieve(states, stored, each, max_steps=2000, tol=tolerance(stored, backend, None))
-    mixed = portrayed(found.state, stored, each, with_radius=False).participation
+    mixed = describe_states(found.state, stored, each, with_radius=False).participation
     level, mixed = (np.asarray(backend.to_numpy(x), np.float64) for x in (found.energy, mixed))
     return level, energy_slope(np.log(mixed), betas, stored.shape[0])
 
@@ -165,7 +164,7 @@ def crossing(
     beta: np.ndarray, level: np.ndarray, slope: np.ndarray,
     betas: np.ndarray, central: np.ndarray, slopes: np.ndarray,
 ) -> float:  # fmt: skip
-    """From which beta on a branch lies below the central energy; nan if it never does."""
+    """Return the beta above which a branch lies below the central energy; nan if none."""
     known = np.isfinite(beta)
     beta, level, slope = beta[known], level[known], slope[known]
     if len(beta) < 2:

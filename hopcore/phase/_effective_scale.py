@@ -1,4 +1,4 @@
-"""How far apart the patterns of a memory lie, and whether theory speaks of them."""
+"""The effective inverse temperature of a memory, from the distances of its patterns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hopcore.arrays._validation import check_positive
 
 
 def effective_beta(stored: Array, beta: float) -> float:
-    r"""The effective inverse temperature of a memory, :math:`b = \beta` times its scale.
+    r"""Return the effective inverse temperature :math:`b`, beta times the scale of a memory.
 
     Parameters
     ----------
@@ -22,8 +22,7 @@ def effective_beta(stored: Array, beta: float) -> float:
     Returns
     -------
     float
-        To be compared with what :func:`hopcore.transition` says of N patterns; exact where they
-        are equidistant.
+        Comparable with :func:`hopcore.transition` of N patterns; exact if they are equidistant.
 
     Examples
     --------
@@ -36,7 +35,7 @@ def effective_beta(stored: Array, beta: float) -> float:
 
 
 def effective_scale(stored: Array) -> float:
-    r"""Half the mean square distance of stored patterns, so that :math:`b = \beta` times it.
+    r"""Return the scale of a memory: half the mean square distance of its stored patterns.
 
     :math:`\operatorname{mean}_{i<j} \|x_i - x_j\|^2 / 2`, computed as the total variance
     :math:`\sum_i \|x_i - \bar x\|^2 / (N - 1)`.
@@ -44,7 +43,7 @@ def effective_scale(stored: Array) -> float:
     Parameters
     ----------
     stored : array (..., N, d)
-        N >= 2 patterns; of several memories the mean is taken.
+        N >= 2 patterns; several memories give the mean of their scales.
 
     Returns
     -------
@@ -53,7 +52,7 @@ def effective_scale(stored: Array) -> float:
     Raises
     ------
     TypeError, ValueError
-        Not N >= 2 patterns of a real floating dtype, or not finite.
+        There are fewer than two patterns, or they are not finite or not real floating.
 
     Examples
     --------
@@ -66,10 +65,10 @@ def effective_scale(stored: Array) -> float:
     if stored.ndim < 2 or stored.shape[-2] < 2:
         raise ValueError(f"stored must be (..., N, d) with N >= 2 patterns, got {shape(stored)}")
     xp = backend.xp
-    wide = backend.astype(stored, backend.precise[stored.dtype])
-    centred = wide - xp.mean(wide, axis=-2, keepdims=True)
+    precise = backend.astype(stored, backend.precise[stored.dtype])
+    centred = precise - xp.mean(precise, axis=-2, keepdims=True)
     squares = xp.sum(centred * centred, axis=(-2, -1))
-    found = float(backend.constant(xp.mean(squares))) / (stored.shape[-2] - 1)
-    if not math.isfinite(found):
-        raise ValueError(f"stored must be finite, its mean square distance is {found}")
-    return found
+    scale = float(backend.constant(xp.mean(squares))) / (stored.shape[-2] - 1)
+    if not math.isfinite(scale):
+        raise ValueError(f"stored must be finite, its mean square distance is {scale}")
+    return scale

@@ -1,4 +1,4 @@
-r"""How far patterns are from being taken for each other, and what that guarantees (theorem 5)."""
+r"""Separations of patterns, and the error bound of one update that follows from them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from hopcore.arrays._backend import BLOCK, Array, Backend
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import tolerance
-from hopcore.phase._hypotheses import memory
-from hopcore.phase._rows import rows_at
+from hopcore.phase._patterns import checked_memory, rows_at
 
 
 def separations(
     stored: Array, rows: np.ndarray, backend: Backend
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    r"""Separations :math:`\Delta_i`, the distance to the competitor, and M^2, of some patterns."""
+    r"""Return :math:`\Delta_i`, the distance to the best-scoring other pattern, and M^2."""
     xp, count = backend.xp, stored.shape[0]
     squares = backend.square_lengths(stored)
     largest = float(xp.max(squares))
     if count == 1:
         return np.zeros(0), np.zeros(0), largest
     places = xp.arange(count, device=backend.device(stored))
-    found = []
+    pieces = []
     for part in np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count))):
         own, mine = (rows_at(x, part, backend) for x in (stored, squares))
         index = backend.astype(backend.asarray(part, device=backend.device(stored)), places.dtype)
@@ -33,20 +32,20 @@ def separations(
         rival = xp.argmax(scores, axis=-1)
         gap = mine - xp.max(scores, axis=-1)
         apart = norm(own - xp.take(stored, rival, axis=0), xp)
-        found.append([np.asarray(backend.to_numpy(x), np.float64) for x in (gap, apart)])
-    gap, apart = (np.concatenate(column) for column in zip(*found, strict=True))
+        pieces.append([np.asarray(backend.to_numpy(x), np.float64) for x in (gap, apart)])
+    gap, apart = (np.concatenate(column) for column in zip(*pieces, strict=True))
     return gap, apart, largest
 
 
 def retrieval_error_bound(
     stored: Array, beta: float, *, radius: float = 0.0, patterns: np.ndarray | None = None
 ) -> np.ndarray:
-    r"""How far one update can lead from a pattern, at most (theorem 5 of Ramsauer et al. 2021).
+    r"""Bound the distance of one update from a pattern (theorem 5 of Ramsauer et al. 2021).
 
     :math:`\|f(\xi) - x_i\| \le 2 (N-1) M e^{-\beta (\Delta_i - 2 r M)}` with
     :math:`\Delta_i = x_i \cdot x_i - \max_{j \ne i} x_i \cdot x_j` and
     :math:`r = \max(\|\xi - x_i\|, \|x_i^* - x_i\|)`, where :math:`x_i^*` is the fixed point at the
-    pattern; never more than 2 M, which holds always.
+    pattern. The bound is never more than 2 M, which always holds.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ def retrieval_error_bound(
     radius : float
         The distance of the query from its pattern, >= 0.
     patterns : integer array (n,), optional
-        Of which patterns; all of them if not given.
+        The patterns; all of them if not given.
 
     Returns
     -------
@@ -66,7 +65,7 @@ def retrieval_error_bound(
     Raises
     ------
     TypeError, ValueError
-        Patterns as in :func:`hopcore.phase.minima`; a radius or beta out of range.
+        Patterns as in :func:`hopcore.phase.minima`, or a radius or beta out of range.
 
     Examples
     --------
@@ -74,7 +73,7 @@ def retrieval_error_bound(
     >>> hopcore.phase.retrieval_error_bound(np.eye(3), 20.0, radius=0.1).round(8)
     array([4.5e-07, 4.5e-07, 4.5e-07])
     """
-    backend, wide = memory(stored, warn=False)
+    backend, wide = checked_memory(stored, warn=False)
     if not 0.0 <= radius < math.inf:
         raise ValueError(f"radius must be >= 0 and finite, got {radius}")
     count = wide.shape[0]

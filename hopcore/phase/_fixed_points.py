@@ -1,4 +1,4 @@
-"""The minima of a memory: where its patterns, or other states, come to rest."""
+"""The minima of a memory: the fixed points that patterns or other states converge to."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from hopcore.arrays._validation import check_positive
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._separation import get_separation
-from hopcore.phase._hypotheses import memory
-from hopcore.phase._rows import filled, rows_at
+from hopcore.phase._patterns import checked_memory, padded_rows, rows_at
 from hopcore.phase._sharpness import hull_of, largest_variance, mean_curvature
 
 SLOW, SAME = 1e3, (1e-4, 1e-2)
-"""States nearer to each other than so many tolerances are one, within bounds in units of M.
+"""States nearer to each other than SLOW tolerances are one; the bounds SAME are in units of M.
 
-A state stops a tolerance / (1 - radius) before it is at rest, and two may from both sides.
+A state stops tolerance / (1 - radius) before its fixed point, and two may do so from both sides.
 """
 
 DIRECTIONS = 16
-"""In how many directions states are compared."""
+"""The number of directions in which states are compared."""
 
 
 class Minima(NamedTuple):
-    """What states come to rest at, from the one most of them go to; K states, of L starts.
+    """The K fixed points that L starts converge to, the most common one first.
 
     Attributes
     ----------
@@ -35,21 +34,21 @@ class Minima(NamedTuple):
         The fixed points.
     energy : array (K,)
     share : NumPy array (K,)
-        The share of the starts that go there: of the patterns, if none were given.
+        The share of the starts that converge there.
     basin : integer NumPy array (L,)
-        Where each start goes. Patterns that go to one state are a metastable set.
+        The fixed point of each start. Patterns with the same one are a metastable set.
     pattern : integer NumPy array (K,)
         The pattern with the largest weight.
     weight : array (K,)
         That weight. Above 1/2 the state is a pattern rather than a mixture.
     participation : array (K,)
-        How many patterns it mixes: the exponential of the entropy of the weights, 1 to N.
+        The number of patterns it mixes, 1 to N: the exponential of the entropy of the weights.
     sharpness : array (K,)
         The mean curvature, :func:`hopcore.phase.normalized_divergence`.
     radius : array (K,)
         The largest eigenvalue of the Jacobian, :func:`hopcore.phase.jacobian_radius`.
     stable : boolean NumPy array (K,)
-        Whether that is below 1, so that the state is a minimum.
+        Whether the radius is below 1, so that the state is a minimum.
 
     Examples
     --------
@@ -79,10 +78,10 @@ def minima(
     max_steps: int = 10000,
     tol: float | None = None,
 ) -> Minima:
-    r"""The distinct states at which a memory comes to rest.
+    r"""Find the distinct fixed points of a memory.
 
     Every start is retrieved, and states nearer to each other than 1e-4 M, or 1000 tol M up to
-    0.01 M, are taken together.
+    0.01 M, count as one.
 
     Parameters
     ----------
@@ -91,8 +90,8 @@ def minima(
     beta : float
         Inverse temperature, positive.
     starts : array (L, d), optional
-        Where the states start; the patterns themselves if not given. Minima into which no start
-        falls are not found.
+        The first states; the patterns themselves if not given. Minima that no start converges to
+        are not found.
     max_steps, tol
         As in :func:`hopcore.retrieve`; tol is 1e-9, in float32 1e-6, if not given. Near a
         transition, where the radius is almost 1, states need many steps.
@@ -109,7 +108,7 @@ def minima(
     Raises
     ------
     TypeError, ValueError
-        Fewer than two patterns, or all alike; nan or inf; inputs that do not fit together.
+        There are fewer than two patterns, or all are alike; nan or inf; inputs do not fit together.
 
     Examples
     --------
@@ -120,7 +119,7 @@ def minima(
     (array([0.67, 0.33]), array([2.  , 1.01]))
     """
     check_positive("beta", beta)
-    backend, wide = memory(stored)
+    backend, wide = checked_memory(stored)
     states = wide
     if starts is not None:
         check_inputs(starts, stored, beta=beta)
@@ -129,13 +128,13 @@ def minima(
         raise ValueError("minima needs at least one start, got none")
     tol = tolerance(wide, backend, tol)
     resting = retrieve(states, wide, beta, max_steps=max_steps, tol=tol)
-    basin, first = grouped(resting.state, wide, tol, backend)
+    basin, first = group_states(resting.state, wide, tol, backend)
     share = np.bincount(basin) / len(basin)
     order = np.argsort(-share, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    state = rows_at(resting.state, filled(first[order], wide, backend), backend)
-    seen = portrayed(state, wide, beta, with_radius=True)
+    state = rows_at(resting.state, padded_rows(first[order], wide, backend), backend)
+    seen = describe_states(state, wide, beta, with_radius=True)
     pattern, weight, mixed, sharp, radius, energy = (field[: len(order)] for field in seen)
     return Minima(
         state[: len(order), :], energy, share[order], place[basin], pattern, weight, mixed, sharp,
@@ -144,14 +143,14 @@ def minima(
 
 
 def tolerance(wide: Array, backend: Backend, tol: float | None) -> float:
-    """How still a state must be: as given, or what its dtype can tell."""
+    """Return the tolerance of fixed points: as given, or the default of the dtype."""
     if tol is not None:
         return tol
     return 1e-9 if float(backend.xp.finfo(wide.dtype).eps) < 1e-12 else 1e-6
 
 
-class Portrait(NamedTuple):
-    """What weights say of states; see :class:`Minima`."""
+class Description(NamedTuple):
+    """The properties of states that follow from their weights; see :class:`Minima`."""
 
     pattern: np.ndarray
     weight: Array
@@ -161,8 +160,8 @@ class Portrait(NamedTuple):
     energy: Array
 
 
-def portrayed(states: Array, stored: Array, beta: Beta, *, with_radius: bool) -> Portrait:
-    """What the weights of states (K, d) say, a block of scores at a time; wide and checked."""
+def describe_states(states: Array, stored: Array, beta: Beta, *, with_radius: bool) -> Description:
+    """Describe states (K, d), checked and in the precise dtype, a block of scores at a time."""
     inputs = check_inputs(states, stored, beta=beta)
     xp, count = inputs.xp, stored.shape[0]
     centred = stored - xp.mean(stored, axis=0, keepdims=True)
@@ -170,23 +169,23 @@ def portrayed(states: Array, stored: Array, beta: Beta, *, with_radius: bool) ->
     rows = max(1, BLOCK // count)
     parts = []
     for start in range(0, states.shape[0], rows):
-        few = slice(start, min(start + rows, states.shape[0]))
-        some = inputs._replace(state=states[few, :], beta=beta_of_rows(inputs.beta, few))
-        parts.append(portrayed_block(some, centred, squares, with_radius))
+        part = slice(start, min(start + rows, states.shape[0]))
+        block = inputs._replace(state=states[part, :], beta=beta_of_rows(inputs.beta, part))
+        parts.append(describe_block(block, centred, squares, with_radius))
     level = energy_of(inputs, get_separation("softmax"))
     pattern, *rest = (list(column) for column in zip(*parts, strict=True))
     weight, mixed, sharp, radius = (xp.concat(column, axis=0) for column in rest)
-    return Portrait(np.concatenate(pattern), weight, mixed, sharp, radius, level)
+    return Description(np.concatenate(pattern), weight, mixed, sharp, radius, level)
 
 
-def portrayed_block(
+def describe_block(
     inputs: Inputs, centred: Array, squares: Array, with_radius: bool
 ) -> tuple[Any, ...]:
-    """The portrait of a few states."""
+    """Describe a block of states, without their energies."""
     backend, xp, state, stored, _, beta, _ = inputs
     scores = backend.scores(state, stored, beta, None)
     weights, conjugate = backend.separate(scores, get_separation("softmax"))
-    # H = lse - sum p z; what is small of it stays, for lse is taken off each score first.
+    # H = lse - sum p z. The lse is subtracted from each score first, which keeps small values.
     entropy = xp.sum(weights * (conjugate[..., None] - scores), axis=-1)
     mean, square = (xp.matmul(weights, values) for values in (centred, squares[:, None]))
     sharpness = mean_curvature(mean, square[:, 0], beta, hull_of(stored), backend)
@@ -198,15 +197,15 @@ def portrayed_block(
     return pattern, weight, xp.exp(xp.where(entropy > 0, entropy, 0.0)), sharpness, radius
 
 
-def grouped(
+def group_states(
     states: Array, stored: Array, tol: float, backend: Backend
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The group of each state (L, d) that rests to a tolerance, and the first of each group.
+    """Return the group of each converged state (L, d), and the first state of each group.
 
-    States are compared in a few directions, drawn once and for all: those of one minimum are near
-    in all of them, those of two in none.
+    States are compared in a few fixed random directions: states of one minimum are near each other
+    in all of them, states of different minima are not.
     """
-    from scipy.sparse import coo_array  # noqa: PLC0415  half a second that others need not wait
+    from scipy.sparse import coo_array  # noqa: PLC0415  half a second that other calls save
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
     from scipy.spatial import KDTree  # noqa: PLC0415
 
@@ -217,7 +216,7 @@ def grouped(
     points = np.asarray(backend.to_numpy(seen), np.float64)
     largest = np.asarray(backend.to_numpy(xp.max(backend.square_lengths(stored))), np.float64)
     near = min(max(SLOW * tol, SAME[0]), SAME[1]) * float(np.sqrt(largest))
-    # First what falls into one cell of a fine grid, of which there may be many; then neighbours.
+    # Unite the many states within one cell of a fine grid, then neighbouring cells.
     _, cell, inverse = np.unique(
         np.floor(points * (4.0 / near)), axis=0, return_index=True, return_inverse=True
     )

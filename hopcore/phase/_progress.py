@@ -1,4 +1,4 @@
-"""How long work says how far it is, to whoever asks."""
+"""Progress of long computations, reported to a callable."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 Track: TypeAlias = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Passes on so many parts of some work, and may show how far it is."""
+"""Yields the parts of a computation, whose number is given, and may show the progress."""
 
 
 def silent(parts: Iterable[Any], total: int) -> Iterable[Any]:
-    """Says nothing."""
+    """Return the parts without showing any progress."""
     return parts

@@ -1,8 +1,8 @@
 r"""The update of N equidistant patterns on the line from their centroid to one of them.
 
-There the N - 1 other patterns have equal weights, and the update is a map of one number, the
-overlap :math:`s = p_1 - p_j`: 0 at the centroid, 1 at the pattern. It is the mean-field Potts model
-with N states.
+On this line the N - 1 other patterns have equal weights, and the update maps one number, the
+overlap :math:`s = p_1 - p_j`: 0 at the centroid, 1 at the pattern. This is the mean-field Potts
+model with N states.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hopcore.phase._theory import saddle_node_beta
 
 
 def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
-    r"""One update of the overlap: :math:`f(s) = (e^{bs} - 1) / (e^{bs} + N - 1)`.
+    r"""Return the overlap after one update, :math:`f(s) = (e^{bs} - 1) / (e^{bs} + N - 1)`.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
     Returns
     -------
     float, or array
-        As ``overlap``; half precision is computed in float32 and comes back in it.
+        As ``overlap``; half precision is computed in float32 and converted back.
 
     Raises
     ------
     TypeError, ValueError
-        No real floating array; b not positive; N below 2.
+        The overlap is not a real floating array, b is not positive, or N is below 2.
 
     Notes
     -----
-    Spec P1. Neither end overflows: what is computed are exponentials of ``-b |s|``.
+    Spec P1. Only exponentials of ``-b |s|`` are computed, so that neither end overflows.
 
     Examples
     --------
@@ -53,16 +53,16 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
     check_positive("b", b)
     check_integer("patterns", patterns, 2)
     if isinstance(overlap, int | float | np.generic):
-        return float(mapped(np.float64(overlap), b, patterns, np))
+        return float(map_overlaps(np.float64(overlap), b, patterns, np))
     backend = backend_of_input("overlap", overlap)
     check_floating(backend, "overlap", overlap)
-    wide = backend.astype(overlap, backend.precise[overlap.dtype])
-    return backend.astype(mapped(wide, b, patterns, backend.xp), overlap.dtype)
+    precise = backend.astype(overlap, backend.precise[overlap.dtype])
+    return backend.astype(map_overlaps(precise, b, patterns, backend.xp), overlap.dtype)
 
 
-def mapped(overlap: Array, b: float, patterns: int, xp: Any) -> Array:
-    """The reduced map of an array."""
-    # Of the two forms each is exact on its side of 0, and 0 on the other.
+def map_overlaps(overlap: Array, b: float, patterns: int, xp: Any) -> Array:
+    """Return the reduced map of an array."""
+    # Each of the two forms is exact on its side of 0, and 0 on the other.
     up = xp.where(overlap > 0, overlap, xp.zeros_like(overlap))
     down = overlap - up
     above = -xp.expm1(-b * up) / (1.0 + (patterns - 1.0) * xp.exp(-b * up))
@@ -71,12 +71,12 @@ def mapped(overlap: Array, b: float, patterns: int, xp: Any) -> Array:
 
 
 def cobweb(overlap: float, b: float, patterns: int, *, steps: int = 50) -> np.ndarray:
-    """The path of a cobweb diagram: up to the map, across to the diagonal, and again.
+    """Return the path of a cobweb diagram: up to the map, across to the diagonal, and so on.
 
     Parameters
     ----------
     overlap : float
-        Where it starts.
+        The first overlap.
     b, patterns
         As in :func:`hopcore.phase.reduced_map`.
     steps : int
@@ -90,7 +90,7 @@ def cobweb(overlap: float, b: float, patterns: int, *, steps: int = 50) -> np.nd
     Raises
     ------
     TypeError, ValueError
-        As in :func:`hopcore.phase.reduced_map`; an overlap that is not finite.
+        As in :func:`hopcore.phase.reduced_map`, or the overlap is not finite.
 
     Examples
     --------
@@ -132,11 +132,10 @@ class ReducedFixedPoint(NamedTuple):
 
 
 def reduced_fixed_points(b: float, patterns: int) -> tuple[ReducedFixedPoint, ...]:
-    r"""All fixed points of the reduced map, by their overlap.
+    r"""Return all fixed points of the reduced map, sorted by overlap.
 
     The centroid s = 0 has the slope b / N. Above the saddle-node there are two more: the pattern's
-    minimum and the barrier, which lies between it and the centroid and passes the centroid at
-    b = N.
+    minimum, and the barrier between it and the centroid, which passes the centroid at b = N.
 
     Parameters
     ----------
@@ -160,30 +159,30 @@ def reduced_fixed_points(b: float, patterns: int) -> tuple[ReducedFixedPoint, ..
     overlaps = [0.0]
     if b > start:
         rest = patterns - 1.0
-        # At the fold p_1 / p_j = u solves b_sn = (u + N - 1)^2 / (N u); of two the larger.
+        # At the fold, p_1 / p_j = u is the larger solution of b_sn = (u + N - 1)^2 / (N u).
         half = 0.5 * (patterns * start - 2.0 * rest)
         u = half + math.sqrt(max(half * half - rest * rest, 0.0))
         fold = (u - 1.0) / (u + rest)
-        overlaps.append(bisected(b, patterns, fold, 1.0))
+        overlaps.append(bisect_overlap(b, patterns, fold, 1.0))
         if b != patterns:
             ends = (fold, 1e-300) if b < patterns else (-1e-300, -1.0 / rest)
-            overlaps.append(bisected(b, patterns, *ends))
+            overlaps.append(bisect_overlap(b, patterns, *ends))
     return tuple(ReducedFixedPoint(s, slope(s, b, patterns)) for s in sorted(overlaps))
 
 
 def slope(overlap: float, b: float, patterns: int) -> float:
-    """The derivative of the reduced map, b N u / (u + N - 1)^2 with u = e^{bs}."""
-    # Divided by the larger of u and 1, squared: at a pattern 1 - s would be rounding alone.
+    """Return the derivative of the reduced map, b N u / (u + N - 1)^2 with u = e^{bs}."""
+    # In terms of e^{-b|s|}: near a pattern, 1 - s would be lost to rounding.
     small = math.exp(-b * abs(overlap))
     whole = small + patterns - 1.0 if overlap < 0.0 else 1.0 + (patterns - 1.0) * small
     return b * patterns * small / whole**2
 
 
-def bisected(b: float, patterns: int, low: float, high: float) -> float:
-    """The fixed point between overlaps that are those of a lower and of a higher b."""
+def bisect_overlap(b: float, patterns: int, low: float, high: float) -> float:
+    """Find the fixed point between the overlap of a lower b and that of a higher b."""
 
     def excess(s: float) -> float:
-        # b(s) - b, with the one b for which s is a fixed point: it has no root at 0.
+        # b(s) - b, where s is a fixed point at b(s): unlike f(s) - s it has no root at 0.
         if s >= 1.0 or (patterns - 1.0) * s <= -1.0:
             return math.inf
         return (math.log1p((patterns - 1.0) * s) - math.log1p(-s)) / s - b

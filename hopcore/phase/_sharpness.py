@@ -1,4 +1,4 @@
-r"""How sharp a minimum is: the Hessian of the energy, :math:`1 - \beta \operatorname{Cov}_p(x)`."""
+r"""The sharpness of minima, from the Hessian :math:`1 - \beta \operatorname{Cov}_p(x)`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import check_inputs
+from hopcore.arrays._inputs import check_inputs, in_precise_dtype
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._separation import get_separation
 
 POWER_STEPS, POWER_TOLERANCE = 100, 1e-7
-"""Products of the power method, at most, and the relative change at which it ends."""
+"""The most products of the power method, and the relative change that ends it."""
 
 
 def normalized_divergence(
     state: Array, stored: Array, beta: Any, *, dimension: int | None = None
 ) -> Array:
-    r"""The mean eigenvalue of the energy's Hessian in the hull of the patterns.
+    r"""Return the mean eigenvalue of the energy's Hessian in the hull of the patterns.
 
     :math:`\kappa = 1 - \beta \operatorname{tr} \operatorname{Cov}_p(x) / D` with
-    :math:`p = \operatorname{softmax}(\beta X \xi)`: 1 at a minimum that is one pattern, small where
-    many are mixed. For N equidistant patterns it is :math:`1 - b (1 - \|p\|^2)/(N-1)`; at their
-    centroid :math:`1 - b/N`, which is 0 where the centroid loses its stability.
+    :math:`p = \operatorname{softmax}(\beta X \xi)`: 1 at a minimum that is one pattern, small
+    for a mixture of many. For N equidistant patterns it is :math:`1 - b (1 - \|p\|^2)/(N-1)`; at
+    their centroid :math:`1 - b/N`, which is 0 where the centroid loses its stability.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def normalized_divergence(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
     dimension : int, optional
-        D, the dimension of the hull; min(N - 1, d) if not given, as it is of patterns in general
-        position.
+        D, the dimension of the hull; min(N - 1, d), that of patterns in general position, if not
+        given.
 
     Returns
     -------
@@ -65,30 +65,27 @@ def normalized_divergence(
     if isinstance(hull, bool) or hull < 1:
         wanted = "N >= 2 patterns" if dimension is None else "a dimension >= 1"
         raise ValueError(f"the divergence needs {wanted}, got {count} and {dimension}")
-    backend, xp, state, stored, _, beta, _ = inputs
-    wide = backend.precise[state.dtype]
-    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
-    beta = beta if isinstance(beta, float) else backend.astype(beta, wide)
+    backend, xp, (state, stored, beta) = inputs.backend, inputs.xp, in_precise_dtype(inputs)
     centred = stored - xp.mean(stored, axis=-2, keepdims=True)
     moments = xp.concat([centred, backend.square_lengths(centred)[..., None]], axis=-1)
     softmax = get_separation("softmax")
-    found, _ = backend.associate(state, stored, moments, beta, None, softmax)
-    return mean_curvature(found[..., :-1], found[..., -1], beta, hull, backend)
+    means, _ = backend.associate(state, stored, moments, beta, None, softmax)
+    return mean_curvature(means[..., :-1], means[..., -1], beta, hull, backend)
 
 
 def hull_of(stored: Array) -> int:
-    """The dimension of the hull of patterns (..., N, d) in general position."""
+    """Return the dimension of the hull of patterns (..., N, d) in general position."""
     return min(stored.shape[-2] - 1, stored.shape[-1])
 
 
 def mean_curvature(mean: Array, square: Array, beta: Any, hull: int, backend: Backend) -> Array:
-    """The divergence from the weighted mean (..., d) of patterns and of their squares (...)."""
-    spread = square - backend.square_lengths(mean)
-    return 1.0 - beta * backend.xp.where(spread > 0, spread, 0.0) / hull
+    """Return the divergence from the weighted means of patterns (..., d) and of squares (...)."""
+    variance = square - backend.square_lengths(mean)
+    return 1.0 - beta * backend.xp.where(variance > 0, variance, 0.0) / hull
 
 
 def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:
-    r"""The largest eigenvalue of the update's Jacobian, :math:`\beta \operatorname{Cov}_p(x)`.
+    r"""Return the largest eigenvalue of the Jacobian :math:`\beta \operatorname{Cov}_p(x)`.
 
     Below 1 a fixed point attracts and is a minimum of the energy; at 1 it is where a minimum
     appears or vanishes.
@@ -124,10 +121,8 @@ def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:
     >>> hopcore.phase.jacobian_radius(patterns.mean(axis=0, keepdims=True), patterns, 2.0).round(9)
     array([0.5])
     """
-    backend, xp, state, stored, _, beta, _ = check_inputs(state, stored, beta=beta)
-    wide = backend.precise[state.dtype]
-    state, stored = backend.astype(state, wide), backend.astype(stored, wide)
-    beta = beta if isinstance(beta, float) else backend.astype(beta, wide)
+    inputs = check_inputs(state, stored, beta=beta)
+    backend, xp, (state, stored, beta) = inputs.backend, inputs.xp, in_precise_dtype(inputs)
     centred = stored - xp.mean(stored, axis=-2, keepdims=True)
     scores = backend.scores(state, stored, beta, None)
     weights = backend.separate(scores, get_separation("softmax"))[0]
@@ -135,28 +130,27 @@ def jacobian_radius(state: Array, stored: Array, beta: Any) -> Array:
 
 
 def largest_variance(weights: Array, patterns: Array, backend: Backend) -> Array:
-    """The largest eigenvalue of the covariance of patterns (..., N, d) by weights (..., L, N)."""
-    xp, wide = backend.xp, weights.dtype
+    """Return the largest eigenvalue of patterns' covariance (..., N, d), weighted (..., L, N)."""
+    xp = backend.xp
     across = xp.matrix_transpose(patterns)
     start = np.random.default_rng(0).standard_normal(weights.shape[-1]).astype(np.float32)
-    guess = backend.astype(backend.asarray(start, device=backend.device(weights)), wide)
+    guess = backend.astype(backend.asarray(start, device=backend.device(weights)), weights.dtype)
 
     def product(values: Array) -> Array:
-        # Cov v = sum_i p_i (x_i - m) a_i with a_i = (x_i - m).v, from a_i before their mean is
-        # taken away.
-        level = xp.sum(weights * values, axis=-1, keepdims=True)
-        return xp.matmul(weights * (values - level), patterns)
+        # Cov v = sum_i p_i (x_i - m) a_i with a_i = (x_i - m).v; the mean of a_i is subtracted.
+        mean = xp.sum(weights * values, axis=-1, keepdims=True)
+        return xp.matmul(weights * (values - mean), patterns)
 
     def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        vector, found, _ = carry
+        vector, value, _ = carry
         length = norm(vector, xp)
         unit = vector / xp.where(length > 0, length, 1.0)[..., None]
         vector = product(xp.matmul(unit, across))
         new = xp.sum(unit * vector, axis=-1)
-        return vector, new, xp.abs(new - found) > POWER_TOLERANCE * new
+        return vector, new, xp.abs(new - value) > POWER_TOLERANCE * new
 
     first = product(xp.broadcast_to(guess, weights.shape))
-    nothing = xp.zeros_like(first[..., 0])
-    init = (first, nothing, nothing == 0.0)
-    found = backend.loop(lambda carry: xp.any(carry[2]), body, init, POWER_STEPS)[1]
-    return xp.where(found > 0, found, 0.0)
+    zero = xp.zeros_like(first[..., 0])
+    init = (first, zero, zero == 0.0)
+    value = backend.loop(lambda carry: xp.any(carry[2]), body, init, POWER_STEPS)[1]
+    return xp.where(value > 0, value, 0.0)

@@ -1,8 +1,8 @@
-r"""Which inverse temperature to take, and why.
+r"""A suggested inverse temperature for a memory, with its reason.
 
-The answer to a noisy copy of :math:`x_i` is right if the copy still scores higher with it than with
-any other pattern, by a margin m: one update then errs by at most :math:`2 (N-1) M e^{-\beta m}`, as
-in theorem 5 of Ramsauer et al. (2021).
+If a noisy copy of :math:`x_i` scores higher with it than with any other pattern, by a margin m,
+then one update errs by at most :math:`2 (N-1) M e^{-\beta m}`, as in theorem 5 of Ramsauer et al.
+(2021).
 """
 
 from __future__ import annotations
@@ -17,43 +17,42 @@ from hopcore.arrays._validation import short_repr
 from hopcore.memory._separation import Entmax, Separation, get_separation
 from hopcore.phase._critical import variance
 from hopcore.phase._error_bound import retrieval_error_bound, separations
-from hopcore.phase._hypotheses import memory, patterns_of
+from hopcore.phase._patterns import checked_memory, checked_patterns, spaced_rows
 from hopcore.phase._progress import Track, silent
-from hopcore.phase._rows import spaced
 from hopcore.phase._sweep import sweep
 
 Goal = Literal["retrieve", "metastable", "average"]
 
 SAMPLE = 4096
-"""So many patterns, evenly spaced, are compared with all others."""
+"""The number of patterns, evenly spaced, that are compared with all others."""
 
 SWEPT, BETAS = 1024, 48
-"""So many patterns are followed through so many inverse temperatures."""
+"""The numbers of patterns and of inverse temperatures in a sweep."""
 
 PRECISION = 0.01
-"""The error of one update that is allowed, in units of M."""
+"""The largest error of one update, in units of M."""
 
 
 class Suggestion(NamedTuple):
-    r"""An inverse temperature and the numbers behind it.
+    r"""An inverse temperature and the numbers that support it.
 
     Attributes
     ----------
     beta : float
         Positive and finite. Patterns scaled by c get this divided by c^2.
     goal : str
-        What it is for.
+        The purpose: to retrieve, metastable states or an average.
     reason : str
         One sentence.
     margin : float
-        By how much queries score higher with their pattern than with any other; nan unless the
-        goal is to retrieve.
+        The margin by which queries score higher with their pattern than with any other; nan unless
+        the goal is to retrieve.
     error : float
         The bound on the distance from a pattern after one update of a query with that margin,
         :math:`2 (N-1) M e^{-\beta m}` or less; nan unless the goal is to retrieve.
     bound : float
-        The median over the patterns of :func:`hopcore.phase.retrieval_error_bound` for queries at the
-        distance that the noise has; the trivial 2 M where that theorem says nothing.
+        The median of :func:`hopcore.phase.retrieval_error_bound` over the patterns, for queries at
+        the distance of the noise; the trivial 2 M where that theorem does not apply.
 
     Examples
     --------
@@ -78,14 +77,15 @@ def suggest_beta(
     separation: Separation = "softmax",
     track: Track = silent,
 ) -> Suggestion:
-    r"""An inverse temperature for a memory, from its patterns.
+    r"""Suggest an inverse temperature for a memory, from its patterns.
 
-    ``"retrieve"``: the lowest at which noisy queries reach their pattern in one update, up to 1 %
-    of M. Their margin is :math:`\Delta_i - \sigma \|x_i - x_j\|` with the nearest competitor j and
-    the noise :math:`\sigma`, but a quarter of the separation :math:`\Delta_i` at least; half of it
-    if the noise is not known. Of the patterns the 5 % quantile decides, lest the two most alike
-    decide for all. ``"metastable"``: the one with the most states that are means of several
-    patterns, found by a sweep. ``"average"``: half of that up to which there is one state.
+    ``"retrieve"``: the lowest one at which noisy queries reach their pattern in one update, up
+    to 1 % of M. Their margin is :math:`\Delta_i - \sigma \|x_i - x_j\|` with the nearest
+    competitor j and the noise :math:`\sigma`, and at least a quarter of the separation
+    :math:`\Delta_i`; it is half of the separation if the noise is unknown. The 5 % quantile of the
+    margins decides, so that the two most similar patterns do not decide for all.
+    ``"metastable"``: the one with the most states that are means of several patterns, found by a
+    sweep. ``"average"``: half of the largest one up to which there is only one state.
 
     Parameters
     ----------
@@ -93,11 +93,11 @@ def suggest_beta(
         Stored patterns. For ``"retrieve"`` one pattern will do.
     goal : {"retrieve", "metastable", "average"}
     noise : float, optional
-        Standard deviation, per value, of what is added to a pattern to make a query; >= 0.
+        Standard deviation, per value, of the noise of queries, >= 0.
     separation : str or separation function
         The one that will be used; softmax unless the goal is to retrieve.
     track : callable
-        ``track(parts, total)`` passes the parts of a sweep on and may show how far they are.
+        ``track(parts, total)`` yields the parts of a sweep and may show the progress.
 
     Returns
     -------
@@ -111,17 +111,17 @@ def suggest_beta(
     Raises
     ------
     TypeError, ValueError
-        An unknown goal; a noise that is negative; patterns as in :func:`hopcore.phase.minima`.
+        The goal is unknown, the noise is negative, or patterns as in :func:`hopcore.phase.minima`.
 
     Notes
     -----
     Patterns that are not their own best match (:math:`\Delta_i \le 0`: copies, or covered by a
-    longer pattern) cannot be retrieved at any inverse temperature and do not count. An entmax is
-    exact once :math:`\beta m \ge 1/(\alpha - 1)`.
+    longer pattern) cannot be retrieved at any inverse temperature and do not count. Entmax is
+    exact as soon as :math:`\beta m \ge 1/(\alpha - 1)`.
 
-    The suggestion is for retrieval to rest. Who makes one update and wants a state that is similar
-    rather than a pattern takes :math:`1/\sigma^2`: of patterns of one length that is their
-    posterior mean.
+    The suggestion is for retrieval until convergence. For one update that should return a similar
+    state rather than a pattern, use :math:`1/\sigma^2`, which gives the posterior mean of patterns
+    of equal norm.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def suggest_beta(
 
 
 def check_question(goal: str, noise: float | None) -> None:
-    """Refuse an unknown goal, and noise that is none."""
+    """Raise unless the goal is known and the noise is >= 0 and finite."""
     if goal not in get_args(Goal):
         raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {short_repr(goal)}")
     if noise is not None and not 0.0 <= noise < math.inf:
@@ -150,17 +150,17 @@ def check_question(goal: str, noise: float | None) -> None:
 
 
 def for_retrieval(stored: Array, noise: float | None, function: Separation) -> Suggestion:
-    """The lowest beta at which nearly all patterns are retrieved in one update."""
-    backend, wide = patterns_of(stored)
+    """Return the lowest beta at which nearly all patterns are retrieved in one update."""
+    backend, wide = checked_patterns(stored)
     count, depth = wide.shape
-    gap, apart, largest = separations(wide, spaced(count, SAMPLE), backend)
+    gap, apart, largest = separations(wide, spaced_rows(count, SAMPLE), backend)
     unit = math.sqrt(largest) or 1.0
-    # Rounding makes a separation out of copies; it is none.
+    # Rounding gives copies a small separation, which does not count.
     own = gap > 16.0 * float(backend.xp.finfo(wide.dtype).eps) * largest
     gap, apart = gap[own], apart[own]
     lost = 1.0 - len(gap) / max(len(own), 1)
     margins = 0.5 * gap if noise is None else np.maximum(gap - noise * apart, 0.25 * gap)
-    # A memory of one pattern, or of copies of one: every inverse temperature retrieves it.
+    # Every inverse temperature retrieves the pattern of a memory that has only one.
     margin = float(np.quantile(margins, 0.05)) if len(gap) else 0.5 * (largest or 1.0)
     needed = math.log(2.0 * max(count - 1, 1) / PRECISION)
     error = PRECISION * unit
@@ -181,21 +181,21 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
     away = 0.0 if noise is None else noise * math.sqrt(depth)
     bound = [0.0]
     if np.any(own):
-        rows = spaced(count, SWEPT)
+        rows = spaced_rows(count, SWEPT)
         bound = retrieval_error_bound(wide, beta, radius=away, patterns=rows)
     return Suggestion(beta, "retrieve", reason, margin, error, float(np.median(bound)))
 
 
 def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
-    """The beta of mixtures, or of one average, as a sweep from the patterns down sees them."""
+    """Return the beta of mixtures or of one average, from a sweep that heats the patterns."""
     return overview(stored, track).suggested(goal)
 
 
 def overview(stored: Array, track: Track = silent) -> Overview:
-    """A memory through all inverse temperatures, as far as goals without queries need it."""
-    backend, wide = memory(stored)
+    """Sweep a memory through all inverse temperatures, for the goals that need no queries."""
+    backend, wide = checked_memory(stored)
     count = wide.shape[0]
-    # All of a small memory; of a large one fewer, so that it takes the same time.
+    # All patterns of a small memory; fewer of a large one, so that the time stays the same.
     followed = count if count <= SWEPT else max(64, SWEPT * SWEPT // count)
     start = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
     high = max(for_retrieval(wide, 0.0, get_separation("softmax")).beta, 2.0 * start)
@@ -205,22 +205,22 @@ def overview(stored: Array, track: Track = silent) -> Overview:
 
 
 class Overview(NamedTuple):
-    """How many minima a heated memory has at each inverse temperature, how many are patterns."""
+    """Numbers of minima of a heated memory at each inverse temperature; ``held`` are patterns."""
 
     betas: np.ndarray
     minima: np.ndarray
     held: np.ndarray
 
     def suggested(self, goal: str) -> Suggestion:
-        """The beta of mixtures, or of one average."""
-        # One state that is a pattern, the longest, is no average.
+        """Return the beta of mixtures or of one average."""
+        # A single state that is a pattern, the longest one, is not an average.
         single = np.nonzero((self.minima == 1) & (self.held == 0))[0]
         one = float(self.betas[single[-1] if len(single) else 0])
         if goal == "average":
             reason = f"up to beta = {one:.3g} all patterns go to one state"
             return Suggestion(0.5 * one, goal, reason, math.nan, math.nan, math.nan)
         mixed = self.minima - self.held
-        # The middle of those: at the hot end states have just parted, and are means of nearly all.
+        # Take the middle one: at the hot end, states have just separated and average nearly all.
         most = np.nonzero(mixed == mixed.max())[0]
         best = int(most[len(most) // 2])
         if mixed[best] < 2:

@@ -1,8 +1,7 @@
-"""What a memory does as it is cooled and as it is heated: a sweep of inverse temperatures.
+"""Sweeps of inverse temperatures: a memory as it is cooled and as it is heated.
 
-Between the saddle-node and the loss of the centroid's stability the two differ: a memory that is
-heated keeps its patterns, one that is cooled its average. That is the hysteresis of a transition of
-first order.
+Between the saddle-node and the loss of the centroid's stability the two differ: a heated memory
+keeps its patterns, a cooled one its average. This is the hysteresis of a first-order transition.
 """
 
 from __future__ import annotations
@@ -15,32 +14,31 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
-from hopcore.phase._fixed_points import grouped, portrayed, tolerance
-from hopcore.phase._hypotheses import HELD, memory
+from hopcore.phase._fixed_points import describe_states, group_states, tolerance
+from hopcore.phase._patterns import HELD, checked_memory, padded_rows, rows_at, spaced_rows
 from hopcore.phase._progress import Track, silent
-from hopcore.phase._rows import filled, rows_at, spaced
 
 NUDGE = 0.01
-"""How far, of the way to its pattern, a state that is no minimum any more is pushed."""
+"""The share of the way to its pattern by which a state that became a saddle is pushed."""
 
 
 class Branch(NamedTuple):
-    """A memory at each inverse temperature, on the way up or down: arrays (B,) on the host.
+    """A memory at each inverse temperature, heated or cooled: arrays (B,) on the host.
 
-    Shares and means are over the patterns that are followed.
+    Shares and means are taken over the patterns that are followed.
 
     Attributes
     ----------
     minima : integer array
-        How many distinct states its patterns go to.
+        The number of distinct states that the patterns converge to.
     retrieved : array
         The share of the patterns whose state holds them, with 0.55 of its weight or more.
     largest : array
-        The share of the patterns that go to the most common state.
+        The share of the patterns that converge to the most common state.
     participation : array
-        How many patterns a state mixes, the mean over the patterns.
+        The mean number of patterns that a state mixes.
     sharpness : array
-        The mean curvature of the states, :func:`hopcore.phase.normalized_divergence`, over the patterns.
+        The mean of :func:`hopcore.phase.normalized_divergence` of the states.
     energy : array
         The mean energy over the patterns.
 
@@ -60,12 +58,12 @@ class Branch(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What a sweep found.
+    """The result of a sweep.
 
     Attributes
     ----------
     betas : array (B,)
-        In rising order.
+        In ascending order.
     heated : Branch
         From the patterns at the largest beta down to the smallest.
     cooled : Branch
@@ -95,8 +93,8 @@ def sweep(
 ) -> Sweep:
     r"""Follow the states of patterns through inverse temperatures, down and up.
 
-    Each temperature starts from the states of the one before. On the way up states that are minima
-    stay; one that has become a saddle falls apart, into what its patterns find from it.
+    Each temperature starts from the states of the one before. On the way up, minima stay; a state
+    that has become a saddle splits into the states that its patterns find from it.
 
     Parameters
     ----------
@@ -105,11 +103,11 @@ def sweep(
     betas : sequence of float
         Inverse temperatures, positive, in any order.
     patterns : int, optional
-        How many are followed, evenly spaced, in the memory of all; all if not given.
+        The number of patterns to follow, evenly spaced; all if not given.
     max_steps, tol
         As in :func:`hopcore.phase.minima`.
     track : callable
-        ``track(parts, total)`` passes the parts on and may show how far they are.
+        ``track(parts, total)`` yields the parts and may show the progress.
 
     Returns
     -------
@@ -123,7 +121,7 @@ def sweep(
     Raises
     ------
     TypeError, ValueError
-        As :func:`hopcore.phase.minima`; no inverse temperatures.
+        As :func:`hopcore.phase.minima`, or there are no inverse temperatures.
 
     Examples
     --------
@@ -139,22 +137,22 @@ def sweep(
         check_positive("beta", float(value))
     check_integer("max_steps", max_steps, 0)
     check_integer("patterns", patterns, 1, optional=True)
-    backend, wide = memory(stored)
+    backend, wide = checked_memory(stored)
     count = wide.shape[0]
-    followed = spaced(count, count if patterns is None else patterns)
+    followed = spaced_rows(count, count if patterns is None else patterns)
     walk = Walk(backend, wide, followed, max_steps, tolerance(wide, backend, tol))
-    states, basin = walk.some(wide, followed), np.arange(len(followed))
+    states, basin = walk.rows(wide, followed), np.arange(len(followed))
     views: list[list[tuple[float, ...]]] = [[], []]
     downward = [(beta, False) for beta in values[::-1]]
     way = [*downward, *((beta, True) for beta in values)]
     for beta, upward in track(way, len(way)):
         if upward:
-            # Before it rests: a saddle that rounding has moved aside would fall to one side whole.
-            states, basin = walk.fall(states, basin, float(beta))
-        states, basin = walk.rest(states, basin, float(beta))
+            # Split first: a saddle moved by rounding would otherwise fall to one side as a whole.
+            states, basin = walk.split_saddles(states, basin, float(beta))
+        states, basin = walk.settle(states, basin, float(beta))
         if upward:
-            states, basin = walk.fall(states, basin, float(beta))
-        views[upward].append(walk.view(states, basin, float(beta)))
+            states, basin = walk.split_saddles(states, basin, float(beta))
+        views[upward].append(walk.summary(states, basin, float(beta)))
     heated, cooled = (
         Branch(*(np.asarray(column) for column in zip(*seen, strict=True)))
         for seen in (views[0][::-1], views[1])
@@ -163,7 +161,7 @@ def sweep(
 
 
 class Walk(NamedTuple):
-    """A memory whose states are followed; ``basin`` says to which state each pattern went."""
+    """A memory whose states are followed; ``basin`` maps each pattern to its state."""
 
     backend: Backend
     stored: Array
@@ -171,47 +169,47 @@ class Walk(NamedTuple):
     max_steps: int
     tol: float
 
-    def rest(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
-        """Where states come to rest, each of them once."""
-        found = retrieve(states, self.stored, beta, max_steps=self.max_steps, tol=self.tol).state
-        group, first = grouped(found, self.stored, self.tol, self.backend)
-        return self.some(found, first), group[basin]
+    def settle(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
+        """Retrieve from states; return the distinct results and the basins."""
+        states = retrieve(states, self.stored, beta, max_steps=self.max_steps, tol=self.tol).state
+        group, first = group_states(states, self.stored, self.tol, self.backend)
+        return self.rows(states, first), group[basin]
 
-    def fall(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
-        """The same after states of several patterns that are no minima fell apart."""
+    def split_saddles(
+        self, states: Array, basin: np.ndarray, beta: float
+    ) -> tuple[Array, np.ndarray]:
+        """Split the states of several patterns that have become saddles."""
         shared = np.nonzero(np.bincount(basin) > 1)[0]
         if not len(shared):
             return states, basin
-        some = self.some(states, shared)
-        found = portrayed(some, self.stored, beta, with_radius=True).radius
-        radius = np.asarray(self.backend.to_numpy(found))[: len(shared)]
+        rows = self.rows(states, shared)
+        radius = describe_states(rows, self.stored, beta, with_radius=True).radius
+        radius = np.asarray(self.backend.to_numpy(radius))[: len(shared)]
         saddle = shared[radius > 1.0 + 1e-6]
         if not len(saddle):
             return states, basin
         moved = np.nonzero(np.isin(basin, saddle))[0]
-        here, patterns = (
-            self.some(states, basin[moved]),
-            self.some(self.stored, self.followed[moved]),
-        )
-        nudged = here + NUDGE * (patterns - here)
+        saddles = self.rows(states, basin[moved])
+        patterns = self.rows(self.stored, self.followed[moved])
+        nudged = saddles + NUDGE * (patterns - saddles)
         both = self.backend.xp.concat([states, nudged], axis=0)
         place = basin.copy()
         place[moved] = states.shape[0] + np.arange(len(moved))
         kept, used = np.unique(place, return_inverse=True)
-        return self.rest(self.some(both, kept), used.reshape(-1), beta)
+        return self.settle(self.rows(both, kept), used.reshape(-1), beta)
 
-    def some(self, states: Array, rows: np.ndarray) -> Array:
-        """Rows of states; for a library that compiles, a power of two of them."""
-        return rows_at(states, filled(rows, states, self.backend), self.backend)
+    def rows(self, states: Array, rows: np.ndarray) -> Array:
+        """Take rows of states, padded to a power of two for a library that compiles."""
+        return rows_at(states, padded_rows(rows, states, self.backend), self.backend)
 
-    def view(self, states: Array, basin: np.ndarray, beta: float) -> tuple[float, ...]:
-        """The fields of a branch at one inverse temperature."""
-        seen = portrayed(states, self.stored, beta, with_radius=False)
+    def summary(self, states: Array, basin: np.ndarray, beta: float) -> tuple[float, ...]:
+        """Return the fields of a branch at one inverse temperature."""
+        seen = describe_states(states, self.stored, beta, with_radius=False)
         weight, mixed, sharp, level = (
             np.asarray(self.backend.to_numpy(x), np.float64)
             for x in (seen.weight, seen.participation, seen.sharpness, seen.energy)
         )
         count = np.bincount(basin)
-        found = (seen.pattern[basin] == self.followed) & (weight[basin] > HELD)
+        retrieved = (seen.pattern[basin] == self.followed) & (weight[basin] > HELD)
         means = (float(np.mean(values[basin])) for values in (mixed, sharp, level))
-        return len(count), float(np.mean(found)), count.max() / len(basin), *means
+        return len(count), float(np.mean(retrieved)), count.max() / len(basin), *means

@@ -1,7 +1,7 @@
 r"""The transition of N equidistant patterns: three temperatures, in closed form.
 
-Of N patterns that lie equally far from each other only their number counts, and the effective
-inverse temperature :math:`b = \beta \Delta^2 / 2` with their distance :math:`\Delta`.
+They depend only on N and on the effective inverse temperature :math:`b = \beta \Delta^2 / 2`, with
+the distance :math:`\Delta` of the patterns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import check_integer
 
 NEWTON = 12
-"""Steps of Newton; ten suffice for N from 3 to 1e12."""
+"""Steps of Newton's method; ten suffice for N from 3 to 1e12."""
 
 
 class Transition(NamedTuple):
@@ -30,7 +30,7 @@ class Transition(NamedTuple):
     coexistence : float
         A pattern and the centroid have the same energy.
     spinodal : float
-        The centroid is no minimum any more.
+        The centroid is no longer a minimum.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Transition(NamedTuple):
 
 @cache
 def transition(patterns: int) -> Transition:
-    r"""The effective inverse temperatures at which a memory changes its minima.
+    r"""Return the effective inverse temperatures at which the minima of a memory change.
 
     Between the first (:func:`hopcore.phase.saddle_node_beta`) and the last
     (:func:`hopcore.phase.centroid_beta`) it has minima of both kinds; they have the same energy at
@@ -64,7 +64,7 @@ def transition(patterns: int) -> Transition:
     Raises
     ------
     TypeError, ValueError
-        N is no integer, or below 2.
+        N is not an integer, or is below 2.
 
     Notes
     -----
@@ -82,7 +82,7 @@ def transition(patterns: int) -> Transition:
 
 
 def saddle_node_beta(patterns: int | Array) -> Any:
-    r"""The effective inverse temperature above which N equidistant patterns are minima.
+    r"""Return the effective inverse temperature above which N equidistant patterns are minima.
 
     :math:`b = (u+N-1)^2/(N u)` where :math:`u > 1` solves
     :math:`\ln u = (u-1)(u+N-1)/(N u)`, about :math:`\ln N + \ln \ln N + 1`; 2 for N = 2.
@@ -101,7 +101,7 @@ def saddle_node_beta(patterns: int | Array) -> Any:
     Raises
     ------
     TypeError, ValueError
-        N is no number, or below 2.
+        N is not a number, or is below 2.
 
     Examples
     --------
@@ -111,20 +111,20 @@ def saddle_node_beta(patterns: int | Array) -> Any:
     """
 
     def formula(n: Array, xp: Any) -> Array:
-        # Newton's steps for x = ln u, from beyond the root, on a concave function; in u / N and
-        # 1 / u, which neither overflow nor cancel.
+        # Newton's method for x = ln u starts beyond the root of a concave function. It works with
+        # u / N and 1 / u, which neither overflow nor cancel.
         x = xp.log(2.0 * n) + xp.log(xp.log(n) + 2.0)
         for _ in range(NEWTON):
             up, down = xp.exp(x) / n, (n - 1.0) / n * xp.exp(-x)
             x = x - (x - up - (n - 2.0) / n + down) / (1.0 - up - down)
-        found = xp.exp(x) / n + (n - 1.0) / n * (2.0 + (n - 1.0) * xp.exp(-x))
-        return xp.where(n > 2.0, found, n)
+        beta = xp.exp(x) / n + (n - 1.0) / n * (2.0 + (n - 1.0) * xp.exp(-x))
+        return xp.where(n > 2.0, beta, n)
 
-    return of_count(patterns, formula)
+    return for_counts(patterns, formula)
 
 
 def coexistence_beta(patterns: int | Array) -> Any:
-    r"""The effective inverse temperature at which pattern and centroid have the same energy.
+    r"""Return the effective inverse temperature at which pattern and centroid have equal energies.
 
     :math:`b = 2 (N-1) \ln(N-1)/(N-2)` for N equidistant patterns, about :math:`2 \ln N`; 2 for
     N = 2.
@@ -149,11 +149,11 @@ def coexistence_beta(patterns: int | Array) -> Any:
         beyond = xp.where(n > 2.0, n - 2.0, xp.ones_like(n))
         return xp.where(n > 2.0, 2.0 * (n - 1.0) * xp.log1p(beyond) / beyond, n)
 
-    return of_count(patterns, formula)
+    return for_counts(patterns, formula)
 
 
 def centroid_beta(patterns: int | Array) -> Any:
-    """The effective inverse temperature above which the centroid is no minimum: N.
+    """Return the effective inverse temperature above which the centroid is not a minimum: N.
 
     Parameters
     ----------
@@ -170,11 +170,11 @@ def centroid_beta(patterns: int | Array) -> Any:
     >>> hopcore.phase.centroid_beta(10)
     10.0
     """
-    return of_count(patterns, lambda n, xp: n)
+    return for_counts(patterns, lambda n, xp: n)
 
 
-def of_count(patterns: int | Array, formula: Callable[[Array, Any], Array]) -> Any:
-    """A function of the number of patterns, of an integer or of an array of them."""
+def for_counts(patterns: int | Array, formula: Callable[[Array, Any], Array]) -> Any:
+    """Apply a formula to a number of patterns, an integer or an array."""
     if isinstance(patterns, int | np.integer):
         check_integer("patterns", int(patterns), 2)
         return float(formula(np.float64(patterns), np))

@@ -1,7 +1,7 @@
-"""Temperatures over the steps of a training: annealing schedules and learnable temperatures.
+"""Temperatures during training: annealing schedules and learnable temperatures.
 
-A :class:`Schedule` is a frozen function of the step. :class:`LearnableTemperature` is a setting of
-a layer, which then learns its temperature.
+A :class:`Schedule` gives the temperature at every step. With :class:`LearnableTemperature` as its
+``scaling``, a layer learns its temperature instead.
 """
 
 from hopcore.schedules._kinds import (

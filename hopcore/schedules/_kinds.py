@@ -1,4 +1,4 @@
-"""Schedules by a formula: constant, linear, cosine, exponential, geometric."""
+"""Schedules given by a formula: constant, linear, cosine, exponential and geometric."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hopcore.schedules._schedule import Schedule
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """One temperature.
+    """A constant temperature.
 
     Attributes
     ----------
@@ -33,20 +33,20 @@ class Constant(Schedule):
     def _check(self) -> None:
         check_positive("value", self.value)
 
-    def _after(self, steps: Any, xp: Any) -> Any:
+    def _after_warmup(self, steps: Any, xp: Any) -> Any:
         return xp.full_like(steps, self.value)
 
 
 @dataclass(frozen=True)
 class Between(Schedule):
-    """Schedules that go from a start to an end in a number of steps.
+    """The base of schedules from a start to an end in a number of steps.
 
     Attributes
     ----------
     start : float
         A positive temperature.
     end : float
-        Another.
+        A positive temperature.
     steps : int
         At least 1, after the warm-up.
     """
@@ -60,15 +60,15 @@ class Between(Schedule):
         check_positive("end", self.end)
         check_integer("steps", self.steps, 1)
 
-    def _after(self, steps: Any, xp: Any) -> Any:
+    def _after_warmup(self, steps: Any, xp: Any) -> Any:
         going = steps < float(self.steps)
         done = xp.where(going, steps / float(self.steps), xp.ones_like(steps))
-        # The end itself, and not what rounding makes of it; asked of the steps, since compilers
-        # divide by multiplying, and 49 * (1 / 49) is below 1.
-        return xp.where(going, self._share(done, xp), xp.full_like(done, self.end))
+        # The end is exact, free of rounding. The condition compares steps: compilers may divide by
+        # multiplication, and 49 * (1 / 49) is below 1.
+        return xp.where(going, self._interpolate(done, xp), xp.full_like(done, self.end))
 
-    def _share(self, done: Any, xp: Any) -> Any:
-        """The temperature when a share of the steps, in [0, 1], is done."""
+    def _interpolate(self, done: Any, xp: Any) -> Any:
+        """Return the temperature after a share of the steps, in [0, 1]."""
         raise NotImplementedError
 
 
@@ -83,7 +83,7 @@ class Linear(Between):
     end : float
         b, positive.
     steps : int
-        In which it goes from one to the other.
+        The number of steps from one to the other.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class Linear(Between):
 
     KIND: ClassVar[str] = "linear"
 
-    def _share(self, done: Any, xp: Any) -> Any:
+    def _interpolate(self, done: Any, xp: Any) -> Any:
         return self.start + (self.end - self.start) * done
 
 
@@ -109,7 +109,7 @@ class Cosine(Between):
     end : float
         b, positive.
     steps : int
-        In which it goes from one to the other.
+        The number of steps from one to the other.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class Cosine(Between):
 
     KIND: ClassVar[str] = "cosine"
 
-    def _share(self, done: Any, xp: Any) -> Any:
+    def _interpolate(self, done: Any, xp: Any) -> Any:
         return self.end + (self.start - self.end) * (1.0 + xp.cos(math.pi * done)) / 2.0
 
 
@@ -135,7 +135,7 @@ class Exponential(Between):
     end : float
         b, positive.
     steps : int
-        In which it goes from one to the other.
+        The number of steps from one to the other.
 
     Examples
     --------
@@ -146,13 +146,13 @@ class Exponential(Between):
 
     KIND: ClassVar[str] = "exponential"
 
-    def _share(self, done: Any, xp: Any) -> Any:
+    def _interpolate(self, done: Any, xp: Any) -> Any:
         return self.start * xp.exp((math.log(self.end) - math.log(self.start)) * done)
 
 
 @dataclass(frozen=True)
 class Geometric(Schedule):
-    r"""A factor for every so many steps, :math:`T = a \gamma^{\lfloor n / m \rfloor}`.
+    r"""The same factor after every m steps, :math:`T = a \gamma^{\lfloor n / m \rfloor}`.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class Geometric(Schedule):
     factor : float
         gamma, in (0, 1].
     every : int
-        m, for example the steps of an epoch.
+        m, for example the number of steps in an epoch.
 
     Examples
     --------
@@ -180,17 +180,17 @@ class Geometric(Schedule):
         check_positive("start", self.start)
         check_positive("factor", self.factor)
         if self.factor > 1.0:
-            raise ValueError(f"factor must be in (0, 1]: it is applied for ever, got {self.factor}")
+            raise ValueError(f"factor must be in (0, 1], or temperatures grow, got {self.factor}")
         check_integer("every", self.every, 1)
 
-    def _after(self, steps: Any, xp: Any) -> Any:
-        # Not the floor of a quotient, which compilers may round to below a whole number.
+    def _after_warmup(self, steps: Any, xp: Any) -> Any:
+        # The floor of a quotient would not do: compilers may round it to below an integer.
         times = xp.floor_divide(steps, xp.full_like(steps, float(self.every)))
         return self.start * xp.exp(math.log(self.factor) * times)
 
 
 ANNEALING: dict[str, type[Between]] = {kind.KIND: kind for kind in (Linear, Cosine, Exponential)}
-"""The schedules that a start, an end and a number of steps define."""
+"""The schedules that are defined by a start, an end and a number of steps."""
 
 
 def compute_annealed_temperature(
@@ -200,12 +200,12 @@ def compute_annealed_temperature(
     temp_end: float,
     schedule: str = "linear",
 ) -> Any:
-    """The temperature at a step of an annealing from a start to an end.
+    """Return the temperature at a step of annealing from a start to an end.
 
     Parameters
     ----------
     step : int, or integer array
-        >= 0; beyond ``total_steps`` the temperature stays at its end.
+        >= 0; the temperature stays at its end after ``total_steps``.
     total_steps : int
         At least 1.
     temp_start, temp_end : float
@@ -219,7 +219,7 @@ def compute_annealed_temperature(
     Raises
     ------
     TypeError, ValueError
-        Temperatures that are not positive, no steps, an unknown schedule.
+        Temperatures are not positive, there are no steps, or the schedule is unknown.
 
     Examples
     --------

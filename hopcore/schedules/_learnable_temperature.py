@@ -1,7 +1,7 @@
-r"""Temperatures that are learned: positive, and exact where they start.
+r"""Learnable temperatures: positive, and exact at the start of training.
 
-:math:`T = \operatorname{softplus}(\theta) = \ln(1 + e^\theta)`, times a temperature that
-several layers may share.
+:math:`T = \operatorname{softplus}(\theta) = \ln(1 + e^\theta)`, times a second
+temperature that several layers may share.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import check_integer, check_positive, short_repr
 
 PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
-"""Where the temperatures of a stack of layers may start."""
+"""The names of the first temperatures of a stack of layers."""
 
 LEAST, MOST = 1e-15, 1e15
-"""Between which learned temperatures stay."""
+"""The bounds of learned temperatures."""
 
 HOT, COLD = 2.0, 0.5
-"""The factors of what is hot and what is cold."""
+"""The factors of hot and cold layers or heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +35,22 @@ class LearnableTemperature:
     Attributes
     ----------
     factor : float or tuple of float
-        Positive; a tuple has one for each head, and then each head learns its own.
+        Positive. With a tuple, one for each head, each head learns its own temperature.
     per_head : bool
-        Each head learns its own temperature, also where all start with the same.
+        Whether each head learns its own temperature, even if all start with the same.
     shared : bool
-        The temperature is multiplied by a second one, that starts at 1 and that layers may share.
+        Whether to multiply by a second temperature, which starts at 1 and which layers may share.
 
     Raises
     ------
     TypeError, ValueError
-        A factor that is not positive.
+        A factor is not positive.
 
     Notes
     -----
-    theta is about as large as the temperature, 8 for heads of depth 64. An optimiser whose steps
-    are as long as its learning rate, as Adam's, moves it by little in a short training: give it a
-    larger rate of its own.
+    theta is about as large as the temperature, 8 for heads of depth 64. Optimisers such as Adam,
+    whose steps are as long as the learning rate, change it little in a short training: give it a
+    larger learning rate of its own.
 
     Examples
     --------
@@ -66,17 +66,17 @@ class LearnableTemperature:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         if isinstance(self.factor, list):
             object.__setattr__(self, "factor", tuple(self.factor))
-        for one in self.factor if isinstance(self.factor, tuple) else (self.factor,):
-            check_positive("factor", one)
+        for factor in self.factor if isinstance(self.factor, tuple) else (self.factor,):
+            check_positive("factor", factor)
         for name in ("per_head", "shared"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be a bool, got {short_repr(getattr(self, name))}")
 
     def of_heads(self, heads: int) -> LearnableTemperature:
-        """With a factor for each head, if each learns its own."""
+        """Return the setting with a factor for each head, if each learns its own."""
         if not isinstance(self.factor, tuple):
             return replace(self, factor=(self.factor,) * heads) if self.per_head else self
         if len(self.factor) != heads:
@@ -86,26 +86,26 @@ class LearnableTemperature:
         return self
 
     def betas(self, usual: float) -> float | tuple[float, ...]:
-        """The inverse temperatures at the start, from the usual one."""
+        """Return the first inverse temperatures, given the usual one."""
         if isinstance(self.factor, tuple):
-            return tuple(usual / one for one in self.factor)
+            return tuple(usual / factor for factor in self.factor)
         return usual / self.factor
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LearnableTemperature:
-        """From the mapping of ``dataclasses.asdict``."""
+        """Return the setting of a mapping that ``dataclasses.asdict`` made."""
         return cls(**values)
 
 
 def theta_of_beta(betas: float | tuple[float, ...]) -> float | tuple[float, ...]:
-    """The theta whose softplus is ``1 / beta``, of each beta."""
+    """Return, for each beta, the theta whose softplus is ``1 / beta``."""
     if isinstance(betas, tuple):
         return tuple(inverse_softplus(1.0 / beta) for beta in betas)
     return inverse_softplus(1.0 / betas)
 
 
 def inverse_softplus(value: float) -> float:
-    r"""The :math:`\theta` with :math:`\ln(1 + e^\theta) = v`, :math:`v + \ln(1 - e^{-v})`.
+    r"""Return the :math:`\theta` with :math:`\ln(1 + e^\theta) = v`, :math:`v + \ln(1 - e^{-v})`.
 
     Parameters
     ----------
@@ -123,38 +123,41 @@ def inverse_softplus(value: float) -> float:
 
 
 def softplus(values: Array) -> Array:
-    r""":math:`\ln(1 + e^\theta)`, in half precision in float32.
+    r"""Return :math:`\ln(1 + e^\theta)` in at least float32.
 
-    It stays between 1e-15 and 1e15, where its inverse has a finite derivative in float32 too.
+    It is clipped to 1e-15 and 1e15, where its inverse has a finite derivative in float32 too.
     """
     backend = backend_of_input("values", values)
-    wide = backend.astype(values, backend.precise[values.dtype])
-    found = backend.xp.logaddexp(wide, backend.xp.zeros_like(wide))
-    return backend.xp.clip(found, LEAST, MOST)
+    values = backend.astype(values, backend.precise[values.dtype])
+    result = backend.xp.logaddexp(values, backend.xp.zeros_like(values))
+    return backend.xp.clip(result, LEAST, MOST)
 
 
 def learned_temperature(theta: Array, shared: Array | None = None) -> Array:
-    """The temperature of parameters: softplus(theta), times softplus(shared).
+    """Return the temperature softplus(theta), times softplus(shared) if given.
 
-    Positive and finite for every finite theta, between 1e-15 and 1e15.
+    It is positive and finite for every finite theta, between 1e-15 and 1e15.
     """
-    backend, found = backend_of_input("temperature", theta), softplus(theta)
-    return found if shared is None else backend.xp.clip(found * softplus(shared), LEAST, MOST)
+    backend, temperature = backend_of_input("temperature", theta), softplus(theta)
+    if shared is None:
+        return temperature
+    return backend.xp.clip(temperature * softplus(shared), LEAST, MOST)
 
 
 def temperature_profile(
     profile: str, layers: int, heads: int = 1
 ) -> tuple[LearnableTemperature, ...]:
-    """Where the temperatures of a stack of layers start, in units of the usual one.
+    """Return the first temperatures of a stack of layers, in units of the usual one.
 
     ``"standard"``: 1 everywhere. ``"hot-to-cold"``: from 2 in the first layer to 1/2 in the last,
-    by the same factor from layer to layer. ``"throbbing"``: 2 and 1/2 in turns.
-    ``"hot-reasoner"``: in every layer one head with 2, the others with 1; each head learns its own.
+    by the same factor from layer to layer. ``"throbbing"``: alternating between 2 and 1/2.
+    ``"hot-reasoner"``: in every layer 2 for one head and 1 for the others; each head learns its
+    own.
 
     Parameters
     ----------
     profile : str
-        One of these four.
+        One of the four names above.
     layers, heads : int
         At least 1; the hot reasoner needs two heads.
 
@@ -166,7 +169,7 @@ def temperature_profile(
     Raises
     ------
     ValueError
-        An unknown profile.
+        The profile is unknown.
 
     Examples
     --------
@@ -184,9 +187,9 @@ def temperature_profile(
         factors: list[Any] = [1.0] * layers
     elif profile == "hot-to-cold":
         ratio = COLD / HOT
-        factors = [HOT * ratio ** (place / max(layers - 1, 1)) for place in range(layers)]
+        factors = [HOT * ratio ** (layer / max(layers - 1, 1)) for layer in range(layers)]
     elif profile == "throbbing":
-        factors = [(HOT, COLD)[place % 2] for place in range(layers)]
+        factors = [(HOT, COLD)[layer % 2] for layer in range(layers)]
     elif profile == "hot-reasoner":
         check_integer("heads", heads, 2)
         factors = [(HOT, *[1.0] * (heads - 1))] * layers

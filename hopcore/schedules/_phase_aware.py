@@ -1,4 +1,4 @@
-"""A schedule that is slow where a memory passes its phase transition."""
+"""A schedule that slows down at the phase transition of a memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from hopcore.schedules._kinds import Between
 
 @dataclass(frozen=True)
 class PhaseAware(Between):
-    r"""Slow where a memory passes its phase transition, by the same factor at each step elsewhere.
+    r"""Exponential annealing that slows down at the phase transition of a memory.
 
-    :math:`\ln T` is piecewise linear in t: a ``share`` of the steps, or more where the way is
-    longer, is spent between the temperatures ``hot`` and ``cold`` of the transition, the others in
-    proportion outside of them.
+    :math:`\ln T` is piecewise linear in the step. A ``share`` of the steps, or more if the distance
+    is longer, is spent between the temperatures ``hot`` and ``cold`` of the transition; the other
+    steps are spent outside, in proportion to the distances.
 
     Attributes
     ----------
     start : float
         A positive temperature.
     end : float
-        Another.
+        A positive temperature.
     steps : int
-        In which it goes from one to the other.
+        The number of steps from one to the other.
     hot : float
-        Below it the memory has minima at its patterns.
+        Below this temperature the memory has minima at its patterns.
     cold : float
-        Above it the memory has one at the centroid.
+        Above this temperature the memory has a minimum at the centroid.
     share : float
         In (0, 1).
 
@@ -62,7 +62,7 @@ class PhaseAware(Between):
     def of_patterns(
         cls, stored: Array, start: float, end: float, steps: int, **others: Any
     ) -> Self:
-        r"""The schedule for stored patterns, as if they were equidistant.
+        r"""Return the schedule for stored patterns, as if they were equidistant.
 
         At :math:`T = s / b` with half the mean square distance s of the patterns the effective
         inverse temperature is b: ``hot`` is where the pattern minima appear, ``cold`` where the
@@ -90,7 +90,7 @@ class PhaseAware(Between):
     def of_memory(
         cls, scale: float, patterns: int, start: float, end: float, steps: int, **others: Any
     ) -> Self:
-        """The schedule for a memory of which only the scale and the number of patterns are known.
+        """Return the schedule for a memory, given its scale and number of patterns.
 
         Parameters
         ----------
@@ -103,31 +103,31 @@ class PhaseAware(Between):
         """
         betas = transition(patterns)
         if scale <= 0.0:
-            raise ValueError("the stored patterns are all the same: they have no transition")
+            raise ValueError("the stored patterns are all the same and have no transition")
         return cls(
             start, end, steps, hot=scale / betas.saddle_node, cold=scale / betas.spinodal, **others
         )
 
-    def _share(self, done: Any, xp: Any) -> Any:
+    def _interpolate(self, done: Any, xp: Any) -> Any:
         times, logs = self._knots()
-        found = xp.full_like(done, logs[0])
+        log = xp.full_like(done, logs[0])
         for i in range(3):
             if times[i + 1] > times[i]:
                 slope = (logs[i + 1] - logs[i]) / (times[i + 1] - times[i])
-                found = xp.where(done < times[i], found, logs[i] + slope * (done - times[i]))
-        return xp.exp(found)
+                log = xp.where(done < times[i], log, logs[i] + slope * (done - times[i]))
+        return xp.exp(log)
 
     def _knots(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Where the logarithm of the temperature bends: shares of the steps, logarithms."""
+        """Return the corners of the piecewise linear ln T: shares of the steps, and logarithms."""
         first, last = math.log(self.start), math.log(self.end)
         low, high = min(first, last), max(first, last)
         hot, cold = (min(max(math.log(x), low), high) for x in (self.hot, self.cold))
         near, far = (hot, cold) if first >= last else (cold, hot)
         before, inside, after = abs(near - first), abs(far - near), abs(last - far)
-        whole_way, outside = before + inside + after, before + after
-        if whole_way == 0.0:
+        total, outside = before + inside + after, before + after
+        if total == 0.0:
             return (0.0, 1.0, 1.0, 1.0), (first,) * 4
-        share = max(self.share, inside / whole_way) if inside > 0.0 else 0.0
+        share = max(self.share, inside / total) if inside > 0.0 else 0.0
         if outside == 0.0:
             return (0.0, 0.0, 1.0, 1.0), (first, near, far, last)
         begun = (1.0 - share) * before / outside

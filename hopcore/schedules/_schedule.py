@@ -1,8 +1,8 @@
-"""What a schedule is: the temperature at every step of a training; and one after another.
+"""The base class of schedules, which give the temperature at every step of training.
 
-A schedule is a frozen object and a function of the step, a Python integer or an array that may be
-traced. The kinds differ in the way from a start to an end (:mod:`hopcore.schedules._kinds`); all of
-them can wait first (``warmup``), stop on the way (``freeze_after``), and stay above a ``floor``.
+A schedule is a frozen object that is called with a step, a Python integer or an array, which may be
+traced. The kinds (:mod:`hopcore.schedules._kinds`) differ in the path from a start to an end. All
+of them can wait first (``warmup``), stop on the way (``freeze_after``) and stay above a ``floor``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import check_integer, check_number
 
 KINDS: dict[str, type[Schedule]] = {}
-"""The kinds of schedules by their names; each enters its own when it is defined."""
+"""The kinds of schedules by name; each class registers itself when it is defined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class Schedule:
     Attributes
     ----------
     floor : float
-        The temperature is never below it.
+        The lowest temperature.
     freeze_after : int, optional
-        From this step on the temperature stays what it is there.
+        The step from which the temperature stays constant.
     warmup : int
-        So many steps the temperature stays at its start before it changes.
+        The number of steps at the first temperature before it changes.
 
     Examples
     --------
@@ -49,99 +49,99 @@ class Schedule:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         check_number("floor", self.floor, 0.0)
         check_integer("freeze_after", self.freeze_after, 0, optional=True)
         check_integer("warmup", self.warmup, 0)
         self._check()
-        start = float(self._after(np.float64(0.0), np))
+        start = float(self._after_warmup(np.float64(0.0), np))
         if start < self.floor:
             raise ValueError(
                 f"a schedule must start at its floor or above, got {start:g} below {self.floor:g}"
             )
 
     def __init_subclass__(cls) -> None:
-        """A class with a name of its own is a kind that :meth:`from_dict` knows."""
+        """Register a class that has a name for :meth:`from_dict`."""
         if cls.__dict__.get("KIND"):
             KINDS[cls.KIND] = cls
 
     def __call__(self, step: int | Array) -> Any:
-        """The temperature at a step.
+        """Return the temperature at a step.
 
         Parameters
         ----------
         step : int, or integer array of any shape
-            >= 0, which is not checked of arrays. Beyond its end a schedule stays what it was there.
+            >= 0, which is not checked for arrays. A schedule stays constant after its end.
 
         Returns
         -------
         float, or array
-            For an array one of the same library and shape; of integers in the library's default
-            floating dtype.
+            An array of the same library and shape for an array; for integers in the library's
+            default floating dtype.
         """
         if isinstance(step, int | np.integer):
             if step < 0:
                 raise ValueError(f"step must be >= 0, got {step}")
-            return float(self._at(np.float64(step), np))
+            return float(self._temperature(np.float64(step), np))
         backend = backend_of_input("step", step)
         if step.dtype not in backend.precise:
             step = backend.astype(step, backend.xp.asarray(0.0).dtype)
-        return self._at(step, backend.xp)
+        return self._temperature(step, backend.xp)
 
-    def _at(self, step: Any, xp: Any) -> Any:
+    def _temperature(self, step: Any, xp: Any) -> Any:
         last = math.inf if self.freeze_after is None else float(self.freeze_after)
         waited = xp.where(step < last, step, xp.full_like(step, last)) - float(self.warmup)
-        found = self._after(xp.where(waited > 0.0, waited, xp.zeros_like(waited)), xp)
-        # A temperature stays positive, also where a factor was applied a thousand times.
-        least = max(self.floor, float(xp.finfo(found.dtype).smallest_normal))
-        return xp.where(found > least, found, xp.full_like(found, least))
+        temperature = self._after_warmup(xp.where(waited > 0.0, waited, xp.zeros_like(waited)), xp)
+        # A temperature stays positive, even after a factor was applied a thousand times.
+        floor = max(self.floor, float(xp.finfo(temperature.dtype).smallest_normal))
+        return xp.where(temperature > floor, temperature, xp.full_like(temperature, floor))
 
     def _check(self) -> None:
-        """Refuse fields of this kind that make no sense."""
+        """Validate the fields of this kind."""
         raise NotImplementedError
 
-    def _after(self, steps: Any, xp: Any) -> Any:
-        """The temperature so many steps after the warm-up, whatever the floor."""
+    def _after_warmup(self, steps: Any, xp: Any) -> Any:
+        """Return the temperature after steps since the warm-up, before the floor is applied."""
         raise NotImplementedError
 
     def then(self, other: Schedule, at: int) -> Joined:
-        """The schedule before the step ``at``; from then on another, from its own step 0."""
+        """Follow this schedule until the step ``at``, then ``other`` from its own step 0."""
         return Joined(self, other, at)
 
     def to_dict(self) -> dict[str, Any]:
-        """The schedule as numbers, strings and mappings."""
-        found: dict[str, Any] = {"schedule": self.KIND}
+        """Return the schedule as numbers, strings and mappings."""
+        values: dict[str, Any] = {"schedule": self.KIND}
         for field in fields(self):
             value = getattr(self, field.name)
-            found[field.name] = value.to_dict() if isinstance(value, Schedule) else value
-        return found
+            values[field.name] = value.to_dict() if isinstance(value, Schedule) else value
+        return values
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Schedule:
-        """The schedule of a mapping that :meth:`to_dict` made, of whichever kind it is."""
-        given = dict(values)
-        name = given.pop("schedule", None)
+        """Return the schedule, of any kind, whose :meth:`to_dict` is the mapping."""
+        settings = dict(values)
+        name = settings.pop("schedule", None)
         if name not in KINDS:
             raise ValueError(f"unknown schedule {name!r}; known: {', '.join(sorted(KINDS))}")
         kind = KINDS[name]
-        unknown = sorted(set(given) - {field.name for field in fields(kind)})
+        unknown = sorted(set(settings) - {field.name for field in fields(kind)})
         if unknown:
             raise ValueError(f"a {kind.KIND} schedule has no {', '.join(unknown)}")
-        for name, value in given.items():
+        for name, value in settings.items():
             if isinstance(value, Mapping):
-                given[name] = Schedule.from_dict(value)
-        return kind(**given)
+                settings[name] = Schedule.from_dict(value)
+        return kind(**settings)
 
 
 @dataclass(frozen=True)
 class Joined(Schedule):
-    """One schedule, then another.
+    """One schedule followed by another.
 
     Attributes
     ----------
     first : Schedule
     second : Schedule
-        Begins with its own step 0.
+        It begins with its own step 0.
     at : int
         The step at which it begins.
 
@@ -164,6 +164,7 @@ class Joined(Schedule):
                 raise TypeError(f"{name} must be a schedule, got {type(value).__name__}")
         check_integer("at", self.at, 0)
 
-    def _after(self, steps: Any, xp: Any) -> Any:
+    def _after_warmup(self, steps: Any, xp: Any) -> Any:
         later = xp.where(steps < self.at, xp.zeros_like(steps), steps - float(self.at))
-        return xp.where(steps < self.at, self.first._at(steps, xp), self.second._at(later, xp))
+        first, second = self.first._temperature(steps, xp), self.second._temperature(later, xp)
+        return xp.where(steps < self.at, first, second)

@@ -85,12 +85,12 @@ def stronger(patch):
 
 @mutant("tied values stay as they were", "J4")
 def half_tied(patch):
-    right = diffused.rested
+    right = diffused.iterate_to_fixed_point
 
-    def rested(inputs, *given, **options):
+    def iterate(inputs, *given, **options):
         return right(inputs._replace(projection=0.999 * inputs.projection), *given, **options)
 
-    patch.setattr(diffused, "rested", rested)
+    patch.setattr(diffused, "iterate_to_fixed_point", iterate)
 
 
 @mutant("2 % less weight on the Dirichlet energy", "J5")

@@ -29,19 +29,19 @@ def test_kernels_agree_with_the_portable_ones(library: str) -> None:
     rng = np.random.default_rng(0)
     dense = np.triu(rng.random((40, 40)) * (rng.random((40, 40)) < 0.2), 1).astype(np.float32)
     graph = hopcore.Graph.from_scipy(_sparse(dense + dense.T), backend=library)
-    where = [np.asarray(x) for x in graph.where]
+    where = [np.asarray(x) for x in graph.entries]
     given = {
         "neighbour_sum": (np.asarray(graph.weights), patterns(40, 6)),
         "row_sum": (patterns(len(where[1]), 3),),
         "row_max": (patterns(len(where[1])),),
     }
     for name, arrays in given.items():
-        got = getattr(backend, name)(graph.where, *map(backend.asarray, arrays))
+        got = getattr(backend, name)(graph.entries, *map(backend.asarray, arrays))
         rows = Rows(*(portable.asarray(x, dtype="int32") for x in where))
         wanted = getattr(portable, name)(rows, *map(portable.asarray, arrays))
         np.testing.assert_allclose(np.asarray(got), np.asarray(wanted), atol=1e-5, err_msg=name)
     left, right = patterns(40, 70), patterns(40, 70, seed=1)
-    got = backend.pair_products(backend.asarray(left), backend.asarray(right), graph.where)
+    got = backend.pair_products(backend.asarray(left), backend.asarray(right), graph.entries)
     wanted = np.sum(left[where[1]] * right[where[2]], axis=-1)
     np.testing.assert_allclose(np.asarray(got), wanted, atol=1e-4)
 
@@ -137,11 +137,11 @@ def test_jax_transforms_neighbour_sums() -> None:
     kernel = graph.backend.neighbour_sum
 
     def total(values: Any, features: Any) -> Any:
-        return jnp.sum(jnp.sin(kernel(graph.where, values, features)))
+        return jnp.sum(jnp.sin(kernel(graph.entries, values, features)))
 
     def plain(values: Any, features: Any) -> Any:
-        parts = values[:, None] * features[graph.where.columns]
-        return jnp.sum(jnp.sin(jax.ops.segment_sum(parts, graph.where.rows, 9)))
+        parts = values[:, None] * features[graph.entries.columns]
+        return jnp.sum(jnp.sin(jax.ops.segment_sum(parts, graph.entries.rows, 9)))
 
     symmetric = graph.weights
     for transform in (jax.grad, jax.hessian):
@@ -149,10 +149,10 @@ def test_jax_transforms_neighbour_sums() -> None:
             got = jax.jit(transform(total, argnums=by))(symmetric, features)
             np.testing.assert_allclose(got, transform(plain, by)(symmetric, features), atol=1e-4)
     two = jnp.stack([features, 2.0 * features])
-    mapped = jax.vmap(lambda x: kernel(graph.where, symmetric, x))(two)
+    mapped = jax.vmap(lambda x: kernel(graph.entries, symmetric, x))(two)
     np.testing.assert_allclose(mapped[1], 2.0 * mapped[0], rtol=1e-5)
     weights = jnp.stack([symmetric, 3.0 * symmetric])
-    mapped = jax.vmap(lambda w, x: kernel(graph.where, w, x))(weights, two)
+    mapped = jax.vmap(lambda w, x: kernel(graph.entries, w, x))(weights, two)
     np.testing.assert_allclose(mapped[1], 6.0 * mapped[0], rtol=1e-5)
 
 
@@ -185,7 +185,7 @@ def test_a_graph_cached_in_inference_mode_can_be_trained_with() -> None:
 
 def test_a_bound_on_a_device_is_waited_for(monkeypatch) -> None:
     backend = hopcore.backend("torch")
-    monkeypatch.setattr(type(backend), "visible", lambda self, array: False)
+    monkeypatch.setattr(type(backend), "can_read_values", lambda self, array: False)
     graph = hopcore.knn_graph(torch.from_numpy(patterns(20, 4)), 3)
     heat = hopcore.ChebyshevDiffusion(graph, 1.0)
     assert heat.largest == pytest.approx(2.0 * float(graph.deg.max()), rel=1e-5)

@@ -102,7 +102,7 @@ def diagonal(monkeypatch):
     def wrong(right):
         def laplacian(graph, normalization):
             found = right(graph, normalization)
-            own = graph.where.rows == graph.where.columns
+            own = graph.entries.rows == graph.entries.columns
             return replace(found, values=np.where(own & (found.values == 0), 1.0, found.values))
 
         return laplacian
@@ -114,7 +114,7 @@ def diagonal(monkeypatch):
 def double_energy(monkeypatch):
     everywhere(
         monkeypatch,
-        "graphs._dense_laplacian",
+        "graphs._dirichlet_energy",
         "dirichlet_energy",
         lambda right: lambda x, L: 2.0 * right(x, L),
     )
@@ -156,7 +156,7 @@ def long_steps(monkeypatch):
 
 @mutant("the implicit step gives up", "D.implicit D3")
 def impatient(monkeypatch):
-    monkeypatch.setattr(hopcore.ImplicitDiffusion, "_most", lambda self, tol, nodes: 1)
+    monkeypatch.setattr(hopcore.ImplicitDiffusion, "_max_steps", lambda self, tol, nodes: 1)
 
 
 @mutant("samples are averaged", "D.linear J.alone")
@@ -183,7 +183,7 @@ def cut(monkeypatch):
 @mutant("no bound of eta", "D.refused D1")
 def boundless(monkeypatch):
     everywhere(
-        monkeypatch, "diffusion._stability", "check_stable", lambda right: lambda *given: None
+        monkeypatch, "diffusion._operator", "check_stable", lambda right: lambda *given: None
     )
 
 
@@ -213,8 +213,8 @@ def low_degree(monkeypatch):
 def squared_time(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion._stability",
-        "checked_eta",
+        "diffusion._operator",
+        "check_eta",
         lambda right: lambda L, eta: right(L, eta) ** 2,
     )
 
@@ -236,8 +236,8 @@ def overwritten(monkeypatch):
 def sharpening(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion._stability",
-        "checked_eta",
+        "diffusion._operator",
+        "check_eta",
         lambda right: lambda L, eta: -right(L, eta),
     )
 
@@ -306,8 +306,8 @@ def alone(monkeypatch):
 def always(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion._stability",
-        "checked_eta",
+        "diffusion._operator",
+        "check_eta",
         lambda right: lambda L, eta: right(L, eta) + 0.01,
     )
 

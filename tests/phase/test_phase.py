@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hopcore
 from hopcore.phase import HypothesisWarning
-from hopcore.phase._hypotheses import HELD
+from hopcore.phase._patterns import HELD
 
 COUNTS = st.integers(2, 40)
 

@@ -48,7 +48,7 @@ for _name in ("saddle_node_beta", "coexistence_beta", "centroid_beta"):
 
 @mutant("a map among N others", "P1")
 def one_too_many(patch):
-    after(patch, "phase._reduced_map", "mapped",
+    after(patch, "phase._reduced_map", "map_overlaps",
           lambda found, overlap, b, n, xp: xp.expm1(b * overlap) / (xp.exp(b * overlap) + n)
           )  # fmt: skip
 
@@ -58,7 +58,7 @@ def overflowing(patch):
     def wrong(right):
         return lambda s, b, n, xp: xp.expm1(b * s) / (xp.exp(b * s) + n - 1.0)
 
-    everywhere(patch, "phase._reduced_map", "mapped", wrong)
+    everywhere(patch, "phase._reduced_map", "map_overlaps", wrong)
 
 
 @mutant("a cobweb that goes across first", "P1")
@@ -220,29 +220,29 @@ def restless(patch):
 @mutant("participation by the sum of squares", "P7 P8")
 def squares(patch):
     def wrong(right):
-        def portrayed(states, stored, beta, *, with_radius):
+        def describe_states(states, stored, beta, *, with_radius):
             found = right(states, stored, beta, with_radius=with_radius)
             weights = hopcore.association_weights(states, stored, beta)
             return found._replace(participation=1.0 / np.sum(weights**2, axis=-1))
 
-        return portrayed
+        return describe_states
 
-    everywhere(patch, "phase._fixed_points", "portrayed", wrong)
+    everywhere(patch, "phase._fixed_points", "describe_states", wrong)
 
 
 @mutant("cooled states that never fall apart", "P8")
 def sticky(patch):
-    patch.setattr(core("phase._sweep").Walk, "fall",
+    patch.setattr(core("phase._sweep").Walk, "split_saddles",
                   lambda self, states, basin, beta: (states, basin))  # fmt: skip
 
 
 @mutant("a sweep that begins anew at every temperature", "P8")
 def forgetful(patch):
-    def rest(self, states, basin, beta):
+    def settle(self, states, basin, beta):
         return right(self, self.stored, np.arange(self.stored.shape[0]), beta)
 
-    right = core("phase._sweep").Walk.rest
-    patch.setattr(core("phase._sweep").Walk, "rest", rest)
+    right = core("phase._sweep").Walk.settle
+    patch.setattr(core("phase._sweep").Walk, "settle", settle)
 
 
 @mutant("heated for cooled", "P8")
@@ -275,16 +275,16 @@ def short_branch(patch):
 
 @mutant("branches that are not searched on where they are lost", "P6")
 def lost(patch):
-    everywhere(patch, "phase._continuation", "descended",
+    everywhere(patch, "phase._continuation", "follow_down_in_beta",
                lambda right: lambda stored, states, rows, appear, backend: appear)  # fmt: skip
 
 
 @mutant("branches of nearly covered patterns that begin too far down", "P6")
 def far_down(patch):
-    def change(found, pack, logit):
+    def change(found, followed, logit):
         return *found[:3], np.full_like(found[3], logit)
 
-    after(patch, "phase._continuation", "beginning", change)
+    after(patch, "phase._continuation", "first_guess", change)
 
 
 @mutant("no parabolas", "P6")

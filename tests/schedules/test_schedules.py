@@ -170,12 +170,15 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: hopcore.transition(2.0), TypeError, "patterns must be an integer, got 2.0"),
     (lambda: hopcore.phase.saddle_node_beta(1), ValueError, "patterns must be >= 2, got 1"),
     (lambda: hopcore.phase.coexistence_beta(2.0), TypeError, "patterns must be an array"),
-    (lambda: hopcore.phase.centroid_beta(np.asarray([3, 1])), ValueError, "patterns must be >= 2, got"),
-    (lambda: hopcore.phase.effective_beta(np.eye(2), 0.0), ValueError, "beta must be positive, got 0.0"),
+    (lambda: hopcore.phase.centroid_beta(np.asarray([3, 1])), ValueError,
+     "patterns must be >= 2, got"),
+    (lambda: hopcore.phase.effective_beta(np.eye(2), 0.0), ValueError,
+     "beta must be positive, got 0.0"),
     (lambda: hopcore.phase.effective_scale(np.ones(3)), ValueError, r"\(..., N, d\)"),
     (lambda: hopcore.phase.effective_scale(np.ones((3, 2), dtype=int)), TypeError, "real floating"),
     (lambda: hopcore.phase.effective_scale([[1.0], [2.0]]), TypeError, "stored must be an array"),
-    (lambda: hopcore.phase.effective_scale(np.full((3, 2), np.nan)), ValueError, "stored must be finite"),
+    (lambda: hopcore.phase.effective_scale(np.full((3, 2), np.nan)), ValueError,
+     "stored must be finite"),
 ]  # fmt: skip
 
 

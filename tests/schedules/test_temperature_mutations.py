@@ -51,7 +51,8 @@ def nearly(patch):
 @mutant("a schedule that goes on", "S2")
 def going_on(patch):
     patch.setattr(core("schedules._kinds").Between, "_after_warmup",
-                  lambda self, steps, xp: self._interpolate(steps / float(self.steps), xp))  # fmt: skip
+                  lambda self, steps, xp: self._interpolate(steps / float(self.steps), xp)
+                  )  # fmt: skip
 
 
 @mutant("a factor at every step", "S3")
@@ -73,7 +74,8 @@ def to_nothing(patch):
 @mutant("a floor below which it goes", "S4")
 def no_floor(patch):
     change_method(patch, hopcore.schedules.Schedule, "_temperature",
-           lambda found, self, step, xp: replace(self, floor=0.0)._after_warmup(step, xp))  # fmt: skip
+                  lambda found, self, step, xp: replace(self, floor=0.0)._after_warmup(step, xp)
+                  )  # fmt: skip
 
 
 @mutant("frozen at the end", "S4")

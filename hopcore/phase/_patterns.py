@@ -1,0 +1,119 @@
+"""Checks of the patterns of a memory against the hypotheses of the theory, and choices of rows."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._inputs import backend_of_input, check_finite, check_floating, shape
+
+NORMS = 2.0
+"""Norms of patterns count as equal up to this factor between the longest and the shortest."""
+
+HELD = 0.55
+"""A state holds a pattern whose weight is larger; at one half it may be a mixture of two."""
+
+
+class HypothesisWarning(UserWarning):
+    """Patterns violate a hypothesis of the theory; the message names it. Results are still defined.
+
+    Examples
+    --------
+    >>> import numpy as np, warnings, hopcore
+    >>> with warnings.catch_warnings(record=True) as seen:
+    ...     warnings.simplefilter("always")
+    ...     found = hopcore.critical_betas(np.eye(3)[[0, 0, 1, 2]])
+    >>> print(seen[0].message)
+    patterns should be distinct, but 1 of 4 repeats another; copies share one minimum
+    """
+
+
+def checked_memory(stored: Array, *, warn: bool = True) -> tuple[Backend, Array]:
+    """Check N >= 2 patterns, not all alike; return their backend, and them in its precise dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`checked_patterns`, or there are fewer than two patterns, or all are alike.
+    """
+    backend, precise = checked_patterns(stored, least=2)
+    check_distinct(np.asarray(backend.to_numpy(precise)), warn=warn)
+    return backend, precise
+
+
+def checked_patterns(stored: Array, *, least: int = 1) -> tuple[Backend, Array]:
+    """Check patterns (N, d); return their backend, and them in its precise dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There are fewer patterns than ``least``, their dtype is not real floating, they hold nan or
+        inf, or their squares overflow or vanish.
+    """
+    backend = backend_of_input("stored", stored)
+    check_floating(backend, "stored", stored)
+    if stored.ndim != 2 or stored.shape[0] < least or stored.shape[1] < 1:
+        raise ValueError(f"stored must be (N, d) with N >= {least} patterns, got {shape(stored)}")
+    check_finite(backend, "stored", stored)
+    precise = backend.constant(backend.astype(stored, backend.precise[stored.dtype]))
+    largest = float(backend.xp.max(backend.xp.abs(precise)))
+    limits = backend.xp.finfo(precise.dtype)
+    low, high = math.sqrt(limits.smallest_normal), math.sqrt(1e-6 * limits.max)
+    if largest > 0.0 and not low < largest < high:
+        raise ValueError(
+            f"stored must hold values whose squares fit into {precise.dtype}, got {largest:.3g}; "
+            "scale the patterns, and divide beta by the square of the factor"
+        )
+    return backend, precise
+
+
+def check_distinct(patterns: np.ndarray, *, warn: bool) -> None:
+    """Raise if all patterns are alike; warn of copies and of very different norms."""
+    count = len(patterns)
+    # Copies are equal to the last bit; adding 0 makes -0 the same as 0.
+    distinct = len({row.tobytes() for row in patterns + 0.0})
+    if distinct == 1:
+        raise ValueError(f"stored holds {count} copies of one pattern, which has no transition")
+    if not warn:
+        return
+    if distinct < count:
+        copies = count - distinct
+        warnings.warn(
+            f"patterns should be distinct, but {copies} of {count} "
+            f"{'repeats another' if copies == 1 else 'repeat others'}; copies share one minimum",
+            HypothesisWarning,
+            stacklevel=4,
+        )
+    lengths = np.linalg.norm(patterns.astype(np.float64), axis=-1)
+    if lengths.max() > NORMS * lengths.min():
+        warnings.warn(
+            f"patterns should have equal norms, got {lengths.min():.3g} to {lengths.max():.3g}; "
+            "long patterns win against short ones, which may have no minimum at any temperature",
+            HypothesisWarning,
+            stacklevel=4,
+        )
+
+
+def spaced_rows(count: int, wanted: int) -> np.ndarray:
+    """Return ``wanted`` of ``count`` rows, or all of them, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))
+
+
+def rows_at(patterns: Array, rows: Any, backend: Backend) -> Array:
+    """Take rows of an array by integers on the host."""
+    index = backend.asarray(np.asarray(rows, np.int64), device=backend.device(patterns))
+    return backend.xp.take(patterns, index, axis=0)
+
+
+def padded_rows(rows: np.ndarray, like: Array, backend: Backend) -> np.ndarray:
+    """Repeat rows up to a power of two of them, for a library that compiles for each shape.
+
+    The first rows stay as they are, so that results for the others can be dropped.
+    """
+    if backend.has_dynamic_shapes(like) or not len(rows):
+        return rows
+    return np.resize(rows, 1 << (len(rows) - 1).bit_length())
