@@ -26,9 +26,9 @@ def tanh(values: Array, backend: Backend) -> Array:
 
 def gelu(values: Array, backend: Backend) -> Array:
     """``x Phi(x)`` with the normal distribution function, by the error function."""
-    wide = backend.astype(values, backend.precise[values.dtype])
-    found = 0.5 * wide * (1.0 + backend.erf(wide / math.sqrt(2.0)))
-    return backend.astype(found, values.dtype)
+    precise = backend.astype(values, backend.precise[values.dtype])
+    result = 0.5 * precise * (1.0 + backend.erf(precise / math.sqrt(2.0)))
+    return backend.astype(result, values.dtype)
 
 
 def silu(values: Array, backend: Backend) -> Array:

@@ -49,7 +49,7 @@ VERSION = "1"
 
 
 class SavedLayer(NamedTuple):
-    """What a checkpoint holds.
+    """The settings and parameters that a checkpoint holds.
 
     Attributes
     ----------
@@ -180,14 +180,14 @@ def load_layer(
 
 
 def check_floating(arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse parameters that are no real numbers: what is cut to integers is lost."""
+    """Raise if parameters are not real floating: values cut to integers would be lost."""
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise TypeError(f"parameter {name} must be real floating, got {array.dtype}")
 
 
 def settings_of(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Any:
-    """The settings in a header, checked."""
+    """Return the settings in a header, validated."""
     check_header(header, arrays, "hopcore", VERSION)
     if header["layer"] not in KINDS:
         raise ValueError(f"unknown layer {header['layer']!r}")

@@ -42,7 +42,7 @@ class PoolingSettings(Composed):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         check_integer("quantity", self.quantity, 1)
         check_integer("pattern_size", self.pattern_size, 1)
 
@@ -84,7 +84,7 @@ class LookupSettings(Composed):
     lookup_targets_as_trainable: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         check_integer("quantity", self.quantity, 1)
         check_integer("pattern_size", self.pattern_size, 1)
 
@@ -140,7 +140,7 @@ class EncoderSettings(Composed):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         _check_transformer(self, self.hopfield)
 
 
@@ -180,7 +180,7 @@ class DecoderSettings(Composed):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         if self.cross is None:
             object.__setattr__(self, "cross", self.hopfield)
         _check_transformer(self, self.hopfield, self.cross)

@@ -123,7 +123,7 @@ def hopfield_weights(
     association_mask: Array | None = None,
     cache: GraphCache | None = None,
 ) -> Array:
-    """How much each query of each head attends to each stored pattern, for plots and questions.
+    """Return the association weights: how much each query attends to each stored pattern.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def hopfield_projections(
     state: Array | None = None,
     projection: Array | None = None,
 ) -> Array:
-    """The values of each head, as they are recalled.
+    """Return the values of each head: the patterns that are averaged when it recalls.
 
     Parameters
     ----------

@@ -15,14 +15,14 @@ from hopcore.layers._parameters import Parameters
 def first_linear(
     name: str, rows: int, columns: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """He's first weight and bias of a linear map."""
+    """Draw the first weight of a linear map as He et al. (2015) do, with a bias of zeros."""
     weight = rng.normal(0.0, math.sqrt(2.0 / columns), (rows, columns))
     bias = np.zeros(rows, np.float32)
     return {f"{name}.weight": weight.astype(np.float32), f"{name}.bias": bias}
 
 
 def linear(parameters: Parameters, name: str, features: Array) -> Array:
-    """A linear map by the name of its weight and bias."""
+    """Apply the linear map whose weight and bias have this name."""
     backend = backend_of_input("features", features)
     return backend.linear(features, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
 
@@ -30,7 +30,7 @@ def linear(parameters: Parameters, name: str, features: Array) -> Array:
 def perceptron(
     parameters: Parameters, features: Array, count: int, prefix: str = "layers."
 ) -> Array:
-    """So many linear maps with ReLUs between them."""
+    """Apply ``count`` linear maps with ReLUs between them."""
     backend = backend_of_input("features", features)
     for place in range(count):
         features = relu(features, backend) if place else features

@@ -1,4 +1,4 @@
-"""Losses of classifiers, as functions of what a model says and what is right."""
+"""Losses of classifiers, as functions of predictions and targets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hopcore.arrays._inputs import backend_of_input, shape
 
 
 def cross_entropy(logits: Array, target: Array) -> Array:
-    r"""The mean of :math:`-\ln \operatorname{softmax}(z)_y` over all samples.
+    r"""Return the mean of :math:`-\ln \operatorname{softmax}(z)_y` over all samples.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def cross_entropy(logits: Array, target: Array) -> Array:
 
 
 def logistic_loss(logits: Array, target: Array) -> Array:
-    r"""The logistic loss :math:`\log(1 + e^z) - y z`, its mean over all z.
+    r"""Return the mean over all z of the logistic loss :math:`\log(1 + e^z) - y z`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def logistic_loss(logits: Array, target: Array) -> Array:
 
 
 def log_softmax(logits: Array) -> Array:
-    """The logarithm of the softmax over the last axis."""
+    """Return the logarithm of the softmax over the last axis."""
     backend = backend_of_input("logits", logits)
     xp = backend.xp
     below = logits - backend.constant(xp.max(logits, axis=-1, keepdims=True))
@@ -75,7 +75,7 @@ def log_softmax(logits: Array) -> Array:
 
 
 def divergence(logits: Array, others: Array) -> Array:
-    r"""The Kullback-Leibler divergence of the softmax of ``others`` from that of ``logits``, mean.
+    r"""Return the mean divergence (Kullback-Leibler) of the softmaxes of two arrays of logits.
 
     :math:`\sum_y p_y (\ln p_y - \ln q_y)` with p of ``logits``, q of ``others``.
     """

@@ -1,4 +1,4 @@
-"""The masks that layers take, as the core takes them.
+"""Translate the masks that layers take into those of the core.
 
 Layers follow torch's attention modules: boolean, **True = not attended**, or numbers that are added
 to the scores, with -inf for what is not attended. The core has one boolean mask, True = attended.
@@ -28,24 +28,24 @@ class CoreMasks(NamedTuple):
     bias: Array | None
 
     def nodes(self, backend: Backend) -> Array | None:
-        """The patterns that some query of some head may attend to, ``(..., 1, S)``."""
+        """Return which patterns some query of some head may attend to, ``(..., 1, S)``."""
         if self.mask is None:
             return None
         some = backend.xp.any(self.mask, axis=-2)
         return backend.xp.any(some, axis=-2, keepdims=True) if some.ndim > 1 else some
 
     def with_added(self, backend: Backend, count: int) -> CoreMasks:
-        """The same with patterns more at the end of the memory, which all may attend to."""
+        """Append patterns to the end of the memory, to which all queries may attend."""
         xp = backend.xp
 
-        def longer(array: Array | None, last: Any) -> Array | None:
+        def extend(array: Array | None, last: Any) -> Array | None:
             if array is None:
                 return None
             kind, device = array.dtype, backend.device(array)
             more = xp.full((*array.shape[:-1], count), last, dtype=kind, device=device)
             return xp.concat([array, more], axis=-1)
 
-        return CoreMasks(longer(self.mask, True), longer(self.bias, 0.0))
+        return CoreMasks(extend(self.mask, True), extend(self.bias, 0.0))
 
 
 def as_core_masks(
@@ -56,7 +56,7 @@ def as_core_masks(
     padding: Any = None,
     association: Any = None,
 ) -> CoreMasks:
-    """The masks of a layer, as the core takes them.
+    """Return the masks of a layer as the core takes them.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def as_core_masks(
         ``(..., H, L, S)``.
     """
     queries = state.shape[-2]
-    found = []
+    translated = []
     if padding is not None:
         backend = _library("stored_pattern_padding_mask", state, padding)
         if padding.shape[-1:] != (patterns,) or padding.ndim > len(lead) + 1:
@@ -83,12 +83,12 @@ def as_core_masks(
             )
         broadcast_shapes(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
         padding = padding[..., None, None, :]
-        found.append(_one(backend, "stored_pattern_padding_mask", state, padding))
+        translated.append(_one(backend, "stored_pattern_padding_mask", state, padding))
     if association is not None:
         backend = _library("association_mask", state, association)
         association = _by_heads(backend, association, lead, heads, queries, patterns)
-        found.append(_one(backend, "association_mask", state, association))
-    return _joined(found)
+        translated.append(_one(backend, "association_mask", state, association))
+    return _joined(translated)
 
 
 def _library(name: str, state: Array, mask: Any) -> Backend:
@@ -119,7 +119,7 @@ def _by_heads(
 
 
 def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
-    """A boolean mask or a bias from what was given."""
+    """Return one mask as a boolean mask, and as a bias if it holds numbers."""
     kind = str(mask.dtype)
     if "bool" in kind:
         return CoreMasks(~mask, None)
@@ -129,10 +129,10 @@ def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
         raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
     if backend.can_read_values(mask) and not bool(backend.xp.all(mask < math.inf)):
         raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
-    hidden = mask == -math.inf
-    if backend.can_read_values(mask) and bool(backend.xp.all(hidden | (mask == 0))):
-        return CoreMasks(~hidden, None)
-    return CoreMasks(~hidden, backend.astype(mask, backend.precise[state.dtype]))
+    masked = mask == -math.inf
+    if backend.can_read_values(mask) and bool(backend.xp.all(masked | (mask == 0))):
+        return CoreMasks(~masked, None)
+    return CoreMasks(~masked, backend.astype(mask, backend.precise[state.dtype]))
 
 
 def _joined(parts: list[CoreMasks]) -> CoreMasks:

@@ -67,14 +67,14 @@ class HNLSettings(Settings):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         check_integer("hidden_size", self.hidden_size, 2)
         check_positive("temperature", self.temperature)
         _ = self.lookup
 
     @cached_property
     def lookup(self) -> LookupSettings:
-        """The lookup that it is, at its own temperature."""
+        """The settings of the layer as a lookup, at its own temperature."""
         association = HopfieldSettings(
             input_size=self.input_size,
             hidden_size=self.hidden_size,
@@ -93,7 +93,7 @@ class HNLSettings(Settings):
         )
 
     def beta(self, temperature: Any) -> Any:
-        """The inverse temperature of scores that are correlations.
+        """Return the inverse temperature of scores that are correlations.
 
         Normalised patterns have the norm ``sqrt(hidden_size)``.
         """
@@ -139,7 +139,7 @@ class HNMSettings(Settings):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         object.__setattr__(self, "widths", tuple(self.widths))
         for width in self.widths:
             check_integer("widths", width, 1)
@@ -195,7 +195,7 @@ class QuantizerSettings(Settings):
     commitment: float = 0.25
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         check_integer("input_size", self.input_size, 1)
         check_integer("groups", self.groups, 1)
         check_integer("quantity", self.quantity, 1)
@@ -222,4 +222,4 @@ LayerSettings = (
     | HNMSettings
     | QuantizerSettings
 )
-"""The settings of whatever has parameters."""
+"""The settings of every kind of layer that has parameters."""

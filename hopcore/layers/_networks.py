@@ -54,7 +54,7 @@ def hnl(
     state : array (..., n, d)
         Features, one a row.
     temperature : float or array (), optional
-        Positive; that of the settings if not given. A traced number is no cause to compile again.
+        Positive; that of the settings if not given. A traced scalar does not compile again.
     hard : bool
         Each head recalls one pattern, the one of the largest weight; the gradient is that of the
         soft weights.
@@ -189,7 +189,7 @@ def hnm_cross_entropy_loss(
 
 
 def straight_through(weights: Array) -> Array:
-    """Weights that are 1 at the largest of a row and 0 elsewhere, with the gradient of the soft.
+    """Replace weights by 1 at the largest of a row and 0 elsewhere, and keep their gradient.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def straight_through(weights: Array) -> Array:
 
 
 def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[float, int]:
-    """What the phase transition of a layer's memory depends on: how far apart and how many.
+    """Return what the phase transition of a layer's memory depends on: its scale and its size.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ Parameters = Mapping[str, Array]
 """Arrays by their name."""
 
 SPREAD = 0.02
-"""The standard deviation with which parameters are drawn, unless they say another."""
+"""The default standard deviation of drawn parameters."""
 
 
 class Parameter(NamedTuple):
@@ -54,7 +54,7 @@ class Parameter(NamedTuple):
 
 
 def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
-    """The parameters of a layer."""
+    """Return the parameters that a layer has, by name."""
     if isinstance(settings, HopfieldSettings):
         return _hopfield(settings)
     if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
@@ -65,17 +65,17 @@ def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
         return {"pooling_weights": Parameter(shape, None, settings.trainable), **inner}
     if isinstance(settings, LookupSettings):
         shape = _rows(settings, settings.pattern_size)
-        found = {"lookup_weights": Parameter(shape, None, settings.trainable)}
+        own = {"lookup_weights": Parameter(shape, None, settings.trainable)}
         if settings.lookup_weights_as_separated:
             shape = _rows(settings, settings.target_size)
             trainable = settings.lookup_targets_as_trainable
-            found["target_weights"] = Parameter(shape, None, trainable)
-        return {**found, **inner}
+            own["target_weights"] = Parameter(shape, None, trainable)
+        return {**own, **inner}
     return _transformer(settings)
 
 
 def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of the parameters of a layer.
+    """Return the names and shapes of the parameters of a layer.
 
     Parameters
     ----------
@@ -92,13 +92,13 @@ def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
     >>> hopcore.layers.parameter_shapes(settings)["association_core.in_proj_weight"]
     (12, 4)
     """
-    return {name: found.shape for name, found in layer_parameters(settings).items()}
+    return {name: parameter.shape for name, parameter in layer_parameters(settings).items()}
 
 
 def initial_parameters(
     settings: LayerSettings, *, seed: int = 0, backend: str = "numpy", dtype: str = "float32"
 ) -> dict[str, Array]:
-    """Parameters of a new layer: weights drawn, scales 1, biases 0.
+    """Return the parameters of a new layer: weights drawn, scales 1, biases 0.
 
     Parameters
     ----------
@@ -126,21 +126,21 @@ def initial_parameters(
     library, rng = backend_named(backend), np.random.default_rng(seed)
     return {
         name: library.asarray(
-            first_value(found, lambda one: rng.normal(0.0, one.spread, one.shape)), dtype=dtype
+            first_value(parameter, lambda one: rng.normal(0.0, one.spread, one.shape)), dtype=dtype
         )
-        for name, found in layer_parameters(settings).items()
+        for name, parameter in layer_parameters(settings).items()
     }
 
 
-def first_value(found: Parameter, draw: Callable[[Parameter], Any]) -> Any:
-    """The value a parameter starts with; ``draw(parameter)`` where it is drawn."""
-    if found.start is None:
-        return draw(found)
-    return np.broadcast_to(np.asarray(found.start, np.float64), found.shape)
+def first_value(parameter: Parameter, draw: Callable[[Parameter], Any]) -> Any:
+    """Return the first value of a parameter, from ``draw(parameter)`` if it is drawn."""
+    if parameter.start is None:
+        return draw(parameter)
+    return np.broadcast_to(np.asarray(parameter.start, np.float64), parameter.shape)
 
 
 def check_parameters(settings: LayerSettings, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters of another layer: missing, unknown, or of another shape."""
+    """Raise if parameters are missing, unknown or of another shape than the layer's."""
     wanted = parameter_shapes(settings)
     missing, unknown = sorted(set(wanted) - set(parameters)), sorted(set(parameters) - set(wanted))
     if missing or unknown:
@@ -154,7 +154,7 @@ def check_parameters(settings: LayerSettings, parameters: Mapping[str, Any]) -> 
 
 
 def inner(parameters: Parameters, name: str) -> Parameters:
-    """The parameters of a layer within a layer."""
+    """Return the parameters of a layer within a layer, by its name."""
     start = f"{name}."
     return {key[len(start) :]: value for key, value in parameters.items() if key.startswith(start)}
 
@@ -171,17 +171,17 @@ def _network(settings: HNLSettings | HNMSettings | QuantizerSettings) -> dict[st
     if isinstance(settings, HNLSettings):
         return _network_layer(settings)
     return {
-        f"layers.{place}.{name}": found
+        f"layers.{place}.{name}": parameter
         for place, layer in enumerate(settings.layers)
-        for name, found in _network_layer(layer).items()
+        for name, parameter in _network_layer(layer).items()
     }
 
 
 def _network_layer(settings: HNLSettings) -> dict[str, Parameter]:
-    """Those of the lookup, drawn so that features keep their size."""
+    """Return the parameters of the lookup, drawn so that features keep their size."""
     return {
-        name: found._replace(spread=1.0 if "." not in name else 1.0 / math.sqrt(found.shape[-1]))
-        for name, found in layer_parameters(settings.lookup).items()
+        name: one._replace(spread=1.0 if "." not in name else 1.0 / math.sqrt(one.shape[-1]))
+        for name, one in layer_parameters(settings.lookup).items()
     }
 
 
@@ -190,32 +190,32 @@ def _within(name: str, settings: HopfieldSettings) -> dict[str, Parameter]:
 
 
 def _norm(name: str, size: int, bias: bool = True) -> dict[str, Parameter]:
-    found = {f"{name}.weight": Parameter((size,), 1.0)}
-    return {**found, f"{name}.bias": Parameter((size,), 0.0)} if bias else found
+    parameters = {f"{name}.weight": Parameter((size,), 1.0)}
+    return {**parameters, f"{name}.bias": Parameter((size,), 0.0)} if bias else parameters
 
 
 def _linear(name: str, rows: int, columns: int, bias: bool) -> dict[str, Parameter]:
-    found = {f"{name}.weight": Parameter((rows, columns))}
-    return {**found, f"{name}.bias": Parameter((rows,), 0.0)} if bias else found
+    parameters = {f"{name}.weight": Parameter((rows, columns))}
+    return {**parameters, f"{name}.bias": Parameter((rows,), 0.0)} if bias else parameters
 
 
 def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
-    found: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {}
     beta, learned = settings.beta, settings.scaling
     shape = (len(beta),) if isinstance(beta, tuple) else ()
     if settings.learnable_scaling:
-        found["scaling"] = Parameter(shape, beta)
+        parameters["scaling"] = Parameter(shape, beta)
     if isinstance(learned, LearnableTemperature):
-        found["temperature"] = Parameter(shape, theta_of_beta(beta))
+        parameters["temperature"] = Parameter(shape, theta_of_beta(beta))
         if learned.shared:
-            found["shared_temperature"] = Parameter((), theta_of_beta(1.0))
-    found |= {f"association_core.{name}": value for name, value in _core(settings).items()}
+            parameters["shared_temperature"] = Parameter((), theta_of_beta(1.0))
+    parameters |= {f"association_core.{name}": value for name, value in _core(settings).items()}
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):
         if settings.affine(name):
             assert size is not None
-            found |= _norm(f"norm_{name}", size)
-    return found
+            parameters |= _norm(f"norm_{name}", size)
+    return parameters
 
 
 def _core(settings: HopfieldSettings) -> dict[str, Parameter]:
@@ -224,24 +224,24 @@ def _core(settings: HopfieldSettings) -> dict[str, Parameter]:
     head, value, heads = settings.head_size, settings.value_size, settings.num_heads
     assert head is not None
     assert value is not None
-    found: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {}
     if settings.affine("hopfield_space"):
-        found["p_norm_weight"] = Parameter((head,), 1.0)
-        found["p_norm_bias"] = Parameter((head,), 0.0)
+        parameters["p_norm_weight"] = Parameter((head,), 1.0)
+        parameters["p_norm_bias"] = Parameter((head,), 0.0)
     rows, bias_rows = settings.segments
     if any(rows):
-        found |= _input_weights(settings, rows)
+        parameters |= _input_weights(settings, rows)
         if settings.input_bias:
-            found["in_proj_bias"] = Parameter((sum(bias_rows),), 0.0)
+            parameters["in_proj_bias"] = Parameter((sum(bias_rows),), 0.0)
     if settings.concat_bias_pattern:
         if not settings.stored_pattern_as_static:
-            found["bias_k"] = Parameter((1, 1, heads * head))
+            parameters["bias_k"] = Parameter((1, 1, heads * head))
         if not settings.pattern_projection_as_static:
-            found["bias_v"] = Parameter((1, 1, heads * value))
+            parameters["bias_v"] = Parameter((1, 1, heads * value))
     if not settings.disable_out_projection:
         assert settings.out_size is not None
-        found |= _linear("out_proj", settings.out_size, heads * value, settings.input_bias)
-    return found
+        parameters |= _linear("out_proj", settings.out_size, heads * value, settings.input_bias)
+    return parameters
 
 
 def _input_weights(settings: HopfieldSettings, rows: list[int]) -> dict[str, Parameter]:
@@ -262,14 +262,14 @@ def _transformer(settings: EncoderSettings | DecoderSettings) -> dict[str, Param
     width, bias = settings.hopfield.input_size, settings.bias
     assert width is not None
     if isinstance(settings, EncoderSettings):
-        found = _within("hopfield_association", settings.hopfield)
+        parameters = _within("hopfield_association", settings.hopfield)
         norms = ["norm_residual"]
     else:
-        found = _within("hopfield_association_self", settings.hopfield)
-        found |= _within("hopfield_association_cross", settings.cross)
+        parameters = _within("hopfield_association_self", settings.hopfield)
+        parameters |= _within("hopfield_association_cross", settings.cross)
         norms = ["norm_residual_self", "norm_residual_cross"]
-    found |= _linear("linear_residual", settings.dim_feedforward, width, bias)
-    found |= _linear("linear_output", width, settings.dim_feedforward, bias)
+    parameters |= _linear("linear_residual", settings.dim_feedforward, width, bias)
+    parameters |= _linear("linear_output", width, settings.dim_feedforward, bias)
     for name in [*norms, "norm_output"]:
-        found |= _norm(name, width, bias)
-    return found
+        parameters |= _norm(name, width, bias)
+    return parameters

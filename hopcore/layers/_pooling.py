@@ -47,7 +47,7 @@ def hopfield_pooling(
     >>> hopcore.layers.hopfield_pooling(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
     (3, 4)
     """
-    found = hopfield(
+    answers = hopfield(
         settings.hopfield,
         inner(parameters, "hopfield"),
         stored,
@@ -58,7 +58,7 @@ def hopfield_pooling(
         drop=drop,
         cache=cache,
     )
-    return flattened(settings, found)
+    return flattened(settings, answers)
 
 
 def hopfield_lookup(
@@ -115,15 +115,15 @@ def hopfield_lookup(
 
 
 def learned(weights: Array) -> Array:
-    """Learned patterns ``(1, quantity, d)`` or ``(quantity, 1, d)`` as those of every input."""
+    """Return learned patterns, with an axis of size 1 for the inputs, as ``(quantity, d)``."""
     backend = backend_of_input("weights", weights)
     return backend.xp.reshape(weights, (-1, weights.shape[-1]))
 
 
-def flattened(settings: PoolingSettings, found: Array) -> Array:
-    """The answers ``(..., quantity, d)``, beside each other."""
-    backend = backend_of_input("found", found)
-    if not settings.hopfield.batch_first and found.ndim > 2:
-        found = backend.xp.moveaxis(found, 0, -2)
-    depth = found.shape[-2] * found.shape[-1]
-    return backend.xp.reshape(found, (*found.shape[:-2], depth))
+def flattened(settings: PoolingSettings, answers: Array) -> Array:
+    """Join the answers ``(..., quantity, d)`` into one axis."""
+    backend = backend_of_input("answers", answers)
+    if not settings.hopfield.batch_first and answers.ndim > 2:
+        answers = backend.xp.moveaxis(answers, 0, -2)
+    depth = answers.shape[-2] * answers.shape[-1]
+    return backend.xp.reshape(answers, (*answers.shape[:-2], depth))

@@ -24,7 +24,7 @@ from hopcore.memory._separation import separate
 
 
 class Quantized(NamedTuple):
-    r"""Features by their codes.
+    r"""The result of :func:`quantize`: features by their codes.
 
     Attributes
     ----------
@@ -114,9 +114,11 @@ def quantize(
     temperature = check_temperature(backend, features, temperature)
     lead = shape(features)[:-1]
     parts = xp.reshape(features, (*lead, settings.groups, settings.code_size))
-    wide, codes_ = (backend.astype(x, backend.precise[features.dtype]) for x in (parts, codebook))
+    precise = backend.precise[features.dtype]
+    precise_parts, precise_codes = (backend.astype(x, precise) for x in (parts, codebook))
     # Less than the squared distance by that of the part, which is the same for all codes.
-    distances = xp.sum(codes_ * codes_, axis=-1) - 2.0 * by_group(wide, xp.matrix_transpose(codes_))
+    products = by_group(precise_parts, xp.matrix_transpose(precise_codes))
+    distances = xp.sum(precise_codes * precise_codes, axis=-1) - 2.0 * products
     scores = (backend.constant(xp.min(distances, axis=-1, keepdims=True)) - distances) / temperature
     if noise is not None:
         scores = scores + noise(shape(scores), features)
@@ -139,7 +141,7 @@ def quantize(
 
 
 def by_group(values: Array, matrices: Array) -> Array:
-    """The products of values ``(..., G, m)`` and matrices ``(G, m, k)``, ``(..., G, k)``.
+    """Multiply values ``(..., G, m)`` by matrices ``(G, m, k)``, which gives ``(..., G, k)``.
 
     One product for each group: to broadcast the matrices over the samples would be to copy them.
     """

@@ -1,4 +1,4 @@
-"""What settings of layers may be: single values, depths that fit, options that go together."""
+"""Check settings of layers: depths must fit each other, and options must go together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PATTERNS = ("stored_pattern", "state_pattern", "pattern_projection")
 
 
 def check_sizes(settings: Any) -> None:
-    """Refuse depths of a Hopfield layer that are missing, or do not fit each other."""
+    """Raise if depths of a Hopfield layer are missing or do not fit each other."""
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):
         if size is None and settings.normalizes(name):
@@ -40,7 +40,7 @@ def check_sizes(settings: Any) -> None:
 
 
 def check_combinations(settings: Any) -> None:
-    """Refuse options of a Hopfield layer that contradict each other."""
+    """Raise if options of a Hopfield layer contradict each other."""
     config = settings.diffusion
     ways = [] if config is None else [
         config.use_logit_diffusion,

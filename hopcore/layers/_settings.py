@@ -24,7 +24,7 @@ from hopcore.schedules._learnable_temperature import LearnableTemperature
 
 
 def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by name, or a ValueError that names those that are no fields of a dataclass."""
+    """Return the values by name, or raise if some of the names are not fields of a dataclass."""
     known = sorted(field.name for field in fields(kind))
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -33,18 +33,18 @@ def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Settings:
-    """The base of settings: dataclasses that are a mapping, and back."""
+    """The base class of settings, which are dataclasses that can be turned into mappings."""
 
     NESTED: ClassVar[Mapping[str, Any]] = {}
     """The classes of fields that are settings themselves."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings, lists and booleans."""
+        """Return the settings as numbers, strings, lists and booleans."""
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from a mapping; fields that are not there keep their default."""
+        """Return settings from a mapping; missing fields keep their default."""
         given = known_fields(cls, values)
         for name, kind in cls.NESTED.items():
             if isinstance(given.get(name), Mapping):
@@ -190,7 +190,7 @@ class HopfieldSettings(Settings):
     diffusion: DiffusionConfig | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" and not isinstance(value, bool):
@@ -246,7 +246,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def static(self) -> bool:
-        """Whether nothing is projected, so that the sizes are those of the patterns."""
+        """Whether nothing is projected, so that depths are those of the patterns."""
         return (
             all(getattr(self, f"{name}_as_static") for name in PATTERNS)
             and not self.pattern_projection_as_connected

@@ -112,7 +112,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """What each state pattern recalls.
+        """Return what each state pattern recalls.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         stored_pattern_padding_mask: Any = None,
         association_mask: Any = None,
     ) -> jax.Array:
-        """How much each query of each head attends to each pattern, ``(..., H, L, S)``."""
+        """Return how much each query of each head attends to each pattern, ``(..., H, L, S)``."""
         return hopcore.layers.hopfield_weights(
             self.settings,
             self.arrays(),
@@ -167,7 +167,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         return lax.stop_gradient(self.association_weights(input, *masks))
 
     def get_projected_pattern_matrix(self, input: Patterns) -> jax.Array:
-        """The values of each head, ``(..., H, S, v)``, without a gradient."""
+        """Return the values of each head, ``(..., H, S, v)``, without a gradient."""
         found = hopcore.layers.hopfield_projections(
             self.settings, self.arrays(), *unpack_inputs(input)
         )

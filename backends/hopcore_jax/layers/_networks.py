@@ -95,7 +95,7 @@ class HNL(_Network):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """What features recall at a temperature.
+        """Return what features recall at a temperature.
 
         Parameters
         ----------

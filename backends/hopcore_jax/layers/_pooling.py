@@ -176,14 +176,14 @@ class HopfieldLayer(_Learned):
 
 
 def one(input: Any) -> jax.Array:
-    """State patterns."""
+    """Return state patterns as a JAX array."""
     if not isinstance(input, jax.Array | np.ndarray):
         raise TypeError(f"input must be one array, state patterns, got {type(input).__name__}")
     return jnp.asarray(input)
 
 
 def two(input: Any) -> tuple[jax.Array, jax.Array]:
-    """Stored patterns and pattern projections."""
+    """Return stored patterns and pattern projections."""
     if isinstance(input, jax.Array | np.ndarray):
         found = jnp.asarray(input)
         return found, found

@@ -106,7 +106,7 @@ class LearnableTemperatureAttention(Hopfield):
         key_padding_mask: Any = None,
         attn_mask: Any = None,
     ) -> jax.Array:
-        """How much each query of each head attends to each key, ``(..., H, L, S)``."""
+        """Return how much each query of each head attends to each key, ``(..., H, L, S)``."""
         masks = key_padding_mask, attn_mask
         return super().association_weights(attention_patterns(query, key_, value), *masks)
 
@@ -175,12 +175,12 @@ def share_temperature(layers: Layers, theta: Any = None) -> Layers:
 
 
 def shared_names(layer: ParameterOwner) -> list[str]:
-    """The names of its shared temperatures."""
+    """Return the names of the shared temperatures of a layer."""
     return [name for name in layer.parameters if name.split(".")[-1] == SHARED]
 
 
 def with_shared_temperature(layer: ParameterOwner, theta: Any) -> ParameterOwner:
-    """The layer with another shared temperature."""
+    """Return the layer with another shared temperature."""
     names = shared_names(layer)
     new = {name: jnp.asarray(theta, layer.parameters[name].dtype) for name in names}
     return eqx.tree_at(lambda one: one.parameters, layer, {**layer.parameters, **new})

@@ -14,7 +14,7 @@ from hopcore.layers import HopfieldSettings, Parameter, layer_parameters
 
 
 def tensor(found: Parameter, **where: Any) -> nn.Parameter:
-    """A parameter without its first value."""
+    """Return a parameter without its first value."""
     return nn.Parameter(torch.empty(found.shape, **where), requires_grad=found.trainable)
 
 
@@ -100,7 +100,7 @@ class ParameterOwner(nn.Module):
 
 
 def describe(settings: Any) -> str:
-    """The settings that differ from their default."""
+    """Return the settings that differ from their default."""
     plain = type(settings)
     found = []
     for name, field in plain.__dataclass_fields__.items():

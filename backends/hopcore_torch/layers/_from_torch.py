@@ -25,7 +25,7 @@ DECODER = {
 
 
 def torch_arguments(layer: Any, attention: nn.MultiheadAttention, rate: float) -> dict[str, Any]:
-    """The arguments with which a layer computes what torch's layer does."""
+    """Return the arguments with which a layer computes what torch's layer does."""
     name = getattr(layer.activation, "__name__", type(layer.activation).__name__).lower()
     weight = layer.linear1.weight
     return {

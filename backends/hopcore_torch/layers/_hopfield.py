@@ -137,7 +137,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
 
     @property
     def temperature(self) -> Any:
-        """The temperature by now, one for all heads or one for each; its gradient is known."""
+        """The current temperature, one for all heads or one for each, with its gradient."""
         learned = self.settings.scaling
         if isinstance(learned, LearnableTemperature):
             shared = parameter_of(self, "shared_temperature") if learned.shared else None
@@ -163,7 +163,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What each state pattern recalls.
+        """Return what each state pattern recalls.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """How much each query of each head attends to each pattern, ``(..., H, L, S)``."""
+        """Return how much each query of each head attends to each pattern, ``(..., H, L, S)``."""
         return hopcore.layers.hopfield_weights(
             self.settings,
             self.arrays(),
@@ -222,7 +222,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The values of each head, ``(..., H, S, v)``, without a gradient."""
+        """Return the values of each head, ``(..., H, S, v)``, without a gradient."""
         return hopcore.layers.hopfield_projections(
             self.settings, self.arrays(), *unpack_inputs(input)
         )

@@ -68,7 +68,7 @@ class HNL(_Network):
 
     Notes
     -----
-    Under ``torch.compile`` another temperature, number or tensor, is no cause to compile again;
+    Under ``torch.compile`` another temperature, number or tensor, does not compile again;
     noise can be drawn there by ``torch.default_generator`` alone.
 
     Examples
@@ -96,7 +96,7 @@ class HNL(_Network):
         hard: bool = False,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """What features recall at a temperature.
+        """Return what features recall at a temperature.
 
         Parameters
         ----------

@@ -95,7 +95,7 @@ class LearnableTemperatureAttention(Hopfield):
         key_padding_mask: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """How much each query of each head attends to each key, ``(..., H, L, S)``."""
+        """Return how much each query of each head attends to each key, ``(..., H, L, S)``."""
         return super().association_weights(
             attention_patterns(query, key, value), key_padding_mask, attn_mask
         )

@@ -274,7 +274,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
 def arguments_of(
     names: tuple[str, ...], args: tuple[Any, ...], arguments: dict[str, Any]
 ) -> tuple[list[Hopfield], dict[str, Any], dict[str, Any]]:
-    """Hopfield layers, settings of the transformer layer, and where its parameters are."""
+    """Return Hopfield layers, settings of the transformer layer, device and dtype."""
     where = {name: arguments.pop(name) for name in ("device", "dtype") if name in arguments}
     legacy = isinstance((*args, None)[0], Hopfield) or names[0] in arguments
     positional = (*names, "dim_feedforward", "dropout", "activation")
@@ -314,7 +314,7 @@ def causal(
     batch_first: bool,
     memory: torch.Tensor | None = None,
 ) -> torch.Tensor | None:
-    """The mask that was given, or that of what comes later."""
+    """Return the mask that was given, or one that hides what comes later."""
     if mask is not None or not is_causal:
         return mask
     axis = 1 if batch_first and sequence.ndim > 2 else 0
@@ -325,7 +325,7 @@ def causal(
 def nested(
     layer: HopfieldEncoderLayer, src: torch.Tensor, mask: torch.Tensor | None, is_causal: bool
 ) -> torch.Tensor:
-    """An encoder layer of a nested tensor: padded, with the padding masked, and nested again."""
+    """Apply an encoder layer to a nested tensor: pad it, mask the padding, and nest it again."""
     lengths = torch.tensor([len(x) for x in src.unbind()], device=src.device)
     padded = src.to_padded_tensor(0.0)
     kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
