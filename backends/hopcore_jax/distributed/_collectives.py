@@ -1,4 +1,4 @@
-"""What each worker of a mesh does with its stored patterns, and how workers join what they find."""
+"""The work of each worker of a mesh on its stored patterns, and the merging of the results."""
 
 from __future__ import annotations
 
@@ -34,36 +34,33 @@ class Workers:
     axis: str
 
     def sum(self, array: Array) -> Array:
-        """See :class:`hopcore.arrays._merge.Collectives`."""
         return lax.psum(array, self.axis)
 
     def max(self, array: Array) -> Array:
-        """See :class:`hopcore.arrays._merge.Collectives`."""
         return lax.pmax(lax.stop_gradient(array), self.axis)
 
 
 @dataclass(frozen=True)
 class OverShards(InParts):
-    """A separation function whose scores, of all stored patterns, lie on several workers."""
+    """A separation function whose scores lie on several workers."""
 
     separation: SeparationFunction
     workers: Workers
     softmax = False
     reach = math.inf
-    """No short way by the largest scores: they would have to be gathered."""
+    """Infinite, since weights from the largest scores alone would have to gather these."""
 
     def reach_of(self, largest: Array) -> Array:
         """Infinite, see :attr:`reach`."""
         return jnp.full_like(largest, math.inf)
 
     def library(self, xp: Any) -> Any:
-        """The namespace in which sums over the last axis go over all workers."""
         return OverWorkers(xp, self.workers)
 
     def evaluate(
         self, scores: Array, xp: Any, loop: Loop, largest: Array | None = None
     ) -> tuple[Array, Array]:
-        """The weights of a worker's scores among those of all workers, and the conjugate of all."""
+        """Weights of a worker's scores among those of all workers, and the conjugate of all."""
         return self.separation.evaluate(scores, self.library(xp), loop, largest)
 
     def tangent(self, weights: Array, change: Array, xp: Any) -> Array:
@@ -72,9 +69,9 @@ class OverShards(InParts):
 
 
 def over_workers(work: Callable[..., Any], stored: Shards, arrays: Any, split: Any) -> Any:
-    """``work`` of each worker with its rows, and its part of those arrays that are split.
+    """Call ``work`` on each worker with its rows, and with its part of the arrays that are split.
 
-    What it returns must be the same on all workers.
+    The result must be the same on all workers.
     """
     return jax.shard_map(
         work,
@@ -87,14 +84,14 @@ def over_workers(work: Callable[..., Any], stored: Shards, arrays: Any, split: A
 
 
 def columns(mask: Array | None, stored: Shards) -> tuple[Array | None, PartitionSpec]:
-    """A mask that also hides what is padded, and how it is split."""
+    """Return a mask that also hides the padding, and how it is split."""
     size = stored.array.shape[-2]
     if size > stored.count:
-        shown = jnp.arange(size) < stored.count
+        stored_columns = jnp.arange(size) < stored.count
         if mask is None:
-            mask = shown
+            mask = stored_columns
         elif mask.shape[-1] == 1:
-            mask = mask & shown
+            mask = mask & stored_columns
         else:
             mask = jnp.pad(mask, [*[(0, 0)] * (mask.ndim - 1), (0, size - stored.count)])
     if mask is None or mask.shape[-1] == 1:
@@ -129,7 +126,7 @@ def associate(
     values, everywhere = values_of(projection), PartitionSpec()
     rows = everywhere
     if values is not None:
-        # One that is no shards is there on every worker, who takes its rows of it.
+        # Every worker holds a projection that is not sharded, and takes its own rows of it.
         values, rows = (
             with_rows(values, stored.array.shape[-2]),
             rows_over(stored.axis, values.ndim),
@@ -161,12 +158,12 @@ def largest_square(stored: Shards, mask: Array | None, *, backend: Backend) -> A
         if mask is not None:
             squares = jnp.where(mask, squares[..., None, :], 0.0)
         largest = workers.max(jnp.max(squares, axis=-1, keepdims=True))
-        # Its derivative is that of the largest pattern, or the mean over those that are.
-        among = squares == largest
-        change = jnp.where(among, squares - lax.stop_gradient(squares), 0.0)
-        change, many = (workers.sum(jnp.sum(x, axis=-1, keepdims=True)) for x in (change, among))
-        found = largest + change / many
-        return found if mask is None else found[..., 0]
+        # The derivative is that of the largest pattern, or the mean over patterns that tie.
+        ties = squares == largest
+        change = jnp.where(ties, squares - lax.stop_gradient(squares), 0.0)
+        change, count = (workers.sum(jnp.sum(x, axis=-1, keepdims=True)) for x in (change, ties))
+        largest = largest + change / count
+        return largest if mask is None else largest[..., 0]
 
     shown, split = columns(mask, stored)
     return over_workers(work, stored, (shown,), (split,))

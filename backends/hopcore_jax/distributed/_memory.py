@@ -1,4 +1,4 @@
-r"""Make a memory over the workers of a mesh, and say what it holds."""
+"""Stored patterns that are split over the workers of a mesh."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from hopcore_jax.kernels import _loops as loops
 class Shards:
     """Stored patterns ``(..., S, d)`` of which each worker of a mesh holds some; a pytree.
 
-    Made by :func:`shard`. A derivative by them is of the same kind.
+    :func:`shard` makes them. Their derivatives are shards, too.
 
     Attributes
     ----------
     array : jax.Array (..., S', d)
-        The patterns, split over the mesh, and zeros after them up to a multiple of the workers.
+        The patterns, padded with zeros to a multiple of the workers and split over the mesh.
     count : int
-        S, how many patterns there are.
+        S, the number of patterns.
     mesh : jax.sharding.Mesh
-        Of which one axis are the workers.
+        The mesh, one axis of which are the workers.
     axis : str
         The axis of the mesh over which they are split.
 
@@ -52,7 +52,7 @@ class Shards:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(..., S, d)``, without what is padded."""
+        """``(..., S, d)``, without the padding."""
         return (*self.array.shape[:-2], self.count, self.array.shape[-1])
 
     @property
@@ -67,26 +67,26 @@ class Shards:
 
     @property
     def workers(self) -> int:
-        """Over how many workers they are split."""
+        """The number of workers."""
         return self.mesh.shape[self.axis]
 
     def whole(self) -> jax.Array:
-        """All patterns as one array ``(..., S, d)``: this gathers them."""
+        """Gather all patterns into one array ``(..., S, d)``."""
         return self.array[..., : self.count, :]
 
     def _with(self, other: Any, function: Callable[[Any, Any], jax.Array]) -> Shards:
-        """A function of each value, and of a number, other shards, or numbers ``(S, 1)``."""
+        """Combine every value with a number, with other shards, or with numbers ``(S, 1)``."""
         if isinstance(other, Shards):
             if (other.shape, other.mesh, other.axis) != (self.shape, self.mesh, self.axis):
                 raise ValueError(f"shards must be split alike, got {self!r} and {other!r}")
             other = other.array
         elif getattr(other, "ndim", 0):
             missing = self.array.shape[-2] - other.shape[-2]
-            # Ones, so that what is padded stays 0.
+            # Padded with ones, so that the padding of the patterns stays 0.
             other = jnp.pad(other, ((0, missing), (0, 0)), constant_values=1)
-        where = NamedSharding(self.mesh, rows_over(self.axis, self.ndim))
-        found = jax.lax.with_sharding_constraint(function(self.array, other), where)
-        return replace(self, array=found)
+        sharding = NamedSharding(self.mesh, rows_over(self.axis, self.ndim))
+        array = jax.lax.with_sharding_constraint(function(self.array, other), sharding)
+        return replace(self, array=array)
 
     def __add__(self, other: Shards) -> Shards:
         return self._with(other, jnp.add)
@@ -107,7 +107,7 @@ class Shards:
         return f"<Shards {self.shape} {self.dtype}, {many} along {self.axis!r}>"
 
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
-        """That of JAX; functions of hopcore take them, those of the namespace do not."""
+        """JAX's namespace; hopcore's functions accept shards, those of the namespace do not."""
         return jnp
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
@@ -131,18 +131,18 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     Parameters
     ----------
     patterns : array (..., S, d)
-        A JAX array, traced or not; or what NumPy reads slice by slice (an array, a
-        ``numpy.memmap``, a data set of h5py) or :class:`hopcore.Streamed`: of these each
-        device gets its own rows, and the whole is never in memory.
+        A JAX array, traced or not; or an object that NumPy reads slice by slice (an array, a
+        ``numpy.memmap``, a data set of h5py) or :class:`hopcore.Streamed`, of which each device
+        gets its own rows, without the whole ever being in memory.
     mesh : jax.sharding.Mesh
-        Over its other axes patterns are repeated; queries may be split over those.
+        The mesh. Patterns are repeated over its other axes, over which queries may be split.
     axis : str, optional
-        The axis of the mesh; may be left out if there is just one.
+        The axis of the mesh; it may be left out if there is only one.
 
     Returns
     -------
     Shards
-        Of S patterns over n workers each holds the next ceil(S / n), the last ones what is left.
+        Each of n workers holds the next ceil(S / n) of S patterns, and the last ones the rest.
 
     Raises
     ------
@@ -155,8 +155,8 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
 
     Notes
     -----
-    A pattern takes the memory of its values on one worker, so that memory falls as 1/n. An update
-    of L queries exchanges O(L v) numbers, however many patterns there are.
+    A pattern takes memory on one worker only, so the memory of a worker falls as 1/n. An update of
+    L queries exchanges O(L v) numbers, however many patterns there are.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
         raise ImportError(f"a memory over a mesh needs JAX 0.6 or later, this is {jax.__version__}")
     if not isinstance(mesh, Mesh):
         raise TypeError(f"mesh must be a jax.sharding.Mesh, got {type(mesh).__name__}")
-    # Axes of the kind that leaves it to the compiler how arrays beside the patterns are placed.
+    # With automatic axes, the compiler places the arrays that are used with the patterns.
     mesh = Mesh(mesh.devices, mesh.axis_names)
     axis = axis_named(mesh, axis)
     if len(getattr(patterns, "shape", ())) < 2 or 0 in patterns.shape:
@@ -185,24 +185,25 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
             f"along {axis!r}"
         )
     size = -(-count // workers) * workers
-    where = NamedSharding(mesh, rows_over(axis, len(patterns.shape)))
+    sharding = NamedSharding(mesh, rows_over(axis, len(patterns.shape)))
     if isinstance(patterns, jax.Array):
         padded = with_rows(patterns, size)
         place = jax.lax.with_sharding_constraint if loops.traced(padded) else jax.device_put
-        return Shards(place(padded, where), count, mesh, axis)
+        return Shards(place(padded, sharding), count, mesh, axis)
     shape = (*patterns.shape[:-2], size, patterns.shape[-1])
     dtype = jax.dtypes.canonicalize_dtype(patterns.dtype)
-    array = jax.make_array_from_callback(shape, where, reader(patterns, shape, dtype), dtype=dtype)
+    read = reader(patterns, shape, dtype)
+    array = jax.make_array_from_callback(shape, sharding, read, dtype=dtype)
     return Shards(array, count, mesh, axis)
 
 
 def values_of(array: Any) -> Any:
-    """The array that shards hold."""
+    """The array of shards, or any other array itself."""
     return array.array if isinstance(array, Shards) else array
 
 
 def axis_named(mesh: Mesh, axis: str | None) -> str:
-    """The axis of a mesh over which patterns are split."""
+    """Return the axis of a mesh over which patterns are split, or raise if it is not clear."""
     names = tuple(mesh.axis_names)
     if axis is None and len(names) == 1:
         return names[0]
@@ -213,12 +214,12 @@ def axis_named(mesh: Mesh, axis: str | None) -> str:
 
 
 def rows_over(axis: str, ndim: int) -> PartitionSpec:
-    """Patterns ``(..., S, d)`` split over an axis of a mesh."""
+    """The partition of patterns ``(..., S, d)`` over an axis of a mesh."""
     return PartitionSpec(*[None] * (ndim - 2), axis, None)
 
 
 def with_rows(patterns: jax.Array, size: int) -> jax.Array:
-    """Patterns ``(..., S, d)`` with zeros after them, ``size`` in all."""
+    """Pad patterns ``(..., S, d)`` with zeros to ``size`` patterns."""
     missing = size - patterns.shape[-2]
     if missing == 0:
         return patterns
@@ -226,17 +227,17 @@ def with_rows(patterns: jax.Array, size: int) -> jax.Array:
 
 
 def reader(patterns: Any, shape: tuple[int, ...], dtype: Any) -> Callable[[Any], np.ndarray]:
-    """What reads some of the padded patterns, of a shape in all, from a source of slices."""
+    """Return a function that reads a part of the padded patterns from a source of slices."""
     count, size = patterns.shape[-2], shape[-2]
 
     def read(index: Any) -> np.ndarray:
         start, stop, _ = index[-2].indices(size)
-        found = np.zeros((*shape[:-2], stop - start, shape[-1]), dtype)
+        part = np.zeros((*shape[:-2], stop - start, shape[-1]), dtype)
         rows = slice(start, min(stop, count))
         if rows.stop > start:
             streamed = isinstance(patterns, hopcore.Streamed)
-            part = patterns.read(rows) if streamed else patterns[(*index[:-2], rows)]
-            found[..., : rows.stop - start, :] = part
-        return found
+            values = patterns.read(rows) if streamed else patterns[(*index[:-2], rows)]
+            part[..., : rows.stop - start, :] = values
+        return part
 
     return read

@@ -1,4 +1,4 @@
-"""Nearest neighbours among patterns over a mesh: parts go round, one visits a worker at a time."""
+"""Nearest neighbours over a mesh: the parts go round, and visit one worker after the other."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hopcore_jax.distributed._memory import Shards
 from hopcore_jax.kernels._blocks import precision
 
 Unit = Callable[[Backend, Array, Array], Array]
-"""Patterns of norm 1, or 0 where a mask says that they do not count."""
+"""Scales patterns to norm 1, or to 0 where a mask is False."""
 
 
 @partial(jax.jit, static_argnames=("backend", "k", "unit"))
 def neighbours(
     patterns: Shards, mask: Array | None, *, backend: Backend, k: int, unit: Unit
 ) -> tuple[Array, Array]:
-    """The k most similar others of patterns ``(S, d)`` and their similarities, ``(S, k)``."""
+    """The k most similar others of each of the patterns ``(S, d)``, and their similarities."""
     axis, workers = patterns.axis, patterns.workers
     size = patterns.array.shape[0]
     places = jnp.arange(size, dtype=jnp.int32)
@@ -57,10 +57,13 @@ def neighbours(
 
 
 def ring(axis: str, workers: int, work: Callable[..., Any], kept: Any, visitor: Any) -> Any:
-    """``kept, visitor = work(kept, visitor)`` with the visitor of each worker, which come home."""
+    """Apply ``kept, visitor = work(kept, visitor)`` to the part of each worker in turn.
 
-    def step(held: Any, _: None) -> tuple[Any, None]:
-        kept, visitor = work(*held)
+    After the last step every part is back on its own worker.
+    """
+
+    def step(carry: Any, _: None) -> tuple[Any, None]:
+        kept, visitor = work(*carry)
         onward = [(i, (i - 1) % workers) for i in range(workers)]
         return (kept, lax.ppermute(visitor, axis, onward)), None
 
@@ -70,18 +73,18 @@ def ring(axis: str, workers: int, work: Callable[..., Any], kept: Any, visitor: 
 def nearest(
     go: Callable[..., Any], own: Array, shown: Array, places: Array, k: int, count: int
 ) -> Array:
-    """The places ``(n, k)`` of the others with the largest inner product, among ``count``."""
+    """The indices ``(n, k)`` of the others with the largest inner products, among ``count``."""
     size = own.shape[0]
 
     def work(best: tuple[Array, Array], visitor: tuple[Array, ...]) -> Any:
-        others, seen, where = visitor
+        others, seen, numbers = visitor
 
         def compared(row: tuple[Array, Array]) -> tuple[Array, Array]:
             pattern, place = row
             scores = jnp.where(seen, others @ pattern, MASKED)
-            scores = jnp.where((where == place) | (where >= count), -math.inf, scores)
+            scores = jnp.where((numbers == place) | (numbers >= count), -math.inf, scores)
             value, at = lax.top_k(scores, min(k, size))
-            return value, where[at]
+            return value, numbers[at]
 
         found = lax.map(compared, (own, places), batch_size=max(1, SOME // size))
         values, choices = (jnp.concat(x, axis=1) for x in zip(best, found, strict=True))
@@ -94,10 +97,10 @@ def nearest(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def pair_products(go: Callable[..., Any], own: Array, choices: Array, start: Array) -> Array:
-    """Inner products ``(n, k)`` of a worker's patterns and their choices among all.
+    """Inner products ``(n, k)`` of a worker's patterns with their neighbours among all.
 
-    Product by product, so that both ends of an edge find the same number. Going back, each visitor
-    takes along what it gets of its derivative.
+    They are computed one by one, so that both ends of an edge get the same number. In the
+    derivative, each visitor carries along the sum of its own derivatives.
     """
 
     def work(found: Array, visitor: tuple[Array, Array]) -> Any:
@@ -138,7 +141,7 @@ pair_products.defvjp(_forward, _back)
 
 
 def among(places: Array, others: Array) -> tuple[Array, Array]:
-    """Which places are those of a visitor's patterns, and places that are for sure."""
+    """Whether indices are those of a visitor's patterns, and indices that are 0 elsewhere."""
     here = (places >= 0) & (places < others.shape[0])
     return here, jnp.where(here, places, 0)
 
@@ -148,7 +151,7 @@ def among(places: Array, others: Array) -> tuple[Array, Array]:
 
 @jax.jit
 def neighbour_sum(entries: Rows, values: Array, features: Shards) -> Shards:
-    """A symmetric sparse matrix, whole on every worker, times features ``(S, d)``."""
+    """A symmetric sparse matrix, which every worker holds, times features ``(S, d)``."""
     place = features.mesh, features.axis, features.workers
     return replace(
         features, array=_product(place, entries.rows, entries.columns, values, features.array)
@@ -157,7 +160,7 @@ def neighbour_sum(entries: Rows, values: Array, features: Shards) -> Shards:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _product(place: Any, rows: Array, columns: Array, values: Array, features: Array) -> Array:
-    """Each worker its rows, of the columns that visit it."""
+    """Sum over each worker's rows with the columns that visit it."""
 
     def add(total: Array, edges: Array, pairs: Any) -> Array:
         value, row, column, _, others = pairs
@@ -195,11 +198,11 @@ def _visited(
     visiting: Array,
     edgewise: bool = False,
 ) -> Array:
-    """What ``add`` makes of every edge, on the worker of its row, when its column visits."""
+    """Apply ``add`` to every edge, on the worker of its row, when its column visits."""
     mesh, axis, workers = place
     size = own.shape[0] // workers
     some = min(rows.shape[0], max(1, SOME // own.shape[1]))
-    # Edges by the workers of their rows and columns.
+    # Sort the edges by the workers of their rows and columns.
     cell = rows // size * workers + columns // size
     order = jnp.argsort(cell, stable=True)
     bounds = jnp.searchsorted(cell[order], jnp.arange(workers**2 + 1, dtype=cell.dtype))

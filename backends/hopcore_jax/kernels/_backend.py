@@ -1,7 +1,7 @@
 """Kernels of the JAX backend, compiled and differentiable in both modes.
 
-A kernel is compiled once for its shapes, dtypes and separation function, also where it is called
-outside ``jax.jit``; the loops of a retrieval are only fast inside. Leading axes are worked off in
+A kernel is compiled once for its shapes, dtypes and separation function, even where it is called
+outside ``jax.jit``; the loops of a retrieval are fast only inside. Leading axes are processed in
 blocks of a fixed size; ``jax.vmap`` multiplies the block by the size of the mapped axis.
 """
 
@@ -32,7 +32,7 @@ from hopcore_jax.kernels._layers import JaxLayerKernels
 from hopcore_jax.kernels._separate import separate
 
 BLOCK_ELSEWHERE = 16 * BLOCK
-"""How many scores a GPU or TPU holds at once, which has no use for small blocks."""
+"""How many scores a GPU or TPU holds at once, since small blocks would not keep it busy."""
 
 
 class JaxBackend(JaxGraphKernels, JaxLayerKernels):
@@ -40,41 +40,39 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
-            # JAX warns of float64 where x64 is off; it may be switched on at any time.
+            # JAX warns of float64 while x64 is off, but x64 may be switched on at any time.
             warnings.simplefilter("ignore", UserWarning)
             super().__init__("jax", jnp)
         half, single, double = np.dtype(jnp.bfloat16), np.dtype("float32"), np.dtype("float64")
         self.precise = {np.dtype("float16"): single, half: single, single: single, double: double}
 
-    # What the arrays of this library are.
-
     def can_read_values(self, array: jax.Array) -> bool:
-        """Not traced, not met inside ``jax.jit``, on the CPU, and all of it in this process."""
+        """Whether an array is on the CPU and in this process, and nothing is being traced."""
         if loops.traced(array) or loops.staged() or not array.is_fully_addressable:
             return False
         return all(device.platform == "cpu" for device in array.devices())
 
     def can_fetch_values(self, array: jax.Array) -> bool:
-        """Not traced, not met inside ``jax.jit``."""
+        """Whether nothing is being traced."""
         return not loops.traced(array) and not loops.staged()
 
     def requires_gradient(self, *arrays: jax.Array) -> bool:
-        """Whether they are traced: JAX does not tell what for."""
+        """Whether they are traced, since JAX does not tell for which purpose."""
         return loops.traced(arrays)
 
     def has_dynamic_shapes(self, array: jax.Array) -> bool:
-        """Never: every new shape would be compiled."""
+        """Never, since every new shape would be compiled."""
         return False
 
     def device(self, array: jax.Array) -> Any:
-        """The device; None for an array that is traced, on several, or free to go to any."""
+        """The device, or None for arrays that are traced, on several devices, or uncommitted."""
         if loops.traced(array) or not array.committed:
             return None
         first, *more = array.devices()
         return None if more else first
 
     def all_finite(self, array: jax.Array) -> bool:
-        """Where the values are: an array over several devices is not gathered."""
+        """Check the values on their devices; an array over several devices is not gathered."""
         if loops.traced(array):
             return True
         if array.is_fully_replicated:
@@ -83,12 +81,12 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         return all(finite(np.asarray(part.data)) for part in parts)
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> jax.Array:
-        """An array on a device: a ``jax.Device``, or a name such as ``"cpu"`` or ``"cuda:1"``."""
+        """Make an array on a ``jax.Device``, or on a device named as ``"cpu"`` or ``"cuda:1"``."""
         if dtype == "float64" and jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
             raise ValueError("float64 is off in JAX: jax.config.update('jax_enable_x64', True)")
         kind = None if dtype is None else getattr(jnp, dtype)
-        where = device_named(device) if isinstance(device, str) else device
-        return jnp.asarray(np.asarray(values), dtype=kind, device=where)
+        device = device_named(device) if isinstance(device, str) else device
+        return jnp.asarray(np.asarray(values), dtype=kind, device=device)
 
     def to_numpy(self, array: jax.Array) -> np.ndarray:
         """The values on the host; bfloat16, which NumPy lacks, as float32."""
@@ -101,10 +99,9 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         return separate(separation, scores)
 
     def scores(self, state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
-        """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
         if state.shape[-1] == 1:
-            # A product without a sum XLA fuses with what follows, unrounded: the largest score less
-            # itself would be a rounding, which is as large as scores may be. So let there be a sum.
+            # XLA fuses a product without a sum with what follows, unrounded: the largest score
+            # minus itself would be a rounding error, as large as scores may be. So add a zero.
             state, stored = (
                 jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (state, stored)
             )
@@ -120,17 +117,7 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[Array, Array | None]:
-        """See :meth:`hopcore.Backend.associate`."""
-        output, conjugate = blocks.associate(
-            state,
-            stored,
-            projection,
-            beta,
-            mask,
-            backend=self,
-            separation=separation,
-            budget=self.block(state),
-        )
+        output, conjugate = self.in_blocks(state, stored, projection, beta, mask, separation)
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
 
     def conjugate(
@@ -141,17 +128,24 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         mask: Array | None,
         separation: SeparationFunction,
     ) -> Array:
-        """See :meth:`hopcore.Backend.conjugate`."""
-        return blocks.associate(
-            state,
-            stored,
-            None,
-            beta,
-            mask,
-            backend=self,
-            separation=separation,
-            budget=self.block(state),
-        )[1]
+        return self.in_blocks(state, stored, None, beta, mask, separation)[1]
+
+    def in_blocks(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array | None,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array | None, Array]:
+        """Association, or None without a projection, and conjugate, in the precise dtype."""
+        options: Any = {
+            "backend": self,
+            "separation": separation,
+            "budget": self.block(state),
+        }
+        return blocks.associate(state, stored, projection, beta, mask, **options)
 
     def loop(
         self,
@@ -162,16 +156,16 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         *,
         differentiable: bool = False,
     ) -> Any:
-        """See :meth:`hopcore.Backend.loop`; under a trace, :func:`hopcore_jax.kernels._loops.run`.
+        """Run a Python loop where nothing is traced, since XLA would compile every call.
 
-        Where nothing is traced the steps are taken one by one: XLA would compile every call.
+        Under a trace this is :func:`hopcore_jax.kernels._loops.run`.
         """
         value, steps = init, 0
         while not loops.traced(value) and (steps or not loops.staged()):
             if steps == max_steps or not bool(cond(value)):
                 return value
             value, steps = body(value), steps + 1
-        # Traced: by init, by what body brought in, or by an enclosing jit.
+        # Something is traced: init, an array that body uses, or an enclosing jit.
         return loops.run(cond, body, init, max_steps, differentiable=differentiable)
 
     def constant(self, array: Array) -> Array:
@@ -181,38 +175,38 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]
     ) -> Array:
-        """``solution`` with the derivative ``(I - J)^-1 df`` of a fixed point, in both modes.
+        """Give ``solution`` the derivative ``(I - J)^-1 df`` of a fixed point, in both modes.
 
-        J is the Jacobian of ``update`` by the state, symmetric for a retrieval. The systems are
-        solved by conjugate gradients, each query its own, in memory that does not grow with steps.
+        J is the Jacobian of ``update`` by the state, symmetric for a retrieval. Conjugate gradients
+        solve one system per query, in memory that does not grow with the number of steps.
         """
         if not loops.traced(solution, parameters):
             return solution
-        wide = self.precise[solution.dtype]
-        tol = float(jnp.finfo(wide).eps)
-        precise = [self.astype(x, wide) for x in parameters]
+        dtype = self.precise[solution.dtype]
+        tol = float(jnp.finfo(dtype).eps)
+        precise = [self.astype(x, dtype) for x in parameters]
         most = 2 * solution.shape[-1] + 8
 
         def solve(matvec: Callable[[Array], Array], right: Array) -> Array:
             return conjugate_gradients(matvec, right, self, max_steps=most, tol=tol)
 
-        found = lax.custom_root(
+        fixed_point = lax.custom_root(
             lambda state: state - update(state, *precise),
-            self.astype(lax.stop_gradient(solution), wide),
+            self.astype(lax.stop_gradient(solution), dtype),
             lambda _, state: state,
             lambda matvec, right: lax.custom_linear_solve(matvec, right, solve, symmetric=True),
         )
-        return self.astype(found, solution.dtype)
+        return self.astype(fixed_point, solution.dtype)
 
     def block(self, state: Array) -> int:
-        """How many scores to hold at once where the state is."""
+        """How many scores to hold at once on the device of the state."""
         device = self.device(state)
         platform = jax.default_backend() if device is None else device.platform
         return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
 
 
 def finite(values: np.ndarray) -> bool:
-    """A sum of squares first: it is not finite if any value is not (or if it overflows)."""
+    """Whether all values are finite; they are if the sum of their squares is."""
     values = values.reshape(-1)
     if values.dtype.itemsize > 2 and math.isfinite(np.vdot(values, values)):
         return True

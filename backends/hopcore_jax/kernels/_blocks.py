@@ -1,4 +1,4 @@
-"""Associations a block of scores at a time, so that none of size (L, S) is ever held."""
+"""Associations by blocks of scores, so that no array of size (L, S) is ever held."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hopcore.arrays import Array, Backend, Beta, SeparationFunction
 from hopcore_jax.kernels._separate import recall
 
 FEWEST_ROWS = 8
-"""Queries in a block, however many stored patterns: fewer would not keep a processor busy."""
+"""Queries in a block at least, since fewer would not keep a processor busy."""
 
 
 @partial(jax.jit, static_argnames=("backend", "separation", "budget"))
@@ -35,14 +35,14 @@ def associate(
 ) -> tuple[Array | None, Array]:
     """Association (None without a projection) and conjugate, about ``budget`` scores at a time.
 
-    The derivative of a block computes it again, so that going back needs no more memory.
+    The derivative of a block computes its scores again, so that it needs no more memory.
     """
-    given, wide = state.dtype, backend.precise[state.dtype]
-    beta = jnp.asarray(beta, dtype=wide)
+    dtype, precise = state.dtype, backend.precise[state.dtype]
+    beta = jnp.asarray(beta, dtype=precise)
     places = Places.of(state, stored, projection, beta, mask)
-    state, beta = places.queries(state.astype(wide), 2), places.queries(beta, 1)
-    stored = places.memories(stored.astype(wide))
-    values = None if projection is None else places.memories(projection.astype(wide))
+    state, beta = places.queries(state.astype(precise), 2), places.queries(beta, 1)
+    stored = places.memories(stored.astype(precise))
+    values = None if projection is None else places.memories(projection.astype(precise))
     masks, mask_of = places.mask_rows(mask)
 
     (batch, queries), size = beta.shape, stored.shape[1]
@@ -59,7 +59,7 @@ def associate(
     def memories(stored: Array, values: Any, *of_queries: Any) -> Any:
         return piecewise(partial(cheap, stored, values), 1, cuts[1], of_queries)
 
-    with precision(given):
+    with precision(dtype):
         output, conjugate = piecewise(memories, 0, cuts[0], (stored, values, state, beta, mask_of))
     return places.output(output), places.conjugate(conjugate)
 
@@ -67,7 +67,7 @@ def associate(
 def piecewise(
     function: Callable[..., Any], axis: int, count: int, arrays: Sequence[Array | None]
 ) -> Any:
-    """``function`` of arrays, in ``count`` pieces along an axis of all arrays and all results."""
+    """Apply a function in ``count`` pieces along an axis of all arrays and all results."""
     if count == 1:
         return function(*arrays)
     length = jax.tree.leaves(arrays)[0].shape[axis]
@@ -91,17 +91,17 @@ def piecewise(
 
 @dataclass(frozen=True)
 class Places:
-    """Where the leading axes of one association go: to a batch of memories, or to their queries.
+    """The assignment of the leading axes of an association to memories or to queries.
 
     The axes over which the stored patterns or their projections differ become one batch axis B. The
-    others join the query axis, R in all, so that a memory that is shared meets all its queries in
-    one product.
+    others join the query axis, of length R, so that a shared memory meets all its queries in one
+    product.
     """
 
     lead: tuple[int, ...]
     """The leading axes of all arrays together."""
     scored: tuple[int, ...]
-    """Those of the scores, without the projection's, aligned to the right."""
+    """The leading axes of the scores, without the projection's, aligned to the right."""
     differ: tuple[int, ...]
     """The axes of ``lead`` over which memories differ."""
     length: int
@@ -111,7 +111,7 @@ class Places:
     def of(
         cls, state: Array, stored: Array, projection: Array | None, beta: Array, mask: Array | None
     ) -> Places:
-        """The places of the axes of checked arrays."""
+        """Assign the axes of checked arrays."""
         memories = [x.shape[:-2] for x in (stored, projection) if x is not None]
         others = [state.shape[:-2], beta.shape[:-1]] + ([] if mask is None else [mask.shape[:-2]])
         lead = np.broadcast_shapes(*memories, *others)
@@ -123,13 +123,13 @@ class Places:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The axes of ``lead``, those over which memories differ first."""
+        """The axes of ``lead``, beginning with those over which memories differ."""
         rest = (axis for axis in range(len(self.lead)) if axis not in self.differ)
         return (*self.differ, *rest)
 
     @property
     def batch(self) -> int:
-        """B, how many memories there are."""
+        """B, the number of memories."""
         return math.prod(self.lead[axis] for axis in self.differ)
 
     def queries(self, array: Array, rank: int) -> Array:
@@ -137,7 +137,7 @@ class Places:
         own = array.shape[array.ndim - rank + 1 :] if rank > 1 else ()
         array = jnp.broadcast_to(array, (*self.lead, self.length, *own))
         last = range(len(self.lead), array.ndim)
-        # Not -1: of no memories, any number of queries would do.
+        # Not -1, which is ambiguous if there are no memories.
         queries = self.length * math.prod(
             size for axis, size in enumerate(self.lead) if axis not in self.differ
         )
@@ -152,9 +152,9 @@ class Places:
         return jnp.reshape(array, (self.batch, *array.shape[-2:]))
 
     def mask_rows(self, mask: Array | None) -> tuple[Any, Array | None]:
-        """A mask as its rows, and which one each of the queries ``(B, R)`` has; None: the only one.
+        """Return the rows of a mask and the row of each query ``(B, R)``, or None if all share one.
 
-        A mask that is shared is never repeated in memory.
+        A shared mask is never repeated in memory.
         """
         if mask is None:
             return None, None
@@ -185,7 +185,7 @@ class Places:
 
 
 def precision(dtype: Any) -> AbstractContextManager[Any]:
-    """float32 products in float32: a GPU would round their factors, unless the user chose so."""
+    """Compute float32 products in float32, unless the user chose that a GPU may round factors."""
     chosen = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if dtype.itemsize == 2 or chosen is not None:
         return nullcontext()

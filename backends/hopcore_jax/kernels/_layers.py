@@ -1,4 +1,4 @@
-"""JAX's kernels of layers: linear maps and normalisation compiled whole, its own error function."""
+"""JAX's kernels of layers: compiled linear maps and normalisation, and its error function."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JaxLayerKernels(Backend):
 
 @partial(jax.jit, inline=True)
 def linear(features: jax.Array, weight: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """``x W^T + b``, with no copy of the weight turned around."""
+    """``x W^T + b``, without a transposed copy of the weight."""
     last = features.ndim - 1
     with precision(features.dtype):
         product = lax.dot_general(features, weight, (((last,), (1,)), ((), ())))

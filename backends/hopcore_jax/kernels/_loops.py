@@ -1,4 +1,4 @@
-"""Loops under XLA, and what they need to know of tracers."""
+"""Loops under XLA, and whether values are traced."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hopcore.arrays import Array
 
 @jax.custom_batching.custom_vmap
 def anywhere(flag: Array) -> Array:
-    """A flag that control flow may branch on under ``vmap``: true if it is true anywhere.
+    """Return a flag for control flow under ``vmap`` that is true if it is true for any element.
 
     ``vmap`` gives every element its own flag, and runs both branches of a ``cond``, or a loop with
-    a selection at every step. One flag for all keeps the branch, and is right wherever taking it
-    although an element would not have needed it changes nothing.
+    a selection at every step. One flag for all keeps the branch; it may be used wherever taking
+    the branch without need changes nothing.
     """
     return flag
 
@@ -31,7 +31,7 @@ def _anywhere_vmap(size: int, batched: list[bool], flags: Array) -> tuple[Array,
 
 
 def traced(*values: Any) -> bool:
-    """Whether any leaf of some values is a tracer."""
+    """Whether any leaf of the values is a tracer."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
@@ -48,10 +48,10 @@ def run(
     *,
     differentiable: bool = False,
 ) -> Any:
-    """The loop of :meth:`hopcore.Backend.loop`, as XLA control flow.
+    """Run the loop of :meth:`hopcore.Backend.loop` as XLA control flow.
 
-    A differentiable loop has a fixed number of steps, of which the finished ones are skipped. Going
-    back through it, each step is computed again from its start: it keeps ``max_steps`` values.
+    A differentiable loop has a fixed number of steps, which are skipped once it has finished. Its
+    derivative computes each step again from its start, so it keeps ``max_steps`` values.
     """
     init = jax.tree.map(settled, init)
 
@@ -78,5 +78,5 @@ def run(
 
 
 def settled(value: Array) -> Array:
-    """The array with its dtype for good: a weak one would change on the first step of a loop."""
+    """Make the dtype of an array strong, since a weak one would change in the first step."""
     return lax.convert_element_type(value, jnp.asarray(value).dtype)

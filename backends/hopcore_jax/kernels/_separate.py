@@ -1,4 +1,4 @@
-"""Association weights under XLA: their derivative, and sparse ones found on few candidates."""
+"""Association weights under XLA: their derivative, and sparse weights from few candidates."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from hopcore.arrays import Array, SeparationFunction
 from hopcore_jax.kernels._loops import anywhere, run
 
 FEW = 64
-"""Into so many stored patterns a sparse support must fit to be found the short way."""
+"""A sparse support of at most this many patterns is found from the largest scores alone."""
 
 GROUPS = 1024
-"""Into about so many groups the stored patterns are divided to look for them."""
+"""About the number of groups into which stored patterns are divided to find those scores."""
 
 MANY = 4096
-"""From so many stored patterns on that is shorter."""
+"""With at least this many stored patterns that is faster."""
 
 Result = tuple[Array | None, Array]
 
 
 class InParts:
-    """A separation function whose scores are but a part of all: see :mod:`hopcore_jax.distributed._backend`."""
+    """A separation function whose scores are only one worker's part of all scores."""
 
     def library(self, xp: Any) -> Any:
-        """The namespace in which sums over the last axis go over all parts."""
+        """The namespace whose sums over the last axis go over all parts."""
         raise NotImplementedError
 
 
 def separate(separation: SeparationFunction, scores: Array) -> tuple[Array, Array]:
     """Weights ``(..., S)`` and conjugate ``(...)`` of scores ``(..., S)``.
 
-    Their derivatives are the separation's own, so that no solver is ever differentiated: both modes
-    and every order exist, and what is masked has the derivative 0. A primitive, since JAX forgets
-    the rule of a ``custom_jvp`` inside a ``scan`` once it has been differentiated.
+    Their derivatives are the separation's own, so that no solver is ever differentiated: they exist
+    in both modes and in every order, and are 0 where scores are masked. This is a primitive, since
+    JAX forgets the rule of a ``custom_jvp`` inside a ``scan`` once it has been differentiated.
     """
     weights, conjugate = separate_p.bind(scores, separation=separation)
     return weights, conjugate
 
 
 def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
-    """What :func:`separate` computes."""
-    # Without leading axes of size 1, for which XLA writes slower loops.
+    """Compute the results of :func:`separate`."""
+    # Leading axes are flattened, since XLA writes slower loops for axes of size 1.
     rows = jnp.reshape(scores, (-1, scores.shape[-1]))
     largest = None
     if scores.shape[-1] >= MANY and not math.isinf(separation.reach):
@@ -64,7 +64,7 @@ def derivative(
     """The rule of :func:`separate` for both modes of differentiation."""
     (scores,), (change,) = primals, tangents
     weights, conjugate = separate(separation, scores)
-    # Whatever a score of -inf was made of, its weight stays 0.
+    # The weight of a masked score stays 0, whatever its change.
     change = jnp.where(scores == -math.inf, 0.0, change)
     by_scores = separation.tangent(weights, change, jnp)
     xp = library(separation)
@@ -95,9 +95,9 @@ batching.primitive_batchers[separate_p] = batched
 
 
 def most_weight(separation: SeparationFunction, scores: Array) -> Array:
-    """An upper bound ``(R, 1)`` of the largest weight of scores ``(R, S)``, close to it.
+    """Return a close upper bound ``(R, 1)`` of the largest weight of scores ``(R, S)``.
 
-    It is the largest weight of the maxima of groups of scores: among fewer, each weighs more.
+    It is the largest weight among the maxima of groups of scores: among fewer, each weighs more.
     """
     weights, _ = separation.evaluate(jnp.max(grouped(scores), axis=-1), jnp, run)
     largest = jnp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * jnp.finfo(weights.dtype).eps)
@@ -114,17 +114,17 @@ def recall(separation: SeparationFunction, scores: Array, values: Array | None) 
 
 
 def recall_all(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
-    """:func:`recall` from the weights of all stored patterns."""
+    """Associate with the weights of all stored patterns."""
     weights, conjugate = separate(separation, scores)
     return None if values is None else weights @ values, conjugate
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def recall_few(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
-    """:func:`recall` from the largest scores alone, where no other score has a weight.
+    """Associate with the patterns of the largest scores, where no other pattern has a weight.
 
-    If the largest score left out gets weight 0 beside the others, then so does everything below it.
-    Where it does not, for any query, all stored patterns are looked at after all.
+    One more score than needed is kept. If it gets weight 0, so does every smaller score; if it does
+    not, for any query, all stored patterns are used after all.
     """
     batch, queries, size = scores.shape
     largest, index = largest_scores(jnp.reshape(scores, (-1, size)), FEW + 1)
@@ -150,9 +150,9 @@ def _recall_few_jvp(
 
 
 def largest_scores(scores: Array, count: int) -> tuple[Array, Array]:
-    """The ``count`` largest of each row of scores ``(R, S)``, falling, and where they are.
+    """The ``count`` largest of each row of scores ``(R, S)``, descending, and their indices.
 
-    They lie in the ``count`` groups of scores whose largest is largest.
+    They lie in the ``count`` groups of scores with the largest maxima.
     """
     rows, size = scores.shape
     groups = grouped(scores)

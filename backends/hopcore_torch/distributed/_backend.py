@@ -1,4 +1,4 @@
-"""Kernels of stored patterns over the workers of a mesh: a part each, merged by collectives."""
+"""Kernels of stored patterns over the workers of a mesh; collectives merge the parts."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from hopcore_torch.kernels._modes import differentiated, eager
 
 
 class DistributedBackend(TorchBackend):
-    """Ordinary tensors, the same on all workers, beside stored patterns that are a ``DTensor``.
+    """Stored patterns in a ``DTensor``, with states that are the same on all workers.
 
-    :meth:`backend_for_states` makes one for each call, which knows what the workers have agreed upon.
+    :meth:`backend_for_states` makes a copy for each call, which records what workers agreed upon.
     """
 
     refusal_as_state = "state must be an ordinary tensor, the same on all workers, no DTensor"
@@ -45,10 +45,10 @@ class DistributedBackend(TorchBackend):
         self.xp = Namespace(self.xp)
         self._workers: Workers | None = None
         self._agreed: dict[str, list[int]] | None = None
-        """Of a call, how many patterns each worker has, by the kernels agreed upon."""
+        """The number of patterns of each worker, by the kernels of a call that are agreed upon."""
 
     def backend_for_states(self, states: Any, state: Any) -> Any:
-        """A backend of its own for every call with states of torch."""
+        """Return a backend for one call with states of torch."""
         if not isinstance(states, TorchBackend):
             return None
         call = copy(self)
@@ -56,24 +56,21 @@ class DistributedBackend(TorchBackend):
         return call
 
     def mixes_with(self, other: Any) -> bool:
-        """Ordinary tensors too."""
+        """Whether arrays are tensors of torch."""
         return isinstance(other, TorchBackend)
-
-    # What is asked of a memory.
 
     def magnitude(self, array: Any) -> float:
         if not isinstance(array, DTensor):
             return super().magnitude(array)
-        local = array.to_local().detach()
-        most = torch.tensor(super().magnitude(local), dtype=torch.float64, device=local.device)
-        return float(Workers(group_of("stored", array)).max(most))
+        part = array.to_local().detach()
+        largest = torch.tensor(super().magnitude(part), dtype=torch.float64, device=part.device)
+        return float(Workers(group_of("stored", array)).max(largest))
 
     def count_attended(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
         if mask is not None:
             return super().count_attended(stored, mask)
-        places = (*stored.shape[:-2], 1)
-        wide = self.precise[stored.dtype]
-        return torch.full(places, stored.shape[-2], dtype=wide, device=stored.device)
+        shape, dtype = (*stored.shape[:-2], 1), self.precise[stored.dtype]
+        return torch.full(shape, stored.shape[-2], dtype=dtype, device=stored.device)
 
     def radius(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
         own = self._own("radius", stored, mask=mask)
@@ -84,7 +81,7 @@ class DistributedBackend(TorchBackend):
         return Largest.apply(super().largest_square(own.stored, own.mask), own.workers)
 
     def scores(self, *arrays: Any) -> torch.Tensor:
-        """Refused: all scores are as many as there are patterns, for each query."""
+        """Raise a TypeError: scores would take a number for every pattern and query."""
         raise too_many_weights("a memory over the workers of a mesh")
 
     def associate(
@@ -97,28 +94,28 @@ class DistributedBackend(TorchBackend):
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Softmax by the kernels of one device, merged; others among the scores of all workers."""
+        """Merge the softmax of each part; others find their weights among all workers' scores."""
         own = self._own("association", stored, projection, state, beta, mask, separation)
         local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
-        part, wide = Part(own.workers, self.loop), self.precise[state.dtype]
+        part, precise = Part(own.workers, self.loop), self.precise[state.dtype]
 
         def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
-            narrow = state.dtype
+            dtype = state.dtype
             output: Any
             if separation.softmax:
                 output, lse = local.associate(
                     state, stored, projection, beta, own.mask, separation, True
                 )
-                output, lse = merge_over_workers(part.plain, own.workers, output.to(wide), lse)
-                return output.to(narrow), lse
-            state, stored, projection = (x.to(wide) for x in (state, stored, projection))
-            beta = beta if isinstance(beta, float) else beta.to(wide)
-            found: list[Any] = [
-                Backend.associate(part, x, stored, projection, heat, some, separation, True)
-                for x, heat, some in blocks(own, state, beta)
+                output, lse = merge_over_workers(part.plain, own.workers, output.to(precise), lse)
+                return output.to(dtype), lse
+            state, stored, projection = (x.to(precise) for x in (state, stored, projection))
+            beta = beta if isinstance(beta, float) else beta.to(precise)
+            results: list[Any] = [
+                Backend.associate(part, x, stored, projection, b, mask, separation, True)
+                for x, b, mask in blocks(own, state, beta)
             ]
-            output = own.workers.sum(torch.cat([output for output, _ in found], -2))
-            return output.to(narrow), torch.cat([conjugate for _, conjugate in found], -1)
+            output = own.workers.sum(torch.cat([output for output, _ in results], -2))
+            return output.to(dtype), torch.cat([conjugate for _, conjugate in results], -1)
 
         output, conjugate = self._merged(own, part, separation, state, beta, fast)
         return output, conjugate if need_conjugate else None
@@ -139,11 +136,11 @@ class DistributedBackend(TorchBackend):
             if separation.softmax:
                 lse = local.conjugate(state, stored, beta, own.mask, separation)
                 return merge_over_workers(part.plain, own.workers, None, lse)[1]
-            found = [
-                Backend.conjugate(part, x, stored, heat, some, separation)
-                for x, heat, some in blocks(own, state, beta)
+            conjugates = [
+                Backend.conjugate(part, x, stored, b, mask, separation)
+                for x, b, mask in blocks(own, state, beta)
             ]
-            return torch.cat(found, -1)
+            return torch.cat(conjugates, -1)
 
         return self._merged(own, part, separation, state, beta, fast)
 
@@ -151,8 +148,8 @@ class DistributedBackend(TorchBackend):
         self, own: Own, part: Part, separation: Any, state: Any, beta: Beta, fast: Callable
     ) -> Any:
         association = Association(part, separation, beta, own.mask, fast, own.rows(state))
-        heat = None if isinstance(beta, float) else beta
-        return Merged.apply(association, state, own.stored, own.projection, heat)
+        beta = None if isinstance(beta, float) else beta
+        return Merged.apply(association, state, own.stored, own.projection, beta)
 
     def loop(
         self,
@@ -163,23 +160,22 @@ class DistributedBackend(TorchBackend):
         *,
         differentiable: bool = False,
     ) -> Any:
-        """All workers take the same decisions, however each of them rounds."""
+        """Let all workers take the same decisions, however each of them rounds."""
         workers = self._workers
         if workers is None:
             return super().loop(cond, body, init, max_steps, differentiable=differentiable)
 
         def step(carry: Any) -> Any:
-            found = body(carry)
-            return tuple(workers.any(x) if x.dtype == torch.bool else x for x in found)
+            return tuple(workers.any(x) if x.dtype == torch.bool else x for x in body(carry))
 
         flagged = any(x.dtype == torch.bool for x in init)
-        go_on = cond if flagged else lambda carry: workers.any(cond(carry))
-        return super().loop(go_on, step, init, max_steps, differentiable=differentiable)
+        agreed_cond = cond if flagged else lambda carry: workers.any(cond(carry))
+        return super().loop(agreed_cond, step, init, max_steps, differentiable=differentiable)
 
-    # Graphs: every worker holds the whole graph, and of the patterns its own part.
+    # Graphs: every worker holds the whole graph and its own part of the patterns.
 
     def nearest(self, patterns: Any, k: int, mask: torch.Tensor | None) -> torch.Tensor:
-        """One part visits another at a time; there are no others than the k best of each."""
+        """Send the parts around the workers; each keeps the k nearest patterns of its own."""
         if patterns.ndim != 2:
             raise ValueError(
                 "the graph of a memory over the workers of a mesh is one, of patterns (N, d), "
@@ -204,7 +200,7 @@ class DistributedBackend(TorchBackend):
                 "detach them"
             )
         own = self._own("neighbour_sum", features, setting=tuple(values.shape))
-        # Element by element, torch takes the parts to be such.
+        # Torch's element-wise operations assume parts of these sizes.
         if len({*own.sizes[:-1]}) > 1 or own.sizes[-1] > own.sizes[0]:
             raise ValueError(
                 "diffusion needs parts of one size but for fewer patterns in the last, as shard "
@@ -212,8 +208,6 @@ class DistributedBackend(TorchBackend):
             )
         rest = own.workers, own.sizes, entries, values
         return split_like(rings.NeighbourSum.apply(own.stored, *rest), features)
-
-    # Who has what.
 
     def _own(
         self,
@@ -225,7 +219,7 @@ class DistributedBackend(TorchBackend):
         mask: Any = None,
         setting: Any = None,
     ) -> Own:
-        """The worker's own part, once all workers agree on what is called."""
+        """Return the worker's own part, after all workers agreed on the call."""
         shared = {"state": state, "beta": beta, "mask": mask}
         for kind, value in shared.items():
             if isinstance(value, DTensor):
@@ -252,8 +246,8 @@ class DistributedBackend(TorchBackend):
         if self._agreed is not None:
             known, self._workers = self._agreed, workers
         if name not in known:
-            given = {**split, **shared, "setting": setting}
-            facts = ", ".join(f"{kind} {described(x)}" for kind, x in given.items())
+            arguments = {**split, **shared, "setting": setting}
+            facts = ", ".join(f"{kind} {described(x)}" for kind, x in arguments.items())
             known[name] = agreed(workers, f"{name}({facts})", own, shared)
         sizes = known[name]
         start = sum(sizes[: workers.rank])
@@ -262,7 +256,7 @@ class DistributedBackend(TorchBackend):
 
 
 class Part(TorchBackend):
-    """The kernels of one device, whose separation functions look at the scores of all workers."""
+    """The kernels of one device, with separation functions of the scores of all workers."""
 
     def __init__(self, workers: Workers, loop: Callable[..., Any]) -> None:
         super().__init__()
@@ -278,7 +272,7 @@ class Part(TorchBackend):
 
 
 class Merged(Recomputed):
-    """An association or a conjugate of all parts, shared, with the derivative of each part."""
+    """An association with all parts, or its conjugate, and the derivative by each part."""
 
     @staticmethod
     def backward(ctx: Any, *by: torch.Tensor) -> Any:
@@ -289,17 +283,17 @@ class Merged(Recomputed):
         beta = beta if beta is None else Copy.apply(beta, workers)
         tensors = state, stored, projection, beta
         output = by_output[0] if by_output else None
-        found = list(pull_back(ctx.association, tensors, needs, by_conjugate, output))
-        for i in (0, 3):
-            if found[i] is not None:
-                found[i] = Total.apply(found[i], workers)
-        return None, *found
+        gradients = list(pull_back(ctx.association, tensors, needs, by_conjugate, output))
+        for i in (0, 3):  # the state and beta, which all workers share
+            if gradients[i] is not None:
+                gradients[i] = Total.apply(gradients[i], workers)
+        return None, *gradients
 
 
 def blocks(
     own: Own, state: torch.Tensor, beta: Beta
 ) -> Iterator[tuple[torch.Tensor, Beta, torch.Tensor | None]]:
-    """Some queries at a time, the same on all workers, with what belongs to them."""
+    """Yield a few queries at a time with their betas and masks, the same on all workers."""
     rows = own.rows(state)
     for start in range(0, max(1, state.shape[-2]), rows):
         part = slice(start, start + rows)

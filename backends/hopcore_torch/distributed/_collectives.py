@@ -1,11 +1,11 @@
-r"""What the workers of a mesh do together: sums, maxima, and a look at whether they agree.
+"""Collective operations of the workers of a mesh: sums, maxima, and a check that they agree.
 
-Arrays are of two kinds. What a worker has for itself (its patterns, its scores) is *its own*; what
-all workers have alike (states, inverse temperatures, results) is *shared*. A shared array that is
-used with own ones goes through :class:`Copy`, a sum of own arrays that is shared from then on
-through :class:`Total`; each is the derivative of the other. :class:`Sum` leads from own arrays to
-own arrays and is its own derivative. In this way a derivative of any order is right where every
-worker computes the same loss.
+There are two kinds of arrays. An *own* array differs between workers (patterns, scores); a *shared*
+array is the same on all of them (states, inverse temperatures, results). A shared array that is
+used with own arrays goes through :class:`Copy`, and a sum of own arrays that is shared from then on
+through :class:`Total`; each is the derivative of the other. :class:`Sum` makes own arrays of own
+arrays and is its own derivative. In this way derivatives of any order are right where every worker
+computes the same loss.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import torch.distributed as dist
 from torch.autograd import Function
 
 ROW = 9
-"""Numbers that workers exchange to agree: a digest, up to 4 numbers, 2 for up to 2 arrays."""
+"""Numbers that a worker sends to agree: a digest, up to 4 numbers, 2 each of up to 2 arrays."""
 
 
 class Workers:
-    """The workers of one process group; :class:`hopcore.arrays._merge.Collectives` for tensors.
+    """The workers of one process group, and their collective operations on tensors.
 
     Parameters
     ----------
     group : ProcessGroup
-        Of any backend; tensors stay on their device.
+        A group of any backend; tensors stay on their device.
     """
 
     def __init__(self, group: dist.ProcessGroup) -> None:
@@ -45,19 +45,19 @@ class Workers:
         return self.reduced(array.detach(), dist.ReduceOp.MAX)
 
     def any(self, array: torch.Tensor) -> torch.Tensor:
-        """Where a worker has True."""
+        """Whether any worker has True, element by element."""
         return self.max(array.to(torch.uint8)).to(torch.bool)
 
     def reduced(self, array: torch.Tensor, how: Any) -> torch.Tensor:
-        """All workers' arrays, reduced to one that each of them gets, the same to the last bit."""
-        found = array.clone(memory_format=torch.contiguous_format)
-        if found.numel():
+        """Reduce the arrays of all workers to one, the same to the last bit on each of them."""
+        result = array.clone(memory_format=torch.contiguous_format)
+        if result.numel():
             with waiting():
-                dist.all_reduce(found, how, group=self.group)
-        return found
+                dist.all_reduce(result, how, group=self.group)
+        return result
 
     def gathered(self, row: torch.Tensor) -> torch.Tensor:
-        """Rows of one length of all workers, one under the other."""
+        """Stack the rows of all workers, which have one length."""
         rows = [torch.empty_like(row) for _ in range(self.count)]
         with waiting():
             dist.all_gather(rows, row, group=self.group)
@@ -66,30 +66,30 @@ class Workers:
     def agree(
         self, facts: str, numbers: Sequence[int], values: Sequence[torch.Tensor], device: Any
     ) -> list[list[int]]:
-        """The ``numbers`` of each worker, once it is sure that all of them call the same thing.
+        """Check that all workers make the same call, and return the ``numbers`` of each.
 
-        One exchange of a few numbers, for which a GPU is waited for.
+        This is one exchange of a few numbers, which waits for a GPU.
 
         Raises
         ------
         ValueError
-            On every worker: their ``facts`` differ, or the ``values`` of shared arrays.
+            On every worker, if their ``facts`` or the ``values`` of shared arrays differ.
         """
         digest = int.from_bytes(hashlib.blake2b(facts.encode(), digest_size=7).digest(), "big")
         marks = torch.stack(
             [x for value in values for x in fingerprint(value)] or [torch.zeros(())]
         )
         marks = marks.to("cpu", torch.float64)
-        # Of one length whatever is called, so that a call of something else is seen as such.
+        # All calls exchange rows of one length, so that different calls are recognised as such.
         row = torch.zeros(ROW, dtype=torch.int64)
         row[: 1 + len(numbers)] = torch.tensor([digest, *numbers])
         row[ROW - 2 * len(values) :] = marks.view(torch.int64)
         rows = self.gathered(row.to(device)).cpu()
         if bool((rows[:, 0] != digest).any()):
             raise ValueError(self.difference(facts))
-        found = rows[:, ROW - 2 * len(values) :].contiguous().view(torch.float64)
+        all_marks = rows[:, ROW - 2 * len(values) :].contiguous().view(torch.float64)
         for i, value in enumerate(values):
-            marks = found[:, 2 * i : 2 * i + 2]
+            marks = all_marks[:, 2 * i : 2 * i + 2]
             apart = (marks - marks[0]).abs().max().item()
             if not apart <= rounding(value) * marks[:, 1].max().item():
                 raise ValueError(
@@ -99,20 +99,20 @@ class Workers:
         return rows[:, 1 : 1 + len(numbers)].tolist()
 
     def difference(self, facts: str) -> str:
-        """A line that says where workers call something else than the first one."""
-        every: list[Any] = [None] * self.count
+        """Say in one line which worker makes another call than the first one."""
+        calls: list[Any] = [None] * self.count
         with waiting():
-            dist.all_gather_object(every, facts, group=self.group)
-        other = next(i for i, given in enumerate(every) if given != every[0])
+            dist.all_gather_object(calls, facts, group=self.group)
+        other = next(i for i, call in enumerate(calls) if call != calls[0])
         return (
             "the workers of the mesh must call the same function with arguments alike, "
-            f"got {every[0]} on worker 0 and {every[other]} on worker {other}"
+            f"got {calls[0]} on worker 0 and {calls[other]} on worker {other}"
         )
 
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Say in one line that others did not come, where they are waited for."""
+    """Raise an error of one line if other workers do not take part in an exchange."""
     try:
         yield
     except RuntimeError as error:
@@ -124,19 +124,19 @@ def waiting() -> Iterator[None]:
 
 
 def fingerprint(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A number that differs where values or their order differ, and the norm it scales with."""
+    """A number that depends on values and their order, and the norm that it scales with."""
     flat = value.detach().flatten().double()
     places = torch.arange(flat.shape[0], dtype=flat.dtype, device=flat.device)
     return (flat * torch.sin(1.0 + 12.9898 * places)).sum(), torch.linalg.vector_norm(flat)
 
 
 def rounding(value: torch.Tensor) -> float:
-    """How far fingerprints of one array may be apart where it was computed on each worker."""
+    """The relative difference of fingerprints that rounding on different workers may cause."""
     return min(0.05, 10.0 * math.sqrt(torch.finfo(value.dtype).eps))
 
 
 class Sum(Function):
-    """The sum of all workers' own arrays, for each worker to go on with alone."""
+    """The sum of all workers' own arrays, as an own array of each worker."""
 
     @staticmethod
     def forward(ctx: Any, array: torch.Tensor, workers: Workers) -> torch.Tensor:
@@ -162,7 +162,7 @@ class Copy(Function):
 
 
 class Total(Sum):
-    """The sum of all workers' own arrays, shared from then on."""
+    """The sum of all workers' own arrays, as a shared array."""
 
     @staticmethod
     def backward(ctx: Any, by: torch.Tensor) -> Any:
@@ -170,7 +170,7 @@ class Total(Sum):
 
 
 class Largest(Function):
-    """The largest of all workers' own values, shared; workers that tie share its derivative."""
+    """The maximum of all workers' own values, shared; workers that tie divide its derivative."""
 
     @staticmethod
     def forward(ctx: Any, array: torch.Tensor, workers: Workers) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Make a memory over the workers of a mesh, and say what it holds."""
+"""Stored patterns that are split over the workers of a mesh."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hopcore_torch.distributed._collectives import Workers
 
 
 def shard(patterns: Any, mesh: DeviceMesh, dim: str | int | None = None) -> DTensor:
-    """Stored patterns, split over the workers of a mesh as ``torch.chunk`` splits them.
+    """Split stored patterns over the workers of a mesh as ``torch.chunk`` splits them.
 
     Parameters
     ----------
     patterns : tensor or NumPy array (..., S, d)
-        All patterns (or projections), on every worker the same. A worker copies its own part alone,
-        so that a ``numpy.memmap`` is never read whole.
+        All patterns (or projections), the same on every worker. A worker copies only its own part,
+        so that a ``numpy.memmap`` is never read as a whole.
     mesh : DeviceMesh
         The workers.
     dim : str or int, optional
@@ -35,14 +35,14 @@ def shard(patterns: Any, mesh: DeviceMesh, dim: str | int | None = None) -> DTen
     TypeError
         Not an array, or split already.
     ValueError
-        On all workers: a worker would get no pattern, or gets other shapes than the first.
+        On all workers, if one would get no pattern or gets other shapes than the first.
     RuntimeError
         A worker was lost.
 
     Notes
     -----
-    A parameter is made by ``torch.nn.Parameter(shard(patterns, mesh))``; its gradient is split like
-    itself. On a mesh of data and memory each row of workers (``mesh["memory"]``) holds all
+    ``torch.nn.Parameter(shard(patterns, mesh))`` makes a parameter, whose gradient is split in the
+    same way. On a mesh of data and memory each row of workers (``mesh["memory"]``) holds all
     patterns, and their gradients are averaged over ``mesh["data"]`` as those of any parameter.
 
     Examples
@@ -78,7 +78,7 @@ def shard(patterns: Any, mesh: DeviceMesh, dim: str | int | None = None) -> DTen
 
 
 def from_parts(part: torch.Tensor, mesh: DeviceMesh, dim: str | int | None = None) -> DTensor:
-    """Stored patterns of which every worker gives its own part, in the order of the mesh.
+    """Make stored patterns of the parts of all workers, in the order of the mesh.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ def from_parts(part: torch.Tensor, mesh: DeviceMesh, dim: str | int | None = Non
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As in :func:`shard`; on all workers if one of them has no pattern.
+        As in :func:`shard`; on all workers, if one of them has no pattern.
 
     Notes
     -----
-    hopcore, element-wise operations and optimisers take parts of any sizes. What moves parts in
-    torch itself (``full_tensor``, ``redistribute``, checkpoints) takes them to be those of
-    :func:`shard`: all of one size but for fewer in the last.
+    hopcore, element-wise operations and optimisers accept parts of any sizes. Functions of torch
+    that move parts (``full_tensor``, ``redistribute``, checkpoints) assume the sizes of
+    :func:`shard`: all alike, but for fewer patterns in the last part.
 
     Examples
     --------
@@ -133,11 +133,11 @@ def from_parts(part: torch.Tensor, mesh: DeviceMesh, dim: str | int | None = Non
 
 
 def line_of(mesh: DeviceMesh, dim: str | int | None) -> DeviceMesh:
-    """The mesh of one dimension over which patterns are split."""
+    """Return the mesh of one dimension over which patterns are split."""
     if not isinstance(mesh, DeviceMesh):
         raise TypeError(f"mesh must be a torch DeviceMesh, got {type(mesh).__name__}")
     if mesh.get_coordinate() is None:
-        raise ValueError(f"this worker is none of the mesh {mesh}")
+        raise ValueError(f"this worker does not belong to the mesh {mesh}")
     if dim is None and mesh.ndim == 1:
         return mesh
     if mesh.ndim == 1 and dim in (0, -1):
@@ -153,5 +153,5 @@ def line_of(mesh: DeviceMesh, dim: str | int | None) -> DeviceMesh:
 
 
 def name_of(dtype: Any) -> str:
-    """A dtype without its library."""
+    """The name of a dtype without that of its library."""
     return str(dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""What a worker has of stored patterns that are split over a mesh, and whether all agree on it."""
+"""A worker's own part of stored patterns that are split over a mesh."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from hopcore_torch.kernels._modes import differentiated
 
 
 class Own(NamedTuple):
-    """What a worker has of a memory."""
+    """A worker's own part of a memory."""
 
     workers: Workers
     stored: torch.Tensor
     projection: Any
     mask: torch.Tensor | None
-    """Of the worker's own patterns."""
+    """The columns of the worker's own patterns."""
     sizes: list[int]
-    """How many patterns each worker has."""
+    """The number of patterns of each worker."""
 
     def rows(self, state: torch.Tensor) -> int:
-        """Queries whose scores fit into a block on every worker, the same number on all."""
+        """The number of queries whose scores fit into a block on every worker."""
         widest = torch.empty((*self.stored.shape[:-2], max(self.sizes), 0), device="meta")
         return block_rows(state, widest)
 
 
 def group_of(kind: str, array: Any) -> Any:
-    """The process group over which patterns are split."""
+    """Return the process group over which patterns are split."""
     if not isinstance(array, DTensor):
         raise TypeError(f"{kind} must be split over the workers: shard({kind}, mesh)")
     split = [i for i, x in enumerate(array.placements) if not isinstance(x, Replicate)]
@@ -46,7 +46,7 @@ def group_of(kind: str, array: Any) -> Any:
 
 
 def described(value: Any) -> str:
-    """What of an argument must be the same on all workers, but for values."""
+    """Describe what must be the same on all workers in an argument, apart from its values."""
     if not isinstance(value, torch.Tensor):
         return repr(value)
     kind = str(value.dtype).removeprefix("torch.")
@@ -56,9 +56,9 @@ def described(value: Any) -> str:
 def agreed(
     workers: Workers, call: str, own: dict[str, torch.Tensor], shared: dict[str, Any]
 ) -> list[int]:
-    """How many patterns each worker has, once all agree and all patterns are known to be finite.
+    """Check that all workers agree and all patterns are finite; return the sizes of all parts.
 
-    Values are looked at on the CPU alone, as everywhere.
+    Values are checked only on the CPU, as everywhere.
     """
     local: TorchBackend = hopcore.backend("torch")  # pyright: ignore[reportAssignmentType]
     stored = own["stored"]
@@ -82,7 +82,7 @@ def agreed(
 
 
 def split_like(part: torch.Tensor, like: DTensor) -> DTensor:
-    """A worker's own part of what is split like another one."""
+    """Make a ``DTensor`` of each worker's own part, split like another one."""
     shape = torch.Size((*like.shape[:-1], part.shape[-1]))
     stride = torch.empty(shape, device="meta").stride()
     return DTensor.from_local(
@@ -91,7 +91,7 @@ def split_like(part: torch.Tensor, like: DTensor) -> DTensor:
 
 
 class Namespace(ModuleType):
-    """Torch's namespace, in which ordinary tensors may stand beside split ones in ``where``."""
+    """Torch's namespace, in which ``where`` mixes ordinary tensors and split ones."""
 
     def __init__(self, xp: ModuleType) -> None:
         super().__init__(xp.__name__)
@@ -101,7 +101,7 @@ class Namespace(ModuleType):
         return getattr(self._xp, name)
 
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
-        """Of what is split, only to the shape that it has."""
+        """Reshape an ordinary tensor; a split one can only keep its shape."""
         if not isinstance(array, DTensor):
             return self._xp.reshape(array, shape)
         if len(shape) != array.ndim or any(
@@ -114,7 +114,7 @@ class Namespace(ModuleType):
         return array
 
     def where(self, *arrays: Any) -> Any:
-        """Element by element, of a worker's own patterns where an array is split."""
+        """Select element by element; each worker selects among its own patterns of split arrays."""
         like = next((x for x in arrays if isinstance(x, DTensor)), None)
         if like is None:
             return self._xp.where(*arrays)

@@ -1,4 +1,4 @@
-"""Kernels in which the parts of a memory meet: each visits every worker, one at a time."""
+"""Kernels that compare all parts of a memory: each part visits every worker in turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hopcore_torch.distributed._collectives import Workers, waiting
 def visiting(
     workers: Workers, part: torch.Tensor, sizes: list[int]
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Every worker's part in turn, the own one first, and which patterns of the memory it holds."""
+    """Yield the part of every worker, the own one first, with its rows in the memory."""
     part = part.contiguous()
     yield own(sizes, workers.rank), part
     for step in range(1, workers.count):
@@ -34,7 +34,7 @@ def visiting(
 
 
 def own(sizes: list[int], worker: int) -> slice:
-    """Which patterns of the memory a worker has."""
+    """The rows of the memory that a worker has."""
     start = sum(sizes[:worker])
     return slice(start, start + sizes[worker])
 
@@ -42,23 +42,23 @@ def own(sizes: list[int], worker: int) -> slice:
 def nearest(
     workers: Workers, part: torch.Tensor, sizes: list[int], k: int, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """The k patterns of all parts with the largest inner product, of all patterns ``(N, k)``."""
+    """For all patterns, the k others with the largest inner products, ``(N, k)``."""
     start, count = own(sizes, workers.rank).start, part.shape[0]
     number = torch.arange(count, device=part.device)
     scores, places = part.new_empty((count, 0)), number.new_empty((count, 0))
     for columns, guest in visiting(workers, part, sizes):
-        found = []
+        nearest_guests = []
         for rows in chunks(count, max(1, SOME // guest.shape[0])):
-            some = part[rows] @ guest.mT
+            products = part[rows] @ guest.mT
             if mask is not None:
-                some = some.masked_fill(~mask[columns], MASKED)
+                products = products.masked_fill(~mask[columns], MASKED)
             if columns.start == start:
-                some[number[: some.shape[0]], number[rows]] = -math.inf
-            found.append(torch.topk(some, min(k, guest.shape[0]), dim=-1))
-        values = torch.cat([scores, torch.cat([x.values for x in found])], -1)
-        where = torch.cat([places, torch.cat([x.indices for x in found]) + columns.start], -1)
+                products[number[: products.shape[0]], number[rows]] = -math.inf
+            nearest_guests.append(torch.topk(products, min(k, guest.shape[0]), dim=-1))
+        values = torch.cat([scores, torch.cat([x.values for x in nearest_guests])], -1)
+        indices = torch.cat([x.indices for x in nearest_guests]) + columns.start
         scores, best = torch.topk(values, min(k, values.shape[-1]), dim=-1)
-        places = where.gather(-1, best)
+        places = torch.cat([places, indices], -1).gather(-1, best)
     return joined(workers, places.to(torch.int32), start, sum(sizes))
 
 
@@ -67,11 +67,11 @@ def pair_products(
 ) -> torch.Tensor:
     """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``."""
     own_entries, rows = entries_of(entries, own(sizes, workers.rank))
-    found = left.new_zeros(rows.shape[0])
+    products = left.new_zeros(rows.shape[0])
     for part, guest in visiting(workers, right, sizes):
         for some, columns in chosen(entries.columns[own_entries], part, guest.shape[-1]):
-            found[some] = (left[rows[some]] * guest[columns]).sum(-1)
-    return joined(workers, found, own_entries.start, entries.rows.shape[0])
+            products[some] = (left[rows[some]] * guest[columns]).sum(-1)
+    return joined(workers, products, own_entries.start, entries.rows.shape[0])
 
 
 def neighbour_sum(
@@ -88,7 +88,7 @@ def neighbour_sum(
 
 
 def entries_of(entries: Rows, part: slice) -> tuple[slice, torch.Tensor]:
-    """The entries in a part's rows, and which row of the part each is in."""
+    """The entries in the rows of a part, and the row within the part of each entry."""
     start, stop = (int(entries.indptr[i]) for i in (part.start, part.stop))
     return slice(start, stop), entries.rows[start:stop] - part.start
 
@@ -96,21 +96,21 @@ def entries_of(entries: Rows, part: slice) -> tuple[slice, torch.Tensor]:
 def chosen(
     columns: torch.Tensor, part: slice, width: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Entries whose column is in a part, some at a time, and which of its rows these are."""
+    """Yield some of the entries whose columns lie in a part, and the rows of the part they meet."""
     entries = torch.nonzero((columns >= part.start) & (columns < part.stop))[:, 0]
     for some in chunks(entries.shape[0], max(1, SOME // max(1, width))):
         yield entries[some], columns[entries[some]] - part.start
 
 
 def joined(workers: Workers, part: torch.Tensor, start: int, count: int) -> torch.Tensor:
-    """The parts of all workers, one after the other, on each of them."""
+    """Concatenate the parts of all workers, on each of them."""
     whole = part.new_zeros((count, *part.shape[1:]))
     whole[start : start + part.shape[0]] = part
     return workers.reduced(whole, dist.ReduceOp.SUM)
 
 
 class NeighbourSum(Function):
-    """:func:`neighbour_sum` of features that are split; its transpose is the same product again."""
+    """:func:`neighbour_sum` of split features; its transpose is the same product again."""
 
     @staticmethod
     def forward(
