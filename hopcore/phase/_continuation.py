@@ -17,7 +17,7 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.memory._energy import energy
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._separation import get_separation
-from hopcore.phase._patterns import HELD, rows_at
+from hopcore.phase._patterns import HELD, array_like, rows_at, to_host
 
 POINTS = 22
 """The number of weights on a branch, from nearly 1 down to just above one half."""
@@ -89,12 +89,11 @@ class Followed(NamedTuple):
 
     def to_device(self, values: np.ndarray) -> Array:
         """Convert numbers to the dtype and the device of the patterns."""
-        array = self.backend.asarray(values, device=self.backend.device(self.stored))
-        return self.backend.astype(array, self.stored.dtype)
+        return array_like(values, self.stored, self.backend)
 
     def to_host(self, values: Array) -> np.ndarray:
         """Convert an array to NumPy in double precision."""
-        return np.asarray(self.backend.to_numpy(values), np.float64)
+        return to_host(values, self.backend)
 
     def mixed(self, logit: np.ndarray, others: Array) -> Array:
         """Return the states in which the patterns have given weights."""
@@ -194,7 +193,7 @@ def find_points(
     entropy, far = xp.zeros_like(heat), np.ones(len(logit), bool)
     rows, pieces = np.arange(len(logit)), []
 
-    def aside(chosen: np.ndarray) -> None:
+    def set_aside(chosen: np.ndarray) -> None:
         fields = (rows_at(x, chosen, backend) for x in (others, heat, entropy))
         pieces.append((rows[chosen], far[chosen], *fields))
 
@@ -205,18 +204,18 @@ def find_points(
             break
         # Remove converged branches once they are half of all: few shapes, little waste.
         if 2 * left.sum() <= len(left) > FEW:
-            aside(np.nonzero(~left)[0])
+            set_aside(np.nonzero(~left)[0])
             keep = np.nonzero(left)[0]
             rows, far, current = rows[keep], far[keep], current.only(keep)
             others, heat, entropy = (rows_at(x, keep, backend) for x in (others, heat, entropy))
-        others, heat, entropy, still = newton_step(
+        others, heat, entropy, converged = newton_step(
             current, logit[rows], others, heat, step >= QUICK
         )
         heat = xp.minimum(heat, followed.to_device(end[rows]))
         lost = followed.to_host(heat) > 0.99 * end[rows]
-        far = far & (~still | lost)
+        far = far & (~converged | lost)
         left = far & ~lost & ~ended[rows]
-    aside(np.arange(len(rows)))
+    set_aside(np.arange(len(rows)))
     rows, far = (np.concatenate([piece[i] for piece in pieces]) for i in (0, 1))
     order = np.argsort(rows)
     others, heat, entropy = (
@@ -246,11 +245,11 @@ def newton_step(
     lack = followed.to_device(logit) - (heat * mine - level)
     new = xp.where(rise > 0, heat + lack / xp.where(rise > 0, rise, 1.0), 2.0 * heat)
     new = xp.clip(new, 0.5 * heat, 2.0 * heat)
-    still = xp.abs(new - heat) <= close * heat
+    converged = xp.abs(new - heat) <= close * heat
     means = xp.matmul(shares, stored)
     if half:
         new, means = 0.5 * (new + heat), 0.5 * (means + others)
-    return means, new, entropy, followed.to_host(backend.astype(still, heat.dtype)) > 0
+    return means, new, entropy, followed.to_host(backend.astype(converged, heat.dtype)) > 0
 
 
 def describe_points(
@@ -341,7 +340,7 @@ def retrieve_where_held(
 ) -> tuple[Array, np.ndarray]:
     """Retrieve at new inverse temperatures; keep results that hold their patterns."""
     xp = backend.xp
-    heat = backend.astype(backend.asarray(betas, device=backend.device(stored)), stored.dtype)
+    heat = array_like(betas, stored, backend)
     eps = float(xp.finfo(stored.dtype).eps)
     retrieved = retrieve(states, stored, heat, max_steps=UPDATES, tol=4.0 * eps**0.6).state
     own = rows_at(stored, rows, backend)

@@ -18,7 +18,7 @@ from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._continuation import Curve, energy_slope, follow
 from hopcore.phase._fixed_points import describe_states, tolerance
-from hopcore.phase._patterns import checked_memory, spaced_rows
+from hopcore.phase._patterns import array_like, checked_memory, spaced_rows, to_host
 from hopcore.phase._progress import Track, silent
 
 FOLLOWED = 1024
@@ -108,19 +108,19 @@ def critical_betas(
     >>> hopcore.critical_betas(circle).appear.round(2)
     array([44.93, 44.93,  2.78,  2.25])
     """
-    backend, wide = checked_memory(stored)
+    backend, precise = checked_memory(stored)
     # In units of the largest value, beta and its products stay within the range of the dtype.
-    unit = float(backend.xp.max(backend.xp.abs(wide)))
-    wide, count = wide / unit, wide.shape[0]
+    unit = float(backend.xp.max(backend.xp.abs(precise)))
+    precise, count = precise / unit, precise.shape[0]
     wanted = min(FOLLOWED, count) if patterns is None else patterns
     check_integer("patterns", wanted, 1)
     followed = spaced_rows(count, wanted)
     parts = np.array_split(followed, math.ceil(len(followed) / max(1, BLOCK // count)))
-    branches = [follow(wide, rows, backend) for rows in track(parts, len(parts))]
+    branches = [follow(precise, rows, backend) for rows in track(parts, len(parts))]
     branch = Curve(*(np.concatenate(column, axis=-1) for column in zip(*branches, strict=True)))
     appear = branch.appear
-    coexist = coexistence(branch, wide) if np.isfinite(appear).any() else appear + math.nan
-    centroid = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
+    coexist = coexistence(branch, precise) if np.isfinite(appear).any() else appear + math.nan
+    centroid = 1.0 / variance(to_host(precise, backend))
     return CriticalBetas(followed, appear / unit**2, coexist / unit**2, centroid / unit**2)
 
 
@@ -152,11 +152,10 @@ def central_curve(stored: Array, betas: np.ndarray) -> tuple[np.ndarray, np.ndar
     xp = backend.xp
     mean = xp.mean(stored, axis=0, keepdims=True)
     states = xp.broadcast_to(mean, (len(betas), mean.shape[1]))
-    each = backend.asarray(betas, device=backend.device(stored))
-    each = backend.astype(each, stored.dtype)
-    found = retrieve(states, stored, each, max_steps=2000, tol=tolerance(stored, backend, None))
-    mixed = describe_states(found.state, stored, each, with_radius=False).participation
-    level, mixed = (np.asarray(backend.to_numpy(x), np.float64) for x in (found.energy, mixed))
+    each = array_like(betas, stored, backend)
+    central = retrieve(states, stored, each, max_steps=2000, tol=tolerance(stored, backend, None))
+    mixed = describe_states(central.state, stored, each, with_radius=False).participation
+    level, mixed = (to_host(x, backend) for x in (central.energy, mixed))
     return level, energy_slope(np.log(mixed), betas, stored.shape[0])
 
 
@@ -184,5 +183,5 @@ def crossing(
     pair = [last, last - 1]
     own = CubicHermiteSpline(beta[pair], level[pair], slope[pair])
     low, high = beta[pair]
-    found: Any = brentq(lambda b: own(b) - other(b), low, high, xtol=1e-14)
-    return float(found)
+    beta_at_crossing: Any = brentq(lambda b: own(b) - other(b), low, high, xtol=1e-14)
+    return float(beta_at_crossing)

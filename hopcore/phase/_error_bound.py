@@ -10,7 +10,7 @@ from hopcore.arrays._backend import BLOCK, Array, Backend
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import tolerance
-from hopcore.phase._patterns import checked_memory, rows_at
+from hopcore.phase._patterns import checked_memory, rows_at, to_host
 
 
 def separations(
@@ -32,7 +32,7 @@ def separations(
         rival = xp.argmax(scores, axis=-1)
         gap = mine - xp.max(scores, axis=-1)
         apart = norm(own - xp.take(stored, rival, axis=0), xp)
-        pieces.append([np.asarray(backend.to_numpy(x), np.float64) for x in (gap, apart)])
+        pieces.append([to_host(x, backend) for x in (gap, apart)])
     gap, apart = (np.concatenate(column) for column in zip(*pieces, strict=True))
     return gap, apart, largest
 
@@ -73,15 +73,15 @@ def retrieval_error_bound(
     >>> hopcore.phase.retrieval_error_bound(np.eye(3), 20.0, radius=0.1).round(8)
     array([4.5e-07, 4.5e-07, 4.5e-07])
     """
-    backend, wide = checked_memory(stored, warn=False)
+    backend, precise = checked_memory(stored, warn=False)
     if not 0.0 <= radius < math.inf:
         raise ValueError(f"radius must be >= 0 and finite, got {radius}")
-    count = wide.shape[0]
+    count = precise.shape[0]
     rows = np.arange(count) if patterns is None else np.asarray(patterns)
-    own = rows_at(wide, rows, backend)
-    rest = retrieve(own, wide, beta, max_steps=1000, tol=tolerance(wide, backend, None)).state
-    away = np.asarray(backend.to_numpy(norm(rest - own, backend.xp)), np.float64)
-    gap, _, largest = separations(wide, rows, backend)
+    own = rows_at(precise, rows, backend)
+    rest = retrieve(own, precise, beta, max_steps=1000, tol=tolerance(precise, backend, None)).state
+    away = to_host(norm(rest - own, backend.xp), backend)
+    gap, _, largest = separations(precise, rows, backend)
     limit = 2.0 * math.sqrt(largest)
     power = math.log(count - 1.0) - beta * (gap - limit * np.maximum(away, radius))
     return limit * np.exp(np.minimum(power, 0.0))

@@ -12,7 +12,7 @@ from hopcore.arrays._validation import check_positive
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._separation import get_separation
-from hopcore.phase._patterns import checked_memory, padded_rows, rows_at
+from hopcore.phase._patterns import checked_memory, padded_rows, rows_at, to_host
 from hopcore.phase._sharpness import hull_of, largest_variance, mean_curvature
 
 SLOW, SAME = 1e3, (1e-4, 1e-2)
@@ -119,22 +119,22 @@ def minima(
     (array([0.67, 0.33]), array([2.  , 1.01]))
     """
     check_positive("beta", beta)
-    backend, wide = checked_memory(stored)
-    states = wide
+    backend, precise = checked_memory(stored)
+    states = precise
     if starts is not None:
         check_inputs(starts, stored, beta=beta)
-        states = backend.astype(starts, wide.dtype)
+        states = backend.astype(starts, precise.dtype)
     if states.shape[0] == 0:
         raise ValueError("minima needs at least one start, got none")
-    tol = tolerance(wide, backend, tol)
-    resting = retrieve(states, wide, beta, max_steps=max_steps, tol=tol)
-    basin, first = group_states(resting.state, wide, tol, backend)
+    tol = tolerance(precise, backend, tol)
+    resting = retrieve(states, precise, beta, max_steps=max_steps, tol=tol)
+    basin, first = group_states(resting.state, precise, tol, backend)
     share = np.bincount(basin) / len(basin)
     order = np.argsort(-share, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    state = rows_at(resting.state, padded_rows(first[order], wide, backend), backend)
-    seen = describe_states(state, wide, beta, with_radius=True)
+    state = rows_at(resting.state, padded_rows(first[order], precise, backend), backend)
+    seen = describe_states(state, precise, beta, with_radius=True)
     pattern, weight, mixed, sharp, radius, energy = (field[: len(order)] for field in seen)
     return Minima(
         state[: len(order), :], energy, share[order], place[basin], pattern, weight, mixed, sharp,
@@ -142,11 +142,11 @@ def minima(
     )  # fmt: skip
 
 
-def tolerance(wide: Array, backend: Backend, tol: float | None) -> float:
+def tolerance(patterns: Array, backend: Backend, tol: float | None) -> float:
     """Return the tolerance of fixed points: as given, or the default of the dtype."""
     if tol is not None:
         return tol
-    return 1e-9 if float(backend.xp.finfo(wide.dtype).eps) < 1e-12 else 1e-6
+    return 1e-9 if float(backend.xp.finfo(patterns.dtype).eps) < 1e-12 else 1e-6
 
 
 class Description(NamedTuple):
@@ -213,8 +213,8 @@ def group_states(
     frame = np.random.default_rng(0).standard_normal((depth, min(depth, DIRECTIONS)))
     across = backend.asarray(np.linalg.qr(frame)[0], device=backend.device(states))
     seen = xp.matmul(states, backend.astype(across, states.dtype))
-    points = np.asarray(backend.to_numpy(seen), np.float64)
-    largest = np.asarray(backend.to_numpy(xp.max(backend.square_lengths(stored))), np.float64)
+    points = to_host(seen, backend)
+    largest = to_host(xp.max(backend.square_lengths(stored)), backend)
     near = min(max(SLOW * tol, SAME[0]), SAME[1]) * float(np.sqrt(largest))
     # Unite the many states within one cell of a fine grid, then neighbouring cells.
     _, cell, inverse = np.unique(

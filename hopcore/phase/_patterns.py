@@ -109,6 +109,16 @@ def rows_at(patterns: Array, rows: Any, backend: Backend) -> Array:
     return backend.xp.take(patterns, index, axis=0)
 
 
+def to_host(array: Array, backend: Backend) -> np.ndarray:
+    """Convert an array to NumPy in double precision."""
+    return np.asarray(backend.to_numpy(array), np.float64)
+
+
+def array_like(values: np.ndarray, like: Array, backend: Backend) -> Array:
+    """Convert numbers to the dtype and the device of an array."""
+    return backend.astype(backend.asarray(values, device=backend.device(like)), like.dtype)
+
+
 def padded_rows(rows: np.ndarray, like: Array, backend: Backend) -> np.ndarray:
     """Repeat rows up to a power of two of them, for a library that compiles for each shape.
 

@@ -17,7 +17,7 @@ from hopcore.arrays._validation import short_repr
 from hopcore.memory._separation import Entmax, Separation, get_separation
 from hopcore.phase._critical import variance
 from hopcore.phase._error_bound import retrieval_error_bound, separations
-from hopcore.phase._patterns import checked_memory, checked_patterns, spaced_rows
+from hopcore.phase._patterns import checked_memory, checked_patterns, spaced_rows, to_host
 from hopcore.phase._progress import Track, silent
 from hopcore.phase._sweep import sweep
 
@@ -151,12 +151,12 @@ def check_question(goal: str, noise: float | None) -> None:
 
 def for_retrieval(stored: Array, noise: float | None, function: Separation) -> Suggestion:
     """Return the lowest beta at which nearly all patterns are retrieved in one update."""
-    backend, wide = checked_patterns(stored)
-    count, depth = wide.shape
-    gap, apart, largest = separations(wide, spaced_rows(count, SAMPLE), backend)
+    backend, precise = checked_patterns(stored)
+    count, depth = precise.shape
+    gap, apart, largest = separations(precise, spaced_rows(count, SAMPLE), backend)
     unit = math.sqrt(largest) or 1.0
     # Rounding gives copies a small separation, which does not count.
-    own = gap > 16.0 * float(backend.xp.finfo(wide.dtype).eps) * largest
+    own = gap > 16.0 * float(backend.xp.finfo(precise.dtype).eps) * largest
     gap, apart = gap[own], apart[own]
     lost = 1.0 - len(gap) / max(len(own), 1)
     margins = 0.5 * gap if noise is None else np.maximum(gap - noise * apart, 0.25 * gap)
@@ -182,7 +182,7 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
     bound = [0.0]
     if np.any(own):
         rows = spaced_rows(count, SWEPT)
-        bound = retrieval_error_bound(wide, beta, radius=away, patterns=rows)
+        bound = retrieval_error_bound(precise, beta, radius=away, patterns=rows)
     return Suggestion(beta, "retrieve", reason, margin, error, float(np.median(bound)))
 
 
@@ -193,14 +193,14 @@ def by_sweep(stored: Array, goal: str, track: Track) -> Suggestion:
 
 def overview(stored: Array, track: Track = silent) -> Overview:
     """Sweep a memory through all inverse temperatures, for the goals that need no queries."""
-    backend, wide = checked_memory(stored)
-    count = wide.shape[0]
+    backend, precise = checked_memory(stored)
+    count = precise.shape[0]
     # All patterns of a small memory; fewer of a large one, so that the time stays the same.
     followed = count if count <= SWEPT else max(64, SWEPT * SWEPT // count)
-    start = 1.0 / variance(np.asarray(backend.to_numpy(wide), np.float64))
-    high = max(for_retrieval(wide, 0.0, get_separation("softmax")).beta, 2.0 * start)
+    start = 1.0 / variance(to_host(precise, backend))
+    high = max(for_retrieval(precise, 0.0, get_separation("softmax")).beta, 2.0 * start)
     betas = np.geomspace(start / 8.0, high, BETAS)
-    heated = sweep(wide, betas, patterns=followed, track=track).heated
+    heated = sweep(precise, betas, patterns=followed, track=track).heated
     return Overview(betas, heated.minima, np.rint(heated.retrieved * followed).astype(int))
 
 

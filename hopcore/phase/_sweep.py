@@ -15,7 +15,7 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import describe_states, group_states, tolerance
-from hopcore.phase._patterns import HELD, checked_memory, padded_rows, rows_at, spaced_rows
+from hopcore.phase._patterns import HELD, checked_memory, padded_rows, rows_at, spaced_rows, to_host
 from hopcore.phase._progress import Track, silent
 
 NUDGE = 0.01
@@ -137,11 +137,11 @@ def sweep(
         check_positive("beta", float(value))
     check_integer("max_steps", max_steps, 0)
     check_integer("patterns", patterns, 1, optional=True)
-    backend, wide = checked_memory(stored)
-    count = wide.shape[0]
+    backend, precise = checked_memory(stored)
+    count = precise.shape[0]
     followed = spaced_rows(count, count if patterns is None else patterns)
-    walk = Walk(backend, wide, followed, max_steps, tolerance(wide, backend, tol))
-    states, basin = walk.rows(wide, followed), np.arange(len(followed))
+    walk = Walk(backend, precise, followed, max_steps, tolerance(precise, backend, tol))
+    states, basin = walk.rows(precise, followed), np.arange(len(followed))
     views: list[list[tuple[float, ...]]] = [[], []]
     downward = [(beta, False) for beta in values[::-1]]
     way = [*downward, *((beta, True) for beta in values)]
@@ -206,7 +206,7 @@ class Walk(NamedTuple):
         """Return the fields of a branch at one inverse temperature."""
         seen = describe_states(states, self.stored, beta, with_radius=False)
         weight, mixed, sharp, level = (
-            np.asarray(self.backend.to_numpy(x), np.float64)
+            to_host(x, self.backend)
             for x in (seen.weight, seen.participation, seen.sharpness, seen.energy)
         )
         count = np.bincount(basin)
