@@ -1,8 +1,13 @@
-"""What an input may be, and what computes with it: backends and their kernels.
+"""Arrays of any library: checked inputs, the backend that computes with them, and its kernels.
 
-An array belongs to a library (NumPy, torch, JAX or another one that speaks the Array API). Its
-:class:`Backend` brings the library's namespace and the kernels; :func:`backend` finds one by name.
-Authors of a backend derive from :class:`Backend` and use the helpers that are listed here.
+An array belongs to a library: NumPy, torch, JAX, or another one that follows the Array API. The
+:class:`Backend` of the library brings its namespace and the kernels. :func:`backend_of` finds it
+from an array, :func:`backend` by its name, and :func:`check_inputs` checks the arrays of one call
+against each other and returns their backend with them.
+
+Authors of a backend derive from :class:`Backend`, whose portable kernels they replace where their
+library has something faster. The other names are helpers for such kernels: parts of masks and
+betas, blocks of a fixed size, the rows of a graph, and the merging of memories in parts.
 """
 
 from hopcore.arrays._backend import (
@@ -20,34 +25,45 @@ from hopcore.arrays._backend import (
 )
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of, register_array_type
-from hopcore.arrays._graph_kernels import MASKED, SOME, Rows, chunks, without_rounding
+from hopcore.arrays._graph_kernels import (
+    GATHER_BLOCK,
+    MASKED_SCORE,
+    Rows,
+    chunks,
+    without_rounding,
+)
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, too_many_weights
 
-__all__ = [
-    "BLOCK",
-    "BY_TYPE",
-    "MASKED",
-    "SOME",
+__all__ = [  # noqa: RUF022 (grouped by subject)
+    # Arrays, their backends and the checks of a call
     "Array",
     "Backend",
-    "Beta",
-    "Loop",
-    "OverWorkers",
-    "Rows",
-    "SeparationFunction",
     "backend",
     "backend_of",
-    "beta_of_rows",
-    "block_rows",
     "check_inputs",
-    "chunks",
-    "conjugate_gradients",
-    "mask_of_columns",
-    "mask_of_rows",
-    "merge_over_workers",
     "register_array_type",
+    "BY_TYPE",
+    # Arguments of kernels
+    "Beta",
+    "Loop",
+    "SeparationFunction",
+    # Blocks of an association
+    "BLOCK",
+    "block_rows",
+    "beta_of_rows",
+    "mask_of_rows",
+    "mask_of_columns",
     "scale_by_beta",
-    "too_many_weights",
+    "conjugate_gradients",
+    # Graphs
+    "Rows",
+    "GATHER_BLOCK",
+    "MASKED_SCORE",
+    "chunks",
     "without_rounding",
+    # Memories in parts
+    "OverWorkers",
+    "merge_over_workers",
+    "too_many_weights",
 ]

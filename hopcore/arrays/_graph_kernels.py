@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays._library import Array, ArrayLibrary
 
-SOME = 1 << 20
+GATHER_BLOCK = 1 << 20
 """How many numbers the portable kernels gather or compare at once."""
 
-MASKED = -2.0
+MASKED_SCORE = -2.0
 """The score of a masked pattern: below all others, but above that of a pattern with itself."""
 
 GROUP = 8
@@ -91,7 +91,7 @@ class GraphKernels(ArrayLibrary):
                 * xp.take(right, entries.columns[part], axis=0),
                 axis=-1,
             )
-            for part in chunks(entries.rows.shape[0], max(1, SOME // left.shape[-1]))
+            for part in chunks(entries.rows.shape[0], max(1, GATHER_BLOCK // left.shape[-1]))
         ]
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
@@ -124,10 +124,10 @@ class GraphKernels(ArrayLibrary):
         batch = math.prod(patterns.shape[:-2])
         column = xp.arange(count, dtype=xp.int32, device=self.device(patterns))
         parts = []
-        for part in chunks(count, max(1, SOME // max(1, batch * count))):
+        for part in chunks(count, max(1, GATHER_BLOCK // max(1, batch * count))):
             scores = xp.matmul(patterns[..., part, :], xp.matrix_transpose(patterns))
             if mask is not None:
-                scores = xp.where(mask[..., None, :], scores, MASKED)
+                scores = xp.where(mask[..., None, :], scores, MASKED_SCORE)
             scores = xp.where(column == column[part, None], -math.inf, scores)
             parts.append(self.largest(scores, k))
         return xp.concat(parts, axis=-2) if len(parts) > 1 else parts[0]

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.sparse import csr_array
 
-from hopcore.arrays._graph_kernels import MASKED, GraphKernels, Rows, chunks
+from hopcore.arrays._graph_kernels import MASKED_SCORE, GraphKernels, Rows, chunks
 from hopcore.arrays._threads import on_all_cores
 
 GROUP = 16
@@ -96,7 +96,7 @@ class NumpyGraphKernels(GraphKernels):
             scores = patterns[at][part] @ patterns[at].T
             own = np.arange(scores.shape[0])
             if mask is not None:
-                scores[:, ~mask[at]] = MASKED
+                scores[:, ~mask[at]] = MASKED_SCORE
             scores[own, part.start + own] = -np.inf
             found[at][part] = self.largest(scores, k)
 

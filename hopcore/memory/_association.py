@@ -1,6 +1,6 @@
-r"""Association: what a state pattern recalls, and how much of each stored pattern.
+r"""Association: the patterns that a state recalls, and the weight of each stored pattern.
 
-The formula of the field, once: with scores :math:`z = \beta X \xi` and a separation function
+With scores :math:`z = \beta X \xi` and a separation function
 :math:`w`, the association is :math:`V^T w(\beta X \xi)`; with V = X it is the update f of a modern
 Hopfield network (Ramsauer et al. 2021, equation 3).
 """
@@ -109,7 +109,7 @@ def association(
     assert conjugate is not None
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
-        # Kernels differ in whether it has the axes that only the projection has.
+        # Some kernels return it without the axes that only the projection has.
         conjugate = backend.xp.broadcast_to(conjugate, places)
     return output, conjugate
 
@@ -160,7 +160,7 @@ def association_weights(
     mask: Array | None = None,
     separation: Separation = "softmax",
 ) -> Array:
-    r"""How much each query attends to each stored pattern: :math:`w(\beta X \xi)`.
+    r"""Return how much each query attends to each stored pattern: :math:`w(\beta X \xi)`.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def association_weights(
 
 
 def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
-    r"""Join the associations with the pieces of a memory into that with the whole, exactly.
+    r"""Merge the associations with the pieces of a memory into that with the whole, exactly.
 
     With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the pieces,
     :math:`l = \log \sum_k e^{l_k}` and :math:`o = \sum_k e^{l_k - l} o_k`. Merging is associative,
@@ -200,8 +200,8 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     Parameters
     ----------
     parts : iterable of (array (..., L, v), array (..., L))
-        What ``association(..., return_lse=True)`` returned for each piece; at least one. They are
-        taken one by one, so a generator holds one piece at a time.
+        The results of ``association(..., return_lse=True)`` for each piece, at least one. They are
+        merged one by one, so a generator holds one piece at a time.
 
     Returns
     -------
@@ -228,13 +228,13 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
         raise ValueError("merge_associations needs at least one part")
     output, lse = first
     backend = backend_of_input("output", output)
-    for more, more_lse in pieces:
-        check_alike(backend, output, "output", more)
-        if more.shape != output.shape or more_lse.shape != lse.shape:
+    for other, other_lse in pieces:
+        check_alike(backend, output, "output", other)
+        if other.shape != output.shape or other_lse.shape != lse.shape:
             raise ValueError(
                 "parts must have one shape, got outputs "
-                f"{tuple(output.shape)} and {tuple(more.shape)}, "
-                f"log-sum-exps {tuple(lse.shape)} and {tuple(more_lse.shape)}"
+                f"{tuple(output.shape)} and {tuple(other.shape)}, "
+                f"log-sum-exps {tuple(lse.shape)} and {tuple(other_lse.shape)}"
             )
-        output, lse = merged(backend.xp, (output, lse), (more, more_lse))
+        output, lse = merged(backend.xp, (output, lse), (other, other_lse))
     return output, lse

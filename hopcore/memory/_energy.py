@@ -59,10 +59,10 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
         raise ValueError(f"beta must be positive and finite, got {beta}")
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
-    wide = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
+    scaled = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
     if mask is not None:
-        wide = backend.xp.where(broadcast_mask(backend, mask, scores.shape), wide, -math.inf)
-    return backend.separate(wide, get_separation("softmax"))[1] / float(beta)
+        scaled = backend.xp.where(broadcast_mask(backend, mask, scores.shape), scaled, -math.inf)
+    return backend.separate(scaled, get_separation("softmax"))[1] / float(beta)
 
 
 def energy(
@@ -111,7 +111,7 @@ def energy(
 
 
 def energy_of(inputs: Inputs, separation: Any) -> Array:
-    """:func:`energy` of inputs that are checked already."""
+    """:func:`energy` of checked inputs."""
     backend, xp, state, stored, _, beta, mask = inputs
     precise = backend.precise[state.dtype]
     if state.dtype != precise:
@@ -123,7 +123,7 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
     count = backend.count_attended(stored, mask)
     attending = count > 0
     level = separation.uniform(xp.where(attending, count, 1.0), xp)
-    # The difference first: both terms are about log N, and what remains may be small.
+    # The difference first: both terms are about log N, and their difference may be small.
     value = (level - xp.where(attending, conjugate, 0.0)) / beta + 0.5 * (square + largest)
     return xp.where(attending, value, math.inf)
 

@@ -1,7 +1,7 @@
 r"""Retrieval: the update, repeated until a state pattern stays where it is.
 
-Every query stops on its own, as soon as its update moves it by at most ``tol * M``; what a query
-returns never depends on the queries beside it.
+Every query stops on its own, as soon as its update moves it by at most ``tol * M``; its result
+never depends on the other queries.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Gradient = Literal["unrolled", "implicit"]
 
 
 class Retrieval(NamedTuple):
-    r"""What :func:`retrieve` found; a pytree in JAX and torch.
+    r"""The result of :func:`retrieve`; a pytree in JAX and torch.
 
     Attributes
     ----------
     state : array (..., L, d)
         The state patterns after the last update.
     steps : integer array (..., L)
-        How many updates each query took.
+        The number of updates of each query.
     converged : boolean array (..., L)
         Whether the last update moved the query by at most ``tol * M``.
     residual : array (..., L)
@@ -76,11 +76,11 @@ def retrieve(
     mask, separation
         As in :func:`hopcore.association`.
     max_steps : int
-        At most so many updates, >= 0.
+        The largest number of updates, >= 0.
     tol : float
         A query rests when an update moves it by at most ``tol * M``, with M the largest norm of a
-        pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, or comes exactly to
-        rest.
+        pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, unless one of them
+        does not change it at all.
     gradient : {"unrolled", "implicit"}
         How torch and JAX differentiate the result. ``"unrolled"`` goes back through the updates
         made: memory grows with them. ``"implicit"`` applies the implicit function theorem at the
@@ -100,7 +100,7 @@ def retrieve(
     Notes
     -----
     A query that may attend to nothing goes to zero. Under ``jax.jit`` and ``torch.compile`` values
-    cannot be seen: they are not checked, and finished queries are frozen instead of dropped.
+    cannot be read: they are not checked, and finished queries are frozen instead of dropped.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def iterate_to_fixed_point(
     update : callable
         ``update(inputs, *others)`` is the new state.
     max_steps : int
-        At most so many updates.
+        The largest number of updates.
     tol : float or array
         A query rests when an update moves it by at most ``tol`` times M.
     limits : integer array, optional

@@ -124,7 +124,7 @@ class Entmax:
         return 1.0 / (self.alpha - 1.0)
 
     def reach_of(self, largest: Array) -> Array:
-        r""":math:`s^{\alpha-1}/(\alpha-1)`: where the weights end if the largest weight is s."""
+        r""":math:`s^{\alpha-1}/(\alpha-1)`: the margin if the largest weight is s."""
         return largest ** (self.alpha - 1.0) * self.reach
 
     def uniform(self, count: Array, xp: ModuleType) -> Array:
@@ -137,11 +137,12 @@ class Entmax:
     ) -> tuple[Array, Array]:
         """Weights and conjugate of scores ``(..., S)``; all masked gives zeros and -inf.
 
-        ``largest (..., 1)``, if given, is an upper bound of the largest weight, and a start.
+        ``largest (..., 1)``, if given, is an upper bound of the largest weight, where the solver
+        starts.
         """
         shifted, top, empty = below_top(scores, xp)
-        # Beyond the reach a score has no influence; clipping keeps the arithmetic finite. Stretched
-        # by a rounding, since a * reach may be less than 1, which would leave a weight at its end.
+        # Scores beyond the reach have no influence; clipping keeps the arithmetic finite. They are
+        # stretched by a rounding, since a * reach may be below 1, which would leave a weight there.
         lowest = xp.zeros_like(top) - 2.0 * self.reach
         near = xp.maximum(shifted * (1.0 + 2.0 * xp.finfo(shifted.dtype).eps), lowest)
         start = xp.ones_like(top) if largest is None else largest
@@ -157,7 +158,7 @@ class Entmax:
         support = indicator(weights, xp)
         s = support
         if self.alpha != 2.0:
-            # Away from 0, where the power has no derivative, and short of overflow.
+            # Stay away from 0, where the power has no derivative, and below overflow.
             least = xp.zeros_like(weights[..., :1]) + xp.finfo(weights.dtype).eps ** 2
             exponent = (2.0 - self.alpha) * xp.log(xp.maximum(weights, least))
             s = support * xp.exp(xp.minimum(exponent, xp.zeros_like(least) + 40.0))
@@ -174,7 +175,7 @@ class Entmax:
             return inner
         if exponent == 2.0:
             return inner * inner
-        # log1p, since a large power would magnify the rounding of 1 + base; never of -1 itself.
+        # A large power would magnify the rounding of 1 + base: use log1p, but never of -1 itself.
         logarithm = xp.log1p(xp.maximum(base, zero - 1.0 + xp.finfo(base.dtype).eps))
         return indicator(inner, xp) * xp.exp(exponent * logarithm)
 
@@ -193,12 +194,12 @@ class Entmax:
             excess = s * xp.sum(ratio, axis=-1, keepdims=True) - 1.0
             slope = xp.sum(slope, axis=-1, keepdims=True)
             smaller = s - excess / xp.where(slope > 0.0, slope, 1.0)
-            # Rounding can only make a step go up or stand still once it has arrived.
+            # Once the root is reached, rounding may make a step rise or stand still.
             smaller = xp.where(smaller < s, smaller, s)
             return smaller, s - smaller > tolerance * s
 
         s, _ = loop(lambda carry: xp.any(carry[1]), step, (start, start > 0), 64)
-        weights = normalised(self._power(shifted * (a / s**a), self.reach, zero, xp), xp)
+        weights = normalized_weights(self._power(shifted * (a / s**a), self.reach, zero, xp), xp)
         # As w_i ** a = s ** a + a z_i on the support, Omega needs no power of the weights.
         along = xp.sum(weights * shifted, axis=-1, keepdims=True)
         return weights, (a * along - xp.expm1(a * xp.log(s)) / a) / self.alpha
@@ -223,19 +224,21 @@ class Entmax:
             above = xp.sum(weights(middle), axis=-1, keepdims=True) > 1.0
             return xp.where(above, low, middle), xp.where(above, middle, high)
 
-        def wide(carry: tuple[Array, Array]) -> Array:
+        def can_be_halved(carry: tuple[Array, Array]) -> Array:
             low, high = carry
             return xp.any(0.5 * (low + high) > low)
 
         # 1/N, with N counted over all parts of a memory.
         low = 1.0 / xp.sum(xp.ones_like(shifted), axis=-1, keepdims=True)
-        low, high = loop(wide, step, (low, start), 24 if "32" in str(shifted.dtype) else 53)
+        low, high = loop(
+            can_be_halved, step, (low, start), 24 if "32" in str(shifted.dtype) else 53
+        )
         least, most = weights(low), weights(high)
         under = xp.sum(least, axis=-1, keepdims=True)
         over = xp.sum(most, axis=-1, keepdims=True)
         share = (1.0 - under) / xp.where(over > under, over - under, 1.0)
         share = xp.where(share > 0.0, xp.where(share < 1.0, share, 1.0), 0.0)
-        mixed = normalised(least + (most - least) * share, xp)
+        mixed = normalized_weights(least + (most - least) * share, xp)
         along = xp.sum(mixed * shifted, axis=-1, keepdims=True)
         total = xp.sum(mixed**self.alpha, axis=-1, keepdims=True)
         return mixed, along - (total - 1.0) / (self.alpha * a)
@@ -245,7 +248,7 @@ SEPARATIONS: dict[str, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
 
 
 def get_separation(separation: Separation) -> Any:
-    """The separation function of a name; an object passes through."""
+    """Return the separation function of a name; an object is returned as it is."""
     if isinstance(separation, str):
         try:
             return SEPARATIONS[separation]
@@ -294,10 +297,11 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
     if backend.can_read_values(scores) and not bool(backend.xp.all(scores < math.inf)):
-        bad = float(backend.xp.max(scores))  # of nan and others nan
+        bad = float(backend.xp.max(scores))  # nan if one of them is nan
         raise ValueError(f"scores must be finite, or -inf where masked, got {bad}")
-    wide = backend.astype(scores, backend.precise[scores.dtype])
-    return backend.astype(backend.separate(wide, get_separation(separation))[0], scores.dtype)
+    precise_scores = backend.astype(scores, backend.precise[scores.dtype])
+    weights = backend.separate(precise_scores, get_separation(separation))[0]
+    return backend.astype(weights, scores.dtype)
 
 
 def below_top(scores: Array, xp: ModuleType) -> tuple[Array, Array, Array]:
@@ -313,8 +317,8 @@ def where_empty(conjugate: Array, empty: Array, xp: ModuleType) -> Array:
     return xp.squeeze(xp.where(empty, -math.inf, conjugate), axis=-1)
 
 
-def normalised(weights: Array, xp: ModuleType) -> Array:
-    """Weights that sum to one, or zeros."""
+def normalized_weights(weights: Array, xp: ModuleType) -> Array:
+    """Scale weights so that they sum to one; zeros stay zeros."""
     total = xp.sum(weights, axis=-1, keepdims=True)
     return weights / xp.where(total > 0.0, total, 1.0)
 

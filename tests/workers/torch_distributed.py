@@ -358,7 +358,7 @@ def test_nearest_neighbours(split: Any, monkeypatch: pytest.MonkeyPatch, k: int)
 
 
 def test_a_graph_of_many_blocks(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hopcore_torch.distributed._rings.SOME", 20)
+    monkeypatch.setattr("hopcore_torch.distributed._rings.GATHER_BLOCK", 20)
     patterns = random(31, 4)
     got, expected = (hopcore.knn_graph(x, 3) for x in (shard(patterns, mesh), patterns))
     assert torch.equal(got.edge_index, expected.edge_index)

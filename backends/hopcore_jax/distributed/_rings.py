@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from hopcore.arrays import MASKED, SOME, Array, Backend, Rows
+from hopcore.arrays import GATHER_BLOCK, MASKED_SCORE, Array, Backend, Rows
 from hopcore_jax.distributed._memory import Shards
 from hopcore_jax.kernels._blocks import precision
 
@@ -81,12 +81,12 @@ def nearest(
 
         def compared(row: tuple[Array, Array]) -> tuple[Array, Array]:
             pattern, place = row
-            scores = jnp.where(seen, others @ pattern, MASKED)
+            scores = jnp.where(seen, others @ pattern, MASKED_SCORE)
             scores = jnp.where((numbers == place) | (numbers >= count), -math.inf, scores)
             value, at = lax.top_k(scores, min(k, size))
             return value, numbers[at]
 
-        found = lax.map(compared, (own, places), batch_size=max(1, SOME // size))
+        found = lax.map(compared, (own, places), batch_size=max(1, GATHER_BLOCK // size))
         values, choices = (jnp.concat(x, axis=1) for x in zip(best, found, strict=True))
         values, at = lax.top_k(values, k)
         return (values, jnp.take_along_axis(choices, at, axis=1)), visitor
@@ -201,7 +201,7 @@ def _visited(
     """Apply ``add`` to every edge, on the worker of its row, when its column visits."""
     mesh, axis, workers = place
     size = own.shape[0] // workers
-    some = min(rows.shape[0], max(1, SOME // own.shape[1]))
+    some = min(rows.shape[0], max(1, GATHER_BLOCK // own.shape[1]))
     # Sort the edges by the workers of their rows and columns.
     cell = rows // size * workers + columns // size
     order = jnp.argsort(cell, stable=True)

@@ -15,7 +15,15 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 import hopcore
-from hopcore.arrays import MASKED, SOME, Array, Backend, Rows, backend_of, without_rounding
+from hopcore.arrays import (
+    GATHER_BLOCK,
+    MASKED_SCORE,
+    Array,
+    Backend,
+    Rows,
+    backend_of,
+    without_rounding,
+)
 
 
 class JaxGraphKernels(Backend):
@@ -78,7 +86,7 @@ def _heat_kernel_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
 @jax.jit
 def pair_products(left: Array, right: Array, rows: Array, columns: Array) -> Array:
     """Inner products of pairs, gathered a block at a time."""
-    some = max(1, SOME // left.shape[-1])
+    some = max(1, GATHER_BLOCK // left.shape[-1])
     if rows.shape[0] <= some:
         return jnp.sum(left[rows] * right[columns], axis=-1)
     return lax.map(
@@ -90,7 +98,7 @@ def pair_products(left: Array, right: Array, rows: Array, columns: Array) -> Arr
 def nearest(patterns: Array, shown: Array, *, backend: Backend, k: int) -> Array:
     """The k nearest others of patterns ``(B, N, d)``, a block of rows at a time."""
     count = patterns.shape[1]
-    size = min(count, max(1, SOME // count))
+    size = min(count, max(1, GATHER_BLOCK // count))
     blocks = math.ceil(count / size)
     # The last block begins earlier, so that all have one size.
     starts = jnp.minimum(jnp.arange(blocks, dtype=jnp.int32) * size, count - size)
@@ -101,7 +109,7 @@ def nearest(patterns: Array, shown: Array, *, backend: Backend, k: int) -> Array
         def block(start: Array) -> Array:
             scores = lax.dynamic_slice_in_dim(own, start, size) @ own.T
             row = start + jnp.arange(size, dtype=jnp.int32)
-            scores = jnp.where(visible, scores, MASKED)
+            scores = jnp.where(visible, scores, MASKED_SCORE)
             scores = jnp.where(jnp.arange(count) == row[:, None], -math.inf, scores)
             return backend.largest(scores, k).astype(jnp.int32)
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch.autograd import Function
 
-from hopcore.arrays import MASKED, SOME, Rows, chunks
+from hopcore.arrays import GATHER_BLOCK, MASKED_SCORE, Rows, chunks
 from hopcore_torch.distributed._collectives import Workers, waiting
 
 
@@ -48,10 +48,10 @@ def nearest(
     scores, places = part.new_empty((count, 0)), number.new_empty((count, 0))
     for columns, guest in visiting(workers, part, sizes):
         nearest_guests = []
-        for rows in chunks(count, max(1, SOME // guest.shape[0])):
+        for rows in chunks(count, max(1, GATHER_BLOCK // guest.shape[0])):
             products = part[rows] @ guest.mT
             if mask is not None:
-                products = products.masked_fill(~mask[columns], MASKED)
+                products = products.masked_fill(~mask[columns], MASKED_SCORE)
             if columns.start == start:
                 products[number[: products.shape[0]], number[rows]] = -math.inf
             nearest_guests.append(torch.topk(products, min(k, guest.shape[0]), dim=-1))
@@ -98,7 +98,7 @@ def chosen(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield some of the entries whose columns lie in a part, and the rows of the part they meet."""
     entries = torch.nonzero((columns >= part.start) & (columns < part.stop))[:, 0]
-    for some in chunks(entries.shape[0], max(1, SOME // max(1, width))):
+    for some in chunks(entries.shape[0], max(1, GATHER_BLOCK // max(1, width))):
         yield entries[some], columns[entries[some]] - part.start
 
 
