@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from hopcore.arrays._backend import SeparationFunction
@@ -148,10 +149,8 @@ class HopfieldSettings(Settings):
     (16, 0.25)
     """
 
-    NESTED: ClassVar[Mapping[str, Any]] = {
-        "diffusion": DiffusionConfig,
-        "scaling": LearnableTemperature,
-    }
+    # Without an annotation, which would count among the fields of the dataclass.
+    NESTED = MappingProxyType({"diffusion": DiffusionConfig, "scaling": LearnableTemperature})
     input_size: int | None = None
     hidden_size: int | None = None
     output_size: int | None = None

@@ -73,14 +73,14 @@ class ParameterOwner(eqx.Module):
         """
         if not isinstance(settings, cls.KIND):
             raise TypeError(f"settings must be {cls.KIND.__name__}, got {type(settings).__name__}")
-        found = object.__new__(cls)
+        layer = object.__new__(cls)
         if parameters is None:
-            found._own(settings, key, dtype, inference)
+            layer._own(settings, key, dtype, inference)
         else:
             check_parameters(settings, parameters)
             arrays = {name: jnp.asarray(value, dtype) for name, value in parameters.items()}
-            found._hold(settings, arrays, inference)
-        return found
+            layer._hold(settings, arrays, inference)
+        return layer
 
     def _own(self, settings: Any, key: Key | None, dtype: Any, inference: bool) -> None:
         self._hold(settings, drawn(settings, key, dtype), inference)
@@ -95,9 +95,9 @@ class ParameterOwner(eqx.Module):
 
         Those that are not trained are without their gradient.
         """
-        found = layer_parameters(self.settings)
+        declared = layer_parameters(self.settings)
         return {
-            name: value if found[name].trainable else lax.stop_gradient(value)
+            name: value if declared[name].trainable else lax.stop_gradient(value)
             for name, value in self.parameters.items()
         }
 
@@ -116,15 +116,15 @@ class ParameterOwner(eqx.Module):
 
 def part(layer: ParameterOwner, kind: type[Layer], name: str, settings: Any) -> Layer:
     """Return a layer within a layer, with its share of the parameters."""
-    found = object.__new__(kind)
-    found._hold(settings, inner(layer.parameters, name), layer.inference)
-    return found
+    inner_layer = object.__new__(kind)
+    inner_layer._hold(settings, inner(layer.parameters, name), layer.inference)
+    return inner_layer
 
 
 def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
     """Draw the first values of the parameters of a layer."""
-    found = layer_parameters(settings)
-    at_random = [name for name, one in found.items() if one.start is None]
+    parameters = layer_parameters(settings)
+    at_random = [name for name, one in parameters.items() if one.start is None]
     keys: dict[str, Key] = {}
     if at_random:
         if key is None:
@@ -135,7 +135,7 @@ def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
         name: one.spread * jax.random.normal(keys[name], one.shape, kind)
         if one.start is None
         else jnp.broadcast_to(jnp.asarray(one.start, kind), one.shape)
-        for name, one in found.items()
+        for name, one in parameters.items()
     }
 
 

@@ -168,10 +168,10 @@ class Hopfield(ParameterOwner, AssociationProperties):
 
     def get_projected_pattern_matrix(self, input: Patterns) -> jax.Array:
         """Return the values of each head, ``(..., H, S, v)``, without a gradient."""
-        found = hopcore.layers.hopfield_projections(
+        values = hopcore.layers.hopfield_projections(
             self.settings, self.arrays(), *unpack_inputs(input)
         )
-        return lax.stop_gradient(found)
+        return lax.stop_gradient(values)
 
 
 class DiffusedHopfield(Hopfield, DiffusionMethods):
@@ -222,8 +222,8 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
 def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return stored patterns, state patterns and pattern projections."""
     if isinstance(input, jax.Array | np.ndarray):
-        found = jnp.asarray(input)
-        return found, found, found
+        patterns = jnp.asarray(input)
+        return patterns, patterns, patterns
     if isinstance(input, tuple | list) and len(input) == 3:
         return jnp.asarray(input[0]), jnp.asarray(input[1]), jnp.asarray(input[2])
     raise TypeError(

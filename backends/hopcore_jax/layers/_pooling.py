@@ -67,10 +67,10 @@ class HopfieldPooling(_Learned):
         inference: bool = False,
         **settings: Any,
     ) -> None:
-        found = PoolingSettings(
+        layer_settings = PoolingSettings(
             hopfield=association(*args, **settings), quantity=quantity, trainable=trainable
         )
-        self._own(found, key, dtype, inference)
+        self._own(layer_settings, key, dtype, inference)
 
     def __call__(
         self,
@@ -141,14 +141,14 @@ class HopfieldLayer(_Learned):
         inference: bool = False,
         **settings: Any,
     ) -> None:
-        found = LookupSettings(
+        layer_settings = LookupSettings(
             hopfield=association(*args, **settings),
             quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
             trainable=trainable,
         )
-        self._own(found, key, dtype, inference)
+        self._own(layer_settings, key, dtype, inference)
 
     def __call__(
         self,
@@ -185,8 +185,8 @@ def one(input: Any) -> jax.Array:
 def two(input: Any) -> tuple[jax.Array, jax.Array]:
     """Return stored patterns and pattern projections."""
     if isinstance(input, jax.Array | np.ndarray):
-        found = jnp.asarray(input)
-        return found, found
+        patterns = jnp.asarray(input)
+        return patterns, patterns
     if isinstance(input, tuple | list) and len(input) == 2:
         return jnp.asarray(input[0]), jnp.asarray(input[1])
     raise TypeError(

@@ -152,17 +152,17 @@ def share_temperature(layers: Layers, theta: Any = None) -> Layers:
     leaves, structure = jax.tree.flatten(
         layers, is_leaf=lambda one: isinstance(one, ParameterOwner)
     )
-    found = [one for one in leaves if isinstance(one, ParameterOwner)]
-    for layer in found:
+    owners = [one for one in leaves if isinstance(one, ParameterOwner)]
+    for layer in owners:
         if not shared_names(layer):
             raise ValueError(
                 f"{type(layer).__name__} has no shared temperature: "
                 "scaling=LearnableTemperature(shared=True)"
             )
-    if not found:
+    if not owners:
         raise ValueError("layers must hold a layer with a shared temperature, got none")
     if theta is None:
-        theta = found[0].parameters[shared_names(found[0])[0]]
+        theta = owners[0].parameters[shared_names(owners[0])[0]]
     if jnp.ndim(theta):
         raise ValueError(f"theta must be one number, got shape {jnp.shape(theta)}")
     return jax.tree.unflatten(

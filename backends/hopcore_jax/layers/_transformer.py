@@ -51,7 +51,7 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
         **settings: Any,
     ) -> None:
         own = {"dropout": dropout, "input_bias": bias, "batch_first": batch_first}
-        found = self.KIND(
+        layer_settings = self.KIND(
             hopfield=association(d_model, num_heads=nhead, **{**own, **settings}),
             dim_feedforward=dim_feedforward,
             dropout=dropout,
@@ -60,7 +60,7 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
             layer_norm_eps=layer_norm_eps,
             bias=bias,
         )
-        self._own(found, key, dtype, inference)
+        self._own(layer_settings, key, dtype, inference)
 
     @property
     def association_settings(self) -> HopfieldSettings:
@@ -83,8 +83,8 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
         self, keys: dict[str, Any], inference: bool | None
     ) -> Callable[[str, jax.Array], jax.Array]:
         def drop(name: str, values: jax.Array) -> jax.Array:
-            found = self._dropout(self.settings.dropout, keys[name], inference)
-            return values if found is None else found(values)
+            dropout = self._dropout(self.settings.dropout, keys[name], inference)
+            return values if dropout is None else dropout(values)
 
         return drop
 

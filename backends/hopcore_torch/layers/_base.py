@@ -13,14 +13,14 @@ from torch import nn
 from hopcore.layers import HopfieldSettings, Parameter, layer_parameters
 
 
-def tensor(found: Parameter, **where: Any) -> nn.Parameter:
+def tensor(parameter: Parameter, **where: Any) -> nn.Parameter:
     """Return a parameter without its first value."""
-    return nn.Parameter(torch.empty(found.shape, **where), requires_grad=found.trainable)
+    return nn.Parameter(torch.empty(parameter.shape, **where), requires_grad=parameter.trainable)
 
 
-def start(module: nn.Module, found: Mapping[str, Parameter], draw: Any = None) -> None:
+def start(module: nn.Module, parameters: Mapping[str, Parameter], draw: Any = None) -> None:
     """Give the parameters of a module their first values; ``draw`` is a ``torch.Generator``."""
-    for name, parameter in found.items():
+    for name, parameter in parameters.items():
         value = parameter_of(module, name)
         with torch.no_grad():
             if parameter.start is None:
@@ -102,12 +102,12 @@ class ParameterOwner(nn.Module):
 def describe(settings: Any) -> str:
     """Return the settings that differ from their default."""
     plain = type(settings)
-    found = []
+    changes = []
     for name, field in plain.__dataclass_fields__.items():
         value = getattr(settings, name)
         if value != field.default and not isinstance(value, HopfieldSettings):
-            found.append(f"{name}={value!r}")
-    return ", ".join(found)
+            changes.append(f"{name}={value!r}")
+    return ", ".join(changes)
 
 
 def split_scaling(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Parameter | None]:

@@ -70,17 +70,17 @@ class HopfieldCore(ParameterOwner):
             scaling=settings.beta,
             learnable_scaling=False,
         )
-        found = cls.__new__(cls)
-        found._make(plain, **where)
-        return found
+        layer = cls.__new__(cls)
+        layer._make(plain, **where)
+        return layer
 
     def _make(self, settings: HopfieldSettings, **where: Any) -> None:
-        found = layer_parameters(settings)
-        self._own(settings, found, PREFIX)
+        parameters = layer_parameters(settings)
+        self._own(settings, parameters, PREFIX)
         for name in NAMES:
-            parameter = found.get(PREFIX + name)
+            parameter = parameters.get(PREFIX + name)
             self.register_parameter(name, parameter and tensor(parameter, **where))
-        weight = found.get(f"{PREFIX}out_proj.weight")
+        weight = parameters.get(f"{PREFIX}out_proj.weight")
         self.out_proj = None
         if weight is not None:
             rows, columns = weight.shape
@@ -89,8 +89,8 @@ class HopfieldCore(ParameterOwner):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the parameters again."""
-        found = layer_parameters(self.settings)
-        start(self, {name.removeprefix(PREFIX): x for name, x in found.items()}, generator)
+        parameters = layer_parameters(self.settings)
+        start(self, {name.removeprefix(PREFIX): x for name, x in parameters.items()}, generator)
 
     def forward(
         self,

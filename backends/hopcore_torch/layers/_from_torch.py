@@ -46,7 +46,7 @@ def torch_arguments(layer: Any, attention: nn.MultiheadAttention, rate: float) -
     }
 
 
-def copy_parameters(found: nn.Module, layer: nn.Module, names: dict[str, str]) -> None:
+def copy_parameters(target: nn.Module, layer: nn.Module, names: dict[str, str]) -> None:
     """Copy the parameters of torch's layer, whose parts have other names."""
     given = layer.state_dict()
     renamed = {}
@@ -55,4 +55,4 @@ def copy_parameters(found: nn.Module, layer: nn.Module, names: dict[str, str]) -
         for name, value in given.items():
             if name.startswith(f"{theirs}."):
                 renamed[inner + name.removeprefix(theirs)] = value
-    found.load_state_dict(renamed, strict=True)
+    target.load_state_dict(renamed, strict=True)

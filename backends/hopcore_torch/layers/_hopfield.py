@@ -85,9 +85,9 @@ class Hopfield(ParameterOwner, AssociationProperties):
         cls, settings: HopfieldSettings, scaling: nn.Parameter | None = None, **where: Any
     ) -> Hopfield:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        found = cls.__new__(cls)
-        found._make(settings, scaling, **where)
-        return found
+        layer = cls.__new__(cls)
+        layer._make(settings, scaling, **where)
+        return layer
 
     def _make(self, settings: HopfieldSettings, scaling: nn.Parameter | None, **where: Any) -> None:
         parameters = layer_parameters(settings)

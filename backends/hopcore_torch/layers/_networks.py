@@ -35,9 +35,9 @@ class _Network(ParameterOwner):
     @classmethod
     def of(cls, settings: Any, **where: Any) -> Self:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        found = cls.__new__(cls)
-        found._make(settings, **where)
-        return found
+        layer = cls.__new__(cls)
+        layer._make(settings, **where)
+        return layer
 
     def _make(self, settings: Any, **where: Any) -> None:
         if not isinstance(settings, self.KIND):
@@ -85,9 +85,9 @@ class HNL(_Network):
     def _register(self, **where: Any) -> None:
         lookup = self.settings.lookup
         self.hopfield = Hopfield.of(lookup.hopfield, **where)
-        for name, found in layer_parameters(lookup).items():
+        for name, parameter in layer_parameters(lookup).items():
             if "." not in name:
-                self.register_parameter(name, tensor(found, **where))
+                self.register_parameter(name, tensor(parameter, **where))
 
     def forward(
         self,
@@ -195,8 +195,8 @@ class VectorQuantizer(_Network):
     codebook: nn.Parameter
 
     def _register(self, **where: Any) -> None:
-        for name, found in layer_parameters(self.settings).items():
-            self.register_parameter(name, tensor(found, **where))
+        for name, parameter in layer_parameters(self.settings).items():
+            self.register_parameter(name, tensor(parameter, **where))
 
     def forward(
         self,

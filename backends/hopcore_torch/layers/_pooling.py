@@ -32,9 +32,9 @@ class _Learned(ParameterOwner, LearnedPatternMethods):
         self._own(settings, layer_parameters(settings))
         self.hopfield = Hopfield.of(settings.hopfield, scaling, **where)
         for name in ("pooling_weights", "lookup_weights", "target_weights"):
-            found = layer_parameters(settings).get(name)
-            if found is not None:
-                self.register_parameter(name, tensor(found, **where))
+            parameter = layer_parameters(settings).get(name)
+            if parameter is not None:
+                self.register_parameter(name, tensor(parameter, **where))
             elif name == "target_weights":
                 self.register_parameter(name, None)
         self.reset_parameters()
@@ -42,9 +42,9 @@ class _Learned(ParameterOwner, LearnedPatternMethods):
     @classmethod
     def of(cls, settings: Any, **where: Any) -> Any:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        found = cls.__new__(cls)
-        found._make(settings, None, **where)
-        return found
+        layer = cls.__new__(cls)
+        layer._make(settings, None, **where)
+        return layer
 
 
 class HopfieldPooling(_Learned):
@@ -82,10 +82,10 @@ class HopfieldPooling(_Learned):
         **settings: Any,
     ) -> None:
         arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
-        found = PoolingSettings(
+        layer_settings = PoolingSettings(
             hopfield=hopfield_settings(arguments), quantity=quantity, trainable=trainable
         )
-        self._make(found, scaling, device=device, dtype=dtype)
+        self._make(layer_settings, scaling, device=device, dtype=dtype)
 
     def forward(
         self,
@@ -153,14 +153,14 @@ class HopfieldLayer(_Learned):
         **settings: Any,
     ) -> None:
         arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
-        found = LookupSettings(
+        layer_settings = LookupSettings(
             hopfield=hopfield_settings(arguments),
             quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
             trainable=trainable,
         )
-        self._make(found, scaling, device=device, dtype=dtype)
+        self._make(layer_settings, scaling, device=device, dtype=dtype)
 
     def forward(
         self,

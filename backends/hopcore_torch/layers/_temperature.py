@@ -136,20 +136,20 @@ def share_temperature(layers: Layers, theta: nn.Parameter | None = None) -> Laye
     >>> all(layer.shared_temperature is first.shared_temperature for layer in others)
     True
     """
-    found = []
+    hopfields = []
     for layer in [layers] if isinstance(layers, nn.Module) else layers:
-        hopfields = [one for one in layer.modules() if isinstance(one, Hopfield)]
-        within = [one for one in hopfields if "shared_temperature" in one.arrays()]
+        inner = [one for one in layer.modules() if isinstance(one, Hopfield)]
+        within = [one for one in inner if "shared_temperature" in one.arrays()]
         if not within:
             raise ValueError(
                 f"{type(layer).__name__} has no shared temperature: "
                 "scaling=LearnableTemperature(shared=True)"
             )
-        found += within
-    if theta is None and found:
-        theta = found[0].shared_temperature
+        hopfields += within
+    if theta is None and hopfields:
+        theta = hopfields[0].shared_temperature
     if theta is not None and (not isinstance(theta, nn.Parameter) or theta.ndim):
         raise ValueError("theta must be a torch.nn.Parameter of shape ()")
-    for one in found:
+    for one in hopfields:
         one.shared_temperature = theta
     return layers

@@ -44,8 +44,8 @@ class _TransformerLayer(ParameterOwner):
     norm_output: nn.LayerNorm
 
     def _make(self, settings: Any, associations: dict[str, Hopfield], **where: Any) -> None:
-        found = layer_parameters(settings)
-        self._own(settings, [name for name in found if "association" not in name])
+        parameters = layer_parameters(settings)
+        self._own(settings, [name for name in parameters if "association" not in name])
         width, hidden, bias = settings.hopfield.input_size, settings.dim_feedforward, settings.bias
         for name, association in associations.items():
             setattr(self, name, association)
@@ -54,7 +54,7 @@ class _TransformerLayer(ParameterOwner):
         self.dropout_residual = nn.Dropout(settings.dropout)
         self.linear_output = nn.Linear(hidden, width, bias, **where)
         self.dropout_output = nn.Dropout(settings.dropout)
-        names = [name.removesuffix(".weight") for name in found if name.startswith("norm_")]
+        names = [name.removesuffix(".weight") for name in parameters if name.startswith("norm_")]
         for name in names:
             if not name.endswith(".bias"):
                 eps = settings.layer_norm_eps
@@ -122,17 +122,17 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods, nn.TransformerEnco
     @classmethod
     def of(cls, settings: EncoderSettings, **where: Any) -> HopfieldEncoderLayer:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        found = cls.__new__(cls)
+        layer = cls.__new__(cls)
         association = Hopfield.of(settings.hopfield, **where)
-        found._make(settings, {"hopfield_association": association}, **where)
-        return found
+        layer._make(settings, {"hopfield_association": association}, **where)
+        return layer
 
     @classmethod
     def from_transformer(cls, layer: nn.TransformerEncoderLayer) -> HopfieldEncoderLayer:
         """The layer that computes what torch's layer computes, with copies of its parameters."""
-        found = cls(**torch_arguments(layer, layer.self_attn, layer.dropout.p))
-        copy_parameters(found, layer, ENCODER)
-        return found.train(layer.training)
+        copied = cls(**torch_arguments(layer, layer.self_attn, layer.dropout.p))
+        copy_parameters(copied, layer, ENCODER)
+        return copied.train(layer.training)
 
     def forward(
         self,
@@ -208,27 +208,27 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
         names = "hopfield_association_self", "hopfield_association_cross"
-        found, own, where = arguments_of(names, args, arguments)
-        settings = DecoderSettings(hopfield=found[0].settings, cross=found[1].settings, **own)
-        self._make(settings, dict(zip(names, found, strict=True)), **where)
+        layers, own, where = arguments_of(names, args, arguments)
+        settings = DecoderSettings(hopfield=layers[0].settings, cross=layers[1].settings, **own)
+        self._make(settings, dict(zip(names, layers, strict=True)), **where)
 
     @classmethod
     def of(cls, settings: DecoderSettings, **where: Any) -> HopfieldDecoderLayer:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        found = cls.__new__(cls)
+        layer = cls.__new__(cls)
         associations = {
             "hopfield_association_self": Hopfield.of(settings.hopfield, **where),
             "hopfield_association_cross": Hopfield.of(settings.cross, **where),
         }
-        found._make(settings, associations, **where)
-        return found
+        layer._make(settings, associations, **where)
+        return layer
 
     @classmethod
     def from_transformer(cls, layer: nn.TransformerDecoderLayer) -> HopfieldDecoderLayer:
         """The layer that computes what torch's layer computes, with copies of its parameters."""
-        found = cls(**torch_arguments(layer, layer.self_attn, layer.dropout.p))
-        copy_parameters(found, layer, DECODER)
-        return found.train(layer.training)
+        copied = cls(**torch_arguments(layer, layer.self_attn, layer.dropout.p))
+        copy_parameters(copied, layer, DECODER)
+        return copied.train(layer.training)
 
     def forward(
         self,
@@ -290,10 +290,10 @@ def arguments_of(
         missing = [name for name in names if not isinstance(given.get(name), Hopfield)]
         if missing:
             raise TypeError(f"{', '.join(missing)} must be a Hopfield layer")
-        found = [copy.deepcopy(given.pop(name)) for name in names]
+        layers = [copy.deepcopy(given.pop(name)) for name in names]
         if given:
             raise TypeError(f"a Hopfield layer has its settings already, got {', '.join(given)}")
-        return found, own, where
+        return layers, own, where
     if "d_model" not in given or "nhead" not in given:
         raise TypeError(f"needs d_model and nhead, or a Hopfield layer for {' and '.join(names)}")
     settings = {
@@ -329,6 +329,6 @@ def nested(
     lengths = torch.tensor([len(x) for x in src.unbind()], device=src.device)
     padded = src.to_padded_tensor(0.0)
     kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
-    found = layer(padded, mask, ~kept, is_causal)
+    encoded = layer(padded, mask, ~kept, is_causal)
     join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
-    return join(found, kept, mask_check=False)
+    return join(encoded, kept, mask_check=False)
