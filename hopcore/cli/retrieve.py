@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
+from hopcore import plots
 from hopcore.cli.cluster import cluster
-from hopcore.experiments import tables as report
 from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
 from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
 from hopcore.experiments.options import (
@@ -29,6 +32,9 @@ from hopcore.experiments.parsing import number, separation_named
 from hopcore.files._files import place_of, write_whole
 from hopcore.phase._suggest import suggest_beta
 from hopcore.streamed._streamed import Streamed
+
+COLUMNS = 12
+"""Images in a row of a picture, at most."""
 
 
 def retrieve(
@@ -110,7 +116,7 @@ def retrieve(
         shown = memory.queries if streamed else memory.stored
         limits = float(shown.min()), float(shown.max())
         title = f"{separation}, beta = {chosen:.3g}"
-        report.draw_retrieved(rows, memory.shape, limits, title, plot)
+        draw_retrieved(rows, memory.shape, limits, title, plot)
     facts = {
         "backend": backend,
         "separation": separation,
@@ -120,7 +126,7 @@ def retrieve(
     if as_json:
         show_json(facts)
     else:
-        Console().print(report.fact_table("Retrieval", facts))
+        Console().print(fact_table("Retrieval", facts))
 
 
 def check_sources(
@@ -166,3 +172,35 @@ def mean(values: np.ndarray) -> float | None:
     """The mean as a number that JSON knows; None where there is none."""
     value = float(np.mean(values, dtype=np.float64)) if values.size else math.nan
     return value if math.isfinite(value) else None
+
+
+def fact_table(title: str, facts: Mapping[str, object]) -> Table:
+    """Names and values of one result."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table.box, table.pad_edge = box.SIMPLE, False
+    for name, value in facts.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    return table
+
+
+def draw_retrieved(
+    rows: Mapping[str, np.ndarray],
+    shape: tuple[int, int],
+    limits: tuple[float, float],
+    title: str,
+    path: Path,
+) -> None:
+    """The first images of each row, for example query and retrieved, on one scale of grey."""
+    count = min(COLUMNS, len(next(iter(rows.values()))))
+    if count == 0:
+        raise ValueError("there is nothing to draw: no queries")
+    size = shape[0] * shape[1]
+    images = {}
+    for name, flat in rows.items():
+        blank = ((0, 0), (0, size - flat.shape[1]))
+        images[name] = np.pad(flat[:count], blank, constant_values=np.nan).reshape(-1, *shape)
+    height, width = (0.9 * side / max(shape) for side in shape)
+    figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
+    plots.heading(plots.gallery(figure.subplots(), images, limits=limits), title)
+    plots.save(figure, path)

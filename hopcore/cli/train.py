@@ -23,7 +23,7 @@ from hopcore.experiments.options import (
     Device,
     Epochs,
     Rate,
-    Trains,
+    TrainingBackend,
     show_json,
 )
 from hopcore.experiments.parsing import integers, one_of
@@ -49,7 +49,7 @@ def train(
     dataset: Dataset = "digits",
     data: Data = None,
     model: Annotated[str, typer.Option(help=", ".join(CLASSIFIERS))] = "hnm",
-    backend: Trains = "torch",
+    backend: TrainingBackend = "torch",
     device: Device = None,
     epochs: Epochs = 40,
     batch_size: Batch = 32,

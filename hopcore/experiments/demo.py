@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.table import Table
 
 import hopcore
+from hopcore import plots
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
+from hopcore.experiments.tables import SUCCESS_NOTES, Summary
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}
 
@@ -110,3 +114,51 @@ def run_demo(*, seed: int = 0, stored: int = 256, backend: str = "numpy") -> Dem
             )
             demo.rows.append(row)
     return demo
+
+
+def demo_table(demo: Demo) -> Table:
+    """Return a table with a row for each corruption and separation."""
+    rows = [
+        [
+            row.corruption, row.separation, f"{row.beta:.1f}", f"{row.success:.1%}",
+            f"{row.same:.1%}", f"{row.steps:.1f}",
+            f"{row.energy_before:.1f} → {row.energy_after:.1f}", f"{1e3 * row.seconds:.1f}",
+        ]
+        for row in demo.rows
+    ]  # fmt: skip
+    title = f"{len(demo.images.pixels)} handwritten digits, each retrieved from a corrupted copy"
+    right = ["beta", "cos > 0.9", "same", "steps", "energy", "ms"]
+    return Summary(["corruption", "separation"], right, rows, title, SUCCESS_NOTES).terminal()
+
+
+def draw_demo(demo: Demo, path: Path) -> None:
+    """The picture of the demonstration: a panel for each corruption, a row for each stage.
+
+    It shows the first stored image of each digit.
+    """
+    shown = np.unique(np.asarray(demo.images.labels), return_index=True)[1]
+    figure = plots.new_figure(7.4, 7.8)
+    panels = figure.subplots(len(CORRUPTIONS), 1)
+    any_failed = False
+
+    def images(flat: np.ndarray) -> np.ndarray:
+        return flat[shown].reshape(-1, *demo.images.shape)
+
+    for ax, (corruption, title) in zip(panels, CORRUPTIONS.items(), strict=True):
+        rows = {
+            "original": images(demo.images.pixels),
+            "corrupted": images(demo.queries[corruption]),
+        }
+        failed, shares = {}, []
+        for name in SEPARATIONS:
+            retrieved = demo.retrieved[corruption, name]
+            rows[name] = images(demo.states[corruption, name])
+            failed[name] = ~retrieved[shown]
+            any_failed |= bool(failed[name].any())
+            shares.append(f"{name} {np.mean(retrieved):.1%}")
+        plots.heading(plots.gallery(ax, rows, failed=failed), title, "   ".join(shares))
+    note = f"Percentages: cosine above 0.9, of all {len(demo.images.pixels)} stored digits."
+    if any_failed:
+        note += " Framed in red: shown here and not retrieved."
+    plots.caption(figure, "Handwritten digits, retrieved from corrupted copies", note)
+    plots.save(figure, path)

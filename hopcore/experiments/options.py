@@ -1,4 +1,4 @@
-"""What the commands share: options, progress on the standard error, JSON on the standard output."""
+"""Options that several commands share, progress bars and JSON output."""
 
 from __future__ import annotations
 
@@ -20,23 +20,34 @@ T = TypeVar("T")
 PATIENCE = 1.0
 """Seconds before a progress bar appears."""
 
-Seed = Annotated[int, typer.Option(min=0, help="Chooses the stored patterns and the noise.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the stored patterns and the noise.")]
 Backend = Annotated[str, typer.Option(help="numpy, torch, jax, or another registered backend.")]
-Device = Annotated[str | None, typer.Option(help="As the backend calls it, for example cuda:0.")]
+Device = Annotated[str | None, typer.Option(help="A device of the backend, for example cuda:0.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Dataset = Annotated[str, typer.Option(help="digits or mnist.")]
 Data = Annotated[Path | None, typer.Option(help="The folder of MNIST's IDX files, gzipped or not.")]
 Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
-Trains = Annotated[str, typer.Option(help="What trains: torch or jax.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: of data, parameters, batches.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes through the samples that train.")]
+Corruptions = Annotated[str, typer.Option(help="Corruptions, each half or noise:SIGMA.")]
+Sizes = Annotated[str, typer.Option(help="Sizes of the memory.")]
+Memories = Annotated[int, typer.Option(min=1, help="Memories drawn of each size, seeds 0, 1, ...")]
+TrainingBackend = Annotated[str, typer.Option(help="The library that trains: torch or jax.")]
+Seeds = Annotated[
+    int, typer.Option(min=1, help="Number of seeds (0, 1, ...) of data, parameters and batches.")
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes through the training samples.")]
 Batch = Annotated[int, typer.Option(min=1, help="Samples in a batch.")]
-Rate = Annotated[str, typer.Option(help=f"How the learning rate goes: {', '.join(RATES)}.")]
+Rate = Annotated[str, typer.Option(help=f"Schedule of the learning rate: {', '.join(RATES)}.")]
+Csv = Annotated[Path | None, typer.Option(help="The CSV of all results; default: NAME.csv.")]
+Plot = Annotated[Path | None, typer.Option(help="The picture, PNG; default: NAME.png.")]
 Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Keep the results in the CSV and run the rest, same options."),
+]
 
 
 def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T]:
-    """Pass items on; on a terminal, draw a progress bar once they outlast :data:`PATIENCE`."""
+    """Pass items on; on a terminal, show a progress bar after :data:`PATIENCE` seconds."""
     console = Console(stderr=True)
     progress = Progress(console=console, transient=True)
     task = progress.add_task(what, total=total)
@@ -51,10 +62,10 @@ def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T
 
 
 def untracked(items: Iterable[T], total: int) -> Iterable[T]:
-    """Pass items on, where others show the progress within each."""
+    """Pass items on without a progress bar, where another one shows the progress within each."""
     return items
 
 
 def show_json(value: dict[str, Any]) -> None:
-    """One JSON object on the standard output; nan and inf, which JSON lacks, are refused."""
+    """Print one JSON object on the standard output; raise on nan and inf, which JSON lacks."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False))

@@ -74,3 +74,8 @@ def one_of(text: str, known: Iterable[str], name: str) -> str:
     if text not in known:
         raise ValueError(f"unknown {name} {text!r}; known: {', '.join(known)}")
     return text
+
+
+def names(text: str, known: Iterable[str], name: str) -> list[str]:
+    """Return names that are separated by commas, all of them known and none given twice."""
+    return unlike([one_of(part, known, name) for part in text.split(",")], name)

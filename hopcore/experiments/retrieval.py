@@ -6,17 +6,35 @@ the lower half set to 0, a few updates, and success where the cosine with the or
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
+import typer
+from rich.console import Console
 
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
-from hopcore.experiments.parsing import separation_named
+from hopcore.experiments.options import (
+    AsJson,
+    Backend,
+    Corruption,
+    Data,
+    Dataset,
+    Device,
+    Markdown,
+    Memories,
+    Sizes,
+    show_json,
+    tracked,
+)
+from hopcore.experiments.parsing import integers, numbers, separation_named
+from hopcore.experiments.study import check_places, write_text
+from hopcore.experiments.tables import SUCCESS_NOTES, Summary
+from hopcore.files._csv import csv_of
 
 
 class Trial(NamedTuple):
@@ -131,18 +149,15 @@ def summary(trials: Iterable[Trial]) -> list[Setting]:
 
 
 def to_csv(trials: Iterable[Trial]) -> str:
-    """Every trial as comma-separated values, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Trial._fields)
-    writer.writerows(trials)
-    return text.getvalue()
+    """Return every trial as comma-separated values, with all digits and a header."""
+    return csv_of(Trial._fields, trials, digits=None)
 
 
 def to_markdown(settings: Iterable[Setting]) -> str:
-    """The summary as a table."""
+    """Return the summary as a table."""
+    head = "beta", "stored", "updates", "separation", "retrieved", "deviation", "worst"
     lines = [
-        "| beta | stored | updates | separation | retrieved | deviation | worst | same pattern |",
+        f"| {' | '.join(head)} | same pattern |",
         "|---:|---:|---:|---|---:|---:|---:|---:|",
     ]
     lines += [
@@ -151,3 +166,56 @@ def to_markdown(settings: Iterable[Setting]) -> str:
         for s in settings
     ]
     return "\n".join(lines) + "\n"
+
+
+def table(title: str, settings: Iterable[Setting]) -> Summary:
+    """Return the summary for a terminal."""
+    rows = [
+        [s.separation, f"{s.beta:g}", str(s.stored), str(s.max_steps)]
+        + [f"{share:.1%}" for share in (s.success, s.deviation, s.worst, s.same)]
+        for s in settings
+    ]
+    right = ["beta", "stored", "steps", "cos > 0.9", "±", "worst", "same"]
+    return Summary(["separation"], right, rows, title, SUCCESS_NOTES)
+
+
+def command(
+    dataset: Dataset = "mnist",
+    data: Data = None,
+    stored: Sizes = "128,256,512,1024",
+    beta: Annotated[str, typer.Option(help="Inverse temperatures.")] = "1,0.1",
+    separation: Annotated[str, typer.Option()] = "softmax,entmax:1.5,sparsemax",
+    max_steps: Annotated[str, typer.Option(help="Numbers of updates.")] = "5",
+    seeds: Memories = 10,
+    corruption: Corruption = "half",
+    backend: Backend = "numpy",
+    device: Device = None,
+    csv: Annotated[Path | None, typer.Option(help="Every trial, as CSV.")] = None,
+    markdown: Markdown = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many stored images come back from their upper half, by beta, memory and separation.
+
+    Lists have commas between their values.
+    """
+    check_places(csv, markdown)
+    images = datasets.load(dataset, data)
+    grid = {
+        "stored": integers(stored, "stored"),
+        "betas": numbers(beta, "beta"),
+        "separations": separation.split(","),
+        "max_steps": integers(max_steps, "max-steps"),
+    }
+    count = seeds * math.prod(len(values) for values in grid.values())
+    run = run_trials(
+        images, seeds=seeds, corruption=corruption, backend=backend, device=device, **grid
+    )
+    trials = list(tracked(run, count))
+    settings = summary(trials)
+    write_text(csv, to_csv(trials))
+    write_text(markdown, to_markdown(settings))
+    if as_json:
+        show_json({"dataset": dataset, "settings": [setting._asdict() for setting in settings]})
+    else:
+        title = f"{len(images.pixels)} images of {dataset}, {corruption}, {seeds} memories each"
+        Console().print(table(title, settings).terminal())

@@ -10,8 +10,10 @@ from typing import Any, TypeVar, get_args, get_type_hints
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
-def csv_of(names: Sequence[str], rows: Iterable[Iterable[Any]], digits: int = 5) -> str:
-    r"""Rows under a header; floats with so many digits, None as nothing.
+def csv_of(names: Sequence[str], rows: Iterable[Iterable[Any]], digits: int | None = 5) -> str:
+    r"""Return rows as comma-separated values under a header; None becomes an empty cell.
+
+    Floats have ``digits`` significant digits, or all of them if it is None.
 
     Examples
     --------
@@ -23,7 +25,8 @@ def csv_of(names: Sequence[str], rows: Iterable[Iterable[Any]], digits: int = 5)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
-        writer.writerow([f"{c:.{digits}g}" if isinstance(c, float) else c for c in row])
+        rounded = digits is not None
+        writer.writerow([f"{c:.{digits}g}" if rounded and isinstance(c, float) else c for c in row])
     return text.getvalue()
 
 

@@ -19,8 +19,8 @@ from hopcore.experiments.annealing.gradients import Gradient
 from hopcore.experiments.annealing.report import Point
 from hopcore.experiments.annealing.trials import Outcome, Trial
 from hopcore.experiments.data import datasets
-from hopcore.experiments.diffusion.report import Spread
 from hopcore.experiments.models.image_classifiers import HNM, VQ, Images
+from hopcore.experiments.tables import Spread, percent
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.training import Conditions
 from hopcore.training import _trainer as training
@@ -161,10 +161,10 @@ def test_a_line_is_an_arm_over_its_seeds():
     assert first.best_epoch.mean == 1.5
     assert first.more == (0.0, 0.0)
     assert lines[1].more == pytest.approx((0.05, 0.045**0.5))
-    table = annealing_report.to_markdown(lines)
+    table = annealing_report.table(lines).markdown()
     assert table.startswith("| model | epochs | arm | soft |")
     assert "| 15.0 ± 14.1 (25.0) | 20.0 ± 28.3 (40.0) |" in table
-    assert annealing_report.to_markdown(lines[:2]).startswith("| model | arm | soft |")
+    assert annealing_report.table(lines[:2]).markdown().startswith("| model | arm | soft |")
     assert json.loads(json.dumps(first.facts()))["lost"]["mean"] == pytest.approx(0.15)
 
 
@@ -193,15 +193,15 @@ def test_a_table_of_gradients_has_the_largest_mean():
         for seed in (0, 1)
         for t, mean in ((0.1, 1.0), (0.01, 5.0 + seed), (0.001, 2.0))
     ]
-    table = annealing_gradients.to_markdown(found)
+    table = annealing_gradients.table(found).markdown()
     assert table.endswith(
         "| m | a | soft | 1 | 5.5 | 2 | 5.5 (0.01) |" + " 12.5 |" * 3 + " 100.0 |" * 3 + "\n"
     )
 
 
 def test_shares_are_shown_with_the_worst():
-    assert annealing_report.percent(Spread(0.5, 0.015)) == "50.0 ± 1.5"
-    assert annealing_report.percent(Spread(0.5, 0.015), 0.75) == "50.0 ± 1.5 (75.0)"
+    assert percent(Spread(0.5, 0.015)) == "50.0 ± 1.5"
+    assert annealing_report.with_worst(Spread(0.5, 0.015), 0.75) == "50.0 ± 1.5 (75.0)"
 
 
 PAGES = {
@@ -226,7 +226,7 @@ def test_a_page_shows_the_table_of_its_trials(name):
     assert len({trial[:5] for trial in trials}) == len(trials)
     where, command = PAGES[name]
     page = (RESULTS / f"{where}.md").read_text(encoding="utf-8")
-    assert annealing_report.to_markdown(annealing_report.summary(trials)) in page
+    assert annealing_report.table(annealing_report.summary(trials)).markdown() in page
     assert f"\n$ hopcore experiment {where}{command}" in page
     shows_picture(page, name)
     each = (RESULTS / f"{name}-epochs.csv").read_text(encoding="utf-8")
@@ -244,7 +244,7 @@ def test_a_page_shows_the_table_of_its_gradients():
     found = from_csv(text, Gradient)
     assert to_csv(found, Gradient) == text
     page = (RESULTS / "annealing.md").read_text(encoding="utf-8")
-    assert annealing_gradients.to_markdown(found) in page
+    assert annealing_gradients.table(found).markdown() in page
     assert "\n$ hopcore experiment annealing --study gradients" in page
     shows_picture(page, "annealing-gradients")
 
@@ -324,7 +324,7 @@ def test_gradients_on_the_command_line(capsys, tmp_path, monkeypatch):
     assert all(0.0 < one.mean <= one.most for one in found)
     assert all(one.full == one.scaled for one in found if one.temperature == 0.1)
     assert all(one.full != one.scaled for one in found if one.temperature != 0.1)
-    assert (tmp_path / "t.md").read_text() == annealing_gradients.to_markdown(found)
+    assert (tmp_path / "t.md").read_text() == annealing_gradients.table(found).markdown()
     assert (tmp_path / "annealing-gradients.png").read_bytes().startswith(b"\x89PNG")
 
 

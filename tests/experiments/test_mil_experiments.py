@@ -511,7 +511,7 @@ def test_a_page_shows_the_table_of_its_trials(name):
     trials = from_csv(text, Trial)
     assert to_csv(trials, Trial) == text
     page = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
-    assert mil_report.to_markdown(PAGES[name], mil_report.summary(trials)) in page
+    assert mil_report.table(PAGES[name], mil_report.summary(trials)).markdown() in page
     assert f"\n$ hopcore experiment {name}" in page
     assert f"]({name}.png)" in page
     assert (RESULTS / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

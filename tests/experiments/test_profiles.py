@@ -297,9 +297,7 @@ def test_moves_are_factors():
     ]  # fmt: skip
     (move,) = profiles_report.moves(warmths)
     assert move == (TWO, 0.5, 2.0, pytest.approx(2.0))
-    assert "| quick:throbbing | 0.500 | 2.000 | 2.000 |" in profiles_report.moves_to_markdown(
-        [move]
-    )
+    assert "| quick:throbbing | 0.500 | 2.000 | 2.000 |" in profiles_report.table_of_moves([move])
 
 
 def test_files_are_read_as_they_were_written(tmp_path):
@@ -334,8 +332,8 @@ def test_the_page_shows_the_tables_of_its_trials():
     assert to_csv(trials, Trial) == texts[0]
     assert to_csv(warmths, Warmth) == texts[1]
     page = (RESULTS / "temperature-profiles.md").read_text(encoding="utf-8")
-    assert profiles_report.to_markdown(profiles_report.summary(trials)) in page
-    assert profiles_report.moves_to_markdown(profiles_report.moves(warmths)) in page
+    assert profiles_report.table(profiles_report.summary(trials)).markdown() in page
+    assert profiles_report.table_of_moves(profiles_report.moves(warmths)).markdown() in page
     assert "\n$ hopcore experiment temperature-profiles" in page
     for end in ("", "-temperatures", "-attention"):
         assert f"](temperature-profiles{end}.png)" in page

@@ -257,7 +257,7 @@ def test_suggested_beta_on_the_command_line(capsys, tmp_path, monkeypatch):
     trials = from_csv(Path("suggested-beta.csv").read_text(), suggested_beta.Trial)
     lines = suggested_beta_report.summary(trials)
     assert {one.seeds for one in lines} == {2}
-    assert Path("s.md").read_text() == suggested_beta_report.to_markdown(lines)
+    assert Path("s.md").read_text() == suggested_beta_report.table(lines).markdown()
     assert len(json.loads(out)["lines"]) == len(lines)
     assert Path("suggested-beta.png").read_bytes().startswith(PNG)
 
@@ -304,6 +304,6 @@ def test_the_page_says_what_the_files_say(name):
         assert table in page
     text = (RESULTS / f"suggested-beta-{name}.csv").read_text()
     lines = suggested_beta_report.summary(from_csv(text, suggested_beta.Trial))
-    assert suggested_beta_report.to_markdown(lines) in page
+    assert suggested_beta_report.table(lines).markdown() in page
     text = (RESULTS / f"transition-states-{name}.csv").read_text()
-    assert transition_states.to_markdown(from_csv(text, transition_states.Trial)) in page
+    assert transition_states.table(from_csv(text, transition_states.Trial)).markdown() in page

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from hopcore import plots
 from hopcore.experiments.annealing.report import errors, right_axis
 from hopcore.experiments.annealing.trials import COLD, WARM, Arm
 from hopcore.experiments.data.datasets import Images, split_images
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import Summary
 from hopcore.training._classifier import Images as Samples
 from hopcore.training._config import PATHS, TrainConfig
 from hopcore.training._run import Run
@@ -124,8 +123,8 @@ def continued(
     return float(np.mean(found.argmax(axis=-1) == test.target))
 
 
-def cells(found: Sequence[Gradient]) -> tuple[list[str], list[str], list[list[str]]]:
-    """What was found at the ends, in the middle and where norms are largest: names, rows."""
+def table(found: Sequence[Gradient], title: str = "") -> Summary:
+    """Return what was found at the ends, in the middle and where norms are largest."""
     every = sorted({one.temperature for one in found}, reverse=True)
     shown = every[0], every[len(every) // 2], every[-1]
     rows = []
@@ -139,27 +138,12 @@ def cells(found: Sequence[Gradient]) -> tuple[list[str], list[str], list[list[st
         rows.append(row)
     right = [f"T = {t:.2g}" for t in shown]
     more = [f"{measure}, {t:.2g}" for measure in ("full", "scaled") for t in shown]
-    return ["model", "trained", "path"], [*right, "most (at T)", *more], rows
-
-
-def to_markdown(found: Sequence[Gradient]) -> str:
-    """The summary, as a table."""
-    left, right, rows = cells(found)
-    rows = [[*left, *right], ["---"] * len(left) + ["---:"] * len(right), *rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def to_table(title: str, found: Sequence[Gradient]) -> Table:
-    """The summary, for a terminal."""
-    left, right, rows = cells(found)
-    table = new_table(title, left, right)
-    for row in rows:
-        table.add_row(*row)
-    table.caption = (
+    caption = (
         "norm of the gradient of a batch, mean over batches and seeds\n"
         "full, scaled: % right after one more epoch at T, with the learning rate and T / 0.1 of it"
     )
-    return table
+    left = ["model", "trained", "path"]
+    return Summary(left, [*right, "most (at T)", *more], rows, title, caption)
 
 
 def grouped(found: Sequence[Gradient]) -> dict[tuple[str, str, str], list[Gradient]]:

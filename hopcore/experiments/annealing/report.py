@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from rich.table import Table
 
 from hopcore import plots
 from hopcore.experiments.annealing.trials import BASELINE, Outcome, Trial, temperature_of
-from hopcore.experiments.diffusion.report import Spread, spread
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import Spread, Summary, percent, spread
 from hopcore.training._run_files import Epoch
 
 if TYPE_CHECKING:
@@ -54,11 +52,6 @@ class Line(NamedTuple):
     most_lost: float
     most_gap: float
     more: Spread
-
-    def facts(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        own = self._asdict().items()
-        return {k: v._asdict() if isinstance(v, Spread) else v for k, v in own}
 
 
 class Point(NamedTuple):
@@ -117,15 +110,13 @@ def points(outcomes: Iterable[Outcome]) -> list[Point]:
     return found
 
 
-def percent(value: Spread, most: float | None = None) -> str:
-    """A share in percent with its deviation, and in brackets that of the worst seed."""
-    worst = "" if most is None else f" ({100 * most:.1f})"
-    # A difference that rounds to nothing has no sign.
-    return f"{round(100 * value.mean, 1) + 0.0:.1f} ± {100 * value.deviation:.1f}{worst}"
+def with_worst(value: Spread, worst: float) -> str:
+    """Return a share in percent with its deviation, and that of the worst seed in brackets."""
+    return f"{percent(value)} ({100 * worst:.1f})"
 
 
-def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]:
-    """Names of columns of text and of numbers, and the rows; epochs where there are several."""
+def table(lines: Sequence[Line], title: str = "") -> Summary:
+    """Return the summary; it has a column of epochs where there are several numbers of them."""
     several = len({line.epochs for line in lines}) > 1
     left = ["model", *["epochs"] * several, "arm"]
     right = ["soft", "hard", "less first", "best", "at epoch", "lost", "gap"]
@@ -133,33 +124,17 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]
         [
             line.model, *[str(line.epochs)] * several, line.arm, percent(line.soft),
             percent(line.hard), percent(line.more), percent(line.best),
-            f"{line.best_epoch.mean:.0f}", percent(line.lost, line.most_lost),
-            percent(line.gap, line.most_gap),
+            f"{line.best_epoch.mean:.0f}", with_worst(line.lost, line.most_lost),
+            with_worst(line.gap, line.most_gap),
         ]
         for line in lines
     ]  # fmt: skip
-    return left, right, rows
-
-
-def to_markdown(lines: Sequence[Line]) -> str:
-    """The summary, as a table."""
-    left, right, rows = cells(lines)
-    rows = [[*left, *right], ["---"] * len(left) + ["---:"] * len(right), *rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def to_table(title: str, lines: Sequence[Line]) -> Table:
-    """The summary, for a terminal."""
-    left, right, rows = cells(lines)
-    table = new_table(title, left, right)
-    for row in rows:
-        table.add_row(*row)
-    table.caption = (
+    caption = (
         f"%, mean ± standard deviation over {lines[0].seeds} seeds (worst seed)\n"
         "less first: hard path less that of the model's first arm, seed by seed\n"
         "lost: best epoch less last, hard path; gap: soft path less hard, last epoch"
     )
-    return table
+    return Summary(left, right, rows, title, caption)
 
 
 def draw(title: str, found: Sequence[Point], path: Path) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion.studies import Study
 from hopcore.experiments.diffusion.trials import PLAIN, Setting, Trial
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import COLORS, Spread, Summary, spread
 from hopcore.files._csv import csv_of
+
+if TYPE_CHECKING:
+    from hopcore.experiments.diffusion.studies import DiffusionStudy
 
 MEASURES = {
     "exact": "% exact pattern",
@@ -28,9 +29,6 @@ MEASURES = {
 }
 """What a picture calls its axes."""
 
-COLORS = 128
-"""In a picture of curves: enough for their edges."""
-
 SHORT = {"normalization": "Laplacian", "neighbours": "k", "steps": "T", "stored": "N", "level": "b"}
 """Names of settings in tables and pictures."""
 
@@ -40,13 +38,6 @@ label   % nearest to a pattern of the wanted label, at the best b
 -plain  less plain retrieval at its own best b
 -H      less plain retrieval at equal entropy of the weights
 b       effective inverse temperature before diffusion"""
-
-
-class Spread(NamedTuple):
-    """A mean over the seeds and its standard deviation."""
-
-    mean: float
-    deviation: float
 
 
 class Line(NamedTuple):
@@ -73,12 +64,6 @@ class Line(NamedTuple):
         return found | {
             f"less_{name}": value and value._asdict() for name, value in self.less.items()
         }
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """The mean, and the deviation of a sample."""
-    found = np.asarray(list(values), dtype=np.float64)
-    return Spread(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0)
 
 
 def summary(trials: Iterable[Trial]) -> list[Line]:
@@ -169,26 +154,14 @@ def shown(setting: Setting, name: str) -> str:
     return f"{value:g}" if value or setting.method != PLAIN else ""
 
 
-def to_table(title: str, lines: Sequence[Line]) -> Table:
-    """The summary, for a terminal."""
-    header, rows = cells(lines, long=False)
+def table(lines: Sequence[Line], title: str = "", *, long: bool) -> Summary:
+    """Return the summary, in its long or its short form."""
+    header, rows = cells(lines, long=long)
     named = header.index("exact")
-    table = new_table(title, header[:named], header[named:])
-    for row in rows:
-        table.add_row(*row)
-    table.caption = NOTES
-    return table
+    return Summary(header[:named], header[named:], rows, title, NOTES)
 
 
-def to_markdown(lines: Sequence[Line]) -> str:
-    """The summary, as a table."""
-    header, rows = cells(lines, long=True)
-    named = header.index("exact")
-    rule = ["---"] * named + ["---:"] * (len(header) - named)
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
-
-
-def draw(study: Study, lines: Sequence[Line], title: str, path: Path) -> None:
+def draw(study: type[DiffusionStudy], lines: Sequence[Line], title: str, path: Path) -> None:
     """A panel for each measure and column; plain retrieval is the dashed line."""
     columns = values(lines, study.column) if study.column else [None]
     panels = [(measure, column) for measure in study.measures for column in columns]
@@ -259,7 +232,7 @@ def measured(line: Line, measure: str) -> Spread | None:
 
 
 def curves_of(
-    study: Study, lines: Sequence[Line], measure: str, ticks: Sequence[Any]
+    study: type[DiffusionStudy], lines: Sequence[Line], measure: str, ticks: Sequence[Any]
 ) -> Mapping[str, plots.Curve]:
     """By name, the places on the x axis, the means and the deviations."""
     found: dict[str, dict[int, Spread]] = {}
@@ -283,7 +256,7 @@ def curves_of(
     }
 
 
-def also(study: Study, lines: Iterable[Line]) -> list[str]:
+def also(study: type[DiffusionStudy], lines: Iterable[Line]) -> list[str]:
     """The settings, beside the axes of the picture, that tell its curves apart."""
     axes = [axis for axis in (study.x, study.line, study.column) if axis is not None]
     groups: dict[tuple[Any, ...], list[Setting]] = {}

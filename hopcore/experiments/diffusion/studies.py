@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import typer
 
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._modes import OPERATORS
-from hopcore.experiments.diffusion.trials import Method
+from hopcore.experiments.diffusion import report
+from hopcore.experiments.diffusion.trials import Method, Trial, run_trials
+from hopcore.experiments.options import Backend, Corruptions, Data, Dataset, Device, Memories, Sizes
+from hopcore.experiments.parsing import integers, numbers, one_of, positive, unlike
+from hopcore.experiments.study import Report, Study, load_images, write_text
 from hopcore.graphs._graph import NORMALIZATIONS
 
 STEPPED = ("factored", "iterative")
@@ -82,80 +88,170 @@ def logits(given: Strength) -> list[Method]:
     ]
 
 
-class Study(NamedTuple):
-    """One command: its defaults, as they are typed, its methods, and the axes of its picture.
+Levels = Annotated[
+    str, typer.Option(help="Effective inverse temperatures b: beta times the spread.")
+]
+Etas = Annotated[str, typer.Option(help="Diffusion strengths; per mean degree if not normalised.")]
+Steps = Annotated[str, typer.Option(help="Numbers T of diffusion steps.")]
+Neighbours = Annotated[str, typer.Option("--k", help="Neighbours in the graph.")]
 
+
+@dataclass(kw_only=True)
+class DiffusionStudy(Study):
+    """Diffused memories and plain retrieval on the same queries.
+
+    ``methods`` lists what is compared; ``x``, ``line`` and ``column`` are the axes of the picture.
     Where ``best`` is set, the picture shows each method at its best level; otherwise the levels are
     an axis of it.
     """
 
-    name: str
-    title: str
-    methods: Callable[[Strength], list[Method]]
-    x: str
-    line: str
-    column: str | None = None
-    measures: Sequence[str] = ("best_exact", "best_label")
-    best: bool = True
-    stored: str = "256"
-    corruption: str = "noise:1.5"
-    level: str = "5,10,20,80"
-    eta: str = "0.1"
-    steps: str = "3"
-    neighbours: str = "5"
+    dataset: Dataset = "digits"
+    data: Data = None
+    stored: Sizes = "256"
+    corruption: Corruptions = "noise:1.5"
+    level: Levels = "5,10,20,80"
+    eta: Etas = "0.1"
+    steps: Steps = "3"
+    k: Neighbours = "5"
+    normalization: Annotated[str, typer.Option(help=", ".join(NORMALIZATIONS))] = "none"
+    updates: Annotated[int, typer.Option(min=1, help="Updates of the state, at most.")] = 1
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Query with images that are not stored.")
+    ] = False
+    seeds: Memories = 10
+    backend: Backend = "numpy"
+    device: Device = None
+
+    row = Trial
+    methods: ClassVar[Callable[[Strength], list[Method]]]
+    x: ClassVar[str]
+    line: ClassVar[str]
+    column: ClassVar[str | None] = None
+    measures: ClassVar[Sequence[str]] = ("best_exact", "best_label")
+    best: ClassVar[bool] = True
+
+    def outcomes(self) -> tuple[Iterable[Trial], int]:
+        """Retrieve with every method at every level."""
+        strength = Strength(
+            unlike(numbers(self.eta, "eta"), "eta"),
+            unlike(integers(self.steps, "steps"), "steps"),
+            unlike(integers(self.k, "k"), "k"),
+            one_of(self.normalization, NORMALIZATIONS, "normalization"),
+        )
+        methods = type(self).methods(strength)
+        sizes = unlike(integers(self.stored, "stored"), "stored")
+        levels = positive(unlike(numbers(self.level, "level"), "level"), "level")
+        corruptions = unlike(self.corruption.split(","), "corruption")
+        run = run_trials(
+            load_images(self), methods, stored=sizes, corruptions=corruptions, levels=levels,
+            updates=self.updates, unseen=self.unseen, seeds=self.seeds, backend=self.backend,
+            device=self.device,
+        )  # fmt: skip
+        count = self.seeds * len(sizes) * len(corruptions) * len(levels) * (1 + len(methods))
+        return run, count
+
+    def write_csv(self, rows: list[Trial]) -> None:
+        """Write the CSV; the setting of a trial has a column for each of its fields."""
+        write_text(self.csv_path, report.to_csv(rows))
+
+    @property
+    def title(self) -> str:
+        """The title of the table and of the picture."""
+        notes = [f"{self.name}: {'unseen' if self.unseen else 'stored'} {self.dataset}"]
+        notes += [self.corruption] * (self.x != "corruption")
+        notes += [f"{self.normalization} Laplacian"] * (self.normalization != "none")
+        notes += [f"up to {self.updates} updates"] * (self.updates > 1)
+        return ", ".join(notes)
+
+    def report(self, rows: list[Trial]) -> Report:
+        """Summarise the trials."""
+        lines = report.summary(rows)
+        facts = {"study": self.name, "dataset": self.dataset, "unseen": self.unseen}
+        return Report(
+            facts | {"lines": [line.facts() for line in lines]},
+            report.table(lines, self.title, long=False).terminal(),
+            report.table(lines, long=True).markdown(),
+        )
+
+    def draw(self, rows: list[Trial]) -> None:
+        """Draw the measures of the study."""
+        report.draw(type(self), report.summary(rows), self.title, self.plot_path)
 
 
-STUDIES = (
-    Study(
-        "noise-robustness",
-        "Success over noise: plain, tied, evolving and untied memories at several beta.",
-        three_values,
-        x="corruption",
-        line="method",
-        column="level",
-        measures=("exact", "label", "entropy_exact", "entropy_label"),
-        best=False,
-        corruption="noise:0.5,noise:1,noise:1.5,noise:2",
-        level="5,10,80",
-    ),
-    Study(
-        "ablation",
-        "Diffused keys, queries or both, values tied or untied, over neighbours and memory size.",
-        parts,
-        x="neighbours",
-        line="method",
-        column="stored",
-        stored="128,512",
-        neighbours="2,5,15",
-        level="5,20,80",
-    ),
-    Study(
-        "steps-sweep",
-        "Tied, evolving and untied memories over T and eta.",
-        three_values,
-        x="steps",
-        line="eta",
-        column="method",
-        eta="0.03,0.1,0.3",
-        steps="0,1,2,3,5,10",
-        level="10,20,80",
-    ),
-    Study(
-        "mode-comparison",
-        "The six diffusion modes on the three Laplacians, with their time.",
-        modes,
-        x="mode",
-        line="normalization",
-        measures=("best_exact", "best_label", "milliseconds"),
-    ),
-    Study(
-        "logit-vs-feature",
-        "Diffused features, diffused association weights, and an adaptive eta.",
-        logits,
-        x="level",
-        line="method",
-        measures=("exact", "same_exact", "entropy_exact", "label", "same_label", "entropy_label"),
-        best=False,
-        level="2.5,5,10,20,80",
-    ),
-)
+@dataclass(kw_only=True)
+class NoiseRobustness(DiffusionStudy):
+    """Success over noise: plain, tied, evolving and untied memories at several beta.
+
+    Lists have commas between their values.
+    """
+
+    corruption: Corruptions = "noise:0.5,noise:1,noise:1.5,noise:2"
+    level: Levels = "5,10,80"
+
+    name = "noise-robustness"
+    methods = staticmethod(three_values)
+    x, line, column, best = "corruption", "method", "level", False
+    measures = ("exact", "label", "entropy_exact", "entropy_label")
+
+
+@dataclass(kw_only=True)
+class Ablation(DiffusionStudy):
+    """Diffused keys, queries or both, values tied or untied, over neighbours and memory size.
+
+    Lists have commas between their values.
+    """
+
+    stored: Sizes = "128,512"
+    level: Levels = "5,20,80"
+    k: Neighbours = "2,5,15"
+
+    name = "ablation"
+    methods = staticmethod(parts)
+    x, line, column = "neighbours", "method", "stored"
+
+
+@dataclass(kw_only=True)
+class StepsSweep(DiffusionStudy):
+    """Tied, evolving and untied memories over T and eta.
+
+    Lists have commas between their values.
+    """
+
+    level: Levels = "10,20,80"
+    eta: Etas = "0.03,0.1,0.3"
+    steps: Steps = "0,1,2,3,5,10"
+
+    name = "steps-sweep"
+    methods = staticmethod(three_values)
+    x, line, column = "steps", "eta", "method"
+
+
+@dataclass(kw_only=True)
+class ModeComparison(DiffusionStudy):
+    """The six diffusion modes on the three Laplacians, with their time.
+
+    Lists have commas between their values.
+    """
+
+    name = "mode-comparison"
+    methods = staticmethod(modes)
+    x, line = "mode", "normalization"
+    measures = ("best_exact", "best_label", "milliseconds")
+
+
+@dataclass(kw_only=True)
+class LogitVsFeature(DiffusionStudy):
+    """Diffused features, diffused association weights, and an adaptive eta.
+
+    Lists have commas between their values.
+    """
+
+    level: Levels = "2.5,5,10,20,80"
+
+    name = "logit-vs-feature"
+    methods = staticmethod(logits)
+    x, line, best = "level", "method", False
+    measures = ("exact", "same_exact", "entropy_exact", "label", "same_label", "entropy_label")
+
+
+STUDIES = (NoiseRobustness, Ablation, StepsSweep, ModeComparison, LogitVsFeature)

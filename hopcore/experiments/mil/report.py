@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion.report import COLORS, Spread, spread
 from hopcore.experiments.mil.trials import Trial
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import COLORS, Spread, Summary, percent, spread
 
 MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
 """What is measured on the test bags, and what a picture calls it."""
@@ -27,10 +25,6 @@ class Line(NamedTuple):
     folds: int
     accuracy: Spread
     auc: Spread
-
-    def facts(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        return self._asdict() | {name: getattr(self, name)._asdict() for name in MEASURES}
 
 
 def summary(trials: Iterable[Trial]) -> list[Line]:
@@ -51,25 +45,11 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
     return lines
 
 
-def shown(value: Spread) -> str:
-    """A share in percent, with its deviation."""
-    return f"{100 * value.mean:.1f} ± {100 * value.deviation:.1f}"
-
-
-def to_markdown(axis: str, lines: Sequence[Line]) -> str:
-    """The summary, as a table; the axis is what the tasks are told apart by."""
-    rows = [(axis, "layer", "accuracy", "AUC"), ("---", "---", "---:", "---:")]
-    rows += [(line.data, line.layer, shown(line.accuracy), shown(line.auc)) for line in lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def to_table(title: str, axis: str, lines: Sequence[Line]) -> Table:
-    """The summary, for a terminal."""
-    table = new_table(title, [axis, "layer"], ["accuracy", "AUC"])
-    for line in lines:
-        table.add_row(line.data, line.layer, shown(line.accuracy), shown(line.auc))
-    table.caption = f"%, mean ± standard deviation over {lines[0].seeds} seeds"
-    return table
+def table(axis: str, lines: Sequence[Line], title: str = "") -> Summary:
+    """Return the summary; the axis is what distinguishes the tasks."""
+    rows = [[line.data, line.layer, percent(line.accuracy), percent(line.auc)] for line in lines]
+    caption = f"%, mean ± standard deviation over {lines[0].seeds} seeds"
+    return Summary([axis, "layer"], ["accuracy", "AUC"], rows, title, caption)
 
 
 def draw(title: str, axis: str, lines: Sequence[Line], path: Path, *, joined: bool) -> None:

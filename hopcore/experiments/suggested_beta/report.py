@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion.report import COLORS, Spread, spread
 from hopcore.experiments.suggested_beta.trials import GRID, RULES, Trial
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import COLORS, Spread, Summary, percent, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,11 +46,6 @@ class Line(NamedTuple):
     less: Spread
     worst: float
     beyond: float
-
-    def facts(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        own = self._asdict().items()
-        return {k: v._asdict() if isinstance(v, Spread) else v for k, v in own}
 
 
 def summary(trials: Sequence[Trial]) -> list[Line]:
@@ -94,8 +87,8 @@ def line(place: Group, measure: str, rule: str, found: np.ndarray) -> Line:
     )  # fmt: skip
 
 
-def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]:
-    """Names of columns of text and of numbers, and the rows: all rules of a case side by side."""
+def table(lines: Sequence[Line]) -> Summary:
+    """Return the summary, with all rules of a case side by side."""
     cases: dict[tuple[int, str, int, str], dict[str, Line]] = {}
     for one in lines:
         place = (one.patterns, one.corruption, one.updates, one.measure)
@@ -108,39 +101,18 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[str], list[list[str]]]
         found = [told(ruled[rule]) if rule in ruled else "-" for rule in RULES]
         row = [str(size), corruption, str(updates), measure, percent(first.best)]
         rows.append([*row, f"{first.knee:.2g}", *found])
-    return left, right, rows
+    caption = (
+        f"best: of a grid, %, mean ± standard deviation over {lines[0].seeds} seeds\n"
+        f"knee: the lowest beta of the grid within {100 * CLOSE:.0f} % of it\n"
+        "rules: success less the best, % (of the worst seed), and beta over the knee"
+    )
+    return Summary(left, right, rows, f"suggested-beta, {lines[0].data}", caption)
 
 
 def told(one: Line) -> str:
     """What a rule loses, on the mean and at worst, and how far beyond the knee it is."""
     less, worst = (round(100 * value, 1) + 0.0 for value in (one.less.mean, one.worst))
     return f"{less:.1f} ({worst:.1f}) {one.beyond:.{0 if one.beyond >= 10 else 1}f}x"
-
-
-def percent(value: Spread) -> str:
-    """A share in percent with its deviation."""
-    return f"{round(100 * value.mean, 1) + 0.0:.1f} ± {100 * value.deviation:.1f}"
-
-
-def to_markdown(lines: Sequence[Line]) -> str:
-    """The summary, as a table."""
-    left, right, rows = cells(lines)
-    rows = [[*left, *right], ["---"] * len(left) + ["---:"] * len(right), *rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def to_table(lines: Sequence[Line]) -> Table:
-    """The summary, for a terminal."""
-    left, right, rows = cells(lines)
-    table = new_table(f"suggested-beta, {lines[0].data}", left, right)
-    for row in rows:
-        table.add_row(*row)
-    table.caption = (
-        f"best: of a grid, %, mean ± standard deviation over {lines[0].seeds} seeds\n"
-        f"knee: the lowest beta of the grid within {100 * CLOSE:.0f} % of it\n"
-        "rules: success less the best, % (of the worst seed), and beta over the knee"
-    )
-    return table
 
 
 def draw(trials: Sequence[Trial], path: Path) -> None:

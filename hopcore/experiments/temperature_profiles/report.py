@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from hopcore import plots
-from hopcore.experiments.diffusion.report import COLORS, Spread, spread
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import COLORS, Spread, Summary, facts_of, spread
 from hopcore.experiments.temperature_profiles.trials import ARMS, Arm, Trial, Warmth
 from hopcore.schedules._learnable_temperature import PROFILES
 
@@ -42,12 +40,7 @@ class Line(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """As JSON knows it."""
-        spreads = {
-            name: None if value is None else value._asdict()
-            for name, value in self._asdict().items()
-            if name in ("accuracy", "perplexity", "converged")
-        }
-        return self._asdict() | self.arm._asdict() | {"arm": str(self.arm)} | spreads
+        return facts_of(self) | self.arm._asdict() | {"arm": str(self.arm)}
 
 
 class Move(NamedTuple):
@@ -131,28 +124,17 @@ def shown(value: Spread, count: int, digits: int) -> str:
     return f"{text} ± {value.deviation:.{digits}f}" if count > 1 else text
 
 
-def to_markdown(lines: Sequence[Line]) -> str:
-    """The summary, as a table."""
-    head = "task", "arm", "seeds", *MEASURES
-    rows = [head, ("---", "---", *["---:"] * 4), *map(cells, lines)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def moves_to_markdown(found: Sequence[Move]) -> str:
-    """How far temperatures went, as a table."""
-    rows = [("arm", "least", "most", "typical"), ("---", "---:", "---:", "---:")]
-    rows += [(str(m.arm), f"{m.least:.3f}", f"{m.most:.3f}", f"{m.typical:.3f}") for m in found]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def to_table(lines: Sequence[Line]) -> Table:
-    """The summary, for a terminal."""
+def table(lines: Sequence[Line]) -> Summary:
+    """Return the summary."""
     title = f"temperature-profiles, distance {lines[0].distance}"
-    table = new_table(title, ["task", "arm"], ["seeds", *MEASURES])
-    for line in lines:
-        table.add_row(*cells(line))
-    table.caption = "mean ± standard deviation over the seeds"
-    return table
+    caption = "mean ± standard deviation over the seeds"
+    return Summary(["task", "arm"], ["seeds", *MEASURES], [*map(cells, lines)], title, caption)
+
+
+def table_of_moves(found: Sequence[Move]) -> Summary:
+    """Return a table of how far temperatures moved."""
+    rows = [[str(m.arm), *(f"{x:.3f}" for x in (m.least, m.most, m.typical))] for m in found]
+    return Summary(["arm"], ["least", "most", "typical"], rows)
 
 
 # Pictures.

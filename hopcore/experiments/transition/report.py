@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table
 
 import hopcore
 from hopcore import plots
-from hopcore.experiments.diffusion.report import COLORS, Spread, spread
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import COLORS, Spread, Summary, spread
 from hopcore.experiments.transition.trials import IMAGES, Fit, Pattern, Trial, fit
 
 if TYPE_CHECKING:
@@ -65,9 +63,9 @@ def measured(values: Sequence[float]) -> Spread:
     return spread(values) if np.isfinite(values).all() else Spread(float(max(values)), 0.0)
 
 
-def rows_of(trials: Sequence[Trial], short: bool = False) -> tuple[list[str], list[list[str]]]:
-    """Where the transition lies, as text; without deviations if it is to be short."""
-    head = ["images", "N", "seeds", *COLUMNS, "beta 50 %", "never"]
+def place_table(trials: Sequence[Trial], *, short: bool = False) -> Summary:
+    """Return where the transition lies, without deviations if the table is to be short."""
+    right = ["N", "seeds", *COLUMNS, "beta 50 %", "never"]
     rows = []
     for (kind, size), own in groups(trials).items():
         every = [*COLUMNS.values(), lambda one: one.appear50]
@@ -75,12 +73,16 @@ def rows_of(trials: Sequence[Trial], short: bool = False) -> tuple[list[str], li
         levels = [shown(value._replace(deviation=0.0) if short else value) for value in found]
         never = f"{100 * np.mean([one.never for one in own]):.1f}"
         rows.append([kind, str(size), str(len(own)), *levels, never])
-    return head, rows
+    caption = (
+        "b: effective inverse temperatures; b_sn, b_co: theory of N equidistant patterns\n"
+        "5, 50, 95 %: quantiles over the patterns of where they appear; never: %, not at any"
+    )
+    return Summary(["images"], right, rows, f"transition, {trials[0].data}", caption)
 
 
-def rank_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
-    """What tells where a pattern appears, as text; of the three largest sizes."""
-    head = ["images", "N", *RANKS, "ratio 5 %", "ratio 50 %", "ratio 95 %"]
+def rank_table(trials: Sequence[Trial]) -> Summary:
+    """Return what predicts where a pattern appears, for the three largest sizes."""
+    right = ["N", *RANKS, "ratio 5 %", "ratio 50 %", "ratio 95 %"]
     sizes = sorted({one.patterns for one in trials})[-3:]
     rows = []
     for (kind, size), own in groups([one for one in trials if one.patterns in sizes]).items():
@@ -90,12 +92,12 @@ def rank_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
             for name in ("ratio05", "ratio50", "ratio95")
         ]
         rows.append([kind, str(size), *ranks, *ratios])
-    return head, rows
+    return Summary(["images"], right, rows)
 
 
-def fit_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
-    """How the quantiles go with N, as text."""
-    head = ["images", "quantile", "db/dlnN", "R²", "theory", "dlnb/dlnN", "R²"]
+def fit_table(trials: Sequence[Trial]) -> Summary:
+    """Return how the quantiles depend on N."""
+    right = ["db/dlnN", "R²", "theory", "dlnb/dlnN", "R²"]
     rows = []
     for kind, one in fits(trials):
         slope = f"{one.slope:.3f} ± {one.slope_error:.3f}"
@@ -103,7 +105,7 @@ def fit_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
         name = f"{int(one.quantile[-2:])} %"
         kept = f"{one.kept:.3f}", f"{one.kept_power:.3f}"
         rows.append([kind, name, slope, kept[0], f"{one.theory:.3f}", power, kept[1]])
-    return head, rows
+    return Summary(["images", "quantile"], right, rows)
 
 
 def fits(trials: Sequence[Trial]) -> list[tuple[str, Fit]]:
@@ -116,32 +118,12 @@ def fits(trials: Sequence[Trial]) -> list[tuple[str, Fit]]:
     return found
 
 
-def markdown(table: tuple[list[str], list[list[str]]], left: int = 1) -> str:
-    """A table of text."""
-    head, rows = table
-    rule = ["---"] * left + ["---:"] * (len(head) - left)
-    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *rows])
-
-
 def to_markdown(trials: Sequence[Trial]) -> str:
-    """All three tables."""
-    tables = [markdown(rows_of(trials)), markdown(rank_rows(trials))]
+    """Return all three tables."""
+    tables = [place_table(trials), rank_table(trials)]
     if fits(trials):
-        tables.append(markdown(fit_rows(trials), 2))
-    return "\n".join(tables)
-
-
-def to_table(trials: Sequence[Trial]) -> Table:
-    """Where the transition lies, for a terminal."""
-    head, rows = rows_of(trials, short=True)
-    table = new_table(f"transition, {trials[0].data}", head[:1], head[1:])
-    for row in rows:
-        table.add_row(*row)
-    table.caption = (
-        "b: effective inverse temperatures; b_sn, b_co: theory of N equidistant patterns\n"
-        "5, 50, 95 %: quantiles over the patterns of where they appear; never: %, not at any"
-    )
-    return table
+        tables.append(fit_table(trials))
+    return "\n".join(table.markdown() for table in tables)
 
 
 def facts(trials: Sequence[Trial]) -> dict[str, Any]:

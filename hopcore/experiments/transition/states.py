@@ -15,7 +15,7 @@ from hopcore import plots
 from hopcore.experiments.batched_retrieval import cosine
 from hopcore.experiments.data import datasets
 from hopcore.experiments.data.datasets import Images
-from hopcore.experiments.diffusion.report import COLORS, Spread, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, spread
 from hopcore.phase._patterns import HypothesisWarning
 from hopcore.phase._suggest import Goal
 
@@ -120,15 +120,8 @@ def purity(basin: np.ndarray, labels: np.ndarray) -> float:
     return float(np.sum(right)) / max(len(basin), 1)
 
 
-def to_markdown(trials: Sequence[Trial]) -> str:
-    """Means and deviations over the seeds, as a table."""
-    head = ["goal", "N", "b", "states", "shared", "members", "largest", "mixed", "purity", "chance"]
-    rows = [head, ["---"] + ["---:"] * (len(head) - 1), *cells(trials)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def cells(trials: Sequence[Trial]) -> list[list[str]]:
-    """A row for each goal and size."""
+def table(trials: Sequence[Trial]) -> Summary:
+    """Return means and deviations over the seeds, with a row for each goal and size."""
     groups: dict[tuple[str, int], list[Trial]] = {}
     for one in trials:
         groups.setdefault((one.goal, one.patterns), []).append(one)
@@ -145,7 +138,8 @@ def cells(trials: Sequence[Trial]) -> list[list[str]]:
         rows.append(
             [goal, str(size), level, *map(number, counts), members, largest, mixed, pure, chance]
         )
-    return rows
+    right = ["N", "b", "states", "shared", "members", "largest", "mixed", "purity", "chance"]
+    return Summary(["goal"], right, rows)
 
 
 def number(value: Spread) -> str:

@@ -1,0 +1,192 @@
+"""The commands ``hopcore experiment annealing`` and ``hopcore experiment temperature-floor``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hopcore.experiments.annealing import gradients, report, temperature_floor, trials
+from hopcore.experiments.options import (
+    Batch,
+    Data,
+    Dataset,
+    Device,
+    Epochs,
+    Rate,
+    Seeds,
+    TrainingBackend,
+    tracked,
+)
+from hopcore.experiments.parsing import integers, names, one_of, unlike
+from hopcore.experiments.study import Report, Study, load_images, write_text
+from hopcore.experiments.tables import facts_of
+from hopcore.files._csv import to_csv
+from hopcore.training._config import PATHS
+
+SCHEDULES: dict[str, Callable[..., list[trials.Arm]]] = {
+    "schedules": trials.schedules,
+    "survival": trials.survival,
+    "sizes": trials.sizes,
+    "gradients": trials.annealed,
+}
+
+FLOORS: dict[str, Callable[..., list[trials.Arm]]] = {
+    "fixes": temperature_floor.fixes,
+    "causes": temperature_floor.causes,
+    "cures": temperature_floor.cures,
+}
+
+ArmNames = Annotated[str | None, typer.Option("--arm", help="Some of the arms; default: all.")]
+
+
+@dataclass(kw_only=True)
+class ArmStudy(Study):
+    """Classifiers of images that differ in one thing, trained on the same images and seeds."""
+
+    study: str
+    dataset: Dataset = "digits"
+    data: Data = None
+    arm: ArmNames = None
+    batch_size: Batch = 32
+    seeds: Seeds = 5
+    backend: TrainingBackend = "torch"
+    device: Device = None
+
+    row = trials.Trial
+
+    def all_arms(self) -> list[trials.Arm]:
+        """Check the options and return all arms."""
+        raise NotImplementedError
+
+    @cached_property
+    def arms(self) -> list[trials.Arm]:
+        """The arms that are trained."""
+        every = self.all_arms()
+        if self.arm is None:
+            return every
+        wanted = names(self.arm, list(dict.fromkeys(one.name for one in every)), "arm")
+        return [one for one in every if one.name in wanted]
+
+    @property
+    def stem(self) -> str:
+        """The command and the part of the study."""
+        return f"{self.name}-{self.study}"
+
+    @property
+    def title(self) -> str:
+        """The title of the table and of the picture."""
+        return f"{self.name}: {self.study}, {self.dataset}"
+
+    @property
+    def epochs_path(self) -> Path:
+        """Where the CSV of all epochs is written."""
+        return self.csv_path.with_stem(f"{self.csv_path.stem}-epochs")
+
+    def measure(self) -> list[Any]:
+        """Train every arm; write the trials and the means of their epochs."""
+        training = trials.run_trials(
+            self.dataset, load_images(self), self.arms, seeds=self.seeds, backend=self.backend,
+            device=self.device,
+        )  # fmt: skip
+        outcomes = list(tracked(training, self.seeds * len(self.arms)))
+        self.write_csv([outcome.trial for outcome in outcomes])
+        write_text(self.epochs_path, to_csv(report.points(outcomes), report.Point))
+        return outcomes
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the trials."""
+        lines = report.summary([outcome.trial for outcome in rows])
+        table = report.table(lines, self.title)
+        return Report(self.facts(map(facts_of, lines)), table.terminal(), table.markdown())
+
+    def facts(self, lines: Any) -> dict[str, Any]:
+        """Return what JSON shows."""
+        return {
+            "command": self.name, "study": self.study, "dataset": self.dataset,
+            "lines": list(lines),
+        }  # fmt: skip
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw accuracies and temperatures over the epochs."""
+        report.draw(self.title, report.points(rows), self.plot_path)
+
+    def notes(self) -> list[str]:
+        """Name the CSV of all epochs, too."""
+        first, last = super().notes()
+        return [first, f"Every epoch: {self.epochs_path}", last]
+
+
+@dataclass(kw_only=True)
+class Annealing(ArmStudy):
+    """Which schedule of the temperature is best, what annealing needs. Commas between values."""
+
+    study: Annotated[str, typer.Option(help=", ".join(SCHEDULES))] = "schedules"
+    epochs: Epochs = 40
+    rate: Rate = "cosine"
+
+    name = "annealing"
+
+    def all_arms(self) -> list[trials.Arm]:
+        """Return the arms of the chosen part of the study."""
+        one_of(self.study, SCHEDULES, "study")
+        return SCHEDULES[self.study](epochs=self.epochs, batch_size=self.batch_size, rate=self.rate)
+
+    def run(self) -> None:
+        """Run the study, or the measurement of gradients."""
+        if self.study == "gradients" and type(self) is Annealing:
+            Gradients(**vars(self)).run()
+        else:
+            super().run()
+
+
+@dataclass(kw_only=True)
+class Gradients(Annealing):
+    """The gradients of trained classifiers over the temperature."""
+
+    row = gradients.Gradient
+    row_label = "measurement"
+
+    def measure(self) -> list[Any]:
+        """Train every arm and measure its gradients."""
+        measuring = gradients.measure(
+            self.dataset, load_images(self), self.arms, seeds=self.seeds, backend=self.backend,
+            device=self.device,
+        )  # fmt: skip
+        count = self.seeds * len(self.arms) * len(PATHS) * len(gradients.TEMPERATURES)
+        rows = list(tracked(measuring, count))
+        self.write_csv(rows)
+        return rows
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the measurements."""
+        table = gradients.table(rows, self.title)
+        facts = self.facts(row._asdict() for row in rows)
+        return Report(facts, table.terminal(), table.markdown())
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw the norms over the temperature."""
+        gradients.draw(self.title, rows, self.plot_path)
+
+    def notes(self) -> list[str]:
+        """Name the CSV and the picture."""
+        return Study.notes(self)
+
+
+@dataclass(kw_only=True)
+class TemperatureFloor(ArmStudy):
+    """Does what trains softly collapse when it is asked hard? Commas between values."""
+
+    study: Annotated[str, typer.Option(help=", ".join(FLOORS))] = "fixes"
+    epochs: Annotated[str, typer.Option(help="Numbers of passes through the images.")] = "30,120"
+
+    name = "temperature-floor"
+
+    def all_arms(self) -> list[trials.Arm]:
+        """Return the arms of the chosen part of the study, for each number of epochs."""
+        counts = unlike(integers(self.epochs, "epochs"), "epochs")
+        return FLOORS[one_of(self.study, FLOORS, "study")](counts, batch_size=self.batch_size)

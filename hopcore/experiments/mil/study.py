@@ -1,0 +1,156 @@
+"""The commands that classify bags: ``hopcore experiment bit-pattern``, ``latch`` and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from hopcore.experiments.mil import report, trials
+from hopcore.experiments.options import Data, Dataset, Device, Epochs, Seeds, TrainingBackend
+from hopcore.experiments.parsing import integers, names, numbers, unlike
+from hopcore.experiments.study import Report, Study, load_images
+from hopcore.experiments.tables import facts_of
+
+ALL_LAYERS = ",".join(trials.LAYERS)
+Layers = Annotated[str, typer.Option(help=f"Of {', '.join(trials.LAYERS)}.")]
+
+
+@dataclass(kw_only=True)
+class BagStudy(Study):
+    """Bags, classified with several layers; ``axis`` is what distinguishes the tasks."""
+
+    layer: Layers = ALL_LAYERS
+    epochs: Epochs = 30
+    seeds: Seeds = 5
+    backend: TrainingBackend = "torch"
+    device: Device = None
+
+    row = trials.Trial
+    axis: ClassVar[str]
+
+    def splits(self) -> tuple[trials.Splits, int]:
+        """Check the options; return the splits of a seed and their number."""
+        raise NotImplementedError
+
+    def fitting(self, **settings: Any) -> trials.Fitting:
+        """Return how classifiers are trained."""
+        return trials.Fitting(
+            **settings, epochs=self.epochs, backend=self.backend, device=self.device
+        )
+
+    def outcomes(self) -> tuple[Iterable[trials.Trial], int]:
+        """Train every layer on every split."""
+        splits, count = self.splits()
+        layers = names(self.layer, trials.LAYERS, "layer")
+        run = trials.run_trials(splits, layers, self.fitting(), seeds=self.seeds)
+        return run, self.seeds * count * len(layers)
+
+    @property
+    def title(self) -> str:
+        """The title of the table and of the picture."""
+        return self.name
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the trials."""
+        lines = report.summary(rows)
+        table = report.table(self.axis, lines, self.title)
+        facts = {"study": self.name, "lines": [facts_of(line) for line in lines]}
+        return Report(facts, table.terminal(), table.markdown())
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw accuracy and AUC over the tasks."""
+        joined = self.axis != "data"
+        report.draw(self.title, self.axis, report.summary(rows), self.plot_path, joined=joined)
+
+
+@dataclass(kw_only=True)
+class BitPattern(BagStudy):
+    """Which of 2048 bags of 16 bit patterns hold one of 8 signals? Commas between values."""
+
+    bags: Annotated[str, typer.Option(help="Numbers of training bags.")] = "384,768,1536"
+
+    name = "bit-pattern"
+    axis = "bags"
+
+    def splits(self) -> tuple[trials.Splits, int]:
+        """Draw bags of bit patterns."""
+        sizes = unlike(integers(self.bags, "bags"), "bags")
+        return trials.bit_patterns(sizes), len(sizes)
+
+    def fitting(self, **settings: Any) -> trials.Fitting:
+        """Train narrow classifiers."""
+        return super().fitting(width=32, **settings)
+
+
+@dataclass(kw_only=True)
+class Latch(BagStudy):
+    """Which of two symbols did a sequence begin with, before the noise? Commas between values."""
+
+    length: Annotated[str, typer.Option(help="Lengths of the sequences.")] = "20,50,100"
+    epochs: Epochs = 10
+
+    name = "latch"
+    axis = "length"
+
+    def splits(self) -> tuple[trials.Splits, int]:
+        """Draw latch sequences."""
+        lengths = unlike(integers(self.length, "length"), "length")
+        return trials.latch_sequences(lengths), len(lengths)
+
+    def fitting(self, **settings: Any) -> trials.Fitting:
+        """Train narrow classifiers."""
+        return super().fitting(width=32, **settings)
+
+
+@dataclass(kw_only=True)
+class MnistBags(BagStudy):
+    """Which bags of about 10 images of digits hold a nine? Commas between values."""
+
+    dataset: Dataset = "digits"
+    data: Data = None
+    digit: Annotated[int, typer.Option(min=0, max=9, help="The digit of positive bags.")] = 9
+    bags: Annotated[str, typer.Option(help="Numbers of training bags.")] = "100,400,1200"
+    epochs: Epochs = 40
+
+    name = "mnist-bags"
+    axis = "bags"
+
+    def splits(self) -> tuple[trials.Splits, int]:
+        """Draw bags of images."""
+        sizes = unlike(integers(self.bags, "bags"), "bags")
+        return trials.digit_bags(load_images(self), sizes, self.digit), len(sizes)
+
+    @property
+    def title(self) -> str:
+        """The title of the table and of the picture."""
+        return f"{self.name}, {self.dataset}"
+
+
+@dataclass(kw_only=True)
+class BagFiles(BagStudy):
+    """Classify bags of features from files, cross-validated. Commas between values."""
+
+    data: Annotated[str, typer.Option(help="Files .npz with features, bag and label.")]
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 10
+    dropout: Annotated[
+        str, typer.Option(help="Dropout rates; the training bags choose among several.")
+    ] = "0,0.5,0.75"
+    layer: Layers = "mean,pooling"
+    epochs: Epochs = 10
+
+    name = "mil"
+    axis = "data"
+
+    def splits(self) -> tuple[trials.Splits, int]:
+        """Read the files."""
+        paths = [Path(name) for name in self.data.split(",")]
+        return trials.files(paths, self.folds), len(paths) * self.folds
+
+    def fitting(self, **settings: Any) -> trials.Fitting:
+        """Choose among the rates of dropout, and normalise the features."""
+        rates = unlike(numbers(self.dropout, "dropout"), "dropout")
+        return super().fitting(dropouts=rates, normalise=True, **settings)

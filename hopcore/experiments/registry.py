@@ -1,0 +1,25 @@
+"""The commands of ``hopcore experiment``: add a study here, and the command line offers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hopcore.experiments import retrieval
+from hopcore.experiments.annealing.study import Annealing, TemperatureFloor
+from hopcore.experiments.diffusion import studies as diffusion
+from hopcore.experiments.mil.study import BagFiles, BitPattern, Latch, MnistBags
+from hopcore.experiments.study import Study, command_of
+from hopcore.experiments.suggested_beta.study import SuggestedBeta
+from hopcore.experiments.temperature_profiles.study import TemperatureProfiles
+from hopcore.experiments.transition.study import Transition, TransitionStates
+
+STUDIES: tuple[type[Study], ...] = (
+    *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, Annealing, TemperatureFloor,
+    TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
+)  # fmt: skip
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "retrieval": retrieval.command,
+    **{study.name: command_of(study) for study in STUDIES},
+}
+"""The functions that typer makes commands of, by the names of the commands."""

@@ -1,0 +1,182 @@
+"""One description of a study gives its command, its options, its help and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hopcore.experiments.data import datasets
+from hopcore.experiments.options import AsJson, Csv, Markdown, Plot, Resume, show_json, tracked
+from hopcore.files._csv import from_csv, to_csv
+from hopcore.files._files import place_of, write_whole
+
+
+class Report(NamedTuple):
+    """What a study shows: facts for JSON, something for a terminal, and markdown."""
+
+    facts: dict[str, Any]
+    terminal: Table | str
+    markdown: str
+
+
+@dataclass(kw_only=True)
+class Study:
+    """A measured experiment: a subclass is one command of the command line.
+
+    Its fields are the options of the command and its docstring is the help. The named tuple ``row``
+    gives the columns of its CSV, and ``row_label`` says what one row stands for.
+    """
+
+    name: ClassVar[str]
+    row: ClassVar[type]
+    row_label: ClassVar[str] = "trial"
+
+    csv: Csv = None
+    plot: Plot = None
+    markdown: Markdown = None
+    as_json: AsJson = False
+
+    @property
+    def stem(self) -> str:
+        """The name of the files of the study, without a suffix."""
+        return self.name
+
+    @cached_property
+    def csv_path(self) -> Path:
+        """Where the CSV is written."""
+        return self.csv or Path(f"{self.stem}.csv")
+
+    @cached_property
+    def plot_path(self) -> Path:
+        """Where the picture is written."""
+        return self.plot or Path(f"{self.stem}.png")
+
+    def outcomes(self) -> tuple[Iterable[Any], int]:
+        """Check the options; return the rows, which are measured one by one, and their number."""
+        raise NotImplementedError
+
+    def measure(self) -> list[Any]:
+        """Measure all rows and write the CSV."""
+        rows = list(tracked(*self.outcomes()))
+        self.write_csv(rows)
+        return rows
+
+    def write_csv(self, rows: list[Any]) -> None:
+        """Write the CSV."""
+        write_text(self.csv_path, to_csv(rows, self.row))
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the rows."""
+        raise NotImplementedError
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw the picture."""
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """Return lines that say where the results are."""
+        return [f"Every {self.row_label}: {self.csv_path}", f"The picture: {self.plot_path}"]
+
+    def run(self) -> None:
+        """Measure, write the files and show the summary."""
+        check_places(self.csv_path, self.plot_path, self.markdown)
+        rows = self.measure()
+        report = self.report(rows)
+        self.draw(rows)
+        write_text(self.markdown, report.markdown)
+        if self.as_json:
+            show_json(report.facts)
+        else:
+            show = typer.echo if isinstance(report.terminal, str) else Console().print
+            show(report.terminal)
+            typer.echo("\n".join(self.notes()))
+
+
+@dataclass(kw_only=True)
+class ResumableStudy(Study):
+    """A study that writes its CSV after each case, and can continue from that file."""
+
+    resume: Resume = False
+
+    def cases(self) -> list[Any]:
+        """Check the options and return all cases that the study measures."""
+        raise NotImplementedError
+
+    def case_of(self, row: Any) -> Any:
+        """Return the case to which a row of the CSV belongs."""
+        raise NotImplementedError
+
+    def rows_of_cases(self, cases: list[Any]) -> Iterator[list[Any]]:
+        """Measure the cases one by one, and yield the rows of each."""
+        raise NotImplementedError
+
+    def measure(self) -> list[Any]:
+        """Measure the cases that are not in the CSV, and return the rows of the CSV."""
+        cases = self.cases()
+        rows = self.rows_in_file() if self.resume else []
+        done = {self.case_of(row) for row in rows}
+        left = [case for case in cases if case not in done]
+        for measured in tracked(self.rows_of_cases(left), len(left)):
+            rows.extend(measured)
+            self.write_csv(rows)
+        return self.rows_in_file()  # rounded as in the file, so that the summary agrees with it
+
+    def rows_in_file(self) -> list[Any]:
+        """Return the rows of the CSV."""
+        return read_rows(self.csv_path, self.row)
+
+
+def read_rows(path: Path, kind: type) -> list[Any]:
+    """Return the rows of a CSV file, or none if there is no such file."""
+    return from_csv(path.read_text(encoding="utf-8"), kind) if path.exists() else []
+
+
+def write_text(path: Path | None, text: str) -> None:
+    """Write a whole text file, or nothing if the path is None."""
+    if path is not None:
+        write_whole(path, lambda file: file.write(text.encode()))
+
+
+def check_places(*paths: Path | None) -> None:
+    """Raise before the work begins if one of the files cannot be written."""
+    for path in paths:
+        if path is not None:
+            place_of(path)
+
+
+def load_images(study: Any) -> datasets.Images:
+    """Return the images that the options ``dataset`` and ``data`` of a study name."""
+    return datasets.load(study.dataset, study.data)
+
+
+def command_of(study: type[Study]) -> Callable[..., None]:
+    """Return a function whose parameters are the fields of a study, for typer to make a command.
+
+    The fields of the subclass come before those that all studies share.
+    """
+    shared = {field.name for field in fields(ResumableStudy)}
+    hints = get_type_hints(study, include_extras=True)
+
+    def command(**options: Any) -> None:
+        study(**options).run()
+
+    parameters = [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in sorted(fields(study), key=lambda field: field.name in shared)
+    ]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = study.__doc__
+    return command

@@ -1,0 +1,54 @@
+"""The command ``hopcore experiment suggested-beta``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from hopcore.experiments.options import Corruptions, Sizes
+from hopcore.experiments.parsing import integers, unlike
+from hopcore.experiments.study import Report
+from hopcore.experiments.suggested_beta import report, trials
+from hopcore.experiments.tables import facts_of
+from hopcore.experiments.transition.study import MemoryStudy
+
+
+@dataclass(kw_only=True)
+class SuggestedBeta(MemoryStudy):
+    """What a suggested inverse temperature earns, against a grid's best. Commas between values."""
+
+    stored: Sizes = "100,1000"
+    corruption: Corruptions = "noise:0.3,noise:0.6,noise:1.0,half"
+    updates: Annotated[str, typer.Option(help="Updates of a query, at most.")] = "1,100"
+
+    name = "suggested-beta"
+    row = trials.Trial
+    row_label = "retrieval"
+
+    def cases(self) -> list[trials.Case]:
+        """Return all memories with their queries."""
+        corruptions = unlike(self.corruption.split(","), "corruption")
+        updates = sorted(unlike(integers(self.updates, "updates"), "updates"))
+        return trials.cases(self.dataset, self.sizes, corruptions, updates, self.seeds)
+
+    def case_of(self, row: trials.Trial) -> trials.Case:
+        """Return the memory and the queries of a row."""
+        return row.case
+
+    def rows_of_cases(self, cases: list[trials.Case]) -> Iterator[list[trials.Trial]]:
+        """Retrieve at every inverse temperature."""
+        return trials.run(self.source, cases)
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the success of each rule."""
+        lines = report.summary(rows)
+        facts = {"study": self.name, "dataset": self.dataset, "lines": [*map(facts_of, lines)]}
+        table = report.table(lines)
+        return Report(facts, table.terminal(), table.markdown())
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw success over the inverse temperature."""
+        report.draw(rows, self.plot_path)

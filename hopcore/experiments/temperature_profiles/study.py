@@ -1,0 +1,91 @@
+"""The command ``hopcore experiment temperature-profiles``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Any
+
+import typer
+
+from hopcore.experiments.data.sequences import TASKS
+from hopcore.experiments.options import Batch, Device, Resume, TrainingBackend, tracked
+from hopcore.experiments.parsing import integers, names, unlike
+from hopcore.experiments.study import Report, Study
+from hopcore.experiments.temperature_profiles import files, report, trials
+
+
+@dataclass(kw_only=True)
+class TemperatureProfiles(Study):
+    """Does a transformer remember better if it learns its temperatures? Commas between values.
+
+    Beside CSV, *-temperatures.csv and *-attention.npz are written, after every training.
+
+    Beside the picture, *-temperatures.png and *-attention.png.
+    """
+
+    task: Annotated[str, typer.Option(help="Of latch, copy and recall.")] = ",".join(TASKS)
+    distance: Annotated[str, typer.Option(help="Symbols of noise between.")] = "4,8,16,32"
+    arm: Annotated[
+        str,
+        typer.Option("--arm", help="MODE:PROFILE: fixed, learned or quick, and the start."),
+    ] = ",".join(map(str, trials.ARMS))
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of parameters and sequences.")] = 3
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0
+    steps: Annotated[int, typer.Option(min=1, help="Batches of one task and distance.")] = 192
+    batch_size: Batch = 24
+    d_model: Annotated[int, typer.Option(min=1, help="Depth of the features.")] = 256
+    d_ff: Annotated[int, typer.Option(min=1, help="Depth of the hidden layers.")] = 512
+    layers: Annotated[int, typer.Option(min=1, help="Encoder layers.")] = 4
+    heads: Annotated[int, typer.Option(min=1, help="Heads of a layer.")] = 4
+    backend: TrainingBackend = "torch"
+    device: Device = None
+    resume: Resume = False
+
+    name = "temperature-profiles"
+    row = trials.Trial
+
+    def measure(self) -> list[Any]:
+        """Train what is not in the files; keep temperatures and attention beside the trials."""
+        known = {str(arm): arm for arm in trials.ARMS}
+        arms = [known[name] for name in names(self.arm, known, "arm")]
+        fitting = trials.Fitting(
+            tasks=names(self.task, TASKS, "task"),
+            distances=sorted(unlike(integers(self.distance, "distance"), "distance")),
+            width=self.d_model, hidden=self.d_ff, layers=self.layers, num_heads=self.heads,
+            steps=self.steps, batch_size=self.batch_size, backend=self.backend,
+            device=self.device,
+        )  # fmt: skip
+        resumed = self.resume and self.csv_path.exists()
+        self.kept = files.read(self.csv_path) if resumed else files.Kept([], [], {})
+        self.kept.check(fitting)
+        seeds = range(self.first_seed, self.first_seed + self.seeds)
+        left = [case for case in product(arms, seeds) if case not in self.kept.done]
+        run = trials.run_trials(arms, fitting, seeds, self.kept.done)
+        for outcome in tracked(run, len(left)):
+            self.kept.add(outcome)
+            files.write(self.kept, self.csv_path)
+        return self.kept.trials
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the trials and how far temperatures moved."""
+        lines, moves = report.summary(rows), report.moves(self.kept.warmths)
+        facts = {
+            "study": self.name,
+            "lines": [line.facts() for line in lines],
+            "moves": [move.facts() for move in moves],
+        }
+        table = report.table(lines)
+        markdown = "\n".join((table.markdown(), report.table_of_moves(moves).markdown()))
+        return Report(facts, table.terminal(), markdown)
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw the trials, the temperatures where they were learned, and the attention."""
+        report.draw(rows, self.plot_path)
+        if any(one.mode != "fixed" for one in self.kept.warmths):
+            beside = files.beside(self.plot_path, "temperatures")
+            report.draw_temperatures(self.kept.warmths, beside)
+        title = f"Attention of each layer and head to one sequence of {trials.SHOWN}"
+        attention = self.kept.attention
+        shown = {str(arm): attention[str(arm)] for arm in trials.ARMS if str(arm) in attention}
+        report.draw_attention(shown, title, files.beside(self.plot_path, "attention"))

@@ -1,0 +1,133 @@
+"""The commands ``hopcore experiment transition`` and ``hopcore experiment transition-states``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hopcore.experiments.data.datasets import Images
+from hopcore.experiments.options import Data, Dataset, Memories, Sizes
+from hopcore.experiments.parsing import integers, names, unlike
+from hopcore.experiments.study import (
+    Report,
+    ResumableStudy,
+    check_places,
+    load_images,
+    read_rows,
+    write_text,
+)
+from hopcore.experiments.transition import report, states, trials
+from hopcore.files._csv import to_csv
+
+
+@dataclass(kw_only=True)
+class MemoryStudy(ResumableStudy):
+    """Memories of several sizes, drawn from the images of a data set."""
+
+    dataset: Dataset = "digits"
+    data: Data = None
+    stored: Sizes = "300,1000"
+    seeds: Memories = 5
+
+    @cached_property
+    def source(self) -> Images:
+        """The images of the data set."""
+        return load_images(self)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes of the memories."""
+        return sorted(unlike(integers(self.stored, "stored"), "stored"))
+
+
+@dataclass(kw_only=True)
+class Transition(MemoryStudy):
+    """Where patterns appear, beside theory, over the number of patterns. Commas between values.
+
+    With --patterns also a picture beside --plot: what predicts where a pattern appears.
+    """
+
+    stored: Sizes = "10,30,100,300,1000"
+    images: Annotated[str, typer.Option(help=f"What is stored: {', '.join(trials.IMAGES)}.")] = (
+        ",".join(trials.IMAGES)
+    )
+    followed: Annotated[int, typer.Option(min=1, help="Patterns followed, at most.")] = 512
+    patterns: Annotated[
+        Path | None, typer.Option(help="Each pattern of the largest memory of seed 0, as CSV.")
+    ] = None
+
+    name = "transition"
+    row = trials.Trial
+    row_label = "memory"
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is done to the images."""
+        return names(self.images, trials.IMAGES, "images")
+
+    def cases(self) -> list[trials.Place]:
+        """Return all memories."""
+        check_places(self.patterns)
+        count = len(self.source.pixels)
+        return trials.places(self.dataset, self.kinds, self.sizes, self.seeds, count)
+
+    def case_of(self, row: trials.Trial) -> trials.Place:
+        """Return the memory of a row."""
+        return row.place
+
+    def rows_of_cases(self, cases: list[trials.Place]) -> Iterator[list[trials.Trial]]:
+        """Follow the patterns of each memory; write those of the first kind and seed."""
+        for trial, patterns in trials.run(self.source, cases, self.followed):
+            yield [trial]
+            if self.patterns is not None and (trial.images, trial.seed) == (self.kinds[0], 0):
+                write_text(self.patterns, to_csv(patterns, trials.Pattern))
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise where patterns appear."""
+        facts = {"study": self.name, "dataset": self.dataset} | report.facts(rows)
+        table = report.place_table(rows, short=True)
+        return Report(facts, table.terminal(), report.to_markdown(rows))
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw the transition over the number of patterns, and the patterns if asked for."""
+        report.draw(rows, self.plot_path)
+        if self.patterns is not None:
+            beside = self.plot_path.with_stem(f"{self.plot_path.stem}-patterns")
+            report.draw_patterns(read_rows(self.patterns, trials.Pattern), beside)
+
+
+@dataclass(kw_only=True)
+class TransitionStates(MemoryStudy):
+    """What the states are at the betas suggested for means of patterns. Commas between values."""
+
+    name = "transition-states"
+    row = states.Trial
+    row_label = "memory"
+
+    def cases(self) -> list[states.Memory]:
+        """Return all memories and goals."""
+        return states.memories(self.dataset, self.sizes, self.seeds)
+
+    def case_of(self, row: states.Trial) -> states.Memory:
+        """Return the memory and the goal of a row."""
+        return states.Memory(*row.memory)
+
+    def rows_of_cases(self, cases: list[states.Memory]) -> Iterator[list[states.Trial]]:
+        """Find the states of each memory."""
+        return ([trial] for trial in states.run(self.source, cases))
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the states."""
+        facts = {"study": self.name, "dataset": self.dataset}
+        table = states.table(rows).markdown()
+        return Report(facts | {"trials": [row._asdict() for row in rows]}, table, table)
+
+    def draw(self, rows: list[Any]) -> None:
+        """Draw states of the largest memory of seed 0."""
+        largest = next(one for one in self.cases() if one.patterns == self.sizes[-1])
+        states.draw(self.source, largest, self.plot_path)
