@@ -1,6 +1,6 @@
 """A Sphinx extension: the table from statements to checks and to what was found last.
 
-``spec/traceability.md`` is where it goes; the reports of ``nox -s conformance`` lie in
+``spec/traceability.md`` is where it goes; the reports of ``nox -s every_statement`` lie in
 ``conformance``. Each statement gets a link to its checks. A hole stops the build.
 """
 
