@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -11,6 +12,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 SPECIFICATION = [page for page in PAGES if page.parent.name == "spec"]
 SOURCES = (ROOT, ROOT / "backends", ROOT / "conformance")
+NAME = re.compile(r"(?<![\w/.-])hopcore(?:_torch|_jax|_conformance)?(?:\.[A-Za-z_]\w*)+")
+NO_NAMES = {"hopcore.backends"}
+"""The entry-point group."""
+
 FILE = re.compile(r"`((?:hopcore\w*|docs|tests|benchmarks)/[\w/.-]+)`")
 
 
@@ -24,6 +29,22 @@ def test_files_on_a_page_exist(page: Path) -> None:
     assert [name for name in FILE.findall(text) if not exists(name)] == []
     linked = re.findall(r"\]\(([\w./-]+)\)", text)
     assert [link for link in linked if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_names_on_a_page_exist(page: Path) -> None:
+    """Apart from the changelog, which has old names, and from placeholders."""
+    found = set(NAME.findall(page.read_text(encoding="utf-8"))) - NO_NAMES
+    if page.name != "CHANGELOG.md":
+        assert [name for name in sorted(found) if not resolves(name)] == []
+
+
+def resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return name.endswith((".NAME", ".YourFunction"))
+    return True
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

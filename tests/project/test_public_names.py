@@ -71,8 +71,9 @@ def test_all_is_sorted_and_can_be_imported(face: str) -> None:
     assert len(names) == len(set(names))
     assert all(hasattr(module, name) for name in names)
     assert not [name for name in names if name.startswith("_")]
-    # As ruff sorts (RUF022): constants, then classes, then functions; or by plain comparison.
-    assert names == sorted(names) or names == sorted(names, key=ruffs_order)
+    if "grouped by subject" not in Path(str(module.__file__)).read_text(encoding="utf-8"):
+        # As ruff sorts (RUF022): constants, then classes, then functions; or by plain comparison.
+        assert names in (sorted(names), sorted(names, key=ruffs_order))
 
 
 def ruffs_order(name: str) -> tuple[int, str]:
