@@ -56,7 +56,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             yield client
         return
     options = {"n_workers": workers, "threads_per_worker": 1, "processes": True}
-    quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
+    quiet: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with (
         distributed.LocalCluster(**options, **quiet) as here,
         distributed.Client(here) as client,

@@ -122,7 +122,7 @@ def test_blocks_that_cannot_be_patterns() -> None:
 def client() -> Iterator[Any]:
     distributed = pytest.importorskip("distributed")
     options: Any = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
-    quiet: Any = {"dashboard_address": ":0", "silence_logs": 50}
+    quiet: Any = {"dashboard_address": "127.0.0.1:0", "silence_logs": 50}
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(**options, **quiet) as here,
