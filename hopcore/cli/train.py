@@ -34,14 +34,13 @@ from hopcore.training._run import Moment, Run, Watch
 from hopcore.training._run_files import BEST, LAST, Epoch, read_run
 
 TEMPERATURES = {"vq": (1.0, 0.1)}
-"""Where temperatures go where they do not go from 0.1 to 0.001."""
+"""Default first and last temperatures of models other than 0.1 and 0.001."""
 
 INTERRUPTED = 130
 """The exit status of a program that was interrupted."""
 
-
-KEPT = {"resume", "data", "device", "plot", "as_json"}
-"""Options that a run which goes on may be given."""
+RESUME_OPTIONS = {"resume", "data", "device", "plot", "as_json"}
+"""Options that may be given to a resumed run."""
 
 
 def train(
@@ -53,55 +52,56 @@ def train(
     device: Device = None,
     epochs: Epochs = 40,
     batch_size: Batch = 32,
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-2,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of AdamW.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of AdamW.")] = 1e-2,
     rate: Rate = "cosine",
     clip_norm: Annotated[
-        float, typer.Option(help="Gradients are scaled down to this norm; 0: as they are.")
+        float, typer.Option(help="Largest norm of the gradients; 0: no clipping.")
     ] = 1.0,
     schedule: Annotated[
-        str, typer.Option(help=f"Of the temperature: {', '.join(SCHEDULES)}.")
+        str, typer.Option(help=f"Schedule of the temperature: {', '.join(SCHEDULES)}.")
     ] = "cosine",
     temp_start: Annotated[
-        float | None, typer.Option(help="0.1 if not given; of vq 1.", show_default=False)
+        float | None, typer.Option(help="Default: 0.1 (1.0 for vq).", show_default=False)
     ] = None,
     temp_end: Annotated[
-        float | None, typer.Option(help="0.001 if not given; of vq 0.1.", show_default=False)
+        float | None, typer.Option(help="Default: 0.001 (0.1 for vq).", show_default=False)
     ] = None,
     temp_anneal_steps: Annotated[
-        int | None, typer.Option(help="Steps from start to end; all if not given.")
+        int | None, typer.Option(help="Steps from start to end; default: all.")
     ] = None,
-    factor: Annotated[float, typer.Option(help="For each epoch, if geometric.")] = 0.97,
-    floor: Annotated[float, typer.Option(help="The temperature is never below it.")] = 0.0,
-    warmup: Annotated[int, typer.Option(help="Epochs at the start, before annealing.")] = 0,
+    factor: Annotated[float, typer.Option(help="Factor per epoch, if geometric.")] = 0.97,
+    floor: Annotated[float, typer.Option(help="Lower bound of the temperature.")] = 0.0,
+    warmup: Annotated[int, typer.Option(help="Epochs before annealing starts.")] = 0,
     freeze_after: Annotated[
-        int | None, typer.Option(help="Epochs after which the temperature stays.")
+        int | None, typer.Option(help="Epochs after which the temperature is constant.")
     ] = None,
     path: Annotated[
-        str, typer.Option(help=f"What trains: {' or '.join(PATHS)} (straight-through).")
+        str, typer.Option(help=f"The path that trains: {' or '.join(PATHS)} (straight-through).")
     ] = "soft",
-    gumbel: Annotated[bool, typer.Option("--gumbel", help="Noise for the choice.")] = False,
+    gumbel: Annotated[bool, typer.Option("--gumbel", help="Add Gumbel noise.")] = False,
     select: Annotated[
         str, typer.Option(help="The path whose accuracy makes an epoch the best.")
     ] = "hard",
     widths: Annotated[
-        str | None, typer.Option(help="Depths between layers of hnm or mlp; none: 0.")
+        str | None, typer.Option(help="Widths between the layers of hnm or mlp; 0: no such layers.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of all draws.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="The folder of the run; else MODEL-DATASET-BACKEND-SEED.")
+        Path | None,
+        typer.Option(help="Folder of the run; default: MODEL-DATASET-BACKEND-SEED."),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with the run of this folder; its settings hold."),
+        typer.Option(help="Continue the run in this folder, with its settings."),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="A picture of the run, PNG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a classifier of images at a temperature that is annealed.
+    """Train a classifier of images at an annealed temperature.
 
-    After every epoch the run is in its folder: last.safetensors, from which it goes on after
-    whatever stopped it, best.safetensors, and history.csv.
+    After every epoch its folder holds last.safetensors, from which an interrupted run continues,
+    best.safetensors, and history.csv.
     """
     if plot is not None:
         place_of(plot)
@@ -127,7 +127,7 @@ def train(
     history = list(run.history)
     try:
         console = Console(stderr=True)
-        with shown(run.config.epochs, console) as watch:
+        with progress_bar(run.config.epochs, console) as watch:
             for epoch in run.epochs(watch):
                 history.append(epoch)
                 console.print(line_of(epoch, run), highlight=False, soft_wrap=True)
@@ -144,11 +144,11 @@ def train(
 
 
 def resumed(context: typer.Context, folder: Path, data: Path | None, device: Any) -> Run:
-    """The run of a folder, which keeps its own settings."""
+    """Return the run of a folder, which keeps its own settings."""
     given = [
         f"--{name.replace('_', '-')}"
         for name in context.params
-        if name not in KEPT and "COMMANDLINE" in str(context.get_parameter_source(name))
+        if name not in RESUME_OPTIONS and "COMMANDLINE" in str(context.get_parameter_source(name))
     ]
     if given:
         raise ValueError(f"a run that is resumed keeps its settings: leave out {', '.join(given)}")
@@ -159,7 +159,7 @@ def resumed(context: typer.Context, folder: Path, data: Path | None, device: Any
 
 
 def classifier(model: str, shape: tuple[int, int], widths: str | None) -> Classifier:
-    """A classifier by its name, for images of a shape."""
+    """Return a classifier by its name, for images of a shape."""
     one_of(model, CLASSIFIERS, "model")
     if model == "cnn":
         given: dict[str, Any] = {"shape": shape}
@@ -173,8 +173,8 @@ def classifier(model: str, shape: tuple[int, int], widths: str | None) -> Classi
 
 
 @contextmanager
-def shown(epochs: int, console: Console) -> Iterator[Watch | None]:
-    """On a terminal, a progress bar for every epoch; elsewhere nothing is watched."""
+def progress_bar(epochs: int, console: Console) -> Iterator[Watch | None]:
+    """Show a progress bar for every epoch on a terminal, and none elsewhere."""
     if not console.is_terminal:
         yield None
         return
@@ -194,7 +194,7 @@ def shown(epochs: int, console: Console) -> Iterator[Watch | None]:
 
 
 def temperatures(of: Moment | Epoch) -> str:
-    """The temperatures, as a progress bar says them."""
+    """Return the temperatures as text for a progress bar."""
     found = of.temperatures
     if len(set(found.values())) == 1:
         return f", temp: {next(iter(found.values())):.2e}"
@@ -202,7 +202,7 @@ def temperatures(of: Moment | Epoch) -> str:
 
 
 def line_of(epoch: Epoch, run: Run) -> str:
-    """What an epoch came to, in a line."""
+    """Return the results of an epoch in one line."""
     best = "  best" if run.best is epoch else ""
     return (
         f"Epoch {epoch.epoch}/{run.config.epochs}  loss: {epoch.loss:.4f}, "
@@ -212,7 +212,7 @@ def line_of(epoch: Epoch, run: Run) -> str:
 
 
 def summary(run: Run) -> str:
-    """The best and the last epoch, and where they are."""
+    """Return the results of the best and the last epoch, and where their files are."""
     best, folder = run.best, run.folder
     assert best is not None
     assert folder is not None
@@ -231,7 +231,7 @@ def summary(run: Run) -> str:
 
 
 def facts_of(run: Run) -> dict[str, Any]:
-    """A run as JSON knows it."""
+    """Return a run for JSON."""
     assert run.best is not None
     return {
         "model": {"kind": run.model.KIND, "settings": run.model.to_dict()},

@@ -33,7 +33,7 @@ from hopcore.experiments.options import (
 )
 from hopcore.experiments.parsing import integers, numbers, separation_named
 from hopcore.experiments.study import check_places, write_text
-from hopcore.experiments.tables import SUCCESS_NOTES, Summary
+from hopcore.experiments.tables import SUCCESS_NOTES, Summary, grouped
 from hopcore.files._csv import csv_of
 
 
@@ -135,11 +135,8 @@ def run_trials(
 
 def summary(trials: Iterable[Trial]) -> list[Setting]:
     """One line for each setting, in the order in which they came."""
-    groups: dict[tuple[str, float, int, int], list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(trial[:4], []).append(trial)
     lines = []
-    for setting, group in groups.items():
+    for setting, group in grouped(trials, lambda trial: trial[:4]).items():
         success = np.asarray([trial.success for trial in group])
         deviation = float(np.std(success, ddof=1)) if len(group) > 1 else 0.0
         same = float(np.mean([trial.same for trial in group]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, cleandoc
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, get_type_hints
 
@@ -104,14 +104,13 @@ class Study:
 class ResumableStudy(Study):
     """A study that writes its CSV after each case, and can continue from that file."""
 
+    case: ClassVar[type]
+    """The named tuple of a case; its fields are the first columns of the CSV."""
+
     resume: Resume = False
 
     def cases(self) -> list[Any]:
         """Check the options and return all cases that the study measures."""
-        raise NotImplementedError
-
-    def case_of(self, row: Any) -> Any:
-        """Return the case to which a row of the CSV belongs."""
         raise NotImplementedError
 
     def rows_of_cases(self, cases: list[Any]) -> Iterator[list[Any]]:
@@ -122,8 +121,9 @@ class ResumableStudy(Study):
         """Measure the cases that are not in the CSV, and return the rows of the CSV."""
         cases = self.cases()
         rows = self.rows_in_file() if self.resume else []
-        done = {self.case_of(row) for row in rows}
-        left = [case for case in cases if case not in done]
+        count = len(get_type_hints(self.case))
+        done = {row[:count] for row in rows}
+        left = [case for case in cases if tuple(case) not in done]
         for measured in tracked(self.rows_of_cases(left), len(left)):
             rows.extend(measured)
             self.write_csv(rows)
@@ -178,5 +178,5 @@ def command_of(study: type[Study]) -> Callable[..., None]:
         for field in sorted(fields(study), key=lambda field: field.name in shared)
     ]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    command.__doc__ = study.__doc__
+    command.__doc__ = f"{cleandoc(study.__doc__ or '')}\n\nLists have commas between their values."
     return command

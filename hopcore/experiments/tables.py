@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from rich import box
 from rich.table import Table
+
+Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
 
 COLORS = 128
 """Colours in a picture of curves, enough for smooth edges."""
@@ -29,6 +32,14 @@ def spread(values: Iterable[float]) -> Spread:
     sample = np.asarray(list(values), dtype=np.float64)
     deviation = float(sample.std(ddof=1)) if len(sample) > 1 else 0.0
     return Spread(float(sample.mean()), deviation)
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Return the rows by their keys, in the order in which keys first occur."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def facts_of(row: Any) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""The training of a model, epoch by epoch, and the files from which a run goes on.
+"""Train models epoch by epoch, and continue an interrupted run from its files.
 
-:class:`TrainConfig` says how a training goes; :class:`Run` does it. The trainers of torch and JAX
-are in ``hopcore_torch.training`` and ``hopcore_jax.training``.
+A :class:`TrainConfig` holds the settings of a training and a :class:`Run` carries it out: it draws
+batches, anneals the temperatures, measures the soft and the hard path after each :class:`Epoch` and
+writes the last and the best state, which :func:`read_run` reads. A model is a :class:`Classifier`,
+or any :class:`Model` with an objective. :func:`trainer` returns the trainer of torch or JAX (in
+``hopcore_torch.training`` and ``hopcore_jax.training``); each of its steps is taken under
+:class:`Conditions`: the temperatures, the path, and the noise.
 """
 
 from hopcore.training._classifier import Classifier, Images

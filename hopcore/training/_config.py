@@ -147,7 +147,8 @@ class TrainConfig:
         steps : int
             In an epoch.
         memory : tuple of float and int, optional
-            Scale and number of patterns (:func:`hopcore.layers.effective_memory`), for ``"phase-aware"``.
+            Scale and number of patterns (:func:`hopcore.layers.effective_memory`), for
+            ``"phase-aware"``.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from hopcore import plots
 from hopcore.experiments.annealing.report import errors, right_axis
 from hopcore.experiments.annealing.trials import COLD, WARM, Arm
 from hopcore.experiments.data.datasets import Images, split_images
-from hopcore.experiments.tables import Summary
+from hopcore.experiments.tables import Summary, grouped
 from hopcore.training._classifier import Images as Samples
 from hopcore.training._config import PATHS, TrainConfig
 from hopcore.training._run import Run
@@ -128,7 +128,7 @@ def table(found: Sequence[Gradient], title: str = "") -> Summary:
     every = sorted({one.temperature for one in found}, reverse=True)
     shown = every[0], every[len(every) // 2], every[-1]
     rows = []
-    for place, own in grouped(found).items():
+    for place, own in by_path(found).items():
         norms = {t: float(np.mean([o.mean for o in own if o.temperature == t])) for t in every}
         most = max(every, key=lambda t: norms[t])
         row = [*place, *[f"{norms[t]:.2g}" for t in shown], f"{norms[most]:.2g} ({most:.2g})"]
@@ -146,12 +146,9 @@ def table(found: Sequence[Gradient], title: str = "") -> Summary:
     return Summary(left, [*right, "most (at T)", *more], rows, title, caption)
 
 
-def grouped(found: Sequence[Gradient]) -> dict[tuple[str, str, str], list[Gradient]]:
+def by_path(found: Sequence[Gradient]) -> dict[tuple[str, str, str], list[Gradient]]:
     """What was found by model, arm and path."""
-    groups: dict[tuple[str, str, str], list[Gradient]] = {}
-    for one in found:
-        groups.setdefault((one.model, one.arm, one.path), []).append(one)
-    return groups
+    return grouped(found, lambda one: (one.model, one.arm, one.path))
 
 
 def draw(title: str, found: Sequence[Gradient], path: Path) -> None:
@@ -160,7 +157,7 @@ def draw(title: str, found: Sequence[Gradient], path: Path) -> None:
     figure = plots.new_figure(2.2 + 3.4 * len(models), 5.4, dpi=100)
     axes = figure.subplots(2, len(models), squeeze=False, sharex=True, sharey="row")
     for model, (top, beneath) in zip(models, axes.T, strict=True):
-        groups = {k[1:]: v for k, v in grouped(found).items() if k[0] == model}
+        groups = {k[1:]: v for k, v in by_path(found).items() if k[0] == model}
         for index, ((arm, way), own) in enumerate(groups.items()):
             color, label = plots.LINES[index % len(plots.LINES)], f"{arm}, {way} path"
             top.loglog(*curve(own, "mean"), color=color, label=label, linewidth=1.3)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hopcore import plots
 from hopcore.experiments.annealing.trials import BASELINE, Outcome, Trial, temperature_of
-from hopcore.experiments.tables import Spread, Summary, percent, spread
+from hopcore.experiments.tables import Spread, Summary, grouped, percent, spread
 from hopcore.training._run_files import Epoch
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ class Point(NamedTuple):
 
 def summary(trials: Iterable[Trial]) -> list[Line]:
     """A line for each arm; models in their order, then numbers of epochs, then arms."""
-    groups: dict[tuple[str, str, str, int], list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(trial[:4], []).append(trial)
+    groups = grouped(trials, lambda trial: trial[:4])
     models = list(dict.fromkeys(place[:2] for place in groups))
     first: dict[tuple[str, str, int, int], float] = {}
     for trial in (trial for own in groups.values() for trial in own):

@@ -123,7 +123,7 @@ class ArmStudy(Study):
 
 @dataclass(kw_only=True)
 class Annealing(ArmStudy):
-    """Which schedule of the temperature is best, what annealing needs. Commas between values."""
+    """Find the best schedule of the temperature, and what annealing needs."""
 
     study: Annotated[str, typer.Option(help=", ".join(SCHEDULES))] = "schedules"
     epochs: Epochs = 40
@@ -179,7 +179,7 @@ class Gradients(Annealing):
 
 @dataclass(kw_only=True)
 class TemperatureFloor(ArmStudy):
-    """Does what trains softly collapse when it is asked hard? Commas between values."""
+    """Measure whether classifiers that train on the soft path collapse on the hard path."""
 
     study: Annotated[str, typer.Option(help=", ".join(FLOORS))] = "fixes"
     epochs: Annotated[str, typer.Option(help="Numbers of passes through the images.")] = "30,120"

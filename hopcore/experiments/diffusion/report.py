@@ -10,7 +10,7 @@ import numpy as np
 
 from hopcore import plots
 from hopcore.experiments.diffusion.trials import PLAIN, Setting, Trial
-from hopcore.experiments.tables import COLORS, Spread, Summary, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
 from hopcore.files._csv import csv_of
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class Line(NamedTuple):
 
 def summary(trials: Iterable[Trial]) -> list[Line]:
     """One line for each setting, in the order in which they came."""
-    groups: dict[Setting, list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(trial.setting, []).append(trial)
+    groups = grouped(trials, lambda trial: trial.setting)
     plain = {setting: group for setting, group in groups.items() if setting.method == PLAIN}
     lines = []
     for setting, group in groups.items():
@@ -259,11 +257,8 @@ def curves_of(
 def also(study: type[DiffusionStudy], lines: Iterable[Line]) -> list[str]:
     """The settings, beside the axes of the picture, that tell its curves apart."""
     axes = [axis for axis in (study.x, study.line, study.column) if axis is not None]
-    groups: dict[tuple[Any, ...], list[Setting]] = {}
-    for line in lines:
-        if line.setting.method != PLAIN:
-            place = tuple(getattr(line.setting, axis) for axis in axes)
-            groups.setdefault(place, []).append(line.setting)
+    diffused = [line.setting for line in lines if line.setting.method != PLAIN]
+    groups = grouped(diffused, lambda setting: tuple(getattr(setting, axis) for axis in axes))
     return [
         field
         for field in Setting._fields

@@ -180,10 +180,7 @@ class DiffusionStudy(Study):
 
 @dataclass(kw_only=True)
 class NoiseRobustness(DiffusionStudy):
-    """Success over noise: plain, tied, evolving and untied memories at several beta.
-
-    Lists have commas between their values.
-    """
+    """Success over noise: plain, tied, evolving and untied memories at several beta."""
 
     corruption: Corruptions = "noise:0.5,noise:1,noise:1.5,noise:2"
     level: Levels = "5,10,80"
@@ -196,10 +193,7 @@ class NoiseRobustness(DiffusionStudy):
 
 @dataclass(kw_only=True)
 class Ablation(DiffusionStudy):
-    """Diffused keys, queries or both, values tied or untied, over neighbours and memory size.
-
-    Lists have commas between their values.
-    """
+    """Diffused keys, queries or both, values tied or untied, over neighbours and memory size."""
 
     stored: Sizes = "128,512"
     level: Levels = "5,20,80"
@@ -212,10 +206,7 @@ class Ablation(DiffusionStudy):
 
 @dataclass(kw_only=True)
 class StepsSweep(DiffusionStudy):
-    """Tied, evolving and untied memories over T and eta.
-
-    Lists have commas between their values.
-    """
+    """Tied, evolving and untied memories over T and eta."""
 
     level: Levels = "10,20,80"
     eta: Etas = "0.03,0.1,0.3"
@@ -228,10 +219,7 @@ class StepsSweep(DiffusionStudy):
 
 @dataclass(kw_only=True)
 class ModeComparison(DiffusionStudy):
-    """The six diffusion modes on the three Laplacians, with their time.
-
-    Lists have commas between their values.
-    """
+    """The six diffusion modes on the three Laplacians, with their time."""
 
     name = "mode-comparison"
     methods = staticmethod(modes)
@@ -241,10 +229,7 @@ class ModeComparison(DiffusionStudy):
 
 @dataclass(kw_only=True)
 class LogitVsFeature(DiffusionStudy):
-    """Diffused features, diffused association weights, and an adaptive eta.
-
-    Lists have commas between their values.
-    """
+    """Diffused features, diffused association weights, and an adaptive eta."""
 
     level: Levels = "2.5,5,10,20,80"
 

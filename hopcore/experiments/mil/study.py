@@ -69,7 +69,7 @@ class BagStudy(Study):
 
 @dataclass(kw_only=True)
 class BitPattern(BagStudy):
-    """Which of 2048 bags of 16 bit patterns hold one of 8 signals? Commas between values."""
+    """Find which of 2048 bags of 16 bit patterns hold one of 8 signals."""
 
     bags: Annotated[str, typer.Option(help="Numbers of training bags.")] = "384,768,1536"
 
@@ -88,7 +88,7 @@ class BitPattern(BagStudy):
 
 @dataclass(kw_only=True)
 class Latch(BagStudy):
-    """Which of two symbols did a sequence begin with, before the noise? Commas between values."""
+    """Find which of two symbols a sequence began with, before the noise."""
 
     length: Annotated[str, typer.Option(help="Lengths of the sequences.")] = "20,50,100"
     epochs: Epochs = 10
@@ -108,7 +108,7 @@ class Latch(BagStudy):
 
 @dataclass(kw_only=True)
 class MnistBags(BagStudy):
-    """Which bags of about 10 images of digits hold a nine? Commas between values."""
+    """Find which bags of about 10 images of digits hold a nine."""
 
     dataset: Dataset = "digits"
     data: Data = None
@@ -132,7 +132,7 @@ class MnistBags(BagStudy):
 
 @dataclass(kw_only=True)
 class BagFiles(BagStudy):
-    """Classify bags of features from files, cross-validated. Commas between values."""
+    """Classify bags of features from files, cross-validated."""
 
     data: Annotated[str, typer.Option(help="Files .npz with features, bag and label.")]
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 10

@@ -18,13 +18,14 @@ from hopcore.experiments.transition.study import MemoryStudy
 
 @dataclass(kw_only=True)
 class SuggestedBeta(MemoryStudy):
-    """What a suggested inverse temperature earns, against a grid's best. Commas between values."""
+    """Compare suggested inverse temperatures with the best of a grid."""
 
     stored: Sizes = "100,1000"
     corruption: Corruptions = "noise:0.3,noise:0.6,noise:1.0,half"
     updates: Annotated[str, typer.Option(help="Updates of a query, at most.")] = "1,100"
 
     name = "suggested-beta"
+    case = trials.Case
     row = trials.Trial
     row_label = "retrieval"
 
@@ -33,10 +34,6 @@ class SuggestedBeta(MemoryStudy):
         corruptions = unlike(self.corruption.split(","), "corruption")
         updates = sorted(unlike(integers(self.updates, "updates"), "updates"))
         return trials.cases(self.dataset, self.sizes, corruptions, updates, self.seeds)
-
-    def case_of(self, row: trials.Trial) -> trials.Case:
-        """Return the memory and the queries of a row."""
-        return row.case
 
     def rows_of_cases(self, cases: list[trials.Case]) -> Iterator[list[trials.Trial]]:
         """Retrieve at every inverse temperature."""

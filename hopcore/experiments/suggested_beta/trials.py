@@ -7,7 +7,7 @@ those that rules name beforehand. A rule sees the stored images and the noise, n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -63,11 +63,6 @@ class Trial(NamedTuple):
     cosine: float
     own: float
 
-    @property
-    def case(self) -> Case:
-        """Of which it is one inverse temperature."""
-        return Case(*self[:5])
-
 
 def suggested(stored: np.ndarray, noise: float | None) -> float:
     """That of :func:`hopcore.suggest_beta`, which is told the noise."""
@@ -121,15 +116,12 @@ def cases(
     return [Case(data, size, what, most, seed) for size, seed, what, most in every]
 
 
-def run(
-    images: Images, wanted: Sequence[Case], done: Container[Case] = ()
-) -> Iterator[list[Trial]]:
-    """Every case that is not done: the grid, then the rules."""
+def run(images: Images, wanted: Sequence[Case]) -> Iterator[list[Trial]]:
+    """Yield the retrievals of each case: the grid, then the rules."""
     start = 1.0 / hopcore.phase.effective_scale(images.pixels)
     grid = np.geomspace(start, start * 10.0**DECADES, POINTS)
     for case in wanted:
-        if case not in done:
-            yield run_case(images, case, grid)
+        yield run_case(images, case, grid)
 
 
 def run_case(images: Images, case: Case, grid: np.ndarray) -> list[Trial]:

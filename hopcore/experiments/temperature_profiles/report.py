@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hopcore import plots
-from hopcore.experiments.tables import COLORS, Spread, Summary, facts_of, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, facts_of, grouped, spread
 from hopcore.experiments.temperature_profiles.trials import ARMS, Arm, Trial, Warmth
 from hopcore.schedules._learnable_temperature import PROFILES
 
@@ -67,9 +67,7 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
 
 def lines_of(trials: Iterable[Trial]) -> list[Line]:
     """A line for each task, arm and distance, in their orders."""
-    groups: dict[tuple[str, Arm, int], list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault((trial.task, trial.arm, trial.distance), []).append(trial)
+    groups = grouped(trials, lambda trial: (trial.task, trial.arm, trial.distance))
     tasks = list(dict.fromkeys(task for task, _, _ in groups))
     lines = []
     for place in sorted(groups, key=lambda p: (tasks.index(p[0]), ARMS.index(p[1]), p[2])):

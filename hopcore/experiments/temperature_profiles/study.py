@@ -17,11 +17,10 @@ from hopcore.experiments.temperature_profiles import files, report, trials
 
 @dataclass(kw_only=True)
 class TemperatureProfiles(Study):
-    """Does a transformer remember better if it learns its temperatures? Commas between values.
+    """Measure whether a transformer remembers better if it learns its temperatures.
 
-    Beside CSV, *-temperatures.csv and *-attention.npz are written, after every training.
-
-    Beside the picture, *-temperatures.png and *-attention.png.
+    NAME-temperatures.csv and NAME-attention.npz are written beside the CSV after every training,
+    and NAME-temperatures.png and NAME-attention.png beside the picture.
     """
 
     task: Annotated[str, typer.Option(help="Of latch, copy and recall.")] = ",".join(TASKS)

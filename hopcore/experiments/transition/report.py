@@ -11,7 +11,7 @@ import numpy as np
 
 import hopcore
 from hopcore import plots
-from hopcore.experiments.tables import COLORS, Spread, Summary, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
 from hopcore.experiments.transition.trials import IMAGES, Fit, Pattern, Trial, fit
 
 if TYPE_CHECKING:
@@ -41,11 +41,9 @@ RANKS = {
 
 def groups(trials: Sequence[Trial]) -> dict[tuple[str, int], list[Trial]]:
     """Memories of one kind and size."""
-    found: dict[tuple[str, int], list[Trial]] = {}
     order = list(IMAGES)
-    for one in sorted(trials, key=lambda one: (order.index(one.images), one.patterns, one.seed)):
-        found.setdefault((one.images, one.patterns), []).append(one)
-    return found
+    rows = sorted(trials, key=lambda one: (order.index(one.images), one.patterns, one.seed))
+    return grouped(rows, lambda one: (one.images, one.patterns))
 
 
 def shown(value: Spread, digits: int = 3) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from hopcore import plots
 from hopcore.experiments.batched_retrieval import cosine
 from hopcore.experiments.data import datasets
 from hopcore.experiments.data.datasets import Images
-from hopcore.experiments.tables import COLORS, Spread, Summary, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
 from hopcore.phase._patterns import HypothesisWarning
 from hopcore.phase._suggest import Goal
 
@@ -61,25 +61,16 @@ class Trial(NamedTuple):
     purity: float
     chance: float
 
-    @property
-    def memory(self) -> tuple[Any, ...]:
-        """Which memory, and for which goal."""
-        return self[:4]
-
 
 def memories(data: str, sizes: Sequence[int], seeds: int) -> list[Memory]:
     """All of a study."""
     return [Memory(data, *which) for which in product(sizes, range(seeds), GOALS)]
 
 
-def run(
-    images: Images, wanted: Sequence[Memory], done: Container[tuple[Any, ...]] = ()
-) -> Iterator[Trial]:
-    """The states of every memory that is not done."""
+def run(images: Images, wanted: Sequence[Memory]) -> Iterator[Trial]:
+    """Yield what the states of each memory are."""
     for which in wanted:
-        if tuple(which) not in done:
-            drawn, beta, found = states(images, which)
-            yield trial(which, drawn, beta, found)
+        yield trial(which, *states(images, which))
 
 
 def states(images: Images, which: Memory) -> tuple[Images, float, hopcore.phase.Minima]:
@@ -122,11 +113,8 @@ def purity(basin: np.ndarray, labels: np.ndarray) -> float:
 
 def table(trials: Sequence[Trial]) -> Summary:
     """Return means and deviations over the seeds, with a row for each goal and size."""
-    groups: dict[tuple[str, int], list[Trial]] = {}
-    for one in trials:
-        groups.setdefault((one.goal, one.patterns), []).append(one)
     rows = []
-    for (goal, size), own in groups.items():
+    for (goal, size), own in grouped(trials, lambda one: (one.goal, one.patterns)).items():
         counts = (spread(getattr(one, name) for one in own) for name in ("states", "shared"))
         shares = (
             spread(100.0 * getattr(one, name) for one in own)

@@ -47,9 +47,9 @@ class MemoryStudy(ResumableStudy):
 
 @dataclass(kw_only=True)
 class Transition(MemoryStudy):
-    """Where patterns appear, beside theory, over the number of patterns. Commas between values.
+    """Compare where patterns appear with theory, over the number of patterns.
 
-    With --patterns also a picture beside --plot: what predicts where a pattern appears.
+    With --patterns, a second picture beside --plot shows what predicts where a pattern appears.
     """
 
     stored: Sizes = "10,30,100,300,1000"
@@ -62,6 +62,7 @@ class Transition(MemoryStudy):
     ] = None
 
     name = "transition"
+    case = trials.Place
     row = trials.Trial
     row_label = "memory"
 
@@ -75,10 +76,6 @@ class Transition(MemoryStudy):
         check_places(self.patterns)
         count = len(self.source.pixels)
         return trials.places(self.dataset, self.kinds, self.sizes, self.seeds, count)
-
-    def case_of(self, row: trials.Trial) -> trials.Place:
-        """Return the memory of a row."""
-        return row.place
 
     def rows_of_cases(self, cases: list[trials.Place]) -> Iterator[list[trials.Trial]]:
         """Follow the patterns of each memory; write those of the first kind and seed."""
@@ -103,19 +100,16 @@ class Transition(MemoryStudy):
 
 @dataclass(kw_only=True)
 class TransitionStates(MemoryStudy):
-    """What the states are at the betas suggested for means of patterns. Commas between values."""
+    """Describe the states at the betas suggested for means of patterns."""
 
     name = "transition-states"
+    case = states.Memory
     row = states.Trial
     row_label = "memory"
 
     def cases(self) -> list[states.Memory]:
         """Return all memories and goals."""
         return states.memories(self.dataset, self.sizes, self.seeds)
-
-    def case_of(self, row: states.Trial) -> states.Memory:
-        """Return the memory and the goal of a row."""
-        return states.Memory(*row.memory)
 
     def rows_of_cases(self, cases: list[states.Memory]) -> Iterator[list[states.Trial]]:
         """Find the states of each memory."""
