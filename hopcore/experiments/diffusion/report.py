@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from hopcore import plots
 from hopcore.experiments.diffusion.trials import PLAIN, Setting, Trial
 from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
 from hopcore.files._csv import csv_of
-
-if TYPE_CHECKING:
-    from hopcore.experiments.diffusion.studies import DiffusionStudy
 
 MEASURES = {
     "exact": "% exact pattern",
@@ -38,6 +35,19 @@ label   % nearest to a pattern of the wanted label, at the best b
 -plain  less plain retrieval at its own best b
 -H      less plain retrieval at equal entropy of the weights
 b       effective inverse temperature before diffusion"""
+
+
+class Picture(Protocol):
+    """What a study says of its picture: the axes, the measures, and whether levels are chosen.
+
+    See :class:`hopcore.experiments.diffusion.studies.DiffusionStudy`.
+    """
+
+    x: ClassVar[str]
+    line: ClassVar[str]
+    column: ClassVar[str | None]
+    measures: ClassVar[Sequence[str]]
+    best: ClassVar[bool]
 
 
 class Line(NamedTuple):
@@ -159,7 +169,7 @@ def table(lines: Sequence[Line], title: str = "", *, long: bool) -> Summary:
     return Summary(header[:named], header[named:], rows, title, NOTES)
 
 
-def draw(study: type[DiffusionStudy], lines: Sequence[Line], title: str, path: Path) -> None:
+def draw(study: Picture, lines: Sequence[Line], title: str, path: Path) -> None:
     """A panel for each measure and column; plain retrieval is the dashed line."""
     columns = values(lines, study.column) if study.column else [None]
     panels = [(measure, column) for measure in study.measures for column in columns]
@@ -230,7 +240,7 @@ def measured(line: Line, measure: str) -> Spread | None:
 
 
 def curves_of(
-    study: type[DiffusionStudy], lines: Sequence[Line], measure: str, ticks: Sequence[Any]
+    study: Picture, lines: Sequence[Line], measure: str, ticks: Sequence[Any]
 ) -> Mapping[str, plots.Curve]:
     """By name, the places on the x axis, the means and the deviations."""
     found: dict[str, dict[int, Spread]] = {}
@@ -254,7 +264,7 @@ def curves_of(
     }
 
 
-def also(study: type[DiffusionStudy], lines: Iterable[Line]) -> list[str]:
+def also(study: Picture, lines: Iterable[Line]) -> list[str]:
     """The settings, beside the axes of the picture, that tell its curves apart."""
     axes = [axis for axis in (study.x, study.line, study.column) if axis is not None]
     diffused = [line.setting for line in lines if line.setting.method != PLAIN]

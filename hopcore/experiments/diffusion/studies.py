@@ -175,7 +175,7 @@ class DiffusionStudy(Study):
 
     def draw(self, rows: list[Trial]) -> None:
         """Draw the measures of the study."""
-        report.draw(type(self), report.summary(rows), self.title, self.plot_path)
+        report.draw(self, report.summary(rows), self.title, self.plot_path)
 
 
 @dataclass(kw_only=True)
