@@ -530,9 +530,7 @@ class TestSharedRoom:
             share_temperature([Hopfield(8, num_heads=2, scaling=LEARNED), Hopfield(8)])
         layer = Hopfield(8, num_heads=2, scaling=LEARNED)
         for shared_temperature in (torch.tensor(1.0), nn.Parameter(torch.ones(2))):
-            with pytest.raises(
-                ValueError, match=r"theta must be a torch\.nn\.Parameter"
-            ):
+            with pytest.raises(ValueError, match=r"theta must be a torch\.nn\.Parameter"):
                 share_temperature(layer, shared_temperature)
 
 
