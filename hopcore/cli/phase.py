@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hopcore import plots
 from hopcore.experiments.options import AsJson, Backend, Data, Device, Seed, show_json, tracked
-from hopcore.experiments.phase import analysis as of_memory
+from hopcore.experiments.phase import analysis
 from hopcore.experiments.phase import picture as phase_picture
 from hopcore.experiments.phase import report as phase_report
 from hopcore.files._files import place_of, write_whole
@@ -30,7 +30,7 @@ def phase(
         int | None,
         typer.Option(help=f"So many of them, drawn; else all of a file, {STORED} of a data set."),
     ] = None,
-    goal: Annotated[str, typer.Option(help=", ".join(of_memory.GOALS))] = "retrieve",
+    goal: Annotated[str, typer.Option(help=", ".join(analysis.GOALS))] = "retrieve",
     noise: Annotated[
         float | None, typer.Option(help="Standard deviation of the queries' noise, if known.")
     ] = None,
@@ -56,7 +56,7 @@ def phase(
     if plot is not None:
         plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
     chosen = memory_of(patterns, dataset, data, stored, seed, dtype)
-    found = of_memory.study(
+    found = analysis.study(
         chosen, goal=goal, noise=noise, betas=betas, followed=followed, seed=seed,
         backend=backend, device=device, track=lambda what: partial(tracked, what=what),
     )  # fmt: skip
@@ -77,18 +77,18 @@ def phase(
 def memory_of(
     patterns: Path | None, dataset: str | None, data: Path | None, stored: int | None, seed: int,
     dtype: str | None,
-) -> of_memory.Patterns:  # fmt: skip
+) -> analysis.Patterns:  # fmt: skip
     """The patterns of a file or of a data set, whichever was given."""
     if dataset is None:
         if patterns is None or data is not None:
             raise ValueError("give --patterns, or --dataset (with --data for mnist)")
-        return of_memory.from_file(patterns, stored, seed, dtype)
+        return analysis.from_file(patterns, stored, seed, dtype)
     if patterns is not None:
         raise ValueError("give --patterns or --dataset, not both")
-    return of_memory.from_dataset(dataset, data, STORED if stored is None else stored, seed, dtype)
+    return analysis.from_dataset(dataset, data, STORED if stored is None else stored, seed, dtype)
 
 
-def show(found: of_memory.Study) -> None:
+def show(found: analysis.Study) -> None:
     """Tables, what explains them, and the answer."""
     console = Console()
     for part in phase_report.printed(found):

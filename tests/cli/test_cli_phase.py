@@ -196,7 +196,7 @@ def test_the_picture(run, files, tmp_path, name):
 
 def test_a_picture_without_matplotlib_fails_before_the_work(run, files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr(cli_phase.of_memory, "study", lambda *_, **__: pytest.fail("worked"))
+    monkeypatch.setattr(cli_phase.analysis, "study", lambda *_, **__: pytest.fail("worked"))
     code, out, err = run("--patterns", files / "some.npy", "--plot", tmp_path / "a.png")
     assert (code, out) == (2, "")
     assert "pip install 'hopcore[plots]'" in err
