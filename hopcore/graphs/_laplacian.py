@@ -90,7 +90,7 @@ class Laplacian:
 
     @property
     def bound(self) -> Any:
-        """An upper bound of the eigenvalues, 2 or twice the largest degree; a float, if not traced."""
+        """A bound of the eigenvalues, 2 or twice the largest degree; a float unless traced."""
         if self.normalization != "none":
             return 2.0
         return readable_bound(self.backend, 2.0 * self.backend.xp.max(self.graph.degrees))
