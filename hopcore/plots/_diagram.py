@@ -36,8 +36,8 @@ def phase_diagram(
         million, and to what was measured, if not given.
     measured : mapping of str to tuple, optional
         For each name ``(N, b)``, or ``(N, b, low, high)`` with a range of b: the number of patterns
-        and the effective inverse temperature (:func:`hopcore.phase.effective_beta`), each a number or
-        several. Points of different names stand a little beside each other.
+        and the effective inverse temperature (:func:`hopcore.phase.effective_beta`), each a number
+        or several. Points of different names stand a little beside each other.
 
     Returns
     -------

@@ -91,8 +91,9 @@ def energy_landscape(
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, or are not finite; patterns as in :func:`hopcore.phase.minima`;
-        a plane that is not through three of them, or through three on one line.
+        Inputs that do not fit together, or are not finite; patterns as in
+        :func:`hopcore.phase.minima`; a plane that is not through three of them, or through three on
+        one line.
 
     Warns
     -----

@@ -63,7 +63,8 @@ def minima_over_beta(
     >>> from hopcore import plots
     >>> found = hopcore.phase.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
     >>> ax = plots.new_figure(5, 3).subplots()
-    >>> ax = plots.minima_over_beta(ax, found, marks={"saddle-node": hopcore.phase.saddle_node_beta(10)})
+    >>> marks = {"saddle-node": hopcore.phase.saddle_node_beta(10)}
+    >>> ax = plots.minima_over_beta(ax, found, marks=marks)
     >>> [line.get_label() for line in ax.lines[:2]]
     ['← heated, from the patterns', 'cooled, from the average →']
     """

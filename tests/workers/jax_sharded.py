@@ -1,7 +1,7 @@
 """Stored patterns over 8 devices of JAX, simulated on the host.
 
-Run by ``tests/hopcore_jax/test_jax_distributed.py``, in a process of its own: JAX must be told how many devices
-there are before it starts.
+Run by ``tests/hopcore_jax/test_jax_distributed.py``, in a process of its own: JAX must be told how
+many devices there are before it starts.
 """
 
 from __future__ import annotations

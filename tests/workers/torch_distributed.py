@@ -1,6 +1,7 @@
 """Stored patterns over the workers of a torch mesh; every process runs all of these tests.
 
-Run by ``tests/hopcore_torch/test_torch_distributed.py``: ``python torch_distributed.py RANK COUNT FILE``.
+Run by ``tests/hopcore_torch/test_torch_distributed.py``: ``python torch_distributed.py RANK COUNT
+FILE``.
 """
 
 from __future__ import annotations
