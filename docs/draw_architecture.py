@@ -24,8 +24,8 @@ CAPTIONS = {
     "schedules": "annealed and learned temperatures",
     "phase": "the phase transition, choice of beta",
     "graphs": "neighbours, Laplacians",
-    "streamed": "memories that are larger than the machine",
-    "memory": "separation, association, energy, retrieval",
+    "streamed": "memories larger than the machine",
+    "memory": "association, energy, retrieval",
     "arrays": "checked inputs, backends and their kernels",
 }
 """What is in each package, in a few words."""

@@ -86,8 +86,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PACKAGES = (
-    "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase", "plots",
-    "schedules", "streamed", "training",
+    "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase",
+    "plots", "schedules", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {

@@ -74,7 +74,7 @@ class Problem:
 
     @property
     def formula(self) -> tuple[Any, ...]:
-        """The arguments of :mod:`hopcore_conformance.oracle.memory`: state, stored, beta, mask, alpha."""
+        """What the oracle takes: ``state, stored, beta, mask, alpha``."""
         return *self.arrays, self.mask, self.alpha
 
     @property
