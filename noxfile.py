@@ -48,6 +48,9 @@ EXTRAS = "torch,jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance"
 GROUPS = ("test", "lint", "docs", "peers")
 
 ENVIRONMENT = {
+    # Programs that look for others, such as pyright for Python, find those of the environment.
+    "VIRTUAL_ENV": str(DEV),
+    "PATH": os.pathsep.join([str(DEV / "bin"), os.environ.get("PATH", os.defpath)]),
     # JAX compiles each program once for all runs of the matrix, and once for all matrices.
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "jax-cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

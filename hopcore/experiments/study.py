@@ -90,8 +90,8 @@ class Study:
         check_places(self.csv_path, self.plot_path, self.markdown)
         rows = self.measure()
         report = self.report(rows)
-        self.draw(rows)
         write_text(self.markdown, report.markdown)
+        self.draw(rows)
         if self.as_json:
             show_json(report.facts)
         else:

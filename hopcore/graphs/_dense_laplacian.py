@@ -45,9 +45,11 @@ class DenseLaplacian:
         check_features(self.backend, self.matrix, features)
         dtype, lead = features.dtype, tuple(features.shape[:-2])
         full = broadcast_shapes(laplacian=tuple(self.matrix.shape[:-2]), features=lead)
+        # Convert before broadcasting: gradients of half precision are then summed in float32.
+        features = self.backend.astype(features, self.matrix.dtype)
         if full != lead:
             features = self.backend.xp.broadcast_to(features, (*full, *features.shape[-2:]))
-        return self.backend.astype(work(self.backend.astype(features, self.matrix.dtype)), dtype)
+        return self.backend.astype(work(features), dtype)
 
     def product(self, matrix: Array, features: Array) -> Array:
         """Multiply a matrix by features ``(..., N, d)``."""

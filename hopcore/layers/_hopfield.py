@@ -180,7 +180,9 @@ def hopfield_projections(
     (3, 2, 5, 2)
     """
     association = prepare(settings, parameters, stored, state, projection, (None, None), None)
-    return for_all_heads(settings, association, association.inputs.projection)
+    values = association.inputs.projection
+    full = (*association.lead, settings.num_heads, *values.shape[-2:])
+    return association.inputs.xp.broadcast_to(values, full)  # on NumPy it cannot be written to
 
 
 def prepare(

@@ -23,6 +23,9 @@ class Setting:
     def __get__(self, layer: Any, kind: type | None = None) -> Any:
         return self if layer is None else getattr(layer.association_settings, self.name)
 
+    def __set__(self, layer: Any, value: Any) -> None:
+        raise AttributeError(f"{self.name} is a setting: make a new layer to change it")
+
 
 class AssociationProperties:
     """Properties of a layer with an association, read from the settings of its Hopfield layer."""
@@ -98,7 +101,7 @@ class LearnedPatternMethods(AssociationProperties):
     @property
     def association_settings(self) -> HopfieldSettings:
         """The settings of the association."""
-        return self.settings.hopfield
+        return self.hopfield.settings
 
     @property
     def scaling(self) -> Any:

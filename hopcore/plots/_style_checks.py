@@ -31,4 +31,6 @@ def host(name: str, values: Any) -> np.ndarray:
 def instance(name: str, value: Any, kind: type, function: str) -> None:
     """Refuse what no function of hopcore has found."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be what hopcore.{function} found, got {type(value).__name__}")
+        raise TypeError(
+            f"{name} must be what hopcore.phase.{function} found, got {type(value).__name__}"
+        )

@@ -20,7 +20,7 @@ from hopcore.experiments.annealing.report import Point
 from hopcore.experiments.annealing.trials import Outcome, Trial
 from hopcore.experiments.data import datasets
 from hopcore.experiments.models.image_classifiers import HNM, VQ, Images
-from hopcore.experiments.tables import Spread, percent
+from hopcore.experiments.tables import Spread, facts_of, percent
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.training import Conditions
 from hopcore.training import _trainer as training
@@ -165,7 +165,7 @@ def test_a_line_is_an_arm_over_its_seeds():
     assert table.startswith("| model | epochs | arm | soft |")
     assert "| 15.0 ± 14.1 (25.0) | 20.0 ± 28.3 (40.0) |" in table
     assert annealing_report.table(lines[:2]).markdown().startswith("| model | arm | soft |")
-    assert json.loads(json.dumps(first.facts()))["lost"]["mean"] == pytest.approx(0.15)
+    assert json.loads(json.dumps(facts_of(first)))["lost"]["mean"] == pytest.approx(0.15)
 
 
 def test_points_are_means_over_the_seeds():

@@ -297,7 +297,10 @@ def test_moves_are_factors():
     ]  # fmt: skip
     (move,) = profiles_report.moves(warmths)
     assert move == (TWO, 0.5, 2.0, pytest.approx(2.0))
-    assert "| quick:throbbing | 0.500 | 2.000 | 2.000 |" in profiles_report.table_of_moves([move])
+    assert (
+        "| quick:throbbing | 0.500 | 2.000 | 2.000 |"
+        in profiles_report.table_of_moves([move]).markdown()
+    )
 
 
 def test_files_are_read_as_they_were_written(tmp_path):

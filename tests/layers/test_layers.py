@@ -257,3 +257,24 @@ def test_old_settings_still_read() -> None:
     assert nested == EncoderSettings(hopfield=SETTINGS)
     with pytest.raises(ValueError, match="no such fields: etaa"):
         HopfieldSettings.from_dict({"input_size": 6, "diffusion": {"etaa": 0.1}})
+
+
+def test_settings_of_a_module_cannot_be_set():
+    torch_layers = pytest.importorskip("hopcore_torch")
+    layer = torch_layers.Hopfield(input_size=4, num_heads=2)
+    with pytest.raises(AttributeError, match="num_heads is a setting"):
+        layer.num_heads = 7
+    pooling = torch_layers.HopfieldPooling(input_size=4, num_heads=2)
+    pooling.hopfield = torch_layers.Hopfield(input_size=4, num_heads=1)
+    assert pooling.num_heads == 1  # what the layer computes with
+
+
+def test_projections_cannot_be_written_to():
+    static = {f"{name}_as_static": True for name in ("stored_pattern", "state_pattern")}
+    bare = {f"normalize_{name}": False for name in ("stored_pattern", "state_pattern")}
+    settings = hopcore.HopfieldSettings(
+        input_size=3, **static, **bare, pattern_projection_as_static=True,
+        normalize_pattern_projection=False, disable_out_projection=True,
+    )  # fmt: skip
+    found = hopcore.layers.hopfield_projections(settings, {}, np.ones((2, 4, 3)))
+    assert not found.flags.writeable

@@ -92,6 +92,10 @@ class HopfieldCore(ParameterOwner):
         parameters = layer_parameters(self.settings)
         start(self, {name.removeprefix(PREFIX): x for name, x in parameters.items()}, generator)
 
+    def extra_repr(self) -> str:
+        """Show no settings: the layer around shows them."""
+        return ""
+
     def forward(
         self,
         query: torch.Tensor,

@@ -89,11 +89,12 @@ class ArmStudy(Study):
 
     def measure(self) -> list[Any]:
         """Train every arm; write the trials and the means of their epochs."""
+        arms = self.arms  # checked before the images are loaded
         training = trials.run_trials(
-            self.dataset, load_images(self), self.arms, seeds=self.seeds, backend=self.backend,
+            self.dataset, load_images(self), arms, seeds=self.seeds, backend=self.backend,
             device=self.device,
         )  # fmt: skip
-        outcomes = list(tracked(training, self.seeds * len(self.arms)))
+        outcomes = list(tracked(training, self.seeds * len(arms)))
         self.write_csv([outcome.trial for outcome in outcomes])
         write_text(self.epochs_path, to_csv(report.points(outcomes), report.Point))
         return outcomes
@@ -153,11 +154,12 @@ class Gradients(Annealing):
 
     def measure(self) -> list[Any]:
         """Train every arm and measure its gradients."""
+        arms = self.arms  # checked before the images are loaded
         measuring = gradients.measure(
-            self.dataset, load_images(self), self.arms, seeds=self.seeds, backend=self.backend,
+            self.dataset, load_images(self), arms, seeds=self.seeds, backend=self.backend,
             device=self.device,
         )  # fmt: skip
-        count = self.seeds * len(self.arms) * len(PATHS) * len(gradients.TEMPERATURES)
+        count = self.seeds * len(arms) * len(PATHS) * len(gradients.TEMPERATURES)
         rows = list(tracked(measuring, count))
         self.write_csv(rows)
         return rows
