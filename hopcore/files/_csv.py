@@ -31,7 +31,7 @@ def csv_of(names: Sequence[str], rows: Iterable[Iterable[Any]], digits: int | No
 
 
 def to_csv(rows: Iterable[Row], kind: type[Row]) -> str:
-    """Named tuples of a kind, under its fields.
+    """Write named tuples as CSV: a line with the names of the fields, then a line for each tuple.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def to_csv(rows: Iterable[Row], kind: type[Row]) -> str:
 
 
 def from_csv(text: str, kind: type[Row]) -> list[Row]:
-    r"""The named tuples that :func:`to_csv` wrote under their fields.
+    r"""Read the named tuples that :func:`to_csv` wrote.
 
     Raises
     ------

@@ -173,8 +173,8 @@ def iterate_to_fixed_point(
     Returns
     -------
     state, steps, residual, unit : array
-        The last state of each query, the number of its updates, how far the last one moved it in
-        units of M, and these units.
+        For each query: its last state; the number of its updates; the distance that the last update
+        moved it, divided by the unit; and the unit, which is M.
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs)

@@ -26,11 +26,11 @@ class Transition(NamedTuple):
     Attributes
     ----------
     saddle_node : float
-        Minima at the patterns appear.
+        The b above which each pattern has a minimum near it.
     coexistence : float
-        A pattern and the centroid have the same energy.
+        The b at which that minimum is as low as the one at the centroid.
     spinodal : float
-        The centroid is no longer a minimum.
+        The b above which the centroid is not a minimum.
 
     Examples
     --------

@@ -105,7 +105,7 @@ class Schedule:
         raise NotImplementedError
 
     def then(self, other: Schedule, at: int) -> Joined:
-        """Follow this schedule until the step ``at``, then ``other`` from its own step 0."""
+        """Return a schedule that is this one up to the step ``at``, where ``other`` starts."""
         return Joined(self, other, at)
 
     def to_dict(self) -> dict[str, Any]:

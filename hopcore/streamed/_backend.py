@@ -281,7 +281,7 @@ class StreamedBackend:
     def blocks(
         self, state: Array, piece: Piece, keys: Array, beta: Beta
     ) -> Iterator[tuple[Array, slice]]:
-        """Yield scores with some patterns of a piece and their rows, in blocks of fixed size."""
+        """Yield the scores of a piece in blocks, each with the rows of its patterns."""
         queries = max(1, math.prod(state.shape[:-1]))
         for rows in chunks(keys.shape[-2], max(1, BLOCK // queries)):
             mask = mask_of_columns(piece.mask, rows)

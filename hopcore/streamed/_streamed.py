@@ -25,10 +25,10 @@ from hopcore.streamed._sources import Piece, Source, missing_extra, patterns_of,
 T = TypeVar("T")
 
 PIECE = 1 << 24
-"""Bytes of a piece by default: 16 MiB, of which two are in memory at a time."""
+"""The size of a piece in bytes, 16 MiB, unless ``rows`` is given; two are in memory at a time."""
 
 LEAST = 1024
-"""Fewest patterns of a piece that are worth a thread of their own."""
+"""A piece is divided between threads only if each thread gets at least so many patterns."""
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """``track(pieces, count)`` passes the pieces on and shows the progress."""
@@ -123,7 +123,7 @@ class Streamed:
             self.parts = self.dask_source.parts or self.parts
         self.track = track
         self.checked = False
-        """Whether a whole pass found every value finite."""
+        """Whether one whole pass has read the memory and found all values to be finite."""
 
     def __repr__(self) -> str:
         return f"<Streamed {self.shape} {self.dtype}, {self.rows} patterns at a time>"

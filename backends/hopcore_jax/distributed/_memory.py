@@ -131,9 +131,9 @@ def shard(patterns: Any, mesh: Mesh, axis: str | None = None) -> Shards:
     Parameters
     ----------
     patterns : array (..., S, d)
-        A JAX array, traced or not; or an object that NumPy reads slice by slice (an array, a
-        ``numpy.memmap``, a data set of h5py) or :class:`hopcore.Streamed`, of which each device
-        gets its own rows, without the whole ever being in memory.
+        A JAX array, which may be traced. Or a NumPy array, a ``numpy.memmap``, a data set of h5py
+        or a :class:`hopcore.Streamed` memory: then each device reads its own rows alone, and the
+        whole is never in memory.
     mesh : jax.sharding.Mesh
         The mesh. Patterns are repeated over its other axes, over which queries may be split.
     axis : str, optional
