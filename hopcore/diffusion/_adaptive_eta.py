@@ -21,7 +21,8 @@ from hopcore.diffusion._chebyshev import (
     resolvent_degree,
 )
 from hopcore.diffusion._config import DiffusionConfig
-from hopcore.diffusion._operator import DiffusionOperator, check_eta, check_stable, eigenvalue_bound
+from hopcore.diffusion._eta_checks import check_eta, check_stable, eigenvalue_bound
+from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import AnyLaplacian
 from hopcore.memory._separation import get_separation
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import as_integer
-from hopcore.diffusion._operator import DiffusionOperator, check_degrees, check_eta, check_stable
+from hopcore.diffusion._eta_checks import check_degrees, check_eta, check_stable
+from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import as_laplacian
 from hopcore.graphs._graph import Graph, Normalization
 

@@ -8,7 +8,8 @@ from typing import Any
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._validation import short_repr
-from hopcore.diffusion._operator import DiffusionOperator, check_eta, check_symmetric
+from hopcore.diffusion._eta_checks import check_eta, check_symmetric
+from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 

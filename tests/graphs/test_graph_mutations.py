@@ -183,7 +183,7 @@ def cut(monkeypatch):
 @mutant("no bound of eta", "D.refused D1")
 def boundless(monkeypatch):
     everywhere(
-        monkeypatch, "diffusion._operator", "check_stable", lambda right: lambda *given: None
+        monkeypatch, "diffusion._eta_checks", "check_stable", lambda right: lambda *given: None
     )
 
 
@@ -213,7 +213,7 @@ def low_degree(monkeypatch):
 def squared_time(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion._operator",
+        "diffusion._eta_checks",
         "check_eta",
         lambda right: lambda L, eta: right(L, eta) ** 2,
     )
@@ -236,7 +236,7 @@ def overwritten(monkeypatch):
 def sharpening(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion._operator",
+        "diffusion._eta_checks",
         "check_eta",
         lambda right: lambda L, eta: -right(L, eta),
     )
@@ -306,7 +306,7 @@ def alone(monkeypatch):
 def always(monkeypatch):
     everywhere(
         monkeypatch,
-        "diffusion._operator",
+        "diffusion._eta_checks",
         "check_eta",
         lambda right: lambda L, eta: right(L, eta) + 0.01,
     )

@@ -544,7 +544,7 @@ def always(patch):
     def wrong(right):
         return lambda laplacian, eta: right(laplacian, eta) + 0.05
 
-    everywhere(patch, "diffusion._operator", "check_eta", wrong)
+    everywhere(patch, "diffusion._eta_checks", "check_eta", wrong)
 
 
 @mutant("a jump as soon as there is diffusion", "L13")
