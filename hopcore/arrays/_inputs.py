@@ -160,7 +160,8 @@ def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
         raise TypeError(
             f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
         )
-    if array.dtype != state.dtype and backend.dtype(array) != state.dtype:
+    dtype = array.dtype if other is backend else backend.dtype(array)
+    if dtype != state.dtype:
         check_floating(backend, name, array)
         raise TypeError(
             f"state and {name} must share one dtype, got {state.dtype} and {array.dtype}"
