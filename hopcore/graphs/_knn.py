@@ -315,20 +315,22 @@ def nndescent_neighbors(backend: Backend, unit: Array, k: int, seed: int) -> Arr
     neighbors = np.tile(np.arange(nodes, dtype=np.int32)[:, None], (math.prod(batch), 1, k))
     for choices, element in zip(neighbors, values.reshape(-1, nodes, width), strict=True):
         # Patterns that are masked or zero are similar to none.
-        some = np.nonzero(element.any(axis=1))[0]
-        few = min(k, len(some) - 1)
+        similar = np.nonzero(element.any(axis=1))[0]
+        few = min(k, len(similar) - 1)
         if few < 1:
             continue
-        searched = min(max(few + 1, SEARCHED), len(some))
-        index = NNDescent(element[some], metric="cosine", n_neighbors=searched, random_state=seed)
+        searched = min(max(few + 1, SEARCHED), len(similar))
+        index = NNDescent(
+            element[similar], metric="cosine", n_neighbors=searched, random_state=seed
+        )
         near: np.ndarray = index.neighbor_graph[0]  # pyright: ignore[reportOptionalSubscript]
         near = near[:, : few + 1]
-        number = np.arange(len(some))[:, None]
+        number = np.arange(len(similar))[:, None]
         # Leave out the pattern itself, or the farthest one if it is missing; -1 was not found.
-        own = near == number
-        own[~own.any(axis=1), -1] = True
-        near = np.where(near < 0, number, near)[~own].reshape(-1, few)
-        choices[some, :few] = some[near]
+        is_itself = near == number
+        is_itself[~is_itself.any(axis=1), -1] = True
+        near = np.where(near < 0, number, near)[~is_itself].reshape(-1, few)
+        choices[similar, :few] = similar[near]
     return backend.asarray(
         neighbors.reshape(*batch, nodes, k), dtype="int32", device=backend.device(unit)
     )

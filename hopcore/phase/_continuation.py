@@ -84,7 +84,7 @@ class Followed(NamedTuple):
 
     backend: Backend
     stored: Array
-    own: Array
+    patterns: Array
     itself: Array
 
     def to_device(self, values: np.ndarray) -> Array:
@@ -98,12 +98,12 @@ class Followed(NamedTuple):
     def mixed(self, logit: np.ndarray, others: Array) -> Array:
         """Return the states in which the patterns have given weights."""
         weight = self.to_device(1.0 / (1.0 + np.exp(-logit)))[:, None]
-        return weight * self.own + (1.0 - weight) * others
+        return weight * self.patterns + (1.0 - weight) * others
 
     def only(self, rows: np.ndarray) -> Followed:
         """Select some of the patterns."""
-        own, itself = (rows_at(x, rows, self.backend) for x in (self.own, self.itself))
-        return self._replace(own=own, itself=itself)
+        patterns, itself = (rows_at(x, rows, self.backend) for x in (self.patterns, self.itself))
+        return self._replace(patterns=patterns, itself=itself)
 
 
 def follow(stored: Array, rows: np.ndarray, backend: Backend) -> Curve:
@@ -162,8 +162,8 @@ def first_guess(followed: Followed, logit: float) -> tuple[Array, Array, np.ndar
     another one: with weight w, it folds where w (1-w) beta times their square distance is about 1.
     """
     backend, xp = followed.backend, followed.backend.xp
-    scores = backend.scores(followed.own, followed.stored, 1.0, None)
-    mine = backend.square_lengths(followed.own)
+    scores = backend.scores(followed.patterns, followed.stored, 1.0, None)
+    mine = backend.square_lengths(followed.patterns)
     gap = mine - xp.max(xp.where(followed.itself, -math.inf, scores), axis=-1)
     # Rounding gives copies a small gap, which does not count.
     floor = 16.0 * float(xp.finfo(mine.dtype).eps) * xp.max(mine)
@@ -172,7 +172,7 @@ def first_guess(followed: Followed, logit: float) -> tuple[Array, Array, np.ndar
     shares, _, _ = weights_of_others(followed, scores, heat)
     covered = followed.to_host(backend.astype(gap > floor, mine.dtype)) == 0
     others = xp.matmul(shares, followed.stored)
-    square = followed.to_host(heat * backend.square_lengths(followed.own - others))
+    square = followed.to_host(heat * backend.square_lengths(followed.patterns - others))
     top = np.maximum(logit, np.log(np.maximum(square, 1.0)) + 2.0)
     return others, heat + followed.to_device(top - logit) / positive, covered, top
 
@@ -238,7 +238,7 @@ def newton_step(
     state = followed.mixed(logit, others)
     scores = backend.scores(state, stored, 1.0, None)
     shares, level, entropy = weights_of_others(followed, scores, heat)
-    mine = xp.sum(state * followed.own, axis=-1)
+    mine = xp.sum(state * followed.patterns, axis=-1)
     # A Newton step for beta. If the score of the others grows faster than that of the pattern,
     # there is no solution, and beta diverges.
     rise = mine - (level - entropy) / heat
@@ -343,10 +343,10 @@ def retrieve_where_held(
     heat = array_like(betas, stored, backend)
     eps = float(xp.finfo(stored.dtype).eps)
     retrieved = retrieve(states, stored, heat, max_steps=UPDATES, tol=4.0 * eps**0.6).state
-    own = rows_at(stored, rows, backend)
+    patterns = rows_at(stored, rows, backend)
     # The weight of the pattern follows from the log-sum-exp, without an array of all weights.
     level = backend.conjugate(retrieved, stored, heat, None, get_separation("softmax"))
-    weight = xp.exp(heat * xp.sum(retrieved * own, axis=-1) - level)
+    weight = xp.exp(heat * xp.sum(retrieved * patterns, axis=-1) - level)
     holds = weight > HELD
     states = xp.where(holds[:, None], retrieved, states)
     return states, np.asarray(backend.to_numpy(backend.astype(holds, stored.dtype))) > 0

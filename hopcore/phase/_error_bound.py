@@ -25,13 +25,13 @@ def separations(
     places = xp.arange(count, device=backend.device(stored))
     pieces = []
     for part in np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count))):
-        own, mine = (rows_at(x, part, backend) for x in (stored, squares))
+        patterns, mine = (rows_at(x, part, backend) for x in (stored, squares))
         index = backend.astype(backend.asarray(part, device=backend.device(stored)), places.dtype)
-        scores = xp.matmul(own, xp.matrix_transpose(stored))
+        scores = xp.matmul(patterns, xp.matrix_transpose(stored))
         scores = xp.where(places[None, :] == index[:, None], -math.inf, scores)
         rival = xp.argmax(scores, axis=-1)
         gap = mine - xp.max(scores, axis=-1)
-        apart = norm(own - xp.take(stored, rival, axis=0), xp)
+        apart = norm(patterns - xp.take(stored, rival, axis=0), xp)
         pieces.append([to_host(x, backend) for x in (gap, apart)])
     gap, apart = (np.concatenate(column) for column in zip(*pieces, strict=True))
     return gap, apart, largest
@@ -78,9 +78,11 @@ def retrieval_error_bound(
         raise ValueError(f"radius must be >= 0 and finite, got {radius}")
     count = precise.shape[0]
     rows = np.arange(count) if patterns is None else np.asarray(patterns)
-    own = rows_at(precise, rows, backend)
-    rest = retrieve(own, precise, beta, max_steps=1000, tol=tolerance(precise, backend, None)).state
-    away = to_host(norm(rest - own, backend.xp), backend)
+    chosen = rows_at(precise, rows, backend)
+    rest = retrieve(
+        chosen, precise, beta, max_steps=1000, tol=tolerance(precise, backend, None)
+    ).state
+    away = to_host(norm(rest - chosen, backend.xp), backend)
     gap, _, largest = separations(precise, rows, backend)
     limit = 2.0 * math.sqrt(largest)
     power = math.log(count - 1.0) - beta * (gap - limit * np.maximum(away, radius))

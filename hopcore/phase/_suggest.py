@@ -156,9 +156,9 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
     gap, apart, largest = separations(precise, spaced_rows(count, SAMPLE), backend)
     unit = math.sqrt(largest) or 1.0
     # Rounding gives copies a small separation, which does not count.
-    own = gap > 16.0 * float(backend.xp.finfo(precise.dtype).eps) * largest
-    gap, apart = gap[own], apart[own]
-    lost = 1.0 - len(gap) / max(len(own), 1)
+    retrievable = gap > 16.0 * float(backend.xp.finfo(precise.dtype).eps) * largest
+    gap, apart = gap[retrievable], apart[retrievable]
+    lost = 1.0 - len(gap) / max(len(retrievable), 1)
     margins = 0.5 * gap if noise is None else np.maximum(gap - noise * apart, 0.25 * gap)
     # Every inverse temperature retrieves the pattern of a memory that has only one.
     margin = float(np.quantile(margins, 0.05)) if len(gap) else 0.5 * (largest or 1.0)
@@ -180,7 +180,7 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
     beta = needed / margin
     away = 0.0 if noise is None else noise * math.sqrt(depth)
     bound = [0.0]
-    if np.any(own):
+    if np.any(retrievable):
         rows = spaced_rows(count, SWEPT)
         bound = retrieval_error_bound(precise, beta, radius=away, patterns=rows)
     return Suggestion(beta, "retrieve", reason, margin, error, float(np.median(bound)))

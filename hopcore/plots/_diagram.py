@@ -61,9 +61,9 @@ def phase_diagram(
     low, high = reach(counts, points)
     n = np.geomspace(low, high, 400)
     appear, same, lost = saddle_node_beta(n), coexistence_beta(n), centroid_beta(n)
-    found = np.concatenate([np.concatenate(part[1:]) for part in points.values()] or [same])
-    floor = 0.5 * min(2.0, found.min())
-    top = max(8.0 * same[-1], 1.5 * found.max())
+    measured_b = np.concatenate([np.concatenate(part[1:]) for part in points.values()] or [same])
+    floor = 0.5 * min(2.0, measured_b.min())
+    top = max(8.0 * same[-1], 1.5 * measured_b.max())
     # Both tints lie where both states are minima.
     ax.fill_between(n, floor, np.minimum(lost, top), color=LINES[0], alpha=0.13, linewidth=0)
     ax.fill_between(n, appear, top, color=LINES[1], alpha=0.13, linewidth=0)
@@ -87,10 +87,10 @@ def reach(
     """The least and the largest number of patterns in the diagram."""
     if counts is None:
         return 2.0, max([1e6, *(2.0 * float(part[0].max()) for part in points.values())])
-    given = host("counts", counts).reshape(-1)
-    if len(given) < 2 or not 2.0 <= given.min() < given.max() < math.inf:
+    limits = host("counts", counts).reshape(-1)
+    if len(limits) < 2 or not 2.0 <= limits.min() < limits.max() < math.inf:
         raise ValueError(f"counts must be two or more different ones from 2 on, got {counts}")
-    return float(given.min()), float(given.max())
+    return float(limits.min()), float(limits.max())
 
 
 def regions(low: float, high: float, floor: float, top: float) -> list[tuple[str, float, float]]:

@@ -137,7 +137,7 @@ def energy_landscape(
     view = plane_of(patterns, plane)
     inside = view.within(patterns)
     shown = inside if inside.any() and not others else np.ones(len(patterns), bool)
-    found = minima(patterns, beta, starts=starts(patterns, inside, shown, states))
+    fixed_points = minima(patterns, beta, starts=starts(patterns, inside, shown, states))
     paths = walked(states, patterns, beta, steps)
     places, ways = view.onto(patterns), view.onto(paths)
     side = framed(np.concatenate([places[shown], ways.reshape(-1, 2)]), resolution)
@@ -145,7 +145,7 @@ def energy_landscape(
     shade(ax, side, level, levels)
     for way in ways.transpose(1, 0, 2):
         ax.plot(*way.T, color=WAY, linewidth=1.3, marker=".", markersize=3.5)
-    beside, stable = places[shown & ~inside], view.onto(found.state[found.stable])
+    beside, stable = places[shown & ~inside], view.onto(fixed_points.state[fixed_points.stable])
     points(ax, beside, "pattern beside the plane", ".", 3.0, QUIET)
     points(ax, ways[0], "query", "s", 5.5, WAY, markeredgecolor="white")
     points(ax, places[inside], "pattern", "o", 10.0, INK, markerfacecolor="none")
@@ -191,9 +191,9 @@ def heights(view: Plane, places: np.ndarray, patterns: np.ndarray, beta: float) 
     span = np.linalg.qr(np.vstack([view.axes, view.origin]).T)[0]
     states = (view.origin + places.reshape(-1, 2) @ view.axes) @ span
     seen = patterns @ span
-    found = energy(states, seen, beta)
+    energies = energy(states, seen, beta)
     longest, shortened = (np.max(np.sum(x * x, axis=-1)) for x in (patterns, seen))
-    return found.reshape(places.shape[:-1]) + 0.5 * (longest - shortened)
+    return energies.reshape(places.shape[:-1]) + 0.5 * (longest - shortened)
 
 
 def shade(ax: Axes, side: Sequence[np.ndarray], level: np.ndarray, levels: int) -> None:

@@ -29,38 +29,38 @@ def temperatures(marks: Mapping[str, float] | None) -> dict[str, float]:
         raise TypeError(
             f"marks must be a mapping of names to inverse temperatures, got {type(marks).__name__}"
         )
-    found = {}
+    betas = {}
     for name, value in marks.items():
         beta = host(f"marks[{name!r}]", value)
         if beta.ndim or not 0.0 < float(beta) < math.inf:
             raise ValueError(f"marks[{name!r}] must be one positive, finite number, got {value}")
-        found[name] = float(beta)
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+        betas[name] = float(beta)
+    return dict(sorted(betas.items(), key=lambda item: item[1]))
 
 
-def mark(ax: Axes, found: Mapping[str, float]) -> Axes:
+def mark(ax: Axes, betas: Mapping[str, float]) -> Axes:
     """Dashed lines across axes that are logarithmic, with their names above the frame.
 
     The names are ticks of an axis at the top, so that a title moves out of their way.
     """
-    if not found:
+    if not betas:
         return ax
-    for beta in found.values():
+    for beta in betas.values():
         ax.axvline(beta, color=QUIET, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
     low, high = (math.log(limit) for limit in ax.get_xlim())
     unit = width(ax) / (high - low)
-    places = [(math.log(beta) - low) * unit for beta in found.values()]
-    rows = arranged(places, [LETTER * len(name) for name in found])
+    places = [(math.log(beta) - low) * unit for beta in betas.values()]
+    rows = arranged(places, [LETTER * len(name) for name in betas])
     top = ax.secondary_xaxis("top")
     top.spines[:].set_visible(False)
-    top.set_xticks(list(found.values()), labels=[
-        name + "\n" * row for name, (row, _) in zip(found, rows, strict=True)
+    top.set_xticks(list(betas.values()), labels=[
+        name + "\n" * row for name, (row, _) in zip(betas, rows, strict=True)
     ])  # fmt: skip
     top.minorticks_off()
     top.tick_params(labelsize=SMALL, labelcolor=INK, color=QUIET, length=3.0, pad=2.0)
     for label, (_, side) in zip(top.get_xticklabels(), rows, strict=True):
         label.set_horizontalalignment(side)
-    for beta, (row, _) in zip(found.values(), rows, strict=True):
+    for beta, (row, _) in zip(betas.values(), rows, strict=True):
         if row:
             ax.annotate(
                 "", (beta, 1.0), xycoords=("data", "axes fraction"),

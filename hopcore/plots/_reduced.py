@@ -77,9 +77,9 @@ def cobweb(
         ax.plot(*path.T, color=color, linewidth=1.1, zorder=3)
         ax.plot(*path[0], "o", color=color, markersize=4.0, zorder=3)
     for kind, color in (("attracts", INK), ("repels", "white")):
-        own = [at for at, slope in points if (slope < 1.0) == (kind == "attracts")]
+        of_kind = [at for at, slope in points if (slope < 1.0) == (kind == "attracts")]
         ax.plot(
-            own, own, "o", markersize=7.0, color=INK, markerfacecolor=color, zorder=4,
+            of_kind, of_kind, "o", markersize=7.0, color=INK, markerfacecolor=color, zorder=4,
             linestyle="none", label=kind,
         )  # fmt: skip
     for place, name in zip(places, names_of(places), strict=True):

@@ -64,8 +64,8 @@ def decades(ax: Axes, axis: Literal["x", "y"]) -> Axes:
     low, high = limits()
     one = ax.xaxis if axis == "x" else ax.yaxis
     one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 60.0 * low else (1.0,)))
-    wide = low < 1e-4 or high > 1e5
-    one.set_major_formatter(LogFormatterMathtext() if wide else "{x:g}")
+    spans_decades = low < 1e-4 or high > 1e5
+    one.set_major_formatter(LogFormatterMathtext() if spans_decades else "{x:g}")
     one.set_minor_formatter(NullFormatter())
     ax.tick_params(axis=axis, which="minor", color=HAIRLINE, length=2.0)
     return ax
