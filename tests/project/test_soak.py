@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from soak import calls
+from soak import calls, laws
+from soak.commands import wrong_commands
+from soak.damage import wrongly_read
 from soak.kills import broken_files
 
 import hopcore
@@ -21,28 +23,28 @@ def _quiet():
     import warnings
 
     with warnings.catch_warnings():
-        calls.quiet()
+        laws.quiet()
         yield
 
 
-def laws(seeds: range) -> set[str]:
+def broken_laws(seeds: range) -> set[str]:
     return {finding.law for finding in calls.findings(seeds, NUMPY, threads=2)}
 
 
 def test_nothing_is_found() -> None:
-    assert laws(range(300)) == set()
+    assert broken_laws(range(300)) == set()
 
 
 def test_a_seed_draws_the_same_call_again() -> None:
     one, other = calls.drawn(7, NUMPY), calls.drawn(7, NUMPY)
     assert one.function is other.function
-    assert calls.described(one.arguments) == calls.described(other.arguments)
+    assert laws.described(one.arguments) == laws.described(other.arguments)
 
 
 def test_nan_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     true = hopcore.update
     monkeypatch.setattr(hopcore, "update", lambda **given: true(**given) * np.nan)
-    assert laws(range(60)) == {"no nan"}
+    assert broken_laws(range(60)) == {"no nan"}
 
 
 def test_an_error_of_another_kind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +52,7 @@ def test_an_error_of_another_kind_is_found(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyError("state")
 
     monkeypatch.setattr(hopcore, "update", update)
-    assert laws(range(60)) == {"errors are ValueError or TypeError"}
+    assert broken_laws(range(60)) == {"errors are ValueError or TypeError"}
 
 
 def test_an_error_of_two_lines_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +60,7 @@ def test_an_error_of_two_lines_is_found(monkeypatch: pytest.MonkeyPatch) -> None
         raise ValueError("no\nnever")
 
     monkeypatch.setattr(hopcore, "update", update)
-    assert laws(range(60)) == {"an error is one line"}
+    assert broken_laws(range(60)) == {"an error is one line"}
 
 
 def test_what_depends_on_the_call_before_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +71,7 @@ def test_what_depends_on_the_call_before_is_found(monkeypatch: pytest.MonkeyPatc
         return float(len(called))
 
     monkeypatch.setattr(hopcore, "update", update)
-    assert laws(range(60)) == {"two runs agree"}
+    assert broken_laws(range(60)) == {"two runs agree"}
 
 
 def test_what_writes_into_its_arguments_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +81,23 @@ def test_what_writes_into_its_arguments_is_found(monkeypatch: pytest.MonkeyPatch
             state += 1
 
     monkeypatch.setattr(hopcore, "update", update)
-    assert laws(range(60)) == {"arguments are not written to"}
+    assert broken_laws(range(60)) == {"arguments are not written to"}
+
+
+def test_commands_end_in_an_answer_or_in_one_line(tmp_path: Path) -> None:
+    assert list(wrong_commands(tmp_path, range(60))) == []
+
+
+def test_a_traceback_of_a_command_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(words: list[str]) -> None:
+        raise KeyError(words[0])
+
+    monkeypatch.setattr("soak.commands.main", fails)
+    assert len(list(wrong_commands(tmp_path, range(3)))) == 3
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    assert list(wrongly_read(tmp_path, range(400))) == []
 
 
 def test_files_are_whole_whenever_their_writer_is_killed(tmp_path: Path) -> None:

@@ -17,8 +17,11 @@ from typing import Any
 
 from hopcore.files import write_whole
 from hopcore_conformance.plugin import chosen
-from soak.calls import findings, quiet
-from soak.kills import broken_files
+from soak.calls import findings
+from soak.commands import wrong_commands
+from soak.damage import wrongly_read
+from soak.kills import WRITERS, broken_files
+from soak.laws import quiet
 
 DTYPES = {
     "numpy": ("float64", "float32"),
@@ -26,9 +29,11 @@ DTYPES = {
     "torch": ("float64", "float32", "bfloat16", "float16"),
     "jax": ("float32", "bfloat16", "float16"),
 }
-CALLS = {"numpy": 400, "array_api_strict": 60, "torch": 200, "jax": 8}
+CALLS = {"numpy": 1000, "array_api_strict": 300, "torch": 600, "jax": 100}
 """Of a round; JAX compiles every shape anew."""
-KILLS, EXAMPLES = 3, 10
+COMMANDS, DAMAGED, KILLS, EXAMPLES = 20, 100, 1, 5
+SUITE_EVERY = 5
+"""Rounds from one run of the conformance suite to the next."""
 CHECKS = ["--layout=strided", "-q", "-x", "-k", "not large"]
 """Of the conformance suite's runs within a round."""
 
@@ -72,26 +77,36 @@ def main() -> int:
 def one_round(
     number: int, name: str, dtype: str, threads: int, ran: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """Calls, killed writers, and the conformance suite on examples of its own."""
+    """Calls, commands, damaged files, killed writers, and the conformance suite now and then."""
     count = CALLS[name]
     subject = chosen(name, dtype, None)
-    for finding in findings(range(number * 1000, number * 1000 + count), subject, threads):
+    seeds = range(number * 1000, number * 1000 + count)
+    for finding in findings(seeds, subject, threads):
         yield {"backend": name, "dtype": dtype, **finding._asdict()}
     ran[f"calls on {name}"] += count
     with TemporaryDirectory() as folder:
+        for words, detail in wrong_commands(Path(folder), seeds[:COMMANDS]):
+            yield {"round": number, "law": "commands", "command": words, "detail": detail}
+    ran["commands"] += COMMANDS
+    with TemporaryDirectory() as folder:
+        for seed, detail in wrongly_read(Path(folder), seeds[:DAMAGED]):
+            yield {"round": number, "law": "damaged files", "seed": seed, "detail": detail}
+    ran["damaged files"] += DAMAGED
+    with TemporaryDirectory() as folder:
         for detail in broken_files(Path(folder), number, KILLS):
             yield {"round": number, "law": "files are whole", "detail": detail}
-    ran["killed writers"] += KILLS
+    ran["killed writers"] += KILLS * WRITERS
+    if number % SUITE_EVERY or name not in ("numpy", "torch"):
+        return
     command = [
         *(sys.executable, "-m", "hopcore_conformance", "--backend", name, "--dtype", dtype),
         *("--seed", str(number), "--max-examples", str(EXAMPLES), *CHECKS),
     ]
-    if name in ("numpy", "torch"):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            detail = done.stdout[-2000:]
-            yield {"round": number, "law": "conformance", "command": command[1:], "detail": detail}
-        ran[f"conformance on {name}"] += 1
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        detail = done.stdout[-2000:]
+        yield {"round": number, "law": "conformance", "command": command[1:], "detail": detail}
+    ran[f"conformance on {name}"] += 1
 
 
 if __name__ == "__main__":

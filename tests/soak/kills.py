@@ -1,4 +1,4 @@
-"""Writers killed at random moments: whatever is under a file's name is whole."""
+"""Several writers, killed at random moments: whatever is under a file's name is whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 import hopcore
 from hopcore.files._files import read_array
 
+FILES = {"layer.safetensors", "array.npy"}
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -36,32 +38,46 @@ while True:
 """Writes a layer and an array of one number each, over and over, a larger number every time."""
 
 
+WRITERS = 2
+"""Processes that write the same files at once."""
+
+
 def broken_files(folder: Path, seed: int, kills: int) -> Iterator[str]:
-    """What is wrong with the files after each of some kills of their writer."""
+    """Report what is wrong with files while several processes write them, and after their end."""
     chance = random.Random(seed)
     for _ in range(kills):
         size = chance.choice([8, 64, 256])
-        with subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder), str(size)], stdout=subprocess.PIPE
-        ) as writer:
-            assert writer.stdout is not None
-            first = writer.stdout.readline()  # both files are there
-            time.sleep(chance.uniform(0.0, 0.2))
-            writer.send_signal(signal.SIGKILL)
-        if not first:
-            yield f"the writer of {size} ended by itself"
-            continue
-        try:
-            layer = hopcore.load_layer(folder / "layer.safetensors")
-            array = read_array(folder / "array.npy")
-        except (ValueError, TypeError, OSError) as error:
-            yield f"after a kill at size {size}: {error}"
-            continue
-        numbers = {float(x) for value in layer.parameters.values() for x in np.ravel(value)}
-        if len(numbers) != 1 or len(set(array.tolist())) != 1:
-            yield f"after a kill at size {size}: two writes in one file"
-        left = [path.name for path in folder.iterdir() if path.suffix == ".part"]
-        if len(left) > 1:
-            yield f"more than one part is left: {left}"
-        for name in left:
-            (folder / name).unlink()
+        command = [sys.executable, "-c", PROGRAM, str(folder), str(size)]
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+                for _ in range(WRITERS)
+            ]
+            for writer in writers:
+                assert writer.stdout is not None
+                if not writer.stdout.readline():  # both files are there after the first line
+                    yield f"a writer of {size} ended by itself"
+            end = time.monotonic() + chance.uniform(0.0, 0.2)
+            while time.monotonic() < end:
+                yield from torn(folder, "while they were written")
+            for writer in writers:
+                writer.send_signal(signal.SIGKILL)
+        yield from torn(folder, f"after a kill at size {size}")
+        left = [path for path in folder.iterdir() if path.name not in FILES]
+        if len(left) > WRITERS:
+            yield f"more than one part of a writer is left: {sorted(path.name for path in left)}"
+        for path in left:
+            path.unlink()
+
+
+def torn(folder: Path, when: str) -> Iterator[str]:
+    """Report files that are not whole."""
+    try:
+        layer = hopcore.load_layer(folder / "layer.safetensors")
+        array = read_array(folder / "array.npy")
+    except (ValueError, TypeError, OSError) as error:
+        yield f"{when}: {error}"
+        return
+    numbers = {float(x) for value in layer.parameters.values() for x in np.ravel(value)}
+    if len(numbers) != 1 or len(set(array.tolist())) != 1:
+        yield f"{when}: two writes in one file"

@@ -1,0 +1,133 @@
+"""Random calls of the functions of a memory, and of graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import hopcore
+from hopcore.diffusion._modes import OPERATORS
+from hopcore_conformance.subject import AUTODIFF, total_of
+from soak.draws import Draw
+
+Drawn = tuple[Callable[..., Any], dict[str, Any]]
+"""A function and its arguments, by name."""
+
+
+def memory(draw: Draw) -> dict[str, Any]:
+    """A state, a memory, a temperature and what else most functions take."""
+    queries, patterns = draw.size([2, 0, 1, 5]), draw.size([7, 1, 1, 2, 33])
+    return {
+        "state": draw.rows(queries),
+        "stored": draw.rows(patterns),
+        "beta": draw.beta(queries),
+        "mask": draw.mask(queries, patterns),
+        "separation": draw.separation(),
+    }
+
+
+def of_memory(name: str) -> Callable[[Draw], Drawn]:
+    """A function of a memory and nothing else."""
+    return lambda draw: (getattr(hopcore, name), memory(draw))
+
+
+def retrieve(draw: Draw) -> Drawn:
+    """Retrieval, with few or no updates, to a tolerance or none."""
+    loop = {"max_steps": draw.pick([0, 1, 20]), "tol": draw.pick([0.0, 1e-6, 1e-2])}
+    return hopcore.retrieve, {**memory(draw), **loop}
+
+
+def association(draw: Draw) -> Drawn:
+    """Association, with values of another width."""
+    arguments = memory(draw)
+    patterns = np.shape(arguments["stored"])[-2]
+    width = draw.size([None, 5, 0, 1])
+    projection = None if width is None else draw.rows(patterns, width)
+    asked = {"projection": projection, "return_lse": draw.pick([False, True])}
+    return hopcore.association, {**arguments, **asked}
+
+
+def separate(draw: Draw) -> Drawn:
+    """Separation of scores."""
+    scores = draw.rows(draw.size([3, 0, 1]), draw.size([40, 1, 2]))
+    return hopcore.separate, {"scores": scores, "separation": draw.separation()}
+
+
+def diffused(draw: Draw) -> Drawn:
+    """Retrieval over a graph of the patterns."""
+    draw.lead = ()
+    queries, patterns = draw.size([2, 1, 5]), draw.size([7, 1, 2, 33])
+    config = hopcore.DiffusionConfig(
+        eta=draw.pick([0.0, 1e-6, 0.1, 1.0, 1e6]) if draw.hostile else 0.1,
+        k_neighbors=min(draw.size([2, 1, 8]), max(1, patterns - 1)),
+        use_normalized_laplacian=draw.pick([False, True]),
+        diffusion_mode=draw.pick(sorted(OPERATORS)),
+    )
+    arguments = {
+        "state": draw.rows(queries),
+        "stored": draw.rows(patterns),
+        "beta": draw.beta(queries),
+        "config": config,
+        "max_steps": draw.pick([1, 5]),
+    }
+    return hopcore.diffused_retrieve, arguments
+
+
+def neighbours(draw: Draw) -> Drawn:
+    """A graph of nearest neighbours, as a dense array."""
+    patterns, k = draw.rows(draw.size([7, 1, 2, 33])), draw.size([2, 1, 8, 100])
+    return dense_graph, {"patterns": patterns, "k": k}
+
+
+def dense_graph(patterns: Any, k: int) -> Any:
+    """The similarities of a graph of neighbours."""
+    return hopcore.knn_graph(patterns, k).to_dense()
+
+
+def suggested(draw: Draw) -> Drawn:
+    """Which beta to take."""
+    draw.lead = ()
+    goal = draw.pick(["retrieve", "metastable", "average", "retrieve", "sleep"])
+    noise = draw.pick([None, 0.0, 0.5, -1.0])
+    draw.wrong |= goal == "sleep" or (noise is not None and noise < 0)
+    arguments = {"stored": draw.rows(draw.size([7, 1, 2, 33])), "goal": goal, "noise": noise}
+    return suggested_beta, arguments
+
+
+def suggested_beta(**arguments: Any) -> float:
+    """The beta alone: for some goals there is no margin, and no bound."""
+    return hopcore.suggest_beta(**arguments).beta
+
+
+def gradient(draw: Draw) -> Drawn:
+    """The gradient of a sum of associations or energies, by the state and the memory."""
+    draw.hostile = False
+    arguments = memory(draw)
+    backend = draw.subject.backend
+    function = getattr(hopcore, draw.pick(["association", "energy"]))
+
+    def gradient_of(**given: Any) -> Any:
+        options = {name: given.pop(name) for name in ("separation",) if name in given}
+        arrays = {"mask": given.pop("mask")} if given["mask"] is not None else {}
+        given.pop("mask", None)
+        total = total_of(backend, function, tuple(options.items()))
+        return AUTODIFF[backend.name](total, list(given.values()), (0, 1), arrays, None)
+
+    return gradient_of, arguments
+
+
+KINDS: dict[str, Callable[[Draw], Drawn]] = {
+    **{
+        name: of_memory(name)
+        for name in ("energy", "energy_gradient", "update", "association_weights")
+    },
+    "association": association,
+    "diffused_retrieve": diffused,
+    "gradient": gradient,
+    "knn_graph": neighbours,
+    "retrieve": retrieve,
+    "separate": separate,
+    "suggest_beta": suggested,
+}
