@@ -86,7 +86,15 @@ class Trainer:
         loss.backward()
         most = math.inf if self.clip_norm is None else self.clip_norm
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), most)
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if "overflow" not in str(error):
+                raise
+            raise ValueError(
+                f"a step of learning rate {self.learning_rate * rate:g} does not fit into the "
+                "dtype of the parameters; try a smaller learning rate"
+            ) from None
         return Step(loss.detach(), outputs.detach(), norm)
 
     @torch.no_grad()

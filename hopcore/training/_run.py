@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.files._locks import locked
+from hopcore.files._plain import Version
 from hopcore.files._safetensors import safetensors_or_hint
 from hopcore.schedules._schedule import Schedule
 from hopcore.training._classifier import Classifier, Images
@@ -26,12 +28,14 @@ from hopcore.training._run_files import (
     Epoch,
     SavedRun,
     check_same,
+    check_version,
     fingerprint,
     read_run,
+    version_in,
     write_history,
     write_run,
 )
-from hopcore.training._trainer import Step, batches, scores, trainer
+from hopcore.training._trainer import Step, batches, check_finite, scores, trainer
 
 
 class Moment(NamedTuple):
@@ -52,6 +56,9 @@ class Moment(NamedTuple):
     accuracy: float
     temperatures: dict[str, float]
 
+
+REMEDY = "a smaller learning rate or clip_norm"
+"""What to try if the loss is no longer finite."""
 
 Watch = Callable[[Moment], object]
 
@@ -118,6 +125,7 @@ class Run:
             )
         self.steps = math.ceil(len(train.target) / config.batch_size)
         self.history: list[Epoch] = []
+        self._version: Version | None = None  # of the last file that this run wrote or read
         first = model.first_parameters(seed=config.seed)
         self.trainer = trainer(
             backend, model, first, learning_rate=config.learning_rate,
@@ -160,7 +168,9 @@ class Run:
             There is no run in the folder.
         """
         folder = Path(folder)
+        version = version_in(folder)
         saved = read_run(folder / LAST)
+        check_version(folder, version)
         model = model_of(saved, models)
         found = cls(model, saved.config, train, test, backend=saved.backend, device=device)
         check_same("data set", saved.data, found.data)
@@ -170,6 +180,7 @@ class Run:
         check_same("model", given, wanted)
         found.trainer.restore(saved.arrays)
         found.history, found.folder, found.about = saved.history, folder, saved.about
+        found._version = version
         return found
 
     @property
@@ -201,14 +212,24 @@ class Run:
         Raises
         ------
         ValueError
-            The loss is no longer finite.
+            The loss of a step is no longer finite, the epochs before are kept; another run writes
+            into the folder, or has done so since this one was made or resumed.
         OSError
             A file could not be written; the epochs before are kept.
         """
+        if self.folder is None:
+            yield from self._epochs(watch)
+            return
+        with locked(self.folder):
+            check_version(self.folder, self._version)
+            yield from self._epochs(watch)
+
+    def _epochs(self, watch: Watch | None) -> Iterator[Epoch]:
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
             self.history.append(self._epoch(epoch, watch))
             if self.folder is not None:
                 self._write(self.folder)
+                self._version = version_in(self.folder)
             yield self.history[-1]
 
     def _epoch(self, epoch: int, watch: Watch | None) -> Epoch:
@@ -221,16 +242,13 @@ class Run:
                 batch, now, rate=self._rate(before + step, now), hard=config.path == "hard",
                 gumbel=config.gumbel,
             )  # fmt: skip
+            check_finite("loss", float(found.loss), epoch, step + 1, REMEDY)
             sums.add(found, batch.target)
             if watch is not None:
                 watch(Moment(epoch, step + 1, self.steps, *sums.means()[:2], now))
         loss, right, norm = sums.means()
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} in epoch {epoch}; try a smaller learning rate or clip_norm"
-            )
         end = self._temperatures(schedules, epoch * self.steps)
-        soft, hard = (self.accuracy(end, hard=path == "hard") for path in PATHS)
+        soft, hard = (self._accuracy_after(epoch, end, path) for path in PATHS)
         rate = self._rate(epoch * self.steps, end)
         seconds = time.perf_counter() - begun
         return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds)
@@ -238,7 +256,16 @@ class Run:
     def accuracy(self, temperatures: dict[str, float], *, hard: bool) -> float:
         """The share of the test samples that are classified rightly, on one of the paths."""
         found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
-        return float(np.mean(found.argmax(axis=-1) == self.test.target))
+        return share_right(found, self.test.target)
+
+    def _accuracy_after(self, epoch: int, temperatures: dict[str, float], path: str) -> float:
+        """Return the accuracy after an epoch; raise if its last step spoiled the parameters."""
+        hard = path == "hard"
+        found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
+        if not np.isfinite(found).all():
+            value = float(found[~np.isfinite(found)][0])
+            check_finite(f"output of the {path} path", value, epoch, self.steps, REMEDY)
+        return share_right(found, self.test.target)
 
     def _schedules(self) -> dict[str, Schedule]:
         names = self.model.TEMPERATURES
@@ -301,6 +328,11 @@ class Sums:
             self.norm += len(target) * float(found.norm)
         self._waiting.clear()
         return self.loss / self.count, self.right / self.count, self.norm / self.count
+
+
+def share_right(outputs: np.ndarray, target: np.ndarray) -> float:
+    """Return the share of samples whose largest output is that of their class."""
+    return float(np.mean(outputs.argmax(axis=-1) == target))
 
 
 def checked(samples: Images, name: str) -> Images:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hopcore.files._csv import csv_of
 from hopcore.files._files import write_whole
+from hopcore.files._plain import Version, open_plain, version_of
 from hopcore.files._safetensors import check_header, read_tensors, write_tensors
 from hopcore.training._config import TrainConfig
 
@@ -172,6 +173,23 @@ def read_run(path: str | Path) -> SavedRun:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not a whole file of a training run: {reason}") from None
     return found
+
+
+def version_in(folder: Path) -> Version | None:
+    """Return the version of the last file of a run in a folder, or None if there is none."""
+    try:
+        with open_plain(folder / LAST) as file:
+            return version_of(file)
+    except FileNotFoundError:
+        return None
+
+
+def check_version(folder: Path, known: Version | None) -> None:
+    """Raise if another run has written into a folder."""
+    if version_in(folder) != known:
+        if known is None:
+            raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+        raise ValueError(f"the run in {folder} was continued by another process: resume it again")
 
 
 def to_csv(history: Sequence[Epoch]) -> str:
