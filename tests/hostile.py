@@ -84,7 +84,7 @@ def reshaped(arrays: Mapping[str, np.ndarray], chance: random.Random) -> dict[st
 
 def forge(path: Path, header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a file with a header and the digest that belongs to it."""
-    own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    own = {name: np.array(array, order="C") for name, array in arrays.items()}
     path.write_bytes(save(own, metadata={**header, "digest": digest(header, own)}))
 
 

@@ -42,11 +42,11 @@ def check_types(kind: Any, values: Mapping[str, Any]) -> None:
 
 @cache
 def type_hints(kind: Any) -> dict[str, Any]:
-    """Return the type hints of a dataclass; anything, where a hint names what is not there."""
+    """Return the type hints of a class; anything, where a hint names what is not there."""
     try:
         return get_type_hints(kind)
     except NameError:  # imported for type checkers only, or local to a function
-        return {field.name: Any for field in fields(kind)}
+        return dict.fromkeys((field.name for field in fields(kind)), Any)
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -56,14 +56,26 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, one) for one in inner)
     if origin is Literal:
         return any(type(value) is type(one) and value == one for one in inner)
-    if origin is tuple:
-        return isinstance(value, list | tuple) and items_fit(value, inner)
-    if hint is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and (isinstance(value, float) or abs(value) <= sys.float_info.max)
-    if hint is int:
-        return isinstance(value, int) and type(value) is not bool and abs(value) <= LARGEST
-    return hint is Any or isinstance(value, origin or hint)
+    if origin is not None:
+        return holds(value, origin, inner)
+    if isinstance(value, bool):
+        return hint in (bool, Any)
+    if isinstance(value, int):
+        most = sys.float_info.max if hint is float else LARGEST
+        return hint in (int, float, Any) and abs(value) <= most
+    return hint is Any or isinstance(value, hint)
+
+
+def holds(value: Any, kind: Any, hints: tuple[Any, ...]) -> bool:
+    """Whether a value is a tuple or a mapping whose items have the types of the hints."""
+    if kind is tuple:
+        return isinstance(value, list | tuple) and items_fit(value, hints)
+    if not isinstance(value, kind):
+        return False
+    if not isinstance(value, Mapping):
+        return True
+    keys, items = hints
+    return all(fits(key, keys) and fits(one, items) for key, one in value.items())
 
 
 def items_fit(values: Sequence[Any], hints: tuple[Any, ...]) -> bool:

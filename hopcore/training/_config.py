@@ -190,7 +190,8 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Settings from a mapping; fields that are not there keep their default."""
         given = known_fields(cls, values)
-        check_types(cls, given)
         own = given.get("schedules", {})
-        given["schedules"] = {name: Schedule.from_dict(one) for name, one in own.items()}
+        if isinstance(own, Mapping):
+            given["schedules"] = {name: Schedule.from_dict(one) for name, one in own.items()}
+        check_types(cls, given)
         return cls(**given)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._validation import short_repr
 from hopcore.files._locks import locked
 from hopcore.files._plain import Version
 from hopcore.files._safetensors import safetensors_or_hint
@@ -172,12 +173,15 @@ class Run:
         saved = read_run(folder / LAST)
         check_version(folder, version)
         model = model_of(saved, models)
+        given = {name: value.shape for name, value in saved.parameters.items()}
+        shapes = model.parameter_shapes()
+        if shapes is not None:
+            check_same("model", given, shapes)  # before any array is made of the settings
         found = cls(model, saved.config, train, test, backend=saved.backend, device=device)
         check_same("data set", saved.data, found.data)
-        state = found.trainer.state()
-        wanted = {k: v.shape for k, v in state.items() if k.startswith("parameters.")}
-        given = {k: v.shape for k, v in saved.arrays.items() if k.startswith("parameters.")}
-        check_same("model", given, wanted)
+        parameters = found.trainer.parameters()
+        check_same("model", given, {name: value.shape for name, value in parameters.items()})
+        check_resumable(found, saved)
         found.trainer.restore(saved.arrays)
         found.history, found.folder, found.about = saved.history, folder, saved.about
         found._version = version
@@ -347,9 +351,30 @@ def checked(samples: Images, name: str) -> Images:
     return Images(np.asarray(pixels, np.float32), np.asarray(target, np.int32))
 
 
+def check_resumable(run: Run, saved: SavedRun) -> None:
+    """Raise if a saved run does not fit the model, the trainer or the data that it goes on with."""
+    names = set(run.model.TEMPERATURES)
+    for epoch in saved.history:
+        check_same("set of temperatures", set(epoch.temperatures), names)
+    state = {name: (value.shape, value.dtype) for name, value in run.trainer.state().items()}
+    given = {name: (value.shape, value.dtype) for name, value in saved.arrays.items()}
+    # A trainer that has taken no step may have no state of its optimiser yet.
+    check_same("trainer", {name: given.get(name) for name in state}, state)
+    most = int(max(run.train.target.max(), run.test.target.max()))
+    one = run.train._replace(pixels=run.train.pixels[:1], target=run.train.target[:1])
+    try:
+        outputs = run.model.outputs(saved.parameters, one)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"the model of the run does not fit its data: {error}") from None
+    if outputs.shape != (1, max(outputs.shape[-1], most + 1)):
+        raise ValueError(
+            f"the model of the run must tell {most + 1} classes apart, it has {outputs.shape[-1]}"
+        )
+
+
 def model_of(saved: SavedRun, models: Mapping[str, type[Classifier]]) -> Classifier:
     """The classifier of a run in a file."""
     kind = str(saved.model.get("kind"))
     if kind not in models:
-        raise ValueError(f"unknown model {kind!r}; known: {', '.join(models)}")
+        raise ValueError(f"unknown model {short_repr(kind)}; known: {', '.join(models)}")
     return models[kind].from_dict(saved.model["settings"])

@@ -171,6 +171,8 @@ def trainer(
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
     if clip_norm is not None and not clip_norm > 0.0:
         raise ValueError(f"clip_norm must be positive, got {clip_norm}")
+    if not str(backend).isidentifier():
+        raise ValueError(f"nothing trains on {backend!r}; torch and jax do")
     place = f"hopcore_{backend}.training"
     try:
         found = import_module(place)
