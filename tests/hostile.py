@@ -47,7 +47,7 @@ def changed(tree: Any, chance: random.Random) -> Any:
     """Return a copy of a tree in which one to three things are wrong, or at least different."""
     tree = copy.deepcopy(tree)
     for _ in range(chance.choice([1, 1, 1, 2, 3])):
-        path = chance.choice(list(places(tree)) or [()])
+        path: Any = chance.choice([*places(tree)] or [()])
         if not path:
             return chance.choice(VALUES)
         parent = tree

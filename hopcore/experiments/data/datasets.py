@@ -164,7 +164,7 @@ def read_idx(path: Path) -> np.ndarray:
             raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def idx_in(content: IO[bytes], path: Path, size: int, zipped: bool) -> np.ndarray:
+def idx_in(content: IO[bytes] | gzip.GzipFile, path: Path, size: int, zipped: bool) -> np.ndarray:
     """Read the array of an open IDX file of ``size`` bytes, and no more than it announces."""
     first = content.read(4)
     if len(first) < 4 or first[:3] != b"\0\0\x08":
