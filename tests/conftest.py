@@ -30,6 +30,8 @@ FULL = {
     "tests/hopcore_torch/test_torch.py::test_no_array_of_all_scores*": "memories of 100 MB",
     "tests/hopcore_torch/test_torch_layers.py::test_runs_in_onnx*": "exports to ONNX",
     "tests/streamed/test_streamed.py::test_no_split_changes*": "files in every split",
+    "tests/files/test_writing.py::*thousand*": "a thousand kills",
+    "tests/training/test_hostile_runs.py::test_two_commands*": "two processes that import torch",
     "tests/training/test_*.py::test_every_model_learns*": "trainings of every model",
 }
 """Patterns of the names of tests, each with what makes it slow."""

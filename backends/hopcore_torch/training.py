@@ -86,7 +86,15 @@ class Trainer:
         loss.backward()
         most = math.inf if self.clip_norm is None else self.clip_norm
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), most)
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if "overflow" not in str(error):
+                raise
+            raise ValueError(
+                f"a step of learning rate {self.learning_rate * rate:g} does not fit into the "
+                "dtype of the parameters; try a smaller learning rate"
+            ) from None
         return Step(loss.detach(), outputs.detach(), norm)
 
     @torch.no_grad()
@@ -122,10 +130,14 @@ class Trainer:
                     for key, value in state.items()
                     if key.startswith(start) and key.endswith(end)
                 }
+                check_moments(name, parameter, kept)
                 if "step" in kept:  # where torch keeps it
                     kept["step"] = kept["step"].cpu()
                 self.optimizer.state[parameter] = kept
-        self._generator.set_state(torch.tensor(state["generator"]))
+        try:
+            self._generator.set_state(torch.tensor(state["generator"]))
+        except RuntimeError as error:
+            raise ValueError(f"not a state of torch's generator: {error}") from None
 
     def _tensors(self, batch: Samples) -> Samples:
         return type(batch)(*(torch.as_tensor(array, device=self.device) for array in batch))
@@ -136,6 +148,14 @@ class Trainer:
 
     def _gumbel(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         return gumbel(shape, like, self._generator)
+
+
+def check_moments(name: str, parameter: torch.Tensor, kept: Mapping[str, torch.Tensor]) -> None:
+    """Raise if what is kept of a parameter is neither nothing nor a state of AdamW."""
+    wanted = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+    given = {key: tuple(value.shape) for key, value in kept.items() if value.is_floating_point()}
+    if kept and given != {key: tuple(shape) for key, shape in wanted.items()}:
+        raise ValueError(f"the state of AdamW for {name} must have {wanted}, got {given}")
 
 
 def gumbel(

@@ -18,7 +18,7 @@ from hopcore.cli.train import train
 from hopcore.experiments.demo import demo_table, draw_demo, run_demo
 from hopcore.experiments.options import AsJson, Backend, Seed, show_json
 from hopcore.experiments.registry import COMMANDS
-from hopcore.files._files import place_of
+from hopcore.files._files import check_places
 
 app = typer.Typer(
     help="Modern Hopfield networks: store patterns, retrieve them from corrupted queries.",
@@ -44,7 +44,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Store handwritten digits, corrupt them, retrieve them, and draw the result."""
-    place_of(out)
+    check_places({"--out": out})
     result = run_demo(seed=seed, stored=stored, backend=backend)
     draw_demo(result, out)
     if as_json:

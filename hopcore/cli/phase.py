@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 
 from hopcore import plots
+from hopcore.experiments.data.datasets import files_in
 from hopcore.experiments.options import AsJson, Backend, Data, Device, Seed, show_json, tracked
 from hopcore.experiments.phase import analysis
 from hopcore.experiments.phase import picture as phase_picture
 from hopcore.experiments.phase import report as phase_report
-from hopcore.files._files import place_of, write_whole
+from hopcore.files._files import check_places, write_whole
 
 STORED = 1000
 """Images of a data set that are stored if not told."""
@@ -50,9 +51,7 @@ def phase(
     as_json: AsJson = False,
 ) -> None:
     """Which inverse temperature beta a memory needs, and why."""
-    for path in (plot, csv):
-        if path is not None:
-            place_of(path)
+    check_places({"--plot": plot, "--csv": csv}, {"--patterns": patterns, **files_in(data)})
     if plot is not None:
         plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
     chosen = memory_of(patterns, dataset, data, stored, seed, dtype)

@@ -16,6 +16,7 @@ from rich.table import Table
 from hopcore import plots
 from hopcore.cli.cluster import cluster
 from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
+from hopcore.experiments.data.datasets import files_in
 from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
 from hopcore.experiments.options import (
     AsJson,
@@ -29,8 +30,9 @@ from hopcore.experiments.options import (
     untracked,
 )
 from hopcore.experiments.parsing import number, separation_named
-from hopcore.files._files import place_of, write_whole
+from hopcore.files._files import check_places, write_whole
 from hopcore.phase._suggest import suggest_beta
+from hopcore.streamed._sources import file_of
 from hopcore.streamed._streamed import Streamed
 
 COLUMNS = 12
@@ -87,9 +89,11 @@ def retrieve(
     as_json: AsJson = False,
 ) -> None:
     """Retrieve patterns: of your own from files, or of a data set from corrupted copies."""
-    for path in (out, plot):
-        if path is not None:
-            place_of(path)
+    read = None if patterns is None else file_of(patterns)
+    check_places(
+        {"--out": out, "--plot": plot},
+        {"--patterns": read, "--queries": queries, **files_in(data)},
+    )
     function = separation_named(separation)
     chosen = None if beta == "auto" else number(beta, "beta")
     check_sources(patterns, queries, dataset, data, spread=workers is not None or bool(scheduler))

@@ -27,11 +27,11 @@ from hopcore.experiments.options import (
     show_json,
 )
 from hopcore.experiments.parsing import integers, one_of
-from hopcore.files._files import place_of
+from hopcore.files._files import check_places
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import PATHS, SCHEDULES, TrainConfig
 from hopcore.training._run import Moment, Run, Watch
-from hopcore.training._run_files import BEST, LAST, Epoch, read_run
+from hopcore.training._run_files import BEST, HISTORY, LAST, Epoch, read_run
 
 TEMPERATURES = {"vq": (1.0, 0.1)}
 """Default first and last temperatures of models other than 0.1 and 0.001."""
@@ -103,8 +103,9 @@ def train(
     After every epoch its folder holds last.safetensors, from which an interrupted run continues,
     best.safetensors, and history.csv.
     """
-    if plot is not None:
-        place_of(plot)
+    folder = resume or out or Path(f"{model}-{dataset}-{backend}-{seed}")
+    files = {f"the run ({name})": folder / name for name in (LAST, BEST, HISTORY)}
+    check_places({"--plot": plot}, {**files, **datasets.files_in(data)})
     if resume is not None:
         run = resumed(context, resume, data, device)
     else:
@@ -121,7 +122,7 @@ def train(
         run = Run(
             classifier(model, images.shape, widths), config, *split_images(images, seed),
             backend=backend, device=device, about={"dataset": dataset},
-            folder=out or Path(f"{model}-{dataset}-{backend}-{seed}"),
+            folder=folder,
         )  # fmt: skip
     assert run.folder is not None
     history = list(run.history)

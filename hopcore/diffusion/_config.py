@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
 from hopcore.diffusion._modes import OPERATORS, Mode
 from hopcore.graphs._graph import Normalization
@@ -135,13 +136,9 @@ class DiffusionConfig:
 
         Raises
         ------
-        ValueError
-            A field does not exist.
+        TypeError, ValueError
+            A field does not exist, or has a value that it cannot have.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(
-                f"no such fields: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
-        return cls(**values)
+        given = known_fields(cls, values)
+        check_types(cls, given)
+        return cls(**given)

@@ -32,9 +32,10 @@ from hopcore.experiments.options import (
     tracked,
 )
 from hopcore.experiments.parsing import integers, numbers, separation_named
-from hopcore.experiments.study import check_places, write_text
+from hopcore.experiments.study import write_text
 from hopcore.experiments.tables import SUCCESS_NOTES, Summary, grouped
 from hopcore.files._csv import csv_of
+from hopcore.files._files import check_places
 
 
 class Trial(NamedTuple):
@@ -195,7 +196,7 @@ def command(
 
     Lists have commas between their values.
     """
-    check_places(csv, markdown)
+    check_places({"--csv": csv, "--markdown": markdown}, datasets.files_in(data))
     images = datasets.load(dataset, data)
     grid = {
         "stored": integers(stored, "stored"),

@@ -16,7 +16,8 @@ from rich.table import Table
 from hopcore.experiments.data import datasets
 from hopcore.experiments.options import AsJson, Csv, Markdown, Plot, Resume, show_json, tracked
 from hopcore.files._csv import from_csv, to_csv
-from hopcore.files._files import place_of, write_whole
+from hopcore.files._files import check_places, write_whole
+from hopcore.files._plain import read_text
 
 
 class Report(NamedTuple):
@@ -59,6 +60,14 @@ class Study:
         """Where the picture is written."""
         return self.plot or Path(f"{self.stem}.png")
 
+    def writes(self) -> dict[str, Path | None]:
+        """Return the files that the study writes, by the options that name them."""
+        return {"--csv": self.csv_path, "--plot": self.plot_path, "--markdown": self.markdown}
+
+    def reads(self) -> dict[str, Path | None]:
+        """Return the files that the study reads, by the options that name them."""
+        return dict(datasets.files_in(getattr(self, "data", None)))
+
     def outcomes(self) -> tuple[Iterable[Any], int]:
         """Check the options; return the rows, which are measured one by one, and their number."""
         raise NotImplementedError
@@ -87,7 +96,7 @@ class Study:
 
     def run(self) -> None:
         """Measure, write the files and show the summary."""
-        check_places(self.csv_path, self.plot_path, self.markdown)
+        check_places(self.writes(), self.reads())
         rows = self.measure()
         report = self.report(rows)
         write_text(self.markdown, report.markdown)
@@ -136,20 +145,13 @@ class ResumableStudy(Study):
 
 def read_rows(path: Path, kind: type) -> list[Any]:
     """Return the rows of a CSV file, or none if there is no such file."""
-    return from_csv(path.read_text(encoding="utf-8"), kind) if path.exists() else []
+    return from_csv(read_text(path), kind) if path.exists() else []
 
 
 def write_text(path: Path | None, text: str) -> None:
     """Write a whole text file, or nothing if the path is None."""
     if path is not None:
         write_whole(path, lambda file: file.write(text.encode()))
-
-
-def check_places(*paths: Path | None) -> None:
-    """Raise before the work begins if one of the files cannot be written."""
-    for path in paths:
-        if path is not None:
-            place_of(path)
 
 
 def load_images(study: Any) -> datasets.Images:

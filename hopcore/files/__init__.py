@@ -6,8 +6,9 @@ must be finite. :func:`read_tensors` and :func:`write_tensors` do the same for s
 :func:`to_csv` and :func:`from_csv` convert named tuples to comma-separated values and back.
 """
 
+from hopcore.files._arrays import read_array
 from hopcore.files._csv import from_csv, to_csv
-from hopcore.files._files import read_array, write_whole
+from hopcore.files._files import write_whole
 from hopcore.files._safetensors import read_tensors, write_tensors
 
 __all__ = [

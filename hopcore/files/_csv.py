@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from hopcore.arrays._validation import short_repr
+
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
@@ -52,7 +54,7 @@ def from_csv(text: str, kind: type[Row]) -> list[Row]:
     Raises
     ------
     ValueError
-        The columns are not the fields.
+        The columns are not the fields, or a cell does not hold a value of its field.
 
     Examples
     --------
@@ -68,7 +70,15 @@ def from_csv(text: str, kind: type[Row]) -> list[Row]:
         plain = next((one for one in get_args(hints[name]) if one is not type(None)), hints[name])
         return None if plain is not str and not cell else plain(cell)
 
-    reader = csv.DictReader(text.splitlines())
-    if list(reader.fieldnames or ()) != list(hints):
-        raise ValueError(f"the columns must be {', '.join(hints)}, got {reader.fieldnames}")
-    return [kind(**{name: value(name, cell) for name, cell in row.items()}) for row in reader]  # type: ignore[call-arg]
+    lines, rows = text.splitlines(), []
+    try:
+        names, *cells = list(csv.reader(lines)) or [[]]
+        if names != list(hints):
+            raise ValueError(f"the columns must be {', '.join(hints)}, got {short_repr(names)}")
+        for row in filter(None, cells):  # empty lines are skipped
+            if len(row) != len(names):
+                raise ValueError(f"a line must have {len(names)} cells, got {short_repr(row)}")
+            rows.append(kind(*map(value, names, row)))
+    except (TypeError, OverflowError, csv.Error) as error:
+        raise ValueError(f"not a table of {', '.join(hints)}: {error}") from None
+    return rows

@@ -1,81 +1,39 @@
-"""Files at the edge: arrays read without trust, results written beside and renamed."""
+"""Write files whole: each is filled beside its place under a name of its own and renamed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import secrets
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
-
-def read_array(path: Path) -> np.ndarray:
-    """The real array of a ``.npy`` file. Nothing is ever unpickled.
-
-    Parameters
-    ----------
-    path : Path
-        A file written by ``numpy.save``.
-
-    Returns
-    -------
-    array
-        Integer or real floating, every value finite.
-
-    Raises
-    ------
-    ValueError
-        The file is not a ``.npy`` file, is truncated, holds pickled objects, or nan or inf.
-    TypeError
-        The array holds something else than real numbers.
-    OSError
-        The file cannot be opened.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from hopcore.files import read_array
-    >>> path = Path(tempfile.mkdtemp()) / "patterns.npy"
-    >>> np.save(path, np.eye(2))
-    >>> read_array(path)
-    array([[1., 0.],
-           [0., 1.]])
-    """
-    with open(path, "rb") as file:
-        try:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-        except Exception as error:  # a damaged header is parsed as Python, and fails as it happens
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{path} is not a whole .npy file of numbers: {reason}") from None
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{path} must hold real numbers, got {array.dtype}")
-    if not np.isfinite(array).all():
-        where = tuple(int(axis) for axis in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{path} must be finite, got {array[where]} at index {where}")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+"""Flags that open a file that did not exist, and never one that a link points to."""
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a file that appears under its name only when it is whole.
 
-    It is written beside its place, flushed to the disk and renamed. Whatever stops it, a file that
-    was there before stays as it was.
+    It is written beside its place under a name that nobody else uses, flushed to the disk and
+    renamed. Whatever stops it, a file that was there before stays as it was. The new file has the
+    permissions of the old one, or those of any new file.
 
     Parameters
     ----------
     path : Path
-        Where the file will be; its folder exists. Its suffix is left as it is.
+        Where the file will be; its folder exists. Its suffix is left as it is. If it is a link,
+        what it points to is replaced.
     write : callable
         Gets the open binary file.
 
     Raises
     ------
     OSError
-        The folder is missing, the place is taken by something that is not a plain file, the disk is
-        full.
+        The folder is missing or cannot be written to, the place is taken by something that is not
+        a plain file, the disk is full.
 
     Examples
     --------
@@ -88,15 +46,21 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     'whole'
     """
     place = place_of(path)
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+    mode = mode_of(place)
+    descriptor, beside = new_file(place.parent, 0o666 if mode is None else 0o600)
     try:
-        with open(beside, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
+            if mode is not None:
+                os.chmod(beside, mode)
             os.fsync(file.fileno())
         os.replace(beside, place)
-    finally:
-        beside.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(place.parent)
 
 
 def place_of(path: Path) -> Path:
@@ -105,11 +69,95 @@ def place_of(path: Path) -> Path:
     Raises
     ------
     OSError
-        The folder is missing, or the place is taken by something that is not a plain file.
+        The folder is missing or cannot be written to, or the place is taken by something that is
+        not a plain file.
     """
-    place = path.resolve()
+    try:
+        place = path.resolve()
+    except RuntimeError:  # Python 3.11 and 3.12 say so of links that point to each other
+        place = path
     if not place.parent.is_dir():
         raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
-    if place.exists() and not place.is_file():
+    if place.is_symlink() or (place.exists() and not place.is_file()):
         raise OSError(f"{path} is not a plain file")
+    if not os.access(place.parent, os.W_OK):
+        raise PermissionError(f"{path}: the folder {path.parent} cannot be written to")
     return place
+
+
+def mode_of(place: Path) -> int | None:
+    """Return the permissions of a file, or None if there is no such file."""
+    try:
+        return stat.S_IMODE(place.stat().st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def new_file(folder: Path, mode: int) -> tuple[int, Path]:
+    """Create a file with a name that is not taken; return its descriptor and its path.
+
+    The name is short, so that it fits wherever the name of the target does.
+    """
+    while True:
+        path = folder / f".{secrets.token_hex(8)}.part"
+        with suppress(FileExistsError):
+            return os.open(path, NEW, mode), path
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to the disk, where the system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def check_places(
+    writes: Mapping[str, Path | None], reads: Mapping[str, Path | None] | None = None
+) -> None:
+    """Raise before the work begins if a command cannot or must not write one of its files.
+
+    Parameters
+    ----------
+    writes, reads : mapping of str to Path or None
+        What the command writes and reads, by the options that say so; None is skipped. A folder
+        that is read stands for all files within it.
+
+    Raises
+    ------
+    ValueError
+        A file is written that is read as well, or that another option writes.
+    OSError
+        As :func:`place_of`.
+    """
+    places: dict[str, Path] = {}
+    for name, path in writes.items():
+        if path is None:
+            continue
+        place = place_of(path)
+        for other, read in (reads or {}).items():
+            if read is not None and overlaps(place, read):
+                raise ValueError(
+                    f"{name} {path} would overwrite {read} of {other}: name another file"
+                )
+        for other, taken in places.items():
+            if place == taken or same_file(place, taken):
+                raise ValueError(f"{other} and {name} are both {path}: name two files")
+        places[name] = place
+
+
+def overlaps(place: Path, read: Path) -> bool:
+    """Whether a place is a file that is read, or lies within a folder that is read."""
+    with suppress(RuntimeError):
+        read = read.resolve()
+    return place == read or same_file(place, read) or (read.is_dir() and read in place.parents)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, for example by a hard link."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them is not there
+        return False

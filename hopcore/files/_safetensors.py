@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hopcore.files._files import write_whole
+from hopcore.files._plain import open_plain
 
 
 def write_tensors(path: Path, header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> None:
@@ -47,7 +49,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray
     ValueError
         Not a safetensors file, or truncated.
     OSError
-        The file cannot be opened.
+        The file cannot be opened, or is not a plain file.
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
 
@@ -62,13 +64,13 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray
     >>> read_tensors(path)[1]["stored"].shape
     (2, 2)
     """
-    safetensors = safetensors_or_hint()
-    with open(path, "rb"):
-        pass
+    safetensors = safetensors_or_hint("numpy")
+    with open_plain(path) as file:
+        content = file.read()
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = safetensors.load(content)  # which compares all sizes before it copies
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
     except Exception as error:  # what a damaged header leads to depends on the damage
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not a whole safetensors file: {reason}") from None

@@ -21,6 +21,11 @@ def first_linear(
     return {f"{name}.weight": weight.astype(np.float32), f"{name}.bias": bias}
 
 
+def linear_shapes(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weight and the bias of a linear map."""
+    return {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
+
+
 def linear(parameters: Parameters, name: str, features: Array) -> Array:
     """Apply the linear map whose weight and bias have this name."""
     backend = backend_of_input("features", features)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from hopcore.arrays._backend import SeparationFunction
+from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
     check_integer,
     check_number,
@@ -24,15 +25,6 @@ from hopcore.memory._separation import Entmax, get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
 
-def known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values by name, or raise if some of the names are not fields of a dataclass."""
-    known = sorted(field.name for field in fields(kind))
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(f"no such fields: {', '.join(unknown)}; there are {', '.join(known)}")
-    return dict(values)
-
-
 class Settings:
     """The base class of settings, which are dataclasses that can be turned into mappings."""
 
@@ -45,11 +37,18 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return settings from a mapping; missing fields keep their default."""
+        """Return settings from a mapping; missing fields keep their default.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A field does not exist, or has a value that it cannot have.
+        """
         given = known_fields(cls, values)
         for name, kind in cls.NESTED.items():
             if isinstance(given.get(name), Mapping):
                 given[name] = kind.from_dict(given[name])
+        check_types(cls, given)
         return cls(**given)
 
 

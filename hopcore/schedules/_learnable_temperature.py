@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import check_integer, check_positive, short_repr
 
@@ -20,6 +21,9 @@ PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
 
 LEAST, MOST = 1e-15, 1e15
 """The bounds of learned temperatures."""
+
+MOST_HEADS = 1 << 16
+"""The most heads that may each learn a temperature of their own."""
 
 HOT, COLD = 2.0, 0.5
 """The factors of hot and cold layers or heads."""
@@ -78,6 +82,10 @@ class LearnableTemperature:
     def of_heads(self, heads: int) -> LearnableTemperature:
         """Return the setting with a factor for each head, if each learns its own."""
         if not isinstance(self.factor, tuple):
+            if self.per_head and heads > MOST_HEADS:
+                raise ValueError(
+                    f"at most {MOST_HEADS} heads can each learn a temperature, got {heads}"
+                )
             return replace(self, factor=(self.factor,) * heads) if self.per_head else self
         if len(self.factor) != heads:
             raise ValueError(
@@ -94,7 +102,9 @@ class LearnableTemperature:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LearnableTemperature:
         """Return the setting of a mapping that ``dataclasses.asdict`` made."""
-        return cls(**values)
+        given = known_fields(cls, values)
+        check_types(cls, given)
+        return cls(**given)
 
 
 def theta_of_beta(betas: float | tuple[float, ...]) -> float | tuple[float, ...]:

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._fields import check_types
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import check_integer, check_number
+from hopcore.arrays._validation import check_integer, check_number, short_repr
 
 KINDS: dict[str, type[Schedule]] = {}
 """The kinds of schedules by name; each class registers itself when it is defined."""
@@ -119,10 +120,14 @@ class Schedule:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Schedule:
         """Return the schedule, of any kind, whose :meth:`to_dict` is the mapping."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"a schedule must be a mapping, got {short_repr(values)}")
         settings = dict(values)
         name = settings.pop("schedule", None)
-        if name not in KINDS:
-            raise ValueError(f"unknown schedule {name!r}; known: {', '.join(sorted(KINDS))}")
+        if not isinstance(name, str) or name not in KINDS:
+            raise ValueError(
+                f"unknown schedule {short_repr(name)}; known: {', '.join(sorted(KINDS))}"
+            )
         kind = KINDS[name]
         unknown = sorted(set(settings) - {field.name for field in fields(kind)})
         if unknown:
@@ -130,6 +135,7 @@ class Schedule:
         for name, value in settings.items():
             if isinstance(value, Mapping):
                 settings[name] = Schedule.from_dict(value)
+        check_types(kind, settings)
         return kind(**settings)
 
 

@@ -42,6 +42,9 @@ class DaskSource:
         """Delayed tasks that load each piece on the worker that processes it."""
         raise NotImplementedError
 
+    def check_unchanged(self) -> None:
+        """See :class:`hopcore.streamed._sources.Source`; nothing is known of a Dask array."""
+
     def reduce(
         self,
         memory: Any,
@@ -52,7 +55,7 @@ class DaskSource:
         mask: Any,
     ) -> Any:
         """See :meth:`hopcore.streamed.Streamed.reduce`."""
-        job = as_node(Job(work, join, memory.dtype, memory.checked))
+        job = as_node(Job(work, join, memory.dtype))
         task, parts = delayed(work_on_piece, pure=False), memory.parts
         pieces = zip(parts, self.delayed(parts), projections_of_pieces(values, parts), strict=True)
         results = []
@@ -60,9 +63,7 @@ class DaskSource:
             columns = mask_of_columns(mask, rows)
             columns = columns if columns is mask else as_node(columns)
             results.append(task(job, piece, (rows.start, rows.stop), projection, columns))
-        result = compute(tree(job, results), results, memory.track)
-        memory.checked = True
-        return result
+        return compute(tree(job, results), results, memory.track)
 
 
 class DaskBlocks(DaskSource):
@@ -109,6 +110,7 @@ class DaskPieces(DaskSource):
         self.source, self.parts = source, []
         self.name, self.shape, self.dtype = source.name, source.shape, source.dtype
         self.read, self.aligned = source.read, source.aligned
+        self.check_unchanged = source.check_unchanged
 
     def delayed(self, parts: list[slice]) -> list[Any]:
         """Pieces that are read in the task that processes them, so that no worker sends them."""
@@ -125,8 +127,8 @@ class LazyPiece:
 class Job:
     """The work on every block, which is sent to each worker once instead of with every task."""
 
-    def __init__(self, work: Any, join: Any, dtype: np.dtype, checked: bool) -> None:
-        self.work, self.join, self.dtype, self.checked = work, join, dtype, checked
+    def __init__(self, work: Any, join: Any, dtype: np.dtype) -> None:
+        self.work, self.join, self.dtype = work, join, dtype
 
 
 def as_node(value: Any) -> Delayed:
@@ -137,7 +139,7 @@ def as_node(value: Any) -> Delayed:
 def work_on_piece(job: Job, piece: Any, ends: tuple[int, int], values: Any, mask: Any) -> Any:
     """Run the task of a block."""
     rows = slice(*ends)
-    patterns = patterns_of(load_piece(piece), job.dtype, rows.start, known=job.checked)
+    patterns = patterns_of(load_piece(piece), job.dtype, rows.start)
     if isinstance(values, tuple):
         raw, dtype = values
         values = patterns_of(load_piece(raw), dtype, rows.start, name="projection")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
+
+from hopcore.files._arrays import read_header
+from hopcore.files._plain import Version, open_plain, size_of, version_of
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 """Suffixes of files with named data sets: ``FILE.h5:NAME``."""
@@ -39,59 +42,95 @@ class Source(Protocol):
         """Return about this number of rows, rounded to what is read efficiently."""
         ...
 
+    def check_unchanged(self) -> None:
+        """Raise if the patterns are known to have changed since the source was made."""
+        ...
+
+
+class Original:
+    """A file as it was when it was opened, to be compared with what it is later.
+
+    Another process compares its size only, because times and numbers of a file are those of a
+    machine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self.path = path.absolute()  # a worker may run in another folder
+        with open_plain(path) as file:
+            self.version: Version = version_of(file)
+        self.process = os.getpid()
+
+    def check(self, file: BinaryIO) -> None:
+        """Raise if an open file has changed."""
+        found = version_of(file)
+        same = found == self.version
+        if self.process != os.getpid():
+            same = found.size == self.version.size
+        if not same:
+            raise ValueError(
+                f"{self.name} has changed since it was opened: make a new Streamed memory of it"
+            )
+
+    def check_unchanged(self) -> None:
+        """Raise if the file has changed."""
+        with open_plain(self.path) as file:
+            self.check(file)
+
 
 class NpyFile:
     """A ``.npy`` file, read by seeking, so that only the requested rows are in memory."""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        self.path = path.absolute()  # a worker may run in another folder
-        with open(path, "rb") as file:
+        self.original = Original(path)
+        with open_plain(path) as file:
             try:
-                version = np.lib.format.read_magic(file)
-                read = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                self.shape, fortran, self.kind = read(file)
-            except Exception as error:  # a damaged header is parsed as Python
-                reason = " ".join(str(error).split())
-                raise ValueError(f"{path} is not a .npy file of numbers: {reason}") from None
-            self.offset = file.tell()
-            size = os.fstat(file.fileno()).st_size
+                header = read_header(file)
+            except ValueError as error:
+                raise ValueError(f"{path} is not a .npy file of numbers: {error}") from None
+            self.original.check(file)
+        self.shape, self.kind, self.offset = header.shape, header.dtype, header.offset
         check_real(self.name, self.kind)
-        if fortran and len(self.shape) > 1:
+        if header.fortran and len(self.shape) > 1:
             raise ValueError(
                 f"{path} is in Fortran order, whose patterns are not together on the disk; "
                 "save numpy.ascontiguousarray of it"
             )
-        whole = self.offset + math.prod(self.shape) * self.kind.itemsize
-        if size < whole:
-            raise ValueError(f"{path} is truncated: {size} bytes of {whole}")
+        size = self.original.version.size
+        if size < header.size:
+            raise ValueError(f"{path} is truncated: {size} bytes of {header.size}")
         self.dtype = self.kind.newbyteorder("=")
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """See :class:`Source`."""
         values = math.prod(self.shape[1:])
-        values_read = np.fromfile(
-            self.path,
-            dtype=self.kind,
-            count=(stop - start) * values,
-            offset=self.offset + start * values * self.kind.itemsize,
-        )
-        if values_read.size != (stop - start) * values:
-            size = self.path.stat().st_size - self.offset
-            row = max(size, 0) // (values * self.kind.itemsize)
-            raise ValueError(
-                f"{self.name} was truncated while it was read: it ends in row {row} "
-                f"of {self.shape[0]}"
-            )
+        offset = self.offset + start * values * self.kind.itemsize
+        count = (stop - start) * values
+        with open_plain(self.original.path) as file:
+            values_read = np.fromfile(file, dtype=self.kind, count=count, offset=offset)
+            self.check(file)  # afterwards, so that a change while it is read is noticed
         return values_read.reshape(stop - start, *self.shape[1:]).astype(self.dtype, copy=False)
 
     def aligned(self, rows: int) -> int:
         """See :class:`Source`."""
         return rows
+
+    def check(self, file: BinaryIO) -> None:
+        """Raise if the open file has changed; if it was truncated, say where it ends."""
+        values, size = math.prod(self.shape[1:]), size_of(file)
+        if size < self.offset + self.shape[0] * values * self.kind.itemsize:
+            row = max(size - self.offset, 0) // (values * self.kind.itemsize)
+            raise ValueError(
+                f"{self.name} was truncated after it was opened: it ends in row {row} "
+                f"of {self.shape[0]}"
+            )
+        self.original.check(file)
+
+    def check_unchanged(self) -> None:
+        """See :class:`Source`."""
+        with open_plain(self.original.path) as file:
+            self.check(file)
 
 
 class Sliced:
@@ -99,6 +138,8 @@ class Sliced:
 
     def __init__(self, array: Any, name: str) -> None:
         self.array, self.name = array, name
+        mapped = getattr(array, "filename", None)  # of a memmap, whose pages must be in the file
+        self.mapped = None if mapped is None else (os.fspath(mapped), os.stat(mapped).st_size)
         self.shape = tuple(array.shape)
         kind = np.dtype(array.dtype)
         check_real(name, kind)
@@ -106,6 +147,7 @@ class Sliced:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """See :class:`Source`."""
+        self.check_unchanged()
         try:
             # A copy, since a memmap would be read only where it is used.
             rows = np.array(self.array[start:stop], dtype=self.dtype)
@@ -127,12 +169,17 @@ class Sliced:
         chunk = chunks[0] if chunks and isinstance(chunks[0], int) else 1
         return max(rows // chunk, 1) * chunk
 
+    def check_unchanged(self) -> None:
+        """Raise if the file of a memmap was truncated: reading it would end the process."""
+        if self.mapped is not None and os.stat(self.mapped[0]).st_size < self.mapped[1]:
+            raise ValueError(f"{self.name} was truncated after it was mapped")
+
 
 class Hdf5File(Sliced):
     """A data set of an HDF5 file, which each read opens anew, in whichever process it runs."""
 
     def __init__(self, path: Path, key: str) -> None:
-        self.path, self.key = path.absolute(), key
+        self.original, self.key = Original(path), key
         with self.opened() as file:
             data = file.get(key)
             if not hasattr(data, "shape"):
@@ -148,12 +195,12 @@ class Hdf5File(Sliced):
             import h5py  # noqa: PLC0415 - an extra
         except ModuleNotFoundError:
             raise missing_extra("h5py", "HDF5 files", "hdf5") from None
-        with open(self.path, "rb"):  # gives clearer errors than h5py
-            pass
+        self.original.check_unchanged()  # gives clearer errors than h5py, too
+        path = self.original.path
         try:
-            return h5py.File(self.path, "r")
+            return h5py.File(path, "r")
         except OSError as error:
-            raise ValueError(f"{self.path} is not a whole HDF5 file: {error}") from None
+            raise ValueError(f"{path} is not a whole HDF5 file: {error}") from None
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """See :class:`Source`."""
@@ -163,6 +210,10 @@ class Hdf5File(Sliced):
     def aligned(self, rows: int) -> int:
         """See :class:`Source`."""
         return max(rows // self.rows, 1) * self.rows
+
+    def check_unchanged(self) -> None:
+        """See :class:`Source`."""
+        self.original.check_unchanged()
 
 
 def source_of(given: Any) -> Source:
@@ -192,6 +243,12 @@ def source_of(given: Any) -> Source:
     if len(source.shape) < 2:
         raise ValueError(f"{source.name} must be (S, d), got {source.shape}")
     return source
+
+
+def file_of(given: str | os.PathLike[str]) -> Path:
+    """Return the file or folder of a path that may name a data set, ``FILE.h5:NAME``."""
+    stem, colon, _ = os.fspath(given).rpartition(":")
+    return Path(stem if colon and stem.endswith(HDF5) else given)
 
 
 def source_of_path(given: str | os.PathLike[str]) -> Source:
@@ -244,17 +301,17 @@ def name_of(array: Any) -> str:
 
 
 def patterns_of(
-    patterns: np.ndarray, dtype: np.dtype, start: int, *, known: bool = False, name: str = "stored"
+    patterns: np.ndarray, dtype: np.dtype, start: int, *, name: str = "stored"
 ) -> np.ndarray:
     """Return rows as patterns ``(n, d)`` in a dtype, and raise if they contain nan or inf.
 
-    ``start`` is their first row in the memory; ``known`` says that they are known to be finite.
+    ``start`` is their first row in the memory.
     """
     with np.errstate(over="ignore"):
         patterns = patterns.reshape(patterns.shape[0], -1).astype(dtype, copy=False)
     # If the product with itself is finite, so is every value.
     with np.errstate(over="ignore", invalid="ignore"):
-        if known or math.isfinite(np.vdot(patterns, patterns)) or np.isfinite(patterns).all():
+        if math.isfinite(np.vdot(patterns, patterns)) or np.isfinite(patterns).all():
             return patterns
     row, value = (int(x) for x in np.argwhere(~np.isfinite(patterns))[0])
     raise ValueError(

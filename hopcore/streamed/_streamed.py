@@ -62,7 +62,7 @@ class Streamed:
         The source has no shape, no dtype, or no real numbers; integers without a ``dtype``.
     ValueError
         It holds no pattern, or is a file that is damaged or truncated; a bad ``dtype`` or ``rows``.
-        While it is read: nan or inf; a source that is shorter than it was.
+        While it is read: nan or inf; a source that is shorter than it was; a file that has changed.
     OSError
         It cannot be opened or read.
     ModuleNotFoundError
@@ -122,8 +122,6 @@ class Streamed:
         if self.dask_source is not None:
             self.parts = self.dask_source.parts or self.parts
         self.track = track
-        self.checked = False
-        """Whether one whole pass has read the memory and found all values to be finite."""
 
     def __repr__(self) -> str:
         return f"<Streamed {self.shape} {self.dtype}, {self.rows} patterns at a time>"
@@ -139,7 +137,7 @@ class Streamed:
     def read(self, rows: slice, name: str = "stored") -> np.ndarray:
         """Read some patterns, ``(n, d)``; raise if they contain nan or inf."""
         patterns = self.source.read(rows.start, rows.stop)
-        return patterns_of(patterns, self.dtype, rows.start, known=self.checked, name=name)
+        return patterns_of(patterns, self.dtype, rows.start, name=name)
 
     def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
         """Yield the pieces of one pass; the next piece is read while one is processed.
@@ -164,9 +162,6 @@ class Streamed:
                     projection = values[..., rows, :]
                 yield Piece(rows, patterns, projection, mask_of_columns(mask, rows))
                 del patterns, projection  # before the piece after the next one is read
-        self.checked = True
-        if isinstance(values, Streamed):
-            values.checked = True
 
     def reduce(
         self,
@@ -178,8 +173,20 @@ class Streamed:
     ) -> T:
         """Apply ``work`` to each piece (see :meth:`pieces`) and join the results in any order.
 
-        Both functions may be called in other processes.
+        Both functions may be called in other processes. Raise a ValueError if the file has changed
+        since it was opened, before the pass or during it.
         """
+        sources = [self.source, *([values.source] if isinstance(values, Streamed) else [])]
+        for source in sources:
+            source.check_unchanged()
+        found = self._reduced(work, join, values, mask)
+        for source in sources:
+            source.check_unchanged()
+        return found
+
+    def _reduced(
+        self, work: Callable[[Piece], T], join: Callable[[T, T], T], values: Any, mask: Any
+    ) -> T:
         if self.dask_source is not None:
             return self.dask_source.reduce(self, work, join, values=values, mask=mask)
         return reduce(join, map(work, self.pieces(values, mask)))

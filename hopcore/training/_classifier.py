@@ -53,6 +53,13 @@ class Classifier(Settings):
         """Parameters to start from."""
         raise NotImplementedError
 
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]] | None:
+        """The shapes of the parameters, by their names, or None if they are known once made.
+
+        A run that is resumed compares them with its files before it makes arrays of the settings.
+        """
+        return None
+
     def memory(self, parameters: Parameters) -> tuple[float, int] | None:
         """Scale and number of patterns of its memory (:func:`hopcore.layers.effective_memory`)."""
         return None

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
-from hopcore.layers._settings import known_fields
 from hopcore.schedules._kinds import ANNEALING, Constant, Geometric
 from hopcore.schedules._phase_aware import PhaseAware
 from hopcore.schedules._schedule import Schedule
@@ -191,5 +191,7 @@ class TrainConfig:
         """Settings from a mapping; fields that are not there keep their default."""
         given = known_fields(cls, values)
         own = given.get("schedules", {})
-        given["schedules"] = {name: Schedule.from_dict(one) for name, one in own.items()}
+        if isinstance(own, Mapping):
+            given["schedules"] = {name: Schedule.from_dict(one) for name, one in own.items()}
+        check_types(cls, given)
         return cls(**given)

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._validation import short_repr
+from hopcore.files._locks import locked
+from hopcore.files._plain import Version
 from hopcore.files._safetensors import safetensors_or_hint
 from hopcore.schedules._schedule import Schedule
 from hopcore.training._classifier import Classifier, Images
@@ -26,12 +29,14 @@ from hopcore.training._run_files import (
     Epoch,
     SavedRun,
     check_same,
+    check_version,
     fingerprint,
     read_run,
+    version_in,
     write_history,
     write_run,
 )
-from hopcore.training._trainer import Step, batches, scores, trainer
+from hopcore.training._trainer import Step, batches, check_finite, scores, trainer
 
 
 class Moment(NamedTuple):
@@ -52,6 +57,9 @@ class Moment(NamedTuple):
     accuracy: float
     temperatures: dict[str, float]
 
+
+REMEDY = "a smaller learning rate or clip_norm"
+"""What to try if the loss is no longer finite."""
 
 Watch = Callable[[Moment], object]
 
@@ -118,6 +126,7 @@ class Run:
             )
         self.steps = math.ceil(len(train.target) / config.batch_size)
         self.history: list[Epoch] = []
+        self._version: Version | None = None  # of the last file that this run wrote or read
         first = model.first_parameters(seed=config.seed)
         self.trainer = trainer(
             backend, model, first, learning_rate=config.learning_rate,
@@ -160,16 +169,22 @@ class Run:
             There is no run in the folder.
         """
         folder = Path(folder)
+        version = version_in(folder)
         saved = read_run(folder / LAST)
+        check_version(folder, version)
         model = model_of(saved, models)
+        given = {name: value.shape for name, value in saved.parameters.items()}
+        shapes = model.parameter_shapes()
+        if shapes is not None:
+            check_same("model", given, shapes)  # before any array is made of the settings
         found = cls(model, saved.config, train, test, backend=saved.backend, device=device)
         check_same("data set", saved.data, found.data)
-        state = found.trainer.state()
-        wanted = {k: v.shape for k, v in state.items() if k.startswith("parameters.")}
-        given = {k: v.shape for k, v in saved.arrays.items() if k.startswith("parameters.")}
-        check_same("model", given, wanted)
+        parameters = found.trainer.parameters()
+        check_same("model", given, {name: value.shape for name, value in parameters.items()})
+        check_resumable(found, saved)
         found.trainer.restore(saved.arrays)
         found.history, found.folder, found.about = saved.history, folder, saved.about
+        found._version = version
         return found
 
     @property
@@ -201,14 +216,24 @@ class Run:
         Raises
         ------
         ValueError
-            The loss is no longer finite.
+            The loss of a step is no longer finite, the epochs before are kept; another run writes
+            into the folder, or has done so since this one was made or resumed.
         OSError
             A file could not be written; the epochs before are kept.
         """
+        if self.folder is None:
+            yield from self._epochs(watch)
+            return
+        with locked(self.folder):
+            check_version(self.folder, self._version)
+            yield from self._epochs(watch)
+
+    def _epochs(self, watch: Watch | None) -> Iterator[Epoch]:
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
             self.history.append(self._epoch(epoch, watch))
             if self.folder is not None:
                 self._write(self.folder)
+                self._version = version_in(self.folder)
             yield self.history[-1]
 
     def _epoch(self, epoch: int, watch: Watch | None) -> Epoch:
@@ -221,16 +246,13 @@ class Run:
                 batch, now, rate=self._rate(before + step, now), hard=config.path == "hard",
                 gumbel=config.gumbel,
             )  # fmt: skip
+            check_finite("loss", float(found.loss), epoch, step + 1, REMEDY)
             sums.add(found, batch.target)
             if watch is not None:
                 watch(Moment(epoch, step + 1, self.steps, *sums.means()[:2], now))
         loss, right, norm = sums.means()
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} in epoch {epoch}; try a smaller learning rate or clip_norm"
-            )
         end = self._temperatures(schedules, epoch * self.steps)
-        soft, hard = (self.accuracy(end, hard=path == "hard") for path in PATHS)
+        soft, hard = (self._accuracy_after(epoch, end, path) for path in PATHS)
         rate = self._rate(epoch * self.steps, end)
         seconds = time.perf_counter() - begun
         return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds)
@@ -238,7 +260,16 @@ class Run:
     def accuracy(self, temperatures: dict[str, float], *, hard: bool) -> float:
         """The share of the test samples that are classified rightly, on one of the paths."""
         found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
-        return float(np.mean(found.argmax(axis=-1) == self.test.target))
+        return share_right(found, self.test.target)
+
+    def _accuracy_after(self, epoch: int, temperatures: dict[str, float], path: str) -> float:
+        """Return the accuracy after an epoch; raise if its last step spoiled the parameters."""
+        hard = path == "hard"
+        found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
+        if not np.isfinite(found).all():
+            value = float(found[~np.isfinite(found)][0])
+            check_finite(f"output of the {path} path", value, epoch, self.steps, REMEDY)
+        return share_right(found, self.test.target)
 
     def _schedules(self) -> dict[str, Schedule]:
         names = self.model.TEMPERATURES
@@ -303,6 +334,11 @@ class Sums:
         return self.loss / self.count, self.right / self.count, self.norm / self.count
 
 
+def share_right(outputs: np.ndarray, target: np.ndarray) -> float:
+    """Return the share of samples whose largest output is that of their class."""
+    return float(np.mean(outputs.argmax(axis=-1) == target))
+
+
 def checked(samples: Images, name: str) -> Images:
     """Samples as they can be trained with."""
     pixels, target = samples
@@ -315,9 +351,30 @@ def checked(samples: Images, name: str) -> Images:
     return Images(np.asarray(pixels, np.float32), np.asarray(target, np.int32))
 
 
+def check_resumable(run: Run, saved: SavedRun) -> None:
+    """Raise if a saved run does not fit the model, the trainer or the data that it goes on with."""
+    names = set(run.model.TEMPERATURES)
+    for epoch in saved.history:
+        check_same("set of temperatures", set(epoch.temperatures), names)
+    state = {name: (value.shape, value.dtype) for name, value in run.trainer.state().items()}
+    given = {name: (value.shape, value.dtype) for name, value in saved.arrays.items()}
+    # A trainer that has taken no step may have no state of its optimiser yet.
+    check_same("trainer", {name: given.get(name) for name in state}, state)
+    most = int(max(run.train.target.max(), run.test.target.max()))
+    one = run.train._replace(pixels=run.train.pixels[:1], target=run.train.target[:1])
+    try:
+        outputs = run.model.outputs(saved.parameters, one)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"the model of the run does not fit its data: {error}") from None
+    if outputs.shape != (1, max(outputs.shape[-1], most + 1)):
+        raise ValueError(
+            f"the model of the run must tell {most + 1} classes apart, it has {outputs.shape[-1]}"
+        )
+
+
 def model_of(saved: SavedRun, models: Mapping[str, type[Classifier]]) -> Classifier:
     """The classifier of a run in a file."""
     kind = str(saved.model.get("kind"))
     if kind not in models:
-        raise ValueError(f"unknown model {kind!r}; known: {', '.join(models)}")
+        raise ValueError(f"unknown model {short_repr(kind)}; known: {', '.join(models)}")
     return models[kind].from_dict(saved.model["settings"])

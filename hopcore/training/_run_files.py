@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._fields import fits, type_hints
+from hopcore.arrays._validation import short_repr
 from hopcore.files._csv import csv_of
 from hopcore.files._files import write_whole
+from hopcore.files._plain import Version, open_plain, version_of
 from hopcore.files._safetensors import check_header, read_tensors, write_tensors
 from hopcore.training._config import TrainConfig
 
@@ -19,6 +23,9 @@ LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.csv"
 """The files of a run in its folder."""
 
 KIND, VERSION = "hopcore run", "1"
+
+PARAMETERS = "parameters."
+"""What the names of parameters begin with."""
 
 
 class Epoch(NamedTuple):
@@ -107,9 +114,8 @@ class SavedRun(NamedTuple):
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """The parameters of the model."""
-        start = "parameters."
-        found = {k: v for k, v in self.arrays.items() if k.startswith(start)}
-        return {name.removeprefix(start): value for name, value in found.items()}
+        found = {k: v for k, v in self.arrays.items() if k.startswith(PARAMETERS)}
+        return {name.removeprefix(PARAMETERS): value for name, value in found.items()}
 
 
 def write_run(path: Path, run: SavedRun) -> None:
@@ -162,16 +168,62 @@ def read_run(path: str | Path) -> SavedRun:
     header, arrays = read_tensors(path)
     try:
         check_header(header, arrays, KIND, VERSION)
-        facts = json.loads(header["run"])
-        history = [Epoch(**epoch) for epoch in facts["history"]]
-        config = TrainConfig.from_dict(facts["config"])
-        found = SavedRun(
-            facts["model"], config, facts["backend"], facts["data"], facts["about"], history, arrays
-        )
+        return run_of(json.loads(header["run"]), arrays)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not a whole file of a training run: {reason}") from None
+
+
+def run_of(facts: Any, arrays: dict[str, np.ndarray]) -> SavedRun:
+    """Return the run of a header and arrays, or raise if a field is missing or makes no sense."""
+    types = {"model": dict[str, Any], "config": dict[str, Any], "backend": str, "data": str,
+             "about": dict[str, str], "history": list}  # fmt: skip
+    for name, kind in types.items():
+        if not isinstance(facts, dict) or name not in facts or not fits(facts[name], kind):
+            raise ValueError(f"its header has no {name} of a run")
+    model = facts["model"]
+    if not (fits(model.get("kind"), str) and fits(model.get("settings"), dict[str, Any])):
+        raise ValueError("its model has no kind or no settings")
+    config = TrainConfig.from_dict(facts["config"])
+    history = [epoch_of(place, one) for place, one in enumerate(facts["history"], start=1)]
+    if not 1 <= len(history) <= config.epochs:
+        raise ValueError(f"it has {len(history)} epochs of {config.epochs}")
+    for name, array in arrays.items():
+        if name.startswith(PARAMETERS) and array.dtype.kind != "f":
+            raise TypeError(f"{name} must be real floating, got {array.dtype}")
+    return SavedRun(model, config, facts["backend"], facts["data"], facts["about"], history, arrays)
+
+
+def epoch_of(number: int, values: Any) -> Epoch:
+    """Return an epoch of a history, or raise if it is not the one of that number."""
+    hints = type_hints(Epoch)
+    if not isinstance(values, dict) or set(values) != set(hints):
+        raise ValueError(f"epoch {number} must have {', '.join(hints)}, got {short_repr(values)}")
+    for name, value in values.items():
+        if not fits(value, hints[name]):
+            raise TypeError(f"{name} of epoch {number} cannot be {short_repr(value)}")
+    found = Epoch(**values)
+    cold = any(not 0.0 < value < math.inf for value in found.temperatures.values())
+    if found.epoch != number or cold:
+        raise ValueError(f"epoch {number} makes no sense: {short_repr(values)}")
     return found
+
+
+def version_in(folder: Path) -> Version | None:
+    """Return the version of the last file of a run in a folder, or None if there is none."""
+    try:
+        with open_plain(folder / LAST) as file:
+            return version_of(file)
+    except FileNotFoundError:
+        return None
+
+
+def check_version(folder: Path, known: Version | None) -> None:
+    """Raise if another run has written into a folder."""
+    if version_in(folder) != known:
+        if known is None:
+            raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+        raise ValueError(f"the run in {folder} was continued by another process: resume it again")
 
 
 def to_csv(history: Sequence[Epoch]) -> str:

@@ -171,6 +171,8 @@ def trainer(
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
     if clip_norm is not None and not clip_norm > 0.0:
         raise ValueError(f"clip_norm must be positive, got {clip_norm}")
+    if not str(backend).isidentifier():
+        raise ValueError(f"nothing trains on {backend!r}; torch and jax do")
     place = f"hopcore_{backend}.training"
     try:
         found = import_module(place)
@@ -225,15 +227,18 @@ def train(
     if epochs < 1:
         raise ValueError(f"epochs must be >= 1, got {epochs}")
     for epoch in range(1, epochs + 1):
-        losses = [
-            (len(batch[0]), trainer.step(batch).loss) for batch in batches(data, batch_size, rng)
-        ]
-        loss = sum(count * float(one) for count, one in losses) / len(data[0])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} in epoch {epoch}; try a smaller learning rate or a larger beta"
-            )
-        yield loss
+        total = 0.0
+        for step, batch in enumerate(batches(data, batch_size, rng), start=1):
+            loss = float(trainer.step(batch).loss)
+            check_finite("loss", loss, epoch, step, "a smaller learning rate or a larger beta")
+            total += len(batch[0]) * loss
+        yield total / len(data[0])
+
+
+def check_finite(name: str, value: float, epoch: int, step: int, remedy: str) -> None:
+    """Raise a ValueError if what a step found is no longer finite, and say what to try."""
+    if not math.isfinite(value):
+        raise ValueError(f"the {name} is {value} in epoch {epoch}, step {step}; try {remedy}")
 
 
 def batches(

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hopcore import files
 from hopcore.experiments.data import datasets
-from hopcore.files import _files as files
 
 IMAGES = np.random.default_rng(7).integers(0, 256, (6, 4, 3), dtype=np.uint8)
 

@@ -12,7 +12,7 @@ from soak.damage import wrongly_read
 from soak.kills import broken_files
 
 import hopcore
-from hopcore.files import _files as files
+from hopcore import files
 from hopcore_conformance.subject import Subject
 
 NUMPY = Subject(hopcore.backend("numpy"), "float64")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import hopcore
-from hopcore.files._files import read_array
+from hopcore.files._arrays import read_array
 
 FILES = {"layer.safetensors", "array.npy"}
 PROGRAM = """

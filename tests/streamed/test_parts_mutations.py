@@ -134,9 +134,7 @@ def place_in_the_piece(patch):
 @mutant("nan passed on", "M4")
 def unchecked(patch):
     def wrong(right):
-        return lambda found, dtype, start, **options: right(
-            found, dtype, start, **{**options, "known": True}
-        )
+        return lambda found, dtype, start, **options: found.reshape(len(found), -1).astype(dtype)
 
     everywhere(patch, "streamed._sources", "patterns_of", wrong)
 

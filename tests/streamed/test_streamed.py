@@ -142,6 +142,9 @@ def test_two_pieces_are_held_and_each_is_read_once() -> None:
         def aligned(self, rows: int) -> int:
             return 3
 
+        def check_unchanged(self) -> None:
+            pass
+
     reads: list[tuple[int, int]] = []
     stored = hopcore.Streamed(Reader())
     close(hopcore.update(STATE, stored, 1.0), hopcore.update(STATE, STORED, 1.0))

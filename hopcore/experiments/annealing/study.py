@@ -82,6 +82,10 @@ class ArmStudy(Study):
         """The title of the table and of the picture."""
         return f"{self.name}: {self.study}, {self.dataset}"
 
+    def writes(self) -> dict[str, Path | None]:
+        """Return the files of the study, with the epochs beside the trials."""
+        return super().writes() | {"--csv (epochs)": self.epochs_path}
+
     @property
     def epochs_path(self) -> Path:
         """Where the CSV of all epochs is written."""

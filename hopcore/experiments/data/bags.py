@@ -12,6 +12,7 @@ import numpy as np
 
 from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.models.bag_classifier import Bags
+from hopcore.files._arrays import read_archive
 
 
 def padded(instances: Sequence[np.ndarray], target: np.ndarray) -> Bags:
@@ -236,13 +237,8 @@ def read_bags(path: Path) -> Bags:
 
 def arrays_of(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Arrays of numbers by their names in an ``.npz`` file."""
-    with open(path, "rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                found = [archive[name] for name in names]
-        except Exception as error:  # a damaged archive fails as it happens, deep in its reader
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{path} is no .npz file of {', '.join(names)}: {reason}") from None
+    archive = read_archive(path, names)
+    found = [archive[name] for name in names]
     for name, array in zip(names, found, strict=True):
         if array.dtype.kind not in "iufb":
             raise ValueError(f"{name} of {path} must be numbers, got {array.dtype}")

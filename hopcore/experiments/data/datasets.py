@@ -6,13 +6,16 @@ Pixels are scaled to [-1, 1] (paper -1, ink 1), so that 0 is "nothing known".
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
+from hopcore.files._plain import check_growth, open_plain, size_of
 from hopcore.training._classifier import Images as Samples
 
 
@@ -117,6 +120,14 @@ def mnist(folder: Path) -> Images:
     raise ValueError(f"{folder} holds no t10k-images-idx3-ubyte or train-images-idx3-ubyte(.gz)")
 
 
+def files_in(folder: Path | None) -> dict[str, Path]:
+    """The files of MNIST in a folder, as what the option ``--data`` reads."""
+    if folder is None:
+        return {}
+    found = sorted(folder.glob("*idx[13]-ubyte*"))
+    return {f"--data ({path.name})": path for path in found}
+
+
 def labels_beside(path: Path, count: int) -> np.ndarray | None:
     """The labels in the IDX file that belongs to one of images, gzipped or not; None without it."""
     name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
@@ -138,26 +149,44 @@ def read_idx(path: Path) -> np.ndarray:
     Raises
     ------
     ValueError
-        The file is not an IDX file of bytes, is truncated, or has bytes left over.
+        The file is not an IDX file of bytes, is truncated, or has bytes left over; it would grow
+        suspiciously when it is decompressed.
     OSError
-        The file cannot be opened.
+        The file cannot be opened, or is not a plain file.
     """
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
+    with open_plain(path) as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
         try:
-            raw = gzip.decompress(raw)
+            with gzip.GzipFile(fileobj=file) if zipped else nullcontext(file) as content:
+                return idx_in(content, path, size_of(file), zipped)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise ValueError(f"{path} is not an IDX file of bytes: it begins with {raw[:4].hex(' ')}")
-    begin = 4 + 4 * raw[3]
-    if len(raw) < begin:
+
+
+def idx_in(content: IO[bytes] | gzip.GzipFile, path: Path, size: int, zipped: bool) -> np.ndarray:
+    """Read the array of an open IDX file of ``size`` bytes, and no more than it announces."""
+    first = content.read(4)
+    if len(first) < 4 or first[:3] != b"\0\0\x08":
+        raise ValueError(f"{path} is not an IDX file of bytes: it begins with {first.hex(' ')}")
+    axes = content.read(4 * first[3])
+    begin = 4 + 4 * first[3]
+    if len(axes) + 4 < begin:
         raise ValueError(f"{path} is truncated within its header of {begin} bytes")
-    shape = struct.unpack(f">{raw[3]}I", raw[4:begin])
-    size = int(np.prod(shape, dtype=object))
-    if len(raw) - begin != size:
-        raise ValueError(f"{path} must hold {size} bytes for shape {shape}, got {len(raw) - begin}")
-    return np.frombuffer(raw, np.uint8, offset=begin).reshape(shape)
+    shape = struct.unpack(f">{first[3]}I", axes)
+    wanted = math.prod(shape)
+    if zipped:
+        check_growth(path, wanted, size)
+        raw = content.read(wanted)
+        got = f"{len(raw)}"
+        if content.read(1):  # at the end the sum is checked
+            got = f"more than {wanted}"
+    else:
+        raw = content.read(wanted) if wanted == size - begin else b""
+        got = f"{size - begin}"
+    if got != f"{wanted}":
+        raise ValueError(f"{path} must hold {wanted} bytes for shape {shape}, got {got}")
+    return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
 def choose(images: Images, count: int, rng: np.random.Generator) -> Images:

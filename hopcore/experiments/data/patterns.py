@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.experiments.data import datasets
-from hopcore.files._files import read_array
+from hopcore.files._arrays import read_array
 from hopcore.streamed._sources import HDF5, patterns_of, source_of
 from hopcore.streamed._streamed import Streamed
 

@@ -147,8 +147,12 @@ class BagFiles(BagStudy):
 
     def splits(self) -> tuple[trials.Splits, int]:
         """Read the files."""
-        paths = [Path(name) for name in self.data.split(",")]
+        paths = list(self.reads().values())
         return trials.files(paths, self.folds), len(paths) * self.folds
+
+    def reads(self) -> dict[str, Path]:  # type: ignore[override]
+        """Return the files of bags."""
+        return {f"--data {name}": Path(name) for name in self.data.split(",")}
 
     def fitting(self, **settings: Any) -> trials.Fitting:
         """Choose among the rates of dropout, and normalise the features."""

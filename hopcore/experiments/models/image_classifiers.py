@@ -13,7 +13,7 @@ from hopcore.experiments.models.plain_networks import CNN, MLP
 from hopcore.experiments.models.vq_classifier import VQ
 from hopcore.layers._network_settings import HNMSettings
 from hopcore.layers._networks import effective_memory, hnm
-from hopcore.layers._parameters import Parameters, initial_parameters, inner
+from hopcore.layers._parameters import Parameters, initial_parameters, inner, parameter_shapes
 from hopcore.training._classifier import ANY, Classifier, Images
 from hopcore.training._trainer import Conditions
 
@@ -78,6 +78,10 @@ class HNM(Classifier):
     def first_parameters(self, *, seed: int) -> dict[str, np.ndarray]:
         """Parameters to start from."""
         return initial_parameters(self.settings, seed=seed)
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters."""
+        return parameter_shapes(self.settings)
 
     def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
         """The logits."""

@@ -11,7 +11,7 @@ from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.arrays._validation import check_integer
 from hopcore.layers._activations import relu
-from hopcore.layers._linear_maps import first_linear, linear, perceptron
+from hopcore.layers._linear_maps import first_linear, linear, linear_shapes, perceptron
 from hopcore.layers._parameters import Parameters
 from hopcore.training._classifier import ANY, Classifier, Images
 from hopcore.training._trainer import Conditions
@@ -48,6 +48,14 @@ class MLP(Classifier):
         found: dict[str, np.ndarray] = {}
         for place, (columns, rows) in enumerate(pairwise(sizes)):
             found |= first_linear(f"layers.{place}", rows, columns, rng)
+        return found
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters."""
+        sizes = self.size, *self.widths, self.classes
+        found: dict[str, tuple[int, ...]] = {}
+        for place, (columns, rows) in enumerate(pairwise(sizes)):
+            found |= linear_shapes(f"layers.{place}", rows, columns)
         return found
 
     def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
@@ -90,9 +98,20 @@ class CNN(Classifier):
         found: dict[str, np.ndarray] = {}
         for place, (before, after) in enumerate(pairwise((1, *self.channels))):
             found |= first_linear(f"convolutions.{place}", after, 9 * before, rng)
+        return found | first_linear("answer", self.classes, self.depth, rng)
+
+    @property
+    def depth(self) -> int:
+        """How many features the last linear map has."""
         height, width = (side >> len(self.channels) for side in self.shape)
-        depth = height * width * (1, *self.channels)[-1]
-        return found | first_linear("answer", self.classes, depth, rng)
+        return height * width * (1, *self.channels)[-1]
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters."""
+        found: dict[str, tuple[int, ...]] = {}
+        for place, (before, after) in enumerate(pairwise((1, *self.channels))):
+            found |= linear_shapes(f"convolutions.{place}", after, 9 * before)
+        return found | linear_shapes("answer", self.classes, self.depth)
 
     def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
         """The logits, whatever the conditions."""

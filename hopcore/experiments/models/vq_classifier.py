@@ -9,11 +9,11 @@ import numpy as np
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.arrays._validation import check_integer, check_number
-from hopcore.layers._linear_maps import first_linear, linear, perceptron
+from hopcore.layers._linear_maps import first_linear, linear, linear_shapes, perceptron
 from hopcore.layers._losses import cross_entropy, divergence
 from hopcore.layers._network_settings import QuantizerSettings
 from hopcore.layers._networks import straight_through
-from hopcore.layers._parameters import Parameters, initial_parameters, inner
+from hopcore.layers._parameters import Parameters, initial_parameters, inner, parameter_shapes
 from hopcore.layers._quantizer import Quantized, quantize
 from hopcore.memory._separation import separate
 from hopcore.training._classifier import ANY, Classifier, Images
@@ -101,6 +101,16 @@ class VQ(Classifier):
         found["points"] = rng.normal(0.0, 1.0, (self.symbols, 2)).astype(np.float32)
         found |= first_linear("decoder.0", self.width, 2 * self.groups, rng)
         return found | first_linear("decoder.1", self.classes, self.width, rng)
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters."""
+        found = linear_shapes("encoder.0", self.width, self.size)
+        found |= linear_shapes("encoder.1", self.groups * self.code_size, self.width)
+        found |= {f"codes.{name}": one for name, one in parameter_shapes(self.codes).items()}
+        found |= linear_shapes("symbols", self.symbols, self.code_size)
+        found["points"] = self.symbols, 2
+        found |= linear_shapes("decoder.0", self.width, 2 * self.groups)
+        return found | linear_shapes("decoder.1", self.classes, self.width)
 
     def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
         """The logits."""

@@ -18,7 +18,7 @@ from hopcore.arrays._validation import check_integer
 from hopcore.experiments.batched_retrieval import on_device
 from hopcore.experiments.data import datasets
 from hopcore.experiments.data.patterns import converted
-from hopcore.files._files import read_array
+from hopcore.files._arrays import read_array
 from hopcore.phase._patterns import HELD
 from hopcore.phase._progress import Track, silent
 from hopcore.phase._suggest import Goal, check_question, overview

@@ -16,8 +16,10 @@ from hopcore.experiments.temperature_profiles.trials import (
     Trial,
     Warmth,
 )
+from hopcore.files._arrays import read_archive
 from hopcore.files._csv import from_csv, to_csv
 from hopcore.files._files import write_whole
+from hopcore.files._plain import read_text
 
 
 class Kept(NamedTuple):
@@ -94,16 +96,10 @@ def read(path: Path) -> Kept:
     OSError
         A file is missing.
     """
-    trials = from_csv(path.read_text(encoding="utf-8"), Trial)
+    trials = from_csv(read_text(path), Trial)
     done = {(trial.arm, trial.seed) for trial in trials}
-    warmths = from_csv(beside(path, "temperatures").read_text(encoding="utf-8"), Warmth)
+    warmths = from_csv(read_text(beside(path, "temperatures")), Warmth)
     place = beside(path, "attention", ".npz")
-    with open(place, "rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                attention = dict(archive)
-        except Exception as error:  # a damaged archive fails as it happens, deep in its reader
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{place} is no whole .npz file: {reason}") from None
+    attention = read_archive(place)
     # A run may have ended between two files.
     return Kept(trials, [one for one in warmths if (one.arm, one.seed) in done], attention)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,6 +44,15 @@ class TemperatureProfiles(Study):
 
     name = "temperature-profiles"
     row = trials.Trial
+
+    def writes(self) -> dict[str, Path | None]:
+        """Return the files of the study, with those beside the trials and the picture."""
+        return super().writes() | {
+            "--csv (temperatures)": files.beside(self.csv_path, "temperatures"),
+            "--csv (attention)": files.beside(self.csv_path, "attention", ".npz"),
+            "--plot (temperatures)": files.beside(self.plot_path, "temperatures"),
+            "--plot (attention)": files.beside(self.plot_path, "attention"),
+        }
 
     def measure(self) -> list[Any]:
         """Train what is not in the files; keep temperatures and attention beside the trials."""

@@ -16,7 +16,6 @@ from hopcore.experiments.parsing import integers, names, unlike
 from hopcore.experiments.study import (
     Report,
     ResumableStudy,
-    check_places,
     load_images,
     read_rows,
     write_text,
@@ -71,9 +70,18 @@ class Transition(MemoryStudy):
         """What is done to the images."""
         return names(self.images, trials.IMAGES, "images")
 
+    def writes(self) -> dict[str, Path | None]:
+        """Return the files of the study, with the patterns and their picture if asked for."""
+        own = {} if self.patterns is None else {"--plot (patterns)": self.beside}
+        return super().writes() | {"--patterns": self.patterns} | own
+
+    @property
+    def beside(self) -> Path:
+        """Where the picture of the patterns is written."""
+        return self.plot_path.with_stem(f"{self.plot_path.stem}-patterns")
+
     def cases(self) -> list[trials.Place]:
         """Return all memories."""
-        check_places(self.patterns)
         count = len(self.source.pixels)
         return trials.places(self.dataset, self.kinds, self.sizes, self.seeds, count)
 
@@ -94,8 +102,7 @@ class Transition(MemoryStudy):
         """Draw the transition over the number of patterns, and the patterns if asked for."""
         report.draw(rows, self.plot_path)
         if self.patterns is not None:
-            beside = self.plot_path.with_stem(f"{self.plot_path.stem}-patterns")
-            report.draw_patterns(read_rows(self.patterns, trials.Pattern), beside)
+            report.draw_patterns(read_rows(self.patterns, trials.Pattern), self.beside)
 
 
 @dataclass(kw_only=True)
