@@ -15,6 +15,7 @@ FULL = {
     "tests/docs/test_tutorial_annealing.py::*": "four trainings",
     "tests/docs/test_tutorial_backend.py::*": "runs of the suite, a process each",
     "tests/docs/test_tutorial_scale.py::*": "workers, a process each",
+    "tests/arrays/test_threads_and_forks.py::*first_use*torch*": "a process that imports torch",
     "tests/cli/test_cli_phase.py::test_another_backend*": "JAX compiles a sweep",
     "tests/graphs/test_graph.py::test_nndescent_recalls*": "pynndescent compiles for half a minute",
     "tests/graphs/test_graph_kernels.py::test_graphs_go_through_jit*": "JAX compiles",

@@ -40,6 +40,12 @@ class ArrayLibrary:
     def __repr__(self) -> str:
         return f"<hopcore backend {self.name!r}>"
 
+    def __reduce__(self) -> Any:
+        """Restore pickles and copies by name, since arrays of one call share one backend."""
+        from hopcore.arrays._discovery import restored  # noqa: PLC0415 - it imports this module
+
+        return restored, (type(self), self.name)
+
     def backend_for_states(self, states: ArrayLibrary, state: Array) -> Any:
         """Return the backend of calls whose state belongs to another library, or None.
 

@@ -17,6 +17,12 @@ def short_repr(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def one_line(error: BaseException) -> str:
+    """The message of another library's error on one line, shortened if it is long."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 2 * LONGEST else f"{text[: 2 * LONGEST - 3]}..."
+
+
 def as_integer(name: str, value: Any, least: int = 0) -> int:
     """Return an integer argument as an ``int``; NumPy's integers are accepted, too."""
     if type(value) is int and value >= least:

@@ -36,6 +36,10 @@ class StreamedLibrary:
         "update, energy, energy_gradient and retrieve, and by knn_graph; not here"
     )
 
+    def __reduce__(self) -> str:
+        """Restore pickles and copies as the one library of this name."""
+        return "STREAMED"
+
     @property
     def precise(self) -> Any:
         """Raise a TypeError: only a few functions take a streamed memory."""
