@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -138,6 +139,12 @@ class TrainConfig:
         for name, one in self.schedules.items():
             if not isinstance(one, Schedule):
                 raise TypeError(f"the schedule of {name} must be a Schedule, got {short_repr(one)}")
+        object.__setattr__(self, "schedules", MappingProxyType(dict(self.schedules)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give pickles and copies a plain mapping, since a read-only one cannot be pickled."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return partial(TrainConfig, **values | {"schedules": dict(self.schedules)}), ()
 
     def schedule_of(self, steps: int, memory: tuple[float, int] | None = None) -> Schedule:
         """The schedule of the temperature.
