@@ -40,12 +40,6 @@ def tracker() -> Any:
     return found
 
 
-def run() -> Any:
-    pytest.importorskip("torch")
-    data = training.Images(PATTERNS.astype(np.float32), np.asarray([0, 1, 0, 1]))
-    return training.Run(MODEL, training.TrainConfig(epochs=1), data, data)
-
-
 OBJECTS: dict[str, Callable[[], Any]] = {
     "arrays.Backend": lambda: hopcore.backend("numpy"),
     "arrays.Rows": lambda: graph().entries,
@@ -103,7 +97,6 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "training.Epoch": lambda: training.Epoch(*range(len(training.Epoch._fields))),
     "training.Images": lambda: training.Images(PATTERNS, np.asarray([0, 1, 0, 1])),
     "training.Moment": lambda: training.Moment(2, 10, 40, 0.7, 0.8, {"memory": 0.05}),
-    "training.Run": run,
     "training.SavedRun": lambda: training.SavedRun(*range(len(training.SavedRun._fields))),
     "training.TrainConfig": training.TrainConfig,
 }
@@ -135,7 +128,7 @@ def test_every_public_class_is_copied_here() -> None:
         for name in getattr(face, "__all__", []):
             if inspect.isclass(getattr(face, name)) or name in ("Array", "Beta"):
                 classes.add(f"{package}.{name}")
-    assert classes == {*OBJECTS, *ABSTRACT, *MIXINS}
+    assert classes == {*OBJECTS, *ABSTRACT, *MIXINS, "training.Run"}
 
 
 @pytest.mark.filterwarnings("ignore::hopcore.phase.HypothesisWarning")
@@ -153,6 +146,8 @@ def check_same(one: Any, other: Any, place: str) -> None:
         assert one is other, place
     elif isinstance(one, np.ndarray):
         np.testing.assert_array_equal(one, other, err_msg=place)
+    elif hasattr(one, "detach"):
+        np.testing.assert_array_equal(one.detach(), other.detach(), err_msg=place)
     elif isinstance(one, tuple | list):
         assert len(one) == len(other), place
         for i, pair in enumerate(zip(one, other, strict=True)):
@@ -165,6 +160,16 @@ def check_same(one: Any, other: Any, place: str) -> None:
         assert one == other, place
     elif not isinstance(one, hopcore.GraphCache) and hasattr(one, "__dict__"):
         check_same(vars(one), vars(other), place)
+
+
+@pytest.mark.parametrize("make_copy", COPIES, ids=["deepcopy", "pickle"])
+def test_a_copied_run_trains_as_the_run_does(make_copy: Callable[[Any], Any]) -> None:
+    pytest.importorskip("torch")
+    data = training.Images(PATTERNS.astype(np.float32), np.asarray([0, 1, 0, 1]))
+    made = training.Run(MODEL, training.TrainConfig(epochs=2), data, data)
+    copied = make_copy(made)
+    epochs = [[epoch._replace(seconds=0.0) for epoch in run.epochs()] for run in (made, copied)]
+    assert epochs[0] == epochs[1] and len(epochs[0]) == 2
 
 
 def test_a_copied_cache_is_empty_and_works() -> None:
