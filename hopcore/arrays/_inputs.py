@@ -15,6 +15,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend, Beta
 from hopcore.arrays._discovery import BY_TYPE, backend_of
+from hopcore.arrays._validation import as_number, is_number
 
 COLDEST, HOTTEST = 1e-30, 1e30
 """Temperatures are clipped to these, so that scores divided by them stay finite in float32."""
@@ -153,6 +154,14 @@ def check_floating(backend: Backend, name: str, array: Array) -> None:
         )
 
 
+def check_real(name: str, array: Array) -> None:
+    """Raise if an array does not hold integers or real floating numbers."""
+    if any(
+        kind in str(array.dtype) for kind in ("bool", "complex", "time", "void", "object", "<U")
+    ):
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
+
+
 def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
     """Raise if an array differs from the state in its library, its dtype or its device."""
     other = BY_TYPE.get(type(array)) or backend_of_input(name, array)
@@ -226,11 +235,10 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """Return the inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if isinstance(beta, float) or is_number(beta):
-        beta = float(beta)
-        if not 0.0 < beta < math.inf:
-            raise ValueError(f"beta must be positive and finite, got {beta}")
+    if type(beta) is float and 0.0 < beta < math.inf:
         return beta
+    if is_number(beta):
+        return as_number("beta", beta, positive=True)
     if getattr(beta, "weak_type", False):
         # A number that JAX traces takes the dtype of the state, as a number does outside a trace.
         beta = backend.astype(beta, state.dtype)
@@ -276,10 +284,7 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
     if isinstance(temperature, bool | np.bool_):
         raise TypeError("temperature must be a positive number, got a bool")
     if is_number(temperature):
-        temperature = float(temperature)
-        if not 0.0 < temperature < math.inf:
-            raise ValueError(f"temperature must be positive and finite, got {temperature}")
-        return min(max(temperature, COLDEST), HOTTEST)
+        return min(max(as_number("temperature", temperature, positive=True), COLDEST), HOTTEST)
     other = backend_of_input("temperature", temperature)
     if other is not backend:
         raise TypeError(
@@ -294,14 +299,6 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
             raise ValueError(f"temperature must be positive and finite, got {value}")
     precise = backend.astype(temperature, backend.precise[like.dtype])
     return backend.xp.clip(precise, COLDEST, HOTTEST)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a real number of Python or NumPy, or a NumPy array of one without axes."""
-    # torch.compile does not trace a union of these two.
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.ndim == 0 and value.dtype.kind not in "bcSUOMm"
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import as_integer, short_repr
+from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
     AdaptedDiffusion,
     adapted_eta,
@@ -145,8 +145,7 @@ def diffused_retrieve(
     config = config or DiffusionConfig()
     if values not in get_args(Values):
         raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}")
-    if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {short_repr(tol)}")
+    tol = as_number("tol", tol, 0.0)
     inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
     updates = count_updates(config, values, projected, max_steps)
@@ -229,7 +228,7 @@ def count_updates(
     if config.use_logit_diffusion and config.attention_mode == "graph":
         raise ValueError(f"{names} do not go together: use one of them")
     if max_steps is not None:
-        max_steps = as_integer("max_steps", max_steps)
+        max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
     if config.adaptive_eta == "query" and (
         values == "evolving" or config.energy_stop_tol > 0 or sum(single.values()) > 1
     ):

@@ -251,7 +251,7 @@ def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array 
 
 def limit_neighbors(k: Any, nodes: int) -> int:
     """Check k and limit it to N - 1."""
-    return min(as_integer("k", k, 1), nodes - 1)
+    return min(as_integer("k", k, 1, math.inf), nodes - 1)
 
 
 def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array, Backend
 from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._validation import as_number
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import tolerance
 from hopcore.phase._patterns import checked_memory, rows_at, to_host
@@ -74,8 +75,7 @@ def retrieval_error_bound(
     array([4.5e-07, 4.5e-07, 4.5e-07])
     """
     backend, precise = checked_memory(stored, warn=False)
-    if not 0.0 <= radius < math.inf:
-        raise ValueError(f"radius must be >= 0 and finite, got {radius}")
+    radius, beta = as_number("radius", radius, 0.0), as_number("beta", beta, positive=True)
     count = precise.shape[0]
     rows = np.arange(count) if patterns is None else np.asarray(patterns)
     own = rows_at(precise, rows, backend)
@@ -83,5 +83,7 @@ def retrieval_error_bound(
     away = to_host(norm(rest - own, backend.xp), backend)
     gap, _, largest = separations(precise, rows, backend)
     limit = 2.0 * math.sqrt(largest)
-    power = math.log(count - 1.0) - beta * (gap - limit * np.maximum(away, radius))
+    # From this distance on the bound is the limit, whatever beta is.
+    distance = np.minimum(np.maximum(away, radius), gap / limit)
+    power = math.log(count - 1.0) - beta * (gap - limit * distance)
     return limit * np.exp(np.minimum(power, 0.0))

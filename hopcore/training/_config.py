@@ -9,7 +9,13 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
-from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
+from hopcore.arrays._validation import (
+    MOST_SEED,
+    check_integer,
+    check_number,
+    check_positive,
+    short_repr,
+)
 from hopcore.layers._settings import known_fields
 from hopcore.schedules._kinds import ANNEALING, Constant, Geometric
 from hopcore.schedules._phase_aware import PhaseAware
@@ -109,7 +115,7 @@ class TrainConfig:
         """Refuse what makes no sense."""
         for name in ("epochs", "batch_size"):
             check_integer(name, getattr(self, name), 1)
-        check_integer("seed", self.seed, 0)
+        check_integer("seed", self.seed, 0, MOST_SEED)
         check_integer("warmup", self.warmup, 0)
         check_integer("freeze_after", self.freeze_after, 0, optional=True)
         check_integer("temp_anneal_steps", self.temp_anneal_steps, 1, optional=True)

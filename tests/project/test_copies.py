@@ -169,7 +169,8 @@ def test_a_copied_run_trains_as_the_run_does(make_copy: Callable[[Any], Any]) ->
     made = training.Run(MODEL, training.TrainConfig(epochs=2), data, data)
     copied = make_copy(made)
     epochs = [[epoch._replace(seconds=0.0) for epoch in run.epochs()] for run in (made, copied)]
-    assert epochs[0] == epochs[1] and len(epochs[0]) == 2
+    assert epochs[0] == epochs[1]
+    assert len(epochs[0]) == 2
 
 
 def test_a_copied_cache_is_empty_and_works() -> None:
