@@ -107,12 +107,12 @@ class ChebyshevDiffusion(DiffusionOperator):
                 "eta of ChebyshevDiffusion must be a number, since it determines the degree"
             )
         tol = as_fraction("tol", tol)
-        check_resolved(laplacian, self.eta)
         self.largest = eigenvalue_bound(laplacian, largest)
         self.tol = tol
         # Without edges, diffusion changes nothing, however large eta is.
         reach = 0.0 if laplacian.bound == 0.0 else self.eta * self.largest
         self.degree = heat_degree(reach, tol)
+        check_resolved(laplacian, self.eta)
         self._terms = heat_coefficients(self.degree, reach)
         self._twice = laplacian.shifted(-2.0, 4.0 / self.largest)
 
