@@ -323,6 +323,14 @@ def shape(array: Array) -> tuple[int, ...]:
     return tuple(array.shape)
 
 
+def own(backend: Backend, result: Array, *inputs: Any) -> Array:
+    """Return a result, or a copy of it if it is one of the inputs: they share no memory."""
+    for given in inputs:
+        if result is given:
+            return backend.copied(result)
+    return result
+
+
 def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backend:
     """Return the backend of a layer's patterns, which have one library, dtype and device."""
     backend = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)

@@ -103,6 +103,10 @@ class ArrayLibrary:
             array = array_api_compat.to_device(array, "cpu")
         return np.asarray(array)
 
+    def copied(self, array: Array) -> Array:
+        """A copy with memory of its own, through which derivatives pass."""
+        return self.xp.asarray(array, copy=True)
+
     def astype(self, array: Array, dtype: Any) -> Array:
         """The array in another dtype of this library, or the array itself if it has that dtype."""
         return array if array.dtype == dtype else self.xp.astype(array, dtype)

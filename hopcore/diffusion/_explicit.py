@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import own
 from hopcore.arrays._validation import MOST_STEPS, as_integer
 from hopcore.diffusion._eta_checks import check_degrees, check_eta, check_stable
 from hopcore.diffusion._operator import DiffusionOperator
@@ -33,7 +34,7 @@ class Explicit(DiffusionOperator):
         return self._stepped(features, 1)
 
     def _stepped(self, features: Array, steps: int) -> Array:
-        laplacian, matrix = self.laplacian, self._matrix
+        laplacian, matrix, given = self.laplacian, self._matrix, features
         assert laplacian is not None
         if matrix is not None:
 
@@ -42,11 +43,12 @@ class Explicit(DiffusionOperator):
                     x = laplacian.product(matrix, x)
                 return x
 
-            return laplacian.apply(features, work)
+            result = laplacian.apply(features, work)
+            return laplacian.backend.copied(result) if steps == 0 else result
         for _ in range(steps):
             change = self.eta[..., None, None] * (laplacian @ features)
             features = features - laplacian.backend.astype(change, features.dtype)
-        return features
+        return own(laplacian.backend, features, given)
 
 
 class SimpleDiffusion(Explicit):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
+from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs, own
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
@@ -149,6 +149,7 @@ def diffused_retrieve(
     inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
     updates = count_updates(config, values, projected, max_steps)
+    given = inputs
     inputs, graph = with_graph(inputs, config, graph, projected)
     laplacian = laplacian_of(graph, choose_normalization(graph, config))
     if config.adaptive_eta == "query":
@@ -156,13 +157,14 @@ def diffused_retrieve(
             raise ValueError(
                 "adaptive_eta='query' has a memory for each query: none can be tracked"
             )
-        return for_each_query(inputs, laplacian, config, values, projected, tol)
+        found = for_each_query(inputs, laplacian, config, values, projected, tol)
+        return own_arrays(found, given)
     operator = operator_of(inputs, laplacian, config)
     attention = AttentionOperator(inputs.beta, config.attention_mode)
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if updates is not None:
-        return iterate_in_memory(engine, moved, projected, updates, tol)
+        return own_arrays(iterate_in_memory(engine, moved, projected, updates, tol), given)
     final, counts, residual = moved, 0, None
     if values == "evolving":
         counts = made
@@ -172,7 +174,15 @@ def diffused_retrieve(
         counts, residual = 1, movement(inputs, moved.state, final.state)
     output = engine.associate(final, None) if projected else final.state
     energy = energy_of(final, get_separation("softmax"))
-    return as_result(inputs, output, final.state, moved.stored, counts, residual, energy, tol)
+    found = as_result(inputs, output, final.state, moved.stored, counts, residual, energy, tol)
+    return own_arrays(found, given)
+
+
+def own_arrays(found: DiffusedRetrieval, given: Inputs) -> DiffusedRetrieval:
+    """Return a result that shares no memory with the inputs."""
+    arrays = given.state, given.stored, given.projection
+    output, state, keys = (own(given.backend, array, *arrays) for array in found[:3])
+    return DiffusedRetrieval(output, state, keys, *found[3:])
 
 
 def operator_of(

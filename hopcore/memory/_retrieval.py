@@ -219,6 +219,8 @@ def iterate_to_fixed_point(
         max_steps,
         differentiable=gradient == "unrolled",
     )
+    if found is start.state:  # no update was made, and the result must not be the input
+        found = backend.copied(found)
     if gradient == "implicit":
         found = at_fixed_point(found, inputs, update, others)
     return found, steps, residual, unit

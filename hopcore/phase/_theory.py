@@ -171,7 +171,7 @@ def centroid_beta(patterns: int | Array) -> Any:
     >>> hopcore.phase.centroid_beta(10)
     10.0
     """
-    return for_counts(patterns, lambda n, xp: n)
+    return for_counts(patterns, lambda n, xp: 1.0 * n)
 
 
 def for_counts(patterns: int | Array, formula: Callable[[Array, Any], Array]) -> Any:

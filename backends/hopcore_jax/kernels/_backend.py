@@ -168,6 +168,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         # Something is traced: init, an array that body uses, or an enclosing jit.
         return loops.run(cond, body, init, max_steps, differentiable=differentiable)
 
+    def copied(self, array: Array) -> Array:
+        """The array itself, since nobody can change it."""
+        return array
+
     def constant(self, array: Array) -> Array:
         """The array (or a float) without its gradient."""
         return array if isinstance(array, float) else lax.stop_gradient(array)

@@ -93,6 +93,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         array = array.detach().cpu()
         return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
 
+    def copied(self, array: torch.Tensor) -> torch.Tensor:
+        """A clone, of which a view that was broadcast becomes whole."""
+        return array.clone(memory_format=torch.contiguous_format)
+
     def constant(self, array: Any) -> Any:
         """The tensor, detached."""
         return array if isinstance(array, float) else array.detach()
