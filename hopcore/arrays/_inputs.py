@@ -152,6 +152,7 @@ def check_floating(backend: Backend, name: str, array: Array) -> None:
         raise TypeError(
             f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first"
         )
+    backend.check_layout(name, array)
 
 
 def check_real(name: str, array: Array) -> None:
@@ -336,11 +337,12 @@ def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backe
     backend = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
     if stored.dtype not in backend.precise:
         check_floating(backend, "stored", stored)
+    device = backend.device(stored)
     for name, array in (("state", state), ("projection", projection)):
         alike = array is stored or (
             type(array) is type(stored)
             and array.dtype == stored.dtype
-            and backend.device(array) == backend.device(stored)
+            and backend.device(array) == device
         )
         if not alike:
             check_alike(backend, stored, name, array)

@@ -111,6 +111,9 @@ class ArrayLibrary:
         """The array in another dtype of this library, or the array itself if it has that dtype."""
         return array if array.dtype == dtype else self.xp.astype(array, dtype)
 
+    def check_layout(self, name: str, array: Array) -> None:
+        """Raise if a kernel cannot read an array, as one that is sparse; named in the error."""
+
     def device(self, array: Array) -> Any:
         """The device of an array, or None where it is not known."""
         return array_api_compat.device(array)
