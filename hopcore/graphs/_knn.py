@@ -105,7 +105,7 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
     xp, nodes = backend.xp, similarity.shape[-1]
     k = limit_neighbors(k, nodes)
     diagonal = xp.eye(nodes, dtype=similarity.dtype, device=backend.device(similarity)) > 0
-    others = backend.constant(xp.where(diagonal, -math.inf, similarity))
+    others = backend.constant(xp.where(diagonal, -1.0, similarity))
     choices = backend.astype(backend.largest(others, k), xp.int32) if k else None
     graph = from_choices(backend, similarity, choices, None)
     return graph if as_sparse else graph.to_dense()

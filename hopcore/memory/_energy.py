@@ -58,13 +58,14 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
     xp, precise = backend.xp, backend.precise[scores.dtype]
     scores = backend.astype(scores, precise)
+    most = float(xp.finfo(precise).max)
     if mask is not None:
-        scores = xp.where(broadcast_mask(backend, mask, scores.shape), scores, -math.inf)
+        scores = xp.where(broadcast_mask(backend, mask, scores.shape), scores, -most)
     # Relative to the largest score, products with beta are at most 0. They are kept above -1000,
     # whose exponential is 0, so that no beta and no score overflows.
     top = xp.max(backend.constant(scores), axis=-1, keepdims=True)
-    top = xp.where(top == -math.inf, 0.0, top)
-    most = float(xp.finfo(precise).max)
+    nothing = top <= -most
+    top = xp.where(nothing, 0.0, top)
     least = max(1.0, math.log(scores.shape[-1])) / most
     if beta < least:
         raise ValueError(f"beta must be at least {least:.2g} for a finite result, got {beta}")
@@ -72,9 +73,10 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     reach = min(1000.0 / beta, most)
     half = 0.5 * scores - 0.5 * top  # the difference itself may overflow
     near = 2.0 * xp.where(half < -0.5 * reach, -0.5 * reach, half)
-    scaled = xp.where(scores == -math.inf, -math.inf, near * beta)
+    scaled = xp.where(scores <= -most, -most, near * beta)
     conjugate = backend.separate(scaled, get_separation("softmax"))[1]
-    return top[..., 0] + conjugate / beta
+    value = top[..., 0] + xp.where(nothing[..., 0], 0.0, conjugate) / beta
+    return xp.where(nothing[..., 0], -math.inf, value)
 
 
 def energy(

@@ -20,6 +20,9 @@ from hopcore.memory._separation import Separation, get_separation
 
 Gradient = Literal["unrolled", "implicit"]
 
+UNMOVED = 3e38
+"""The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
+
 
 class Retrieval(NamedTuple):
     r"""The result of :func:`retrieve`; a pytree in JAX and torch.
@@ -209,7 +212,7 @@ def iterate_to_fixed_point(
     init = (
         start.state,
         xp.zeros(queries, dtype=xp.int32, device=device),
-        xp.full(queries, math.inf, dtype=precise, device=device),
+        xp.full(queries, UNMOVED, dtype=precise, device=device),
         active if limits is None else active & (limits > 0),
     )
     found, steps, residual, _ = backend.loop(
@@ -219,6 +222,8 @@ def iterate_to_fixed_point(
         max_steps,
         differentiable=gradient == "unrolled",
     )
+    if max_steps == 0 or limits is not None:
+        residual = xp.where(steps > 0, residual, math.inf)
     if found is start.state:  # no update was made, and the result must not be the input
         found = backend.copied(found)
     if gradient == "implicit":

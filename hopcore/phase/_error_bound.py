@@ -23,13 +23,14 @@ def separations(
     largest = float(xp.max(squares))
     if count == 1:
         return np.zeros(0), np.zeros(0), largest
+    lowest = -float(xp.finfo(stored.dtype).max)  # not -inf, at which JAX can be told to stop
     places = xp.arange(count, device=backend.device(stored))
     pieces = []
     for part in np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count))):
         own, mine = (rows_at(x, part, backend) for x in (stored, squares))
         index = backend.astype(backend.asarray(part, device=backend.device(stored)), places.dtype)
         scores = xp.matmul(own, xp.matrix_transpose(stored))
-        scores = xp.where(places[None, :] == index[:, None], -math.inf, scores)
+        scores = xp.where(places[None, :] == index[:, None], lowest, scores)
         rival = xp.argmax(scores, axis=-1)
         gap = mine - xp.max(scores, axis=-1)
         apart = norm(own - xp.take(stored, rival, axis=0), xp)

@@ -51,7 +51,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 KINDS: dict[str, tuple[Callable[[], Any], str]] = {
     "sparse": (X.to_sparse, "must be a dense tensor, got a sparse_coo one; use .to_dense()"),
     "csr": (X.to_sparse_csr, "must be a dense tensor, got a sparse_csr one; use .to_dense()"),
-    "mkldnn": (X.to_mkldnn, "must be a dense tensor, got a _mkldnn one; use .to_dense()"),
+    "mkldnn": (X.to_mkldnn, "must be a dense tensor, got a mkldnn one; use .to_dense()"),
     "nested": (lambda: torch.nested.nested_tensor([X, X]), "must be a dense tensor, got a nested"),
     "jagged": (
         lambda: torch.nested.nested_tensor([X, X[:3]], layout=torch.jagged),

@@ -79,11 +79,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
     def check_layout(self, name: str, array: torch.Tensor) -> None:
         """Refuse tensors that are sparse, nested or opaque; kernels read strided memory."""
         if array.layout is not torch.strided or array.is_nested:
-            kind = "nested" if array.is_nested else str(array.layout).removeprefix("torch.")
-            way = "torch.nested.to_padded_tensor, and a mask" if array.is_nested else ".to_dense()"
-            raise TypeError(
-                f"{name} must be a dense tensor, got a {kind.strip('_')} one; use {way}"
-            )
+            kind, way = str(array.layout).removeprefix("torch.").lstrip("_"), ".to_dense()"
+            if array.is_nested:
+                kind, way = "nested", "torch.nested.to_padded_tensor, and a mask"
+            raise TypeError(f"{name} must be a dense tensor, got a {kind} one; use {way}")
 
     def device(self, array: torch.Tensor) -> torch.device:
         """The tensor's own device; inputs that cannot be read are refused here."""
