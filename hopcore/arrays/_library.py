@@ -13,6 +13,10 @@ Array: TypeAlias = Any
 """An array of any supported library; Python has no better name for it yet."""
 
 
+QUIET: Any = np.errstate(under="ignore")
+"""Decorator of functions in which small numbers vanish, whatever NumPy is told to do there."""
+
+
 class ArrayLibrary:
     """One array library: its Array-API namespace, its dtypes, and where values may be read.
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array, Backend
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import as_number
 from hopcore.memory._retrieval import retrieve
@@ -39,6 +40,7 @@ def separations(
     return gap, apart, largest
 
 
+@QUIET
 def retrieval_error_bound(
     stored: Array, beta: float, *, radius: float = 0.0, patterns: np.ndarray | None = None
 ) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, beta_of_rows
 from hopcore.arrays._inputs import Inputs, check_inputs
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._validation import as_number
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
@@ -70,6 +71,7 @@ class Minima(NamedTuple):
     stable: np.ndarray
 
 
+@QUIET
 def minima(
     stored: Array,
     beta: float,

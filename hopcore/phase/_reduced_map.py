@@ -63,8 +63,9 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
 def map_overlaps(overlap: Array, b: float, patterns: int, xp: Any) -> Array:
     """Return the reduced map of an array."""
     # Each of the two forms is exact on its side of 0, and 0 on the other.
-    # Beyond 1000 / b an exponential is 0 and the map is constant; products with b do not overflow.
-    most = min(1000.0 / b, float(xp.finfo(overlap.dtype).max))
+    # Farther out the map is constant up to rounding: no exponential vanishes, no product overflows.
+    limits = xp.finfo(overlap.dtype)
+    most = min(-math.log(float(limits.smallest_normal)) / b, float(limits.max))
     overlap = xp.where(overlap > most, xp.full_like(overlap, most), overlap)
     overlap = xp.where(overlap < -most, xp.full_like(overlap, -most), overlap)
     up = xp.where(overlap > 0, overlap, xp.zeros_like(overlap))

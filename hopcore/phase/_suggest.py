@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._separation import Entmax, Separation, get_separation
 from hopcore.phase._critical import variance
@@ -69,6 +70,7 @@ class Suggestion(NamedTuple):
     bound: float
 
 
+@QUIET
 def suggest_beta(
     stored: Array,
     goal: Goal = "retrieve",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._validation import MOST_STEPS, check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import describe_states, group_states, tolerance
@@ -82,6 +83,7 @@ class Sweep(NamedTuple):
     cooled: Branch
 
 
+@QUIET
 def sweep(
     stored: Array,
     betas: Sequence[float] | np.ndarray,

@@ -80,7 +80,8 @@ class Schedule:
             default floating dtype.
         """
         if isinstance(step, int | np.integer):
-            return float(self._temperature(np.float64(as_integer("step", step)), np))
+            with np.errstate(under="ignore"):  # the temperature has a floor
+                return float(self._temperature(np.float64(as_integer("step", step)), np))
         backend = backend_of_input("step", step)
         check_real("step", step)
         if step.dtype not in backend.precise:
