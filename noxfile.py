@@ -416,9 +416,6 @@ def from_source(folder: Path) -> dict[str, str]:
     metadata = folder / "hopcore-0.dist-info"
     metadata.mkdir(exist_ok=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hopcore\nVersion: 0\n")
-    points = PROJECT["project"]["entry-points"]["hopcore.backends"]
-    lines = [f"{name} = {target}" for name, target in points.items()]
-    (metadata / "entry_points.txt").write_text("\n".join(["[hopcore.backends]", *lines, ""]))
     places = [folder, ROOT, ROOT / "backends", ROOT / "conformance"]
     already = os.environ.get("PYTHONPATH", "")
     return {"PYTHONPATH": os.pathsep.join([*map(str, places), *filter(None, [already])])}

@@ -1,37 +1,62 @@
 """Discovery of the backend of an array, from the array itself; nothing is switched globally.
 
-Third parties register a backend in the entry-point group ``hopcore.backends``, under the name of
-its array namespace. A namespace that nobody registered runs the portable kernels.
+The names in :data:`OWN` always stand for hopcore's own backends. Third parties register a backend
+in the entry-point group ``hopcore.backends``, under the name of its array namespace. A namespace
+that nobody registered runs the portable kernels.
+
+Threads may look up backends at the same time. Whoever is first to enter an instance into one of
+the tables wins, and everyone uses that instance; no lock is held while a library is imported.
 """
 
 from __future__ import annotations
 
 import pkgutil
+import sys
 import warnings
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._validation import one_line, short_repr
+
+OWN = {
+    "numpy": "hopcore.arrays._numpy:NumpyBackend",
+    "torch": "hopcore_torch.kernels:TorchBackend",
+    "jax": "hopcore_jax.kernels:JaxBackend",
+    "dask.array": "hopcore.arrays._dask:DaskBackend",
+}
+"""The backends of hopcore. Entry points of other distributions cannot replace them."""
+
+PORTABLE = ("array_api_strict", "cupy", "ndonnx", "sparse")
+"""Array-API namespaces that :func:`backend` imports although they have no backend of their own."""
+
+BY_TYPE: dict[type, Backend] = {}
+"""The backend of each array type met so far, so that a further look-up costs 0.1 us."""
+
+_BY_NAME: dict[str, Backend] = {}
+"""The backend of each name asked for so far."""
+
+_BY_CLASS: dict[type, Backend] = {}
+"""The one instance of each backend class that takes no arguments."""
+
+_BACKENDS_OF_TYPES: dict[str, str] = {}
+"""By the full name of an array type, the backend class that is imported with its first array."""
 
 
-@cache
-def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="hopcore.backends")}
-
-
-@cache
 def backend(name: str) -> Backend:
     """Return the backend of a name, for code that must choose before it has arrays.
 
     Parameters
     ----------
     name : str
-        ``"numpy"``, ``"torch"``, ``"jax"``, another registered name, or the name of an importable
-        Array-API namespace (``"array_api_strict"``, ``"cupy"``, ``"dask.array"``), which then runs
-        the portable kernels.
+        ``"numpy"``, ``"torch"``, ``"jax"``, ``"dask.array"``, or a name that another distribution
+        registered. ``"array_api_strict"``, ``"cupy"``, and any other Array-API namespace that is
+        already imported, run the portable kernels. Other names import nothing.
 
     Returns
     -------
@@ -39,8 +64,11 @@ def backend(name: str) -> Backend:
 
     Raises
     ------
+    TypeError
+        The name is not a string.
     ValueError
-        No such backend is registered and no such namespace can be imported.
+        No such backend is known, or it cannot be loaded. The error names the distribution that
+        registered it.
 
     Examples
     --------
@@ -51,38 +79,124 @@ def backend(name: str) -> Backend:
     """
     if not isinstance(name, str):
         raise TypeError(f"a backend is chosen by its name, got {type(name).__name__}")
-    point = _registered().get(name)
-    if point is not None:
-        try:
-            backend_class = point.load()
-            # Importing its package may have made the backend just now.
-            made = [known for known in BY_TYPE.values() if type(known) is backend_class]
-            instance = made[0] if made else backend_class()
-            BY_TYPE.update(dict.fromkeys(instance.types, instance))
-            return instance
-        except ModuleNotFoundError as missing:
-            extra = name.partition(".")[0]
-            raise ValueError(
-                f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore[{extra}]'"
-            ) from missing
+    known = _BY_NAME.get(name)
+    if known is None:
+        known = _BY_NAME.setdefault(name, _load(name))
+        for array_type in known.types:
+            BY_TYPE.setdefault(array_type, known)
+    return known
+
+
+def _load(name: str) -> Backend:
+    """Import the backend of a name."""
+    if name in OWN:
+        return _load_own(name)
+    points = _registered().get(name)
+    if points is not None:
+        return _load_registered(name, points)
     for module in (f"array_api_compat.{name}", name):
+        xp = _namespace(module, name in PORTABLE)
+        if xp is not None:
+            return Backend(name, xp)
+    known = ", ".join(sorted({*OWN, *_registered()}))
+    raise ValueError(
+        f"unknown backend {short_repr(name)}; registered: {known}; the namespace of another "
+        "Array-API library has to be imported first"
+    )
+
+
+def _load_own(name: str) -> Backend:
+    """Import a backend of hopcore; its library may be missing or broken."""
+    try:
+        return _instance(pkgutil.resolve_name(OWN[name]))
+    except ModuleNotFoundError as missing:
+        extra = "" if name == "numpy" else f"[{name.partition('.')[0]}]"
+        raise ValueError(
+            f"backend {name!r} needs {missing.name}; install it: pip install 'hopcore{extra}'"
+        ) from missing
+
+
+def _load_registered(name: str, points: list[EntryPoint]) -> Backend:
+    """Import a backend of another distribution, whatever its code does meanwhile."""
+    owners = " and ".join(sorted({_distribution(point) for point in points}))
+    if len(points) > 1:
+        raise ValueError(f"backend {name!r} is registered by {owners}; uninstall all but one")
+    try:
+        found = _instance(points[0].load())
+        if not isinstance(found, Backend):
+            raise TypeError(f"{points[0].value} is not a subclass of hopcore.Backend")
+        taken = [kind for kind in found.types if _library_of(kind) in OWN]
+        if taken:
+            raise TypeError(f"the type {taken[0].__qualname__} belongs to a backend of hopcore")
+    except (Exception, SystemExit) as error:
+        reason = (
+            f"needs the module {error.name}, which is not installed"
+            if isinstance(error, ModuleNotFoundError)
+            else f"cannot be loaded: {type(error).__name__}: {one_line(error)}"
+        )
+        raise ValueError(f"backend {name!r} of the distribution {owners} {reason}") from error
+    return found
+
+
+def _instance(backend_class: Any) -> Backend:
+    """Return the one instance of a backend class, which is made when it is first asked for."""
+    found = _BY_CLASS.get(backend_class)
+    if found is None:
+        found = _BY_CLASS.setdefault(backend_class, backend_class())
+    return found
+
+
+@cache
+def _registered() -> dict[str, list[EntryPoint]]:
+    """By name, the entry points of other distributions; more than one if they contradict."""
+    try:
+        points = entry_points(group="hopcore.backends")
+    except Exception as error:
+        raise ValueError(
+            "the entry points of the installed distributions cannot be read: "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from error
+    found: dict[str, list[EntryPoint]] = {}
+    for point in points:
+        if point.name not in OWN:
+            others = found.setdefault(point.name, [])
+            if all(other.value != point.value for other in others):
+                others.append(point)
+    return found
+
+
+def _distribution(point: EntryPoint) -> str:
+    """The distribution of an entry point, with its version."""
+    return "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+
+
+def _library_of(kind: type) -> str:
+    """The package in which a type is defined, by the name of its backend."""
+    package = kind.__module__.partition(".")[0]
+    return {"jaxlib": "jax", "dask": "dask.array"}.get(package, package)
+
+
+def _namespace(module: str, may_import: bool) -> Any:
+    """Return a module if it is an Array-API namespace; import it only if that is allowed."""
+    if may_import:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                xp = __import__(module, fromlist=["_"])
-        except (ImportError, ValueError):
-            continue
-        if hasattr(xp, "matmul") and hasattr(xp, "float32"):
-            return Backend(name, xp)
-    known = ", ".join(sorted(_registered()))
-    raise ValueError(f"unknown backend {name!r}; registered: {known}")
+                import_module(module)
+        except ImportError:
+            return None
+    xp = sys.modules.get(module)
+    return xp if hasattr(xp, "matmul") and hasattr(xp, "float32") else None
 
 
-BY_TYPE: dict[type, Backend] = {}
-"""The backend of each array type met so far, so that a further look-up costs 0.1 us."""
-
-_BACKENDS_OF_TYPES: dict[str, str] = {}
-"""By the full name of an array type, the backend class that is imported with its first array."""
+def restored(backend_class: type[Backend], name: str) -> Backend:
+    """Return the backend that a pickle names: backends are compared by identity."""
+    if backend_class in _BY_CLASS:
+        return _BY_CLASS[backend_class]
+    found = backend(name)
+    if type(found) is backend_class:
+        return found
+    return Backend(name, found.xp) if backend_class is Backend else _instance(backend_class)
 
 
 def register_array_type(array_type: str, backend_class: str) -> None:
@@ -116,7 +230,7 @@ def backend_of(array: Array) -> Backend:
     """
     known = BY_TYPE.get(type(array))
     if known is None:
-        known = BY_TYPE[type(array)] = _discover(array)
+        known = BY_TYPE.setdefault(type(array), _discover(array))
     return known
 
 
@@ -127,9 +241,12 @@ def _discover(array: Array) -> Backend:
     name = xp.__name__.removeprefix("array_api_compat.")
     name = "jax" if name == "jax.numpy" else name
     # Loading the backend of a library also registers its distributed array types.
-    library = backend(name) if name in _registered() else Backend(name, xp)
+    if name in OWN or name in _registered():
+        library = backend(name)
+    else:
+        library = _BY_NAME.get(name) or _BY_NAME.setdefault(name, Backend(name, xp))
     for base in type(array).__mro__:
         backend_class = _BACKENDS_OF_TYPES.get(f"{base.__module__}.{base.__qualname__}")
         if backend_class is not None:
-            return pkgutil.resolve_name(backend_class)()
+            return _instance(pkgutil.resolve_name(backend_class))
     return library

@@ -166,12 +166,14 @@ class GraphKernels(ArrayLibrary):
 
 
 def without_rounding(values: Array, xp: ModuleType) -> Array:
-    """Replace ascending eigenvalues ``(..., N)`` that are negative by rounding alone by 0.
+    """Replace ascending eigenvalues ``(..., N)`` that differ from 0 by rounding alone by 0.
 
-    The exponential of their negative would grow without bound.
+    The exponential of a negative one would grow without bound, and that of a positive one would
+    vanish for a large eta.
     """
-    rounding = values.shape[-1] * float(xp.finfo(values.dtype).eps) * values[..., -1:]
-    return xp.where((values < 0) & (values > -rounding), 0.0, values)
+    rounding = float(xp.finfo(values.dtype).eps) * values[..., -1:]
+    zero = (values < 8.0 * rounding) & (values > -values.shape[-1] * rounding)
+    return xp.where(zero, 0.0, values)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

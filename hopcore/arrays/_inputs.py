@@ -15,6 +15,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend, Beta
 from hopcore.arrays._discovery import BY_TYPE, backend_of
+from hopcore.arrays._validation import as_number, is_number
 
 COLDEST, HOTTEST = 1e-30, 1e30
 """Temperatures are clipped to these, so that scores divided by them stay finite in float32."""
@@ -151,6 +152,15 @@ def check_floating(backend: Backend, name: str, array: Array) -> None:
         raise TypeError(
             f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first"
         )
+    backend.check_layout(name, array)
+
+
+def check_real(name: str, array: Array) -> None:
+    """Raise if an array does not hold integers or real floating numbers."""
+    if any(
+        kind in str(array.dtype) for kind in ("bool", "complex", "time", "void", "object", "<U")
+    ):
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
 
 
 def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
@@ -226,11 +236,10 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """Return the inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if isinstance(beta, float) or is_number(beta):
-        beta = float(beta)
-        if not 0.0 < beta < math.inf:
-            raise ValueError(f"beta must be positive and finite, got {beta}")
+    if type(beta) is float and 0.0 < beta < math.inf:
         return beta
+    if is_number(beta):
+        return as_number("beta", beta, positive=True)
     if getattr(beta, "weak_type", False):
         # A number that JAX traces takes the dtype of the state, as a number does outside a trace.
         beta = backend.astype(beta, state.dtype)
@@ -276,10 +285,7 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
     if isinstance(temperature, bool | np.bool_):
         raise TypeError("temperature must be a positive number, got a bool")
     if is_number(temperature):
-        temperature = float(temperature)
-        if not 0.0 < temperature < math.inf:
-            raise ValueError(f"temperature must be positive and finite, got {temperature}")
-        return min(max(temperature, COLDEST), HOTTEST)
+        return min(max(as_number("temperature", temperature, positive=True), COLDEST), HOTTEST)
     other = backend_of_input("temperature", temperature)
     if other is not backend:
         raise TypeError(
@@ -294,14 +300,6 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
             raise ValueError(f"temperature must be positive and finite, got {value}")
     precise = backend.astype(temperature, backend.precise[like.dtype])
     return backend.xp.clip(precise, COLDEST, HOTTEST)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a real number of Python or NumPy, or a NumPy array of one without axes."""
-    # torch.compile does not trace a union of these two.
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.ndim == 0 and value.dtype.kind not in "bcSUOMm"
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:
@@ -326,16 +324,25 @@ def shape(array: Array) -> tuple[int, ...]:
     return tuple(array.shape)
 
 
+def own(backend: Backend, result: Array, *inputs: Any) -> Array:
+    """Return a result, or a copy of it if it is one of the inputs: they share no memory."""
+    for given in inputs:
+        if result is given:
+            return backend.copied(result)
+    return result
+
+
 def backend_of_patterns(stored: Array, state: Array, projection: Array) -> Backend:
     """Return the backend of a layer's patterns, which have one library, dtype and device."""
     backend = BY_TYPE.get(type(stored)) or backend_of_input("stored", stored)
     if stored.dtype not in backend.precise:
         check_floating(backend, "stored", stored)
+    device = backend.device(stored)
     for name, array in (("state", state), ("projection", projection)):
         alike = array is stored or (
             type(array) is type(stored)
             and array.dtype == stored.dtype
-            and backend.device(array) == backend.device(stored)
+            and backend.device(array) == device
         )
         if not alike:
             check_alike(backend, stored, name, array)

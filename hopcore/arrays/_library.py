@@ -13,6 +13,10 @@ Array: TypeAlias = Any
 """An array of any supported library; Python has no better name for it yet."""
 
 
+QUIET: Any = np.errstate(under="ignore")
+"""Decorator of functions in which small numbers vanish, whatever NumPy is told to do there."""
+
+
 class ArrayLibrary:
     """One array library: its Array-API namespace, its dtypes, and where values may be read.
 
@@ -39,6 +43,12 @@ class ArrayLibrary:
 
     def __repr__(self) -> str:
         return f"<hopcore backend {self.name!r}>"
+
+    def __reduce__(self) -> Any:
+        """Restore pickles and copies by name, since arrays of one call share one backend."""
+        from hopcore.arrays._discovery import restored  # noqa: PLC0415 - it imports this module
+
+        return restored, (type(self), self.name)
 
     def backend_for_states(self, states: ArrayLibrary, state: Array) -> Any:
         """Return the backend of calls whose state belongs to another library, or None.
@@ -97,9 +107,16 @@ class ArrayLibrary:
             array = array_api_compat.to_device(array, "cpu")
         return np.asarray(array)
 
+    def copied(self, array: Array) -> Array:
+        """A copy with memory of its own, through which derivatives pass."""
+        return self.xp.asarray(array, copy=True)
+
     def astype(self, array: Array, dtype: Any) -> Array:
         """The array in another dtype of this library, or the array itself if it has that dtype."""
         return array if array.dtype == dtype else self.xp.astype(array, dtype)
+
+    def check_layout(self, name: str, array: Array) -> None:
+        """Raise if a kernel cannot read an array, as one that is sparse; named in the error."""
 
     def device(self, array: Array) -> Any:
         """The device of an array, or None where it is not known."""

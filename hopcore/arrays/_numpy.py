@@ -55,11 +55,17 @@ class NumpyBackend(NumpyGraphKernels, Backend):
 
     def square_lengths(self, vectors: np.ndarray) -> np.ndarray:
         """Use ``vecdot``, which makes no array of squares."""
-        return np.vecdot(vectors, vectors)
+        try:
+            return np.vecdot(vectors, vectors)
+        except FloatingPointError:
+            return quietly(np.vecdot, vectors, vectors)
 
     def largest_square(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """Use ``vecdot``, which makes no array of squares."""
-        squares = np.vecdot(stored, stored)
+        try:
+            squares = np.vecdot(stored, stored)
+        except FloatingPointError:
+            squares = quietly(np.vecdot, stored, stored)
         if mask is None:
             return squares.max(axis=-1, keepdims=True)
         return np.where(mask, squares[..., None, :], 0.0).max(axis=-1)
@@ -70,11 +76,12 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         Scale the patterns first only where that square nearly vanishes or overflows.
         """
         limits = np.finfo(stored.dtype)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             square = self.largest_square(stored, mask)
         if np.all((square > limits.smallest_normal / limits.eps) & (square < np.inf)):
             return np.sqrt(square)
-        return super().radius(stored, mask)
+        with np.errstate(under="ignore"):
+            return super().radius(stored, mask)
 
     def separate(
         self, scores: np.ndarray, separation: SeparationFunction
@@ -82,7 +89,10 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         """Weights and conjugate; those of sparse separation functions come from the supports."""
         width = scores.shape[-1]
         if separation.softmax or width < SMALL:
-            return super().separate(scores, separation)
+            try:
+                return super().separate(scores, separation)
+            except FloatingPointError:
+                return quietly(super().separate, scores, separation)
         flat = np.ascontiguousarray(scores).reshape(-1, width)
         weights, conjugate = np.empty_like(flat), np.empty_like(flat[:, 0])
         rows = whole_rows(width)
@@ -115,11 +125,15 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
-        query = state * (beta if isinstance(beta, float) else beta[..., None])
-        if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
-            return softmax_at_once(query, stored, projection, mask, need_conjugate)
-        output, conjugate = in_tiles(query, stored, projection, mask, separation, self)
-        return output, conjugate if need_conjugate else None
+        try:
+            query = state * (beta if isinstance(beta, float) else beta[..., None])
+            if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
+                return softmax_at_once(query, stored, projection, mask, need_conjugate)
+            output, conjugate = in_tiles(query, stored, projection, mask, separation, self)
+            return output, conjugate if need_conjugate else None
+        except FloatingPointError:
+            arguments = state, stored, projection, beta, mask, separation, need_conjugate
+            return quietly(self.associate, *arguments)
 
     def conjugate(
         self,
@@ -130,10 +144,64 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         separation: SeparationFunction,
     ) -> np.ndarray:
         """As :meth:`associate`, without a projection."""
-        query = state * (beta if isinstance(beta, float) else beta[..., None])
-        if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
-            return softmax_at_once(query, stored, None, mask, True)[1]
-        return in_tiles(query, stored, None, mask, separation, self)[1]
+        try:
+            query = state * (beta if isinstance(beta, float) else beta[..., None])
+            if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
+                return softmax_at_once(query, stored, None, mask, True)[1]
+            return in_tiles(query, stored, None, mask, separation, self)[1]
+        except FloatingPointError:
+            return quietly(self.conjugate, state, stored, beta, mask, separation)
+
+    def scores(
+        self, state: np.ndarray, stored: np.ndarray, beta: Beta, mask: np.ndarray | None
+    ) -> np.ndarray:
+        """As the portable kernel, whatever the caller's error state is."""
+        with np.errstate(under="ignore"):
+            return super().scores(state, stored, beta, mask)
+
+    def loop(
+        self,
+        cond: Callable[[Any], np.ndarray],
+        body: Callable[[Any], Any],
+        init: Any,
+        max_steps: int,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
+        """As the portable kernel, with one error state for all steps."""
+        value = init
+        with np.errstate(under="ignore"):
+            for _ in range(max_steps):
+                if not bool(cond(value)):
+                    break
+                value = body(value)
+        return value
+
+    def heat_kernel(self, matrix: np.ndarray) -> np.ndarray:
+        """As the portable kernel, whatever the caller's error state is."""
+        with np.errstate(under="ignore"):
+            return super().heat_kernel(matrix)
+
+    def layer_norm(
+        self,
+        features: np.ndarray,
+        weight: np.ndarray | None,
+        bias: np.ndarray | None,
+        eps: float,
+    ) -> np.ndarray:
+        """As the portable kernel, whatever the caller's error state is."""
+        with np.errstate(under="ignore"):
+            return super().layer_norm(features, weight, bias, eps)
+
+
+def quietly(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a kernel again that stopped where a product or an exponential rounds to 0.
+
+    The caller may have asked NumPy to raise there. Only then does a kernel pay for another error
+    state, which takes as long as a small product.
+    """
+    with np.errstate(under="ignore"):
+        return kernel(*arguments)
 
 
 def in_tiles(
@@ -305,5 +373,5 @@ def longest(patterns: np.ndarray) -> float:
     """The largest norm, or inf where a square overflows."""
     if patterns.size == 0:
         return 0.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         return math.sqrt(np.vecdot(patterns, patterns).max())

@@ -31,6 +31,18 @@ class _Held:
     limit: Any = None
 
 
+def _forget_held_calls() -> None:
+    """Start a forked process without the calls and the lock of its parent's other threads."""
+    _Held.lock = threading.Lock()
+    if _Held.calls:
+        _Held.calls = 0
+        _Held.limit.restore_original_limits()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_held_calls)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread; calls in several threads may overlap."""

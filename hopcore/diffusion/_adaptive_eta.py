@@ -48,7 +48,7 @@ def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
         recalled, lse = backend.associate(state, stored, stored, beta, mask, softmax, True)
         assert lse is not None
         mean = beta * xp.sum(state * recalled, axis=-1)
-    attends = lse > -xp.inf
+    attends = lse > -float(xp.finfo(lse.dtype).max)
     entropy = xp.where(attends, lse, 0.0) - mean
     return xp.where(attends & (entropy > 0), entropy, 0.0)
 

@@ -92,7 +92,7 @@ def resolvent_degree(reach: float, tol: float) -> int:
     >>> [resolvent_degree(reach, 1e-6) for reach in (0.0, 1.0, 100.0)]
     [0, 8, 69]
     """
-    root = math.sqrt(1.0 + reach)
+    root = math.sqrt(1.0 + min(reach, 1e300))
     if root == 1.0:
         return 0
     first = math.log(tol / (1.0 + 1.0 / root)) / math.log1p(-2.0 / (root + 1.0))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
+from hopcore.arrays._validation import (
+    MOST,
+    MOST_STEPS,
+    check_integer,
+    check_number,
+    check_positive,
+    short_repr,
+)
 from hopcore.diffusion._modes import OPERATORS, Mode
 from hopcore.graphs._graph import Normalization
 
@@ -96,10 +102,10 @@ class DiffusionConfig:
         if self.logit_eta is not None:
             check_number("logit_eta", self.logit_eta, 0.0)
         check_positive("beta", self.beta)
-        check_number("adaptive_temperature", self.adaptive_temperature, -math.inf)
-        check_number("adaptive_threshold", self.adaptive_threshold, -math.inf)
-        for name, least in (("steps", 0), ("k_neighbors", 1)):
-            check_integer(name, getattr(self, name), least)
+        check_number("adaptive_temperature", self.adaptive_temperature)
+        check_number("adaptive_threshold", self.adaptive_threshold)
+        for name, least, most in (("steps", 0, MOST_STEPS), ("k_neighbors", 1, MOST)):
+            check_integer(name, getattr(self, name), least, most)
         for name in (
             "use_normalized_laplacian",
             "use_sparse",

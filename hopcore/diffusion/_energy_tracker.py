@@ -8,14 +8,13 @@ enough (:func:`joint_weight`).
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, in_precise_dtype
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._validation import as_number, short_repr
 from hopcore.graphs._dense_laplacian import AnyLaplacian, as_laplacian
 from hopcore.graphs._dirichlet_energy import dirichlet_energy
 from hopcore.graphs._laplacian import Laplacian
@@ -167,8 +166,8 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     >>> round(hopcore.diffusion.joint_weight(graph, 2.0, np.eye(2)), 6)
     0.5
     """
-    if not 0.0 < float(beta) < math.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
+    beta = as_number("beta", beta, positive=True)
+    eta = None if eta is None else as_number("eta", eta, 0.0)
     checked = as_laplacian(laplacian)
     if isinstance(checked, Laplacian) and checked.normalization != "none":
         raise ValueError(

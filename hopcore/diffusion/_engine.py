@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, check_inputs
+from hopcore.arrays._inputs import Inputs, check_inputs, own
 from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._energy_tracker import EnergyTracker
@@ -112,9 +112,10 @@ class DynamicsEngine:
         inputs = check_inputs(state, stored, projection, beta=self.attention.beta, mask=mask)
         anchors = own_anchors(state) if state is stored else None
         moved, *_ = self.advance(inputs, projected=projection is not None, tracker=tracker)
+        keys = own(inputs.backend, moved.stored, stored)
         if self.values == "evolving" and projection is None:
-            return moved.state, moved.stored
-        return self.associate(moved, anchors), moved.stored
+            return own(inputs.backend, moved.state, state), keys
+        return self.associate(moved, anchors), keys
 
     def advance(
         self, inputs: Inputs, *, projected: bool, tracker: EnergyTracker | None = None
@@ -210,6 +211,10 @@ def advance_until_settled(
         return xp.broadcast_to(x, (*lead, *x.shape[-2:]))
 
     inputs = inputs._replace(stored=full(inputs.stored), projection=full(inputs.projection))
+    if steps == 0:  # these views of the caller's arrays would be the results
+        inputs = inputs._replace(
+            state=backend.copied(inputs.state), stored=backend.copied(inputs.stored)
+        )
     recorder = tracker or EnergyTracker(enabled=False)
 
     def mean_energy(inputs: Inputs) -> Array:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, shape
+from hopcore.arrays._inputs import backend_of_input, check_real, shape
+from hopcore.arrays._validation import as_number, is_number
 from hopcore.graphs._dense_laplacian import AnyLaplacian, DenseLaplacian
 from hopcore.graphs._graph import Graph
 
 
 def check_eta(laplacian: AnyLaplacian, eta: Any) -> Any:
     """Check eta, >= 0 and finite; return a Python float or an array in the Laplacian's dtype."""
-    if isinstance(eta, bool):
+    if isinstance(eta, bool | np.bool_):
         raise TypeError("eta must be a number >= 0 or an array, got a bool")
-    if isinstance(eta, Real):  # NumPy's scalars are
-        eta = float(eta)
-        if not 0.0 <= eta < math.inf:
-            raise ValueError(f"eta must be >= 0 and finite, got {eta}")
+    if is_number(eta):
+        eta = as_number("eta", eta, 0.0)
+        dtype = laplacian.values.dtype
+        most = float(laplacian.backend.xp.finfo(dtype).max)
+        if eta > most:
+            raise ValueError(f"eta must be at most {most:.3g} in {dtype}, got {eta}")
         return eta
     backend = backend_of_input("eta", eta)
     if backend is not laplacian.backend:
         raise TypeError(
             f"eta must be a number or an array of {laplacian.backend.name}, got {backend.name}"
         )
+    check_real("eta", eta)
     eta = backend.astype(eta, laplacian.values.dtype)
     if backend.can_read_values(eta) and not bool(backend.xp.all((eta >= 0) & (eta < math.inf))):
         raise ValueError(f"eta must be >= 0 and finite, got {eta}")
@@ -48,12 +53,32 @@ def check_stable(laplacian: AnyLaplacian, eta: Any) -> None:
         return
     if not backend.can_read_values(laplacian.values):
         return
-    reach = laplacian.largest(eta)
-    if reach > 2.0 * (1.0 + 1e-6):
+    # In units of the largest eta, products of eta and weights do not overflow.
+    reach = laplacian.largest(eta / largest_eta)
+    if largest_eta * reach > 2.0 * (1.0 + 1e-6):
         raise ValueError(
-            f"eta = {largest_eta:g} is above 2/lambda_max = {2.0 * largest_eta / reach:.6g}, where "
+            f"eta = {largest_eta:g} is above 2/lambda_max = {2.0 / reach:.6g}, where "
             "explicit steps grow; use a smaller eta, or mode 'chebyshev' or 'implicit', which are "
             "stable for every eta"
+        )
+
+
+def check_resolved(laplacian: AnyLaplacian, eta: Any, roundings: float = 2.0) -> None:
+    """Raise if rounding would leave nothing of a heat kernel or an implicit step.
+
+    The eigenvalue 0 of a Laplacian is known up to a rounding of the largest one, which eta
+    multiplies. Their product may be ``roundings / eps``. Traced values are not read.
+    """
+    backend, bound = laplacian.backend, laplacian.bound
+    if not isinstance(eta, float):
+        if not backend.can_read_values(eta) or 0 in eta.shape:
+            return
+        eta = float(backend.xp.max(backend.constant(eta)))
+    most = roundings / float(backend.xp.finfo(laplacian.values.dtype).eps)
+    if isinstance(bound, float) and eta * bound > most:
+        raise ValueError(
+            f"eta times the bound of the eigenvalues must be at most {most:.2g} in "
+            f"{laplacian.values.dtype}, got {eta:g} times {bound:g}; use a smaller eta"
         )
 
 
@@ -85,14 +110,14 @@ def check_symmetric(laplacian: DenseLaplacian) -> None:
 
 def eigenvalue_bound(laplacian: AnyLaplacian, largest: float | None) -> float:
     """Return ``largest``, or the Laplacian's own bound of its eigenvalues, as a number above 0."""
-    bound = laplacian.bound if largest is None else largest
-    if not isinstance(bound, int | float) and laplacian.backend.can_fetch_values(bound):
+    if largest is not None:
+        return as_number("largest", largest, 0.0) or 1.0
+    bound = laplacian.bound
+    if not isinstance(bound, float) and laplacian.backend.can_fetch_values(bound):
         bound = float(bound) * (1.0 + 1e-6)
-    if not isinstance(bound, int | float):
+    if not isinstance(bound, float):
         raise ValueError(
             "the eigenvalues are not visible under a trace; pass largest=, an upper bound of them, "
             "or use a normalised Laplacian, whose bound is 2"
         )
-    if not 0.0 <= bound < math.inf:
-        raise ValueError(f"largest must be >= 0 and finite, got {bound}")
-    return float(bound) or 1.0
+    return as_number("largest", bound, 0.0) or 1.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import as_integer
+from hopcore.arrays._inputs import own
+from hopcore.arrays._validation import MOST_STEPS, as_integer
 from hopcore.diffusion._eta_checks import check_degrees, check_eta, check_stable
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import as_laplacian
@@ -18,7 +19,7 @@ class Explicit(DiffusionOperator):
     def __init__(self, laplacian: Any, eta: Any, steps: int) -> None:
         self.laplacian = as_laplacian(laplacian)
         self.eta = check_eta(self.laplacian, eta)
-        self.steps = as_integer("steps", steps)
+        self.steps = as_integer("steps", steps, 0, MOST_STEPS)
         check_stable(self.laplacian, self.eta)
         self._matrix = None
         if isinstance(self.eta, float):
@@ -33,7 +34,7 @@ class Explicit(DiffusionOperator):
         return self._stepped(features, 1)
 
     def _stepped(self, features: Array, steps: int) -> Array:
-        laplacian, matrix = self.laplacian, self._matrix
+        laplacian, matrix, given = self.laplacian, self._matrix, features
         assert laplacian is not None
         if matrix is not None:
 
@@ -42,11 +43,12 @@ class Explicit(DiffusionOperator):
                     x = laplacian.product(matrix, x)
                 return x
 
-            return laplacian.apply(features, work)
+            result = laplacian.apply(features, work)
+            return laplacian.backend.copied(result) if steps == 0 else result
         for _ in range(steps):
             change = self.eta[..., None, None] * (laplacian @ features)
             features = features - laplacian.backend.astype(change, features.dtype)
-        return features
+        return own(laplacian.backend, features, given)
 
 
 class SimpleDiffusion(Explicit):
@@ -87,7 +89,7 @@ class IterativeDiffusion(Explicit):
     laplacian, eta
         As in :class:`SimpleDiffusion`.
     steps : int
-        T, >= 0.
+        T, from 0 to 1,000,000.
 
     Examples
     --------
@@ -117,7 +119,7 @@ class FactoredDiffusion(Explicit):
     eta : float or array broadcastable to the leading axes
         Strength, >= 0.
     steps : int
-        T, >= 0.
+        T, from 0 to 1,000,000.
     normalization : {"none", "symmetric", "random_walk"}, optional
         The graph's own if not given; ``"none"`` for an array.
 

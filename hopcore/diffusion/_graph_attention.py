@@ -191,8 +191,9 @@ def softmax_over_neighbors(
     if mask is not None:
         full = xp.reshape(xp.broadcast_to(mask, (*lead, queries, nodes)), (-1,))
         attended = attended & xp.take(full, query * nodes + local, axis=0)
-    largest = backend.row_max(rows, backend.constant(xp.where(attended, scores, -math.inf)))
-    largest = xp.where(largest > -math.inf, largest, 0.0)
+    lowest = -float(xp.finfo(precise).max)  # not -inf, at which JAX can be told to stop
+    largest = backend.row_max(rows, backend.constant(xp.where(attended, scores, lowest)))
+    largest = xp.where(largest > lowest, largest, 0.0)
     # Mask twice, so that masked entries have no derivative.
     gap = xp.where(attended, scores - xp.take(largest, query, axis=0), 0.0)
     weight = xp.where(attended, xp.exp(gap), 0.0)
@@ -223,7 +224,8 @@ def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
 def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, xp: Any) -> Array:
     """Diffuse weights ``(..., L, S)`` over the graph of S, clip them at 0 and normalise them."""
     spread = xp.matrix_transpose(operator(xp.matrix_transpose(weights)))
-    spread = xp.where((scores > -math.inf) & (spread > 0), spread, 0.0)
+    attended = scores > -float(xp.finfo(scores.dtype).max)
+    spread = xp.where(attended & (spread > 0), spread, 0.0)
     total = xp.sum(spread, axis=-1, keepdims=True)
     return spread / xp.where(total > 0, total, 1.0)
 

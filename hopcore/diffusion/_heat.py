@@ -6,9 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._validation import as_fraction
 from hopcore.diffusion._chebyshev import heat_coefficients, heat_degree, series
-from hopcore.diffusion._eta_checks import check_eta, check_symmetric, eigenvalue_bound
+from hopcore.diffusion._eta_checks import (
+    check_eta,
+    check_resolved,
+    check_symmetric,
+    eigenvalue_bound,
+)
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
@@ -23,7 +28,8 @@ class SpectralDiffusion(DiffusionOperator):
     Parameters
     ----------
     laplacian, eta
-        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0.
+        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0; a
+        ``ValueError`` where eta times the bound of the eigenvalues is above 1e4/eps of the dtype.
 
     Examples
     --------
@@ -44,6 +50,8 @@ class SpectralDiffusion(DiffusionOperator):
         else:
             matrix = laplacian.matrix
             check_symmetric(laplacian)
+        # Eigenvalues tell 0 from a rounding, so that only the range of the dtype limits eta.
+        check_resolved(laplacian, self.eta, 1e4)
         eta = self.eta if isinstance(self.eta, float) else self.eta[..., None, None]
         self._kernel = DenseLaplacian(laplacian.backend.heat_kernel(matrix * eta))
 
@@ -64,7 +72,8 @@ class ChebyshevDiffusion(DiffusionOperator):
     Parameters
     ----------
     laplacian, eta
-        As in :class:`SimpleDiffusion`; eta is a number. Stable for every eta >= 0.
+        As in :class:`SimpleDiffusion`; eta is a number. Stable for every eta >= 0 as in
+        :class:`ImplicitDiffusion`.
     tol : float
         Sup error of the series, relative to the features.
     largest : float, optional
@@ -97,12 +106,13 @@ class ChebyshevDiffusion(DiffusionOperator):
             raise TypeError(
                 "eta of ChebyshevDiffusion must be a number, since it determines the degree"
             )
-        if not 0.0 < tol < 1.0:
-            raise ValueError(f"tol must be between 0 and 1, got {short_repr(tol)}")
+        tol = as_fraction("tol", tol)
         self.largest = eigenvalue_bound(laplacian, largest)
         self.tol = tol
-        reach = self.eta * self.largest
+        # Without edges, diffusion changes nothing, however large eta is.
+        reach = 0.0 if laplacian.bound == 0.0 else self.eta * self.largest
         self.degree = heat_degree(reach, tol)
+        check_resolved(laplacian, self.eta)
         self._terms = heat_coefficients(self.degree, reach)
         self._twice = laplacian.shifted(-2.0, 4.0 / self.largest)
 

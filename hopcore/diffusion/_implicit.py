@@ -7,8 +7,8 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
-from hopcore.arrays._validation import short_repr
-from hopcore.diffusion._eta_checks import check_eta, check_symmetric
+from hopcore.arrays._validation import as_fraction
+from hopcore.diffusion._eta_checks import check_eta, check_resolved, check_symmetric
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
@@ -20,7 +20,8 @@ class ImplicitDiffusion(DiffusionOperator):
     Parameters
     ----------
     laplacian, eta
-        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0.
+        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0; a
+        ``ValueError`` where eta times the bound of the eigenvalues is above 2/eps of the dtype.
     tol : float, optional
         Residual at which a column is solved, relative to it; 10 eps of its dtype if not given.
 
@@ -40,10 +41,10 @@ class ImplicitDiffusion(DiffusionOperator):
         self.eta = check_eta(laplacian, eta)
         if not isinstance(self.eta, float):
             raise TypeError("eta of ImplicitDiffusion must be a number")
-        if tol is not None and not 0.0 < tol < 1.0:
-            raise ValueError(f"tol must be between 0 and 1, got {short_repr(tol)}")
+        tol = None if tol is None else as_fraction("tol", tol)
         if isinstance(laplacian, DenseLaplacian):
             check_symmetric(laplacian)
+        check_resolved(laplacian, self.eta)
         self.tol = tol
         self._scaled = laplacian.shifted(0.0, self.eta)
 
@@ -97,4 +98,6 @@ class ImplicitDiffusion(DiffusionOperator):
         if not isinstance(bound, float):
             return 2 * nodes + 8
         root = math.sqrt(1.0 + self.eta * bound)
-        return min(2 * nodes + 8, math.ceil(0.5 * root * math.log(4.0 * root / tol)) + 8)
+        return min(
+            2 * nodes + 8, math.ceil(0.5 * root * (math.log(4.0 * root) - math.log(tol))) + 8
+        )

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
+from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs, own
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import as_integer, short_repr
+from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
     AdaptedDiffusion,
     adapted_eta,
@@ -145,11 +145,11 @@ def diffused_retrieve(
     config = config or DiffusionConfig()
     if values not in get_args(Values):
         raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}")
-    if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {short_repr(tol)}")
+    tol = as_number("tol", tol, 0.0)
     inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
     updates = count_updates(config, values, projected, max_steps)
+    given = inputs
     inputs, graph = with_graph(inputs, config, graph, projected)
     laplacian = laplacian_of(graph, choose_normalization(graph, config))
     if config.adaptive_eta == "query":
@@ -157,13 +157,14 @@ def diffused_retrieve(
             raise ValueError(
                 "adaptive_eta='query' has a memory for each query: none can be tracked"
             )
-        return for_each_query(inputs, laplacian, config, values, projected, tol)
+        found = for_each_query(inputs, laplacian, config, values, projected, tol)
+        return own_arrays(found, given)
     operator = operator_of(inputs, laplacian, config)
     attention = AttentionOperator(inputs.beta, config.attention_mode)
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if updates is not None:
-        return iterate_in_memory(engine, moved, projected, updates, tol)
+        return own_arrays(iterate_in_memory(engine, moved, projected, updates, tol), given)
     final, counts, residual = moved, 0, None
     if values == "evolving":
         counts = made
@@ -173,7 +174,15 @@ def diffused_retrieve(
         counts, residual = 1, movement(inputs, moved.state, final.state)
     output = engine.associate(final, None) if projected else final.state
     energy = energy_of(final, get_separation("softmax"))
-    return as_result(inputs, output, final.state, moved.stored, counts, residual, energy, tol)
+    found = as_result(inputs, output, final.state, moved.stored, counts, residual, energy, tol)
+    return own_arrays(found, given)
+
+
+def own_arrays(found: DiffusedRetrieval, given: Inputs) -> DiffusedRetrieval:
+    """Return a result that shares no memory with the inputs."""
+    arrays = given.state, given.stored, given.projection
+    output, state, keys = (own(given.backend, array, *arrays) for array in found[:3])
+    return DiffusedRetrieval(output, state, keys, *found[3:])
 
 
 def operator_of(
@@ -229,7 +238,7 @@ def count_updates(
     if config.use_logit_diffusion and config.attention_mode == "graph":
         raise ValueError(f"{names} do not go together: use one of them")
     if max_steps is not None:
-        max_steps = as_integer("max_steps", max_steps)
+        max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
     if config.adaptive_eta == "query" and (
         values == "evolving" or config.energy_stop_tol > 0 or sum(single.values()) > 1
     ):

@@ -37,12 +37,12 @@ class DenseLaplacian:
     def apply(self, features: Array, work: Callable[[Array], Array]) -> Array:
         """Apply ``work``, a function of the Laplacian, to features ``(..., N, d)``."""
         nodes = self.matrix.shape[-1]
+        check_features(self.backend, self.matrix, features)
         if features.ndim < 2 or features.shape[-2] != nodes:
             raise ValueError(
                 f"features must hold a row for each of the {nodes} nodes: (..., {nodes}, d), "
                 f"got {shape(features)}"
             )
-        check_features(self.backend, self.matrix, features)
         dtype, lead = features.dtype, tuple(features.shape[:-2])
         full = broadcast_shapes(laplacian=tuple(self.matrix.shape[:-2]), features=lead)
         # Convert before broadcasting: gradients of half precision are then summed in float32.

@@ -13,7 +13,7 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._inputs import backend_of_input, check_floating, check_same_device, shape
-from hopcore.arrays._validation import as_integer, short_repr
+from hopcore.arrays._validation import MOST_NODES, as_integer, short_repr
 from hopcore.graphs._edges import (
     by_nodes,
     check_adjacency,
@@ -161,7 +161,7 @@ class Graph:
             raise ValueError(
                 f"edges must be (2, E) and weights (E,), got {shape(edges)} and {shape(weights)}"
             )
-        nodes = as_integer("nodes", nodes, 1)
+        nodes = as_integer("nodes", nodes, 1, MOST_NODES)
         if backend.can_read_values(weights):
             check_edges(backend, edges, backend.constant(weights), nodes)
         weights = backend.astype(weights, backend.precise[weights.dtype])

@@ -105,7 +105,7 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
     xp, nodes = backend.xp, similarity.shape[-1]
     k = limit_neighbors(k, nodes)
     diagonal = xp.eye(nodes, dtype=similarity.dtype, device=backend.device(similarity)) > 0
-    others = backend.constant(xp.where(diagonal, -math.inf, similarity))
+    others = backend.constant(xp.where(diagonal, -1.0, similarity))
     choices = backend.astype(backend.largest(others, k), xp.int32) if k else None
     graph = from_choices(backend, similarity, choices, None)
     return graph if as_sparse else graph.to_dense()
@@ -251,7 +251,7 @@ def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array 
 
 def limit_neighbors(k: Any, nodes: int) -> int:
     """Check k and limit it to N - 1."""
-    return min(as_integer("k", k, 1), nodes - 1)
+    return min(as_integer("k", k, 1, math.inf), nodes - 1)
 
 
 def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Array:

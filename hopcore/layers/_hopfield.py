@@ -182,7 +182,8 @@ def hopfield_projections(
     association = prepare(settings, parameters, stored, state, projection, (None, None), None)
     values = association.inputs.projection
     full = (*association.lead, settings.num_heads, *values.shape[-2:])
-    return association.inputs.xp.broadcast_to(values, full)  # on NumPy it cannot be written to
+    inputs = association.inputs
+    return inputs.backend.copied(inputs.xp.broadcast_to(values, full))
 
 
 def prepare(

@@ -124,7 +124,13 @@ def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
     if "bool" in kind:
         return CoreMasks(~mask, None)
     if "int" in kind:
-        return CoreMasks(mask == 0, None)
+        attended = mask == 0
+        if backend.can_read_values(mask) and not bool(backend.xp.all(attended | (mask == 1))):
+            raise ValueError(
+                f"{name} of integers must hold 0, or 1 where nothing is attended; "
+                f"numbers that are added to scores must be {state.dtype}"
+            )
+        return CoreMasks(attended, None)
     if mask.dtype not in backend.precise:
         raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
     if backend.can_read_values(mask) and not bool(backend.xp.all(mask < math.inf)):

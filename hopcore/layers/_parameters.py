@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._validation import MOST_SEED, as_integer
 from hopcore.layers._composed_settings import (
     DecoderSettings,
     EncoderSettings,
@@ -123,7 +124,8 @@ def initial_parameters(
     """
     from hopcore.arrays._discovery import backend as backend_named  # noqa: PLC0415
 
-    library, rng = backend_named(backend), np.random.default_rng(seed)
+    library = backend_named(backend)
+    rng = np.random.default_rng(as_integer("seed", seed, 0, MOST_SEED))
     return {
         name: library.asarray(
             first_value(parameter, lambda one: rng.normal(0.0, one.spread, one.shape)), dtype=dtype

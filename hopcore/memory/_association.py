@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from typing import Any, Literal, overload
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check_alike, check_inputs
+from hopcore.arrays._inputs import (
+    backend_of_input,
+    check_alike,
+    check_floating,
+    check_inputs,
+    own,
+)
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
 from hopcore.memory._separation import Separation, get_separation
@@ -228,6 +234,13 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
         raise ValueError("merge_associations needs at least one part")
     output, lse = first
     backend = backend_of_input("output", output)
+    check_floating(backend, "output", output)
+    if tuple(lse.shape) != tuple(output.shape[:-1]):
+        raise ValueError(
+            "parts must be outputs (..., L, v) with log-sum-exps (..., L), "
+            f"got {tuple(output.shape)} and {tuple(lse.shape)}"
+        )
+    given = first
     for other, other_lse in pieces:
         check_alike(backend, output, "output", other)
         if other.shape != output.shape or other_lse.shape != lse.shape:
@@ -237,4 +250,4 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
                 f"log-sum-exps {tuple(lse.shape)} and {tuple(other_lse.shape)}"
             )
         output, lse = merged(backend.xp, (output, lse), (other, other_lse))
-    return output, lse
+    return own(backend, output, given[0]), own(backend, lse, given[1])

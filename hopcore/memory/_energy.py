@@ -22,8 +22,8 @@ from hopcore.arrays._inputs import (
     broadcast_mask,
     check_floating,
     check_inputs,
-    is_number,
 )
+from hopcore.arrays._validation import as_number
 from hopcore.memory._association import update
 from hopcore.memory._separation import Separation, get_separation
 
@@ -34,7 +34,7 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     Parameters
     ----------
     beta : float
-        Inverse temperature, positive and finite.
+        Inverse temperature, positive and finite, and not so small that ``log(S) / beta`` overflows.
     scores : array (..., S)
         Scores z, S >= 1.
     mask : boolean array broadcastable to (..., S), optional
@@ -53,16 +53,30 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     """
     backend = backend_of_input("scores", scores)
     check_floating(backend, "scores", scores)
-    if not is_number(beta):
-        raise TypeError(f"beta must be a number, got {type(beta).__name__}")
-    if not 0.0 < beta < math.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
+    beta = as_number("beta", beta, positive=True)
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
-    scaled = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
+    xp, precise = backend.xp, backend.precise[scores.dtype]
+    scores = backend.astype(scores, precise)
+    most = float(xp.finfo(precise).max)
     if mask is not None:
-        scaled = backend.xp.where(broadcast_mask(backend, mask, scores.shape), scaled, -math.inf)
-    return backend.separate(scaled, get_separation("softmax"))[1] / float(beta)
+        scores = xp.where(broadcast_mask(backend, mask, scores.shape), scores, -most)
+    # Relative to the largest score, products with beta are at most 0. They are kept above -1000,
+    # whose exponential is 0, so that no beta and no score overflows.
+    top = xp.max(backend.constant(scores), axis=-1, keepdims=True)
+    nothing = top <= -most
+    top = xp.where(nothing, 0.0, top)
+    least = max(1.0, math.log(scores.shape[-1])) / most
+    if beta < least:
+        raise ValueError(f"beta must be at least {least:.2g} for a finite result, got {beta}")
+    beta = min(beta, most / 2.0)
+    reach = min(1000.0 / beta, most)
+    half = 0.5 * scores - 0.5 * top  # the difference itself may overflow
+    near = 2.0 * xp.where(half < -0.5 * reach, -0.5 * reach, half)
+    scaled = xp.where(scores <= -most, -most, near * beta)
+    conjugate = backend.separate(scaled, get_separation("softmax"))[1]
+    value = top[..., 0] + xp.where(nothing[..., 0], 0.0, conjugate) / beta
+    return xp.where(nothing[..., 0], -math.inf, value)
 
 
 def energy(

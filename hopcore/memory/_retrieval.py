@@ -14,11 +14,14 @@ from typing import Any, Literal, NamedTuple
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import as_integer, short_repr
+from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
 from hopcore.memory._separation import Separation, get_separation
 
 Gradient = Literal["unrolled", "implicit"]
+
+UNMOVED = 3e38
+"""The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
 class Retrieval(NamedTuple):
@@ -76,7 +79,7 @@ def retrieve(
     mask, separation
         As in :func:`hopcore.association`.
     max_steps : int
-        The largest number of updates, >= 0.
+        The largest number of updates, from 0 to 1,000,000.
     tol : float
         A query rests when an update moves it by at most ``tol * M``, with M the largest norm of a
         pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, unless one of them
@@ -110,9 +113,9 @@ def retrieve(
     >>> found.state, int(found.steps[0])
     (array([[1., 0.]]), 2)
     """
-    max_steps = as_integer("max_steps", max_steps)
-    if not 0.0 <= tol < math.inf:
-        raise ValueError(f"tol must be finite and >= 0, got {short_repr(tol)}")
+    max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
+    if not (type(tol) is float and 0.0 <= tol < math.inf):
+        tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
     inputs = broadcast_state(check_inputs(state, stored, beta=beta, mask=mask))
@@ -209,7 +212,7 @@ def iterate_to_fixed_point(
     init = (
         start.state,
         xp.zeros(queries, dtype=xp.int32, device=device),
-        xp.full(queries, math.inf, dtype=precise, device=device),
+        xp.full(queries, UNMOVED, dtype=precise, device=device),
         active if limits is None else active & (limits > 0),
     )
     found, steps, residual, _ = backend.loop(
@@ -219,6 +222,10 @@ def iterate_to_fixed_point(
         max_steps,
         differentiable=gradient == "unrolled",
     )
+    if max_steps == 0 or limits is not None:
+        residual = xp.where(steps > 0, residual, math.inf)
+    if found is start.state:  # no update was made, and the result must not be the input
+        found = backend.copied(found)
     if gradient == "implicit":
         found = at_fixed_point(found, inputs, update, others)
     return found, steps, residual, unit

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
 from hopcore.arrays._inputs import backend_of_input, check_floating
+from hopcore.arrays._validation import check_number, short_repr
 
 Separation: TypeAlias = "str | SeparationFunction"
 """``"softmax"``, ``"sparsemax"``, or an object such as ``Entmax(1.5)``."""
@@ -111,11 +112,10 @@ class Entmax:
     softmax = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float):
-            raise TypeError(f"alpha must be a real number above 1, got {type(self.alpha).__name__}")
-        if not 1.0 < self.alpha < math.inf:
+        check_number("alpha", self.alpha)
+        if not self.alpha > 1.0:
             raise ValueError(
-                f"alpha must be above 1 and finite (1 is the softmax), got {self.alpha}"
+                f"alpha must be above 1 and finite (1 is the softmax), got {short_repr(self.alpha)}"
             )
 
     @property

@@ -164,7 +164,8 @@ def first_guess(followed: Followed, logit: float) -> tuple[Array, Array, np.ndar
     backend, xp = followed.backend, followed.backend.xp
     scores = backend.scores(followed.patterns, followed.stored, 1.0, None)
     mine = backend.square_lengths(followed.patterns)
-    gap = mine - xp.max(xp.where(followed.itself, -math.inf, scores), axis=-1)
+    lowest = -float(xp.finfo(scores.dtype).max)  # not -inf, at which JAX can be told to stop
+    gap = mine - xp.max(xp.where(followed.itself, lowest, scores), axis=-1)
     # Rounding gives copies a small gap, which does not count.
     floor = 16.0 * float(xp.finfo(mine.dtype).eps) * xp.max(mine)
     positive = xp.where(gap > floor, gap, 1.0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._continuation import Curve, energy_slope, follow
@@ -63,6 +64,7 @@ class CriticalBetas(NamedTuple):
     centroid: float
 
 
+@QUIET
 def critical_betas(
     stored: Array, *, patterns: int | None = None, track: Track = silent
 ) -> CriticalBetas:

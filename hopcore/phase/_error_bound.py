@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array, Backend
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._validation import as_number
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import tolerance
 from hopcore.phase._patterns import checked_memory, rows_at, to_host
@@ -22,13 +24,14 @@ def separations(
     largest = float(xp.max(squares))
     if count == 1:
         return np.zeros(0), np.zeros(0), largest
+    lowest = -float(xp.finfo(stored.dtype).max)  # not -inf, at which JAX can be told to stop
     places = xp.arange(count, device=backend.device(stored))
     pieces = []
     for part in np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count))):
         patterns, mine = (rows_at(x, part, backend) for x in (stored, squares))
         index = backend.astype(backend.asarray(part, device=backend.device(stored)), places.dtype)
         scores = xp.matmul(patterns, xp.matrix_transpose(stored))
-        scores = xp.where(places[None, :] == index[:, None], -math.inf, scores)
+        scores = xp.where(places[None, :] == index[:, None], lowest, scores)
         rival = xp.argmax(scores, axis=-1)
         gap = mine - xp.max(scores, axis=-1)
         apart = norm(patterns - xp.take(stored, rival, axis=0), xp)
@@ -37,6 +40,7 @@ def separations(
     return gap, apart, largest
 
 
+@QUIET
 def retrieval_error_bound(
     stored: Array, beta: float, *, radius: float = 0.0, patterns: np.ndarray | None = None
 ) -> np.ndarray:
@@ -74,8 +78,7 @@ def retrieval_error_bound(
     array([4.5e-07, 4.5e-07, 4.5e-07])
     """
     backend, precise = checked_memory(stored, warn=False)
-    if not 0.0 <= radius < math.inf:
-        raise ValueError(f"radius must be >= 0 and finite, got {radius}")
+    radius, beta = as_number("radius", radius, 0.0), as_number("beta", beta, positive=True)
     count = precise.shape[0]
     rows = np.arange(count) if patterns is None else np.asarray(patterns)
     chosen = rows_at(precise, rows, backend)
@@ -85,5 +88,7 @@ def retrieval_error_bound(
     away = to_host(norm(rest - chosen, backend.xp), backend)
     gap, _, largest = separations(precise, rows, backend)
     limit = 2.0 * math.sqrt(largest)
-    power = math.log(count - 1.0) - beta * (gap - limit * np.maximum(away, radius))
+    # From this distance on the bound is the limit, whatever beta is.
+    distance = np.minimum(np.maximum(away, radius), gap / limit)
+    power = math.log(count - 1.0) - beta * (gap - limit * distance)
     return limit * np.exp(np.minimum(power, 0.0))

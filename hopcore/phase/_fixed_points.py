@@ -8,7 +8,8 @@ import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, beta_of_rows
 from hopcore.arrays._inputs import Inputs, check_inputs
-from hopcore.arrays._validation import check_positive
+from hopcore.arrays._library import QUIET
+from hopcore.arrays._validation import as_number
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._separation import get_separation
@@ -70,6 +71,7 @@ class Minima(NamedTuple):
     stable: np.ndarray
 
 
+@QUIET
 def minima(
     stored: Array,
     beta: float,
@@ -118,7 +120,7 @@ def minima(
     >>> found.share.round(2), found.participation.round(2)
     (array([0.67, 0.33]), array([2.  , 1.01]))
     """
-    check_positive("beta", beta)
+    beta = as_number("beta", beta, positive=True)
     backend, precise = checked_memory(stored)
     states = precise
     if starts is not None:
@@ -145,7 +147,7 @@ def minima(
 def tolerance(patterns: Array, backend: Backend, tol: float | None) -> float:
     """Return the tolerance of fixed points: as given, or the default of the dtype."""
     if tol is not None:
-        return tol
+        return as_number("tol", tol, 0.0)
     return 1e-9 if float(backend.xp.finfo(patterns.dtype).eps) < 1e-12 else 1e-6
 
 

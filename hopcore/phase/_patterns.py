@@ -86,7 +86,7 @@ def check_distinct(patterns: np.ndarray, *, warn: bool) -> None:
             f"patterns should be distinct, but {copies} of {count} "
             f"{'repeats another' if copies == 1 else 'repeat others'}; copies share one minimum",
             HypothesisWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     lengths = np.linalg.norm(patterns.astype(np.float64), axis=-1)
     if lengths.max() > NORMS * lengths.min():
@@ -94,7 +94,7 @@ def check_distinct(patterns: np.ndarray, *, warn: bool) -> None:
             f"patterns should have equal norms, got {lengths.min():.3g} to {lengths.max():.3g}; "
             "long patterns win against short ones, which may have no minimum at any temperature",
             HypothesisWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, check_floating
-from hopcore.arrays._validation import check_integer, check_positive
+from hopcore.arrays._validation import MOST_STEPS, as_number, check_integer, check_positive
 from hopcore.phase._theory import saddle_node_beta
 
 
@@ -53,7 +53,7 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
     check_positive("b", b)
     check_integer("patterns", patterns, 2)
     if isinstance(overlap, int | float | np.generic):
-        return float(map_overlaps(np.float64(overlap), b, patterns, np))
+        return float(map_overlaps(np.float64(as_number("overlap", overlap)), b, patterns, np))
     backend = backend_of_input("overlap", overlap)
     check_floating(backend, "overlap", overlap)
     precise = backend.astype(overlap, backend.precise[overlap.dtype])
@@ -63,6 +63,11 @@ def reduced_map(overlap: float | Array, b: float, patterns: int) -> Any:
 def map_overlaps(overlap: Array, b: float, patterns: int, xp: Any) -> Array:
     """Return the reduced map of an array."""
     # Each of the two forms is exact on its side of 0, and 0 on the other.
+    # Farther out the map is constant up to rounding: no exponential vanishes, no product overflows.
+    limits = xp.finfo(overlap.dtype)
+    most = min(-math.log(float(limits.smallest_normal)) / b, float(limits.max))
+    overlap = xp.where(overlap > most, xp.full_like(overlap, most), overlap)
+    overlap = xp.where(overlap < -most, xp.full_like(overlap, -most), overlap)
     up = xp.where(overlap > 0, overlap, xp.zeros_like(overlap))
     down = overlap - up
     above = -xp.expm1(-b * up) / (1.0 + (patterns - 1.0) * xp.exp(-b * up))
@@ -100,9 +105,8 @@ def cobweb(overlap: float, b: float, patterns: int, *, steps: int = 50) -> np.nd
            [0.5  , 0.656],
            [0.656, 0.656]])
     """
-    check_integer("steps", steps, 0)
-    if not math.isfinite(overlap):
-        raise ValueError(f"overlap must be finite, got {overlap}")
+    check_integer("steps", steps, 0, MOST_STEPS)
+    overlap = as_number("overlap", overlap)
     points = [(overlap, overlap)]
     for _ in range(steps):
         new = reduced_map(points[-1][1], b, patterns)
@@ -175,7 +179,7 @@ def slope(overlap: float, b: float, patterns: int) -> float:
     # In terms of e^{-b|s|}: near a pattern, 1 - s would be lost to rounding.
     small = math.exp(-b * abs(overlap))
     whole = small + patterns - 1.0 if overlap < 0.0 else 1.0 + (patterns - 1.0) * small
-    return b * patterns * small / whole**2
+    return b * (patterns * small / whole**2)
 
 
 def bisect_overlap(b: float, patterns: int, low: float, high: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import check_inputs, in_precise_dtype
 from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._validation import as_number
 from hopcore.memory._separation import get_separation
 
 POWER_STEPS, POWER_TOLERANCE = 100, 1e-7
@@ -62,9 +63,10 @@ def normalized_divergence(
     inputs = check_inputs(state, stored, beta=beta)
     count = stored.shape[-2]
     hull = hull_of(stored) if dimension is None else dimension
-    if isinstance(hull, bool) or hull < 1:
-        wanted = "N >= 2 patterns" if dimension is None else "a dimension >= 1"
-        raise ValueError(f"the divergence needs {wanted}, got {count} and {dimension}")
+    if dimension is not None:
+        as_number("dimension", dimension, 1.0)
+    elif hull < 1:
+        raise ValueError(f"the divergence needs N >= 2 patterns, got {count}")
     backend, xp, (state, stored, beta) = inputs.backend, inputs.xp, in_precise_dtype(inputs)
     centred = stored - xp.mean(stored, axis=-2, keepdims=True)
     moments = xp.concat([centred, backend.square_lengths(centred)[..., None]], axis=-1)

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._library import QUIET
+from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._separation import Entmax, Separation, get_separation
 from hopcore.phase._critical import variance
 from hopcore.phase._error_bound import retrieval_error_bound, separations
@@ -69,6 +70,7 @@ class Suggestion(NamedTuple):
     bound: float
 
 
+@QUIET
 def suggest_beta(
     stored: Array,
     goal: Goal = "retrieve",
@@ -132,7 +134,7 @@ def suggest_beta(
     >>> hopcore.suggest_beta(np.eye(10), "average").reason
     'up to beta = 4.31 all patterns go to one state'
     """
-    check_question(goal, noise)
+    noise = check_question(goal, noise)
     function = get_separation(separation)
     if goal == "retrieve":
         return for_retrieval(stored, noise, function)
@@ -141,12 +143,11 @@ def suggest_beta(
     return by_sweep(stored, goal, track)
 
 
-def check_question(goal: str, noise: float | None) -> None:
-    """Raise unless the goal is known and the noise is >= 0 and finite."""
+def check_question(goal: str, noise: float | None) -> float | None:
+    """Return the noise as a float; raise unless the goal is known and the noise >= 0, finite."""
     if goal not in get_args(Goal):
         raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}, got {short_repr(goal)}")
-    if noise is not None and not 0.0 <= noise < math.inf:
-        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
+    return None if noise is None else as_number("noise", noise, 0.0)
 
 
 def for_retrieval(stored: Array, noise: float | None, function: Separation) -> Suggestion:
@@ -159,7 +160,8 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
     retrievable = gap > 16.0 * float(backend.xp.finfo(precise.dtype).eps) * largest
     gap, apart = gap[retrievable], apart[retrievable]
     lost = 1.0 - len(gap) / max(len(retrievable), 1)
-    margins = 0.5 * gap if noise is None else np.maximum(gap - noise * apart, 0.25 * gap)
+    hidden_by = 0.0 if noise is None else min(noise, 1e100) * apart  # which does not overflow
+    margins = 0.5 * gap if noise is None else np.maximum(gap - hidden_by, 0.25 * gap)
     # Every inverse temperature retrieves the pattern of a memory that has only one.
     margin = float(np.quantile(margins, 0.05)) if len(gap) else 0.5 * (largest or 1.0)
     needed = math.log(2.0 * max(count - 1, 1) / PRECISION)
@@ -172,13 +174,13 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
         needed, error = 1.0 / (function.alpha - 1.0), 0.0
         reason = f"queries keep a margin of {margin:.3g} (5 % quantile): one update is exact"
     if noise is not None and len(gap):
-        hidden = float(np.mean(gap <= noise * apart))
+        hidden = float(np.mean(gap <= hidden_by))
         if hidden > 0.5:
             reason += f"; noise of {noise:g} hides {hidden:.0%} of the patterns at any beta"
     if lost >= 0.005 and count > 1:
         reason += f"; {lost:.0%} of the patterns are copies or covered by longer ones"
     beta = needed / margin
-    away = 0.0 if noise is None else noise * math.sqrt(depth)
+    away = 0.0 if noise is None else min(noise, 1e100) * math.sqrt(depth)
     bound = [0.0]
     if np.any(retrievable):
         rows = spaced_rows(count, SWEPT)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._validation import check_integer, check_positive
+from hopcore.arrays._library import QUIET
+from hopcore.arrays._validation import MOST_STEPS, check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import describe_states, group_states, tolerance
 from hopcore.phase._patterns import HELD, checked_memory, padded_rows, rows_at, spaced_rows, to_host
@@ -82,6 +83,7 @@ class Sweep(NamedTuple):
     cooled: Branch
 
 
+@QUIET
 def sweep(
     stored: Array,
     betas: Sequence[float] | np.ndarray,
@@ -135,7 +137,7 @@ def sweep(
         raise ValueError("sweep needs at least one beta, got none")
     for value in values:
         check_positive("beta", float(value))
-    check_integer("max_steps", max_steps, 0)
+    check_integer("max_steps", max_steps, 0, MOST_STEPS)
     check_integer("patterns", patterns, 1, optional=True)
     backend, precise = checked_memory(stored)
     count = precise.shape[0]

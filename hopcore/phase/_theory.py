@@ -6,6 +6,7 @@ the distance :math:`\Delta` of the patterns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import check_integer
+from hopcore.arrays._inputs import backend_of_input, check_real
+from hopcore.arrays._validation import as_integer, check_integer, short_repr
 
 NEWTON = 12
 """Steps of Newton's method; ten suffice for N from 3 to 1e12."""
@@ -170,18 +171,19 @@ def centroid_beta(patterns: int | Array) -> Any:
     >>> hopcore.phase.centroid_beta(10)
     10.0
     """
-    return for_counts(patterns, lambda n, xp: n)
+    return for_counts(patterns, lambda n, xp: 1.0 * n)
 
 
 def for_counts(patterns: int | Array, formula: Callable[[Array, Any], Array]) -> Any:
     """Apply a formula to a number of patterns, an integer or an array."""
     if isinstance(patterns, int | np.integer):
-        check_integer("patterns", int(patterns), 2)
-        return float(formula(np.float64(patterns), np))
+        return float(formula(np.float64(as_integer("patterns", patterns, 2)), np))
     counts: Any = patterns
     backend = backend_of_input("patterns", counts)
+    check_real("patterns", counts)
     if counts.dtype not in backend.precise:
         counts = backend.astype(counts, backend.xp.asarray(0.0).dtype)
-    if backend.can_read_values(counts) and not bool(backend.xp.all(counts >= 2.0)):
-        raise ValueError(f"patterns must be >= 2, got {counts}")
+    enough = (counts >= 2.0) & (counts < math.inf)
+    if backend.can_read_values(counts) and not bool(backend.xp.all(enough)):
+        raise ValueError(f"patterns must be >= 2 and finite, got {short_repr(counts)}")
     return formula(backend.astype(counts, backend.precise[counts.dtype]), backend.xp)

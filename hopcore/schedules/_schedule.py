@@ -16,8 +16,8 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import check_integer, check_number, short_repr
+from hopcore.arrays._inputs import backend_of_input, check_real
+from hopcore.arrays._validation import as_integer, check_integer, check_number, short_repr
 
 KINDS: dict[str, type[Schedule]] = {}
 """The kinds of schedules by name; each class registers itself when it is defined."""
@@ -81,10 +81,10 @@ class Schedule:
             default floating dtype.
         """
         if isinstance(step, int | np.integer):
-            if step < 0:
-                raise ValueError(f"step must be >= 0, got {step}")
-            return float(self._temperature(np.float64(step), np))
+            with np.errstate(under="ignore"):  # the temperature has a floor
+                return float(self._temperature(np.float64(as_integer("step", step)), np))
         backend = backend_of_input("step", step)
+        check_real("step", step)
         if step.dtype not in backend.precise:
             step = backend.astype(step, backend.xp.asarray(0.0).dtype)
         return self._temperature(step, backend.xp)

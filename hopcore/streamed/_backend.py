@@ -14,7 +14,7 @@ import numpy as np
 from hopcore.arrays._backend import BLOCK, Backend, Beta, SeparationFunction, mask_of_columns
 from hopcore.arrays._discovery import BY_TYPE, backend
 from hopcore.arrays._graph_kernels import chunks
-from hopcore.arrays._library import Array, ArrayLibrary
+from hopcore.arrays._library import QUIET, Array, ArrayLibrary
 from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
 from hopcore.streamed._scores import Scores, ScoresNamespace
@@ -35,6 +35,10 @@ class StreamedLibrary:
         "a streamed memory is taken as what is stored, and its projections, by association, "
         "update, energy, energy_gradient and retrieve, and by knn_graph; not here"
     )
+
+    def __reduce__(self) -> str:
+        """Restore pickles and copies as the one library of this name."""
+        return "STREAMED"
 
     @property
     def precise(self) -> Any:
@@ -166,6 +170,7 @@ class StreamedBackend:
         """Raise a TypeError: scores would take a number for every pattern and query."""
         raise too_many_weights("a streamed memory")
 
+    @QUIET
     def associate(
         self,
         state: Array,
@@ -216,6 +221,7 @@ class StreamedBackend:
         output = stored.reduce(shared, add, values=values, mask=mask)
         return self.states.astype(output, state.dtype), conjugate
 
+    @QUIET
     def conjugate(
         self,
         state: Array,

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
+from hopcore.arrays._validation import (
+    MOST_SEED,
+    check_integer,
+    check_number,
+    check_positive,
+    short_repr,
+)
 from hopcore.schedules._kinds import ANNEALING, Constant, Geometric
 from hopcore.schedules._phase_aware import PhaseAware
 from hopcore.schedules._schedule import Schedule
@@ -108,7 +115,7 @@ class TrainConfig:
         """Refuse what makes no sense."""
         for name in ("epochs", "batch_size"):
             check_integer(name, getattr(self, name), 1)
-        check_integer("seed", self.seed, 0)
+        check_integer("seed", self.seed, 0, MOST_SEED)
         check_integer("warmup", self.warmup, 0)
         check_integer("freeze_after", self.freeze_after, 0, optional=True)
         check_integer("temp_anneal_steps", self.temp_anneal_steps, 1, optional=True)
@@ -138,6 +145,12 @@ class TrainConfig:
         for name, one in self.schedules.items():
             if not isinstance(one, Schedule):
                 raise TypeError(f"the schedule of {name} must be a Schedule, got {short_repr(one)}")
+        object.__setattr__(self, "schedules", MappingProxyType(dict(self.schedules)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give pickles and copies a plain mapping, since a read-only one cannot be pickled."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return partial(TrainConfig, **values | {"schedules": dict(self.schedules)}), ()
 
     def schedule_of(self, steps: int, memory: tuple[float, int] | None = None) -> Schedule:
         """The schedule of the temperature.

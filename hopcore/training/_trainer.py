@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._validation import MOST_SEED, as_integer, as_number
 from hopcore.layers._networks import Noise
 from hopcore.layers._parameters import Parameters
 
@@ -167,10 +168,10 @@ def trainer(
     ValueError: nothing trains on 'numpy'; torch and jax do
     """
     for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
-        if not 0.0 <= value < math.inf:
-            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
-    if clip_norm is not None and not clip_norm > 0.0:
-        raise ValueError(f"clip_norm must be positive, got {clip_norm}")
+        as_number(name, value, 0.0)
+    if clip_norm is not None:
+        as_number("clip_norm", clip_norm, positive=True)
+    seed = as_integer("seed", seed, 0, MOST_SEED)
     if not str(backend).isidentifier():
         raise ValueError(f"nothing trains on {backend!r}; torch and jax do")
     place = f"hopcore_{backend}.training"

@@ -99,9 +99,9 @@ def test_going_on(train, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--temp-start", "0"], "temp_start must be positive, got 0.0"),
-        (["--temp-start", "nan"], "temp_start must be finite, got nan"),
-        (["--temp-end", "-1"], "temp_end must be positive, got -1.0"),
+        (["--temp-start", "0"], "temp_start must be positive and finite, got 0.0"),
+        (["--temp-start", "nan"], "temp_start must be positive and finite, got nan"),
+        (["--temp-end", "-1"], "temp_end must be positive and finite, got -1.0"),
         (["--floor", "0.5"], "temp_start must not be below the floor, got 0.1 and 0.5"),
         (["--temp-anneal-steps", "0"], "temp_anneal_steps must be >= 1, got 0"),
         (["--temp-anneal-steps", "99999"], "temp_anneal_steps must be within the 1800 steps"),

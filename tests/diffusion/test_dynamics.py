@@ -92,8 +92,8 @@ def test_settings_are_frozen_and_named() -> None:
         ("eta", ("0.1", None, True, [0.1]), TypeError, "eta must be a number, got"),
         ("logit_eta", (-1, math.nan, math.inf), ValueError, "logit_eta must be >= 0 and finite"),
         ("logit_eta", ("a", False), TypeError, "logit_eta must be a number, got"),
-        ("beta", (0, 0.0, -1.0), ValueError, "beta must be positive, got"),
-        ("beta", (math.nan, math.inf), ValueError, "beta must be finite, got"),
+        ("beta", (0, 0.0, -1.0), ValueError, "beta must be positive and finite, got"),
+        ("beta", (math.nan, math.inf), ValueError, "beta must be positive and finite, got"),
         ("beta", (np.ones(2), True), TypeError, "beta must be a number, got"),
         ("steps", (-1, -5), ValueError, "steps must be >= 0, got"),
         ("steps", (1.5, True, "3", None), TypeError, "steps must be an integer, got"),
@@ -136,8 +136,8 @@ def retrieved(**changes: Any) -> hopcore.diffusion.DiffusedRetrieval:
     ("changes", "message"),
     [
         ({"values": "diffused"}, "values must be 'tied', 'evolving' or 'untied', got 'diffused'"),
-        ({"tol": -1.0}, "tol must be finite and >= 0, got -1.0"),
-        ({"tol": math.nan}, "tol must be finite and >= 0, got nan"),
+        ({"tol": -1.0}, "tol must be >= 0 and finite, got -1.0"),
+        ({"tol": math.nan}, "tol must be >= 0 and finite, got nan"),
         ({"max_steps": -1}, "max_steps must be >= 0, got -1"),
         (
             {"values": "evolving", "max_steps": 2},

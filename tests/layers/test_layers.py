@@ -269,12 +269,14 @@ def test_settings_of_a_module_cannot_be_set():
     assert pooling.num_heads == 1  # what the layer computes with
 
 
-def test_projections_cannot_be_written_to():
+def test_projections_can_be_written_to_and_share_no_memory_with_the_input():
     static = {f"{name}_as_static": True for name in ("stored_pattern", "state_pattern")}
     bare = {f"normalize_{name}": False for name in ("stored_pattern", "state_pattern")}
     settings = hopcore.HopfieldSettings(
         input_size=3, **static, **bare, pattern_projection_as_static=True,
         normalize_pattern_projection=False, disable_out_projection=True,
     )  # fmt: skip
-    found = hopcore.layers.hopfield_projections(settings, {}, np.ones((2, 4, 3)))
-    assert not found.flags.writeable
+    given = np.ones((2, 4, 3))
+    found = hopcore.layers.hopfield_projections(settings, {}, given)
+    found[...] = 7.0
+    np.testing.assert_array_equal(given, np.ones((2, 4, 3)))

@@ -175,7 +175,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: layer(0.1, X.astype(np.float32)), TypeError,
      "state and lookup_weights must share one dtype, got float32 and float64"),
     (lambda: layer(0.1, noise=lambda shape, like: np.zeros((2, 2))), ValueError, r"\(2, 2\)"),
-    (lambda: HNLSettings(input_size=4, temperature=0.0), ValueError, "must be positive, got 0.0"),
+    (lambda: HNLSettings(input_size=4, temperature=0.0), ValueError, "must be positive and finite"),
     (lambda: HNLSettings(input_size=4, hidden_size=1), ValueError, "hidden_size must be >= 2"),
     (lambda: HNLSettings(input_size=4, quantity=0), ValueError, "quantity"),
     (lambda: HNLSettings(input_size=4, num_heads=0), ValueError, "num_heads"),

@@ -123,7 +123,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
      "input_size must be a multiple of groups, got 5 and 2"),
     (lambda: QuantizerSettings(input_size=4, quantity=0), ValueError, "quantity must be >= 1"),
     (lambda: QuantizerSettings(input_size=4, temperature=-1.0), ValueError,
-     "temperature must be positive, got -1.0"),
+     "temperature must be positive and finite, got -1.0"),
     (lambda: QuantizerSettings(input_size=4, commitment=-0.1), ValueError,
      "commitment must be >= 0"),
 ]  # fmt: skip

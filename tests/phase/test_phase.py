@@ -245,7 +245,7 @@ def test_options_that_make_no_sense_are_refused():
     for wrong, message in (
         (lambda: hopcore.phase.sweep(stored, []), "at least one beta"),
         (lambda: hopcore.phase.sweep(stored, [1.0, -1.0]), "beta must be positive"),
-        (lambda: hopcore.phase.sweep(stored, [np.inf]), "beta must be finite"),
+        (lambda: hopcore.phase.sweep(stored, [np.inf]), "beta must be positive and finite"),
         (lambda: hopcore.phase.minima(stored, 0.0), "beta must be positive"),
         (lambda: hopcore.critical_betas(stored, patterns=0), "patterns must be >= 1|patterns"),
         (lambda: hopcore.suggest_beta(stored, "retreive"), "goal must be one of"),

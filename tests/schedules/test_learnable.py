@@ -131,10 +131,10 @@ def encoder(learned: Any, **given: Any) -> HopfieldSettings:
 
 
 BAD: list[tuple[Any, type[Exception], str]] = [
-    (lambda: LearnableTemperature(factor=0.0), ValueError, "factor must be positive, got 0.0"),
-    (lambda: LearnableTemperature(factor=-1.0), ValueError, "factor must be positive, got -1.0"),
-    (lambda: LearnableTemperature(factor=math.nan), ValueError, "factor must be finite, got nan"),
-    (lambda: LearnableTemperature(factor=(1.0, math.inf)), ValueError, "factor must be finite"),
+    (lambda: LearnableTemperature(factor=0.0), ValueError, "positive and finite"),
+    (lambda: LearnableTemperature(factor=-1.0), ValueError, "positive and finite"),
+    (lambda: LearnableTemperature(factor=math.nan), ValueError, "positive and finite"),
+    (lambda: LearnableTemperature(factor=(1.0, math.inf)), ValueError, "positive and finite"),
     (lambda: LearnableTemperature(factor="hot"), TypeError, "factor must be a number, got 'hot'"),
     (lambda: LearnableTemperature(per_head=1), TypeError, "per_head must be a bool, got 1"),
     (lambda: LearnableTemperature(shared="yes"), TypeError, "shared must be a bool, got 'yes'"),
@@ -146,7 +146,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: temperature_profile("standard", 0), ValueError, "layers must be >= 1, got 0"),
     (lambda: temperature_profile("hot-reasoner", 2), ValueError, "heads must be >= 2, got 1"),
     (lambda: temperature_profile("throbbing", 2.0), TypeError, "layers must be an integer"),
-    (lambda: inverse_softplus(0.0), ValueError, "value must be positive, got 0.0"),
+    (lambda: inverse_softplus(0.0), ValueError, "value must be positive and finite, got 0.0"),
 ]  # fmt: skip
 
 

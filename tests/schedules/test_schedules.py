@@ -129,11 +129,11 @@ def test_widely_different_ends() -> None:
 
 
 BAD: list[tuple[Any, type[Exception], str]] = [
-    (lambda: Linear(0.0, 0.1, steps=5), ValueError, "start must be positive, got 0.0"),
-    (lambda: Linear(-1.0, 0.1, steps=5), ValueError, "start must be positive, got -1.0"),
-    (lambda: Linear(1.0, 0.0, steps=5), ValueError, "end must be positive, got 0.0"),
-    (lambda: Linear(math.nan, 0.1, steps=5), ValueError, "start must be finite, got nan"),
-    (lambda: Linear(math.inf, 0.1, steps=5), ValueError, "start must be finite, got inf"),
+    (lambda: Linear(0.0, 0.1, steps=5), ValueError, "start must be positive and finite, got 0.0"),
+    (lambda: Linear(-1.0, 0.1, steps=5), ValueError, "start must be positive and finite, got -1.0"),
+    (lambda: Linear(1.0, 0.0, steps=5), ValueError, "end must be positive and finite, got 0.0"),
+    (lambda: Linear(math.nan, 0.1, steps=5), ValueError, "start must be positive and finite"),
+    (lambda: Linear(math.inf, 0.1, steps=5), ValueError, "start must be positive and finite"),
     (lambda: Linear("1", 0.1, steps=5), TypeError, "start must be a number, got '1'"),
     (lambda: Linear(1.0, 0.1, steps=0), ValueError, "steps must be >= 1, got 0"),
     (lambda: Linear(1.0, 0.1, steps=2.5), TypeError, "steps must be an integer, got 2.5"),
@@ -171,9 +171,9 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: hopcore.phase.saddle_node_beta(1), ValueError, "patterns must be >= 2, got 1"),
     (lambda: hopcore.phase.coexistence_beta(2.0), TypeError, "patterns must be an array"),
     (lambda: hopcore.phase.centroid_beta(np.asarray([3, 1])), ValueError,
-     "patterns must be >= 2, got"),
+     "patterns must be >= 2 and finite, got"),
     (lambda: hopcore.phase.effective_beta(np.eye(2), 0.0), ValueError,
-     "beta must be positive, got 0.0"),
+     "beta must be positive and finite, got 0.0"),
     (lambda: hopcore.phase.effective_scale(np.ones(3)), ValueError, r"\(..., N, d\)"),
     (lambda: hopcore.phase.effective_scale(np.ones((3, 2), dtype=int)), TypeError, "real floating"),
     (lambda: hopcore.phase.effective_scale([[1.0], [2.0]]), TypeError, "stored must be an array"),

@@ -305,8 +305,8 @@ def test_a_run_that_is_stopped_loses_one_epoch_at_most(tmp_path, how):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temp_start": 0.0}, "temp_start must be positive, got 0.0"),
-        ({"temp_end": float("nan")}, "temp_end must be finite, got nan"),
+        ({"temp_start": 0.0}, "temp_start must be positive and finite, got 0.0"),
+        ({"temp_end": float("nan")}, "temp_end must be positive and finite, got nan"),
         (
             {"temp_start": 0.1, "floor": 0.5},
             "temp_start must not be below the floor, got 0.1 and 0.5",
@@ -319,9 +319,9 @@ def test_a_run_that_is_stopped_loses_one_epoch_at_most(tmp_path, how):
         ({"path": "both"}, "unknown path 'both'; known: soft, hard"),
         ({"epochs": 0}, "epochs must be >= 1, got 0"),
         ({"warmup": 4}, "warmup must end before 4 epochs, got 4"),
-        ({"factor": -1.0}, "factor must be positive, got -1.0"),
+        ({"factor": -1.0}, "factor must be positive and finite, got -1.0"),
         ({"factor": 1.5}, r"factor must be in \(0, 1\], got 1.5"),
-        ({"clip_norm": 0.0}, "clip_norm must be positive, got 0.0"),
+        ({"clip_norm": 0.0}, "clip_norm must be positive and finite, got 0.0"),
         ({"seed": -1}, "seed must be >= 0, got -1"),
     ],
 )

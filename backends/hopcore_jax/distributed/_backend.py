@@ -126,10 +126,13 @@ class ShardedBackend(JaxBackend):
         beta: Beta,
         mask: Array | None,
         separation: SeparationFunction,
-    ) -> tuple[Array | None, Array]:
+        need_conjugate: bool = True,
+    ) -> tuple[Array | None, Any]:
         """Associate with the part of each worker, and merge the parts."""
         if not isinstance(stored, Shards):
-            return super().in_blocks(state, stored, projection, beta, mask, separation)
+            return super().in_blocks(
+                state, stored, projection, beta, mask, separation, need_conjugate
+            )
         if isinstance(projection, Shards) and mesh_of(projection) != mesh_of(stored):
             raise ValueError(
                 "stored and projection must be split over one axis of one mesh, "
@@ -141,7 +144,8 @@ class ShardedBackend(JaxBackend):
             "separation": separation,
             "budget": self.block(state),
         }
-        return workers.associate(state, stored, projection, beta, mask, **options)
+        output, conjugate = workers.associate(state, stored, projection, beta, mask, **options)
+        return output, conjugate if need_conjugate else None
 
 
 def mesh_of(shards: Shards) -> tuple[Any, str]:

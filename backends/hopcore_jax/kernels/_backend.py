@@ -105,7 +105,11 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
             state, stored = (
                 jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (state, stored)
             )
-        return super().scores(state, stored, beta, mask)
+        scores = super().scores(state, stored, beta, None)
+        if mask is None:
+            return scores
+        # The lowest number instead of -inf, at which jax_debug_infs would stop.
+        return jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
 
     def associate(
         self,
@@ -117,8 +121,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[Array, Array | None]:
-        output, conjugate = self.in_blocks(state, stored, projection, beta, mask, separation)
-        return self.astype(output, state.dtype), conjugate if need_conjugate else None
+        output, conjugate = self.in_blocks(
+            state, stored, projection, beta, mask, separation, need_conjugate
+        )
+        return self.astype(output, state.dtype), conjugate
 
     def conjugate(
         self,
@@ -138,11 +144,13 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         beta: Beta,
         mask: Array | None,
         separation: SeparationFunction,
-    ) -> tuple[Array | None, Array]:
-        """Association, or None without a projection, and conjugate, in the precise dtype."""
+        need_conjugate: bool = True,
+    ) -> tuple[Array | None, Any]:
+        """Association and conjugate in the precise dtype; None where they are not asked for."""
         options: Any = {
             "backend": self,
             "separation": separation,
+            "need_conjugate": need_conjugate,
             "budget": self.block(state),
         }
         return blocks.associate(state, stored, projection, beta, mask, **options)
@@ -167,6 +175,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
             value, steps = body(value), steps + 1
         # Something is traced: init, an array that body uses, or an enclosing jit.
         return loops.run(cond, body, init, max_steps, differentiable=differentiable)
+
+    def copied(self, array: Array) -> Array:
+        """The array itself, since nobody can change it."""
+        return array
 
     def constant(self, array: Array) -> Array:
         """The array (or a float) without its gradient."""

@@ -21,7 +21,7 @@ FEWEST_ROWS = 8
 """Queries in a block at least, since fewer would not keep a processor busy."""
 
 
-@partial(jax.jit, static_argnames=("backend", "separation", "budget"))
+@partial(jax.jit, static_argnames=("backend", "separation", "budget", "need_conjugate"))
 def associate(
     state: Array,
     stored: Array,
@@ -32,8 +32,11 @@ def associate(
     backend: Backend,
     separation: SeparationFunction,
     budget: int,
-) -> tuple[Array | None, Array]:
+    need_conjugate: bool = True,
+) -> tuple[Array | None, Array | None]:
     """Association (None without a projection) and conjugate, about ``budget`` scores at a time.
+
+    The conjugate is -inf where nothing is attended; it is left out unless it is needed.
 
     The derivative of a block computes its scores again, so that it needs no more memory.
     """
@@ -61,7 +64,7 @@ def associate(
 
     with precision(dtype):
         output, conjugate = piecewise(memories, 0, cuts[0], (stored, values, state, beta, mask_of))
-    return places.output(output), places.conjugate(conjugate)
+    return places.output(output), places.conjugate(conjugate) if need_conjugate else None
 
 
 def piecewise(

@@ -48,13 +48,20 @@ def separate(separation: SeparationFunction, scores: Array) -> tuple[Array, Arra
 
 
 def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
-    """Compute the results of :func:`separate`."""
+    """Compute the results of :func:`separate`.
+
+    Masked scores are -inf or the lowest number. The conjugate of a row without others is the lowest
+    number, too: outside of a trace ``jax_debug_infs`` stops at an infinite result.
+    """
+    lowest = jnp.finfo(scores.dtype).min
     # Leading axes are flattened, since XLA writes slower loops for axes of size 1.
     rows = jnp.reshape(scores, (-1, scores.shape[-1]))
+    rows = jnp.where(rows <= lowest, -math.inf, rows)
     largest = None
     if scores.shape[-1] >= MANY and not math.isinf(separation.reach):
         largest = most_weight(separation, rows)
     weights, conjugate = separation.evaluate(rows, jnp, run, largest)
+    conjugate = jnp.maximum(conjugate, lowest)
     return [jnp.reshape(weights, scores.shape), jnp.reshape(conjugate, scores.shape[:-1])]
 
 
@@ -65,7 +72,7 @@ def derivative(
     (scores,), (change,) = primals, tangents
     weights, conjugate = separate(separation, scores)
     # The weight of a masked score stays 0, whatever its change.
-    change = jnp.where(scores == -math.inf, 0.0, change)
+    change = jnp.where(scores <= jnp.finfo(scores.dtype).min, 0.0, change)
     by_scores = separation.tangent(weights, change, jnp)
     xp = library(separation)
     return [weights, conjugate], [by_scores, xp.sum(weights * change, axis=-1)]
@@ -116,7 +123,12 @@ def recall(separation: SeparationFunction, scores: Array, values: Array | None) 
 def recall_all(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
     """Associate with the weights of all stored patterns."""
     weights, conjugate = separate(separation, scores)
-    return None if values is None else weights @ values, conjugate
+    return None if values is None else weights @ values, without_lowest(conjugate)
+
+
+def without_lowest(conjugate: Array) -> Array:
+    """Return a conjugate with -inf in place of the lowest number."""
+    return jnp.where(conjugate <= jnp.finfo(conjugate.dtype).min, -math.inf, conjugate)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -136,7 +148,7 @@ def recall_few(separation: SeparationFunction, scores: Array, values: Array | No
         if values is not None:
             recalled = jax.vmap(lambda each, index: each[index])(values, jnp.reshape(index, shape))
             output = jnp.einsum("brk,brkv->brv", jnp.reshape(weights, shape), recalled)
-        return output, jnp.reshape(conjugate, (batch, queries))
+        return output, jnp.reshape(without_lowest(conjugate), (batch, queries))
 
     enough = jnp.all(weights[:, -1] == 0)
     return lax.cond(anywhere(~enough), partial(recall_all, separation), few, scores, values)

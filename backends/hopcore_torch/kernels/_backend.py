@@ -54,8 +54,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
 
     def can_fetch_values(self, array: torch.Tensor) -> bool:
-        """In eager mode, on any device."""
-        return type(array) in PLAIN_TYPES and eager()
+        """In eager mode, on any device that holds values."""
+        return type(array) in PLAIN_TYPES and eager() and not array.is_meta
 
     def cache_context(self) -> AbstractContextManager[Any]:
         """Outside of inference mode, whose tensors autograd refuses."""
@@ -71,11 +71,23 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
 
     def all_finite(self, array: torch.Tensor) -> bool:
         """A sum first: it is not finite if any value is not (or if it overflows)."""
+        if array.is_meta:
+            raise TypeError("a tensor on the device meta has no values, which are needed here")
         array = array.detach()
         return math.isfinite(array.sum().item()) or bool(torch.isfinite(array).all())
 
+    def check_layout(self, name: str, array: torch.Tensor) -> None:
+        """Refuse tensors that are sparse, nested or opaque; kernels read strided memory."""
+        if array.layout is not torch.strided or array.is_nested:
+            kind, way = str(array.layout).removeprefix("torch.").lstrip("_"), ".to_dense()"
+            if array.is_nested:
+                kind, way = "nested", "torch.nested.to_padded_tensor, and a mask"
+            raise TypeError(f"{name} must be a dense tensor, got a {kind} one; use {way}")
+
     def device(self, array: torch.Tensor) -> torch.device:
-        """The tensor's own device."""
+        """The tensor's own device; inputs that cannot be read are refused here."""
+        if array.layout is not torch.strided or array.is_nested:
+            self.check_layout("an input", array)
         return array.device
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> torch.Tensor:
@@ -90,8 +102,12 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
 
     def to_numpy(self, array: torch.Tensor) -> np.ndarray:
         """The values on the host; bfloat16, which NumPy lacks, as float32."""
-        array = array.detach().cpu()
+        array = array.detach().cpu().resolve_neg()
         return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+
+    def copied(self, array: torch.Tensor) -> torch.Tensor:
+        """A clone, of which a view that was broadcast becomes whole."""
+        return array.clone(memory_format=torch.contiguous_format)
 
     def constant(self, array: Any) -> Any:
         """The tensor, detached."""

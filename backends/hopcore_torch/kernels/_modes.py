@@ -29,7 +29,9 @@ def differentiated(*values: Any) -> bool:
 
 def in_numpy(kernel: Callable[..., Any], *arguments: Any) -> Any:
     """A NumPy kernel on the memory of tensors on the CPU."""
-    arrays = (x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in arguments)
+    arrays = (
+        x.detach().resolve_neg().numpy() if isinstance(x, torch.Tensor) else x for x in arguments
+    )
     found = kernel(*arrays)
     return (
         tuple(map(torch.from_numpy, found)) if isinstance(found, tuple) else torch.from_numpy(found)
