@@ -56,7 +56,8 @@ def check_inputs(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive and finite.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend to a stored pattern.
+        True where a query may attend to a stored pattern. What no query may attend to may hold
+        anything, nan and inf included.
 
     Raises
     ------
@@ -101,15 +102,21 @@ def check_inputs(
     if mask is not None:
         check_mask(backend, state, stored, mask)
     beta = check_beta(backend, state, beta)
-    if backend.can_read_values(state):
-        if not backend.all_finite(state):
-            check_finite(backend, "state", state)
+    readable = backend.can_read_values(state)
+    if readable and not backend.all_finite(state):
+        check_finite(backend, "state", state)
+    if mask is not None:
+        hidden = hide_unattended(backend, "stored", stored, mask, readable)
+        if projection is not None:
+            values = hide_unattended(backend, "projection", projection, mask, readable)
+        stored, values = hidden, hidden if projection is None else values
+    elif readable:
         if backend.can_read_values(stored) and not backend.all_finite(stored):
             check_finite(backend, "stored", stored)
         if projection is not None and backend.can_read_values(projection):
             check_finite(backend, "projection", projection)
-        if not (isinstance(beta, float) and beta < EXTREME):
-            check_overflow(backend, state, stored, beta)
+    if readable and not (isinstance(beta, float) and beta < EXTREME):
+        check_overflow(backend, state, stored, beta)
     return Inputs(backend, backend.xp, state, stored, values, beta, mask)
 
 
@@ -319,6 +326,23 @@ def check_finite(backend: Backend, name: str, array: Array) -> None:
         bad = backend.xp.nonzero(~backend.xp.isfinite(array))
         index = tuple(int(axis[0]) for axis in bad)
         raise ValueError(f"{name} must be finite, got {float(array[index])} at index {index}")
+
+
+def hide_unattended(
+    backend: Backend, name: str, array: Array, mask: Array, readable: bool = True
+) -> Array:
+    """Return patterns or projections ``(..., S, d)`` whose unattended rows cannot do harm.
+
+    Rows to which no query may attend may hold anything. They become zeros, unless all values can be
+    read and are moderate. If ``readable``, the others are checked to be finite.
+    """
+    seen = backend.can_read_values(array)
+    if seen and backend.all_moderate(array):
+        return array
+    hidden = backend.without_unattended(array, mask)
+    if seen and readable:
+        check_finite(backend, name, hidden)
+    return hidden
 
 
 def shape(array: Array) -> tuple[int, ...]:

@@ -132,6 +132,12 @@ class StreamedBackend:
 
     # What is asked of a memory.
 
+    def without_unattended(self, array: Any, mask: Array) -> Any:
+        """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`; streamed ones are read so."""
+        if isinstance(array, Streamed):
+            return array
+        return self.states.without_unattended(array, mask)
+
     def count_attended(self, stored: Any, mask: Array | None) -> Array:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
         if mask is not None and mask.shape[-1] > 1:
@@ -140,7 +146,7 @@ class StreamedBackend:
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
         """M: without a mask it is computed once and cached, with a mask in one pass."""
-        if mask is None or mask.shape[-1] == 1:
+        if mask is None:
             return self.states.radius(self.one(stored, stored.radius), mask)
 
         def work(piece: Piece) -> Array:

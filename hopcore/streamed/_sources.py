@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from hopcore.arrays._discovery import backend, backend_of
+
 HDF5 = (".h5", ".hdf5", ".hdf")
 """Suffixes of files with named data sets: ``FILE.h5:NAME``."""
 
@@ -244,14 +246,23 @@ def name_of(array: Any) -> str:
 
 
 def patterns_of(
-    patterns: np.ndarray, dtype: np.dtype, start: int, *, known: bool = False, name: str = "stored"
+    patterns: np.ndarray,
+    dtype: np.dtype,
+    start: int,
+    *,
+    known: bool = False,
+    name: str = "stored",
+    attended: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return rows as patterns ``(n, d)`` in a dtype, and raise if they contain nan or inf.
 
     ``start`` is their first row in the memory; ``known`` says that they are known to be finite.
+    Rows that are not ``attended (n,)`` may hold anything; what is not moderate there becomes 0.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         patterns = patterns.reshape(patterns.shape[0], -1).astype(dtype, copy=False)
+        if attended is not None and not backend("numpy").all_moderate(patterns):
+            patterns = np.where(attended[:, None], patterns, np.zeros((), dtype))
     # If the product with itself is finite, so is every value.
     with np.errstate(over="ignore", invalid="ignore"):
         if known or math.isfinite(np.vdot(patterns, patterns)) or np.isfinite(patterns).all():
@@ -260,6 +271,15 @@ def patterns_of(
     raise ValueError(
         f"{name} must be finite, got {patterns[row, value]} at index {(start + row, value)}"
     )
+
+
+def attended_rows(mask: Any, count: int) -> np.ndarray | None:
+    """Which of ``count`` patterns some query may attend to, by a mask ``(..., L, S)`` or None."""
+    if mask is None:
+        return None
+    values = backend_of(mask).to_numpy(mask)
+    some = values.reshape(-1, values.shape[-1]).any(axis=0)
+    return np.broadcast_to(some, (count,))
 
 
 def check_real(name: str, dtype: np.dtype) -> None:

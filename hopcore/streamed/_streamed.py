@@ -20,7 +20,14 @@ from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._validation import as_integer
-from hopcore.streamed._sources import Piece, Source, missing_extra, patterns_of, source_of
+from hopcore.streamed._sources import (
+    Piece,
+    Source,
+    attended_rows,
+    missing_extra,
+    patterns_of,
+    source_of,
+)
 
 T = TypeVar("T")
 
@@ -136,10 +143,17 @@ class Streamed:
         other.dtype = np.dtype(dtype)
         return other
 
-    def read(self, rows: slice, name: str = "stored") -> np.ndarray:
-        """Read some patterns, ``(n, d)``; raise if they contain nan or inf."""
+    def read(
+        self, rows: slice, name: str = "stored", attended: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Read some patterns, ``(n, d)``; raise if they contain nan or inf.
+
+        Patterns that are not ``attended (n,)`` may hold anything.
+        """
         patterns = self.source.read(rows.start, rows.stop)
-        return patterns_of(patterns, self.dtype, rows.start, known=self.checked, name=name)
+        return patterns_of(
+            patterns, self.dtype, rows.start, known=self.checked, name=name, attended=attended
+        )
 
     def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
         """Yield the pieces of one pass; the next piece is read while one is processed.
@@ -148,11 +162,15 @@ class Streamed:
         may be streamed, too, and their columns of a ``mask (..., L, S)``.
         """
 
-        def read(rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
-            streamed = isinstance(values, Streamed)
-            return self.read(rows), values.read(rows, "projection") if streamed else None
+        parts, attended = self.parts, attended_rows(mask, self.shape[0])
 
-        parts = self.parts
+        def read(rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
+            shown = None if attended is None else attended[rows]
+            projection = None
+            if isinstance(values, Streamed):
+                projection = values.read(rows, "projection", shown)
+            return self.read(rows, attended=shown), projection
+
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(read, parts[0])
             tracked = parts if self.track is None else self.track(parts, len(parts))
@@ -164,9 +182,10 @@ class Streamed:
                     projection = values[..., rows, :]
                 yield Piece(rows, patterns, projection, mask_of_columns(mask, rows))
                 del patterns, projection  # before the piece after the next one is read
-        self.checked = True
-        if isinstance(values, Streamed):
-            values.checked = True
+        if attended is None:
+            self.checked = True
+            if isinstance(values, Streamed):
+                values.checked = True
 
     def reduce(
         self,
