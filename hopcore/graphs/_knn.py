@@ -206,7 +206,7 @@ def graph_of_neighbors(
     if choices.shape[-1] == 0:  # one pattern, whose only entry is its own
         values = xp.zeros((entries.count,), dtype=values.dtype, device=backend.device(values))
     weights = xp.take(values, source, axis=0)
-    return positive_graph(backend, entries, valued, weights, batch)
+    return positive_graph(backend, entries, valued, weights, (*batch, choices.shape[-2]))
 
 
 def join_choices(backend: Backend, choices: Array) -> tuple[Rows, Array, Array]:
@@ -220,18 +220,18 @@ def join_choices(backend: Backend, choices: Array) -> tuple[Rows, Array, Array]:
 
 
 def positive_graph(
-    backend: Backend, entries: Rows, valued: Array, weights: Array, batch: tuple[int, ...]
+    backend: Backend, entries: Rows, valued: Array, weights: Array, places: tuple[int, ...]
 ) -> Graph:
-    """Build a graph from the positive weights of the entries that have a value."""
+    """Build a graph of nodes ``(..., N)`` from the positive weights of entries with a value."""
     weights = backend.xp.where(valued & (weights > 0), weights, 0.0)
-    return drop_zeros(Graph(entries, weights, batch, entries.count // math.prod(batch)))
+    return drop_zeros(Graph(entries, weights, places[:-1], places[-1]))
 
 
 def reweighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
     """Compute the weights of a graph again from patterns, for the same entries."""
     backend, patterns, mask = check_patterns(patterns, mask)
     unit = unit_patterns(backend, patterns, mask)
-    flat = backend.xp.reshape(unit, (graph.entries.count, -1))
+    flat = backend.xp.reshape(unit, (graph.entries.count, unit.shape[-1]))
     weights = backend.pair_products(flat, flat, graph.entries)
     positive = (graph.weights > 0) & (weights > 0)
     return replace(graph, weights=backend.xp.where(positive, weights, 0.0))
@@ -297,9 +297,9 @@ def from_choices(
         weights = xp.take(flat, entries.rows * nodes + entries.columns % nodes, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
     else:
-        flat = xp.reshape(unit, (entries.count, -1))
+        flat = xp.reshape(unit, (entries.count, unit.shape[-1]))
         weights = backend.pair_products(flat, flat, entries)
-    return positive_graph(backend, entries, valued, weights, tuple(batch))
+    return positive_graph(backend, entries, valued, weights, (*batch, nodes))
 
 
 def nndescent_neighbors(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:

@@ -51,6 +51,8 @@ class JaxGraphKernels(Backend):
 
     def nearest(self, patterns: Array, k: int, mask: Array | None) -> Array:
         lead = patterns.shape[:-2]
+        if 0 in lead:
+            return jnp.zeros((*patterns.shape[:-1], k), jnp.int32)
         shown = jnp.ones(patterns.shape[:-1], bool) if mask is None else mask
         flat = jnp.reshape(patterns, (-1, *patterns.shape[-2:]))
         found = nearest(flat, jnp.reshape(shown, flat.shape[:-1]), backend=self, k=k)

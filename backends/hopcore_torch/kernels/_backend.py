@@ -213,7 +213,11 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 if fused.has_lse(heads):
                     return fused.attention_with_lse(heads)
             if state.device.type == "cpu":
-                return in_numpy(hopcore.backend("numpy").associate, *arguments, separation, True)
+                dtype, numpy = state.dtype, hopcore.backend("numpy")
+                if dtype != wide:  # no queries, since the fused kernel takes all others
+                    arguments = (*(x.to(wide) for x in arguments[:3]), beta, mask)
+                output, conjugate = in_numpy(numpy.associate, *arguments, separation, True)
+                return output.to(dtype), conjugate
             return Backend.associate(self, *arguments, separation, True)
 
         association = Association(self, separation, beta, mask, fast)
