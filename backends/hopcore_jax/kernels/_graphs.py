@@ -88,7 +88,7 @@ def _heat_kernel_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
 @jax.jit
 def pair_products(left: Array, right: Array, rows: Array, columns: Array) -> Array:
     """Inner products of pairs, gathered a block at a time."""
-    some = max(1, GATHER_BLOCK // left.shape[-1])
+    some = max(1, GATHER_BLOCK // max(1, left.shape[-1]))
     if rows.shape[0] <= some:
         return jnp.sum(left[rows] * right[columns], axis=-1)
     return lax.map(
