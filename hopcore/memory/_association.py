@@ -226,15 +226,19 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     first = next(pieces, None)
     if first is None:
         raise ValueError("merge_associations needs at least one part")
-    output, lse = first
-    backend = backend_of_input("output", output)
+    part, lse = first
+    backend = backend_of_input("output", part)
+    # Half precision is merged in float32, so that roundings do not add up.
+    wide = backend.precise.get(part.dtype, part.dtype)
+    output = backend.astype(part, wide)
     for other, other_lse in pieces:
-        check_alike(backend, output, "output", other)
+        check_alike(backend, part, "output", other)
         if other.shape != output.shape or other_lse.shape != lse.shape:
             raise ValueError(
                 "parts must have one shape, got outputs "
                 f"{tuple(output.shape)} and {tuple(other.shape)}, "
                 f"log-sum-exps {tuple(lse.shape)} and {tuple(other_lse.shape)}"
             )
+        other = backend.astype(other, wide)  # noqa: PLW2901
         output, lse = merged(backend.xp, (output, lse), (other, other_lse))
-    return output, lse
+    return backend.astype(output, part.dtype), lse

@@ -185,6 +185,7 @@ class StreamedBackend:
         """Associate in one pass with the softmax, in several with other separation functions."""
         self.refuse_derivatives(state, projection, beta)
         values = None if projection is stored else projection
+        precise = self.states.precise[state.dtype]
         read = isinstance(values, Streamed)  # so that work to be sent does not hold projections
 
         def patterns(piece: Piece) -> tuple[Array, Array]:
@@ -195,15 +196,17 @@ class StreamedBackend:
 
             def work(piece: Piece) -> Any:
                 keys, recalled = patterns(piece)
-                return self.states.associate(
+                found, lse = self.states.associate(
                     state, keys, recalled, beta, piece.mask, separation, True
                 )
+                return self.states.astype(found, precise), lse  # half precision adds up worse
 
             join = partial(merged, self.states.xp)
             shared = self.on_cores(state, work, join)
-            return stored.reduce(shared, join, values=values, mask=mask)
+            output, lse = stored.reduce(shared, join, values=values, mask=mask)
+            return self.states.astype(output, state.dtype), lse
 
-        xp, precise = self.states.xp, self.states.precise[state.dtype]
+        xp = self.states.xp
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
         of = weights.of
 
