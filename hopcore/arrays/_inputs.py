@@ -101,22 +101,17 @@ def check_inputs(
         )
     if mask is not None:
         check_mask(backend, state, stored, mask)
+        stored, values = hide_memory(backend, state, stored, projection, mask)
     beta = check_beta(backend, state, beta)
-    readable = backend.can_read_values(state)
-    if readable and not backend.all_finite(state):
-        check_finite(backend, "state", state)
-    if mask is not None:
-        hidden = hide_unattended(backend, "stored", stored, mask, readable)
-        if projection is not None:
-            values = hide_unattended(backend, "projection", projection, mask, readable)
-        stored, values = hidden, hidden if projection is None else values
-    elif readable:
-        if backend.can_read_values(stored) and not backend.all_finite(stored):
+    if backend.can_read_values(state):
+        if not backend.all_finite(state):
+            check_finite(backend, "state", state)
+        if mask is None and backend.can_read_values(stored) and not backend.all_finite(stored):
             check_finite(backend, "stored", stored)
-        if projection is not None and backend.can_read_values(projection):
+        if mask is None and projection is not None and backend.can_read_values(projection):
             check_finite(backend, "projection", projection)
-    if readable and not (isinstance(beta, float) and beta < EXTREME):
-        check_overflow(backend, state, stored, beta)
+        if not (isinstance(beta, float) and beta < EXTREME):
+            check_overflow(backend, state, stored, beta)
     return Inputs(backend, backend.xp, state, stored, values, beta, mask)
 
 
@@ -326,6 +321,17 @@ def check_finite(backend: Backend, name: str, array: Array) -> None:
         bad = backend.xp.nonzero(~backend.xp.isfinite(array))
         index = tuple(int(axis[0]) for axis in bad)
         raise ValueError(f"{name} must be finite, got {float(array[index])} at index {index}")
+
+
+def hide_memory(
+    backend: Backend, state: Array, stored: Array, projection: Array | None, mask: Array
+) -> tuple[Array, Array]:
+    """Return stored patterns and their projections, by :func:`hide_unattended`."""
+    readable = backend.can_read_values(state)
+    hidden = hide_unattended(backend, "stored", stored, mask, readable)
+    if projection is None:
+        return hidden, hidden
+    return hidden, hide_unattended(backend, "projection", projection, mask, readable)
 
 
 def hide_unattended(

@@ -37,8 +37,9 @@ class Quantized(NamedTuple):
     weights : array (..., groups, quantity)
         The soft weights.
     commitment : array ()
-        In the precise dtype, which is float32 for half precision, as ``divergence`` is. Mean squared distance of features and nearest codes: as a loss of the codebook, plus
-        ``commitment`` times as a loss of the features. 0 of no features.
+        Mean squared distance of features and nearest codes: as a loss of the codebook, plus
+        ``commitment`` times as a loss of the features. 0 of no features. In at least float32, as
+        ``divergence`` is: the square of a number in float16 may overflow.
     divergence : array ()
         Kullback-Leibler divergence of the hard path from the soft one, :math:`-\ln \max_c w_c`,
         its mean; 0 where the soft path is as hard as the hard one.
@@ -80,8 +81,9 @@ def quantize(
     temperature : float or array (), optional
         Positive, of the squared distances; that of the settings if not given.
     hard : bool
-        The values are the nearest codes, to the last digit; their gradient goes to the features as if nothing had
-        happened (straight-through), and the codebook learns from ``commitment`` alone.
+        The values are the nearest codes, to the last digit; their gradient goes to the features as
+        if nothing had happened (straight-through), and the codebook learns from ``commitment``
+        alone.
     noise : callable, optional
         Gumbel noise for the scores ``(..., groups, quantity)``.
 

@@ -161,7 +161,6 @@ class Streamed:
         Besides their patterns, pieces have their rows of projections ``values (..., S, v)``, which
         may be streamed, too, and their columns of a ``mask (..., L, S)``.
         """
-
         parts, attended = self.parts, attended_rows(mask, self.shape[0])
 
         def read(rows: slice) -> tuple[np.ndarray, np.ndarray | None]:

@@ -178,7 +178,7 @@ def test_losses_of_half_precision_are_float32(dtype: str) -> None:
     found = quantize(settings, {"codebook": codebook}, features, hard=True)
     assert found.commitment.dtype == found.divergence.dtype == torch.float32
     nearest = found.values.detach().double()
-    wanted = (1.0 + settings.commitment) * ((nearest - features.double()) ** 2).mean()
+    wanted = (1.0 + settings.commitment) * ((nearest - features.detach().double()) ** 2).mean()
     assert found.commitment.detach().item() == pytest.approx(
         float(wanted), rel=1e-6
     )  # 4e5, above 65504
