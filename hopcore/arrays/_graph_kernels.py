@@ -91,7 +91,9 @@ class GraphKernels(ArrayLibrary):
                 * xp.take(right, entries.columns[part], axis=0),
                 axis=-1,
             )
-            for part in chunks(entries.rows.shape[0], max(1, GATHER_BLOCK // left.shape[-1]))
+            for part in chunks(
+                entries.rows.shape[0], max(1, GATHER_BLOCK // max(1, left.shape[-1]))
+            )
         ]
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 

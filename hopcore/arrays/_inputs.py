@@ -57,7 +57,8 @@ def check_inputs(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive and finite.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend to a stored pattern.
+        True where a query may attend to a stored pattern. What no query may attend to may hold
+        anything, nan and inf included.
 
     Raises
     ------
@@ -101,13 +102,14 @@ def check_inputs(
         )
     if mask is not None:
         check_mask(backend, state, stored, mask)
+        stored, values = hide_memory(backend, state, stored, projection, mask)
     beta = check_beta(backend, state, beta)
     if backend.can_read_values(state):
         if not backend.all_finite(state):
             check_finite(backend, "state", state)
-        if backend.can_read_values(stored) and not backend.all_finite(stored):
+        if mask is None and backend.can_read_values(stored) and not backend.all_finite(stored):
             check_finite(backend, "stored", stored)
-        if projection is not None and backend.can_read_values(projection):
+        if mask is None and projection is not None and backend.can_read_values(projection):
             check_finite(backend, "projection", projection)
         if not (isinstance(beta, float) and beta < EXTREME):
             check_overflow(backend, state, stored, beta)
@@ -317,6 +319,34 @@ def check_finite(backend: Backend, name: str, array: Array) -> None:
         bad = backend.xp.nonzero(~backend.xp.isfinite(array))
         index = tuple(int(axis[0]) for axis in bad)
         raise ValueError(f"{name} must be finite, got {float(array[index])} at index {index}")
+
+
+def hide_memory(
+    backend: Backend, state: Array, stored: Array, projection: Array | None, mask: Array
+) -> tuple[Array, Array]:
+    """Return stored patterns and their projections, by :func:`hide_unattended`."""
+    readable = backend.can_read_values(state)
+    hidden = hide_unattended(backend, "stored", stored, mask, readable)
+    if projection is None:
+        return hidden, hidden
+    return hidden, hide_unattended(backend, "projection", projection, mask, readable)
+
+
+def hide_unattended(
+    backend: Backend, name: str, array: Array, mask: Array, readable: bool = True
+) -> Array:
+    """Return patterns or projections ``(..., S, d)`` whose unattended rows cannot do harm.
+
+    Rows to which no query may attend may hold anything. They become zeros, unless all values can be
+    read and are moderate. If ``readable``, the others are checked to be finite.
+    """
+    seen = backend.can_read_values(array)
+    if seen and backend.all_moderate(array):
+        return array
+    hidden = backend.without_unattended(array, mask)
+    if seen and readable:
+        check_finite(backend, name, hidden)
+    return hidden
 
 
 def shape(array: Array) -> tuple[int, ...]:

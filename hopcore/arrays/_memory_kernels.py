@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._library import Array, ArrayLibrary
+from hopcore.arrays._masked import without_unattended
 
 
 class MemoryKernels(ArrayLibrary):
@@ -48,6 +49,18 @@ class MemoryKernels(ArrayLibrary):
         if mask is None:
             return self.xp.max(lengths, axis=-1, keepdims=True)
         return self.xp.max(self.xp.where(mask, lengths[..., None, :], 0.0), axis=-1)
+
+    def without_unattended(self, array: Array, mask: Array) -> Array:
+        """Patterns or projections ``(..., S, d)`` with zeros where no query may attend."""
+        return without_unattended(self, array, mask)
+
+    def all_moderate(self, array: Array) -> bool:
+        """Whether all values are finite and so small that scores cannot overflow.
+
+        They are below the fourth root of the largest number: 16 in float16, 4e9 in float32. Called
+        only where values can be read; a stricter bound does no harm.
+        """
+        return self.magnitude(array) < float(self.xp.finfo(array.dtype).max) ** 0.25
 
     def magnitude(self, array: Array) -> float:
         """The largest magnitude of a value, or 0 if there is none; values must be readable."""

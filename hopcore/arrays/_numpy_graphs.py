@@ -54,7 +54,7 @@ class NumpyGraphKernels(GraphKernels):
         def some(part: slice) -> None:
             np.vecdot(left[entries.rows[part]], right[entries.columns[part]], out=output[part])
 
-        size = max(1, GATHERED // left.shape[-1])
+        size = max(1, GATHERED // max(1, left.shape[-1]))
         on_all_cores(some, list(chunks(output.shape[0], size)))
         return output
 

@@ -110,6 +110,7 @@ class DynamicsEngine:
             Records the energies of every step.
         """
         inputs = check_inputs(state, stored, projection, beta=self.attention.beta, mask=mask)
+        inputs = unattended_as_zeros(inputs, projection is not None)
         anchors = own_anchors(state) if state is stored else None
         moved, *_ = self.advance(inputs, projected=projection is not None, tracker=tracker)
         keys = own(inputs.backend, moved.stored, stored)
@@ -184,6 +185,16 @@ class DynamicsEngine:
             raise ValueError("logit diffusion needs an operator that has a Laplacian")
         eta = config.eta if config.logit_eta is None else config.logit_eta
         return diffusion_operator(laplacian, eta, config.diffusion_mode, config.steps)
+
+
+def unattended_as_zeros(inputs: Inputs, projected: bool) -> Inputs:
+    """Return the inputs with zeros where no query may attend, which is what diffusion sees."""
+    backend, _, _, stored, projection, _, mask = inputs
+    if mask is None:
+        return inputs
+    stored = backend.without_unattended(stored, mask)
+    values = backend.without_unattended(projection, mask) if projected else stored
+    return inputs._replace(stored=stored, projection=values)
 
 
 def diffused_queries(inputs: Inputs, config: DiffusionConfig) -> Array:

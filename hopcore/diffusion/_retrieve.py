@@ -18,7 +18,12 @@ from hopcore.diffusion._adaptive_eta import (
 )
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._energy_tracker import EnergyTracker
-from hopcore.diffusion._engine import DynamicsEngine, Values, diffused_queries
+from hopcore.diffusion._engine import (
+    DynamicsEngine,
+    Values,
+    diffused_queries,
+    unattended_as_zeros,
+)
 from hopcore.diffusion._graph_attention import AttentionOperator
 from hopcore.diffusion._modes import diffusion_operator
 from hopcore.diffusion._operator import DiffusionOperator
@@ -45,7 +50,8 @@ class DiffusedRetrieval(NamedTuple):
     state : array (..., L, d)
         The state patterns after the last update.
     keys : array (..., S, d) or None
-        The diffused stored patterns; None if every query has its own.
+        The diffused stored patterns, zeros where no query may attend; None if every query has its
+        own.
     steps : integer array (..., L)
         Number of updates of the state.
     converged : boolean array (..., L)
@@ -146,8 +152,9 @@ def diffused_retrieve(
     if values not in get_args(Values):
         raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}")
     tol = as_number("tol", tol, 0.0)
-    inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
     projected = projection is not None
+    inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
+    inputs = unattended_as_zeros(inputs, projected)
     updates = count_updates(config, values, projected, max_steps)
     given = inputs
     inputs, graph = with_graph(inputs, config, graph, projected)

@@ -77,6 +77,8 @@ class DenseLaplacian:
     @property
     def bound(self) -> Any:
         """Gershgorin's upper bound of the eigenvalues; a float unless traced."""
+        if 0 in self.matrix.shape:  # no matrix
+            return 0.0
         xp = self.backend.xp
         return readable_bound(self.backend, xp.max(xp.sum(xp.abs(self.matrix), axis=-1)))
 
@@ -103,9 +105,9 @@ def as_laplacian(laplacian: Any) -> AnyLaplacian:
         return laplacian_of(laplacian, laplacian.normalization)
     backend = backend_of_input("laplacian", laplacian)
     check_floating(backend, "laplacian", laplacian)
-    if laplacian.ndim < 2 or laplacian.shape[-1] != laplacian.shape[-2] or 0 in laplacian.shape:
+    if laplacian.ndim < 2 or not 0 < laplacian.shape[-1] == laplacian.shape[-2]:
         raise ValueError(f"laplacian must be (..., N, N), got {shape(laplacian)}")
-    if backend.can_read_values(laplacian):
+    if 0 not in laplacian.shape and backend.can_read_values(laplacian):
         check_finite(backend, "laplacian", laplacian)
         xp = backend.xp
         lowest = float(xp.min(backend.constant(xp.linalg.diagonal(laplacian))))

@@ -34,6 +34,9 @@ def symmetric_entries(
     diagonal = xp.arange(count, dtype=xp.int32, device=backend.device(left))
     rows = xp.concat([left, right, diagonal], axis=0)
     columns = xp.concat([right, left, diagonal], axis=0)
+    if count == 0:  # a batch of no graphs
+        starts = xp.zeros((1,), dtype=rows.dtype, device=backend.device(rows))
+        return Rows(starts, rows, columns), rows, rows < 0
     order = backend.entry_order(rows, columns)
     rows = xp.take(rows, order, axis=0)
     columns = xp.take(columns, order, axis=0)
@@ -81,7 +84,7 @@ def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
     check_floating(backend, name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
-    if not backend.can_read_values(matrix):
+    if 0 in matrix.shape or not backend.can_read_values(matrix):
         return
     xp, matrix = backend.xp, backend.constant(matrix)
     check_finite(backend, name, matrix)
@@ -130,7 +133,7 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     batch = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
     features = xp.broadcast_to(features, (*full, nodes, width))
     rank = len(full)
-    kept = [i for i in range(rank) if batch[i] == full[i] and batch[i] > 1]
+    kept = [i for i in range(rank) if batch[i] == full[i] and batch[i] != 1]
     rest = [i for i in range(rank) if i not in kept]
     order = (*kept, rank, *rest, rank + 1)
     moved = xp.permute_dims(features, order)

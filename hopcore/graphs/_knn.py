@@ -21,6 +21,7 @@ from hopcore.arrays._inputs import (
     broadcast_mask,
     check_finite,
     check_floating,
+    hide_unattended,
     shape,
 )
 from hopcore.arrays._validation import as_integer, short_repr
@@ -59,7 +60,7 @@ def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Ar
            [0.71, 0.  , 0.  ],
            [0.  , 0.  , 0.  ]])
     """
-    backend, mask = check_patterns(patterns, mask)
+    backend, patterns, mask = check_patterns(patterns, mask)
     xp = backend.xp
     unit = unit_patterns(backend, patterns, mask)
     cosine = xp.matmul(unit, xp.matrix_transpose(unit))
@@ -163,7 +164,7 @@ def knn_graph(
     """
     if isinstance(patterns, Streamed):
         return streamed_graph(patterns, k, mask, method)
-    backend, mask = check_patterns(patterns, mask)
+    backend, patterns, mask = check_patterns(patterns, mask)
     k = limit_neighbors(k, patterns.shape[-2])
     if backend.is_sharded(patterns):
         if method != "exact":
@@ -205,7 +206,7 @@ def graph_of_neighbors(
     if choices.shape[-1] == 0:  # one pattern, whose only entry is its own
         values = xp.zeros((entries.count,), dtype=values.dtype, device=backend.device(values))
     weights = xp.take(values, source, axis=0)
-    return positive_graph(backend, entries, valued, weights, batch)
+    return positive_graph(backend, entries, valued, weights, (*batch, choices.shape[-2]))
 
 
 def join_choices(backend: Backend, choices: Array) -> tuple[Rows, Array, Array]:
@@ -219,34 +220,37 @@ def join_choices(backend: Backend, choices: Array) -> tuple[Rows, Array, Array]:
 
 
 def positive_graph(
-    backend: Backend, entries: Rows, valued: Array, weights: Array, batch: tuple[int, ...]
+    backend: Backend, entries: Rows, valued: Array, weights: Array, places: tuple[int, ...]
 ) -> Graph:
-    """Build a graph from the positive weights of the entries that have a value."""
+    """Build a graph of nodes ``(..., N)`` from the positive weights of entries with a value."""
     weights = backend.xp.where(valued & (weights > 0), weights, 0.0)
-    return drop_zeros(Graph(entries, weights, batch, entries.count // math.prod(batch)))
+    return drop_zeros(Graph(entries, weights, places[:-1], places[-1]))
 
 
 def reweighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
     """Compute the weights of a graph again from patterns, for the same entries."""
-    backend, mask = check_patterns(patterns, mask)
+    backend, patterns, mask = check_patterns(patterns, mask)
     unit = unit_patterns(backend, patterns, mask)
-    flat = backend.xp.reshape(unit, (graph.entries.count, -1))
+    flat = backend.xp.reshape(unit, (graph.entries.count, unit.shape[-1]))
     weights = backend.pair_products(flat, flat, graph.entries)
     positive = (graph.weights > 0) & (weights > 0)
     return replace(graph, weights=backend.xp.where(positive, weights, 0.0))
 
 
-def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array | None]:
-    """Check patterns; return their backend, and their mask broadcast to them."""
+def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array, Array | None]:
+    """Check patterns; return their backend, them with masked ones hidden, and the whole mask."""
     backend = backend_of_input("patterns", patterns)
     check_floating(backend, "patterns", patterns)
-    if patterns.ndim < 2 or 0 in patterns.shape:
-        raise ValueError(f"patterns must be (..., N, d), not empty, got {shape(patterns)}")
-    if backend.can_read_values(patterns):
-        check_finite(backend, "patterns", patterns)
+    if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
+        raise ValueError(
+            f"patterns must be (..., N, d) with N >= 1 and d >= 1, got {shape(patterns)}"
+        )
     if mask is None:
-        return backend, None
-    return backend, broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
+        if backend.can_read_values(patterns):
+            check_finite(backend, "patterns", patterns)
+        return backend, patterns, None
+    mask = broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
+    return backend, hide_unattended(backend, "patterns", patterns, mask[..., None, :]), mask
 
 
 def limit_neighbors(k: Any, nodes: int) -> int:
@@ -293,9 +297,9 @@ def from_choices(
         weights = xp.take(flat, entries.rows * nodes + entries.columns % nodes, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
     else:
-        flat = xp.reshape(unit, (entries.count, -1))
+        flat = xp.reshape(unit, (entries.count, unit.shape[-1]))
         weights = backend.pair_products(flat, flat, entries)
-    return positive_graph(backend, entries, valued, weights, tuple(batch))
+    return positive_graph(backend, entries, valued, weights, (*batch, nodes))
 
 
 def nndescent_neighbors(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:

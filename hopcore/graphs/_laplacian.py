@@ -93,6 +93,8 @@ class Laplacian:
         """A bound of the eigenvalues, 2 or twice the largest degree; a float unless traced."""
         if self.normalization != "none":
             return 2.0
+        if 0 in self.graph.shape:  # no graph
+            return 0.0
         return readable_bound(self.backend, 2.0 * self.backend.xp.max(self.graph.degrees))
 
     def largest(self, eta: Any = 1.0) -> float:
@@ -138,7 +140,8 @@ def largest_eigenvalue(matrix: Any) -> float:
     """Return the largest eigenvalue of dense matrices, each similar to a symmetric one."""
     import numpy as np  # noqa: PLC0415
 
-    return float(np.max(np.real(np.linalg.eigvals(np.asarray(matrix, np.float64)))))
+    values = np.real(np.linalg.eigvals(np.asarray(matrix, np.float64)))
+    return float(np.max(values, initial=0.0))
 
 
 def readable_bound(backend: Backend, value: Array) -> Any:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import Inputs
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._graph_attention import (
@@ -26,7 +26,7 @@ from hopcore.diffusion._graph_attention import (
     spread_weights,
 )
 from hopcore.layers._activations import ACTIVATIONS
-from hopcore.layers._masks import CoreMasks, as_core_masks
+from hopcore.layers._masks import CoreMasks, as_core_masks, hide_unattended
 from hopcore.layers._memory import add_patterns, diffuse_memory
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._projections import (
@@ -74,7 +74,8 @@ def hopfield(
     projection : array (..., S, d_projection), optional
         Pattern projections (values); the stored patterns if not given.
     stored_pattern_padding_mask : array (..., S), optional
-        **True = ignored**, as in torch's modules; or numbers that are added to the scores.
+        **True = ignored**, as in torch's modules; or numbers that are added to the scores. Patterns
+        and projections that no query may attend to may hold anything, nan and inf included.
     association_mask : array (L, S), (... H, L, S) or (..., H, L, S), optional
         **True = not attended**, or numbers that are added to the scores.
     drop : callable, optional
@@ -96,6 +97,10 @@ def hopfield(
 
     Notes
     -----
+    The padding mask hides stored patterns, not queries: where a sequence associates with itself,
+    what is returned at padded positions is what they recall. A padded position that holds nan, inf
+    or a number whose fourth power overflows counts as a query of zeros.
+
     With ``batch_first=False`` patterns are ``(L, ..., d)`` and so is the output. Memory is
     O(L + S) unless dropout or numbers in a mask ask for the weights.
 
@@ -203,28 +208,43 @@ def prepare(
             stored if state is None else state, stored, stored if projection is None else projection
         ),
     )
+    core_masks = CoreMasks(None, None)
+    if masks[0] is not None or masks[1] is not None:
+        count = patterns.stored.shape[-2]
+        core_masks = as_core_masks(patterns.state, lead, settings.num_heads, count, *masks)
+        patterns = hide_padding_of(backend, patterns, core_masks)
     normalized = None
     if settings.diffusion is not None:
         # The graph of the memory is that of the normalised patterns.
         parts = (normalize(settings, parameters, backend, x, i) for i, x in enumerate(patterns))
         normalized = Patterns(*parts)
     heads = project(settings, parameters, backend, patterns, normalized)
-    core_masks = CoreMasks(None, None)
-    if masks[0] is not None or masks[1] is not None:
-        count = patterns.stored.shape[-2]
-        core_masks = as_core_masks(heads.state, lead, settings.num_heads, count, *masks)
     beta = beta_of(settings, parameters, backend, heads.state)
     inputs = Inputs(backend, backend.xp, *heads, beta, core_masks.mask)
     separation = settings.separation_function
     association = Association(lead, inputs, core_masks.bias, None, None, separation)
     if settings.diffusion is not None and normalized is not None:
         config = settings.diffusion
-        association = diffuse_memory(config, association, normalized, core_masks, cache)
+        own = patterns.state is patterns.stored
+        association = diffuse_memory(config, association, normalized, core_masks, cache, own)
     if settings.added:
         association = add_patterns(settings, parameters, association)
     if settings.update_steps_max != 0:
         association = update_state(settings, association)
     return association
+
+
+def hide_padding_of(backend: Backend, patterns: Patterns, masks: CoreMasks) -> Patterns:
+    """Return patterns of which those that no query may attend to cannot do harm.
+
+    Where a sequence associates with itself, padded positions are queries all the same: they stay as
+    they are, unless they hold numbers that are not moderate, and then they count as zeros.
+    """
+    state, stored, projection = patterns
+    own = state is stored
+    hidden = hide_unattended(backend, stored, masks.mask, queries=own)
+    values = hidden if projection is stored else hide_unattended(backend, projection, masks.mask)
+    return Patterns(hidden if own else state, hidden, values)
 
 
 def update_state(settings: HopfieldSettings, association: Association) -> Association:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
 
@@ -18,6 +20,7 @@ def cross_entropy(logits: Array, target: Array) -> Array:
     Returns
     -------
     array ()
+        0 where there is no sample.
 
     Examples
     --------
@@ -34,7 +37,7 @@ def cross_entropy(logits: Array, target: Array) -> Array:
         )
     picked = target[..., None] == xp.arange(logits.shape[-1], device=backend.device(logits))
     logs = log_softmax(logits)
-    return -xp.mean(xp.sum(xp.where(picked, logs, xp.zeros_like(logs)), axis=-1))
+    return -mean(xp.sum(xp.where(picked, logs, xp.zeros_like(logs)), axis=-1), xp)
 
 
 def logistic_loss(logits: Array, target: Array) -> Array:
@@ -50,6 +53,7 @@ def logistic_loss(logits: Array, target: Array) -> Array:
     Returns
     -------
     array ()
+        0 where there is no sample.
 
     Examples
     --------
@@ -63,7 +67,7 @@ def logistic_loss(logits: Array, target: Array) -> Array:
         raise ValueError(
             f"logits and target must have one shape, got {shape(logits)} and {shape(target)}"
         )
-    return xp.mean(xp.logaddexp(logits, xp.zeros_like(logits)) - target * logits)
+    return mean(xp.logaddexp(logits, xp.zeros_like(logits)) - target * logits, xp)
 
 
 def log_softmax(logits: Array) -> Array:
@@ -81,4 +85,9 @@ def divergence(logits: Array, others: Array) -> Array:
     """
     xp = backend_of_input("logits", logits).xp
     p, q = log_softmax(logits), log_softmax(others)
-    return xp.mean(xp.sum(xp.exp(p) * (p - q), axis=-1))
+    return mean(xp.sum(xp.exp(p) * (p - q), axis=-1), xp)
+
+
+def mean(values: Array, xp: ModuleType) -> Array:
+    """Return the mean of all values, and 0 of none: no sample costs nothing."""
+    return xp.sum(values) if 0 in values.shape else xp.mean(values)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input, broadcast_shapes, shape
+from hopcore.arrays._masked import attended_by_some
 
 
 class CoreMasks(NamedTuple):
@@ -89,6 +90,40 @@ def as_core_masks(
         association = _by_heads(backend, association, lead, heads, queries, patterns)
         translated.append(_one(backend, "association_mask", state, association))
     return _joined(translated)
+
+
+def hide_unattended(
+    backend: Backend, patterns: Array, mask: Array | None, *, queries: bool = False
+) -> Array:
+    """Return patterns ``(..., S, d)`` of a layer whose unattended rows cannot do harm.
+
+    Rows that no query of any head may attend to may hold anything. They become zeros before they
+    are normalised or projected, unless all values can be read and are moderate. With ``queries``
+    the patterns are state patterns, too, and a row that is moderate stays as it is.
+    """
+    if mask is None or (backend.can_read_values(patterns) and backend.all_moderate(patterns)):
+        return patterns
+    xp = backend.xp
+    kept = attended_by_some(xp, mask, (*patterns.shape[:-2], 1))
+    kept = kept[..., 0, :] if kept.ndim > 1 else kept
+    if queries:
+        limit = float(xp.finfo(patterns.dtype).max) ** 0.25
+        kept = kept | xp.all(xp.abs(backend.constant(patterns)) < limit, axis=-1)
+    return xp.where(kept[..., None], patterns, 0.0)
+
+
+def hide_padding(patterns: Array, padding: Array | None, batch_first: bool) -> Array:
+    """Return a sequence that associates with itself, without padding that could do harm."""
+    if padding is None or patterns.ndim < 2:
+        return patterns
+    backend = backend_of_input("src", patterns)
+    moved = not batch_first and patterns.ndim > 2
+    first = backend.xp.moveaxis(patterns, 0, -2) if moved else patterns
+    mask = as_core_masks(first, tuple(first.shape[:-2]), 1, first.shape[-2], padding).mask
+    hidden = hide_unattended(backend, first, mask, queries=True)
+    if hidden is first:
+        return patterns
+    return backend.xp.moveaxis(hidden, -2, 0) if moved else hidden
 
 
 def _library(name: str, state: Array, mask: Any) -> Backend:

@@ -28,11 +28,13 @@ def diffuse_memory(
     normalized: Patterns,
     masks: CoreMasks,
     cache: GraphCache | None,
+    own: bool = False,
 ) -> Association:
     """Return the association with a memory that is diffused over the graph of its patterns.
 
     The graph is that of the normalised patterns, one for each sample, and all heads share it; what
-    no query may attend to is isolated in it.
+    no query may attend to is isolated in it, and in that of the queries if these are the stored
+    patterns themselves (``own``).
     """
     backend = association.inputs.backend
     nodes = masks.nodes(backend)
@@ -40,8 +42,9 @@ def diffuse_memory(
     # An eta adapts to the entropy before any diffusion.
     undiffused = inputs = broadcast_state(association.inputs)
     if config.diffuse_query and 0 not in inputs.state.shape:
-        own = graph_of(backend, normalized.state, None, config, cache)
-        smooth = diffusion_operator(own.L, config.eta, config.diffusion_mode, config.steps)
+        some = nodes if own else None
+        near = graph_of(backend, normalized.state, some, config, cache)
+        smooth = diffusion_operator(near.L, config.eta, config.diffusion_mode, config.steps)
         inputs = inputs._replace(state=smooth(inputs.state))
     if config.adaptive_eta == "query":
         eta = adapted_eta(undiffused, config, association.bias)

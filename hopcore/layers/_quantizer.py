@@ -7,9 +7,10 @@ Oord et al. 2017).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import (
     backend_of_input,
     check_alike,
@@ -17,6 +18,7 @@ from hopcore.arrays._inputs import (
     check_temperature,
     shape,
 )
+from hopcore.layers._losses import mean
 from hopcore.layers._network_settings import QuantizerSettings
 from hopcore.layers._networks import Noise
 from hopcore.layers._parameters import Parameters
@@ -36,7 +38,8 @@ class Quantized(NamedTuple):
         The soft weights.
     commitment : array ()
         Mean squared distance of features and nearest codes: as a loss of the codebook, plus
-        ``commitment`` times as a loss of the features.
+        ``commitment`` times as a loss of the features. 0 of no features. In at least float32, as
+        ``divergence`` is: the square of a number in float16 may overflow.
     divergence : array ()
         Kullback-Leibler divergence of the hard path from the soft one, :math:`-\ln \max_c w_c`,
         its mean; 0 where the soft path is as hard as the hard one.
@@ -78,8 +81,9 @@ def quantize(
     temperature : float or array (), optional
         Positive, of the squared distances; that of the settings if not given.
     hard : bool
-        The values are the nearest codes; their gradient goes to the features as if nothing had
-        happened (straight-through), and the codebook learns from ``commitment`` alone.
+        The values are the nearest codes, to the last digit; their gradient goes to the features as
+        if nothing had happened (straight-through), and the codebook learns from ``commitment``
+        alone.
     noise : callable, optional
         Gumbel noise for the scores ``(..., groups, quantity)``.
 
@@ -124,20 +128,35 @@ def quantize(
         scores = scores + noise(shape(scores), features)
     weights = backend.astype(separate(scores), features.dtype)
     codes = xp.argmax(backend.constant(scores), axis=-1)
-    places = xp.arange(settings.quantity, device=backend.device(features))
-    chosen = backend.astype(codes[..., None] == places, features.dtype)
-    nearest = by_group(chosen, codebook)
-    soft = parts + backend.constant(nearest - parts)
-    if not hard:
-        soft = by_group(weights, codebook)
-    to_codes, to_features = backend.constant(parts) - nearest, parts - backend.constant(nearest)
+    nearest = codes_of(backend, codebook, codes)
+    if hard:
+        # The codes themselves, to the last digit; what is added is 0 and brings the gradient.
+        values = backend.constant(nearest) + (parts - backend.constant(parts))
+    else:
+        values = by_group(weights, codebook)
+    # Squares of half precision overflow, their mean may not.
+    near = backend.astype(nearest, precise)
+    to_codes = backend.constant(precise_parts) - near
+    to_features = precise_parts - backend.constant(near)
+    commitment = mean(to_codes * to_codes, xp)
+    commitment = commitment + settings.commitment * mean(to_features * to_features, xp)
     return Quantized(
-        xp.reshape(soft, (*lead, settings.input_size)),
+        xp.reshape(values, (*lead, settings.input_size)),
         codes,
         weights,
-        xp.mean(to_codes * to_codes) + settings.commitment * xp.mean(to_features * to_features),
-        -xp.mean(xp.log(xp.max(weights, axis=-1))),  # the largest is at least 1 / quantity
+        commitment,
+        # The largest weight is at least 1 / quantity.
+        -mean(xp.log(backend.astype(xp.max(weights, axis=-1), precise)), xp),
     )
+
+
+def codes_of(backend: Backend, codebook: Array, codes: Array) -> Array:
+    """Take the codes ``(..., G, k)`` with these numbers ``(..., G)`` from ``(G, quantity, k)``."""
+    xp, (groups, quantity, size) = backend.xp, shape(codebook)
+    first = xp.arange(groups, dtype=codes.dtype, device=backend.device(codes)) * quantity
+    rows = xp.reshape(codebook, (groups * quantity, size))
+    taken = xp.take(rows, xp.reshape(codes + first, (-1,)), axis=0)
+    return xp.reshape(taken, (*shape(codes), size))
 
 
 def by_group(values: Array, matrices: Array) -> Array:
@@ -146,6 +165,7 @@ def by_group(values: Array, matrices: Array) -> Array:
     One product for each group: to broadcast the matrices over the samples would be to copy them.
     """
     xp, (groups, rows, columns) = backend_of_input("values", values).xp, shape(matrices)
-    flat = xp.permute_dims(xp.reshape(values, (-1, groups, rows)), (1, 0, 2))
+    count = math.prod(shape(values)[:-2])
+    flat = xp.permute_dims(xp.reshape(values, (count, groups, rows)), (1, 0, 2))
     found = xp.permute_dims(xp.matmul(flat, matrices), (1, 0, 2))
     return xp.reshape(found, (*shape(values)[:-1], columns))

@@ -13,6 +13,7 @@ from hopcore.arrays._inputs import backend_of_input
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
 from hopcore.layers._hopfield import hopfield
+from hopcore.layers._masks import hide_padding
 from hopcore.layers._parameters import Parameters, inner
 
 Drop = Callable[[str, Array], Array]
@@ -42,7 +43,8 @@ def encoder_layer(
         The sequence.
     src_mask, src_key_padding_mask : array, optional
         ``association_mask`` and ``stored_pattern_padding_mask`` of :func:`hopcore.hopfield`:
-        True = not attended.
+        True = not attended. Padded positions may hold anything: those that are not moderate, as
+        explained there, count as zeros.
     associate : callable, optional
         The Hopfield layer, for those who hold its parameters elsewhere.
     drop : callable, optional
@@ -70,6 +72,7 @@ def encoder_layer(
             stored_pattern_padding_mask=src_key_padding_mask,
         )
 
+    src = hide_padding(src, src_key_padding_mask, settings.hopfield.batch_first)
     branch = _Branches(settings, parameters, src, drop)
     src = branch(src, "norm_residual", associate or own, "dropout_hopfield_association")
     return branch(src, "norm_output", branch.feed_forward, "dropout_output")
@@ -137,6 +140,7 @@ def decoder_layer(
             stored_pattern_padding_mask=memory_key_padding_mask,
         )
 
+    tgt = hide_padding(tgt, tgt_key_padding_mask, settings.hopfield.batch_first)
     branch = _Branches(settings, parameters, tgt, drop)
     tgt = branch(tgt, "norm_residual_self", associate or own, "dropout_hopfield_association_self")
     tgt = branch(tgt, "norm_residual_cross", cross or other, "dropout_hopfield_association_cross")

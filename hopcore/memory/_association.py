@@ -232,22 +232,25 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     first = next(pieces, None)
     if first is None:
         raise ValueError("merge_associations needs at least one part")
-    output, lse = first
-    backend = backend_of_input("output", output)
-    check_floating(backend, "output", output)
-    if tuple(lse.shape) != tuple(output.shape[:-1]):
+    part, lse = first
+    backend = backend_of_input("output", part)
+    check_floating(backend, "output", part)
+    if tuple(lse.shape) != tuple(part.shape[:-1]):
         raise ValueError(
             "parts must be outputs (..., L, v) with log-sum-exps (..., L), "
-            f"got {tuple(output.shape)} and {tuple(lse.shape)}"
+            f"got {tuple(part.shape)} and {tuple(lse.shape)}"
         )
-    given = first
+    # Half precision is merged in float32, so that roundings do not add up.
+    wide = backend.precise[part.dtype]
+    output = backend.astype(part, wide)
     for other, other_lse in pieces:
-        check_alike(backend, output, "output", other)
+        check_alike(backend, part, "output", other)
         if other.shape != output.shape or other_lse.shape != lse.shape:
             raise ValueError(
                 "parts must have one shape, got outputs "
                 f"{tuple(output.shape)} and {tuple(other.shape)}, "
                 f"log-sum-exps {tuple(lse.shape)} and {tuple(other_lse.shape)}"
             )
+        other = backend.astype(other, wide)  # noqa: PLW2901
         output, lse = merged(backend.xp, (output, lse), (other, other_lse))
-    return own(backend, output, given[0]), own(backend, lse, given[1])
+    return own(backend, backend.astype(output, part.dtype), part), own(backend, lse, first[1])

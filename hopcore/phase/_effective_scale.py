@@ -64,6 +64,8 @@ def effective_scale(stored: Array) -> float:
     check_floating(backend, "stored", stored)
     if stored.ndim < 2 or stored.shape[-2] < 2:
         raise ValueError(f"stored must be (..., N, d) with N >= 2 patterns, got {shape(stored)}")
+    if 0 in stored.shape[:-2]:
+        raise ValueError(f"stored must hold at least one memory, got {shape(stored)}")
     xp = backend.xp
     precise = backend.astype(stored, backend.precise[stored.dtype])
     centred = precise - xp.mean(precise, axis=-2, keepdims=True)

@@ -136,6 +136,12 @@ class StreamedBackend:
 
     # What is asked of a memory.
 
+    def without_unattended(self, array: Any, mask: Array) -> Any:
+        """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`; streamed ones are read so."""
+        if isinstance(array, Streamed):
+            return array
+        return self.states.without_unattended(array, mask)
+
     def count_attended(self, stored: Any, mask: Array | None) -> Array:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
         if mask is not None and mask.shape[-1] > 1:
@@ -144,7 +150,7 @@ class StreamedBackend:
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
         """M: without a mask it is computed once and cached, with a mask in one pass."""
-        if mask is None or mask.shape[-1] == 1:
+        if mask is None:
             return self.states.radius(self.one(stored, stored.radius), mask)
 
         def work(piece: Piece) -> Array:
@@ -184,6 +190,7 @@ class StreamedBackend:
         """Associate in one pass with the softmax, in several with other separation functions."""
         self.refuse_derivatives(state, projection, beta)
         values = None if projection is stored else projection
+        precise = self.states.precise[state.dtype]
         read = isinstance(values, Streamed)  # so that work to be sent does not hold projections
 
         def patterns(piece: Piece) -> tuple[Array, Array]:
@@ -194,15 +201,17 @@ class StreamedBackend:
 
             def work(piece: Piece) -> Any:
                 keys, recalled = patterns(piece)
-                return self.states.associate(
+                found, lse = self.states.associate(
                     state, keys, recalled, beta, piece.mask, separation, True
                 )
+                return self.states.astype(found, precise), lse  # half precision adds up worse
 
             join = partial(merged, self.states.xp)
             shared = self.on_cores(state, work, join)
-            return stored.reduce(shared, join, values=values, mask=mask)
+            output, lse = stored.reduce(shared, join, values=values, mask=mask)
+            return self.states.astype(output, state.dtype), lse
 
-        xp, precise = self.states.xp, self.states.precise[state.dtype]
+        xp = self.states.xp
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
         of = weights.of
 

@@ -23,7 +23,7 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
 from hopcore.arrays._backend import mask_of_columns
-from hopcore.streamed._sources import Piece, Source, check_real, patterns_of
+from hopcore.streamed._sources import Piece, Source, attended_rows, check_real, patterns_of
 
 POLL = 0.1
 """Seconds between two checks of the workers' progress."""
@@ -139,10 +139,13 @@ def as_node(value: Any) -> Delayed:
 def work_on_piece(job: Job, piece: Any, ends: tuple[int, int], values: Any, mask: Any) -> Any:
     """Run the task of a block."""
     rows = slice(*ends)
-    patterns = patterns_of(load_piece(piece), job.dtype, rows.start)
+    attended = attended_rows(mask, rows.stop - rows.start)
+    patterns = patterns_of(load_piece(piece), job.dtype, rows.start, attended=attended)
     if isinstance(values, tuple):
         raw, dtype = values
-        values = patterns_of(load_piece(raw), dtype, rows.start, name="projection")
+        values = patterns_of(
+            load_piece(raw), dtype, rows.start, name="projection", attended=attended
+        )
     return job.work(Piece(rows, patterns, values, mask))
 
 

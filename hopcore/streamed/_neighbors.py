@@ -35,7 +35,8 @@ def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: U
     similarities = np.empty((memory.shape[0], k), dtype=memory.dtype)
     choices = np.empty((memory.shape[0], k), dtype=np.int32)
     for rows in parts if memory.track is None else memory.track(parts, len(parts)):
-        patterns = unit(passes.read(rows), mask_of_columns(mask, rows))
+        shown = mask_of_columns(mask, rows)
+        patterns = unit(passes.read(rows, attended=shown), shown)
         compare = neighbors_in_piece(patterns, rows.start, k, unit)
         if k == 0:  # there is only one pattern, and reading it found it finite
             continue

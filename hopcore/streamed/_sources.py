@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from hopcore.arrays._discovery import backend, backend_of
 from hopcore.files._arrays import read_header
 from hopcore.files._plain import Version, open_plain, size_of, version_of
 
@@ -301,14 +302,22 @@ def name_of(array: Any) -> str:
 
 
 def patterns_of(
-    patterns: np.ndarray, dtype: np.dtype, start: int, *, name: str = "stored"
+    patterns: np.ndarray,
+    dtype: np.dtype,
+    start: int,
+    *,
+    name: str = "stored",
+    attended: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return rows as patterns ``(n, d)`` in a dtype, and raise if they contain nan or inf.
 
-    ``start`` is their first row in the memory.
+    ``start`` is their first row in the memory. Rows that are not ``attended (n,)`` may hold
+    anything; what is not moderate there becomes 0.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         patterns = patterns.reshape(patterns.shape[0], -1).astype(dtype, copy=False)
+        if attended is not None and not backend("numpy").all_moderate(patterns):
+            patterns = np.where(attended[:, None], patterns, np.zeros((), dtype))
     # If the product with itself is finite, so is every value.
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(np.vdot(patterns, patterns)) or np.isfinite(patterns).all():
@@ -317,6 +326,15 @@ def patterns_of(
     raise ValueError(
         f"{name} must be finite, got {patterns[row, value]} at index {(start + row, value)}"
     )
+
+
+def attended_rows(mask: Any, count: int) -> np.ndarray | None:
+    """Which of ``count`` patterns some query may attend to, by a mask ``(..., L, S)`` or None."""
+    if mask is None:
+        return None
+    values = backend_of(mask).to_numpy(mask)
+    some = values.reshape(-1, values.shape[-1]).any(axis=0)
+    return np.broadcast_to(some, (count,))
 
 
 def check_real(name: str, dtype: np.dtype) -> None:

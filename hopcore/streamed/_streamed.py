@@ -20,7 +20,14 @@ from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._validation import as_integer
-from hopcore.streamed._sources import Piece, Source, missing_extra, patterns_of, source_of
+from hopcore.streamed._sources import (
+    Piece,
+    Source,
+    attended_rows,
+    missing_extra,
+    patterns_of,
+    source_of,
+)
 
 T = TypeVar("T")
 
@@ -134,10 +141,15 @@ class Streamed:
         other.dtype = np.dtype(dtype)
         return other
 
-    def read(self, rows: slice, name: str = "stored") -> np.ndarray:
-        """Read some patterns, ``(n, d)``; raise if they contain nan or inf."""
+    def read(
+        self, rows: slice, name: str = "stored", attended: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Read some patterns, ``(n, d)``; raise if they contain nan or inf.
+
+        Patterns that are not ``attended (n,)`` may hold anything.
+        """
         patterns = self.source.read(rows.start, rows.stop)
-        return patterns_of(patterns, self.dtype, rows.start, name=name)
+        return patterns_of(patterns, self.dtype, rows.start, name=name, attended=attended)
 
     def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
         """Yield the pieces of one pass; the next piece is read while one is processed.
@@ -145,12 +157,15 @@ class Streamed:
         Besides their patterns, pieces have their rows of projections ``values (..., S, v)``, which
         may be streamed, too, and their columns of a ``mask (..., L, S)``.
         """
+        parts, attended = self.parts, attended_rows(mask, self.shape[0])
 
         def read(rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
-            streamed = isinstance(values, Streamed)
-            return self.read(rows), values.read(rows, "projection") if streamed else None
+            shown = None if attended is None else attended[rows]
+            projection = None
+            if isinstance(values, Streamed):
+                projection = values.read(rows, "projection", shown)
+            return self.read(rows, attended=shown), projection
 
-        parts = self.parts
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(read, parts[0])
             tracked = parts if self.track is None else self.track(parts, len(parts))

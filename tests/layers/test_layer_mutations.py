@@ -60,6 +60,28 @@ class Approximate(Backend):
 # Wrong formulas in the core.
 
 
+@mutant("padding is projected", "A.masked")
+def padding_projected(monkeypatch):
+    wrong = lambda backend, patterns, mask, *, queries=False: patterns  # noqa: E731
+    monkeypatch.setattr(core("layers._hopfield"), "hide_unattended", wrong)
+
+
+@mutant("padded positions of a sequence stay what they are", "A.masked")
+def padded_queries(monkeypatch):
+    right = core("layers._hopfield").hide_padding_of
+
+    def wrong(backend, patterns, masks):
+        return right(backend, patterns, masks)._replace(state=patterns.state)
+
+    monkeypatch.setattr(core("layers._hopfield"), "hide_padding_of", wrong)
+
+
+@mutant("a transformer layer keeps its padding in the branch beside", "A.masked")
+def padding_beside(monkeypatch):
+    wrong = lambda patterns, padding, batch_first: patterns  # noqa: E731
+    monkeypatch.setattr(core("layers._transformer"), "hide_padding", wrong)
+
+
 @mutant("heads interleaved", "L1 L8 L12")
 def interleaved(patch):
     def split_heads(right):

@@ -134,3 +134,63 @@ def test_bad_input_gets_one_line(call: Any, kind: type[Exception], message: str)
     with pytest.raises(kind, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def halves(name: str) -> Any:
+    """Features and a codebook of torch in a dtype, of values in the thousands."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    dtype = getattr(torch, name)
+    codebook = torch.tensor(300.0 * rng.normal(size=(2, 16, 2)), dtype=dtype, requires_grad=True)
+    features = torch.tensor(900.0 * rng.normal(size=(50, 4)), dtype=dtype, requires_grad=True)
+    return codebook, features
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_hard_values_are_codes_to_the_last_digit(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    settings = QuantizerSettings(input_size=4, quantity=16, groups=2)
+    codebook, features = halves(dtype)
+    found = quantize(settings, {"codebook": codebook}, features, hard=True)
+    exact = torch.stack([codebook[g][found.codes[:, g]] for g in range(2)], 1).reshape(50, 4)
+    assert torch.equal(found.values, exact)
+    by_features, by_codes = torch.autograd.grad(
+        found.values.sum(), (features, codebook), allow_unused=True
+    )
+    assert torch.equal(by_features, torch.ones_like(features))
+    assert by_codes is None or not by_codes.any()
+
+
+def test_hard_values_of_numpy_are_codes_to_the_last_digit() -> None:
+    rng = np.random.default_rng(0)
+    settings = QuantizerSettings(input_size=4, quantity=16, groups=2)
+    codebook, features = rng.normal(size=(2, 16, 2)), 3.0 * rng.normal(size=(50, 4))
+    found = quantize(settings, {"codebook": codebook}, features, hard=True)
+    exact = np.stack([codebook[g][found.codes[:, g]] for g in range(2)], 1).reshape(50, 4)
+    np.testing.assert_array_equal(found.values, exact)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_losses_of_half_precision_are_float32(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    settings = QuantizerSettings(input_size=4, quantity=16, groups=2)
+    codebook, features = halves(dtype)
+    found = quantize(settings, {"codebook": codebook}, features, hard=True)
+    assert found.commitment.dtype == found.divergence.dtype == torch.float32
+    nearest = found.values.detach().double()
+    wanted = (1.0 + settings.commitment) * ((nearest - features.detach().double()) ** 2).mean()
+    assert found.commitment.detach().item() == pytest.approx(
+        float(wanted), rel=1e-6
+    )  # 4e5, above 65504
+    found.commitment.backward()
+    assert torch.isfinite(codebook.grad).all()
+    assert torch.isfinite(features.grad).all()
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_no_samples_cost_nothing(hard: bool) -> None:
+    for shape in ((0, 2), (0, 3, 2), (2, 0, 2)):
+        found = quantize(PLANE, CORNERS, np.ones(shape), hard=hard)
+        assert found.values.shape == shape
+        assert found.codes.shape == (*shape[:-1], 1)
+        assert (found.commitment, found.divergence) == (0.0, 0.0)

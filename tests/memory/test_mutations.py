@@ -171,6 +171,32 @@ class Blind(Backend):
         return True
 
 
+class Unreadable(Backend):
+    """Values that cannot be read, as under a trace: none is refused."""
+
+    def can_read_values(self, array):
+        return False
+
+
+@mutant("what is masked is read", "A.masked")
+class ReadsMasked(Unreadable):
+    def without_unattended(self, array, mask):
+        return array
+
+
+@mutant("only what all queries are forbidden in all samples is hidden", "A.masked")
+class HidesTogether(Unreadable):
+    def without_unattended(self, array, mask):
+        every = np.any(mask, axis=tuple(range(np.ndim(mask) - 1)))
+        return np.where(every[..., None], array, 0.0).astype(array.dtype)
+
+
+@mutant("large numbers are taken for harmless", "A.masked", "float32")
+class Careless(Backend):
+    def all_moderate(self, array):
+        return self.all_finite(array)
+
+
 # Wrong formulas in the core. The reference is as wrong.
 
 

@@ -59,6 +59,16 @@ class ShardedBackend(JaxBackend):
                 raise ValueError(f"shards must be finite, got {value} at index {index}")
         return False
 
+    def all_moderate(self, array: Any) -> bool:
+        return super().all_moderate(values_of(array))
+
+    def without_unattended(self, array: Any, mask: Array) -> Any:
+        """Hide rows where they are; the rows that pad the parts are zeros already."""
+        if not isinstance(array, Shards):
+            return super().without_unattended(array, mask)
+        same_devices(array, mask=mask)
+        return workers.without_unattended(array, mask, backend=self)
+
     def astype(self, array: Any, dtype: Any) -> Any:
         if not isinstance(array, Shards):
             return super().astype(array, dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -136,6 +136,21 @@ def associate(
     return over_workers(
         work, stored, (values, state, beta, mask), (rows, everywhere, everywhere, split)
     )
+
+
+@partial(jax.jit, static_argnames="backend")
+def without_unattended(stored: Shards, mask: Array, *, backend: Any) -> Shards:
+    """The patterns with zeros where no query may attend."""
+    shown, split = columns(mask, stored)
+    array = jax.shard_map(
+        backend.without_unattended,
+        mesh=stored.mesh,
+        in_specs=(rows_over(stored.axis, stored.ndim), split),
+        out_specs=rows_over(stored.axis, stored.ndim),
+        axis_names={stored.axis},
+        check_vma=False,
+    )(stored.array, shown)
+    return replace(stored, array=array)
 
 
 @partial(jax.jit, static_argnames="backend")

@@ -73,12 +73,12 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
     def all_finite(self, array: jax.Array) -> bool:
         """Check the values on their devices; an array over several devices is not gathered."""
-        if loops.traced(array):
-            return True
-        if array.is_fully_replicated:
-            return finite(np.asarray(array))
-        parts = (part for part in array.addressable_shards if part.replica_id == 0)
-        return all(finite(np.asarray(part.data)) for part in parts)
+        return loops.traced(array) or all(map(finite, parts_of(array)))
+
+    def all_moderate(self, array: jax.Array) -> bool:
+        """See :class:`hopcore.Backend`; values are read on their devices."""
+        limit = float(jnp.finfo(array.dtype).max) ** 0.25
+        return all(below(limit, part) for part in parts_of(array))
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> jax.Array:
         """Make an array on a ``jax.Device``, or on a device named as ``"cpu"`` or ``"cuda:1"``."""
@@ -215,6 +215,21 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         device = self.device(state)
         platform = jax.default_backend() if device is None else device.platform
         return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
+
+
+def parts_of(array: jax.Array) -> list[np.ndarray]:
+    """The values of an array on the host, or those of each device, which are not gathered."""
+    if array.is_fully_replicated:
+        return [np.asarray(array)]
+    return [np.asarray(x.data) for x in array.addressable_shards if x.replica_id == 0]
+
+
+def below(limit: float, values: np.ndarray) -> bool:
+    """Whether all magnitudes are below a limit; they are if the root of their squares' sum is."""
+    values = values.reshape(-1)
+    if values.dtype.itemsize > 2 and np.vdot(values, values) < limit * limit:
+        return True
+    return values.size == 0 or float(np.abs(values).max()) < limit
 
 
 def finite(values: np.ndarray) -> bool:

@@ -163,6 +163,8 @@ class Places:
             return None, None
         mask = jnp.atleast_2d(mask)
         rows = jnp.reshape(mask, (-1, mask.shape[-1]))
+        if rows.shape[0] == 0:  # no queries; JAX takes nothing from no rows in the wrong shape
+            return jnp.ones((1, mask.shape[-1]), bool), None
         if rows.shape[0] == 1:
             return rows, None
         which = jnp.reshape(jnp.arange(rows.shape[0], dtype=jnp.int32), mask.shape[:-1])

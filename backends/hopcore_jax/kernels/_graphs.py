@@ -51,6 +51,8 @@ class JaxGraphKernels(Backend):
 
     def nearest(self, patterns: Array, k: int, mask: Array | None) -> Array:
         lead = patterns.shape[:-2]
+        if 0 in lead:
+            return jnp.zeros((*patterns.shape[:-1], k), jnp.int32)
         shown = jnp.ones(patterns.shape[:-1], bool) if mask is None else mask
         flat = jnp.reshape(patterns, (-1, *patterns.shape[-2:]))
         found = nearest(flat, jnp.reshape(shown, flat.shape[:-1]), backend=self, k=k)
@@ -86,7 +88,7 @@ def _heat_kernel_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
 @jax.jit
 def pair_products(left: Array, right: Array, rows: Array, columns: Array) -> Array:
     """Inner products of pairs, gathered a block at a time."""
-    some = max(1, GATHER_BLOCK // left.shape[-1])
+    some = max(1, GATHER_BLOCK // max(1, left.shape[-1]))
     if rows.shape[0] <= some:
         return jnp.sum(left[rows] * right[columns], axis=-1)
     return lax.map(

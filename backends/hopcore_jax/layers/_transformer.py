@@ -149,6 +149,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
             self.settings,
             self.arrays(),
             jnp.asarray(src),
+            src_key_padding_mask=src_key_padding_mask,
             associate=associate,
             drop=self._drop(keys, inference),
         )
@@ -225,6 +226,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
             self.arrays(),
             jnp.asarray(tgt),
             memory,
+            tgt_key_padding_mask=tgt_key_padding_mask,
             associate=associate,
             cross=cross,
             drop=self._drop(keys, inference),

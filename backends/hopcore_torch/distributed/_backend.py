@@ -59,6 +59,12 @@ class DistributedBackend(TorchBackend):
         """Whether arrays are tensors of torch."""
         return isinstance(other, TorchBackend)
 
+    def without_unattended(self, array: Any, mask: torch.Tensor) -> Any:
+        """Hide rows of each worker's own part; what cannot be traced is refused later."""
+        if isinstance(array, DTensor) and not eager():
+            return array
+        return super().without_unattended(array, mask)
+
     def magnitude(self, array: Any) -> float:
         if not isinstance(array, DTensor):
             return super().magnitude(array)

@@ -84,6 +84,13 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 kind, way = "nested", "torch.nested.to_padded_tensor, and a mask"
             raise TypeError(f"{name} must be a dense tensor, got a {kind} one; use {way}")
 
+    def all_moderate(self, array: torch.Tensor) -> bool:
+        """One look at all values; nan is compared with nothing."""
+        if array.numel() == 0:
+            return True
+        low, high = torch.aminmax(array.detach())
+        return max(-low.item(), high.item()) < torch.finfo(array.dtype).max ** 0.25
+
     def device(self, array: torch.Tensor) -> torch.device:
         """The tensor's own device; inputs that cannot be read are refused here."""
         if array.layout is not torch.strided or array.is_nested:
@@ -222,7 +229,11 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 if fused.has_lse(heads):
                     return fused.attention_with_lse(heads)
             if state.device.type == "cpu":
-                return in_numpy(hopcore.backend("numpy").associate, *arguments, separation, True)
+                dtype, numpy = state.dtype, hopcore.backend("numpy")
+                if dtype != wide:  # no queries, since the fused kernel takes all others
+                    arguments = (*(x.to(wide) for x in arguments[:3]), beta, mask)
+                output, conjugate = in_numpy(numpy.associate, *arguments, separation, True)
+                return output.to(dtype), conjugate
             return Backend.associate(self, *arguments, separation, True)
 
         association = Association(self, separation, beta, mask, fast)

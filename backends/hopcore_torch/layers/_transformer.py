@@ -154,6 +154,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods, nn.TransformerEnco
             self.settings,
             self.arrays(),
             src,
+            src_key_padding_mask=src_key_padding_mask,
             associate=lambda values: self.hopfield_association(values, *masks),
             drop=self._drop,
         )
@@ -255,6 +256,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
             self.arrays(),
             tgt,
             memory,
+            tgt_key_padding_mask=tgt_key_padding_mask,
             associate=lambda values: self.hopfield_association_self(values, *own),
             cross=lambda values: self.hopfield_association_cross((memory, values, memory), *other),
             drop=self._drop,

@@ -132,8 +132,11 @@ def test_what_is_not_finite_is_refused(subject: Subject, value: float) -> None:
         bad = array.copy()
         bad[2, 1] = value
         each(subject, ValueError, name, "finite", str(value), "(2, 1)", **{name: subject.put(bad)})
-        hidden = subject.put(np.zeros((3, 4), dtype=bool))
-        each(subject, ValueError, name, "finite", **{name: subject.put(bad)}, mask=hidden)
+        # A mask that hides the pattern from one query shows it to the others.
+        mask = np.ones((3, 4), dtype=bool)
+        mask[0] = False
+        changes = {name: subject.put(bad), "mask": subject.put(mask)}
+        each(subject, ValueError, name, "finite", str(value), "(2, 1)", **changes)
     values = subject.put(np.full((4, 2), value))
     arrays = subject.put(STATE), subject.put(STORED), values
     refused(ValueError, "projection", call=lambda: hopcore.association(*arrays, beta=1.0))

@@ -157,6 +157,8 @@ STATEMENTS: dict[str, str] = {
     "A.type": "not an array, not real floating, two libraries or dtypes: TypeError",
     "A.shape": "shapes that do not fit: ValueError that names both",
     "A.value": "nan, inf, beta <= 0, alpha <= 1, unknown names, bad options: an error that says so",
+    "A.masked": "what no query may attend to is never read: values and derivatives are those of "
+    "the memory without it, whatever it holds",
     "A.kind": "results have the library, device and dtype of the input; energies at least float32",
     "A.unchanged": "inputs are never written to, read-only ones are welcome",
     # B: what every backend owes.
