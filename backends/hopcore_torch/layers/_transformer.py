@@ -158,6 +158,22 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods, nn.TransformerEnco
             drop=self._drop,
         )
 
+    @torch.no_grad()
+    def get_association_matrix(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        src_mask: torch.Tensor | None = None,
+        src_key_padding_mask: torch.Tensor | None = None,
+        is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the association weights of the forward pass, ``(B, H, L, S)``, without a gradient.
+
+        ``input`` is the sequence; three patterns are taken as those that enter the association.
+        """
+        if isinstance(input, torch.Tensor):
+            src_mask = causal(input, src_mask, is_causal, self.batch_first)
+        return super().get_association_matrix(input, src_mask, src_key_padding_mask)
+
     # What torch's encoder looks at.
 
     @property
@@ -259,6 +275,46 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
             cross=lambda values: self.hopfield_association_cross((memory, values, memory), *other),
             drop=self._drop,
         )
+
+    @torch.no_grad()
+    def get_association_matrix_self(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        tgt_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the weights of the target with itself in the forward pass, without a gradient.
+
+        ``input`` is the target; three patterns are taken as those that enter the association.
+        """
+        if isinstance(input, torch.Tensor):
+            tgt_mask = causal(input, tgt_mask, tgt_is_causal, self.batch_first)
+        return super().get_association_matrix_self(input, tgt_mask, tgt_key_padding_mask)
+
+    @torch.no_grad()
+    def get_association_matrix_cross(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        memory: torch.Tensor | None = None,
+        tgt_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        memory_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the weights of the target with the memory in the forward pass, no gradient.
+
+        ``input`` is the target, which is associated with itself first; or three patterns that
+        enter the association with the memory.
+        """
+        if isinstance(input, torch.Tensor) and memory is not None:
+            first = self.batch_first
+            tgt_mask = causal(input, tgt_mask, tgt_is_causal, first)
+            memory_mask = causal(input, memory_mask, memory_is_causal, first, memory)
+        paddings = tgt_key_padding_mask, memory_key_padding_mask
+        return super().get_association_matrix_cross(input, memory, tgt_mask, memory_mask, *paddings)
 
     @property
     def self_attn(self) -> HopfieldCore:
