@@ -94,7 +94,11 @@ def check_inputs(
     if projection is not None:
         check_projection(backend, state, stored, projection)
         values = projection
-    if not state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]:
+    # Ranks first: axes of different meaning are not compared, which would fix them in a trace.
+    if not (
+        state.ndim == stored.ndim == values.ndim
+        and state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]
+    ):
         broadcast_shapes(
             state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2]
         )

@@ -130,7 +130,7 @@ def by_nodes(graph: Any, features: Array, work: Callable[[Array], Array]) -> Arr
     batch = (*(1,) * (len(full) - len(graph.batch)), *graph.batch)
     features = xp.broadcast_to(features, (*full, nodes, width))
     rank = len(full)
-    kept = [i for i in range(rank) if batch[i] == full[i] and batch[i] > 1]
+    kept = [i for i in range(rank) if batch[i] == full[i] and batch[i] != 1]
     rest = [i for i in range(rank) if i not in kept]
     order = (*kept, rank, *rest, rank + 1)
     moved = xp.permute_dims(features, order)

@@ -301,7 +301,9 @@ def weights_of(association: Association) -> Array:
 def for_all_heads(settings: HopfieldSettings, association: Association, values: Array) -> Array:
     """Broadcast ``(..., H or 1, L, v)``, whose heads may be one for all, to the full shape."""
     full = (*association.lead, settings.num_heads, *values.shape[-2:])
-    return values if values.shape == full else association.inputs.xp.broadcast_to(values, full)
+    if values.ndim == len(full) and values.shape == full:
+        return values
+    return association.inputs.xp.broadcast_to(values, full)
 
 
 def join_heads(

@@ -93,7 +93,11 @@ def check_patterns(
                 )
             break
     lead = state.shape[:-2]
-    if not lead == stored.shape[:-2] == projection.shape[:-2]:
+    # Ranks first: axes of different meaning are not compared, which would fix them in a trace.
+    if not (
+        state.ndim == stored.ndim == projection.ndim
+        and lead == stored.shape[:-2] == projection.shape[:-2]
+    ):
         axes = {name: shape(x)[:-2] for name, x in patterns._asdict().items()}
         lead = broadcast_shapes(**axes)
     return backend, patterns, tuple(lead)

@@ -69,6 +69,12 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Where values are visible; elsewhere a count would have to be waited for."""
         return self.can_read_values(array)
 
+    def has_known_sizes(self, array: torch.Tensor) -> bool:
+        """Unless a compiler or an exporter leaves them open."""
+        return not torch.compiler.is_compiling() or (
+            not torch.compiler.is_dynamo_compiling() and all(type(n) is int for n in array.shape)
+        )
+
     def all_finite(self, array: torch.Tensor) -> bool:
         """A sum first: it is not finite if any value is not (or if it overflows)."""
         array = array.detach()
@@ -165,6 +171,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Weights and conjugate without a derivative."""
         if self.can_read_values(scores):
             return in_numpy(hopcore.backend("numpy").separate, scores, separation)
+        if torch.compiler.is_compiling() and getattr(separation, "has_closed_form", False):
+            # Loops are compiled apart, for sizes that are known.
+            return separation.evaluate_sorted(scores, self.xp)
         return super().separate(scores, separation)
 
     def associate(
