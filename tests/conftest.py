@@ -29,6 +29,9 @@ FULL = {
     "tests/hopcore_jax/test_jax_layers.py::test_every_layer_maps*": "JAX compiles each",
     "tests/hopcore_torch/test_torch.py::test_no_array_of_all_scores*": "memories of 100 MB",
     "tests/hopcore_torch/test_torch_layers.py::test_runs_in_onnx*": "exports to ONNX",
+    "tests/hopcore_torch/test_torch_exports.py::test_an_export*": "exports every layer",
+    "tests/hopcore_torch/test_torch_exports.py::test_compiles*": "torch compiles",
+    "tests/hopcore_jax/test_jax_exports.py::*": "JAX exports every layer",
     "tests/streamed/test_streamed.py::test_no_split_changes*": "files in every split",
     "tests/training/test_*.py::test_every_model_learns*": "trainings of every model",
 }

@@ -110,6 +110,18 @@ class GraphKernels(ArrayLibrary):
         bounds = xp.arange(count + 1, dtype=rows.dtype, device=self.device(rows))
         return self.astype(xp.searchsorted(rows, bounds), rows.dtype)
 
+    def on_diagonal(self, entries: Rows) -> Array:
+        """Which entries are those of a node with itself, each node once, ``(E,)``.
+
+        Only :meth:`nearest_at_once` makes a node its own neighbour, and repeats its entry.
+        """
+        xp, (_, rows, columns) = self.xp, entries
+        same = rows == columns
+        if self.has_known_sizes(rows):
+            return same
+        again = same[1:] & same[:-1] & (rows[1:] == rows[:-1])
+        return same & ~xp.concat([rows[:1] < 0, again], axis=0)
+
     def top_k(self, values: Array, k: int) -> tuple[Array, Array]:
         """The k largest values over the last axis and their places, in any order."""
         xp = self.xp
