@@ -39,14 +39,21 @@ class Branches:
         return self.norm(values, norm) if self.settings.norm_first else values
 
     def norm(self, values: Array, name: str) -> Array:
+        if name in self.parameters:
+            return self.parameters[name](values)
         weight, bias = self.weights(name)
         return self.backend.layer_norm(values, weight, bias, self.settings.layer_norm_eps)
 
     def feed_forward(self, values: Array) -> Array:
-        hidden = self.backend.linear(values, *self.weights("linear_residual"))
+        hidden = self.linear(values, "linear_residual")
         hidden = ACTIVATIONS[self.settings.activation](hidden, self.backend)
         hidden = self.drop("dropout_residual", hidden)
-        return self.backend.linear(hidden, *self.weights("linear_output"))
+        return self.linear(hidden, "linear_output")
+
+    def linear(self, values: Array, name: str) -> Array:
+        if name in self.parameters:
+            return self.parameters[name](values)
+        return self.backend.linear(values, *self.weights(name))
 
     def weights(self, name: str) -> tuple[Array, Array | None]:
         return self.parameters[f"{name}.weight"], self.parameters.get(f"{name}.bias")

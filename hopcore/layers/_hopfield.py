@@ -313,7 +313,9 @@ def join_heads(
     backend, xp = association.inputs.backend, association.inputs.xp
     joined = swap_heads(backend, values)
     joined = xp.reshape(joined, (*joined.shape[:-2], joined.shape[-2] * joined.shape[-1]))
-    if not settings.disable_out_projection:
+    if "association_core.out_proj" in parameters:
+        joined = parameters["association_core.out_proj"](joined)
+    elif not settings.disable_out_projection:
         joined = backend.linear(
             joined,
             parameters["association_core.out_proj.weight"],

@@ -50,6 +50,7 @@ class AssociationProperties:
     state_pattern_dim = Setting("Depth of the state patterns.", "input_size")
     stored_pattern_dim = Setting("Depth of the stored patterns.", "stored_size")
     pattern_projection_dim = Setting("Depth of the pattern projections.", "projection_size")
+    association_activation = Setting("The name of the activation of the output, or None.")
     update_steps_max = Setting("The most updates of the state; None: until it rests.")
     update_steps_eps = Setting("The relative movement at which a state rests.")
     stored_pattern_as_static = Setting("Whether stored patterns are not projected.")

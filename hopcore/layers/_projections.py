@@ -86,10 +86,10 @@ def check_patterns(
             )
     for name, parameter in parameters.items():
         if name != "scaling":
-            if parameter.dtype != stored.dtype and not backend.uses_autocast(stored):
+            dtype = getattr(parameter, "dtype", stored.dtype)
+            if dtype != stored.dtype and not backend.uses_autocast(stored):
                 raise TypeError(
-                    "patterns must have the dtype of the parameters, "
-                    f"{parameter.dtype}, got {stored.dtype}"
+                    f"patterns must have the dtype of the parameters, {dtype}, got {stored.dtype}"
                 )
             break
     lead = state.shape[:-2]
@@ -114,7 +114,9 @@ def normalize(
     names = settings.normalizations[which]
     if names is None:
         return patterns
-    weight, bias, eps = names
+    name, weight, bias, eps = names
+    if name in parameters:
+        return parameters[name](patterns)
     return backend.layer_norm(patterns, parameters.get(weight), parameters.get(bias), eps)
 
 

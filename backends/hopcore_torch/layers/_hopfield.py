@@ -113,6 +113,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             start(self, thetas)
         else:
             self._scale(settings, scaling, **where)
+        self._watch("association_core", *(f"norm_{name}" for name in PATTERNS))
         diffusion = settings.diffusion
         self.cache = hopcore.GraphCache(diffusion) if diffusion and diffusion.cache_graph else None
 

@@ -60,6 +60,7 @@ class _TransformerLayer(ParameterOwner):
                 eps = settings.layer_norm_eps
                 setattr(self, name, nn.LayerNorm(width, eps, bias=bias, **where))
         self.reset_parameters()
+        self._watch()
 
     def _drop(self, name: str, values: torch.Tensor) -> torch.Tensor:
         return getattr(self, name)(values)
@@ -78,6 +79,16 @@ class _TransformerLayer(ParameterOwner):
     def output_size(self) -> int | None:
         """Depth of the output."""
         return self.settings.hopfield.input_size
+
+    @property
+    def activation(self) -> str:
+        """The name of the activation between the two linear maps."""
+        return self.settings.activation
+
+    @property
+    def activation_residual(self) -> str:
+        """The same by the name of hopfield-layers."""
+        return self.settings.activation
 
     @property
     def norm_first(self) -> bool:
@@ -382,9 +393,18 @@ def nested(
     layer: HopfieldEncoderLayer, src: torch.Tensor, mask: torch.Tensor | None, is_causal: bool
 ) -> torch.Tensor:
     """Apply an encoder layer to a nested tensor: pad it, mask the padding, and nest it again."""
-    lengths = torch.tensor([len(x) for x in src.unbind()], device=src.device)
+    rows = [len(x) for x in src.unbind()]
+    if not any(rows):
+        raise ValueError(
+            "every sample of the nested tensor is empty: if all is padding, give "
+            "torch.nn.TransformerEncoder enable_nested_tensor=False"
+        )
+    lengths = torch.tensor(rows, device=src.device)
     padded = src.to_padded_tensor(0.0)
     kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
     encoded = layer(padded, mask, ~kept, is_causal)
+    if src.layout == torch.jagged:
+        samples = [x[:length] for x, length in zip(encoded, rows, strict=True)]
+        return torch.nested.as_nested_tensor(samples, layout=torch.jagged)
     join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
     return join(encoded, kept, mask_check=False)
