@@ -85,12 +85,14 @@ class GraphKernels(ArrayLibrary):
         Products commute, so that with ``left = right`` the result is symmetric to the last digit.
         """
         xp = self.xp
+
+        def products(rows: Array, columns: Array) -> Array:
+            return xp.sum(xp.take(left, rows, axis=0) * xp.take(right, columns, axis=0), axis=-1)
+
+        if not self.has_known_sizes(entries.rows):
+            return products(entries.rows, entries.columns)
         parts = [
-            xp.sum(
-                xp.take(left, entries.rows[part], axis=0)
-                * xp.take(right, entries.columns[part], axis=0),
-                axis=-1,
-            )
+            products(entries.rows[part], entries.columns[part])
             for part in chunks(
                 entries.rows.shape[0], max(1, GATHER_BLOCK // max(1, left.shape[-1]))
             )
@@ -110,6 +112,18 @@ class GraphKernels(ArrayLibrary):
         bounds = xp.arange(count + 1, dtype=rows.dtype, device=self.device(rows))
         return self.astype(xp.searchsorted(rows, bounds), rows.dtype)
 
+    def on_diagonal(self, entries: Rows) -> Array:
+        """Which entries are those of a node with itself, each node once, ``(E,)``.
+
+        Only :meth:`nearest_at_once` makes a node its own neighbour, and repeats its entry.
+        """
+        xp, (_, rows, columns) = self.xp, entries
+        same = rows == columns
+        if self.has_known_sizes(rows):
+            return same
+        again = same[1:] & same[:-1] & (rows[1:] == rows[:-1])
+        return same & ~xp.concat([rows[:1] < 0, again], axis=0)
+
     def top_k(self, values: Array, k: int) -> tuple[Array, Array]:
         """The k largest values over the last axis and their places, in any order."""
         xp = self.xp
@@ -123,6 +137,8 @@ class GraphKernels(ArrayLibrary):
         with False are chosen last. Holds at most about a million scores (or one row of them).
         """
         xp, count = self.xp, patterns.shape[-2]
+        if not self.has_known_sizes(patterns):
+            return self.nearest_at_once(patterns, k, mask)
         batch = math.prod(patterns.shape[:-2])
         column = xp.arange(count, dtype=xp.int32, device=self.device(patterns))
         parts = []
@@ -133,6 +149,21 @@ class GraphKernels(ArrayLibrary):
             scores = xp.where(column == column[part, None], -math.inf, scores)
             parts.append(self.largest(scores, k))
         return xp.concat(parts, axis=-2) if len(parts) > 1 else parts[0]
+
+    def nearest_at_once(self, patterns: Array, k: int, mask: Array | None) -> Array:
+        """:meth:`nearest` of patterns whose number a trace leaves open, with all scores at once.
+
+        Where there are fewer than k others, a pattern is its own neighbour, which is no edge.
+        """
+        xp, count, device = self.xp, patterns.shape[-2], self.device(patterns)
+        column = xp.arange(count, dtype=xp.int32, device=device)
+        scores = xp.matmul(patterns, xp.matrix_transpose(patterns))
+        if mask is not None:
+            scores = xp.where(mask[..., None, :], scores, MASKED_SCORE)
+        scores = xp.where(column == column[:, None], -math.inf, scores)
+        none = xp.full((*patterns.shape[:-1], k), -math.inf, dtype=scores.dtype, device=device)
+        found, places = self.top_k(xp.concat([scores, none], axis=-1), k)
+        return xp.where(found == -math.inf, column[:, None], self.astype(places, xp.int32))
 
     def is_sharded(self, patterns: Array) -> bool:
         """Whether patterns are a memory in parts that has its own :meth:`neighbours`."""

@@ -2,7 +2,8 @@
 
 Every public function hands its arrays to :func:`check_inputs` first. Values are checked only where
 they can be read at no cost: on the host and outside a trace (see
-:meth:`hopcore.Backend.can_read_values`).
+:meth:`hopcore.Backend.can_read_values`). Sizes that a trace leaves open are compared with ``==``
+and ``!=``, because torch's compiler answers ``in`` wrongly.
 """
 
 from __future__ import annotations
@@ -96,7 +97,11 @@ def check_inputs(
     if projection is not None:
         check_projection(backend, state, stored, projection)
         values = projection
-    if not state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]:
+    # Ranks first: axes of different meaning are not compared, which would fix them in a trace.
+    if not (
+        state.ndim == stored.ndim == values.ndim
+        and state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]
+    ):
         broadcast_shapes(
             state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2]
         )
@@ -197,7 +202,7 @@ def broadcast_shapes(**shapes: tuple[int, ...]) -> tuple[int, ...]:
         for i, size in enumerate(reversed(axes), 1):
             if out[-i] == 1:
                 out[-i] = size
-            elif size not in (1, out[-i]):
+            elif size != 1 and size != out[-i]:
                 got = ", ".join(f"{name} {tuple(value)}" for name, value in shapes.items())
                 raise ValueError(f"leading axes do not broadcast: {got}")
     return tuple(out)
@@ -215,7 +220,8 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
     check_same_device(backend, state, "mask", mask)
     queries, patterns = state.shape[-2], stored.shape[-2]
     rows, columns = (1, 1, *mask.shape)[-2:]
-    if mask.ndim == 0 or rows not in (1, queries) or columns not in (1, patterns):
+    fits = (rows == 1 or rows == queries) and (columns == 1 or columns == patterns)
+    if mask.ndim == 0 or not fits:
         raise ValueError(
             f"mask must broadcast to (..., L, S) = (..., {queries}, {patterns}), got {shape(mask)}"
         )
@@ -247,7 +253,7 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
         beta = backend.astype(beta, state.dtype)
     check_alike(backend, state, "beta", beta)
     if beta.ndim > 0:
-        if beta.shape[-1] not in (1, state.shape[-2]):
+        if beta.shape[-1] != 1 and beta.shape[-1] != state.shape[-2]:
             raise ValueError(
                 f"beta must broadcast to (..., L) = (..., {state.shape[-2]}), got {shape(beta)}"
             )
@@ -301,7 +307,7 @@ def check_temperature(backend: Backend, like: Array, temperature: Any) -> Any:
         if not 0.0 < value < math.inf:
             raise ValueError(f"temperature must be positive and finite, got {value}")
     precise = backend.astype(temperature, backend.precise[like.dtype])
-    return backend.xp.clip(precise, COLDEST, HOTTEST)
+    return clip(precise, COLDEST, HOTTEST, backend.xp)
 
 
 def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:
@@ -310,7 +316,12 @@ def clip_beta_to_dtype(backend: Backend, beta: Any, state: Array) -> Any:
         return beta
     limits = backend.xp.finfo(state.dtype)
     least, most = float(limits.smallest_normal), float(limits.max)
-    return backend.astype(backend.xp.clip(beta, least, most), state.dtype)
+    return backend.astype(clip(beta, least, most, backend.xp), state.dtype)
+
+
+def clip(values: Array, least: float, most: float, xp: ModuleType) -> Array:
+    """Clip values to a range, also where a compiler leaves the numbers open."""
+    return xp.where(values < least, least, xp.where(values > most, most, values))
 
 
 def check_finite(backend: Backend, name: str, array: Array) -> None:

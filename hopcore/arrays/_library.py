@@ -88,6 +88,10 @@ class ArrayLibrary:
         """Whether a derivative by any of the arrays may be asked for."""
         return False
 
+    def has_known_sizes(self, array: Array) -> bool:
+        """Whether the sizes of an array are numbers; a trace may leave them open."""
+        return True
+
     def has_dynamic_shapes(self, array: Array) -> bool:
         """Whether shapes may depend on values, so that finished queries can be dropped."""
         return False

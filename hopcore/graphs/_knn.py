@@ -165,7 +165,10 @@ def knn_graph(
     if isinstance(patterns, Streamed):
         return streamed_graph(patterns, k, mask, method)
     backend, patterns, mask = check_patterns(patterns, mask)
-    k = limit_neighbors(k, patterns.shape[-2])
+    if backend.has_known_sizes(patterns):
+        k = limit_neighbors(k, patterns.shape[-2])
+    else:
+        k = as_integer("k", k, 1)
     if backend.is_sharded(patterns):
         if method != "exact":
             raise ValueError(f"a sharded memory needs method 'exact', got {short_repr(method)}")

@@ -85,7 +85,7 @@ class Laplacian:
     def shifted(self, by: Any, times: Any) -> Array:
         """Return the values of ``by I + times S``."""
         entries = self.graph.entries
-        identity = self.backend.astype(entries.rows == entries.columns, self.values.dtype)
+        identity = self.backend.astype(self.backend.on_diagonal(entries), self.values.dtype)
         return by * identity + times * self.values
 
     @property
@@ -155,7 +155,7 @@ def laplacian_of(graph: Graph, normalization: Normalization) -> Laplacian:
     check_normalization(normalization)
     backend, entries = graph.backend, graph.entries
     xp, weights, degrees = backend.xp, graph.weights, graph.degrees
-    on_diagonal = entries.rows == entries.columns
+    on_diagonal = backend.on_diagonal(entries)
     scale = None
     if normalization == "none":
         diagonal = xp.take(degrees, entries.rows, axis=0)
@@ -169,6 +169,7 @@ def laplacian_of(graph: Graph, normalization: Normalization) -> Laplacian:
         )
         diagonal = xp.take(backend.astype(joined, weights.dtype), entries.rows, axis=0)
         scale = root if normalization == "random_walk" else None
+    # Repeated entries have no weight.
     return Laplacian(graph, xp.where(on_diagonal, diagonal, -weights), scale, normalization)
 
 

@@ -54,6 +54,11 @@ from hopcore.layers._pooling import flattened, hopfield_lookup, hopfield_pooling
 from hopcore.layers._quantizer import Quantized, quantize
 from hopcore.layers._settings import PATTERNS, HopfieldSettings
 from hopcore.layers._transformer import decoder_layer, encoder_layer
+from hopcore.layers._transformer_weights import (
+    decoder_weights_cross,
+    decoder_weights_self,
+    encoder_weights,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -85,9 +90,12 @@ __all__ = [
     "core_settings",
     "cross_entropy",
     "decoder_layer",
+    "decoder_weights_cross",
+    "decoder_weights_self",
     "diffused_arguments",
     "effective_memory",
     "encoder_layer",
+    "encoder_weights",
     "flattened",
     "hnl",
     "hnm",

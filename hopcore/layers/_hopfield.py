@@ -322,7 +322,9 @@ def weights_of(association: Association) -> Array:
 def for_all_heads(settings: HopfieldSettings, association: Association, values: Array) -> Array:
     """Broadcast ``(..., H or 1, L, v)``, whose heads may be one for all, to the full shape."""
     full = (*association.lead, settings.num_heads, *values.shape[-2:])
-    return values if values.shape == full else association.inputs.xp.broadcast_to(values, full)
+    if values.ndim == len(full) and values.shape == full:
+        return values
+    return association.inputs.xp.broadcast_to(values, full)
 
 
 def join_heads(
@@ -332,7 +334,9 @@ def join_heads(
     backend, xp = association.inputs.backend, association.inputs.xp
     joined = swap_heads(backend, values)
     joined = xp.reshape(joined, (*joined.shape[:-2], joined.shape[-2] * joined.shape[-1]))
-    if not settings.disable_out_projection:
+    if "association_core.out_proj" in parameters:
+        joined = parameters["association_core.out_proj"](joined)
+    elif not settings.disable_out_projection:
         joined = backend.linear(
             joined,
             parameters["association_core.out_proj.weight"],

@@ -142,7 +142,8 @@ def _by_heads(
     if mask.ndim == 3 and shape(mask) == (math.prod(lead) * heads, queries, patterns):
         return backend.xp.reshape(mask, full)
     fits = 2 <= mask.ndim <= len(full) and all(
-        size in (1, wanted) for size, wanted in zip(shape(mask)[::-1], full[::-1], strict=False)
+        size == 1 or size == wanted
+        for size, wanted in zip(shape(mask)[::-1], full[::-1], strict=False)
     )
     if not fits:
         raise ValueError(

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.diffusion._config import DiffusionConfig
+from hopcore.layers._hopfield import hopfield
 from hopcore.layers._settings import HopfieldSettings
+from hopcore.layers._transformer_weights import (
+    decoder_weights_cross,
+    decoder_weights_self,
+    encoder_weights,
+)
 
 
 class Setting:
@@ -44,6 +50,7 @@ class AssociationProperties:
     state_pattern_dim = Setting("Depth of the state patterns.", "input_size")
     stored_pattern_dim = Setting("Depth of the stored patterns.", "stored_size")
     pattern_projection_dim = Setting("Depth of the pattern projections.", "projection_size")
+    association_activation = Setting("The name of the activation of the output, or None.")
     update_steps_max = Setting("The most updates of the state; None: until it rests.")
     update_steps_eps = Setting("The relative movement at which a state rests.")
     stored_pattern_as_static = Setting("Whether stored patterns are not projected.")
@@ -155,28 +162,111 @@ class LearnedPatternMethods(AssociationProperties):
 class EncoderMethods:
     """Methods of an encoder layer with a Hopfield layer, ``hopfield_association``."""
 
+    settings: Any
     hopfield_association: Any
+    arrays: Any
+
+    def as_array(self, sequence: Any) -> Any:
+        """Return a sequence as an array of the library."""
+        return sequence
 
     @property
     def temperature(self) -> Any:
         """The current temperature."""
         return self.hopfield_association.temperature
 
-    def get_association_matrix(self, input: Any) -> Any:
-        """Return the association weights of each head, without a gradient."""
-        return self.hopfield_association.get_association_matrix(input)
+    def get_association_matrix(
+        self, input: Any, src_mask: Any = None, src_key_padding_mask: Any = None
+    ) -> Any:
+        """Return the association weights of the forward pass, ``(..., H, L, S)``, no gradient.
+
+        ``input`` is the sequence; three patterns are taken as those that enter the association.
+        """
+
+        def weigh(values: Any) -> Any:
+            masks = src_key_padding_mask, src_mask
+            return self.hopfield_association.get_association_matrix(values, *masks)
+
+        if isinstance(input, tuple | list):
+            return weigh(input)
+        source = self.as_array(input)
+        return encoder_weights(self.settings, self.arrays(), source, weigh=weigh)
 
 
 class DecoderMethods:
     """Methods of a decoder layer with two Hopfield layers."""
 
+    settings: Any
     hopfield_association_self: Any
     hopfield_association_cross: Any
+    arrays: Any
 
-    def get_association_matrix_self(self, input: Any) -> Any:
-        """Return the association weights of the target with itself, without a gradient."""
-        return self.hopfield_association_self.get_association_matrix(input)
+    def as_array(self, sequence: Any) -> Any:
+        """Return a sequence as an array of the library."""
+        return sequence
 
-    def get_association_matrix_cross(self, input: Any) -> Any:
-        """Return the association weights of the target with the memory, without a gradient."""
-        return self.hopfield_association_cross.get_association_matrix(input)
+    def get_association_matrix_self(
+        self, input: Any, tgt_mask: Any = None, tgt_key_padding_mask: Any = None
+    ) -> Any:
+        """Return the weights of the target with itself in the forward pass, without a gradient.
+
+        ``input`` is the target; three patterns are taken as those that enter the association.
+        """
+
+        def weigh(values: Any) -> Any:
+            masks = tgt_key_padding_mask, tgt_mask
+            return self.hopfield_association_self.get_association_matrix(values, *masks)
+
+        if isinstance(input, tuple | list):
+            return weigh(input)
+        target = self.as_array(input)
+        return decoder_weights_self(self.settings, self.arrays(), target, weigh=weigh)
+
+    def get_association_matrix_cross(
+        self,
+        input: Any,
+        memory: Any = None,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+    ) -> Any:
+        """Return the weights of the target with the memory in the forward pass, no gradient.
+
+        ``input`` is the target, which is associated with itself first; or three patterns that
+        enter the association with the memory.
+        """
+
+        def weigh(values: Any) -> Any:
+            masks = memory_key_padding_mask, memory_mask
+            return self.hopfield_association_cross.get_association_matrix(values, *masks)
+
+        if isinstance(input, tuple | list):
+            return weigh(input)
+        if memory is None:
+            raise TypeError(
+                "get_association_matrix_cross needs the target and the memory, as the forward pass "
+                "does, or the three patterns that enter the association; got the target alone"
+            )
+        target, memory = self.as_array(input), self.as_array(memory)
+        first = self.hopfield_association_self
+        arrays = first.arrays()
+
+        def associate(values: Any) -> Any:
+            masks = {
+                "stored_pattern_padding_mask": self._mask(tgt_key_padding_mask),
+                "association_mask": self._mask(tgt_mask),
+            }
+            return hopfield(first.settings, arrays, values, **masks)
+
+        return decoder_weights_cross(
+            self.settings,
+            self.arrays(),
+            target,
+            memory,
+            associate=associate,
+            weigh=lambda queries: weigh((memory, queries, memory)),
+        )
+
+    def _mask(self, mask: Any) -> Any:
+        return None if mask is None else self.as_array(mask)

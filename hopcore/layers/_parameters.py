@@ -29,7 +29,11 @@ from hopcore.layers._settings import PATTERNS, HopfieldSettings
 from hopcore.schedules._learnable_temperature import LearnableTemperature, theta_of_beta
 
 Parameters = Mapping[str, Array]
-"""Arrays by their name."""
+"""Arrays by their name.
+
+Under the name of a normalisation or of a linear map, such as ``association_core.out_proj``, there
+may be a function, which takes the place of its parameters.
+"""
 
 SPREAD = 0.02
 """The default standard deviation of drawn parameters."""

@@ -86,14 +86,18 @@ def check_patterns(
             )
     for name, parameter in parameters.items():
         if name != "scaling":
-            if parameter.dtype != stored.dtype and not backend.uses_autocast(stored):
+            dtype = getattr(parameter, "dtype", stored.dtype)
+            if dtype != stored.dtype and not backend.uses_autocast(stored):
                 raise TypeError(
-                    "patterns must have the dtype of the parameters, "
-                    f"{parameter.dtype}, got {stored.dtype}"
+                    f"patterns must have the dtype of the parameters, {dtype}, got {stored.dtype}"
                 )
             break
     lead = state.shape[:-2]
-    if not lead == stored.shape[:-2] == projection.shape[:-2]:
+    # Ranks first: axes of different meaning are not compared, which would fix them in a trace.
+    if not (
+        state.ndim == stored.ndim == projection.ndim
+        and lead == stored.shape[:-2] == projection.shape[:-2]
+    ):
         axes = {name: shape(x)[:-2] for name, x in patterns._asdict().items()}
         lead = broadcast_shapes(**axes)
     return backend, patterns, tuple(lead)
@@ -110,7 +114,9 @@ def normalize(
     names = settings.normalizations[which]
     if names is None:
         return patterns
-    weight, bias, eps = names
+    name, weight, bias, eps = names
+    if name in parameters:
+        return parameters[name](patterns)
     return backend.layer_norm(patterns, parameters.get(weight), parameters.get(bias), eps)
 
 

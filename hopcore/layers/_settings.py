@@ -353,13 +353,18 @@ class HopfieldSettings(Settings):
         )
 
     @cached_property
-    def normalizations(self) -> tuple[tuple[str, str, float] | None, ...]:
+    def normalizations(self) -> tuple[tuple[str, str, str, float] | None, ...]:
         """The normalisations of state, stored and projected patterns; None where there is none.
 
-        Each is the names of its scale and shift, and its eps.
+        Each is its name, the names of its scale and shift, and its eps.
         """
         return tuple(
-            (f"norm_{name}.weight", f"norm_{name}.bias", getattr(self, f"normalize_{name}_eps"))
+            (
+                f"norm_{name}",
+                f"norm_{name}.weight",
+                f"norm_{name}.bias",
+                getattr(self, f"normalize_{name}_eps"),
+            )
             if self.normalizes(name)
             else None
             for name in ORDER

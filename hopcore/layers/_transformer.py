@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
 from hopcore.layers._hopfield import hopfield
 from hopcore.layers._masks import hide_padding
 from hopcore.layers._parameters import Parameters, inner
-
-Drop = Callable[[str, Array], Array]
-"""``drop(name, values)``: dropout, under the name of its place."""
 
 
 def encoder_layer(
@@ -73,7 +69,7 @@ def encoder_layer(
         )
 
     src = hide_padding(src, src_key_padding_mask, settings.hopfield.batch_first)
-    branch = _Branches(settings, parameters, src, drop)
+    branch = Branches(settings, parameters, src, drop)
     src = branch(src, "norm_residual", associate or own, "dropout_hopfield_association")
     return branch(src, "norm_output", branch.feed_forward, "dropout_output")
 
@@ -141,42 +137,7 @@ def decoder_layer(
         )
 
     tgt = hide_padding(tgt, tgt_key_padding_mask, settings.hopfield.batch_first)
-    branch = _Branches(settings, parameters, tgt, drop)
+    branch = Branches(settings, parameters, tgt, drop)
     tgt = branch(tgt, "norm_residual_self", associate or own, "dropout_hopfield_association_self")
     tgt = branch(tgt, "norm_residual_cross", cross or other, "dropout_hopfield_association_cross")
     return branch(tgt, "norm_output", branch.feed_forward, "dropout_output")
-
-
-class _Branches:
-    """The residual branches of a transformer layer."""
-
-    def __init__(
-        self,
-        settings: EncoderSettings | DecoderSettings,
-        parameters: Parameters,
-        values: Array,
-        drop: Drop | None,
-    ) -> None:
-        self.settings, self.parameters = settings, parameters
-        self.backend = backend_of_input("src", values)
-        self.drop = drop or (lambda name, values: values)
-
-    def __call__(
-        self, values: Array, norm: str, work: Callable[[Array], Array], dropout: str
-    ) -> Array:
-        if self.settings.norm_first:
-            return values + self.drop(dropout, work(self.norm(values, norm)))
-        return self.norm(values + self.drop(dropout, work(values)), norm)
-
-    def norm(self, values: Array, name: str) -> Array:
-        weight, bias = self.weights(name)
-        return self.backend.layer_norm(values, weight, bias, self.settings.layer_norm_eps)
-
-    def feed_forward(self, values: Array) -> Array:
-        hidden = self.backend.linear(values, *self.weights("linear_residual"))
-        hidden = ACTIVATIONS[self.settings.activation](hidden, self.backend)
-        hidden = self.drop("dropout_residual", hidden)
-        return self.backend.linear(hidden, *self.weights("linear_output"))
-
-    def weights(self, name: str) -> tuple[Array, Array | None]:
-        return self.parameters[f"{name}.weight"], self.parameters.get(f"{name}.bias")

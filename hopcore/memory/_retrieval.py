@@ -135,7 +135,7 @@ def broadcast_state(inputs: Inputs) -> Inputs:
     if inputs.mask is not None:
         leading.append(inputs.mask.shape[:-2])
     for axes in leading:
-        if len(axes) > 0 and axes != leading[0]:
+        if len(axes) > 0 and (len(axes) != len(leading[0]) or axes != leading[0]):
             break
     else:
         return inputs

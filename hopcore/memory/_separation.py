@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import array_api_compat
+
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
 from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.arrays._validation import check_number, short_repr
@@ -140,15 +142,50 @@ class Entmax:
         ``largest (..., 1)``, if given, is an upper bound of the largest weight, where the solver
         starts.
         """
+        near, top, empty = self._near(scores, xp)
+        start = xp.ones_like(top) if largest is None else largest
+        solve = self._newton if self.alpha <= 2.0 else self._halve
+        weights, gain = solve(near, start, xp, loop)
+        return weights, where_empty(top + gain, empty, xp)
+
+    @property
+    def has_closed_form(self) -> bool:
+        r"""Whether :meth:`evaluate_sorted` applies: for :math:`\alpha` of 1.5 and 2."""
+        return self.alpha in (1.5, 2.0)
+
+    def evaluate_sorted(self, scores: Array, xp: ModuleType) -> tuple[Array, Array]:
+        r"""Weights and conjugate by sorting, without a loop, for traces that cannot have one.
+
+        Of the sorted scores, the k largest are the support for the largest k whose own threshold
+        :math:`\tau` does not exclude the last of them.
+        """
+        near, top, empty = self._near(scores, xp)
+        ordered = xp.sort(near * (self.alpha - 1.0), axis=-1, descending=True)
+        size, device = ordered.shape[-1], array_api_compat.device(ordered)
+        count = xp.arange(1, size + 1, dtype=ordered.dtype, device=device)
+        mean = xp.cumulative_sum(ordered, axis=-1) / count
+        threshold = mean - 1.0 / count
+        if self.alpha == 1.5:
+            squares = xp.cumulative_sum(ordered * ordered, axis=-1) / count
+            room = 1.0 / count - (squares - mean * mean)
+            threshold = mean - xp.sqrt(xp.where(room > 0.0, room, 0.0))
+        support = xp.sum(xp.astype(threshold <= ordered, xp.int64), axis=-1, keepdims=True)
+        # A sum picks the threshold, since torch's take_along_dim fixes the sizes of an export.
+        last = xp.astype(support, count.dtype) == count
+        largest = -xp.sum(xp.where(last, threshold, 0.0), axis=-1, keepdims=True)
+        if self.alpha == 1.5:
+            largest = largest * largest
+        weights, gain = self._at_root(near, xp.where(empty, 1.0, largest), xp)
+        return weights, where_empty(top + gain, empty, xp)
+
+    def _near(self, scores: Array, xp: ModuleType) -> tuple[Array, Array, Array]:
+        """Scores below the largest one, clipped; the largest one; whether there is none."""
         shifted, top, empty = below_top(scores, xp)
         # Scores beyond the reach have no influence; clipping keeps the arithmetic finite. They are
         # stretched by a rounding, since a * reach may be below 1, which would leave a weight there.
         lowest = xp.zeros_like(top) - 2.0 * self.reach
         near = xp.maximum(shifted * (1.0 + 2.0 * xp.finfo(shifted.dtype).eps), lowest)
-        start = xp.ones_like(top) if largest is None else largest
-        solve = self._newton if self.alpha <= 2.0 else self._halve
-        weights, gain = solve(near, start, xp, loop)
-        return weights, where_empty(top + gain, empty, xp)
+        return near, top, empty
 
     def tangent(self, weights: Array, change: Array, xp: ModuleType) -> Array:
         r""":math:`(\mathrm{diag}(s) - s s^T / \sum_i s_i)\, dz`.
@@ -199,6 +236,11 @@ class Entmax:
             return smaller, s - smaller > tolerance * s
 
         s, _ = loop(lambda carry: xp.any(carry[1]), step, (start, start > 0), 64)
+        return self._at_root(shifted, s, xp)
+
+    def _at_root(self, shifted: Array, s: Array, xp: ModuleType) -> tuple[Array, Array]:
+        """Weights and gain of the conjugate, given the largest weight, for alpha <= 2."""
+        a, zero = self.alpha - 1.0, xp.zeros_like(s)
         weights = normalized_weights(self._power(shifted * (a / s**a), self.reach, zero, xp), xp)
         # As w_i ** a = s ** a + a z_i on the support, Omega needs no power of the weights.
         along = xp.sum(weights * shifted, axis=-1, keepdims=True)

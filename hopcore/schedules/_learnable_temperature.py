@@ -13,7 +13,7 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._inputs import backend_of_input, clip
 from hopcore.arrays._validation import check_integer, check_positive, short_repr
 
 PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
@@ -140,7 +140,7 @@ def softplus(values: Array) -> Array:
     backend = backend_of_input("values", values)
     values = backend.astype(values, backend.precise[values.dtype])
     result = backend.xp.logaddexp(values, backend.xp.zeros_like(values))
-    return backend.xp.clip(result, LEAST, MOST)
+    return clip(result, LEAST, MOST, backend.xp)
 
 
 def learned_temperature(theta: Array, shared: Array | None = None) -> Array:
@@ -151,7 +151,7 @@ def learned_temperature(theta: Array, shared: Array | None = None) -> Array:
     backend, temperature = backend_of_input("temperature", theta), softplus(theta)
     if shared is None:
         return temperature
-    return backend.xp.clip(temperature * softplus(shared), LEAST, MOST)
+    return clip(temperature * softplus(shared), LEAST, MOST, backend.xp)
 
 
 def temperature_profile(

@@ -636,6 +636,39 @@ def unmasked_module(patch):
     patch.setattr(module, "forward", forward)
 
 
+@mutant("a map of the raw input, where the layer normalises it first", "L18")
+def raw_map(patch):
+    module = core("layers._transformer_weights")
+
+    class Raw(module.Branches):
+        def entering(self, values, norm):
+            return values
+
+    patch.setattr(module, "Branches", Raw)
+
+
+@mutant("a map to the memory without the association before it", "L18")
+def first_map(patch):
+    module = core("layers._transformer_weights")
+
+    class First(module.Branches):
+        def __call__(self, values, norm, work, dropout):
+            return values
+
+    patch.setattr(module, "Branches", First)
+
+
+@in_torch("modules whose maps forget their masks", "L18")
+def unmasked_map(patch):
+    module = importlib.import_module("hopcore_torch.layers._hopfield").Hopfield
+    right = module.get_association_matrix
+
+    def weights(self, input, stored_pattern_padding_mask=None, association_mask=None):
+        return right(self, input, stored_pattern_padding_mask)
+
+    patch.setattr(module, "get_association_matrix", weights)
+
+
 @in_torch("the projection of the state without a derivative", "L17")
 def detached(patch):
     def change(found, *given):

@@ -60,6 +60,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         """Whether they are traced, since JAX does not tell for which purpose."""
         return loops.traced(arrays)
 
+    def has_known_sizes(self, array: jax.Array) -> bool:
+        """Unless ``jax.export`` leaves them open."""
+        return all(isinstance(size, int) for size in array.shape)
+
     def has_dynamic_shapes(self, array: jax.Array) -> bool:
         """Never, since every new shape would be compiled."""
         return False
@@ -147,6 +151,9 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         need_conjugate: bool = True,
     ) -> tuple[Array | None, Any]:
         """Association and conjugate in the precise dtype; None where they are not asked for."""
+        if not (self.has_known_sizes(state) and self.has_known_sizes(stored)):
+            given = self, separation, state, stored, projection, beta, mask
+            return blocks.associate_at_once(*given)
         options: Any = {
             "backend": self,
             "separation": separation,

@@ -67,6 +67,24 @@ def associate(
     return places.output(output), places.conjugate(conjugate) if need_conjugate else None
 
 
+def associate_at_once(
+    backend: Backend,
+    separation: SeparationFunction,
+    state: Array,
+    stored: Array,
+    projection: Array | None,
+    beta: Beta,
+    mask: Array | None,
+) -> tuple[Array | None, Array]:
+    """:func:`associate` with all scores at once, for sizes that ``jax.export`` leaves open."""
+    dtype, precise = state.dtype, backend.precise[state.dtype]
+    beta = jnp.asarray(beta, dtype=precise)
+    state, stored = state.astype(precise), stored.astype(precise)
+    values = None if projection is None else projection.astype(precise)
+    with precision(dtype):
+        return recall(separation, backend.scores(state, stored, beta, mask), values)
+
+
 def piecewise(
     function: Callable[..., Any], axis: int, count: int, arrays: Sequence[Array | None]
 ) -> Any:

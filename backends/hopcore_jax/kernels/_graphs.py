@@ -41,7 +41,16 @@ class JaxGraphKernels(Backend):
         return jax.ops.segment_max(values, entries.rows, entries.count, indices_are_sorted=True)
 
     def pair_products(self, left: Array, right: Array, entries: Rows) -> Array:
+        if not self.has_known_sizes(entries.rows):
+            return super().pair_products(left, right, entries)
         return pair_products(left, right, entries.rows, entries.columns)
+
+    def row_starts(self, rows: Array, count: int) -> Array:
+        if self.has_known_sizes(rows):
+            return super().row_starts(rows, count)
+        # A search makes as many steps as the logarithm of its size, which is open here.
+        counts = jnp.zeros(count + 1, rows.dtype).at[rows + 1].add(1)
+        return jnp.cumsum(counts, dtype=rows.dtype)
 
     def entry_order(self, rows: Array, columns: Array) -> Array:
         return jnp.lexsort((columns, rows))
@@ -50,6 +59,8 @@ class JaxGraphKernels(Backend):
         return lax.top_k(values, k)
 
     def nearest(self, patterns: Array, k: int, mask: Array | None) -> Array:
+        if not self.has_known_sizes(patterns):
+            return self.nearest_at_once(patterns, k, mask)
         lead = patterns.shape[:-2]
         if 0 in lead:
             return jnp.zeros((*patterns.shape[:-1], k), jnp.int32)
@@ -126,6 +137,9 @@ def nearest(patterns: Array, shown: Array, *, backend: Backend, k: int) -> Array
 def product(values: Array, features: Array, indptr: Array, rows: Array, columns: Array) -> Array:
     """A sparse matrix times features ``(n, d)``."""
     count = features.shape[0]
+    if not isinstance(count, int):  # open under jax.export, which refuses calls of a library
+        parts = values[:, None] * features[columns]
+        return jax.ops.segment_sum(parts, rows, count, indices_are_sorted=True)
     return BCSR((values, columns, indptr), shape=(count, count)) @ features
 
 

@@ -57,8 +57,8 @@ def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
     # Leading axes are flattened, since XLA writes slower loops for axes of size 1.
     rows = jnp.reshape(scores, (-1, scores.shape[-1]))
     rows = jnp.where(rows <= lowest, -math.inf, rows)
-    largest = None
-    if scores.shape[-1] >= MANY and not math.isinf(separation.reach):
+    largest, size = None, scores.shape[-1]
+    if isinstance(size, int) and size >= MANY and not math.isinf(separation.reach):
         largest = most_weight(separation, rows)
     weights, conjugate = separation.evaluate(rows, jnp, run, largest)
     conjugate = jnp.maximum(conjugate, lowest)
@@ -115,7 +115,9 @@ def recall(separation: SeparationFunction, scores: Array, values: Array | None) 
     """Association of scores ``(B, R, S)`` with values ``(B, S, v)`` or None, and the conjugate."""
     size = scores.shape[-1]
     width = 0 if values is None else values.shape[-1]
-    if math.isinf(separation.reach) or size < max(MANY, FEW * width):
+    # Under jax.export a size may be open.
+    few = not isinstance(size, int) or math.isinf(separation.reach)
+    if few or size < max(MANY, FEW * width):
         return recall_all(separation, scores, values)
     return recall_few(separation, scores, values)
 

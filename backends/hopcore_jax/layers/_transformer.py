@@ -72,6 +72,10 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
         """Whether a branch begins with its normalisation."""
         return self.settings.norm_first
 
+    def as_array(self, sequence: Any) -> jax.Array:
+        """Return a sequence as an array of JAX."""
+        return jnp.asarray(sequence)
+
     def _keys(self, key: Key | None) -> dict[str, Any]:
         """A key for each association and for each place that drops values."""
         names = *self.PARTS, *(f"dropout_{name}" for name in self.PARTS), *RESIDUAL

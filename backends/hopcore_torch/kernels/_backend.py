@@ -35,7 +35,7 @@ from hopcore_torch.kernels._autograd import (
 )
 from hopcore_torch.kernels._graphs import TorchGraphKernels
 from hopcore_torch.kernels._loops import TorchLoops
-from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
+from hopcore_torch.kernels._modes import differentiated, eager, in_numpy, traced
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -68,6 +68,14 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
     def has_dynamic_shapes(self, array: torch.Tensor) -> bool:
         """Where values are visible; elsewhere a count would have to be waited for."""
         return self.can_read_values(array)
+
+    def has_known_sizes(self, array: torch.Tensor) -> bool:
+        """Unless a compiler, an exporter or ``torch.jit`` leaves them open."""
+        return not traced() or (
+            torch.compiler.is_compiling()
+            and not torch.compiler.is_dynamo_compiling()
+            and all(type(n) is int for n in array.shape)
+        )
 
     def all_finite(self, array: torch.Tensor) -> bool:
         """A sum first: it is not finite if any value is not (or if it overflows)."""
@@ -179,6 +187,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Weights and conjugate; their derivative is the separation's tangent, not its solver's."""
         if separation.softmax:
             return softmax(scores)
+        if traced() and not torch.compiler.is_compiling():
+            return self.evaluate(scores, separation)  # torch.jit takes no autograd functions
         kind = Separate if torch.compiler.is_compiling() else SeparateTwoModes
         return kind.apply(scores, separation, self)
 
@@ -188,6 +198,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Weights and conjugate without a derivative."""
         if self.can_read_values(scores):
             return in_numpy(hopcore.backend("numpy").separate, scores, separation)
+        if traced() and getattr(separation, "has_closed_form", False):
+            # Loops are compiled apart, for sizes that are known.
+            return separation.evaluate_sorted(scores, self.xp)
         return super().separate(scores, separation)
 
     def associate(
@@ -212,7 +225,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return output.to(state.dtype), conjugate
         run_eagerly = eager()
         tensors = state, stored, projection, None if isinstance(beta, float) else beta
-        if softmax and not need_conjugate and (run_eagerly or torch.compiler.is_compiling()):
+        if softmax and not need_conjugate and (run_eagerly or traced()):
             if run_eagerly and differentiated(*tensors):
                 association = Association(self, separation, beta, mask)
                 return fused.Attention.apply(association, *tensors), None
@@ -284,8 +297,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
     def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
-        """All at once in a compiled graph, whose shapes may be unknown."""
-        if torch.compiler.is_compiling():
+        """All at once in a trace, whose shapes may be unknown."""
+        if traced():
             return block(self.scores(state, stored, beta, mask))
         return super().over_blocks(block, state, stored, beta, mask)
 

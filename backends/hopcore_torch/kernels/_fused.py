@@ -61,7 +61,8 @@ def heads(
         tensors[0] = state.reshape(-1, state.shape[-1])
     else:
         for x in tensors:
-            if x.shape[:-2] != lead:
+            # Ranks first: a batch is not compared with a number of heads, which would fix it.
+            if x.ndim != len(lead) + 2 or x.shape[:-2] != lead:
                 lead = torch.broadcast_shapes(lead, x.shape[:-2])
         axes = (*lead, state.shape[-2])
         batch = (1, 1, *lead)[-2:] if len(lead) < 3 else (1, math.prod(lead))
@@ -69,7 +70,7 @@ def heads(
         shape = *batch, *x.shape[-2:]
         if place == 2 and projection is stored:
             tensors[2] = tensors[1]
-        elif x.shape != shape:
+        elif x.ndim != 4 or x.shape != shape:
             tensors[place] = (x if shared else x.expand(*lead, *x.shape[-2:])).reshape(shape)
     query, key, value, *masks = tensors
     return Heads(query, key, value, masks[0] if masks else None, scale, tuple(axes), width)

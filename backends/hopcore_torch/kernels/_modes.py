@@ -10,11 +10,19 @@ from torch.autograd import forward_ad
 
 
 def eager() -> bool:
-    """Whether operations run as called: no compiler, no function transform, no forward mode."""
+    """Whether operations run as called: no compiler, trace, function transform, forward mode."""
     return (
         not torch.compiler.is_compiling()
+        and torch._C._get_tracing_state() is None  # pyright: ignore[reportAttributeAccessIssue]
         and torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportAttributeAccessIssue]
         and forward_ad._current_level < 0
+    )
+
+
+def traced() -> bool:
+    """Whether operations are recorded for other inputs: by a compiler, or by ``torch.jit``."""
+    return (
+        torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None  # pyright: ignore[reportAttributeAccessIssue]
     )
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from hopcore.layers import HopfieldSettings, Parameter, layer_parameters
+
+COMPUTE_PARAMETERS = BasePruningMethod, SpectralNorm, WeightNorm
+"""Hooks of torch that compute a parameter before a call, and do nothing else."""
 
 
 def tensor(parameter: Parameter, **where: Any) -> nn.Parameter:
@@ -46,15 +53,24 @@ def dropout(module: nn.Module, rate: float) -> Any:
     return partial(F.dropout, p=rate) if rate > 0.0 and module.training else None
 
 
-Places = list[tuple[list[str], list[tuple[str, str]]]]
-"""Paths to modules, each with the names and attributes of its parameters."""
+class Place(NamedTuple):
+    """A module below a layer whose parameters the layer reads without calling it."""
+
+    name: str
+    path: list[str]
+    leaves: list[tuple[str, str]]
+    """The names of its parameters, and their attributes."""
+    kind: type | None = None
+    """Its class when the layer was made; None where hooks and replacements take effect anyway."""
+    eps: float | None = None
+    """The number that its normalisation adds to a variance."""
 
 
 class ParameterOwner(nn.Module):
     """A module whose parameters are those of settings, by the same names."""
 
     settings: Any
-    _places: Places
+    _places: list[Place]
 
     def _own(self, settings: Any, names: Iterable[str], prefix: str = "") -> None:
         """Initialise the module, and remember where parameters of these names are.
@@ -67,7 +83,38 @@ class ParameterOwner(nn.Module):
         for name in names:
             *path, leaf = name.removeprefix(prefix).split(".")
             leaves.setdefault(tuple(path), []).append((name, leaf))
-        self._places = [(list(path), within) for path, within in leaves.items()]
+        self._places = [
+            Place(prefix + ".".join(path), list(path), within) for path, within in leaves.items()
+        ]
+
+    def _watch(self, *names: str) -> None:
+        """From now on notice hooks, replacements and a new eps of submodules, and of those named.
+
+        A linear map or a normalisation that was changed is called; other changes are refused.
+        """
+        known = {place.name for place in self._places}
+        for name in names:
+            if name not in known:
+                self._places.append(Place(name, name.split("."), []))
+        for at, place in enumerate(self._places):
+            if place.path:
+                owner = self._below(place.path)
+                eps = getattr(owner, "eps", None)
+                self._places[at] = place._replace(kind=type(owner), eps=eps)
+
+    def _below(self, path: Iterable[str]) -> Any:
+        """Return a module below this one, or None where there is none."""
+        owner: Any = self
+        for part in path:
+            owner = getattr(owner, part)
+        return owner
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; torch would register a module under a property's name, unused."""
+        if isinstance(value, nn.Module) and hasattr(getattr(type(self), name, None), "__set__"):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """Return the parameters by their names, as the functions of :mod:`hopcore` take them.
@@ -75,19 +122,36 @@ class ParameterOwner(nn.Module):
         Modules and parameters are read from the dictionaries of their owner, which is ten times
         faster than its attributes and not hidden by a property of the same name. Replicas of a
         module have their parameters among the attributes of the object, parametrisations compute
-        them as an attribute.
+        them as an attribute. A submodule that was changed stands for its parameters.
         """
-        parameters = {}
-        for path, leaves in self._places:
+        parameters: dict[str, Any] = {}
+        changed: dict[str, Any] = {}
+        for place, path, leaves, kind, eps in self._places:
             owner: Any = self
             for part in path:
                 inner = owner._modules.get(part)
                 owner = getattr(owner, part) if inner is None else inner
+            # Written out, since a function for each submodule would cost more than the check.
+            touched = kind is not None and type(owner) is not kind
+            if kind is not None and owner is not None and not touched:
+                touched = (
+                    owner._forward_pre_hooks
+                    or owner._forward_hooks
+                    or owner._backward_hooks
+                    or owner._backward_pre_hooks
+                    or "forward" in owner.__dict__
+                    or (eps is not None and owner.eps != eps)
+                )
+            if touched and takes_place(place, owner, kind):
+                changed[place] = owner
+                continue
             for name, leaf in leaves:
                 value = owner._parameters.get(leaf)
                 if value is None:
                     value = owner.__dict__.get(leaf)
                 parameters[name] = getattr(owner, leaf) if value is None else value
+        if changed:
+            parameters.update(changed)  # last, where nobody asks for their dtype
         return parameters
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -97,6 +161,34 @@ class ParameterOwner(nn.Module):
     def extra_repr(self) -> str:
         """The settings that are not the usual ones."""
         return describe(self.settings)
+
+
+def takes_place(name: str, module: Any, kind: type | None) -> bool:
+    """Whether a changed submodule is called instead of its parameters read, or raise if neither.
+
+    Hooks that only compute a parameter, such as those of pruning, run here.
+    """
+    if module is None or kind is type(None):
+        was, now = ("nothing", "a module") if module is not None else ("a module", "None")
+        raise ValueError(
+            f"{name} was {was} when the layer was made and is {now}, which has no effect: make a "
+            "new layer with other settings, or put torch.nn.Identity() there"
+        )
+    if kind is not None and issubclass(kind, nn.Linear | nn.LayerNorm):
+        return True
+    hooks = list(module._forward_pre_hooks.values())
+    others = module._forward_hooks or module._backward_hooks or module._backward_pre_hooks
+    same = type(module) is kind or parametrize.is_parametrized(module)
+    plain = same and not others and "forward" not in module.__dict__
+    if plain and all(isinstance(hook, COMPUTE_PARAMETERS) for hook in hooks):
+        for hook in hooks:
+            hook(module, ())
+        return False
+    what = "has hooks or a forward of its own" if same else f"became a {type(module).__name__}"
+    raise ValueError(
+        f"{name} {what}, which has no effect, since a layer reads its parameters and never calls "
+        "it: put it on the layer itself, or use torch.nn.utils.parametrize"
+    )
 
 
 def describe(settings: Any) -> str:

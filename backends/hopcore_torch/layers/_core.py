@@ -86,6 +86,7 @@ class HopfieldCore(ParameterOwner):
             rows, columns = weight.shape
             self.out_proj = nn.Linear(columns, rows, bias=settings.input_bias, **where)
         self.reset_parameters()
+        self._watch()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the parameters again."""

@@ -113,6 +113,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             start(self, thetas)
         else:
             self._scale(settings, scaling, **where)
+        self._watch("association_core", *(f"norm_{name}" for name in PATTERNS))
         diffusion = settings.diffusion
         self.cache = hopcore.GraphCache(diffusion) if diffusion and diffusion.cache_graph else None
 
@@ -276,9 +277,20 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
 def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return stored patterns, state patterns and pattern projections."""
     if isinstance(input, torch.Tensor):
-        return input, input, input
-    if isinstance(input, tuple | list) and len(input) == 3:
-        return input[0], input[1], input[2]
+        patterns, nested = (input, input, input), input.is_nested
+    elif isinstance(input, tuple | list) and len(input) == 3:
+        stored, state, projection = patterns = input[0], input[1], input[2]
+        nested = getattr(stored, "is_nested", False) or getattr(state, "is_nested", False)
+        nested = nested or getattr(projection, "is_nested", False)
+    else:
+        patterns, nested = None, False
+    if nested:
+        raise TypeError(
+            "input must not be a nested tensor: pad it, x.to_padded_tensor(0.0), and mask the "
+            "padding with stored_pattern_padding_mask"
+        )
+    if patterns is not None:
+        return patterns
     raise TypeError(
         "input must be one tensor, or three: stored patterns, state patterns and pattern "
         f"projections; got {type(input).__name__}"

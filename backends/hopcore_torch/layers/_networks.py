@@ -45,6 +45,7 @@ class _Network(ParameterOwner):
         self._own(settings, layer_parameters(settings))
         self._register(**where)
         self.reset_parameters()
+        self._watch(*(name for name, _ in self.named_modules() if name))
 
     def _register(self, **where: Any) -> None:
         """Register modules and parameters, by the names of the parameters."""

@@ -60,6 +60,7 @@ class _TransformerLayer(ParameterOwner):
                 eps = settings.layer_norm_eps
                 setattr(self, name, nn.LayerNorm(width, eps, bias=bias, **where))
         self.reset_parameters()
+        self._watch()
 
     def _drop(self, name: str, values: torch.Tensor) -> torch.Tensor:
         return getattr(self, name)(values)
@@ -78,6 +79,16 @@ class _TransformerLayer(ParameterOwner):
     def output_size(self) -> int | None:
         """Depth of the output."""
         return self.settings.hopfield.input_size
+
+    @property
+    def activation(self) -> str:
+        """The name of the activation between the two linear maps."""
+        return self.settings.activation
+
+    @property
+    def activation_residual(self) -> str:
+        """The same by the name of hopfield-layers."""
+        return self.settings.activation
 
     @property
     def norm_first(self) -> bool:
@@ -158,6 +169,22 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods, nn.TransformerEnco
             associate=lambda values: self.hopfield_association(values, *masks),
             drop=self._drop,
         )
+
+    @torch.no_grad()
+    def get_association_matrix(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        src_mask: torch.Tensor | None = None,
+        src_key_padding_mask: torch.Tensor | None = None,
+        is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the association weights of the forward pass, ``(B, H, L, S)``, without a gradient.
+
+        ``input`` is the sequence; three patterns are taken as those that enter the association.
+        """
+        if isinstance(input, torch.Tensor):
+            src_mask = causal(input, src_mask, is_causal, self.batch_first)
+        return super().get_association_matrix(input, src_mask, src_key_padding_mask)
 
     # What torch's encoder looks at.
 
@@ -262,6 +289,46 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
             drop=self._drop,
         )
 
+    @torch.no_grad()
+    def get_association_matrix_self(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        tgt_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the weights of the target with itself in the forward pass, without a gradient.
+
+        ``input`` is the target; three patterns are taken as those that enter the association.
+        """
+        if isinstance(input, torch.Tensor):
+            tgt_mask = causal(input, tgt_mask, tgt_is_causal, self.batch_first)
+        return super().get_association_matrix_self(input, tgt_mask, tgt_key_padding_mask)
+
+    @torch.no_grad()
+    def get_association_matrix_cross(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        memory: torch.Tensor | None = None,
+        tgt_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        memory_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the weights of the target with the memory in the forward pass, no gradient.
+
+        ``input`` is the target, which is associated with itself first; or three patterns that
+        enter the association with the memory.
+        """
+        if isinstance(input, torch.Tensor) and memory is not None:
+            first = self.batch_first
+            tgt_mask = causal(input, tgt_mask, tgt_is_causal, first)
+            memory_mask = causal(input, memory_mask, memory_is_causal, first, memory)
+        paddings = tgt_key_padding_mask, memory_key_padding_mask
+        return super().get_association_matrix_cross(input, memory, tgt_mask, memory_mask, *paddings)
+
     @property
     def self_attn(self) -> HopfieldCore:
         """The association of the target with itself; torch's decoder looks at it."""
@@ -328,9 +395,18 @@ def nested(
     layer: HopfieldEncoderLayer, src: torch.Tensor, mask: torch.Tensor | None, is_causal: bool
 ) -> torch.Tensor:
     """Apply an encoder layer to a nested tensor: pad it, mask the padding, and nest it again."""
-    lengths = torch.tensor([len(x) for x in src.unbind()], device=src.device)
+    rows = [len(x) for x in src.unbind()]
+    if not any(rows):
+        raise ValueError(
+            "every sample of the nested tensor is empty: if all is padding, give "
+            "torch.nn.TransformerEncoder enable_nested_tensor=False"
+        )
+    lengths = torch.tensor(rows, device=src.device)
     padded = src.to_padded_tensor(0.0)
     kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
     encoded = layer(padded, mask, ~kept, is_causal)
+    if src.layout == torch.jagged:
+        samples = [x[:length] for x, length in zip(encoded, rows, strict=True)]
+        return torch.nested.as_nested_tensor(samples, layout=torch.jagged)
     join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
     return join(encoded, kept, mask_check=False)

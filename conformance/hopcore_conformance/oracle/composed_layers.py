@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,9 @@ def encoder(
     src_mask: Array | None = None,
     src_key_padding_mask: Array | None = None,
     blur: Blur = exact,
+    maps: Sequence[Array] | None = None,
 ) -> Array:
-    """An encoder layer."""
+    """An encoder layer; with the weights of ``maps``, if given, in the place of its own."""
 
     def own(x: Array) -> Array:
         return layer(
@@ -93,6 +94,7 @@ def encoder(
             x,
             association_mask=src_mask,
             stored_pattern_padding_mask=src_key_padding_mask,
+            drop=None if maps is None else lambda _: maps[0],
             blur=blur,
         ).output
 
@@ -109,8 +111,9 @@ def decoder(
     tgt_key_padding_mask: Array | None = None,
     memory_key_padding_mask: Array | None = None,
     blur: Blur = exact,
+    maps: Sequence[Array] | None = None,
 ) -> Array:
-    """A decoder layer."""
+    """A decoder layer; with the weights of ``maps``, if given, in the place of its own."""
 
     def own(x: Array) -> Array:
         return layer(
@@ -119,6 +122,7 @@ def decoder(
             x,
             association_mask=tgt_mask,
             stored_pattern_padding_mask=tgt_key_padding_mask,
+            drop=None if maps is None else lambda _: maps[0],
             blur=blur,
         ).output
 
@@ -130,6 +134,7 @@ def decoder(
             x,
             association_mask=memory_mask,
             stored_pattern_padding_mask=memory_key_padding_mask,
+            drop=None if maps is None else lambda _: maps[1],
             blur=blur,
         ).output
 

@@ -100,6 +100,7 @@ STATEMENTS: dict[str, str] = {
     "L15": "settings survive their dictionary; unknown names are refused",
     "L16": "the modules of a library are the functions",
     "L17": "derivatives of a layer by parameters and patterns are those of the formula",
+    "L18": "association weights of a layer are those of its forward pass: they give its output",
     # P: the temperature phase transition of a memory.
     "P1": "N equidistant patterns: b = beta Delta^2/2; along p_1 - p_j = s the update is "
     "(e^{bs} - 1)/(e^{bs} + N - 1), whose transition is at b_sn, b_co and b_sp",

@@ -1,0 +1,59 @@
+"""The residual branches of transformer layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import backend_of_input
+from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
+from hopcore.layers._parameters import Parameters
+
+Drop = Callable[[str, Array], Array]
+"""``drop(name, values)``: dropout, under the name of its place."""
+
+
+class Branches:
+    """The residual branches of a transformer layer."""
+
+    def __init__(
+        self,
+        settings: EncoderSettings | DecoderSettings,
+        parameters: Parameters,
+        values: Array,
+        drop: Drop | None,
+    ) -> None:
+        self.settings, self.parameters = settings, parameters
+        self.backend = backend_of_input("src", values)
+        self.drop = drop or (lambda name, values: values)
+
+    def __call__(
+        self, values: Array, norm: str, work: Callable[[Array], Array], dropout: str
+    ) -> Array:
+        added = values + self.drop(dropout, work(self.entering(values, norm)))
+        return added if self.settings.norm_first else self.norm(added, norm)
+
+    def entering(self, values: Array, norm: str) -> Array:
+        """Return what a branch gets of these values: with ``norm_first`` they are normalised."""
+        return self.norm(values, norm) if self.settings.norm_first else values
+
+    def norm(self, values: Array, name: str) -> Array:
+        if name in self.parameters:
+            return self.parameters[name](values)
+        weight, bias = self.weights(name)
+        return self.backend.layer_norm(values, weight, bias, self.settings.layer_norm_eps)
+
+    def feed_forward(self, values: Array) -> Array:
+        hidden = self.linear(values, "linear_residual")
+        hidden = ACTIVATIONS[self.settings.activation](hidden, self.backend)
+        hidden = self.drop("dropout_residual", hidden)
+        return self.linear(hidden, "linear_output")
+
+    def linear(self, values: Array, name: str) -> Array:
+        if name in self.parameters:
+            return self.parameters[name](values)
+        return self.backend.linear(values, *self.weights(name))
+
+    def weights(self, name: str) -> tuple[Array, Array | None]:
+        return self.parameters[f"{name}.weight"], self.parameters.get(f"{name}.bias")
