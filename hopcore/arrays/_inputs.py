@@ -244,8 +244,9 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """Return the inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
-    if type(beta) is float and 0.0 < beta < math.inf:
-        return beta
+    number: Any = beta
+    if type(number) is float and 0.0 < number < math.inf:
+        return number
     if is_number(beta):
         return as_number("beta", beta, positive=True)
     if getattr(beta, "weak_type", False):
