@@ -300,7 +300,10 @@ class StreamedBackend:
         queries = max(1, math.prod(state.shape[:-1]))
         for rows in chunks(keys.shape[-2], max(1, BLOCK // queries)):
             mask = mask_of_columns(piece.mask, rows)
-            yield self.states.scores(state, keys[..., rows, :], beta, mask), rows
+            scores = self.states.scores(state, keys[..., rows, :], beta, None)
+            if mask is not None:  # separation functions expect -inf, which not all libraries use
+                scores = self.states.xp.where(mask, scores, -math.inf)
+            yield scores, rows
 
     def refuse_derivatives(self, *arrays: Any) -> None:
         """Raise if a derivative is asked for, instead of forgetting it silently."""
