@@ -8,10 +8,12 @@ Hopfield network (Ramsauer et al. 2021, equation 3).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Literal, overload
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, check_alike, check_inputs
+from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
 from hopcore.memory._separation import Separation, get_separation
@@ -201,7 +203,7 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     ----------
     parts : iterable of (array (..., L, v), array (..., L))
         The results of ``association(..., return_lse=True)`` for each piece, at least one. They are
-        merged one by one, so a generator holds one piece at a time.
+        merged as they come, in pairs, so a generator holds few pieces at a time.
 
     Returns
     -------
@@ -226,9 +228,10 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     first = next(pieces, None)
     if first is None:
         raise ValueError("merge_associations needs at least one part")
-    output, lse = first
-    backend = backend_of_input("output", output)
-    for other, other_lse in pieces:
+    backend = backend_of_input("output", first[0])
+
+    def join(one: tuple[Array, Array], two: tuple[Array, Array]) -> tuple[Array, Array]:
+        (output, lse), (other, other_lse) = one, two
         check_alike(backend, output, "output", other)
         if other.shape != output.shape or other_lse.shape != lse.shape:
             raise ValueError(
@@ -236,5 +239,6 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
                 f"{tuple(output.shape)} and {tuple(other.shape)}, "
                 f"log-sum-exps {tuple(lse.shape)} and {tuple(other_lse.shape)}"
             )
-        output, lse = merged(backend.xp, (output, lse), (other, other_lse))
-    return output, lse
+        return merged(backend.xp, one, two)
+
+    return in_pairs(join, chain([first], pieces))

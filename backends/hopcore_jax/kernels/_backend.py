@@ -29,6 +29,7 @@ from hopcore_jax.kernels import _blocks as blocks
 from hopcore_jax.kernels import _loops as loops
 from hopcore_jax.kernels._graphs import JaxGraphKernels
 from hopcore_jax.kernels._layers import JaxLayerKernels
+from hopcore_jax.kernels._products import recalled, scored
 from hopcore_jax.kernels._separate import separate
 
 BLOCK_ELSEWHERE = 16 * BLOCK
@@ -106,6 +107,13 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
                 jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (state, stored)
             )
         return super().scores(state, stored, beta, mask)
+
+    def products(self, query: Array, stored: Array) -> Array:
+        """With a derivative that sums over a long memory in parts."""
+        return scored(query, stored)
+
+    def recalled(self, weights: Array, values: Array) -> Array:
+        return recalled(weights, values)
 
     def associate(
         self,

@@ -15,6 +15,7 @@ from jax.interpreters import ad, batching, mlir
 
 from hopcore.arrays import Array, SeparationFunction
 from hopcore_jax.kernels._loops import anywhere, run
+from hopcore_jax.kernels._products import recalled
 
 FEW = 64
 """A sparse support of at most this many patterns is found from the largest scores alone."""
@@ -116,7 +117,7 @@ def recall(separation: SeparationFunction, scores: Array, values: Array | None) 
 def recall_all(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
     """Associate with the weights of all stored patterns."""
     weights, conjugate = separate(separation, scores)
-    return None if values is None else weights @ values, conjugate
+    return None if values is None else recalled(weights, values), conjugate
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

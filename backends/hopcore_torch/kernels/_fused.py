@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
-from hopcore.arrays import Beta, scale_by_beta
+from hopcore.arrays import Backend, Beta, mask_of_columns, scale_by_beta
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
 
@@ -136,6 +136,24 @@ def attention_with_lse(h: Heads) -> tuple[torch.Tensor, torch.Tensor]:
         # The kernel reports 0 for a query that may attend to nothing.
         lse = torch.where(h.mask.any(-1), lse, -math.inf)
     return h.restore(output), lse.reshape(h.axes)
+
+
+def attention_in_parts(
+    backend: Backend,
+    state: torch.Tensor,
+    stored: torch.Tensor,
+    projection: torch.Tensor,
+    beta: Beta,
+    mask: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`attention_with_lse` of a long memory, merged from parts that float32 adds up well."""
+
+    def part(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        keys = stored[..., rows, :]
+        values = keys if projection is stored else projection[..., rows, :]
+        return attention_with_lse(heads(state, keys, values, beta, mask_of_columns(mask, rows)))
+
+    return backend.in_parts(part, stored.shape[-2])
 
 
 def adjacent(x: torch.Tensor) -> torch.Tensor:
