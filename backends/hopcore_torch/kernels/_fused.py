@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
-from hopcore.arrays import Backend, Beta, mask_of_columns, scale_by_beta
+from hopcore.arrays import BLOCK, LONG, Backend, Beta, mask_of_columns, scale_by_beta
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
 
@@ -151,9 +151,26 @@ def attention_in_parts(
     def part(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
         keys = stored[..., rows, :]
         values = keys if projection is stored else projection[..., rows, :]
-        return attention_with_lse(heads(state, keys, values, beta, mask_of_columns(mask, rows)))
+        output, lse = attention_with_lse(
+            heads(state, keys, values, beta, mask_of_columns(mask, rows))
+        )
+        return output.to(lse.dtype), lse  # half precision is merged in float32
 
-    return backend.in_parts(part, stored.shape[-2])
+    parts, rest = divmod(stored.shape[-2], LONG)
+    simple = mask is None and state.ndim == stored.ndim == projection.ndim == 2
+    if simple and parts * state.shape[0] * projection.shape[1] <= BLOCK:
+        # All parts are heads of one call: with few queries, calls would take longer than sums.
+        keys = stored[: parts * LONG].view(parts, LONG, -1)
+        values = projection[: parts * LONG].view(parts, LONG, -1)
+        found = [attention_with_lse(heads(state, keys, values, beta, None))]
+        if rest:
+            found.append(tuple(x[None] for x in part(slice(parts * LONG, None))))
+        outputs, levels = (torch.cat(some) for some in zip(*found, strict=True))
+        output = (torch.softmax(levels, 0)[..., None] * outputs).sum(0)
+        lse = torch.logsumexp(levels, 0)
+    else:
+        output, lse = backend.in_parts(part, stored.shape[-2])
+    return output.to(state.dtype), lse
 
 
 def adjacent(x: torch.Tensor) -> torch.Tensor:
