@@ -33,6 +33,7 @@ from hopcore.arrays._graph_kernels import (
     without_rounding,
 )
 from hopcore.arrays._inputs import check_inputs
+from hopcore.arrays._long_sums import LONG, long_product
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, too_many_weights
 
 __all__ = [  # noqa: RUF022 (grouped by subject)
@@ -55,6 +56,8 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "mask_of_rows",
     "mask_of_columns",
     "scale_by_beta",
+    "LONG",
+    "long_product",
     "conjugate_gradients",
     # Graphs
     "Rows",

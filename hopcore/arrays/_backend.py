@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
-from hopcore.arrays._graph_kernels import GraphKernels, without_rounding
+from hopcore.arrays._graph_kernels import GraphKernels, chunks, without_rounding
 from hopcore.arrays._layer_kernels import LayerKernels
 from hopcore.arrays._library import Array
+from hopcore.arrays._long_sums import LONG, in_pairs, long_product
 from hopcore.arrays._memory_kernels import MemoryKernels
+from hopcore.arrays._merge import merged
 
 Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
@@ -118,7 +121,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
         def block(scores: Array) -> tuple[Array, Array]:
             weights, conjugate = self.separate(scores, separation)
-            return self.xp.matmul(weights, projection), conjugate
+            return self.recalled(weights, projection), conjugate
 
         output, conjugate = self.over_blocks(block, state, stored, beta, mask)
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
@@ -136,7 +139,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         """Association with a bias ``(..., L, S)`` added to the scores; holds all scores."""
         scores = self.scores(state, stored, beta, mask) + bias
         weights = self.astype(self.separate(scores, separation)[0], state.dtype)
-        return self.xp.matmul(weights, projection)
+        return self.recalled(weights, projection)
 
     def conjugate(
         self,
@@ -201,11 +204,38 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
         xp, precise = self.xp, self.precise[state.dtype]
         state, stored = self.astype(state, precise), self.astype(stored, precise)
-        scores = xp.matmul(scale_by_beta(state, beta), xp.matrix_transpose(stored))
+        scores = self.products(scale_by_beta(state, beta), stored)
         if mask is None:
             return scores
         masked = xp.asarray(-math.inf, dtype=precise, device=self.device(scores))
         return xp.where(mask, scores, masked)
+
+    def products(self, query: Array, stored: Array) -> Array:
+        """``query (..., L, d) @ stored^T (..., d, S)``.
+
+        Its derivative by the query adds S numbers: a library with gradients must do so in parts.
+        """
+        return self.xp.matmul(query, self.xp.matrix_transpose(stored))
+
+    def is_long(self, memory: Array) -> bool:
+        """Whether products with a memory ``(..., S, v)`` must be summed in parts."""
+        return memory.shape[-2] > LONG
+
+    def recalled(self, weights: Array, values: Array) -> Array:
+        """``weights (..., L, S) @ values (..., S, v)``, as exact for a large S as for a small one.
+
+        A float32 product of a library may add S numbers one after the other, see
+        ``hopcore/arrays/_long_sums.py``.
+        """
+        if self.is_long(values):
+            return long_product(self.xp, weights, values)
+        return self.xp.matmul(weights, values)
+
+    def in_parts(
+        self, work: Callable[[slice], tuple[Array, Array]], patterns: int
+    ) -> tuple[Array, Array]:
+        """Merge softmax associations and log-sum-exps, ``work(rows)``, with parts of a memory."""
+        return in_pairs(partial(merged, self.xp), map(work, chunks(patterns, LONG)))
 
     def over_blocks(
         self,

@@ -31,7 +31,8 @@ class MemoryKernels(ArrayLibrary):
             return xp.sum(xp.ones_like(stored[..., 0], dtype=precise), axis=-1, keepdims=True)
         if mask.shape[-1] == 1:
             return self.astype(mask[..., 0], precise) * stored.shape[-2]
-        return xp.sum(self.astype(mask, precise), axis=-1)
+        # Counted in integers: float32 holds no odd number above 2^24.
+        return self.astype(xp.sum(self.astype(mask, xp.int32), axis=-1), precise)
 
     def largest_square(self, stored: Array, mask: Array | None) -> Array:
         """The square of M, without care for overflow; stored patterns have the precise dtype."""

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hopcore.arrays._backend import Backend, Beta, SeparationFunction
+from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._numpy_graphs import NumpyGraphKernels
 from hopcore.arrays._sparse import SMALL, Support, support
 from hopcore.arrays._threads import on_all_cores
@@ -276,7 +277,10 @@ def softmax_at_once(
         with np.errstate(divide="ignore"):
             conjugate = (top + np.log(total))[..., 0]
     if projection is not None:
-        output = np.matmul(scores, projection)
+        if projection.shape[-2] > LONG:
+            output = long_product(xp, scores, projection)
+        else:
+            output = np.matmul(scores, projection)
         output /= total if mask is None else np.where(total > 0.0, total, 1.0)
     return output, conjugate
 
@@ -292,10 +296,12 @@ def softmax_tile(
 ) -> None:
     """Associate some queries with all patterns by tiles; fill output and conjugate."""
     rows, dtype = query.shape[0], query.dtype
+    # The tiles of a long memory are so many that float32 would not add them up well.
+    precise = np.float64 if stored.shape[0] > LONG else dtype
     buffer = np.empty(rows * min(COLUMNS, stored.shape[0]), dtype=dtype)
-    total = np.zeros((rows, 1), dtype=dtype)
+    total = np.zeros((rows, 1), dtype=precise)
+    recalled = np.zeros(output.shape, dtype=precise)
     top = np.full((rows, 1), 0.0 if bounded else -np.inf, dtype=dtype)
-    output[...] = 0.0
     for first in range(0, stored.shape[0], COLUMNS):
         some = slice(first, first + COLUMNS)
         keys = stored[some]
@@ -308,14 +314,14 @@ def softmax_tile(
             level = np.where(higher == -np.inf, 0.0, higher).astype(dtype, copy=False)
             shrink = np.exp(top - level)
             total *= shrink
-            output *= shrink
+            recalled *= shrink
             scores -= level
             top = higher
         np.exp(scores, out=scores)
         total += scores.sum(axis=-1, keepdims=True)
         if projection is not None:
-            output += scores @ projection[some]
-    output /= np.where(total > 0.0, total, 1.0)
+            recalled += scores @ projection[some]
+    output[...] = recalled / np.where(total > 0.0, total, 1.0)
     with np.errstate(divide="ignore"):
         conjugate[...] = (np.where(total > 0.0, top, 0.0) + np.log(total))[:, 0]
 
@@ -340,9 +346,9 @@ def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..
         if projection is None:
             return
         if weights.index is None:
-            np.matmul(weights.weights, projection, out=output)
+            output[...] = backend.recalled(weights.weights, projection)
             return
-        output[...] = sparse_weights(weights, stored.shape[0]) @ projection
+        output[...] = sparse_product(weights, projection)
 
     return tile
 
@@ -358,6 +364,19 @@ def sparse_weights(weights: Support, width: int) -> csr_array:
     rows, most = weights.index.shape
     ends = np.arange(0, rows * most + 1, most)
     return csr_array((weights.weights.ravel(), weights.index.ravel(), ends), (rows, width))
+
+
+def sparse_product(weights: Support, projection: np.ndarray) -> np.ndarray:
+    """The weights of a support times projections; those of a wide one are summed in parts."""
+    assert weights.index is not None
+    rows, most = weights.index.shape
+    if most <= LONG:
+        return sparse_weights(weights, projection.shape[0]) @ projection
+    parts = -(-most // PART)
+    padding = ((0, 0), (0, parts * PART - most))
+    index, values = (np.pad(x, padding).reshape(-1, PART) for x in (weights.index, weights.weights))
+    summed = sparse_weights(Support(index, values, weights.conjugate), projection.shape[0])
+    return (summed @ projection).reshape(rows, parts, -1).sum(axis=1, dtype=np.float64)
 
 
 def leading(*arrays: np.ndarray | None) -> tuple[int, ...]:

@@ -284,7 +284,7 @@ def recall(settings: HopfieldSettings, association: Association, drop: Drop | No
     if drop is None:
         return for_all_heads(settings, association, association_of(association))
     weights = drop(for_all_heads(settings, association, weights_of(association)))
-    values = association.inputs.xp.matmul(weights, association.inputs.projection)
+    values = association.inputs.backend.recalled(weights, association.inputs.projection)
     return for_all_heads(settings, association, values)
 
 
@@ -295,7 +295,7 @@ def association_of(association: Association) -> Array:
     if bias is not None:
         if spreading is None and graph is None:
             return inputs.backend.associate_biased(*inputs[2:], bias, separation)
-        return inputs.xp.matmul(weights_of(association), inputs.projection)
+        return inputs.backend.recalled(weights_of(association), inputs.projection)
     if spreading is not None:
         return diffused_weights(inputs, spreading)
     if graph is not None:

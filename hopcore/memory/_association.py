@@ -8,6 +8,8 @@ Hopfield network (Ramsauer et al. 2021, equation 3).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from itertools import chain
 from typing import Any, Literal, overload
 
 from hopcore.arrays._backend import Array
@@ -18,6 +20,7 @@ from hopcore.arrays._inputs import (
     check_inputs,
     own,
 )
+from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
 from hopcore.memory._separation import Separation, get_separation
@@ -207,7 +210,7 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
     ----------
     parts : iterable of (array (..., L, v), array (..., L))
         The results of ``association(..., return_lse=True)`` for each piece, at least one. They are
-        merged one by one, so a generator holds one piece at a time.
+        merged as they come, in pairs, so a generator holds few pieces at a time.
 
     Returns
     -------
@@ -242,15 +245,18 @@ def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Arr
         )
     # Half precision is merged in float32, so that roundings do not add up.
     wide = backend.precise[part.dtype]
-    output = backend.astype(part, wide)
-    for other, other_lse in pieces:
+
+    def checked(piece: tuple[Array, Array]) -> tuple[Array, Array]:
+        other, other_lse = piece
         check_alike(backend, part, "output", other)
-        if other.shape != output.shape or other_lse.shape != lse.shape:
+        if other.shape != part.shape or other_lse.shape != lse.shape:
             raise ValueError(
                 "parts must have one shape, got outputs "
-                f"{tuple(output.shape)} and {tuple(other.shape)}, "
+                f"{tuple(part.shape)} and {tuple(other.shape)}, "
                 f"log-sum-exps {tuple(lse.shape)} and {tuple(other_lse.shape)}"
             )
-        other = backend.astype(other, wide)  # noqa: PLW2901
-        output, lse = merged(backend.xp, (output, lse), (other, other_lse))
-    return own(backend, backend.astype(output, part.dtype), part), own(backend, lse, first[1])
+        return backend.astype(other, wide), other_lse
+
+    whole = in_pairs(partial(merged, backend.xp), map(checked, chain([first], pieces)))
+    output = backend.astype(whole[0], part.dtype)
+    return own(backend, output, part), own(backend, whole[1], lse)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Iterator
-from functools import cache, partial, reduce
+from functools import cache, partial
 from operator import add
 from typing import Any
 
@@ -15,6 +15,7 @@ from hopcore.arrays._backend import BLOCK, Backend, Beta, SeparationFunction, ma
 from hopcore.arrays._discovery import BY_TYPE, backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET, Array, ArrayLibrary
+from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
 from hopcore.streamed._scores import Scores, ScoresNamespace
@@ -145,7 +146,8 @@ class StreamedBackend:
     def count_attended(self, stored: Any, mask: Array | None) -> Array:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
         if mask is not None and mask.shape[-1] > 1:
-            return self.states.xp.sum(self.states.astype(mask, self.dtype(stored)), axis=-1)
+            counts = self.states.xp.sum(self.states.astype(mask, self.states.xp.int32), axis=-1)
+            return self.states.astype(counts, self.states.precise[self.dtype(stored)])
         return self.states.count_attended(self.one(stored, 1.0), mask) * float(stored.shape[0])
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
@@ -211,17 +213,16 @@ class StreamedBackend:
             output, lse = stored.reduce(shared, join, values=values, mask=mask)
             return self.states.astype(output, state.dtype), lse
 
-        xp = self.states.xp
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
         of = weights.of
 
         def recall(piece: Piece) -> Array:
             keys, recalled = patterns(piece)
             recalled = self.states.astype(recalled, precise)
-            return reduce(
+            return in_pairs(
                 add,
                 (
-                    xp.matmul(of(scores), recalled[..., rows, :])
+                    self.states.recalled(of(scores), recalled[..., rows, :])
                     for scores, rows in self.blocks(state, piece, keys, beta)
                 ),
             )
@@ -265,7 +266,7 @@ class StreamedBackend:
         def over(work: Callable[[Array], Array], join: Join) -> Array:
             def all_blocks(piece: Piece) -> Array:
                 blocks = self.blocks(state, piece, self.put(piece.patterns), beta)
-                return reduce(join, (work(scores) for scores, _ in blocks))
+                return in_pairs(join, (work(scores) for scores, _ in blocks))
 
             return stored.reduce(self.on_cores(state, all_blocks, join), join, mask=mask)
 
@@ -289,7 +290,7 @@ class StreamedBackend:
                 results[i] = work(parts[i])
 
             on_all_cores(work_on_part, list(range(len(parts))))
-            return reduce(join, results)
+            return in_pairs(join, results)
 
         return shared
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
+from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._validation import as_integer
 from hopcore.streamed._sources import (
     Piece,
@@ -204,7 +205,7 @@ class Streamed:
     ) -> T:
         if self.dask_source is not None:
             return self.dask_source.reduce(self, work, join, values=values, mask=mask)
-        return reduce(join, map(work, self.pieces(values, mask)))
+        return in_pairs(join, map(work, self.pieces(values, mask)))
 
     @cached_property
     def radius(self) -> float:

@@ -29,6 +29,7 @@ from hopcore_jax.kernels import _blocks as blocks
 from hopcore_jax.kernels import _loops as loops
 from hopcore_jax.kernels._graphs import JaxGraphKernels
 from hopcore_jax.kernels._layers import JaxLayerKernels
+from hopcore_jax.kernels._products import recalled, scored
 from hopcore_jax.kernels._separate import separate
 
 BLOCK_ELSEWHERE = 16 * BLOCK
@@ -114,6 +115,13 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
             return scores
         # The lowest number instead of -inf, at which jax_debug_infs would stop.
         return jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+
+    def products(self, query: Array, stored: Array) -> Array:
+        """With a derivative that sums over a long memory in parts."""
+        return scored(query, stored)
+
+    def recalled(self, weights: Array, values: Array) -> Array:
+        return recalled(weights, values)
 
     def associate(
         self,

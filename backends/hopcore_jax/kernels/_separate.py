@@ -15,6 +15,7 @@ from jax.interpreters import ad, batching, mlir
 
 from hopcore.arrays import Array, SeparationFunction
 from hopcore_jax.kernels._loops import anywhere, run
+from hopcore_jax.kernels._products import recalled
 
 FEW = 64
 """A sparse support of at most this many patterns is found from the largest scores alone."""
@@ -125,7 +126,8 @@ def recall(separation: SeparationFunction, scores: Array, values: Array | None) 
 def recall_all(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
     """Associate with the weights of all stored patterns."""
     weights, conjugate = separate(separation, scores)
-    return None if values is None else weights @ values, without_lowest(conjugate)
+    output = None if values is None else recalled(weights, values)
+    return output, without_lowest(conjugate)
 
 
 def without_lowest(conjugate: Array) -> Array:
@@ -148,8 +150,8 @@ def recall_few(separation: SeparationFunction, scores: Array, values: Array | No
         shape = (batch, queries, -1)
         output = None
         if values is not None:
-            recalled = jax.vmap(lambda each, index: each[index])(values, jnp.reshape(index, shape))
-            output = jnp.einsum("brk,brkv->brv", jnp.reshape(weights, shape), recalled)
+            chosen = jax.vmap(lambda each, index: each[index])(values, jnp.reshape(index, shape))
+            output = jnp.einsum("brk,brkv->brv", jnp.reshape(weights, shape), chosen)
         return output, jnp.reshape(without_lowest(conjugate), (batch, queries))
 
     enough = jnp.all(weights[:, -1] == 0)

@@ -150,7 +150,7 @@ def pull_back_block(
     if by_conjugate is not None:
         more = weights * by_conjugate[..., None]
         by_scores = more if by_scores is None else by_scores + more
-    by_query = by_scores @ stored
+    by_query = backend.recalled(by_scores, stored)
     return (
         scale_by_beta(by_query, beta).sum_to_size(state.shape).to(narrow),
         gathered(by_scores, scale_by_beta(state, beta), stored).to(narrow),

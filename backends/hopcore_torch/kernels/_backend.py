@@ -16,10 +16,12 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import hopcore
 from hopcore.arrays import (
     BLOCK,
+    LONG,
     Backend,
     Beta,
     SeparationFunction,
@@ -181,6 +183,12 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         with torch.autocast(state.device.type, enabled=False):
             return super().scores(state, stored, beta, mask)
 
+    def products(self, query: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
+        """In parts of a long memory where torch differentiates it itself."""
+        if not eager() and self.is_long(stored):
+            return long_scores(query, stored)
+        return super().products(query, stored)
+
     def separate(
         self, scores: torch.Tensor, separation: SeparationFunction
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -225,7 +233,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return output.to(state.dtype), conjugate
         run_eagerly = eager()
         tensors = state, stored, projection, None if isinstance(beta, float) else beta
-        if softmax and not need_conjugate and (run_eagerly or traced()):
+        # A fused kernel adds up a long memory in float32: on the CPU it gets a part at a time.
+        long = run_eagerly and stored.shape[-2] > LONG and state.device.type == "cpu"
+        if softmax and not (need_conjugate or long) and (run_eagerly or traced()):
             if run_eagerly and differentiated(*tensors):
                 association = Association(self, separation, beta, mask)
                 return fused.Attention.apply(association, *tensors), None
@@ -237,6 +247,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
 
         def fast(state: Any, stored: Any, projection: Any, beta: Beta) -> Any:
             arguments = state, stored, projection, beta, mask
+            if softmax and long and state.numel() > 0:
+                return fused.attention_in_parts(self, *arguments)
             if softmax:
                 heads = fused.heads(*arguments)
                 if fused.has_lse(heads):
@@ -269,7 +281,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """
         tensors = state, stored, projection, beta, bias
         plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
-        if plain or not separation.softmax:
+        if plain or not separation.softmax or self.is_long(stored):
             return super().associate_biased(*tensors[:4], mask, bias, separation)
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)
@@ -296,6 +308,12 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         tensors = state, stored, None, None if isinstance(beta, float) else beta
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
+    def is_long(self, memory: torch.Tensor) -> bool:
+        """In a compiled graph, only if its number of patterns is known."""
+        if torch.compiler.is_compiling():
+            return statically_known_true(memory.shape[-2] > LONG)
+        return memory.shape[-2] > LONG
+
     def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
         """All at once in a trace, whose shapes may be unknown."""
         if traced():
@@ -308,6 +326,15 @@ def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     conjugate = torch.logsumexp(scores, -1)
     empty = (conjugate == -math.inf)[..., None]
     return torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0), conjugate
+
+
+def long_scores(query: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
+    """``query @ stored^T`` in blocks; the derivative by the query is then a sum of short sums."""
+    parts = max(1, stored.shape[-2] // LONG)
+    keys = torch.tensor_split(stored, parts, dim=-2)
+    # One copy of the query for each part: their derivatives are added by one sum over an axis.
+    queries = query.expand(parts, *query.shape).unbind(0)
+    return torch.cat([q @ k.mT for q, k in zip(queries, keys, strict=True)], -1)
 
 
 register_array_type(

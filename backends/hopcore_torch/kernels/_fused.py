@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
-from hopcore.arrays import Beta, scale_by_beta
+from hopcore.arrays import BLOCK, LONG, Backend, Beta, mask_of_columns, scale_by_beta
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
 
@@ -137,6 +137,41 @@ def attention_with_lse(h: Heads) -> tuple[torch.Tensor, torch.Tensor]:
         # The kernel reports 0 for a query that may attend to nothing.
         lse = torch.where(h.mask.any(-1), lse, -math.inf)
     return h.restore(output), lse.reshape(h.axes)
+
+
+def attention_in_parts(
+    backend: Backend,
+    state: torch.Tensor,
+    stored: torch.Tensor,
+    projection: torch.Tensor,
+    beta: Beta,
+    mask: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`attention_with_lse` of a long memory, merged from parts that float32 adds up well."""
+
+    def part(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        keys = stored[..., rows, :]
+        values = keys if projection is stored else projection[..., rows, :]
+        output, lse = attention_with_lse(
+            heads(state, keys, values, beta, mask_of_columns(mask, rows))
+        )
+        return output.to(lse.dtype), lse  # half precision is merged in float32
+
+    parts, rest = divmod(stored.shape[-2], LONG)
+    simple = mask is None and state.ndim == stored.ndim == projection.ndim == 2
+    if simple and parts * state.shape[0] * projection.shape[1] <= BLOCK:
+        # All parts are heads of one call: with few queries, calls would take longer than sums.
+        keys = stored[: parts * LONG].view(parts, LONG, -1)
+        values = projection[: parts * LONG].view(parts, LONG, -1)
+        found = [attention_with_lse(heads(state, keys, values, beta, None))]
+        if rest:
+            found.append(tuple(x[None] for x in part(slice(parts * LONG, None))))
+        outputs, levels = (torch.cat(some) for some in zip(*found, strict=True))
+        output = (torch.softmax(levels, 0)[..., None] * outputs).sum(0)
+        lse = torch.logsumexp(levels, 0)
+    else:
+        output, lse = backend.in_parts(part, stored.shape[-2])
+    return output.to(state.dtype), lse
 
 
 def adjacent(x: torch.Tensor) -> torch.Tensor:

@@ -360,3 +360,39 @@ def piece(subject: Subject, p: Problem, start: int, stop: int) -> tuple[object, 
     assert p.projection is not None
     arrays = (subject.put(array) for array in (p.state, p.stored[part], p.projection[part]))
     return hopcore.association(*arrays, beta=p.beta, return_lse=True, **options)
+
+
+def rounding_of_parts(subject: Subject) -> float:
+    """How far a sum over patterns may be off, as a share of its value, however many there are.
+
+    2^14 numbers may be added one after the other, each with a rounding of eps / 2.
+    """
+    return 2.0**13 * subject.fine + 4 * subject.eps
+
+
+@statement("B.long")
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+def test_copies_of_a_pattern_are_recalled_from_a_long_memory(
+    subject: Subject, separation: str
+) -> None:
+    pattern = subject.rounded(np.asarray([0.3, 0.21]))
+    state = subject.rounded(np.asarray([[0.25, 0.5]]))
+    memory = np.broadcast_to(pattern, ((1 << 20) + 1, 2))
+    options = {"separation": separation}
+    got = subject(hopcore.association, state, memory, beta=0.5, **options)
+    agree("association", got, pattern[None], rounding_of_parts(subject) * pattern)
+    got = subject(hopcore.energy, state, memory, 0.5, **options)
+    # The level and the conjugate, up to log N, are rounded and divided by beta.
+    within = 4 * subject.fine * np.log(memory.shape[0]) / 0.5
+    agree("energy", got, 0.5 * np.sum((state - pattern) ** 2, axis=-1), within)
+
+
+@statement("B.long", "E.merge")
+def test_all_of_a_warm_long_memory_is_recalled(subject: Subject) -> None:
+    rng = np.random.default_rng(0)
+    memory = subject.rounded(rng.uniform(0.5, 1.0, ((1 << 18) + 3, 2)))
+    state = subject.rounded(rng.uniform(0.0, 1.0, (3, 2)))
+    got, lse = subject(hopcore.association, state, memory, beta=0.5, return_lse=True)
+    agree("association", got, plain.association(state, memory, 0.5), rounding_of_parts(subject))
+    wanted = np.log(np.sum(np.exp(0.5 * state @ memory.T), axis=-1))
+    agree("log-sum-exp", lse, wanted, 8 * subject.eps * wanted)

@@ -166,6 +166,7 @@ STATEMENTS: dict[str, str] = {
     "B.batch": "leading axes broadcast, and give what a loop over them gives",
     "B.beta": "beta per query, per head or batched gives what a loop over its values gives",
     "B.blocks": "a memory too large for one block gives what small blocks give",
+    "B.long": "rounding does not grow with the number of stored patterns",
     "B.extreme": "finite: beta 1e-6 to 1e6, norms 1e-20 to 1e15, one pattern, copies, d = 1, L = 0",
     "B.half": "results lie within a few eps of the float64 results of the same inputs",
     "B.gradient": "automatic derivatives are those of the formula, and finite everywhere",
