@@ -28,6 +28,7 @@ from hopcore.layers._module_arguments import (
 )
 from hopcore.layers._module_mixins import (
     AssociationProperties,
+    CoreProperties,
     DecoderMethods,
     DiffusionMethods,
     EncoderMethods,
@@ -66,6 +67,7 @@ __all__ = [
     "PATTERNS",
     "POSITIONAL",
     "AssociationProperties",
+    "CoreProperties",
     "DecoderMethods",
     "DecoderSettings",
     "DiffusionMethods",
