@@ -20,6 +20,7 @@ from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
     broadcast_mask,
+    check_beta,
     check_floating,
     check_inputs,
     is_number,
@@ -28,12 +29,12 @@ from hopcore.memory._association import update
 from hopcore.memory._separation import Separation, get_separation
 
 
-def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
+def lse(beta: Any, scores: Array, *, mask: Array | None = None) -> Array:
     r"""Log-sum-exp at an inverse temperature: :math:`\log(\sum_i e^{\beta z_i}) / \beta`.
 
     Parameters
     ----------
-    beta : float
+    beta : float or array ()
         Inverse temperature, positive and finite.
     scores : array (..., S)
         Scores z, S >= 1.
@@ -53,16 +54,20 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     """
     backend = backend_of_input("scores", scores)
     check_floating(backend, "scores", scores)
-    if not is_number(beta):
+    if is_number(beta):
+        if not 0.0 < beta < math.inf:
+            raise ValueError(f"beta must be positive and finite, got {beta}")
+        beta = float(beta)
+    elif getattr(beta, "ndim", None) == 0:
+        beta = backend.astype(check_beta(backend, scores, beta), backend.precise[scores.dtype])
+    else:
         raise TypeError(f"beta must be a number, got {type(beta).__name__}")
-    if not 0.0 < beta < math.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
-    scaled = backend.astype(scores, backend.precise[scores.dtype]) * float(beta)
+    scaled = backend.astype(scores, backend.precise[scores.dtype]) * beta
     if mask is not None:
         scaled = backend.xp.where(broadcast_mask(backend, mask, scores.shape), scaled, -math.inf)
-    return backend.separate(scaled, get_separation("softmax"))[1] / float(beta)
+    return backend.separate(scaled, get_separation("softmax"))[1] / beta
 
 
 def energy(

@@ -278,3 +278,10 @@ def test_projections_cannot_be_written_to():
     )  # fmt: skip
     found = hopcore.layers.hopfield_projections(settings, {}, np.ones((2, 4, 3)))
     assert not found.flags.writeable
+
+
+def test_no_dropout_may_be_written_as_false() -> None:
+    assert HopfieldSettings(input_size=6, dropout=False).dropout == 0.0
+    assert EncoderSettings(hopfield=SETTINGS, dropout=False).dropout == 0.0
+    with pytest.raises(TypeError, match="dropout"):
+        HopfieldSettings(input_size=6, dropout=True)
