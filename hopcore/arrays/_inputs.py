@@ -263,7 +263,8 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
         bad = backend.xp.nonzero(~((beta > 0) & (beta < math.inf))) if beta.ndim else ()
         index = tuple(int(axis[0]) for axis in bad)
         place = f" at index {index}" if index else ""
-        raise ValueError(f"beta must be positive and finite, got {float(beta[index])}{place}")
+        value = float(backend.constant(beta)[index])
+        raise ValueError(f"beta must be positive and finite, got {value}{place}")
     return beta
 
 

@@ -21,6 +21,7 @@ from hopcore.layers._module_arguments import (
     attention_patterns,
     attention_settings,
     bind_arguments,
+    check_named,
     core_settings,
     diffused_arguments,
     hopfield_settings,
@@ -28,6 +29,7 @@ from hopcore.layers._module_arguments import (
 )
 from hopcore.layers._module_mixins import (
     AssociationProperties,
+    CoreProperties,
     DecoderMethods,
     DiffusionMethods,
     EncoderMethods,
@@ -66,6 +68,7 @@ __all__ = [
     "PATTERNS",
     "POSITIONAL",
     "AssociationProperties",
+    "CoreProperties",
     "DecoderMethods",
     "DecoderSettings",
     "DiffusionMethods",
@@ -86,6 +89,7 @@ __all__ = [
     "attention_patterns",
     "attention_settings",
     "bind_arguments",
+    "check_named",
     "check_parameters",
     "core_settings",
     "cross_entropy",

@@ -195,6 +195,8 @@ def _depth(found: int | None, inner: HopfieldSettings) -> int:
 
 def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
     check_integer("dim_feedforward", settings.dim_feedforward, 1)
+    if settings.dropout is False:  # as users of hopfield-layers write it
+        object.__setattr__(settings, "dropout", 0.0)
     check_probability("dropout", settings.dropout)
     check_number("layer_norm_eps", settings.layer_norm_eps, 0.0)
     if settings.activation not in ACTIVATIONS:

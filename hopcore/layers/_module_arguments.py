@@ -57,6 +57,15 @@ def bind_arguments(
     return {**arguments, **dict(zip(names, args, strict=False))}
 
 
+def check_named(module: str, settings: type, args: Sequence[Any]) -> None:
+    """Raise if a module that takes its settings by name was given some by position."""
+    if args:
+        names = ", ".join(f"{name}=" for name in settings.__dataclass_fields__)
+        raise TypeError(
+            f"{module} takes its settings by name, {names}; got {len(args)} by position"
+        )
+
+
 def as_numbers(value: Any) -> Any:
     """Return an array of one value, or of one for each head, as a number or a tuple."""
     if hasattr(value, "tolist"):

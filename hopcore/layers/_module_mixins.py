@@ -82,6 +82,65 @@ class AssociationProperties:
         return self.association_settings.affine("hopfield_space")
 
 
+class CoreProperties:
+    """Properties of an association without normalisation, by the names of hopfield-layers."""
+
+    settings: HopfieldSettings
+
+    @property
+    def association_settings(self) -> HopfieldSettings:
+        """The settings of the association."""
+        return self.settings
+
+    num_heads = Setting("The number of heads.")
+    batch_first = Setting("Whether inputs are ``(N, L, E)``.")
+    dropout = Setting("Probability with which an association weight is dropped in training.")
+    add_zero_attn = Setting("Whether a pattern of zeros is added.", "add_zero_association")
+    disable_out_projection = Setting("Whether the heads are the output.")
+    key_as_static = Setting("Whether keys are not projected.", "stored_pattern_as_static")
+    query_as_static = Setting("Whether queries are not projected.", "state_pattern_as_static")
+    value_as_static = Setting("Whether values are not projected.", "pattern_projection_as_static")
+    value_as_connected = Setting(
+        "Whether values pass through the projection of the keys.", "pattern_projection_as_connected"
+    )
+    normalize_pattern = Setting(
+        "Whether queries and keys of a head are normalised.", "normalize_hopfield_space"
+    )
+    normalize_pattern_affine = Setting(
+        "Whether that is learnable.", "normalize_hopfield_space_affine"
+    )
+    normalize_pattern_eps = Setting("Added to the variance.", "normalize_hopfield_space_eps")
+    static_execution = Setting("Whether nothing is projected.", "static")
+    head_dim = Setting("Depth of the association space of a head.", "head_size")
+    pattern_dim = Setting("Depth of what a head recalls.", "value_size")
+    out_dim = Setting("Depth of the output.", "out_size")
+
+    @property
+    def embed_dim(self) -> int | None:
+        """Depth of the queries; None where nothing is projected."""
+        return None if self.settings.static else self.settings.input_size
+
+    @property
+    def kdim(self) -> int | None:
+        """Depth of the keys; None where nothing is projected."""
+        return None if self.settings.static else self.settings.stored_size
+
+    @property
+    def vdim(self) -> int | None:
+        """Depth of the values; None where nothing is projected."""
+        return None if self.settings.static else self.settings.projection_size
+
+    @property
+    def virtual_hopfield_dim(self) -> int | None:
+        """Depth of the association space of all heads."""
+        return None if self.head_dim is None else self.num_heads * self.head_dim
+
+    @property
+    def virtual_pattern_dim(self) -> int | None:
+        """Depth of what all heads recall."""
+        return None if self.pattern_dim is None else self.num_heads * self.pattern_dim
+
+
 class DiffusionMethods:
     """The configuration of a layer whose memory is diffused."""
 

@@ -206,6 +206,8 @@ class HopfieldSettings(Settings):
             self._each_head("scaling", check_positive, optional=True)
         self._each_head("update_steps_max", check_integer, 0, optional=True)
         self._each_head("update_steps_eps", check_number, 0.0)
+        if self.dropout is False:  # as users of hopfield-layers write it
+            object.__setattr__(self, "dropout", 0.0)
         check_probability("dropout", self.dropout)
         activation = self.association_activation
         if activation is not None and activation not in ACTIVATIONS:

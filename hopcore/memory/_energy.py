@@ -20,20 +20,22 @@ from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
     broadcast_mask,
+    check_beta,
     check_floating,
     check_inputs,
+    clip,
 )
-from hopcore.arrays._validation import as_number
+from hopcore.arrays._validation import as_number, is_number
 from hopcore.memory._association import update
 from hopcore.memory._separation import Separation, get_separation
 
 
-def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
+def lse(beta: Any, scores: Array, *, mask: Array | None = None) -> Array:
     r"""Log-sum-exp at an inverse temperature: :math:`\log(\sum_i e^{\beta z_i}) / \beta`.
 
     Parameters
     ----------
-    beta : float
+    beta : float or array ()
         Inverse temperature, positive and finite, and not so small that ``log(S) / beta`` overflows.
     scores : array (..., S)
         Scores z, S >= 1.
@@ -53,12 +55,22 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     """
     backend = backend_of_input("scores", scores)
     check_floating(backend, "scores", scores)
-    beta = as_number("beta", beta, positive=True)
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
     xp, precise = backend.xp, backend.precise[scores.dtype]
-    scores = backend.astype(scores, precise)
     most = float(xp.finfo(precise).max)
+    least = max(1.0, math.log(scores.shape[-1])) / most
+    if getattr(beta, "ndim", None) == 0 and not is_number(beta):
+        beta = backend.astype(check_beta(backend, scores, beta), precise)
+        beta = clip(beta, least, most / 2.0, xp)
+        reach = clip(backend.constant(1000.0 / beta), 0.0, most, xp)
+    else:
+        beta = as_number("beta", beta, positive=True)
+        if beta < least:
+            raise ValueError(f"beta must be at least {least:.2g} for a finite result, got {beta}")
+        beta = min(beta, most / 2.0)
+        reach = min(1000.0 / beta, most)
+    scores = backend.astype(scores, precise)
     if mask is not None:
         scores = xp.where(broadcast_mask(backend, mask, scores.shape), scores, -most)
     # Relative to the largest score, products with beta are at most 0. They are kept above -1000,
@@ -66,11 +78,6 @@ def lse(beta: float, scores: Array, *, mask: Array | None = None) -> Array:
     top = xp.max(backend.constant(scores), axis=-1, keepdims=True)
     nothing = top <= -most
     top = xp.where(nothing, 0.0, top)
-    least = max(1.0, math.log(scores.shape[-1])) / most
-    if beta < least:
-        raise ValueError(f"beta must be at least {least:.2g} for a finite result, got {beta}")
-    beta = min(beta, most / 2.0)
-    reach = min(1000.0 / beta, most)
     half = 0.5 * scores - 0.5 * top  # the difference itself may overflow
     near = 2.0 * xp.where(half < -0.5 * reach, -0.5 * reach, half)
     scaled = xp.where(scores <= -most, -most, near * beta)

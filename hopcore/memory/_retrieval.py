@@ -267,7 +267,11 @@ def select(inputs: Inputs, rows: Array) -> Inputs:
 def at_fixed_point(
     found: Array, inputs: Inputs, update: Callable[..., Array], others: tuple[Array, ...]
 ) -> Array:
-    """Return a fixed point with its derivative by the stored patterns, beta and ``others``."""
+    """Return a fixed point with its derivative by the stored patterns, beta and ``others``.
+
+    The start is a parameter, too, on which the update does not depend: its derivative is zero
+    rather than none, which optimisers over several processes would wait for.
+    """
     beta = () if isinstance(inputs.beta, float) else (inputs.beta,)
 
     def update_with(state: Array, stored: Array, *rest: Array) -> Array:
@@ -277,6 +281,7 @@ def at_fixed_point(
             projection=stored,
             beta=rest[0] if beta else inputs.beta,
         )
-        return update(replaced, *rest[len(beta) :])
+        return update(replaced, *rest[len(beta) : -1])
 
-    return inputs.backend.implicit(update_with, found, (inputs.stored, *beta, *others))
+    parameters = inputs.stored, *beta, *others, inputs.state
+    return inputs.backend.implicit(update_with, found, parameters)

@@ -131,8 +131,11 @@ class StreamedBackend:
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Any, ...]
     ) -> Array:
-        """Return the solution; raise if a derivative is asked for."""
-        self.refuse_derivatives(*parameters)
+        """Return the solution; raise if a derivative is asked for.
+
+        The last parameter is the start of a retrieval, which has no influence.
+        """
+        self.refuse_derivatives(*parameters[:-1])
         return solution
 
     # What is asked of a memory.

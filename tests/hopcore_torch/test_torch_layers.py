@@ -150,6 +150,17 @@ def test_functions_transformed(layer, patterns):
     close(torch.vmap(layer)(many), torch.stack([layer(x) for x in many]))
 
 
+@pytest.mark.parametrize("kind", [Hopfield, HopfieldPooling, HopfieldLayer])
+def test_a_fixed_point_has_zero_derivatives_where_it_has_none(kind):
+    # DistributedDataParallel waits for every parameter that is trained.
+    layer = kind(8, num_heads=2, update_steps_max=None)
+    layer(torch.randn(2, 5, 8)).square().sum().backward()
+    assert [name for name, x in layer.named_parameters() if x.grad is None] == []
+    name = "pooling_weights" if kind is HopfieldPooling else "norm_state_pattern.weight"
+    found = next(x for key, x in layer.named_parameters() if key.endswith(name))
+    assert not found.grad.any()
+
+
 def test_a_fixed_point_is_not_transformed(patterns):
     layer = Hopfield(8, update_steps_max=None)
     with pytest.raises(NotImplementedError, match="update_steps_max"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 import hopcore
+import hopcore_torch
 from hopcore import LearnableTemperature
 from hopcore_torch import (
     HNL,
@@ -578,3 +580,23 @@ def test_a_lightning_callback_sets_the_temperature_of_every_step(tmp_path):
     resumed = Classifier()
     fit(resumed, 3, ckpt_path=tmp_path / "last.ckpt")
     assert resumed.seen == [schedule(step) for step in range(6, 9)]
+
+
+@pytest.mark.parametrize("kind", ["HNL", "HNM", "VectorQuantizer"])
+def test_settings_by_position_are_refused_by_name(kind):
+    with pytest.raises(TypeError, match=f"^{kind} takes its settings by name, .*; got 2 by") as bad:
+        getattr(hopcore_torch, kind)(8, 6)
+    assert "\n" not in str(bad.value)
+
+
+def test_lse_takes_a_beta_of_its_library():
+    scores = torch.tensor([1.0, 1.0], dtype=torch.float64)
+    beta = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    found = hopcore.lse(beta, scores)
+    close(found, torch.tensor(1.0 + math.log(2.0) / 2.0, dtype=torch.float64), 1e-14)
+    found.backward()
+    close(beta.grad, torch.tensor(-math.log(2.0) / 4.0, dtype=torch.float64), 1e-14)
+    with pytest.raises(ValueError, match="beta must be positive and finite"):
+        hopcore.lse(-beta, scores)
+    with pytest.raises(TypeError, match="beta must be a number, got Tensor"):
+        hopcore.lse(torch.ones(2), scores)

@@ -9,8 +9,16 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
 
-from hopcore_torch import HNL, Hopfield, HopfieldCore, HopfieldEncoderLayer
+from hopcore_torch import (
+    HNL,
+    Hopfield,
+    HopfieldCore,
+    HopfieldEncoderLayer,
+    HopfieldLayer,
+    HopfieldPooling,
+)
 
 torch.manual_seed(0)
 X = torch.randn(2, 5, 8)
@@ -174,3 +182,23 @@ def test_hooks_within_a_network_layer_are_refused() -> None:
     layer.hopfield.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="hopfield has hooks"):
         layer(X)
+
+
+@pytest.mark.parametrize("kind", [HopfieldPooling, HopfieldLayer])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+def test_operations_are_counted_in_every_mode(kind: Any, mode: Any) -> None:
+    layer = kind(8, num_heads=2)
+    with mode(), FlopCounterMode(display=False) as counter:
+        layer(X)
+    assert counter.get_total_flops() > 0
+
+
+def test_the_core_has_the_attributes_of_its_peer() -> None:
+    core = layer_of(hidden_size=3, output_size=5, stored_pattern_size=8).association_core
+    found = core.embed_dim, core.kdim, core.head_dim, core.pattern_dim, core.out_dim
+    assert found == (8, 8, 3, 3, 5)
+    assert (core.virtual_hopfield_dim, core.virtual_pattern_dim) == (6, 6)
+    assert not core.key_as_static
+    assert core.dropout == 0.0
+    with pytest.raises(AttributeError, match="dropout is a setting"):
+        core.dropout = 0.5

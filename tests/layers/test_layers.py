@@ -280,3 +280,10 @@ def test_projections_can_be_written_to_and_share_no_memory_with_the_input():
     found = hopcore.layers.hopfield_projections(settings, {}, given)
     found[...] = 7.0
     np.testing.assert_array_equal(given, np.ones((2, 4, 3)))
+
+
+def test_no_dropout_may_be_written_as_false() -> None:
+    assert HopfieldSettings(input_size=6, dropout=False).dropout == 0.0
+    assert EncoderSettings(hopfield=SETTINGS, dropout=False).dropout == 0.0
+    with pytest.raises(TypeError, match="dropout"):
+        HopfieldSettings(input_size=6, dropout=True)

@@ -269,3 +269,16 @@ def test_first_values_are_of_the_same_distribution() -> None:
             for found in (ours[name], expected):
                 assert abs(found.std() / 0.02 - 1) < error
                 assert abs(found.mean()) < 0.02 * 5 / math.sqrt(expected.numel())
+
+
+@pytest.mark.parametrize("kind", ["Hopfield", "HopfieldPooling", "HopfieldLayer"])
+@pytest.mark.parametrize("more", [{}, {"stored_pattern_size": 6}, {"pattern_size": 3}])
+def test_parameters_are_in_the_same_order(kind: str, more: dict[str, Any]) -> None:
+    """The state of an optimizer is kept by the places of the parameters."""
+    given = {"input_size": 8, "hidden_size": 4, "num_heads": 2, **more}
+    space = {"normalize_hopfield_space": True, "normalize_hopfield_space_affine": True}
+    peer, ours = (
+        [(name, x.shape) for name, x in getattr(library, kind)(**given, **space).named_parameters()]
+        for library in (difflayers, hopcore_torch)
+    )
+    assert ours == peer

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 import hopcore
-from hopcore.layers import HNLSettings, HNMSettings, Quantized, QuantizerSettings
+from hopcore.layers import HNLSettings, HNMSettings, Quantized, QuantizerSettings, check_named
 from hopcore_jax.layers._base import Key, ParameterOwner, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.training import dropout_of, noise_of
@@ -21,12 +21,13 @@ class _Network(ParameterOwner):
 
     def __init__(
         self,
-        *,
+        *args: Any,
         key: Key | None = None,
         dtype: Any = None,
         inference: bool = False,
         **settings: Any,
     ) -> None:
+        check_named(type(self).__name__, self.KIND, args)
         self._own(self.KIND.from_dict(settings), key, dtype, inference)
 
     def _conditions(

@@ -119,4 +119,10 @@ class FixedPoint(Function):
             max_steps=min(200, 2 * solution.shape[-1] + 10),
             tol=torch.finfo(solution.dtype).eps,
         )
-        return None, None, None, *grads(again, parameters, needs, adjoint)
+        found = grads(again, parameters, needs, adjoint)
+        # Zero, not None, where the fixed point does not depend on a parameter.
+        by_parameters = [
+            torch.zeros_like(x) if need and gradient is None else gradient
+            for x, need, gradient in zip(parameters, needs, found, strict=True)
+        ]
+        return None, None, None, *by_parameters

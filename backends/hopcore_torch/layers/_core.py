@@ -9,17 +9,24 @@ import torch
 from torch import nn
 
 import hopcore
-from hopcore.layers import HopfieldSettings, as_numbers, core_settings, layer_parameters
+from hopcore.layers import (
+    CoreProperties,
+    HopfieldSettings,
+    as_numbers,
+    core_settings,
+    layer_parameters,
+)
 from hopcore_torch.layers._base import ParameterOwner, dropout, split_scaling, start, tensor
 
 PREFIX = "association_core."
 NAMES = (
+    "p_norm_weight", "p_norm_bias",
     "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias",
-    "bias_k", "bias_v", "p_norm_weight", "p_norm_bias",
+    "bias_k", "bias_v",
 )  # fmt: skip
 
 
-class HopfieldCore(ParameterOwner):
+class HopfieldCore(ParameterOwner, CoreProperties):
     """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
 
     Parameters
@@ -142,16 +149,6 @@ class HopfieldCore(ParameterOwner):
         if return_pattern_projections:
             projections = hopcore.layers.hopfield_projections(*patterns)
         return output, weights, raw if return_raw_associations else None, projections
-
-    @property
-    def batch_first(self) -> bool:
-        """Whether inputs are ``(N, L, E)``."""
-        return self.settings.batch_first
-
-    @property
-    def num_heads(self) -> int:
-        """How many heads there are."""
-        return self.settings.num_heads
 
     @property
     def _qkv_same_embed_dim(self) -> bool:

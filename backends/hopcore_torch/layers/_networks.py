@@ -15,6 +15,7 @@ from hopcore.layers import (
     Noise,
     Quantized,
     QuantizerSettings,
+    check_named,
     layer_parameters,
 )
 from hopcore_torch.layers._base import ParameterOwner, dropout, tensor
@@ -28,8 +29,9 @@ class _Network(ParameterOwner):
     KIND: ClassVar[type]
 
     def __init__(
-        self, *, device: Any = None, dtype: torch.dtype | None = None, **settings: Any
+        self, *args: Any, device: Any = None, dtype: torch.dtype | None = None, **settings: Any
     ) -> None:
+        check_named(type(self).__name__, self.KIND, args)
         self._make(self.KIND.from_dict(settings), device=device, dtype=dtype)
 
     @classmethod

@@ -103,9 +103,9 @@ class HopfieldPooling(_Learned):
 
     def unpack_inputs(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         if isinstance(input, torch.Tensor):
-            return input, learned(self.pooling_weights), input
+            return input, own_patterns(self.pooling_weights), input
         if isinstance(input, tuple | list) and len(input) == 2:
-            return input[0], learned(self.pooling_weights), input[1]
+            return input[0], own_patterns(self.pooling_weights), input[1]
         raise TypeError(
             "input must be one tensor, or two: stored patterns and pattern projections; "
             f"got {type(input).__name__}"
@@ -176,6 +176,14 @@ class HopfieldLayer(_Learned):
     def unpack_inputs(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         if not isinstance(input, torch.Tensor):
             raise TypeError(f"input must be one tensor, state patterns, got {type(input).__name__}")
-        stored = learned(self.lookup_weights)
+        stored = own_patterns(self.lookup_weights)
         targets = self.target_weights
-        return stored, input, stored if targets is None else learned(targets)
+        return stored, input, stored if targets is None else own_patterns(targets)
+
+
+def own_patterns(weights: torch.Tensor) -> torch.Tensor:
+    """Return learned patterns as ``(quantity, d)``; without a gradient where none is recorded.
+
+    Torch's counters of operations refuse an argument with a gradient that has no history.
+    """
+    return learned(weights if torch.is_grad_enabled() else weights.detach())
