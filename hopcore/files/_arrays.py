@@ -107,7 +107,7 @@ def array_in(file: BinaryIO, size: int) -> np.ndarray:
     """Return the array of an open ``.npy`` file of ``size`` bytes."""
     header = read_header(file)
     if header.dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never unpickled")
+        raise ValueError("it holds Python objects, which are never unpickled (allow_pickle=False)")
     if header.size > size:
         raise ValueError(f"it has {size} bytes of {header.size}")
     file.seek(header.offset)
