@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -46,8 +47,8 @@ class ArrayLibrary:
 
     def __reduce__(self) -> Any:
         """Restore pickles and copies by name, since arrays of one call share one backend."""
-        from hopcore.arrays._discovery import restored  # noqa: PLC0415 - it imports this module
-
+        # By its name, since that module imports this one.
+        restored = pkgutil.resolve_name("hopcore.arrays._discovery:restored")
         return restored, (type(self), self.name)
 
     def backend_for_states(self, states: ArrayLibrary, state: Array) -> Any:
