@@ -244,11 +244,10 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     """Return the inverse temperature as a Python float, or as the array it is."""
     if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
-    number: Any = beta
-    if type(number) is float and 0.0 < number < math.inf:
-        return number
-    if is_number(beta):
-        return as_number("beta", beta, positive=True)
+    if isinstance(beta, float) or is_number(beta):
+        if not (type(beta) is float and 0.0 < beta < math.inf):
+            beta = as_number("beta", beta, positive=True)
+        return beta
     if getattr(beta, "weak_type", False):
         # A number that JAX traces takes the dtype of the state, as a number does outside a trace.
         beta = backend.astype(beta, state.dtype)

@@ -179,7 +179,9 @@ def slope(overlap: float, b: float, patterns: int) -> float:
     # In terms of e^{-b|s|}: near a pattern, 1 - s would be lost to rounding.
     small = math.exp(-b * abs(overlap))
     whole = small + patterns - 1.0 if overlap < 0.0 else 1.0 + (patterns - 1.0) * small
-    return b * (patterns * small / whole**2)
+    if b * patterns == math.inf:
+        return b * (patterns * small / whole**2)
+    return b * patterns * small / whole**2
 
 
 def bisect_overlap(b: float, patterns: int, low: float, high: float) -> float:
