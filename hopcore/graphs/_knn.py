@@ -249,8 +249,8 @@ def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array,
         if backend.can_read_values(patterns):
             check_finite(backend, "patterns", patterns)
         return backend, patterns, None
-    mask = broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
-    return backend, hide_unattended(backend, "patterns", patterns, mask[..., None, :]), mask
+    nodes: Array = broadcast_mask(backend, mask, tuple(patterns.shape[:-1]))
+    return backend, hide_unattended(backend, "patterns", patterns, nodes[..., None, :]), nodes
 
 
 def limit_neighbors(k: Any, nodes: int) -> int:
