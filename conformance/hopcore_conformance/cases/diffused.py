@@ -71,7 +71,16 @@ def cases(draw: st.DrawFn, *, heats: tuple[float, float] = (0.1, 8.0), **options
     """Problems of three queries and six patterns, on the graph with weights of 0.2 to 1."""
     given = problems(separations=("softmax",), shapes=((3, NODES, 4),), heats=heats, **options)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return Case(draw(given), rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
+    return Case(without_unattended(draw(given)), rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
+
+
+def without_unattended(p: Problem) -> Problem:
+    """The problem with zeros where no query may attend, which is what diffusion takes it to be."""
+    if p.mask is None:
+        return p
+    attended = np.any(p.mask, axis=0)[:, None]
+    projection = None if p.projection is None else np.where(attended, p.projection, 0.0)
+    return p.but(stored=np.where(attended, p.stored, 0.0), projection=projection)
 
 
 def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
@@ -82,7 +91,7 @@ def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
     beta = float(heat / np.max(np.sum(stored**2, axis=-1)))
     mask = masks(rng, 3, stored) if masked else None
     p = Problem(state, stored, beta, mask, "softmax", rng.normal(size=(NODES, 3)))
-    return Case(p, rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
+    return Case(without_unattended(p), rng.uniform(0.2, 1.0, size=ENDS.shape[1]))
 
 
 def gate(config: hopcore.DiffusionConfig) -> dict[str, float]:
