@@ -48,7 +48,29 @@ def in_pairs(join: Callable[[T, T], T], results: Iterable[T]) -> T:
 
 
 def long_product(xp: ModuleType, weights: Array, values: Array) -> Array:
-    """``weights (..., L, S) @ values (..., S, v)`` for a large S, part by part."""
+    """Return ``weights (..., L, S) @ values (..., S, v)`` for a large S, summed part by part.
+
+    Parameters
+    ----------
+    xp : module
+        The Array-API namespace of the arrays.
+    weights : array (..., L, S)
+        Weights, or other numbers by which patterns are multiplied; S at least 4096.
+    values : array (..., S, v)
+        What is summed. Leading axes broadcast.
+
+    Returns
+    -------
+    array (..., L, v)
+        The product, whose rounding does not grow with S.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> ones = np.ones((20_000, 1), dtype=np.float32)
+    >>> hopcore.arrays.long_product(np, ones.T, ones)
+    array([[20000.]], dtype=float32)
+    """
     size = values.shape[-2]
     parts, rest = divmod(size, PART)
     whole = parts * PART

@@ -16,6 +16,7 @@ from hopcore.arrays._inputs import (
     check_same_device,
     shape,
 )
+from hopcore.arrays._long_sums import check_numbers
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -31,6 +32,8 @@ def symmetric_entries(
     neither have repeated entries that must be kept because shapes may not depend on values.
     """
     xp, edges = backend.xp, left.shape[0]
+    if backend.can_fetch_values(left):
+        check_numbers("entries of graphs", count + 2 * edges)
     diagonal = xp.arange(count, dtype=xp.int32, device=backend.device(left))
     rows = xp.concat([left, right, diagonal], axis=0)
     columns = xp.concat([right, left, diagonal], axis=0)

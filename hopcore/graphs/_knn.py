@@ -24,6 +24,7 @@ from hopcore.arrays._inputs import (
     hide_unattended,
     shape,
 )
+from hopcore.arrays._long_sums import MOST_NUMBER, check_numbers
 from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.graphs._edges import check_adjacency, symmetric_entries
 from hopcore.graphs._graph import Graph, drop_zeros
@@ -169,6 +170,8 @@ def knn_graph(
         k = limit_neighbors(k, patterns.shape[-2])
     else:
         k = as_integer("k", k, 1)
+    if backend.can_fetch_values(patterns):
+        check_numbers("entries of graphs", math.prod(patterns.shape[:-1]) * (2 * k + 1))
     if backend.is_sharded(patterns):
         if method != "exact":
             raise ValueError(f"a sharded memory needs method 'exact', got {short_repr(method)}")
@@ -193,6 +196,7 @@ def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
         raise ValueError(f"a streamed memory needs method 'exact', got {short_repr(method)}")
     numpy, nodes = backend_named("numpy"), patterns.shape[0]
     k = limit_neighbors(k, nodes)
+    check_numbers("entries of graphs", nodes * (2 * k + 1))
     if mask is not None:
         mask = broadcast_mask(numpy, mask, (nodes,))
     similarities, choices = nearest_in_pieces(patterns, k, mask, unit_rows)
@@ -297,7 +301,11 @@ def from_choices(
     entries, _, valued = join_choices(backend, choices)
     if unit is None:
         flat = xp.reshape(values, (-1,))
-        weights = xp.take(flat, entries.rows * nodes + entries.columns % nodes, axis=0)
+        # The place of an entry among all similarities may need more than the 32 bits of a node.
+        rows = (
+            backend.astype(entries.rows, xp.int64) if flat.shape[0] > MOST_NUMBER else entries.rows
+        )
+        weights = xp.take(flat, rows * nodes + entries.columns % nodes, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
     else:
         flat = xp.reshape(unit, (entries.count, unit.shape[-1]))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import array_api_compat.numpy as np_xp
 import numpy as np
@@ -482,3 +483,21 @@ def test_a_kernel_is_traced_once_for_its_shapes():
     assert len(separation.traces) == first
     hopcore.update(x[:4], x, 1.0, separation=separation)
     assert len(separation.traces) > first
+
+
+def test_a_long_memory_is_mapped_and_differentiated() -> None:
+    rng = np.random.default_rng(0)
+    memory, states = rng.normal(size=(40_001, 4)), rng.normal(size=(2, 4))
+    wanted = hopcore.association(states, memory, beta=1.0)
+    state, stored = (jnp.asarray(x, dtype="float32") for x in (states, memory))
+
+    def recall(query: Any, patterns: Any) -> Any:
+        return hopcore.association(query[None], patterns, beta=1.0)[0]
+
+    for axes, arrays in (((0, None), stored), ((0, 0), jnp.stack([stored, stored]))):
+        np.testing.assert_allclose(jax.vmap(recall, axes)(state, arrays), wanted, atol=2e-6)
+    # The Jacobian of an update is beta times a covariance.
+    weights = hopcore.association_weights(states, memory, 1.0)[0]
+    centred = memory - wanted[0]
+    slope = jax.jacrev(recall)(state[0], stored)
+    np.testing.assert_allclose(slope, (weights[:, None] * centred).T @ centred, atol=1e-5)

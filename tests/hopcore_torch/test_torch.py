@@ -353,3 +353,21 @@ def test_values_are_checked_in_eager_mode():
         hopcore.update(
             patterns(2, 3), patterns(4, 3), torch.tensor([-1.0, 1.0], dtype=torch.float64)
         )
+
+
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+def test_derivatives_by_the_state_and_beta_of_a_long_memory(separation: str) -> None:
+    rng = np.random.default_rng(0)
+    few = torch.tensor(rng.uniform(0.2, 1.0, (1, 2)))
+    many = few.expand((1 << 18) + 1, 2)
+    other = torch.zeros(1, 2, dtype=torch.float64)
+
+    def derivatives(dtype: torch.dtype) -> list[torch.Tensor]:
+        state = torch.tensor([[0.3, 0.4]], dtype=dtype, requires_grad=True)
+        beta = torch.tensor(1e-7, dtype=dtype, requires_grad=True)
+        stored = torch.cat([many, other]).to(dtype)
+        found = hopcore.association(state, stored, beta=beta, separation=separation)
+        return [x.double() for x in torch.autograd.grad(found.sum(), (state, beta))]
+
+    for got, wanted in zip(derivatives(torch.float32), derivatives(torch.float64), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=2e-2, atol=0)

@@ -165,7 +165,8 @@ def attention_in_parts(
         values = projection[: parts * LONG].view(parts, LONG, -1)
         found = [attention_with_lse(heads(state, keys, values, beta, None))]
         if rest:
-            found.append(tuple(x[None] for x in part(slice(parts * LONG, None))))
+            output, lse = part(slice(parts * LONG, None))
+            found.append((output[None], lse[None]))
         outputs, levels = (torch.cat(some) for some in zip(*found, strict=True))
         output = (torch.softmax(levels, 0)[..., None] * outputs).sum(0)
         lse = torch.logsumexp(levels, 0)

@@ -51,7 +51,7 @@ class TorchGraphKernels(Backend):
         return super().pair_products(left, right, entries)
 
     def entry_order(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        # Both ends in one number, which is sorted faster than twice.
+        # Both ends in one number, which is sorted faster than twice; each has 31 bits at most.
         return torch.argsort(rows.long() * (1 << 31) + columns.long())
 
     def top_k(self, values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
