@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
-import array_api_compat
-
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
 from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.arrays._validation import check_number, short_repr
@@ -161,8 +159,9 @@ class Entmax:
         """
         near, top, empty = self._near(scores, xp)
         ordered = xp.sort(near * (self.alpha - 1.0), axis=-1, descending=True)
-        size, device = ordered.shape[-1], array_api_compat.device(ordered)
-        count = xp.arange(1, size + 1, dtype=ordered.dtype, device=device)
+        # Counted in integers, which stay exact; asking for a device would warn under torch.compile.
+        ones = xp.ones_like(ordered, dtype=xp.int64)
+        count = xp.astype(xp.cumulative_sum(ones, axis=-1), ordered.dtype)
         mean = xp.cumulative_sum(ordered, axis=-1) / count
         threshold = mean - 1.0 / count
         if self.alpha == 1.5:

@@ -50,6 +50,7 @@ def test_an_export_leaves_batch_and_length_open(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["sparsemax", "temperature"])
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # by torch's own compiler
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call")  # within array-api-compat
 def test_compiles_for_open_sizes(name: str) -> None:
     layer = layer_of(name)
     torch._dynamo.reset()

@@ -28,6 +28,7 @@ from hopcore.arrays import (
     mask_of_columns,
     register_array_type,
 )
+from hopcore.memory import Entmax
 from hopcore_torch.kernels import _fused as fused
 from hopcore_torch.kernels._autograd import (
     Association,
@@ -206,7 +207,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Weights and conjugate without a derivative."""
         if self.can_read_values(scores):
             return in_numpy(hopcore.backend("numpy").separate, scores, separation)
-        if traced() and getattr(separation, "has_closed_form", False):
+        if traced() and isinstance(separation, Entmax) and separation.has_closed_form:
             # Loops are compiled apart, for sizes that are known.
             return separation.evaluate_sorted(scores, self.xp)
         return super().separate(scores, separation)

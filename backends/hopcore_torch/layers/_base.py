@@ -132,17 +132,18 @@ class ParameterOwner(nn.Module):
                 inner = owner._modules.get(part)
                 owner = getattr(owner, part) if inner is None else inner
             # Written out, since a function for each submodule would cost more than the check.
-            touched = kind is not None and type(owner) is not kind
-            if kind is not None and owner is not None and not touched:
+            below: Any = owner
+            touched: Any = kind is not None and type(below) is not kind
+            if kind is not None and below is not None and not touched:
                 touched = (
-                    owner._forward_pre_hooks
-                    or owner._forward_hooks
-                    or owner._backward_hooks
-                    or owner._backward_pre_hooks
-                    or "forward" in owner.__dict__
-                    or (eps is not None and owner.eps != eps)
+                    below._forward_pre_hooks
+                    or below._forward_hooks
+                    or below._backward_hooks
+                    or below._backward_pre_hooks
+                    or "forward" in below.__dict__
+                    or (eps is not None and below.eps != eps)
                 )
-            if touched and takes_place(place, owner, kind):
+            if touched and takes_place(place, below, kind):
                 changed[place] = owner
                 continue
             for name, leaf in leaves:
