@@ -76,6 +76,11 @@ def branches(
     return x
 
 
+def replaced_by(maps: Sequence[Array] | None, index: int) -> Callable[[Array], Array] | None:
+    """Return what puts one of the given weights in the place of those of a layer."""
+    return None if maps is None else lambda _: maps[index]
+
+
 def encoder(
     settings: Any,
     parameters: Parameters,
@@ -94,7 +99,7 @@ def encoder(
             x,
             association_mask=src_mask,
             stored_pattern_padding_mask=src_key_padding_mask,
-            drop=None if maps is None else lambda _: maps[0],
+            drop=replaced_by(maps, 0),
             blur=blur,
         ).output
 
@@ -122,7 +127,7 @@ def decoder(
             x,
             association_mask=tgt_mask,
             stored_pattern_padding_mask=tgt_key_padding_mask,
-            drop=None if maps is None else lambda _: maps[0],
+            drop=replaced_by(maps, 0),
             blur=blur,
         ).output
 
@@ -134,7 +139,7 @@ def decoder(
             x,
             association_mask=memory_mask,
             stored_pattern_padding_mask=memory_key_padding_mask,
-            drop=None if maps is None else lambda _: maps[1],
+            drop=replaced_by(maps, 1),
             blur=blur,
         ).output
 
