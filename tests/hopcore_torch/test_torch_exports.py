@@ -50,7 +50,6 @@ def test_an_export_leaves_batch_and_length_open(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["sparsemax", "temperature"])
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # by torch's own compiler
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call")  # within array-api-compat
 def test_compiles_for_open_sizes(name: str) -> None:
     layer = layer_of(name)
     torch._dynamo.reset()
@@ -74,7 +73,8 @@ def test_compiles_for_masks_of_several_sizes() -> None:
 
 @pytest.mark.parametrize("name", PADDED)
 @pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated")
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace(_method)?` is deprecated")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of checks, which stay the same
 def test_jit_traces_a_layer_with_a_padding_mask(name: str, gradient: bool) -> None:
     layer = layer_of(name)
     with torch.set_grad_enabled(gradient):

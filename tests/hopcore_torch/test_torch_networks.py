@@ -598,5 +598,5 @@ def test_lse_takes_a_beta_of_its_library():
     close(beta.grad, torch.tensor(-math.log(2.0) / 4.0, dtype=torch.float64), 1e-14)
     with pytest.raises(ValueError, match="beta must be positive and finite"):
         hopcore.lse(-beta, scores)
-    with pytest.raises(TypeError, match="beta must be a number, got Tensor"):
+    with pytest.raises(TypeError, match="beta must be a number, got tensor"):
         hopcore.lse(torch.ones(2), scores)

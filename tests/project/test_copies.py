@@ -116,7 +116,7 @@ ABSTRACT = {
 """Public classes without objects of their own, each with the reason."""
 
 MIXINS = {f"layers.{name}Methods" for name in ("Decoder", "Diffusion", "Encoder", "LearnedPattern")}
-MIXINS |= {"layers.AssociationProperties"}
+MIXINS |= {"layers.AssociationProperties", "layers.CoreProperties"}
 
 COPIES = [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
 

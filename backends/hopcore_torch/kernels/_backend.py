@@ -43,6 +43,21 @@ from hopcore_torch.kernels._modes import differentiated, eager, in_numpy, traced
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
+class CompiledNamespace:
+    """The namespace of torch without its one function at which a compiler warns of a cache."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(xp, name)
+
+    @staticmethod
+    def cumulative_sum(values: torch.Tensor, axis: int) -> torch.Tensor:
+        """Running sums along an axis."""
+        return torch.cumsum(values, axis)
+
+
+COMPILED = CompiledNamespace()
+
+
 class TorchBackend(TorchGraphKernels, TorchLoops):
     """torch tensors, on the CPU and on GPUs."""
 
@@ -209,7 +224,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return in_numpy(hopcore.backend("numpy").separate, scores, separation)
         if traced() and isinstance(separation, Entmax) and separation.has_closed_form:
             # Loops are compiled apart, for sizes that are known.
-            return separation.evaluate_sorted(scores, self.xp)
+            return separation.evaluate_sorted(scores, COMPILED)  # type: ignore[arg-type]
         return super().separate(scores, separation)
 
     def associate(
