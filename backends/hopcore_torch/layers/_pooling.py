@@ -186,4 +186,5 @@ def own_patterns(weights: torch.Tensor) -> torch.Tensor:
 
     Torch's counters of operations refuse an argument with a gradient that has no history.
     """
-    return learned(weights if torch.is_grad_enabled() else weights.detach())
+    recorded = torch.is_grad_enabled() or torch.jit.is_tracing()
+    return learned(weights if recorded else weights.detach())
