@@ -7,6 +7,8 @@ specification to every report. It is not an entry point, so no other test run lo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,11 @@ def chosen(name: str, dtype: str, device: Any, strided: bool = False) -> Subject
     try:
         if name in PARTED:
             PARTED[name].prepare()
+        else:
+            with suppress(
+                ImportError
+            ):  # hopcore.backend imports no namespace that it does not know
+                import_module(name)
         subject = subject_of(name, dtype, device, strided)
         backend, array = subject.backend, subject.put(np.zeros(1))
     except (ValueError, AttributeError, TypeError, RuntimeError, AssertionError) as error:
