@@ -108,7 +108,7 @@ def chosen(name: str, dtype: str, device: Any, strided: bool = False) -> Subject
         else:
             with suppress(
                 ImportError
-            ):  # hopcore.backend imports no namespace that it does not know
+            ):  # hopcore.backend imports no unknown name
                 import_module(name)
         subject = subject_of(name, dtype, device, strided)
         backend, array = subject.backend, subject.put(np.zeros(1))
