@@ -60,8 +60,8 @@ class DistributedBackend(TorchBackend):
         return isinstance(other, TorchBackend)
 
     def without_unattended(self, array: Any, mask: torch.Tensor) -> Any:
-        """Hide rows of each worker's own part; what cannot be traced is refused later."""
-        if isinstance(array, DTensor) and not eager():
+        """Hide rows of each worker's own part; traces and split masks are refused later."""
+        if isinstance(mask, DTensor) or (isinstance(array, DTensor) and not eager()):
             return array
         return super().without_unattended(array, mask)
 
