@@ -61,9 +61,16 @@ class DistributedBackend(TorchBackend):
 
     def without_unattended(self, array: Any, mask: torch.Tensor) -> Any:
         """Hide rows of each worker's own part; traces and split masks are refused later."""
-        if isinstance(mask, DTensor) or (isinstance(array, DTensor) and not eager()):
+        if not isinstance(array, DTensor):
+            return super().without_unattended(array, mask)
+        if isinstance(mask, DTensor) or not eager():
             return array
-        return super().without_unattended(array, mask)
+        workers, part = Workers(group_of("stored", array)), array.to_local()
+        # The exchange of a call, so that workers without a mask are told that they differ.
+        sizes = workers.agree(f"mask {described(mask)}", [part.shape[-2]], [], part.device)
+        start = sum(size for (size,) in sizes[: workers.rank])
+        columns = mask_of_columns(mask, slice(start, start + part.shape[-2]))
+        return split_like(super().without_unattended(part, columns), array)
 
     def magnitude(self, array: Any) -> float:
         if not isinstance(array, DTensor):
