@@ -76,6 +76,8 @@ def dev(session: nox.Session) -> None:
 def run(session: nox.Session, *command: str, **environment: str) -> None:
     """Run a command of the environment of daily work."""
     program = str(DEV / "bin" / command[0])
+    if "-n" in command:  # processes that run side by side would take the cores from each other
+        environment = {"OMP_NUM_THREADS": "1", **environment}
     session.run(program, *command[1:], external=True, env={**ENVIRONMENT, **environment})
 
 
@@ -181,9 +183,9 @@ SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
 
 DEFAULT: dict[tuple[str, str], tuple[str, ...]] = {
     ("numpy", "float64"): (),
-    ("numpy", "float32"): ("--max-examples", "5"),
+    ("numpy", "float32"): ("--max-examples", "5", "--per-statement", "3"),
     ("torch", "float64"): ("--max-examples", "5"),
-    ("torch", "float32"): ("--max-examples", "5"),
+    ("torch", "float32"): ("--max-examples", "5", "--per-statement", "3"),
     ("array_api_strict", "float64"): ("--max-examples", "5", "--per-statement", "3"),
     ("array_api_strict", "float32"): ("--max-examples", "5", "--per-statement", "1"),
     # JAX compiles every operation of every shape.

@@ -106,9 +106,7 @@ def chosen(name: str, dtype: str, device: Any, strided: bool = False) -> Subject
         if name in PARTED:
             PARTED[name].prepare()
         else:
-            with suppress(
-                ImportError
-            ):  # hopcore.backend imports no unknown name
+            with suppress(ImportError):  # hopcore.backend imports no unknown name
                 import_module(name)
         subject = subject_of(name, dtype, device, strided)
         backend, array = subject.backend, subject.put(np.zeros(1))

@@ -69,6 +69,10 @@ class Draw:
             values = np.array(values)
             values.flat[int(self.random.integers(values.size))] = self.pick([np.nan, np.inf])
             self.wrong = True
+        return self.laid_out(values)
+
+    def laid_out(self, values: Array) -> Any:
+        """The values as the library's array, sometimes with gaps."""
         subject = self.subject
         strided = bool(values.size and self.random.random() < 0.4)
         return Subject(subject.backend, subject.dtype, subject.device, strided).put(values)

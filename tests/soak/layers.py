@@ -1,4 +1,8 @@
-"""Random calls of layers, networks and quantisers, as functions and as modules."""
+"""Random calls of layers, networks and quantisers, as functions and as modules.
+
+Layers do not look for nan and infinity in patterns (docs/spec/layers.md), so that none is drawn but
+where a mask hides it.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +62,7 @@ def layer(draw: Draw) -> Drawn:
     subject = draw.subject
     parameters = {name: subject.put(x) for name, x in drawn.parameters.items()}
     arguments = {
-        name: subject.put(x) if x.dtype == np.bool_ else draw.array(x)
+        name: subject.put(x) if x.dtype == np.bool_ else draw.laid_out(x)
         for name, x in drawn.inputs.items()
     }
     if has_modules(subject) and draw.random.random() < 0.5:
@@ -98,7 +102,7 @@ def network(draw: Draw) -> Drawn:
         return function(settings, parameters, **given)
 
     hard = draw.pick([False, True])
-    state = draw.array(scaled(draw, drawn.patterns["state"]))
+    state = draw.laid_out(scaled(draw, drawn.patterns["state"]))
     return network_function, {"state": state, "temperature": temperature, "hard": hard}
 
 
@@ -111,8 +115,9 @@ def quantizer(draw: Draw) -> Drawn:
     def quantize(**given: Any) -> Any:
         return hopcore.layers.quantize(QUANTIZER, {"codebook": codebook}, **given)
 
+    features = scaled(draw, draw.random.normal(size=(rows, QUANTIZER.input_size)))
     return quantize, {
-        "features": draw.array(scaled(draw, draw.random.normal(size=(rows, QUANTIZER.input_size)))),
+        "features": draw.laid_out(features),
         "temperature": draw.pick(TEMPERATURES) if draw.hostile else 0.5,
         "hard": draw.pick([False, True]),
     }

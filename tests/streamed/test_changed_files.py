@@ -120,7 +120,8 @@ def test_a_change_within_a_pass_is_noticed(tmp_path: Path) -> None:
             yield piece
 
     stored = opened(path, track=track)
-    with pytest.raises(ValueError, match=CHANGED):
+    # The piece that is read ahead may find the file while it is shorter.
+    with pytest.raises(ValueError, match=f"{CHANGED}|was truncated after it was opened"):
         hopcore.association(STATE, stored, beta=1.0)
 
 

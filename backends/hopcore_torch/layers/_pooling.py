@@ -19,6 +19,7 @@ from hopcore.layers import (
     learned,
     quantity_of,
 )
+from hopcore_torch.kernels._modes import traced
 from hopcore_torch.layers._base import ParameterOwner, split_scaling, tensor
 from hopcore_torch.layers._hopfield import Hopfield
 
@@ -186,5 +187,5 @@ def own_patterns(weights: torch.Tensor) -> torch.Tensor:
 
     Torch's counters of operations refuse an argument with a gradient that has no history.
     """
-    recorded = torch.is_grad_enabled() or torch.jit.is_tracing()
+    recorded = torch.is_grad_enabled() or traced()
     return learned(weights if recorded else weights.detach())
