@@ -114,7 +114,7 @@ def hide_unattended(
 
 def hide_padding(patterns: Array, padding: Array | None, batch_first: bool) -> Array:
     """Return a sequence that associates with itself, without padding that could do harm."""
-    if padding is None or patterns.ndim < 2:
+    if padding is None or getattr(patterns, "ndim", 0) < 2:
         return patterns
     backend = backend_of_input("src", patterns)
     moved = not batch_first and patterns.ndim > 2

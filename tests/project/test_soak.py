@@ -37,7 +37,7 @@ def test_nothing_is_found() -> None:
 
 def test_a_seed_draws_the_same_call_again() -> None:
     one, other = calls.drawn(7, NUMPY), calls.drawn(7, NUMPY)
-    assert one.function is other.function
+    assert one.function.__name__ == other.function.__name__
     assert laws.described(one.arguments) == laws.described(other.arguments)
 
 
