@@ -55,7 +55,7 @@ def long_product(xp: ModuleType, weights: Array, values: Array) -> Array:
     xp : module
         The Array-API namespace of the arrays.
     weights : array (..., L, S)
-        Weights, or other numbers by which patterns are multiplied; S at least 4096.
+        Weights of the patterns, or other factors; S is at least 4096.
     values : array (..., S, v)
         What is summed. Leading axes broadcast.
 

@@ -235,10 +235,10 @@ def prepare(
 
 
 def hide_padding_of(backend: Backend, patterns: Patterns, masks: CoreMasks) -> Patterns:
-    """Return patterns of which those that no query may attend to cannot do harm.
+    """Return the patterns with zeros in place of those to which no query may attend.
 
-    Where a sequence associates with itself, padded positions are queries all the same: they stay as
-    they are, unless they hold numbers that are not moderate, and then they count as zeros.
+    In self-association a padded position is still a query. It keeps its values if they are moderate
+    (:meth:`hopcore.Backend.all_moderate`); otherwise it is a query of zeros.
     """
     state, stored, projection = patterns
     own = state is stored

@@ -247,7 +247,7 @@ def source_of(given: Any) -> Source:
 
 
 def file_of(given: str | os.PathLike[str]) -> Path:
-    """Return the file or folder of a path that may name a data set, ``FILE.h5:NAME``."""
+    """Return the file or folder that a path means, without the data set of ``FILE.h5:NAME``."""
     stem, colon, _ = os.fspath(given).rpartition(":")
     return Path(stem if colon and stem.endswith(HDF5) else given)
 

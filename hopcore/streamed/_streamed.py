@@ -36,7 +36,7 @@ PIECE = 1 << 24
 """The size of a piece in bytes, 16 MiB, unless ``rows`` is given; two are in memory at a time."""
 
 LEAST = 1024
-"""A piece is divided between threads only if each thread gets at least so many patterns."""
+"""The fewest patterns of a piece for which another thread is started."""
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """``track(pieces, count)`` passes the pieces on and shows the progress."""

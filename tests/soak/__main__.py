@@ -77,7 +77,7 @@ def main() -> int:
 def one_round(
     number: int, name: str, dtype: str, threads: int, ran: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """Calls, commands, damaged files, killed writers, and the conformance suite now and then."""
+    """Run one round: calls, commands, damaged files, killed writers, in some rounds the suite."""
     count = CALLS[name]
     subject = chosen(name, dtype, None)
     seeds = range(number * 1000, number * 1000 + count)

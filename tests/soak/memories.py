@@ -82,7 +82,7 @@ def neighbours(draw: Draw) -> Drawn:
 
 
 def dense_graph(patterns: Any, k: int) -> Any:
-    """The similarities of a graph of neighbours."""
+    """Return the weights of a nearest-neighbour graph as a dense array."""
     return hopcore.knn_graph(patterns, k).to_dense()
 
 

@@ -72,7 +72,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
 
     def can_fetch_values(self, array: torch.Tensor) -> bool:
-        """In eager mode, on any device that holds values."""
+        """Whether values exist: in eager mode, on every device but ``meta``."""
         return type(array) in PLAIN_TYPES and eager() and not array.is_meta
 
     def cache_context(self) -> AbstractContextManager[Any]:
@@ -200,7 +200,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return super().scores(state, stored, beta, mask)
 
     def products(self, query: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
-        """In parts of a long memory where torch differentiates it itself."""
+        """Multiply part by part where torch differentiates the product with a long memory."""
         if not eager() and self.is_long(stored):
             return long_scores(query, stored)
         return super().products(query, stored)
