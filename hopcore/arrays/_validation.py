@@ -89,7 +89,9 @@ def as_integer(name: str, value: Any, least: int = 0, most: float = MOST) -> int
     """Return an integer argument as an ``int``; NumPy's integers are accepted, too."""
     if type(value) is int and least <= value <= most:
         return value
-    if not isinstance(value, bool) and getattr(value, "shape", ()) == ():
+    # Truth values of NumPy and torch are numbers 0 and 1 to `index`, some with a warning.
+    boolean = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+    if not boolean and getattr(value, "shape", ()) == ():
         with suppress(TypeError):
             value = operator.index(value)
     check_integer(name, value, least, most)
