@@ -24,23 +24,30 @@ DECODER = {
 }
 
 
-def torch_arguments(layer: Any, attention: nn.MultiheadAttention, rate: float) -> dict[str, Any]:
-    """Return the arguments with which a layer computes what torch's layer does."""
+PLAIN = {
+    "normalize_stored_pattern": False,
+    "normalize_state_pattern": False,
+    "normalize_pattern_projection": False,
+}
+"""Settings with which a Hopfield layer is attention."""
+
+
+def transformer_arguments(layer: Any) -> dict[str, Any]:
+    """Return the arguments with which a transformer layer computes what torch's layer does."""
+    attention = layer.self_attn
     name = getattr(layer.activation, "__name__", type(layer.activation).__name__).lower()
     weight = layer.linear1.weight
     return {
         "d_model": attention.embed_dim,
         "nhead": attention.num_heads,
         "dim_feedforward": layer.linear1.out_features,
-        "dropout": rate,
+        "dropout": layer.dropout.p,
         "activation": name,
         "layer_norm_eps": layer.norm1.eps,
         "batch_first": attention.batch_first,
         "norm_first": layer.norm_first,
         "bias": layer.linear1.bias is not None,
-        "normalize_stored_pattern": False,
-        "normalize_state_pattern": False,
-        "normalize_pattern_projection": False,
+        **PLAIN,
         "device": weight.device,
         "dtype": weight.dtype,
     }
