@@ -14,8 +14,9 @@ from hopcore.layers import HopfieldSettings, parameter_shapes
 from hopcore.schedules import LearnableTemperature
 from hopcore_torch.layers._base import parameter_of
 from hopcore_torch.layers._decoder import HopfieldDecoderLayer
+from hopcore_torch.layers._diffused import DiffusedHopfield
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
-from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
 
