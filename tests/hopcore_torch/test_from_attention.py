@@ -100,7 +100,7 @@ def test_parameters_are_copies_and_frozen_ones_stay_frozen() -> None:
     core = layer.association_core
     assert not core.in_proj_weight.requires_grad
     assert core.in_proj_bias.requires_grad
-    core.in_proj_bias.data.zero_()
+    torch.nn.init.zeros_(core.get_parameter("in_proj_bias"))
     assert attention.in_proj_bias.abs().min() > 0.0
     theirs = nn.TransformerEncoderLayer(8, 2, 16)
     theirs.linear1.weight.requires_grad_(False)
