@@ -142,5 +142,5 @@ def check_one_of(name: str, value: Any, known: Iterable[Any]) -> None:
     """Raise if a value is not one of those that are known; it may be of any type."""
     if not any(isinstance(value, type(one)) and value == one for one in known):
         raise ValueError(
-            f"{name} must be one of {', '.join(map(str, known))}, got {short_repr(value)}"
+            f"{name} must be one of {', '.join(map(repr, known))}, got {short_repr(value)}"
         )

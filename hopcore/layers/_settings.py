@@ -307,6 +307,8 @@ class HopfieldSettings(Settings):
     def separation_function(self) -> SeparationFunction:
         """The separation function."""
         named = self.separation
+        if not isinstance(named, str):
+            check_number("separation", named)
         return get_separation(named if isinstance(named, str) else Entmax(named))
 
     @cached_property
