@@ -35,8 +35,26 @@ class Composed(Settings):
         check_types(type(self), {name: getattr(self, name) for name in names})
 
 
+class Learned(Composed):
+    """Settings of a layer with learned patterns."""
+
+    hopfield: HopfieldSettings
+    quantity: int
+
+    @property
+    def pattern_size(self) -> int:
+        """Depth of the learned patterns."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        """Validate the settings."""
+        super().__post_init__()
+        check_integer("quantity", self.quantity, 1)
+        check_integer("pattern_size", self.pattern_size, 1)
+
+
 @dataclass(frozen=True, kw_only=True)
-class PoolingSettings(Composed):
+class PoolingSettings(Learned):
     """Hopfield pooling: learnable state patterns ask a set of stored patterns.
 
     Attributes
@@ -59,12 +77,6 @@ class PoolingSettings(Composed):
     quantity: int = 1
     trainable: bool = True
 
-    def __post_init__(self) -> None:
-        """Validate the settings."""
-        super().__post_init__()
-        check_integer("quantity", self.quantity, 1)
-        check_integer("pattern_size", self.pattern_size, 1)
-
     @property
     def pattern_size(self) -> int:
         """Depth of the learnable state patterns."""
@@ -73,7 +85,7 @@ class PoolingSettings(Composed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookupSettings(Composed):
+class LookupSettings(Learned):
     """Hopfield lookup: state patterns ask a memory that is learned.
 
     Attributes
@@ -101,12 +113,6 @@ class LookupSettings(Composed):
     lookup_weights_as_separated: bool = False
     trainable: bool = True
     lookup_targets_as_trainable: bool = True
-
-    def __post_init__(self) -> None:
-        """Validate the settings."""
-        super().__post_init__()
-        check_integer("quantity", self.quantity, 1)
-        check_integer("pattern_size", self.pattern_size, 1)
 
     @property
     def pattern_size(self) -> int:
