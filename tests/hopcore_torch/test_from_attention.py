@@ -185,3 +185,8 @@ def test_other_layers_do_not_compute_attention() -> None:
         DiffusedHopfield.from_multihead_attention(nn.MultiheadAttention(8, 2))
     with pytest.raises(TypeError, match=r"layer must be a torch\.nn\.TransformerEncoderLayer, got"):
         HopfieldEncoderLayer.from_transformer(nn.Linear(3, 3))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="got HopfieldEncoderLayer"):
+        HopfieldEncoderLayer.from_transformer(HopfieldEncoderLayer(8, 2))
+    theirs = nn.TransformerEncoderLayer(8, 2, activation=nn.GELU("tanh"))
+    with pytest.raises(ValueError, match="must be the exact gelu, got approximate='tanh'"):
+        HopfieldEncoderLayer.from_transformer(theirs)

@@ -39,6 +39,9 @@ def transformer_arguments(layer: Any) -> dict[str, Any]:
     """Return the arguments with which a transformer layer computes what torch's layer does."""
     attention = layer.self_attn
     name = getattr(layer.activation, "__name__", type(layer.activation).__name__).lower()
+    approximate = getattr(layer.activation, "approximate", "none")
+    if approximate != "none":
+        raise ValueError(f"activation must be the exact gelu, got approximate={approximate!r}")
     weight = layer.linear1.weight
     return {
         "d_model": attention.embed_dim,

@@ -63,7 +63,7 @@ class TransformerLayer(ParameterOwner):
     @classmethod
     def _from_transformer(cls, layer: Any) -> Self:
         """The layer that computes what torch's layer computes, with copies of its parameters."""
-        if not isinstance(layer, cls.TORCH):
+        if not isinstance(layer, cls.TORCH) or isinstance(layer, TransformerLayer):
             raise TypeError(
                 f"layer must be a torch.nn.{cls.TORCH.__name__}, got {type(layer).__name__}"
             )
