@@ -90,22 +90,28 @@ class SequenceClassifier:
         _ = self.settings
 
     @cached_property
+    def associations(self) -> tuple[HopfieldSettings, ...]:
+        """The settings of the associations of the layers."""
+        profile = temperature_profile(self.profile, self.layers, self.num_heads)
+        return tuple(self._association(replace(one, per_head=True)) for one in profile)
+
+    @cached_property
     def settings(self) -> tuple[EncoderSettings, ...]:
         """The settings of the layers."""
-        profile = temperature_profile(self.profile, self.layers, self.num_heads)
-        return tuple(self._layer(replace(one, per_head=True)) for one in profile)
+        return tuple(
+            EncoderSettings(
+                hopfield=association, dim_feedforward=self.hidden, dropout=0.0, norm_first=True
+            )
+            for association in self.associations
+        )
 
-    def _layer(self, temperature: LearnableTemperature) -> EncoderSettings:
+    def _association(self, temperature: LearnableTemperature) -> HopfieldSettings:
         association = HopfieldSettings(
             input_size=self.width, num_heads=self.num_heads, scaling=temperature,
             normalize_stored_pattern=False, normalize_state_pattern=False,
             normalize_pattern_projection=False,
         )  # fmt: skip
-        if not self.learned:
-            association = replace(association, scaling=association.beta)
-        return EncoderSettings(
-            hopfield=association, dim_feedforward=self.hidden, dropout=0.0, norm_first=True
-        )
+        return association if self.learned else replace(association, scaling=association.beta)
 
     def first_parameters(self, *, seed: int) -> dict[str, np.ndarray]:
         """Parameters to start from, the same for every profile but for the temperatures.
@@ -162,8 +168,8 @@ class SequenceClassifier:
         """The temperatures ``(layers, heads)``, in units of the usual one, sqrt(d_k)."""
         usual = np.sqrt(self.width // self.num_heads)
         rows = []
-        for place, layer in enumerate(self.settings):
-            betas = np.asarray(layer.hopfield.beta)
+        for place, association in enumerate(self.associations):
+            betas = np.asarray(association.beta)
             if self.learned:
                 theta = self.pace * np.asarray(parameters[f"layers.{place}.{TEMPERATURE}"])
                 betas = 1.0 / np.logaddexp(theta, 0.0)
@@ -186,12 +192,14 @@ class SequenceClassifier:
         features = xp.reshape(rows, (count, length, self.width)) + parameters["places"][:length, :]
         place = xp.arange(length, device=device)
         later = place[None, :] > place[:, None]
-        for number, settings in enumerate(self.settings):
+        for number, (settings, association) in enumerate(
+            zip(self.settings, self.associations, strict=True)
+        ):
             own = dict(inner(parameters, f"layers.{number}"))
             if self.learned:
                 own[TEMPERATURE] = self.pace * own[TEMPERATURE]
             associate = partial(
-                associated, settings.hopfield, inner(own, "hopfield_association"), later, look
+                associated, association, inner(own, "hopfield_association"), later, look
             )
             features = encoder_layer(settings, own, features, associate=associate)
         return features, backend
