@@ -11,7 +11,6 @@ import hopcore
 from hopcore.arrays import Backend, Rows, backend_of
 from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
 
-
 FEW = 1 << 30
 """Twice this many places can be counted in 32 bits."""
 
@@ -70,7 +69,8 @@ class TorchGraphKernels(Backend):
 
     def largest(self, scores: torch.Tensor, k: int) -> torch.Tensor:
         if self.can_read_values(scores):
-            return in_numpy(hopcore.backend("numpy").largest, scores, k)
+            wide = self.astype(scores, self.precise[scores.dtype])  # NumPy has no bfloat16
+            return in_numpy(hopcore.backend("numpy").largest, wide, k)
         return super().largest(scores, k)
 
     def nearest(self, patterns: torch.Tensor, k: int, mask: torch.Tensor | None) -> torch.Tensor:
