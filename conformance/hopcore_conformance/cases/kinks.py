@@ -51,6 +51,11 @@ def sparse(state: Any, stored: Any, projection: Any) -> Any:
     return hopcore.association(state, stored, projection, beta=1.0, separation="sparsemax")
 
 
+def similarity(patterns: Any) -> Any:
+    """Cosines of all patterns, not below 0."""
+    return hopcore.build_similarity_matrix(patterns)
+
+
 def cosine_edges(patterns: Any) -> Any:
     """The weights of the graph of all neighbours."""
     return hopcore.knn_graph(patterns, 4).to_dense()
@@ -71,6 +76,7 @@ def activated(values: Any, *, name: str) -> Any:
     return ACTIVATIONS[name](values, backend_of(values))
 
 
+SPARSEMAX = partial(hopcore.separate, separation="sparsemax")
 CODES = QuantizerSettings(input_size=1, quantity=3)
 LONGEST = [[2.0, 1.0], [1.0, 2.0], [0.5, 0.0], [-2.0, 1.0]]
 """Patterns of which three are longest."""
@@ -83,27 +89,27 @@ TO_ISOLATED[0, 2] = 1.0
 
 KINKS = {
     "sparsemax at the end of its support": kink(
-        [0.0, 0.0, -0.5, -1.0], function=partial(hopcore.separate, separation="sparsemax"),
+        [0.0, 0.0, -0.5, -1.0], function=SPARSEMAX,
         probe=[1.0, 2.0, 3.0, 4.0], value=[0.5, 0.5, 0.0, 0.0], slopes=([-0.5, 0.5, 0.0, 0.0],),
     ),
     "sparsemax at its reach": kink(
-        [0.0, -1.0, -1.0], function=partial(hopcore.separate, separation="sparsemax"),
-        probe=[1.0, 2.0, 3.0], value=[1.0, 0.0, 0.0], slopes=([0.0, 0.0, 0.0],),
+        [0.0, -1.0, -1.0, -2.0], function=SPARSEMAX,
+        probe=[1.0, 2.0, 3.0, 4.0], value=[1.0, 0.0, 0.0, 0.0], slopes=([0.0, 0.0, 0.0, 0.0],),
     ),
     "entmax 1.5 at its reach": kink(
-        [0.0, -2.0, -4.0], function=partial(hopcore.separate, separation=hopcore.Entmax(1.5)),
-        probe=[1.0, 2.0, 3.0], value=[1.0, 0.0, 0.0], slopes=([0.0, 0.0, 0.0],),
+        [0.0, -2.0, -2.0, -4.0], function=partial(hopcore.separate, separation=hopcore.Entmax(1.5)),
+        probe=[1.0, 2.0, 3.0, 4.0], value=[1.0, 0.0, 0.0, 0.0], slopes=([0.0, 0.0, 0.0, 0.0],),
     ),
     "entmax 3 at the end of its support": kink(
         [0.0, 0.0, -0.125, -1.0], function=partial(hopcore.separate, separation=hopcore.Entmax(3)),
         probe=[1.0, 2.0, 3.0, 4.0], value=[0.5, 0.5, 0.0, 0.0], slopes=([-1.0, 1.0, 0.0, 0.0],),
     ),
     "equal scores": kink(
-        [1.0, 1.0, 1.0, 1.0], function=partial(hopcore.separate, separation="sparsemax"),
+        [1.0, 1.0, 1.0, 1.0], function=SPARSEMAX,
         probe=[1.0, 2.0, 3.0, 4.0], value=[0.25] * 4, slopes=([-1.5, -0.5, 0.5, 1.5],),
     ),
     "one score": kink(
-        [3.0], function=partial(hopcore.separate, separation="sparsemax"), value=[1.0],
+        [3.0], function=SPARSEMAX, value=[1.0],
         slopes=([0.0],),
     ),
     "association at the end of the support": kink(
@@ -128,7 +134,7 @@ KINKS = {
         slopes=([[0.0, 0.0]], [[0.0, 0.0]]),
     ),
     "similarity of zero, orthogonal and equal patterns": kink(
-        COSINES, function=hopcore.build_similarity_matrix, value=EDGES,
+        COSINES, function=similarity, value=EDGES,
         slopes=(np.zeros((5, 2)),),
     ),
     "edges of zero, orthogonal and equal patterns": kink(
