@@ -58,7 +58,7 @@ SIZES = ((3, 7), (2, 200), (2, 2, 90))
 """Few scores, and so many that groups of them are searched first."""
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     shape=st.sampled_from(SIZES), k=st.integers(1, 6), levels=st.sampled_from((1, 2, 5, 100)),
     seed=st.integers(0, 99),
@@ -68,7 +68,12 @@ def test_the_first_of_equal_scores_are_the_largest(
 ) -> None:
     scores = np.random.default_rng(seed).integers(levels, size=shape).astype(np.float32)
     wanted = np.sort(np.argsort(-scores, axis=-1, kind="stable")[..., :k], axis=-1)
-    for library in ("numpy", "torch", "array_api_strict", *(("jax",) if k == 3 else ())):
+    for library in (
+        "numpy",
+        "torch",
+        "array_api_strict",
+        *(("jax",) if k == 3 and len(shape) == 2 else ()),
+    ):
         backend = hopcore.backend(library)
         array = backend.asarray(scores)
         # The portable search, too, by the library's own kernel for few scores.
