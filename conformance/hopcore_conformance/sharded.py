@@ -22,7 +22,13 @@ from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
 
-CHECKS = ("test_association.py", "test_energy.py", "test_masked.py", "test_retrieval.py")
+CHECKS = (
+    "test_association.py",
+    "test_energy.py",
+    "test_masked.py",
+    "test_retrieval.py",
+    "test_ties.py",
+)
 """The checks that memories in parts are held to."""
 
 IN_PARTS = ("stored", "projection")

@@ -125,7 +125,10 @@ class GraphKernels(ArrayLibrary):
         return same & ~xp.concat([rows[:1] < 0, again], axis=0)
 
     def top_k(self, values: Array, k: int) -> tuple[Array, Array]:
-        """The k largest values over the last axis and their places, in any order."""
+        """The k largest values over the last axis and their places, in any order.
+
+        Of equal values those of the lowest places are taken.
+        """
         xp = self.xp
         places = xp.argsort(values, axis=-1, descending=True)[..., :k]
         return xp.take_along_axis(values, places, axis=-1), places
@@ -134,7 +137,8 @@ class GraphKernels(ArrayLibrary):
         """The k other patterns with the largest inner product, ``(..., N, k)``, 0 < k < N.
 
         ``patterns`` is ``(..., N, d)``, of norm 1; ``mask`` is boolean ``(..., N)``, and patterns
-        with False are chosen last. Holds at most about a million scores (or one row of them).
+        with False are chosen last. Of equal products those with the patterns of the lowest indices
+        are taken. Holds at most about a million scores (or one row of them).
         """
         xp, count = self.xp, patterns.shape[-2]
         if not self.has_known_sizes(patterns):
@@ -181,7 +185,9 @@ class GraphKernels(ArrayLibrary):
     def largest(self, scores: Array, k: int) -> Array:
         """The indices of the k largest of the scores ``(..., N)``, in any order.
 
-        The k largest lie in the k groups with the largest maxima, so only those are sorted.
+        Of equal scores the first are taken. The k largest lie in the k groups of neighbouring
+        scores with the largest maxima, of equal maxima in the first groups, so only those are
+        sorted.
         """
         xp, width = self.xp, scores.shape[-1]
         groups = width // GROUP
@@ -189,9 +195,11 @@ class GraphKernels(ArrayLibrary):
             return self.top_k(scores, k)[1]
         grouped = groups * GROUP
         lead = scores.shape[:-1]
-        maxima = xp.max(xp.reshape(scores[..., :grouped], (*lead, GROUP, groups)), axis=-2)
-        best = self.top_k(maxima, k)[1]
-        members = xp.concat([best + i * groups for i in range(GROUP)], axis=-1)
+        maxima = xp.max(xp.reshape(scores[..., :grouped], (*lead, groups, GROUP)), axis=-1)
+        # Sorted, so that the first of the members is the first of the scores.
+        best = xp.sort(self.top_k(maxima, k)[1], axis=-1)
+        within_group = xp.arange(GROUP, dtype=best.dtype, device=self.device(best))
+        members = xp.reshape(best[..., None] * GROUP + within_group, (*lead, k * GROUP))
         rest = xp.arange(grouped, width, dtype=members.dtype, device=self.device(members))
         members = xp.concat([members, xp.broadcast_to(rest, (*lead, width - grouped))], axis=-1)
         within = self.top_k(xp.take_along_axis(scores, members, axis=-1), k)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
+from types import ModuleType
 
 from hopcore.arrays._library import Array, ArrayLibrary
 
@@ -20,12 +21,17 @@ class LayerKernels(ArrayLibrary):
     ) -> Array:
         """Features ``(..., n)`` with mean 0 and variance 1 over n, then scaled and shifted.
 
-        Half precision is computed in float32.
+        Half precision is computed in float32. If ``eps`` is 0, features that are all equal become
+        zeros, with the derivative 0.
         """
         xp, dtype = self.xp, features.dtype
         centred = self.astype(features, self.precise[dtype])
         centred = centred - xp.mean(centred, axis=-1, keepdims=True)
-        normed = centred / xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + eps)
+        variance = xp.mean(centred * centred, axis=-1, keepdims=True) + eps
+        if eps == 0.0:
+            centred = xp.where(variance > 0, centred, 0.0)
+            variance = xp.where(variance > 0, variance, 1.0)
+        normed = centred / xp.sqrt(variance)
         if weight is not None:
             normed = normed * self.astype(weight, normed.dtype)
         if bias is not None:
@@ -44,3 +50,10 @@ class LayerKernels(ArrayLibrary):
 
         result = self.asarray(erf(self.to_numpy(values)), device=self.device(values))
         return self.astype(result, values.dtype)
+
+
+def sigmoid(values: Array, xp: ModuleType) -> Array:
+    """``1 / (1 + exp(-x))``, by the exponential of a negative number, which never overflows."""
+    # Not by the absolute value, whose derivative at 0 is none of the sigmoid's.
+    small = xp.exp(xp.where(values > 0, -values, values))
+    return xp.where(values > 0, 1.0 / (1.0 + small), small / (1.0 + small))

@@ -67,9 +67,9 @@ class NumpyGraphKernels(GraphKernels):
     def top_k(self, values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         width = values.shape[-1]
         if k >= width:
-            places = np.broadcast_to(np.arange(width), values.shape)
+            places = np.broadcast_to(np.arange(width), values.shape).copy()
         else:
-            places = np.argpartition(values, width - k, axis=-1)[..., width - k :]
+            places = first_of_equals(values, *largest_and_next(values, k))
         return np.take_along_axis(values, places, axis=-1), places
 
     def largest(self, scores: np.ndarray, k: int) -> np.ndarray:
@@ -79,12 +79,13 @@ class NumpyGraphKernels(GraphKernels):
             return self.top_k(scores, k)[1]
         lead, grouped = scores.shape[:-1], groups * GROUP
         maxima = scores[..., :grouped].reshape(*lead, GROUP, groups).max(axis=-2)
-        best = np.argpartition(maxima, groups - k, axis=-1)[..., groups - k :]
+        best, next_group = largest_and_next(maxima, k)
         members = (best[..., None] + np.arange(0, grouped, groups)).reshape(*lead, -1)
         rest = np.broadcast_to(np.arange(grouped, width), (*lead, width - grouped))
         members = np.concatenate([members, rest], axis=-1)
-        within = self.top_k(np.take_along_axis(scores, members, axis=-1), k)[1]
-        return np.take_along_axis(members, within, axis=-1)
+        within, next_member = largest_and_next(np.take_along_axis(scores, members, axis=-1), k)
+        places = np.take_along_axis(members, within, axis=-1)
+        return first_of_equals(scores, places, np.maximum(next_group, next_member))
 
     def nearest(self, patterns: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
         lead, count = patterns.shape[:-2], patterns.shape[-2]
@@ -136,6 +137,35 @@ class NumpyGraphKernels(GraphKernels):
         rows = max(1, min(128, max(32, TILE // count), TILE // (k * patterns.shape[-1])))
         on_all_cores(some, list(chunks(patterns.shape[0], rows)))
         return products, places
+
+
+def largest_and_next(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the k largest of the values ``(..., N)``, k < N, and the next largest value."""
+    after = values.shape[-1] - k
+    places = np.argpartition(values, after - 1, axis=-1)
+    return places[..., after:], np.take_along_axis(values, places[..., after - 1 : after], axis=-1)
+
+
+def first_of_equals(values: np.ndarray, places: np.ndarray, following: np.ndarray) -> np.ndarray:
+    """Replace the places of the k largest values by those of the first among equal ones.
+
+    ``values`` is ``(..., N)``, ``places (..., k)``, and ``following (..., 1)`` the largest value
+    that was left out.
+    """
+    k = places.shape[-1]
+    least = np.take_along_axis(values, places, axis=-1).min(axis=-1, keepdims=True)
+    tied = (following >= least)[..., 0]
+    if not tied.any():
+        return places
+    values, least, chosen = values[tied], least[tied], np.array(places)
+    row, place = np.nonzero(values >= least)
+    equal = values[row, place] == least[row, 0]
+    # The number of each equal value within its row, and how many of them are among the k largest.
+    number, count = np.cumsum(equal), np.bincount(row[equal], minlength=len(values))
+    number -= (np.cumsum(count) - count)[row]
+    wanted = k - np.bincount(row[~equal], minlength=len(values))
+    chosen[tied] = place[~equal | (number <= wanted[row])].reshape(-1, k)
+    return chosen
 
 
 def sparse(entries: Rows, values: np.ndarray, start: int, stop: int) -> csr_array:

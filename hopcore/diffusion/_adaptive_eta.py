@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, in_precise_dtype
+from hopcore.arrays._layer_kernels import sigmoid
 from hopcore.diffusion._chebyshev import (
     LONGEST,
     basis,
@@ -67,10 +68,7 @@ def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = No
     if config.adaptive_eta != "query":
         entropy = sample_mean(inputs, entropy)
     gate = config.adaptive_temperature * (entropy - config.adaptive_threshold)
-    # The exponential of a negative number never overflows.
-    small = xp.exp(-xp.abs(gate))
-    sigmoid = xp.where(gate > 0, 1.0 / (1.0 + small), small / (1.0 + small))
-    return backend.astype(float(config.eta) * sigmoid, entropy.dtype)
+    return backend.astype(float(config.eta) * sigmoid(gate, xp), entropy.dtype)
 
 
 def sample_mean(inputs: Inputs, entropy: Array) -> Array:

@@ -47,8 +47,8 @@ def anchored_association(
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend.
     anchors : integer array (..., L), optional
-        The anchor of each query; the pattern with the largest score if not given. In
-        self-association it is the query itself: ``anchors = arange(S)``.
+        The anchor of each query; if not given, the pattern with the largest score, of equals the
+        first. In self-association it is the query itself: ``anchors = arange(S)``.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
 
 
 def nearest_pattern(inputs: Inputs) -> Array:
-    """Return the pattern with the largest score for each query, ``(..., L)``; no derivative."""
+    """Return the first pattern of the largest score for each query, ``(..., L)``; no derivative."""
     backend, xp, state, stored, _, beta, mask = inputs
     fixed = backend.constant
 

@@ -47,7 +47,8 @@ def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Ar
     Returns
     -------
     array (..., N, N)
-        Symmetric, in [0, 1]. A pattern of zeros is similar to none.
+        Symmetric, in [0, 1]. A pattern of zeros is similar to none. Where the cosine is not above
+        0, the derivative is 0.
 
     Notes
     -----
@@ -86,7 +87,7 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
     Returns
     -------
     array (..., N, N) or Graph
-        ``max(A, A^T)`` with A the k largest entries of each row.
+        ``max(A, A^T)`` with A the k largest entries of each row, of equal ones the first.
 
     Raises
     ------
@@ -129,7 +130,8 @@ def knn_graph(
         Patterns; each element of the leading axes gets a graph of its own. A
         :class:`hopcore.Streamed` memory gives a graph of NumPy arrays.
     k : int
-        Neighbours that each pattern chooses, at least 1; k >= N means N - 1.
+        Neighbours that each pattern chooses, at least 1; k >= N means N - 1. Of equally similar
+        patterns those of the lowest indices are chosen.
     mask : boolean array broadcastable to (..., N), optional
         True for the patterns that count; the others are isolated nodes.
     method : {"exact", "nndescent"}

@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable
 
 from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._layer_kernels import sigmoid as logistic
 
 
 def relu(values: Array, backend: Backend) -> Array:
-    """``max(x, 0)``."""
+    """``max(x, 0)``; the derivative at 0 is 0."""
     return backend.xp.where(values <= 0, backend.xp.zeros_like(values), values)
 
 
 def sigmoid(values: Array, backend: Backend) -> Array:
-    """``1 / (1 + exp(-x))``, by the exponential of what is negative."""
-    small = backend.xp.exp(-backend.xp.abs(values))
-    return backend.xp.where(values > 0, 1.0 / (1.0 + small), small / (1.0 + small))
+    """``1 / (1 + exp(-x))``."""
+    return logistic(values, backend.xp)
 
 
 def tanh(values: Array, backend: Backend) -> Array:
@@ -37,7 +37,7 @@ def silu(values: Array, backend: Backend) -> Array:
 
 
 def selu(values: Array, backend: Backend) -> Array:
-    """Scaled exponential linear units (Klambauer et al. 2017)."""
+    """Scaled exponential linear units (Klambauer et al. 2017); at 0 with the slope below 0."""
     xp, scale, alpha = backend.xp, 1.0507009873554805, 1.6732632423543772
     low = alpha * xp.expm1(xp.where(values > 0, xp.zeros_like(values), values))
     return scale * xp.where(values > 0, values, low)

@@ -197,7 +197,7 @@ class EncoderSettings(Transformer):
     norm_first : bool
         Normalise before each branch instead of after its sum.
     layer_norm_eps : float
-        Added to variances.
+        Added to variances. Features that are all equal become zeros, also with 0.
     bias : bool
         Linear maps and normalisations have a bias.
 

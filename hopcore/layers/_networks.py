@@ -56,7 +56,7 @@ def hnl(
     temperature : float or array (), optional
         Positive; that of the settings if not given. A traced scalar does not compile again.
     hard : bool
-        Each head recalls one pattern, the one of the largest weight; the gradient is that of the
+        Each head recalls one pattern, the first of the largest weight; the gradient is that of the
         soft weights.
     noise : callable, optional
         Gumbel noise for the scores ``(..., H, n, S)``, for those who draw it. In hard mode a

@@ -33,7 +33,7 @@ class Quantized(NamedTuple):
     values : array (..., input_size)
         The features that take the place of those given.
     codes : integer array (..., groups)
-        The nearest code of each group; with noise, the chosen one.
+        The nearest code of each group, of equally near ones the first; with noise, the chosen one.
     weights : array (..., groups, quantity)
         The soft weights.
     commitment : array ()
@@ -42,7 +42,8 @@ class Quantized(NamedTuple):
         ``divergence`` is: the square of a number in float16 may overflow.
     divergence : array ()
         Kullback-Leibler divergence of the hard path from the soft one, :math:`-\ln \max_c w_c`,
-        its mean; 0 where the soft path is as hard as the hard one.
+        its mean; 0 where the soft path is as hard as the hard one. Equally large weights share its
+        derivative.
 
     Examples
     --------

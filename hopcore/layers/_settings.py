@@ -94,7 +94,7 @@ class HopfieldSettings(Settings):
     normalize_stored_pattern_affine : bool
         With a learnable scale and shift; without effect where they are not normalised.
     normalize_stored_pattern_eps : float
-        Added to the variance.
+        Added to the variance. Values that are all equal become zeros, also with 0.
     normalize_state_pattern : bool
         The same of the state patterns.
     normalize_state_pattern_affine : bool

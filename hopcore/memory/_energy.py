@@ -115,7 +115,8 @@ def energy(
     -------
     array (..., L)
         In [0, 2 M^2] for states in the convex hull of the patterns; +inf for a query that may
-        attend to nothing. In the dtype of the state, but float32 for half precision.
+        attend to nothing. In the dtype of the state, but float32 for half precision. If several
+        patterns are longest, they share the derivative of M equally.
 
     Raises
     ------

@@ -319,7 +319,8 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     Returns
     -------
     array (..., S)
-        Weights that sum to one; zeros where every score is -inf. Differentiable in torch and JAX.
+        Weights that sum to one; zeros where every score is -inf. Differentiable in torch and JAX;
+        where a score is exactly at the threshold, the derivative is that of the smaller support.
 
     Raises
     ------

@@ -134,7 +134,8 @@ def inverse_softplus(value: float) -> float:
 def softplus(values: Array) -> Array:
     r"""Return :math:`\ln(1 + e^\theta)` in at least float32.
 
-    It is clipped to 1e-15 and 1e15, where its inverse has a finite derivative in float32 too.
+    It is clipped to 1e-15 and 1e15, where its inverse has a finite derivative in float32 too;
+    beyond them its derivative is 0.
     """
     backend = backend_of_input("values", values)
     values = backend.astype(values, backend.precise[values.dtype])

@@ -59,8 +59,9 @@ def neighbors_in_piece(
 
 
 def merge(k: int, one: Near, other: Near) -> Near:
-    """Return the k most similar patterns of two pieces."""
+    """Return the k most similar patterns of two pieces; of equals those of the lowest indices."""
     both: Any = [np.concatenate(pair, axis=1) for pair in zip(one, other, strict=True)]
-    similarities, choices = both
+    order = np.argsort(both[1], axis=1)
+    similarities, choices = (np.take_along_axis(x, order, axis=1) for x in both)
     similarities, places = backend("numpy").top_k(similarities, k)
     return similarities, np.take_along_axis(choices, places, axis=1)

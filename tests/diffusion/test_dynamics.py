@@ -13,6 +13,8 @@ import torch
 
 import hopcore
 from hopcore import DiffusionConfig
+from hopcore.arrays import check_inputs
+from hopcore.diffusion._adaptive_eta import association_entropy
 
 DEFAULTS = {
     "eta": 0.1,
@@ -339,6 +341,20 @@ def low_level(patterns: Any, Q: Any, K: Any, V: Any) -> tuple[Any, Any, list[flo
     Q_out, K_out = engine.run(Q, K, V, tracker=tracker)
 
     return Q_out, K_out, tracker.energies
+
+
+def test_an_entropy_at_the_threshold_has_the_slope_of_its_neighbours() -> None:
+    def slope(threshold: float) -> torch.Tensor:
+        queries = torch.from_numpy(QUERIES).requires_grad_()
+        config = DiffusionConfig(beta=2.0, adaptive_eta="sample", adaptive_threshold=threshold)
+        found = hopcore.diffused_retrieve(
+            queries, torch.from_numpy(STORED), 2.0, config=config, max_steps=1
+        )
+        return torch.autograd.grad(found.state.sum(), queries)[0]
+
+    inputs = check_inputs(torch.from_numpy(QUERIES), torch.from_numpy(STORED), beta=2.0)
+    entropy = float(association_entropy(inputs).mean())
+    torch.testing.assert_close(slope(entropy), slope(entropy + 1e-9))
 
 
 @pytest.mark.parametrize("library", ["torch", "numpy"])

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hopcore
-from hopcore.arrays import Rows
+from hopcore.arrays import Backend, Rows
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
@@ -50,6 +52,36 @@ def _sparse(matrix: np.ndarray) -> Any:
     from scipy.sparse import csr_array
 
     return csr_array(matrix)
+
+
+SIZES = ((3, 7), (2, 200), (2, 2, 90))
+"""Few scores, and so many that groups of them are searched first."""
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    shape=st.sampled_from(SIZES), k=st.integers(1, 6), levels=st.sampled_from((1, 2, 5, 100)),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_the_first_of_equal_scores_are_the_largest(
+    shape: tuple[int, ...], k: int, levels: int, seed: int
+) -> None:
+    scores = np.random.default_rng(seed).integers(levels, size=shape).astype(np.float32)
+    wanted = np.sort(np.argsort(-scores, axis=-1, kind="stable")[..., :k], axis=-1)
+    for library in (
+        "numpy",
+        "torch",
+        "array_api_strict",
+        *(("jax",) if k == 3 and len(shape) == 2 else ()),
+    ):
+        backend = hopcore.backend(library)
+        array = backend.asarray(scores)
+        # The portable search, too, by the library's own kernel for few scores.
+        for found in (
+            backend.largest(array, k), Backend.largest(backend, array, k),
+            backend.top_k(array, k)[1],
+        ):  # fmt: skip
+            np.testing.assert_array_equal(np.sort(np.asarray(found), axis=-1), wanted)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

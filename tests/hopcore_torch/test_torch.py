@@ -12,6 +12,7 @@ import pytest
 
 import hopcore
 from hopcore.arrays import Backend
+from hopcore_conformance.cases.kinks import KINKS
 
 torch = pytest.importorskip("torch", reason="the torch backend needs torch")
 
@@ -371,3 +372,33 @@ def test_derivatives_by_the_state_and_beta_of_a_long_memory(separation: str) -> 
 
     for got, wanted in zip(derivatives(torch.float32), derivatives(torch.float64), strict=True):
         torch.testing.assert_close(got, wanted, rtol=2e-2, atol=0)
+
+
+# Also those that the eager mode computes by other kernels.
+KINKED = [
+    "sparsemax at the end of its support",
+    "energy with three longest patterns",
+    "similarity of zero, orthogonal and equal patterns",
+    "sigmoid at 0",
+    "straight through equal weights",
+    "divergence of equally near codes",
+]
+
+
+@OWN_WARNINGS
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, by its own compiler
+@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("name", KINKED)
+def test_compiled_kinks(name, compiler):
+    function, arguments, _, slopes, probe, _ = KINKS[name]
+    weights = torch.tensor(1.0 if probe is None else probe, dtype=torch.float64)
+
+    def total(*given):
+        return (function(*given) * weights).sum()
+
+    given = [torch.tensor(x, requires_grad=True) for x in arguments]
+    torch.compiler.reset()
+    for run in (total, torch.compile(total, backend=compiler)):
+        for got, wanted in zip(torch.autograd.grad(run(*given), given), slopes, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-14)

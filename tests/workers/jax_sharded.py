@@ -292,6 +292,12 @@ def test_graph_of_nearest_neighbours() -> None:
     assert not np.asarray(alone.weights).any()
 
 
+def test_the_first_of_equally_near_neighbours() -> None:
+    equal = jnp.sign(patterns(19, 16))
+    got, expected = (hopcore.knn_graph(x, 3).to_dense() for x in (shard(equal, mesh()), equal))
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_derivative_of_a_graph() -> None:
     def number(stored: Any) -> Any:
         return jnp.sum(jnp.sin(hopcore.knn_graph(stored, 3).weights))

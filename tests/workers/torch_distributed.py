@@ -157,6 +157,20 @@ def test_gradients(mesh: DeviceMesh, separation: Any, masked: bool) -> None:
     compared(loss, separation, mask, split, BETAS[masked])
 
 
+def test_patterns_that_are_equally_long(split: Any) -> None:
+    stored = 0.1 * random(ROWS, 3)
+    longest = [[2.0, 2.0, 1.0], [2.0, 1.0, 2.0], [-2.0, 2.0, 1.0], [1.0, -2.0, 2.0]]
+    stored[[0, 1, 2, 7]] = torch.tensor(longest, dtype=torch.float64)
+    state, mask = random(5, 3, seed=1), torch.ones(5, ROWS, dtype=torch.bool)
+    mask[2:, 1] = False
+    for shown in (None, mask):
+        slopes = []
+        for memory in (split(stored).requires_grad_(), stored.clone().requires_grad_()):
+            found = hopcore.energy(state, memory, 1.1, mask=shown).sum()
+            slopes.append(torch.autograd.grad(found, memory)[0])
+        same(*slopes)
+
+
 @pytest.mark.parametrize("separation", SEPARATIONS[:3], ids=str)
 def test_implicit_gradients(mesh: DeviceMesh, separation: Any) -> None:
     mask = random(5, ROWS, seed=3) > -0.8
@@ -356,6 +370,13 @@ def test_nearest_neighbours(split: Any, monkeypatch: pytest.MonkeyPatch, k: int)
     parts: list[Any] = [None] * COUNT
     dist.all_gather_object(parts, memory.to_local().nbytes)
     assert wire.largest <= max(*parts, 4 * 31 * min(k, 30), 8 * 31 * 31)
+
+
+def test_the_first_of_equally_near_neighbours(split: Any) -> None:
+    patterns = random(31, 16).sign()
+    for k in (1, 3, 8):
+        got, expected = (hopcore.knn_graph(x, k) for x in (split(patterns), patterns))
+        assert torch.equal(got.edge_index, expected.edge_index)
 
 
 def test_a_graph_of_many_blocks(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:

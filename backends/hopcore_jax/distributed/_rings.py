@@ -73,7 +73,10 @@ def ring(axis: str, workers: int, work: Callable[..., Any], kept: Any, visitor: 
 def nearest(
     go: Callable[..., Any], own: Array, shown: Array, places: Array, k: int, count: int
 ) -> Array:
-    """The indices ``(n, k)`` of the others with the largest inner products, among ``count``."""
+    """The indices ``(n, k)`` of the others with the largest inner products, among ``count``.
+
+    Of equal products those with the patterns of the lowest indices are taken.
+    """
     size = own.shape[0]
 
     def work(best: tuple[Array, Array], visitor: tuple[Array, ...]) -> Any:
@@ -88,8 +91,9 @@ def nearest(
 
         found = lax.map(compared, (own, places), batch_size=max(1, GATHER_BLOCK // size))
         values, choices = (jnp.concat(x, axis=1) for x in zip(best, found, strict=True))
-        values, at = lax.top_k(values, k)
-        return (values, jnp.take_along_axis(choices, at, axis=1)), visitor
+        # In the order of the memory, whichever worker the visitor came from.
+        below, choices = lax.sort((-values, choices), num_keys=2)
+        return (-below[:, :k], choices[:, :k]), visitor
 
     none = jnp.full((size, k), -math.inf, own.dtype), jnp.zeros((size, k), places.dtype)
     return go(work, none, (own, shown, places))[0][1]

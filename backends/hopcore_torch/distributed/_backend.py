@@ -87,11 +87,14 @@ class DistributedBackend(TorchBackend):
 
     def radius(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
         own = self._own("radius", stored, mask=mask)
-        return Largest.apply(super().radius(own.stored, own.mask), own.workers)
+        return own.workers.max(super().radius(own.stored, own.mask))
 
     def largest_square(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
         own = self._own("largest_square", stored, mask=mask)
-        return Largest.apply(super().largest_square(own.stored, own.mask), own.workers)
+        squares, mask = self.square_lengths(own.stored), own.mask
+        if mask is None:
+            return Largest.apply(squares, own.workers)[..., None]
+        return Largest.apply(torch.where(mask, squares[..., None, :], 0.0), own.workers)
 
     def scores(self, *arrays: Any) -> torch.Tensor:
         """Raise a TypeError: scores would take a number for every pattern and query."""

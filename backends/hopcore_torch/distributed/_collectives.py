@@ -170,17 +170,21 @@ class Total(Sum):
 
 
 class Largest(Function):
-    """The maximum of all workers' own values, shared; workers that tie divide its derivative."""
+    """The largest value over the last axis of all workers' arrays ``(..., S)``, shared.
+
+    Equal values divide its derivative, as those of one tensor do in torch.
+    """
 
     @staticmethod
     def forward(ctx: Any, array: torch.Tensor, workers: Workers) -> torch.Tensor:
-        top = workers.max(array)
+        top = workers.max(array.amax(-1, keepdim=True))
         share = (array == top).to(array.dtype)
+        count = workers.reduced(share.sum(-1, keepdim=True), dist.ReduceOp.SUM)
         ctx.workers = workers
-        ctx.save_for_backward(share / workers.reduced(share, dist.ReduceOp.SUM))
-        return top
+        ctx.save_for_backward(share / count)
+        return top[..., 0]
 
     @staticmethod
     def backward(ctx: Any, by: torch.Tensor) -> Any:
         (share,) = ctx.saved_tensors
-        return Copy.apply(by, ctx.workers) * share, None
+        return Copy.apply(by, ctx.workers)[..., None] * share, None

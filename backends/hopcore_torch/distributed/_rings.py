@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch.autograd import Function
 
+import hopcore
 from hopcore.arrays import GATHER_BLOCK, MASKED_SCORE, Rows, chunks
 from hopcore_torch.distributed._collectives import Workers, waiting
 
@@ -42,7 +43,11 @@ def own(sizes: list[int], worker: int) -> slice:
 def nearest(
     workers: Workers, part: torch.Tensor, sizes: list[int], k: int, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """For all patterns, the k others with the largest inner products, ``(N, k)``."""
+    """For all patterns, the k others with the largest inner products, ``(N, k)``.
+
+    Of equal products those with the patterns of the lowest indices are taken.
+    """
+    top_k = hopcore.backend("torch").top_k
     start, count = own(sizes, workers.rank).start, part.shape[0]
     number = torch.arange(count, device=part.device)
     scores, places = part.new_empty((count, 0)), number.new_empty((count, 0))
@@ -54,11 +59,13 @@ def nearest(
                 products = products.masked_fill(~mask[columns], MASKED_SCORE)
             if columns.start == start:
                 products[number[: products.shape[0]], number[rows]] = -math.inf
-            nearest_guests.append(torch.topk(products, min(k, guest.shape[0]), dim=-1))
-        values = torch.cat([scores, torch.cat([x.values for x in nearest_guests])], -1)
-        indices = torch.cat([x.indices for x in nearest_guests]) + columns.start
-        scores, best = torch.topk(values, min(k, values.shape[-1]), dim=-1)
-        places = torch.cat([places, indices], -1).gather(-1, best)
+            nearest_guests.append(top_k(products, min(k, guest.shape[0])))
+        values = torch.cat([scores, torch.cat([x for x, _ in nearest_guests])], -1)
+        indices = torch.cat([x for _, x in nearest_guests]) + columns.start
+        # In the order of the memory, whichever worker the guest came from.
+        indices, order = torch.cat([places, indices], -1).sort(-1)
+        scores, best = top_k(values.gather(-1, order), min(k, values.shape[-1]))
+        places = indices.gather(-1, best)
     return joined(workers, places.to(torch.int32), start, sum(sizes))
 
 

@@ -11,6 +11,9 @@ import hopcore
 from hopcore.arrays import Backend, Rows, backend_of
 from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
 
+FEW = 1 << 30
+"""Twice this many places can be counted in 32 bits."""
+
 
 class TorchGraphKernels(Backend):
     """The kernels of graphs for tensors."""
@@ -55,8 +58,20 @@ class TorchGraphKernels(Backend):
         return torch.argsort(rows.long() * (1 << 31) + columns.long())
 
     def top_k(self, values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        found = torch.topk(values, k, dim=-1, sorted=False)
-        return found.values, found.indices
+        # Torch takes any of equal values: a second search, by whole numbers, takes the first ones.
+        width = values.shape[-1]
+        least = torch.topk(values, k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+        kind = torch.int32 if eager() and width < FEW else torch.int64
+        level = (values > least).to(kind) + (values >= least).to(kind)
+        rank = level * width - torch.arange(width, dtype=kind, device=values.device)
+        places = torch.topk(rank, k, dim=-1, sorted=False).indices
+        return values.gather(-1, places), places
+
+    def largest(self, scores: torch.Tensor, k: int) -> torch.Tensor:
+        if self.can_read_values(scores):
+            wide = self.astype(scores, self.precise[scores.dtype])  # NumPy has no bfloat16
+            return in_numpy(hopcore.backend("numpy").largest, wide, k)
+        return super().largest(scores, k)
 
     def nearest(self, patterns: torch.Tensor, k: int, mask: torch.Tensor | None) -> torch.Tensor:
         if self.can_read_values(patterns):

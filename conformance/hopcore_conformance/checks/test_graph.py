@@ -1,7 +1,7 @@
 """Graphs over patterns: similarity, neighbours, Laplacians, conversions (docs/spec/graphs.md).
 
-Which of several equally similar patterns are neighbours is not defined, and rounding makes near
-ties of them: so it is similarities that are compared, never indices.
+Which of several nearly equally similar patterns are neighbours is up to rounding: so it is
+similarities that are compared, never indices. Exact ties are the subject of ``test_ties.py``.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ STATEMENTS: dict[str, str] = {
     "N2": "soft tends to hard: within 2 (S-1) exp(-gap) of it",
     "N3": "hard: each head recalls the memory of its largest score",
     "N4": "straight through: 1 at the first largest, zeros stay; the gradient is that of the soft",
-    "N5": "the order of the memory does not matter",
+    "N5": "the order of the memory does not matter, unless largest weights are equal and hard",
     "N6": "a Hopfield network is its layers, one after another, at one temperature",
     "N7": "T is a number, an array () or traced; outputs and gradients are finite for every T > 0",
     "N8": "noise is added to the scores / T: hard then chooses their largest sum",
@@ -148,7 +148,7 @@ STATEMENTS: dict[str, str] = {
     "formula",
     "Q4": "commitment: the mean of (z - c)^2 pulls the codes, and `commitment` times the features",
     "Q5": "divergence: -ln max w, its mean; 0 as T tends to 0",
-    "Q6": "groups are independent; the order of codes does not matter",
+    "Q6": "groups are independent; the order of codes does not matter, unless nearest ones tie",
     # M: memories in parts.
     "M1": "a memory in parts gives what the whole gives, however it is divided",
     "M2": "parts are joined by numbers of their queries: no pattern leaves its part",
@@ -170,6 +170,8 @@ STATEMENTS: dict[str, str] = {
     "B.extreme": "finite: beta 1e-6 to 1e6, norms 1e-20 to 1e15, one pattern, copies, d = 1, L = 0",
     "B.half": "results lie within a few eps of the float64 results of the same inputs",
     "B.gradient": "automatic derivatives are those of the formula, and finite everywhere",
+    "B.ties": "of equal scores the first is taken, by every library and in every division",
+    "B.kinks": "where a formula has no derivative, every library takes the one of the table",
     "B.implicit": "gradient='implicit' is the unrolled gradient at a fixed point",
 }
 """Identifier and text of every statement that the suite checks."""
