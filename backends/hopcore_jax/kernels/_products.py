@@ -19,10 +19,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from hopcore.arrays import LONG, Array, long_product
-
-PART = 1 << 12
-"""Stored patterns in a part of a sum."""
+from hopcore.arrays import LONG, PART, Array, long_product
 
 LONG_ELSEWHERE = 1 << 20
 """GPUs and TPUs add in many lanes, and need parts of longer memories only."""
