@@ -58,7 +58,9 @@ def test_one_graph_serves_all_open_sizes_and_has_derivatives(masked: bool) -> No
         for f in (function, recall):
             leaves = [x.clone().requires_grad_() for x in numbers]
             output, lse = f(*leaves, mask)
-            found.append((output, lse, *torch.autograd.grad(output.sum() + lse.sin().sum(), leaves)))
+            found.append(
+                (output, lse, *torch.autograd.grad(output.sum() + lse.sin().sum(), leaves))
+            )
         torch.testing.assert_close(*found, rtol=1e-11, atol=1e-13)
 
 
