@@ -35,6 +35,7 @@ from hopcore.arrays._graph_kernels import (
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, too_many_weights
+from hopcore.arrays._validation import MOST_NUMBER
 
 __all__ = [  # noqa: RUF022 (grouped by subject)
     # Arrays, their backends and the checks of a call
@@ -58,6 +59,7 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "scale_by_beta",
     "LONG",
     "PART",
+    "MOST_NUMBER",
     "long_product",
     "conjugate_gradients",
     # Graphs

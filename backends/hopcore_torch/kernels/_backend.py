@@ -45,15 +45,20 @@ PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
 class CompiledNamespace:
-    """The namespace of torch without its one function at which a compiler warns of a cache."""
+    """The namespace of torch with two functions as compilers and exporters take them."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xp, name)
 
     @staticmethod
     def cumulative_sum(values: torch.Tensor, axis: int) -> torch.Tensor:
-        """Running sums along an axis."""
+        """Running sums along an axis, without a cache, of which a compiler would warn."""
         return torch.cumsum(values, axis)
+
+    @staticmethod
+    def sort(values: torch.Tensor, axis: int, descending: bool) -> torch.Tensor:
+        """Sorted values; ONNX has no stable sort, and equal values need none."""
+        return torch.sort(values, dim=axis, descending=descending).values
 
 
 COMPILED = CompiledNamespace()
@@ -144,8 +149,13 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         return array.clone(memory_format=torch.contiguous_format)
 
     def constant(self, array: Any) -> Any:
-        """The tensor, detached."""
-        return array if isinstance(array, float) else array.detach()
+        """The tensor, detached; a number that a compiler leaves open is fixed.
+
+        With ``dynamic=True`` numbers are open, which torch's loops cannot take.
+        """
+        if not isinstance(array, float):
+            return array.detach()
+        return float.fromhex(array.hex()) if torch.compiler.is_dynamo_compiling() else array
 
     def uses_autocast(self, array: torch.Tensor) -> bool:
         """Under autocast."""
@@ -226,6 +236,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if traced() and isinstance(separation, Entmax) and separation.has_closed_form:
             # Loops are compiled apart, for sizes that are known.
             return separation.evaluate_sorted(scores, COMPILED)  # type: ignore[arg-type]
+        if traced() and isinstance(separation, Entmax):
+            separation = Entmax(self.constant(separation.alpha))
         return super().separate(scores, separation)
 
     def associate(

@@ -12,7 +12,6 @@ from torch.autograd import Function
 from hopcore.arrays import BLOCK, LONG, Backend, Beta, mask_of_columns, scale_by_beta
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
-
 FUSED_WITH_LSE = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 """Attention, and the log-sum-exp of its scores, on the CPU."""
 
