@@ -33,8 +33,9 @@ from hopcore.arrays._graph_kernels import (
     without_rounding,
 )
 from hopcore.arrays._inputs import check_inputs
-from hopcore.arrays._long_sums import LONG, long_product
+from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, too_many_weights
+from hopcore.arrays._validation import MOST_NUMBER
 
 __all__ = [  # noqa: RUF022 (grouped by subject)
     # Arrays, their backends and the checks of a call
@@ -57,6 +58,8 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "mask_of_columns",
     "scale_by_beta",
     "LONG",
+    "PART",
+    "MOST_NUMBER",
     "long_product",
     "conjugate_gradients",
     # Graphs

@@ -117,7 +117,7 @@ def check_inputs(
         if mask is None and projection is not None and backend.can_read_values(projection):
             check_finite(backend, "projection", projection)
         if not (isinstance(beta, float) and beta < EXTREME):
-            check_overflow(backend, state, stored, beta)
+            check_overflow(backend, state, stored, beta, mask)
     return Inputs(backend, backend.xp, state, stored, values, beta, mask)
 
 
@@ -267,7 +267,9 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     return beta
 
 
-def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) -> None:
+def check_overflow(
+    backend: Backend, state: Array, stored: Array, beta: Beta, mask: Array | None
+) -> None:
     """Raise if an inverse temperature would make scores infinite, and their sums nan."""
     if isinstance(beta, float):
         largest = beta
@@ -277,7 +279,7 @@ def check_overflow(backend: Backend, state: Array, stored: Array, beta: Beta) ->
         largest = float(backend.xp.max(beta))
     wide = backend.precise[state.dtype]
     most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
-    longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored))
+    longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored, mask))
     if not largest <= most / longest:
         raise ValueError(
             f"beta must be at most {most / longest:.2g} for scores of these patterns to be finite, "

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 import array_api_compat
 import numpy as np
 
+from hopcore.arrays._validation import MOST_NUMBER
+
 Array: TypeAlias = Any
 """An array of any supported library; Python has no better name for it yet."""
 
@@ -115,6 +117,13 @@ class ArrayLibrary:
     def has_known_sizes(self, array: Array) -> bool:
         """Whether the sizes of an array are numbers; a trace may leave them open."""
         return True
+
+    def index_dtype(self, count: Any) -> Any:
+        """The dtype that numbers entries: int32, or int64 where there are too many of them.
+
+        A count that a trace leaves open is taken for a small one.
+        """
+        return self.xp.int64 if isinstance(count, int) and count > MOST_NUMBER else self.xp.int32
 
     def has_dynamic_shapes(self, array: Array) -> bool:
         """Whether shapes may depend on values, so that finished queries can be dropped."""

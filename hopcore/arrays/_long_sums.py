@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from hopcore.arrays._library import Array
+from hopcore.arrays._validation import MOST_NUMBER
 
 T = TypeVar("T")
 
@@ -24,9 +25,6 @@ LONG = 1 << 14
 
 PART = 1 << 12
 """Stored patterns in a part of a long product."""
-
-MOST_NUMBER = (1 << 31) - 1
-"""The largest number of an entry or a node, which are counted in 32 bits."""
 
 
 def in_pairs(join: Callable[[T, T], T], results: Iterable[T]) -> T:

@@ -63,8 +63,12 @@ class MemoryKernels(ArrayLibrary):
         """
         return self.magnitude(array) < float(self.xp.finfo(array.dtype).max) ** 0.25
 
-    def magnitude(self, array: Array) -> float:
-        """The largest magnitude of a value, or 0 if there is none; values must be readable."""
+    def magnitude(self, array: Array, mask: Array | None = None) -> float:
+        """The largest magnitude of a value, or 0 if there is none; values must be readable.
+
+        Memories that are read later leave out what no query may attend to by the mask; in others
+        it was hidden before.
+        """
         if 0 in array.shape:
             return 0.0
         return float(self.xp.max(self.xp.abs(self.astype(array, self.precise[array.dtype]))))

@@ -21,8 +21,8 @@ LONGEST = 60
 MOST_STEPS = 1_000_000
 """The largest number of steps of a loop, so that a call ends."""
 
-MOST_NODES = 2**31 - 1
-"""The largest number of entries that 32 bits can number."""
+MOST_NUMBER = 2**31 - 1
+"""The largest number of an entry or a node, which are counted in 32 bits."""
 
 MOST = 2**53
 """The largest integer unless another bound is given; up to here, floats count exactly."""

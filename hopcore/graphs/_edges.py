@@ -32,7 +32,7 @@ def symmetric_entries(
     neither have repeated entries that must be kept because shapes may not depend on values.
     """
     xp, edges = backend.xp, left.shape[0]
-    if backend.can_fetch_values(left):
+    if backend.has_known_sizes(left):
         check_numbers("entries of graphs", count + 2 * edges)
     diagonal = xp.arange(count, dtype=xp.int32, device=backend.device(left))
     rows = xp.concat([left, right, diagonal], axis=0)

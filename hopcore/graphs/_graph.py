@@ -6,6 +6,7 @@ is one block-diagonal graph; the graphs of two batch elements never meet.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,8 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._inputs import backend_of_input, check_floating, check_same_device, shape
-from hopcore.arrays._validation import MOST_NODES, as_integer, short_repr
+from hopcore.arrays._long_sums import check_numbers
+from hopcore.arrays._validation import MOST_NUMBER, as_integer, short_repr
 from hopcore.graphs._edges import (
     by_nodes,
     check_adjacency,
@@ -161,7 +163,7 @@ class Graph:
             raise ValueError(
                 f"edges must be (2, E) and weights (E,), got {shape(edges)} and {shape(weights)}"
             )
-        nodes = as_integer("nodes", nodes, 1, MOST_NODES)
+        nodes = as_integer("nodes", nodes, 1, MOST_NUMBER)
         if backend.can_read_values(weights):
             check_edges(backend, edges, backend.constant(weights), nodes)
         weights = backend.astype(weights, backend.precise[weights.dtype])
@@ -185,12 +187,16 @@ class Graph:
         batch = tuple(matrix.shape[:-2])
         flat = xp.reshape(matrix, (-1, nodes))
         device = backend.device(matrix)
+        index = backend.index_dtype(math.prod(matrix.shape))
         if backend.can_read_values(matrix):
             eye = xp.eye(nodes, dtype=matrix.dtype, device=device)
             row, column = xp.nonzero((flat > 0) | xp.tile(eye > 0, (flat.shape[0] // nodes, 1)))
         else:
             row = xp.repeat(xp.arange(flat.shape[0], device=device), nodes)
             column = xp.tile(xp.arange(nodes, device=device), (flat.shape[0],))
+        if backend.has_known_sizes(matrix):
+            check_numbers("entries of graphs", row.shape[0])
+        row, column = (backend.astype(x, index) for x in (row, column))
         weights = xp.take(xp.reshape(flat, (-1,)), row * nodes + column, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
         row, column = (backend.astype(x, xp.int32) for x in (row, column))
@@ -206,6 +212,7 @@ class Graph:
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         nodes = int(matrix.shape[0])
+        check_numbers("nodes of graphs", nodes)
         if matrix.shape != (nodes, nodes):
             raise ValueError(f"matrix must be (N, N), got {tuple(matrix.shape)}")
         if (abs(matrix - matrix.T) > 1e-6 * abs(matrix).max()).nnz:

@@ -24,7 +24,7 @@ from hopcore.arrays._inputs import (
     hide_unattended,
     shape,
 )
-from hopcore.arrays._long_sums import MOST_NUMBER, check_numbers
+from hopcore.arrays._long_sums import check_numbers
 from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.graphs._edges import check_adjacency, symmetric_entries
 from hopcore.graphs._graph import Graph, drop_zeros
@@ -172,7 +172,7 @@ def knn_graph(
         k = limit_neighbors(k, patterns.shape[-2])
     else:
         k = as_integer("k", k, 1)
-    if backend.can_fetch_values(patterns):
+    if backend.has_known_sizes(patterns):
         check_numbers("entries of graphs", math.prod(patterns.shape[:-1]) * (2 * k + 1))
     if backend.is_sharded(patterns):
         if method != "exact":
@@ -304,9 +304,7 @@ def from_choices(
     if unit is None:
         flat = xp.reshape(values, (-1,))
         # The place of an entry among all similarities may need more than the 32 bits of a node.
-        rows = (
-            backend.astype(entries.rows, xp.int64) if flat.shape[0] > MOST_NUMBER else entries.rows
-        )
+        rows = backend.astype(entries.rows, backend.index_dtype(flat.shape[0]))
         weights = xp.take(flat, rows * nodes + entries.columns % nodes, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])
     else:

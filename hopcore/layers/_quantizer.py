@@ -154,6 +154,7 @@ def quantize(
 def codes_of(backend: Backend, codebook: Array, codes: Array) -> Array:
     """Take the codes ``(..., G, k)`` with these numbers ``(..., G)`` from ``(G, quantity, k)``."""
     xp, (groups, quantity, size) = backend.xp, shape(codebook)
+    codes = backend.astype(codes, backend.index_dtype(groups * quantity))
     first = xp.arange(groups, dtype=codes.dtype, device=backend.device(codes)) * quantity
     rows = xp.reshape(codebook, (groups * quantity, size))
     taken = xp.take(rows, xp.reshape(codes + first, (-1,)), axis=0)

@@ -181,6 +181,9 @@ def iterate_to_fixed_point(
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs)
+    tol = backend.constant(tol)
+    if isinstance(inputs.beta, float):
+        inputs = inputs._replace(beta=backend.constant(inputs.beta))
     start, constants = inputs, others
     if gradient == "implicit":
         start, constants = without_gradient(inputs), tuple(map(backend.constant, others))

@@ -19,13 +19,16 @@ from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
 from hopcore.streamed._scores import Scores, ScoresNamespace
-from hopcore.streamed._sources import Piece
-from hopcore.streamed._streamed import Streamed, split_piece
+from hopcore.streamed._sources import Piece, patterns_of
+from hopcore.streamed._streamed import Streamed, magnitude, split_piece
 
 Join = Callable[[Array, Array], Array]
 
 FEW = 256
 """Up to this many queries, pieces are split between threads; NumPy's kernels split queries."""
+
+FEW_TO_LOOK_AT = 32
+"""Up to this many queries, what they recall is searched for nan instead of the memory."""
 
 
 class StreamedLibrary:
@@ -168,9 +171,11 @@ class StreamedBackend:
         largest = self.radius(stored, mask)
         return largest * largest
 
-    def magnitude(self, array: Any) -> float:
-        """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
-        return array.magnitude if isinstance(array, Streamed) else self.states.magnitude(array)
+    def magnitude(self, array: Any, mask: Array | None = None) -> float:
+        """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`; a mask takes one pass."""
+        if not isinstance(array, Streamed):
+            return self.states.magnitude(array, mask)
+        return array.magnitude if mask is None else array.reduce(magnitude, max, mask=mask)
 
     def one(self, stored: Streamed, value: float) -> Array:
         """Make a memory of one pattern of one value, in the precise dtype."""
@@ -206,14 +211,18 @@ class StreamedBackend:
 
             def work(piece: Piece) -> Any:
                 keys, recalled = patterns(piece)
-                found, lse = self.states.associate(
-                    state, keys, recalled, beta, piece.mask, separation, True
-                )
+                with np.errstate(all="ignore"):  # of nan and inf, for which `looked` looks
+                    found, lse = self.states.associate(
+                        state, keys, recalled, beta, piece.mask, separation, True
+                    )
                 return self.states.astype(found, precise), lse  # half precision adds up worse
 
             join = partial(merged, self.states.xp)
             shared = self.on_cores(state, work, join)
-            output, lse = stored.reduce(shared, join, values=values, mask=mask)
+            later = values is None and mask is None and self.looks_later(state)
+            if later:
+                shared = self.looked(shared)
+            output, lse = stored.reduce(shared, join, values=values, mask=mask, check=not later)
             return self.states.astype(output, state.dtype), lse
 
         weights, conjugate = self.weights(state, stored, beta, mask, separation)
@@ -296,6 +305,29 @@ class StreamedBackend:
             return in_pairs(join, results)
 
         return shared
+
+    def looks_later(self, state: Array) -> bool:
+        """Whether to look for nan and inf in what is recalled, not in the memory.
+
+        Few queries take about as long as that look at every value of the memory.
+        """
+        few = 0 < math.prod(state.shape[:-1]) <= FEW_TO_LOOK_AT
+        return few and self.states.can_read_values(state)
+
+    def looked(self, work: Callable[[Piece], tuple[Array, Array]]) -> Callable[[Piece], Any]:
+        """Work that raises if a piece contains nan or inf.
+
+        A pattern with nan or inf has the score nan, inf or -inf. The first two make the log-sum-exp
+        nan or inf. The third gives it the weight 0, and 0 times its inf makes the output nan.
+        """
+
+        def checked(piece: Piece) -> tuple[Array, Array]:
+            output, lse = work(piece)
+            if not (self.states.all_finite(output) and self.states.all_finite(lse)):
+                patterns_of(piece.patterns, piece.patterns.dtype, piece.rows.start)
+            return output, lse
+
+        return checked
 
     def blocks(
         self, state: Array, piece: Piece, keys: Array, beta: Beta

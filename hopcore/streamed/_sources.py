@@ -308,16 +308,20 @@ def patterns_of(
     *,
     name: str = "stored",
     attended: np.ndarray | None = None,
+    check: bool = True,
 ) -> np.ndarray:
     """Return rows as patterns ``(n, d)`` in a dtype, and raise if they contain nan or inf.
 
     ``start`` is their first row in the memory. Rows that are not ``attended (n,)`` may hold
-    anything; what is not moderate there becomes 0.
+    anything; what is not moderate there becomes 0. Without ``check``, patterns that all are
+    attended are returned as they are: the caller looks at what is computed from them.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         patterns = patterns.reshape(patterns.shape[0], -1).astype(dtype, copy=False)
         if attended is not None and not backend("numpy").all_moderate(patterns):
             patterns = np.where(attended[:, None], patterns, np.zeros((), dtype))
+    if attended is None and not check:
+        return patterns
     # If the product with itself is finite, so is every value.
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(np.vdot(patterns, patterns)) or np.isfinite(patterns).all():

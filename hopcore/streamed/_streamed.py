@@ -143,20 +143,28 @@ class Streamed:
         return other
 
     def read(
-        self, rows: slice, name: str = "stored", attended: np.ndarray | None = None
+        self,
+        rows: slice,
+        name: str = "stored",
+        attended: np.ndarray | None = None,
+        check: bool = True,
     ) -> np.ndarray:
         """Read some patterns, ``(n, d)``; raise if they contain nan or inf.
 
-        Patterns that are not ``attended (n,)`` may hold anything.
+        Patterns that are not ``attended (n,)`` may hold anything; ``check`` as in
+        :func:`patterns_of`.
         """
         patterns = self.source.read(rows.start, rows.stop)
-        return patterns_of(patterns, self.dtype, rows.start, name=name, attended=attended)
+        return patterns_of(
+            patterns, self.dtype, rows.start, name=name, attended=attended, check=check
+        )
 
-    def pieces(self, values: Any = None, mask: Any = None) -> Iterator[Piece]:
+    def pieces(self, values: Any = None, mask: Any = None, check: bool = True) -> Iterator[Piece]:
         """Yield the pieces of one pass; the next piece is read while one is processed.
 
         Besides their patterns, pieces have their rows of projections ``values (..., S, v)``, which
-        may be streamed, too, and their columns of a ``mask (..., L, S)``.
+        may be streamed, too, and their columns of a ``mask (..., L, S)``. Without ``check``, nan
+        and inf are left for ``work`` to find.
         """
         parts, attended = self.parts, attended_rows(mask, self.shape[0])
 
@@ -165,7 +173,7 @@ class Streamed:
             projection = None
             if isinstance(values, Streamed):
                 projection = values.read(rows, "projection", shown)
-            return self.read(rows, attended=shown), projection
+            return self.read(rows, attended=shown, check=check), projection
 
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(read, parts[0])
@@ -186,6 +194,7 @@ class Streamed:
         *,
         values: Any = None,
         mask: Any = None,
+        check: bool = True,
     ) -> T:
         """Apply ``work`` to each piece (see :meth:`pieces`) and join the results in any order.
 
@@ -195,17 +204,22 @@ class Streamed:
         sources = [self.source, *([values.source] if isinstance(values, Streamed) else [])]
         for source in sources:
             source.check_unchanged()
-        found = self._reduced(work, join, values, mask)
+        found = self._reduced(work, join, values, mask, check)
         for source in sources:
             source.check_unchanged()
         return found
 
     def _reduced(
-        self, work: Callable[[Piece], T], join: Callable[[T, T], T], values: Any, mask: Any
+        self,
+        work: Callable[[Piece], T],
+        join: Callable[[T, T], T],
+        values: Any,
+        mask: Any,
+        check: bool,
     ) -> T:
         if self.dask_source is not None:
             return self.dask_source.reduce(self, work, join, values=values, mask=mask)
-        return in_pairs(join, map(work, self.pieces(values, mask)))
+        return in_pairs(join, map(work, self.pieces(values, mask, check)))
 
     @cached_property
     def radius(self) -> float:

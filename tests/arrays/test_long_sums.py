@@ -47,3 +47,70 @@ def test_a_graph_of_more_entries_than_32_bits_number_is_refused() -> None:
     patterns = np.broadcast_to(np.float32([1.0]), (100_000_000, 1))
     with pytest.raises(ValueError, match=r"at most 2147483647, got 2300000000: "):
         hopcore.knn_graph(hopcore.Streamed(patterns, dtype="float32"), 11)
+
+
+LIBRARIES = "numpy", "torch", "jax", "array_api_strict"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_entries_are_numbered_in_64_bits_or_refused(library: str) -> None:
+    backend = hopcore.backend(library)
+    assert backend.index_dtype(2**31 - 1) == backend.xp.int32
+    if library == "jax" and backend.xp.asarray(0).dtype.itemsize == 4:  # without x64
+        with pytest.raises(
+            ValueError, match=r"in 32 bits, at most 2147483647, got 2147483648: set"
+        ):
+            backend.index_dtype(2**31)
+    else:
+        assert backend.index_dtype(2**31) == backend.xp.int64
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_every_flat_index_asks_for_its_dtype(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sizes that are indexed reach the function that decides, which refuses them here."""
+    backend, asked = hopcore.backend(library), []
+
+    def refuse(_: object, count: int) -> None:
+        asked.append(count)
+        raise ValueError("too many entries")
+
+    monkeypatch.setattr(type(backend), "index_dtype", refuse)
+    dense = backend.asarray(np.ones((2, 5, 5)) - np.eye(5), dtype="float32")
+    settings = hopcore.layers.QuantizerSettings(input_size=6, quantity=7, groups=2)
+    features = backend.asarray(np.zeros((1, 6)), dtype="float32")
+    codebook = {"codebook": backend.asarray(np.ones((2, 7, 3)), dtype="float32")}
+    for call in (
+        lambda: hopcore.Graph.from_dense(dense),
+        lambda: hopcore.build_knn_graph(dense, 2, as_sparse=True),
+        lambda: hopcore.layers.quantize(settings, codebook, features),
+    ):
+        with pytest.raises(ValueError, match="too many entries"):
+            call()
+    assert asked == [50, 50, 14]
+
+
+def test_nodes_of_a_sparse_matrix_that_32_bits_cannot_number_are_refused_at_once() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.coo_array(([1.0, 1.0], ([0, 2**31], [2**31, 0])), shape=(2**31 + 1,) * 2)
+    with pytest.raises(
+        ValueError, match=r"nodes of graphs .* at most 2147483647, got 2147483649: "
+    ):
+        hopcore.Graph.from_scipy(matrix)
+    with pytest.raises(ValueError, match=r"nodes must be .*2147483647, got 2147483649"):
+        hopcore.Graph.from_edges(np.asarray([[0], [2**31]]), np.ones(1), 2**31 + 1)
+
+
+def test_a_traced_graph_of_too_many_entries_is_refused() -> None:
+    jax = pytest.importorskip("jax")
+    shape = jax.ShapeDtypeStruct((100_000_000, 1), np.float32)
+    with pytest.raises(ValueError, match=r"at most 2147483647, got 2300000000: "):
+        jax.eval_shape(lambda x: hopcore.knn_graph(x, 11).weights, shape)
+
+
+def test_long_products_of_jax_number_patterns_as_far_as_they_go() -> None:
+    jax = pytest.importorskip("jax")
+    shapes = jax.ShapeDtypeStruct((1, 1), np.float32), jax.ShapeDtypeStruct((2**31, 1), np.float32)
+    if jax.config.jax_enable_x64:
+        pytest.skip("with x64, JAX numbers patterns in 64 bits")
+    with pytest.raises(ValueError, match=r"JAX numbers entries in 32 bits, .* got 2147483648: "):
+        jax.jit(lambda q, x: hopcore.update(q, x, 1.0)).trace(*shapes).lower()

@@ -59,6 +59,47 @@ def test_compiles_for_open_sizes(name: str) -> None:
         torch.testing.assert_close(compiled(x), layer(x))
 
 
+@pytest.mark.parametrize("alpha", [1.3, 2.7])
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # by torch's own compiler
+def test_compiles_a_solver_for_open_sizes_and_numbers(alpha: float) -> None:
+    """With ``dynamic=True`` a compiler leaves numbers open, too, which its loops cannot take."""
+
+    def retrieve(state: torch.Tensor, stored: torch.Tensor, beta: float, tol: float) -> Any:
+        return hopcore.retrieve(state, stored, beta=beta, tol=tol, max_steps=3).state
+
+    def separate(scores: torch.Tensor, separation: Any) -> torch.Tensor:
+        return hopcore.separate(scores, separation)
+
+    torch._dynamo.reset()
+    options: dict[str, Any] = {"dynamic": True, "fullgraph": True, "backend": "aot_eager"}
+    layer = hopcore_torch.Hopfield(**SMALL, separation=alpha)
+    compiled = [torch.compile(f, **options) for f in (layer, separate, retrieve)]
+    for size, other in ((6, 1.7), (9, 1.3)):
+        x, state = torch.randn(3, size, 8), torch.randn(3, 4)
+        torch.testing.assert_close(compiled[0](x), layer(x))
+        for a in (alpha, other):
+            function = hopcore.Entmax(a)
+            torch.testing.assert_close(compiled[1](x, function), separate(x, function))
+        arguments = state, torch.randn(size, 4), other, 0.1 / size
+        torch.testing.assert_close(compiled[2](*arguments), retrieve(*arguments))
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter, about its own parts
+def test_onnx_leaves_the_batch_open(name: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime has no wheel here")
+    layer, batch = layer_of(name), torch.export.Dim("b", min=1, max=64)
+    with torch.no_grad():
+        program = torch.onnx.export(
+            layer, (torch.randn(3, 6, 8),), dynamic_shapes=({0: batch},), dynamo=True, verbose=False
+        )
+    session = runtime.InferenceSession(program.model_proto.SerializeToString())
+    for size in (2, 5):
+        x = torch.randn(size, 6, 8)
+        (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), layer(x).detach(), atol=1e-4, rtol=0)
+
+
 def test_compiles_for_masks_of_several_sizes() -> None:
     layer = layer_of("plain")
     torch._dynamo.reset()

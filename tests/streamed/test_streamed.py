@@ -13,6 +13,7 @@ import pytest
 
 import hopcore
 from hopcore.experiments import options as console
+from hopcore.streamed._sources import patterns_of
 
 RNG = np.random.default_rng(0)
 STORED, STATE = RNG.normal(size=(23, 5)), RNG.normal(size=(4, 5))
@@ -397,3 +398,52 @@ def test_a_graph_has_one_bar_and_is_searched_exactly() -> None:
         hopcore.knn_graph(stored, 3, method="nndescent")
     with pytest.raises(TypeError, match="float16"):
         hopcore.knn_graph(hopcore.Streamed(STORED.astype(np.float16)), 3)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("sign", [1.0, -1.0, 0.0])
+@pytest.mark.parametrize("size", [24, 5000])
+def test_few_queries_find_what_is_not_finite_by_what_they_recall(
+    library: str, bad: float, sign: float, size: int
+) -> None:
+    backend = hopcore.backend(library)
+    values = np.resize(STORED, (size, 5)).astype(np.float32)
+    values[21, 3] = bad
+    state = backend.asarray(np.full((1, 5), sign, dtype=np.float32), dtype="float32")
+    stored = hopcore.Streamed(values, rows=max(4, size // 2))
+    for call in (hopcore.update, hopcore.energy, hopcore.retrieve):
+        with pytest.raises(ValueError, match=rf"stored must be finite, got {bad} at.*\(21, 3\)"):
+            call(state, stored, 1.0)
+
+
+def test_a_memory_is_not_searched_for_nan_in_each_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[bool] = []
+
+    def noted(*arrays: Any, check: bool = True, **options: Any) -> Any:
+        searched.append(check)
+        return patterns_of(*arrays, check=check, **options)
+
+    monkeypatch.setattr("hopcore.streamed._streamed.patterns_of", noted)
+    stored = hopcore.Streamed(STORED, rows=STORED.shape[0])
+    hopcore.update(STATE, stored, 1.0)
+    assert searched == [False]
+    hopcore.update(STATE, stored, 1.0, mask=np.ones((4, 1), dtype=bool))
+    hopcore.association(STATE, stored, hopcore.Streamed(STORED), beta=1.0)
+    hopcore.update(np.resize(STATE, (1000, 5)), stored, 1.0)
+    assert all(searched[1:])
+
+
+@pytest.mark.parametrize("call", [hopcore.update, hopcore.energy, hopcore.retrieve])
+def test_what_is_masked_may_be_nan_at_every_beta(call: Any) -> None:
+    values, mask = STORED.copy(), np.ones((1, STORED.shape[0]), dtype=bool)
+    values[21, 3], mask[0, 21] = np.nan, False
+    found = [
+        call(STATE, stored, 1e13, mask=mask)
+        for stored in (values, hopcore.Streamed(values, rows=4))
+    ]
+    if call is hopcore.retrieve:
+        found = [x.state for x in found]
+    np.testing.assert_allclose(*found)
+    with pytest.raises(ValueError, match="stored must be finite, got nan"):
+        call(STATE, hopcore.Streamed(values, rows=4), 1e13)

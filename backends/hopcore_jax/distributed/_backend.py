@@ -74,7 +74,7 @@ class ShardedBackend(JaxBackend):
             return super().astype(array, dtype)
         return replace(array, array=super().astype(array.array, dtype))
 
-    def magnitude(self, array: Any) -> float:
+    def magnitude(self, array: Any, mask: Any = None) -> float:
         return super().magnitude(values_of(array))
 
     def count_attended(self, stored: Any, mask: Array | None) -> Array:

@@ -27,6 +27,7 @@ from hopcore.arrays import (
 )
 from hopcore_jax.kernels import _blocks as blocks
 from hopcore_jax.kernels import _loops as loops
+from hopcore_jax.kernels import _products as products
 from hopcore_jax.kernels._graphs import JaxGraphKernels
 from hopcore_jax.kernels._layers import JaxLayerKernels
 from hopcore_jax.kernels._products import recalled, scored
@@ -64,6 +65,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def has_known_sizes(self, array: jax.Array) -> bool:
         """Unless ``jax.export`` leaves them open."""
         return all(isinstance(size, int) for size in array.shape)
+
+    def index_dtype(self, count: Any) -> Any:
+        """JAX has int64 with ``jax_enable_x64`` only; it would wrap larger numbers elsewhere."""
+        return products.index_dtype(count)
 
     def has_dynamic_shapes(self, array: jax.Array) -> bool:
         """Never, since every new shape would be compiled."""

@@ -19,10 +19,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from hopcore.arrays import LONG, Array, long_product
-
-PART = 1 << 12
-"""Stored patterns in a part of a sum."""
+from hopcore.arrays import LONG, MOST_NUMBER, PART, Array, long_product
 
 LONG_ELSEWHERE = 1 << 20
 """GPUs and TPUs add in many lanes, and need parts of longer memories only."""
@@ -63,7 +60,7 @@ def multiply(weights: Array, values: Array, *, precision: Any) -> Array:
         some = lax.dynamic_slice_in_dim(weights, start, PART, axis=2)
         return matmul(some, lax.dynamic_slice_in_dim(values, start, PART, axis=1), precision)
 
-    sums = lax.map(part, jnp.arange(parts, dtype=jnp.int32) * PART)
+    sums = lax.map(part, jnp.arange(parts, dtype=index_dtype(values.shape[1])) * PART)
     while sums.shape[0] > 1:
         half = sums.shape[0] // 2
         sums = jnp.concatenate([sums[:half] + sums[half : 2 * half], sums[2 * half :]])
@@ -71,6 +68,18 @@ def multiply(weights: Array, values: Array, *, precision: Any) -> Array:
     if rest:
         total = total + matmul(weights[..., -rest:], values[:, -rest:], precision)
     return total
+
+
+def index_dtype(count: Any) -> Any:
+    """int32, or int64 for entries that 32 bits cannot number, where JAX has it."""
+    if not isinstance(count, int) or count <= MOST_NUMBER:
+        return jnp.int32
+    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise ValueError(
+            f"JAX numbers entries in 32 bits, at most {MOST_NUMBER}, got {count}: "
+            "set jax_enable_x64, or divide the memory"
+        )
+    return jnp.int64
 
 
 def multiply_elsewhere(weights: Array, values: Array, *, precision: Any) -> Array:

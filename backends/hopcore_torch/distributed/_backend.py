@@ -72,7 +72,7 @@ class DistributedBackend(TorchBackend):
         columns = mask_of_columns(mask, slice(start, start + part.shape[-2]))
         return split_like(super().without_unattended(part, columns), array)
 
-    def magnitude(self, array: Any) -> float:
+    def magnitude(self, array: Any, mask: Any = None) -> float:
         if not isinstance(array, DTensor):
             return super().magnitude(array)
         part = array.to_local().detach()

@@ -16,12 +16,12 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import hopcore
 from hopcore.arrays import (
     BLOCK,
     LONG,
+    PART,
     Backend,
     Beta,
     SeparationFunction,
@@ -36,6 +36,7 @@ from hopcore_torch.kernels._autograd import (
     Separate,
     SeparateTwoModes,
 )
+from hopcore_torch.kernels._compiled import associate_long
 from hopcore_torch.kernels._graphs import TorchGraphKernels
 from hopcore_torch.kernels._loops import TorchLoops
 from hopcore_torch.kernels._modes import differentiated, eager, in_numpy, traced
@@ -44,15 +45,20 @@ PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
 class CompiledNamespace:
-    """The namespace of torch without its one function at which a compiler warns of a cache."""
+    """The namespace of torch with two functions as compilers and exporters take them."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xp, name)
 
     @staticmethod
     def cumulative_sum(values: torch.Tensor, axis: int) -> torch.Tensor:
-        """Running sums along an axis."""
+        """Running sums along an axis, without a cache, of which a compiler would warn."""
         return torch.cumsum(values, axis)
+
+    @staticmethod
+    def sort(values: torch.Tensor, axis: int, descending: bool) -> torch.Tensor:
+        """Sorted values; ONNX has no stable sort, and equal values need none."""
+        return torch.sort(values, dim=axis, descending=descending).values
 
 
 COMPILED = CompiledNamespace()
@@ -143,8 +149,13 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         return array.clone(memory_format=torch.contiguous_format)
 
     def constant(self, array: Any) -> Any:
-        """The tensor, detached."""
-        return array if isinstance(array, float) else array.detach()
+        """The tensor, detached; a number that a compiler leaves open is fixed.
+
+        With ``dynamic=True`` numbers are open, which torch's loops cannot take.
+        """
+        if not isinstance(array, float):
+            return array.detach()
+        return float.fromhex(array.hex()) if torch.compiler.is_dynamo_compiling() else array
 
     def uses_autocast(self, array: torch.Tensor) -> bool:
         """Under autocast."""
@@ -227,6 +238,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if traced() and isinstance(separation, Entmax) and separation.has_closed_form:
             # Loops are compiled apart, for sizes that are known.
             return separation.evaluate_sorted(scores, COMPILED)  # type: ignore[arg-type]
+        if traced() and isinstance(separation, Entmax):
+            separation = Entmax(self.constant(separation.alpha))
         return super().separate(scores, separation)
 
     def associate(
@@ -252,12 +265,16 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         run_eagerly = eager()
         tensors = state, stored, projection, None if isinstance(beta, float) else beta
         # A fused kernel adds up a long memory in float32: on the CPU it gets a part at a time.
-        long = run_eagerly and stored.shape[-2] > LONG and state.device.type == "cpu"
+        long = state.device.type == "cpu" and self.is_long(stored)
         if softmax and not (need_conjugate or long) and (run_eagerly or traced()):
             if run_eagerly and differentiated(*tensors):
                 association = Association(self, separation, beta, mask)
                 return fused.Attention.apply(association, *tensors), None
             return fused.attention(state, stored, projection, beta, mask), None
+        if long and softmax and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            number = beta if isinstance(beta, float) else 1.0
+            output, conjugate = associate_long(*tensors, number, mask)
+            return output, conjugate if need_conjugate else None
         if not run_eagerly:
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
@@ -279,8 +296,11 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 return output.to(dtype), conjugate
             return Backend.associate(self, *arguments, separation, True)
 
-        association = Association(self, separation, beta, mask, fast)
-        output, conjugate = Recomputed.apply(association, *tensors)
+        if not differentiated(*tensors):
+            output, conjugate = fast(state, stored, projection, beta)
+        else:
+            association = Association(self, separation, beta, mask, fast)
+            output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
     def associate_biased(
@@ -327,10 +347,22 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
     def is_long(self, memory: torch.Tensor) -> bool:
-        """In a compiled graph, only if its number of patterns is known."""
-        if torch.compiler.is_compiling():
-            return statically_known_true(memory.shape[-2] > LONG)
+        """In an exported graph, only if its number of patterns is known.
+
+        The exporter cannot prove that parts fit into an open number of patterns.
+        """
+        if torch.compiler.is_exporting() and not self.has_known_sizes(memory):
+            return False
         return memory.shape[-2] > LONG
+
+    def recalled(self, weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Without loops over parts where their number may be open."""
+        if not traced() or not self.is_long(values):
+            return super().recalled(weights, values)
+        parts = parts_of(values)
+        whole = parts * PART
+        products = in_parts(weights[..., :whole].mT, parts).mT @ in_parts(values, parts)
+        return products.sum(-3) + weights[..., whole:] @ values[..., whole:, :]
 
     def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
         """All at once in a trace, whose shapes may be unknown."""
@@ -348,11 +380,21 @@ def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def long_scores(query: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
     """``query @ stored^T`` in blocks; the derivative by the query is then a sum of short sums."""
-    parts = max(1, stored.shape[-2] // LONG)
-    keys = torch.tensor_split(stored, parts, dim=-2)
+    parts = parts_of(stored)
     # One copy of the query for each part: their derivatives are added by one sum over an axis.
-    queries = query.expand(parts, *query.shape).unbind(0)
-    return torch.cat([q @ k.mT for q, k in zip(queries, keys, strict=True)], -1)
+    scores = query[..., None, :, :] @ in_parts(stored, parts).mT
+    rest = query @ stored[..., parts * PART :, :].mT
+    return torch.cat([scores.transpose(-3, -2).flatten(-2), rest], -1)
+
+
+def parts_of(memory: torch.Tensor) -> int:
+    """How many whole parts a long memory has, so that at least one pattern is left over."""
+    return (memory.shape[-2] - 1) // PART
+
+
+def in_parts(memory: torch.Tensor, parts: int) -> torch.Tensor:
+    """The whole parts of a memory, ``(..., parts, PART, d)``."""
+    return memory[..., : parts * PART, :].unflatten(-2, (parts, PART))
 
 
 register_array_type(

@@ -12,6 +12,9 @@ from torch.autograd import Function
 from hopcore.arrays import BLOCK, LONG, Backend, Beta, mask_of_columns, scale_by_beta
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
+FUSED_WITH_LSE = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+"""Attention, and the log-sum-exp of its scores, on the CPU."""
+
 
 class Heads(NamedTuple):
     """One association in the shape of the fused kernel: ``(batch, heads, L or S, d)``."""
@@ -130,7 +133,7 @@ def attention_with_lse(h: Heads) -> tuple[torch.Tensor, torch.Tensor]:
     if h.mask is not None:
         bias = torch.zeros(h.mask.shape, dtype=h.query.dtype, device=h.query.device)
         bias.masked_fill_(~h.mask, -math.inf)
-    output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+    output, lse = FUSED_WITH_LSE(
         *map(adjacent, (h.query, h.key, h.value)), attn_mask=bias, scale=h.scale
     )
     if h.mask is not None:
@@ -157,22 +160,55 @@ def attention_in_parts(
         )
         return output.to(lse.dtype), lse  # half precision is merged in float32
 
-    parts, rest = divmod(stored.shape[-2], LONG)
     simple = mask is None and state.ndim == stored.ndim == projection.ndim == 2
-    if simple and parts * state.shape[0] * projection.shape[1] <= BLOCK:
-        # All parts are heads of one call: with few queries, calls would take longer than sums.
-        keys = stored[: parts * LONG].view(parts, LONG, -1)
-        values = projection[: parts * LONG].view(parts, LONG, -1)
-        found = [attention_with_lse(heads(state, keys, values, beta, None))]
-        if rest:
-            output, lse = part(slice(parts * LONG, None))
-            found.append((output[None], lse[None]))
-        outputs, levels = (torch.cat(some) for some in zip(*found, strict=True))
-        output = (torch.softmax(levels, 0)[..., None] * outputs).sum(0)
-        lse = torch.logsumexp(levels, 0)
+    simple = simple and stored.shape[-1] == projection.shape[-1]
+    simple = simple and state.stride(-1) == stored.stride(-1) == projection.stride(-1) == 1
+    if simple and stored.shape[0] // LONG * state.numel() <= BLOCK:
+        output, lse = few_queries_in_parts(state, stored, projection, beta)
     else:
         output, lse = backend.in_parts(part, stored.shape[-2])
-    return output.to(state.dtype), lse
+    return output if output.dtype == state.dtype else output.to(state.dtype), lse
+
+
+def few_queries_in_parts(
+    state: torch.Tensor, stored: torch.Tensor, projection: torch.Tensor, beta: Beta
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same with all parts as heads of one call; many calls would take longer than the sums."""
+    queries, depth = state.shape
+    count, size = even_parts(stored.shape[0])
+    scale = beta if isinstance(beta, float) else 1.0
+    query = state if isinstance(beta, float) else scale_by_beta(state, beta)
+    # Views in as few steps as can be: after a pass over a long memory each takes 10 us.
+    row, column = query.stride()
+    parts = query.as_strided((1, count, queries, depth), (0, 0, row, column))
+
+    def in_heads(x: torch.Tensor) -> torch.Tensor:
+        row, column = x.stride()
+        return x.as_strided((1, count, size, depth), (0, row * size, row, column))
+
+    keys = in_heads(stored)
+    values = keys if projection is stored else in_heads(projection)
+    outputs, levels = FUSED_WITH_LSE(parts, keys, values, scale=scale)
+    if count * size < stored.shape[0]:
+        rest = stored[None, None, count * size :]
+        values = rest if projection is stored else projection[None, None, count * size :]
+        output, level = FUSED_WITH_LSE(query[None, None], rest, values, scale=scale)
+        outputs, levels = torch.cat([outputs, output], 1), torch.cat([levels, level], 1)
+    # Merging is attention, too: the parts of a query are its keys, their log-sum-exps the scores.
+    if outputs.dtype != levels.dtype:
+        outputs = outputs.to(levels.dtype)  # half precision is merged in float32
+    outputs, scores = outputs.transpose(1, 2), levels.transpose(1, 2).unsqueeze(2)
+    output, lse = FUSED_WITH_LSE(
+        outputs.narrow(2, 0, 1), outputs, outputs, attn_mask=scores, scale=0.0
+    )
+    return output.view(queries, depth), lse.view(queries)
+
+
+def even_parts(patterns: int) -> tuple[int, int]:
+    """How many parts, and of how many patterns each, so that nothing or little is left over."""
+    least = -(-patterns // LONG)
+    count = next((n for n in range(least, 4 * least) if patterns % n == 0), least)
+    return count, patterns // count
 
 
 def adjacent(x: torch.Tensor) -> torch.Tensor:
