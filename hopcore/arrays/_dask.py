@@ -15,8 +15,9 @@ import dask.array as da
 import numpy as np
 from dask.base import persist
 
-from hopcore.arrays._backend import Array, Backend, SeparationFunction
+from hopcore.arrays._backend import Array, Backend, SeparationFunction, orders_of
 from hopcore.arrays._graph_kernels import Rows
+from hopcore.arrays._merge import orders_in_parts
 from hopcore.arrays._numpy import NumpyBackend
 
 NUMPY = NumpyBackend()
@@ -72,6 +73,8 @@ class DaskBackend(Backend):
 
     def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
         """Use NumPy's kernel on every chunk, each of which has whole rows."""
+        if orders_of(separation) is not None:
+            raise orders_in_parts("a Dask array")
         return da.apply_gufunc(
             lambda some: NUMPY.separate(some, separation),
             "(s)->(s),()",

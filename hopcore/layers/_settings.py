@@ -21,7 +21,8 @@ from hopcore.arrays._validation import (
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_sizes
-from hopcore.memory._separation import Entmax, get_separation
+from hopcore.memory._entmax import Entmax
+from hopcore.memory._separation import get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
 
