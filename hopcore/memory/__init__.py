@@ -8,6 +8,7 @@ energy, and retrieval repeats it until the state stays where it is.
 from hopcore.memory._association import association, association_weights, merge_associations, update
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
+from hopcore.memory._entmax_loss import entmax_loss
 from hopcore.memory._retrieval import Retrieval, retrieve
 from hopcore.memory._separation import Separation, Softmax, get_separation, separate
 
@@ -20,6 +21,7 @@ __all__ = [
     "association_weights",
     "energy",
     "energy_gradient",
+    "entmax_loss",
     "get_separation",
     "lse",
     "merge_associations",

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from hopcore.arrays._backend import Array, Loop, SeparationFunction, orders_of
+from hopcore.arrays._backend import Array, Backend, Loop, SeparationFunction, orders_of
 from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
@@ -154,6 +154,16 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     >>> hopcore.separate(np.asarray([[0.0, -np.inf]]), "sparsemax")
     array([[1., 0.]])
     """
+    dtype = getattr(scores, "dtype", None)
+    backend, scores, function = scores_and_function(scores, separation)
+    return backend.astype(backend.separate(scores, function)[0], dtype)
+
+
+def scores_and_function(scores: Array, separation: Separation) -> tuple[Backend, Array, Any]:
+    """Check scores; return their backend, the scores in the precise dtype, and the function.
+
+    Scores are broadcast to the leading axes of an alpha that is an array.
+    """
     backend = backend_of_input("scores", scores)
     check_floating(backend, "scores", scores)
     if scores.ndim == 0 or scores.shape[-1] == 0:
@@ -167,6 +177,4 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
         function = function.with_orders(check_orders(backend, scores, alpha))
         lead = broadcast_shapes(scores=shape(scores)[:-1], alpha=shape(alpha))
         scores = backend.xp.broadcast_to(scores, (*lead, scores.shape[-1]))
-    precise_scores = backend.astype(scores, backend.precise[scores.dtype])
-    weights = backend.separate(precise_scores, function)[0]
-    return backend.astype(weights, scores.dtype)
+    return backend, backend.astype(scores, backend.precise[scores.dtype]), function
