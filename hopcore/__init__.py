@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from hopcore.memory import (
         Entmax,
+        LearnableAlpha,
         Retrieval,
         Softmax,
         association,
@@ -98,6 +99,7 @@ NAMES = {
     ),
     "memory": (
         "Entmax",
+        "LearnableAlpha",
         "Retrieval",
         "Softmax",
         "association",
@@ -188,6 +190,7 @@ __all__ = [
     "ImplicitDiffusion",
     "IterativeDiffusion",
     "Laplacian",
+    "LearnableAlpha",
     "LearnableTemperature",
     "Linear",
     "PhaseAware",

@@ -9,11 +9,13 @@ from hopcore.memory._association import association, association_weights, merge_
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
+from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
 from hopcore.memory._retrieval import Retrieval, retrieve
 from hopcore.memory._separation import Separation, Softmax, get_separation, separate
 
 __all__ = [
     "Entmax",
+    "LearnableAlpha",
     "Retrieval",
     "Separation",
     "Softmax",
@@ -23,6 +25,7 @@ __all__ = [
     "energy_gradient",
     "entmax_loss",
     "get_separation",
+    "learned_alpha",
     "lse",
     "merge_associations",
     "retrieve",

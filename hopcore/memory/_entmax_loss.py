@@ -112,8 +112,7 @@ def check_target(backend: Backend, scores: Array, target: Any, ignore_index: int
     other = backend_of_input("target", target)
     if other is not backend or "int" not in str(target.dtype):
         raise TypeError(
-            f"target must be an integer array of {backend.name}, "
-            f"got {target.dtype} of {other.name}"
+            f"target must be an integer array of {backend.name}, got {target.dtype} of {other.name}"
         )
     check_same_device(backend, scores, "target", target)
     if shape(target) != shape(scores)[:-1]:
