@@ -83,18 +83,14 @@ class SeparateTwoModes(Separate):
         return separation.tangent(weights, change, xp), by_conjugate
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], scores: torch.Tensor, orders: Any, *rest: Any
-    ) -> Any:
+    def vmap(info: Any, in_dims: tuple[Any, ...], *given: Any) -> Any:
         scores, orders = (
             x
             if x is None
-            else x.expand(info.batch_size, *x.shape)
-            if axis is None
-            else x.movedim(axis, 0)
-            for x, axis in zip((scores, orders), in_dims[:2], strict=True)
+            else (x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0))
+            for x, axis in zip(given[:2], in_dims[:2], strict=True)
         )
-        return SeparateTwoModes.apply(scores, orders, *rest), (0, 0)
+        return SeparateTwoModes.apply(scores, orders, *given[2:]), (0, 0)
 
 
 class Recomputed(Function):
@@ -212,8 +208,10 @@ def order_gradient(
 ) -> torch.Tensor:
     """The derivative by the orders; ``change`` is the tangent of that by the weights."""
     push, rise = separation.order_change(weights, xp)
-    along = 0.0 if change is None else (change * push).sum(-1)
-    return along + (0.0 if by_conjugate is None else rise * by_conjugate)
+    total = torch.zeros_like(rise)
+    if change is not None:
+        total = total + (change * push).sum(-1)
+    return total if by_conjugate is None else total + rise * by_conjugate
 
 
 def gathered(weights: torch.Tensor, rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
