@@ -21,7 +21,9 @@ from hopcore.arrays._backend import (
     block_rows,
     mask_of_columns,
     mask_of_rows,
+    orders_of,
     scale_by_beta,
+    with_orders,
 )
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of, register_array_type
@@ -34,7 +36,7 @@ from hopcore.arrays._graph_kernels import (
 )
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._long_sums import LONG, PART, long_product
-from hopcore.arrays._merge import OverWorkers, merge_over_workers, too_many_weights
+from hopcore.arrays._merge import OverWorkers, merge_over_workers, orders_in_parts, too_many_weights
 from hopcore.arrays._validation import MOST_NUMBER
 
 __all__ = [  # noqa: RUF022 (grouped by subject)
@@ -57,6 +59,8 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "mask_of_rows",
     "mask_of_columns",
     "scale_by_beta",
+    "orders_of",
+    "with_orders",
     "LONG",
     "PART",
     "MOST_NUMBER",
@@ -72,4 +76,5 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "OverWorkers",
     "merge_over_workers",
     "too_many_weights",
+    "orders_in_parts",
 ]

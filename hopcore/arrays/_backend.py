@@ -62,6 +62,19 @@ class SeparationFunction(Protocol):
         ...
 
 
+def orders_of(separation: Any) -> Array | None:
+    """The orders of an entmax, if they are an array ``(..., L)``: it broadcasts with the queries.
+
+    Its method ``with_orders`` returns the same function with the orders of some queries.
+    """
+    return getattr(separation, "orders", None)
+
+
+def with_orders(separation: Any, orders: Array | None) -> Any:
+    """The separation function with other orders, if it has any."""
+    return separation if orders is None else separation.with_orders(orders)
+
+
 class Backend(GraphKernels, LayerKernels, MemoryKernels):
     """One array library: its Array-API namespace, its dtypes, and the kernels it may replace.
 
@@ -118,12 +131,13 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         Never holds more than about :data:`hopcore.arrays.BLOCK` scores (or one row of them).
         """
         projection = self.astype(projection, self.precise[state.dtype])
+        orders = orders_of(separation)
 
-        def block(scores: Array) -> tuple[Array, Array]:
-            weights, conjugate = self.separate(scores, separation)
+        def block(scores: Array, orders: Array | None) -> tuple[Array, Array]:
+            weights, conjugate = self.separate(scores, with_orders(separation, orders))
             return self.recalled(weights, projection), conjugate
 
-        output, conjugate = self.over_blocks(block, state, stored, beta, mask)
+        output, conjugate = self.over_blocks(block, state, stored, beta, mask, orders)
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
 
     def associate_biased(
@@ -151,10 +165,10 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     ) -> Array:
         """The conjugate of ``beta X xi`` alone (softmax: the log-sum-exp). No half precision."""
 
-        def block(scores: Array) -> tuple[Array]:
-            return (self.separate(scores, separation)[1],)
+        def block(scores: Array, orders: Array | None) -> tuple[Array]:
+            return (self.separate(scores, with_orders(separation, orders))[1],)
 
-        return self.over_blocks(block, state, stored, beta, mask)[0]
+        return self.over_blocks(block, state, stored, beta, mask, orders_of(separation))[0]
 
     def loop(
         self,
@@ -239,28 +253,31 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
     def over_blocks(
         self,
-        block: Callable[[Array], tuple[Array, ...]],
+        block: Callable[..., tuple[Array, ...]],
         state: Array,
         stored: Array,
         beta: Beta,
         mask: Array | None,
+        *of_queries: Array | None,
     ) -> tuple[Array, ...]:
         """Apply ``block`` to the scores of a few queries at a time, and join what it returns.
 
+        ``block`` also gets their rows of the arrays ``of_queries``, broadcastable to ``(..., L)``.
         ``block`` returns arrays ``(..., L, v)``, of at least the rank of the scores, or
         ``(..., L)``; they are joined along the query axis.
         """
         queries = state.shape[-2]
         rows = block_rows(state, stored)
         if rows >= queries:
-            return block(self.scores(state, stored, beta, mask))
+            return block(self.scores(state, stored, beta, mask), *of_queries)
         parts = []
         for start in range(0, queries, rows):
             part = slice(start, min(start + rows, queries))
             scores = self.scores(
                 state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
             )
-            parts.append((scores.ndim, block(scores)))
+            rows_of = (None if x is None else beta_of_rows(x, part) for x in of_queries)
+            parts.append((scores.ndim, block(scores, *rows_of)))
         rank = parts[0][0]
         return tuple(
             self.xp.concat(results, axis=-2 if results[0].ndim >= rank else -1)

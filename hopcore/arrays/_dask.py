@@ -15,7 +15,7 @@ import dask.array as da
 import numpy as np
 from dask.base import persist
 
-from hopcore.arrays._backend import Array, Backend, SeparationFunction
+from hopcore.arrays._backend import Array, Backend, SeparationFunction, orders_of, with_orders
 from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._numpy import NumpyBackend
 
@@ -72,10 +72,13 @@ class DaskBackend(Backend):
 
     def separate(self, scores: Array, separation: SeparationFunction) -> tuple[Array, Array]:
         """Use NumPy's kernel on every chunk, each of which has whole rows."""
+        orders = orders_of(separation)
+        given = () if orders is None else (da.broadcast_to(orders, scores.shape[:-1]),)
         return da.apply_gufunc(
-            lambda some: NUMPY.separate(some, separation),
-            "(s)->(s),()",
+            lambda some, *own: NUMPY.separate(some, with_orders(separation, *(own or (None,)))),
+            "(s)->(s),()" if orders is None else "(s),()->(s),()",
             whole(scores),
+            *given,
             output_dtypes=(scores.dtype, scores.dtype),
         )
 

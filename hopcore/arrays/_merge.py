@@ -76,6 +76,11 @@ def too_many_weights(what: str) -> TypeError:
     )
 
 
+def orders_in_parts(what: str) -> TypeError:
+    """The error for an entmax whose alpha is an array, with a memory in parts."""
+    return TypeError(f"{what} takes an alpha that is a number, got an array of them")
+
+
 class OverWorkers:
     """A namespace whose sums and maxima over the last axis go over the parts of all workers.
 

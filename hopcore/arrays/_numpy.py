@@ -11,7 +11,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 from scipy.sparse import csr_array
 
-from hopcore.arrays._backend import Backend, Beta, SeparationFunction
+from hopcore.arrays._backend import Backend, Beta, SeparationFunction, orders_of, with_orders
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._numpy_graphs import NumpyGraphKernels
@@ -106,11 +106,14 @@ class NumpyBackend(NumpyGraphKernels, Backend):
                 return quietly(super().separate, scores, separation)
         flat = np.ascontiguousarray(scores).reshape(-1, width)
         weights, conjugate = np.empty_like(flat), np.empty_like(flat[:, 0])
-        rows = whole_rows(width)
+        rows, orders = whole_rows(width), orders_of(separation)
+        if orders is not None:
+            orders = np.broadcast_to(orders, scores.shape[:-1]).reshape(-1)
 
         def work(start: int) -> None:
             part = slice(start, start + rows)
-            part_support = support(flat[part], separation, xp, self.loop)
+            some = with_orders(separation, None if orders is None else orders[part])
+            part_support = support(flat[part], some, xp, self.loop)
             conjugate[part] = part_support.conjugate
             weights[part] = (
                 part_support.weights
@@ -132,7 +135,10 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         need_conjugate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Softmax in tiles; other separation functions from their sparse supports."""
-        if not separation.softmax and stored.shape[-2] < SMALL:
+        # Orders differ from query to query, which tiles do not know.
+        if orders_of(separation) is not None or (
+            not separation.softmax and stored.shape[-2] < SMALL
+        ):
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
@@ -155,6 +161,8 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         separation: SeparationFunction,
     ) -> np.ndarray:
         """As :meth:`associate`, without a projection."""
+        if orders_of(separation) is not None:
+            return super().conjugate(state, stored, beta, mask, separation)
         try:
             query = state * (beta if isinstance(beta, float) else beta[..., None])
             if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import NamedTuple
 
-from hopcore.arrays._backend import Array, Loop, SeparationFunction
+from hopcore.arrays._backend import Array, Loop, SeparationFunction, orders_of, with_orders
 
 GROUP = 16
 """Scores per group."""
@@ -58,10 +58,11 @@ def dense(
 ) -> Support:
     """Find all weights a few rows at a time, so that the solver's passes stay within the cache."""
     weights, conjugate = xp.empty_like(scores), xp.empty_like(scores[:, 0])
-    rows = max(1, CACHED // scores.shape[1])
+    rows, orders = max(1, CACHED // scores.shape[1]), orders_of(separation)
     for start in range(0, scores.shape[0], rows):
         part = slice(start, start + rows)
-        weights[part], conjugate[part] = separation.evaluate(scores[part], xp, loop, largest[part])
+        some = with_orders(separation, None if orders is None else orders[part])
+        weights[part], conjugate[part] = some.evaluate(scores[part], xp, loop, largest[part])
     return Support(None, weights, conjugate)
 
 

@@ -212,7 +212,7 @@ def iterate_in_memory(
     memory = moved._replace(projection=moved.stored) if projected else moved
     softmax = get_separation("softmax")
     state, steps, residual, unit = iterate_to_fixed_point(
-        memory, partial(update_of, separation=softmax), updates, tol
+        memory, partial(update_of, softmax), updates, tol
     )
     final = moved._replace(state=state)
     output = engine.associate(final, None) if projected else state

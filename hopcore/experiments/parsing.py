@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import TypeVar
 
-from hopcore.memory._separation import SEPARATIONS, Entmax, SeparationFunction
+from hopcore.memory._entmax import Entmax
+from hopcore.memory._separation import SEPARATIONS, SeparationFunction
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._graph_attention import (
@@ -36,6 +36,7 @@ from hopcore.layers._projections import (
     check_patterns,
     normalize,
     project,
+    separation_of,
     swap_heads,
 )
 from hopcore.layers._settings import HopfieldSettings
@@ -221,8 +222,13 @@ def prepare(
     heads = project(settings, parameters, backend, patterns, normalized)
     beta = beta_of(settings, parameters, backend, heads.state)
     inputs = Inputs(backend, backend.xp, *heads, beta, core_masks.mask)
-    separation = settings.separation_function
+    separation = separation_of(settings, parameters, backend, heads.state)
     association = Association(lead, inputs, core_masks.bias, None, None, separation)
+    orders = orders_of(separation)
+    if orders is not None and orders.ndim > 0:
+        # Heads whose queries are one for all differ in their alphas.
+        states = for_all_heads(settings, association, inputs.state)
+        association = association._replace(inputs=inputs._replace(state=states))
     if settings.diffusion is not None and normalized is not None:
         config = settings.diffusion
         own = patterns.state is patterns.stored
@@ -263,9 +269,13 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
         precise = backend.precise[inputs.state.dtype]
         tol = xp.asarray(tol, dtype=precise, device=device)[:, None]
 
-    def update(now: Inputs, *bias: Array) -> Array:
+    orders = orders_of(association.separation)
+
+    def update(now: Inputs, *others: Array) -> Array:
+        function = with_orders(association.separation, None if orders is None else others[-1])
         now = now._replace(projection=now.stored)
-        return association_of(association._replace(inputs=now, bias=bias[0] if bias else None))
+        now_bias = None if bias is None else others[0]
+        return association_of(association._replace(inputs=now, bias=now_bias, separation=function))
 
     state = iterate_to_fixed_point(
         inputs,
@@ -274,7 +284,7 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
         tol,
         limits=limits,
         gradient="implicit" if limit is None else "unrolled",
-        others=() if bias is None else (bias,),
+        others=tuple(x for x in (bias, orders) if x is not None),
     )[0]
     return association._replace(inputs=inputs._replace(state=state))
 

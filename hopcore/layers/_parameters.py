@@ -27,6 +27,7 @@ from hopcore.layers._network_settings import (
     QuantizerSettings,
 )
 from hopcore.layers._settings import PATTERNS, HopfieldSettings
+from hopcore.memory._learnable_alpha import LearnableAlpha
 from hopcore.schedules._learnable_temperature import LearnableTemperature, theta_of_beta
 
 Parameters = Mapping[str, Array]
@@ -216,6 +217,10 @@ def _hopfield(settings: HopfieldSettings) -> dict[str, Parameter]:
         parameters["temperature"] = Parameter(shape, theta_of_beta(beta))
         if learned.shared:
             parameters["shared_temperature"] = Parameter((), theta_of_beta(1.0))
+    if isinstance(settings.separation, LearnableAlpha):
+        theta = settings.separation.theta
+        shape = (len(theta),) if isinstance(theta, tuple) else ()
+        parameters["alpha_logit"] = Parameter(shape, theta)
     parameters |= {f"association_core.{name}": value for name, value in _core(settings).items()}
     sizes = settings.stored_size, settings.input_size, settings.projection_size
     for name, size in zip(PATTERNS, sizes, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hopcore.arrays._backend import Array, Backend, SeparationFunction
+from hopcore.arrays._backend import Array, Backend, SeparationFunction, with_orders
 from hopcore.arrays._inputs import (
     Inputs,
     backend_of_patterns,
@@ -17,6 +17,7 @@ from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._settings import ORDER, HopfieldSettings
+from hopcore.memory._learnable_alpha import learned_alpha
 from hopcore.schedules._learnable_temperature import learned_temperature
 
 
@@ -200,6 +201,17 @@ def swap_heads(backend: Backend, features: Array) -> Array:
     """Return ``(..., L, H, d)`` as ``(..., H, L, d)``, and back."""
     rank = features.ndim
     return backend.xp.permute_dims(features, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
+
+
+def separation_of(
+    settings: HopfieldSettings, parameters: Parameters, backend: Backend, state: Array
+) -> SeparationFunction:
+    """Return the separation function; a learned alpha is an array ``()`` or ``(H, 1)``."""
+    function = settings.separation_function
+    if "alpha_logit" not in parameters:
+        return function
+    alpha = backend.astype(learned_alpha(parameters["alpha_logit"]), state.dtype)
+    return with_orders(function, alpha[:, None] if alpha.ndim else alpha)
 
 
 def beta_of(

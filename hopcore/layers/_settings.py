@@ -23,7 +23,9 @@ from hopcore.arrays._validation import (
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_sizes
-from hopcore.memory._separation import Entmax, get_separation
+from hopcore.memory._entmax import Entmax
+from hopcore.memory._learnable_alpha import LearnableAlpha
+from hopcore.memory._separation import get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
 
@@ -80,8 +82,9 @@ class HopfieldSettings(Settings):
         where all patterns are static. Or a temperature that is learned and stays positive.
     learnable_scaling : bool
         ``scaling`` is a parameter, that starts at this value.
-    separation : str or float
-        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
+    separation : str, float or LearnableAlpha
+        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse. Or
+        an alpha that is learned and stays between 1 and 2.
     update_steps_max : int, tuple of int, or None
         Updates of the state in the association space before the values are recalled, at most: 0
         recalls at once (one update), None updates until the state rests. One for each head, or for
@@ -152,7 +155,11 @@ class HopfieldSettings(Settings):
 
     # Without an annotation, which would count among the fields of the dataclass.
     NESTED = MappingProxyType(
-        {"diffusion": DiffusionConfig.from_dict, "scaling": LearnableTemperature.from_dict}
+        {
+            "diffusion": DiffusionConfig.from_dict,
+            "scaling": LearnableTemperature.from_dict,
+            "separation": LearnableAlpha.from_dict,
+        }
     )
     input_size: int | None = None
     hidden_size: int | None = None
@@ -161,7 +168,7 @@ class HopfieldSettings(Settings):
     num_heads: int = 1
     scaling: float | tuple[float, ...] | LearnableTemperature | None = None
     learnable_scaling: bool = False
-    separation: str | float = "softmax"
+    separation: str | float | LearnableAlpha = "softmax"
     update_steps_max: int | tuple[int, ...] | None = 0
     update_steps_eps: float | tuple[float, ...] = 1e-4
     normalize_stored_pattern: bool = True
@@ -202,12 +209,7 @@ class HopfieldSettings(Settings):
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
                 check_number(field.name, value, 0.0)
         check_integer("num_heads", self.num_heads, 1)
-        if isinstance(self.scaling, LearnableTemperature):
-            object.__setattr__(self, "scaling", self.scaling.of_heads(self.num_heads))
-            if self.learnable_scaling:
-                raise ValueError("a LearnableTemperature is learned: leave out learnable_scaling")
-        else:
-            self._each_head("scaling", check_positive, optional=True)
+        self._learned_by_heads()
         self._each_head("update_steps_max", check_integer, 0, optional=True)
         self._each_head("update_steps_eps", check_number, 0.0)
         if self.dropout is False:  # as users of hopfield-layers write it
@@ -226,6 +228,15 @@ class HopfieldSettings(Settings):
         for name, value in vars(type(self)).items():
             if isinstance(value, cached_property):
                 getattr(self, name)
+
+    def _learned_by_heads(self) -> None:
+        for name in ("scaling", "separation"):
+            if isinstance(value := getattr(self, name), LearnableTemperature | LearnableAlpha):
+                object.__setattr__(self, name, value.of_heads(self.num_heads))
+        if not isinstance(self.scaling, LearnableTemperature):
+            self._each_head("scaling", check_positive, optional=True)
+        elif self.learnable_scaling:
+            raise ValueError("a LearnableTemperature is learned: leave out learnable_scaling")
 
     def _each_head(self, name: str, check: Any, *options: Any, optional: bool = False) -> None:
         value = getattr(self, name)
@@ -305,8 +316,10 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def separation_function(self) -> SeparationFunction:
-        """The separation function."""
+        """The separation function; of a learned alpha, the first one of the first head."""
         named = self.separation
+        if isinstance(named, LearnableAlpha):
+            named = named.first
         if not isinstance(named, str):
             check_number("separation", named)
         return get_separation(named if isinstance(named, str) else Entmax(named))

@@ -7,11 +7,15 @@ energy, and retrieval repeats it until the state stays where it is.
 
 from hopcore.memory._association import association, association_weights, merge_associations, update
 from hopcore.memory._energy import energy, energy_gradient, lse
+from hopcore.memory._entmax import Entmax
+from hopcore.memory._entmax_loss import entmax_loss
+from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
 from hopcore.memory._retrieval import Retrieval, retrieve
-from hopcore.memory._separation import Entmax, Separation, Softmax, get_separation, separate
+from hopcore.memory._separation import Separation, Softmax, get_separation, separate
 
 __all__ = [
     "Entmax",
+    "LearnableAlpha",
     "Retrieval",
     "Separation",
     "Softmax",
@@ -19,7 +23,9 @@ __all__ = [
     "association_weights",
     "energy",
     "energy_gradient",
+    "entmax_loss",
     "get_separation",
+    "learned_alpha",
     "lse",
     "merge_associations",
     "retrieve",

@@ -24,7 +24,7 @@ from hopcore.arrays._library import quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
-from hopcore.memory._separation import Separation, get_separation
+from hopcore.memory._separation import Separation, with_separation
 
 
 @overload
@@ -77,7 +77,8 @@ def association(
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend to a stored pattern.
     separation : str or separation function
-        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``.
+        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``; alpha may be an array that broadcasts
+        to (..., L) as beta does, one for each head or query.
     return_lse : bool
         Also return the log-sum-exp of the scores, for :func:`merge_associations`. Softmax only.
 
@@ -106,10 +107,9 @@ def association(
     >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
     array([[1., 0.]])
     """
-    backend, _, state, stored, values, beta, mask = check_inputs(
-        state, stored, projection, beta=beta, mask=mask
-    )
-    function = get_separation(separation)
+    inputs = check_inputs(state, stored, projection, beta=beta, mask=mask)
+    inputs, function = with_separation(inputs, separation)
+    backend, _, state, stored, values, beta, mask = inputs
     if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
@@ -196,9 +196,11 @@ def association_weights(
     >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[0.5, 0.5]])
     """
-    backend, _, state, stored, _, beta, mask = check_inputs(state, stored, beta=beta, mask=mask)
+    inputs = check_inputs(state, stored, beta=beta, mask=mask)
+    inputs, function = with_separation(inputs, separation)
+    backend, _, state, stored, _, beta, mask = inputs
     scores = backend.scores(state, stored, beta, mask)
-    return backend.astype(backend.separate(scores, get_separation(separation))[0], state.dtype)
+    return backend.astype(backend.separate(scores, function)[0], state.dtype)
 
 
 def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:

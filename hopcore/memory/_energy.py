@@ -28,7 +28,7 @@ from hopcore.arrays._inputs import (
 from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import as_number, is_number
 from hopcore.memory._association import update
-from hopcore.memory._separation import Separation, get_separation
+from hopcore.memory._separation import Separation, get_separation, with_separation
 
 
 @quiet
@@ -131,7 +131,7 @@ def energy(
     array([0.0139, 0.0139])
     """
     inputs = check_inputs(state, stored, beta=beta, mask=mask)
-    return energy_of(inputs, get_separation(separation))
+    return energy_of(*with_separation(inputs, separation))
 
 
 @quiet

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._backend import Array, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
-from hopcore.memory._separation import Separation, get_separation
+from hopcore.memory._separation import Separation, with_separation
 
 Gradient = Literal["unrolled", "implicit"]
 
@@ -118,10 +118,16 @@ def retrieve(
         tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
-    inputs = broadcast_state(check_inputs(state, stored, beta=beta, mask=mask))
-    function = get_separation(separation)
+    inputs = check_inputs(state, stored, beta=beta, mask=mask)
+    inputs, function = with_separation(inputs, separation)
+    inputs, orders = broadcast_state(inputs), orders_of(function)
     found, steps, residual, unit = iterate_to_fixed_point(
-        inputs, partial(update_of, separation=function), max_steps, tol, gradient=gradient
+        inputs,
+        partial(update_of, function),
+        max_steps,
+        tol,
+        gradient=gradient,
+        others=() if orders is None else (orders,),
     )
     final = energy_of(inputs._replace(state=found), function)
     return Retrieval(found, steps, residual <= tol, residual * unit, final)
@@ -171,7 +177,7 @@ def iterate_to_fixed_point(
     gradient : {"unrolled", "implicit"}
         As in :func:`retrieve`.
     others : tuple of arrays
-        Further arguments of the update, which may have gradients.
+        Further arguments of the update, which may have gradients, for all queries together.
 
     Returns
     -------
@@ -188,6 +194,7 @@ def iterate_to_fixed_point(
     if gradient == "implicit":
         start, constants = without_gradient(inputs), tuple(map(backend.constant, others))
     drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
+    drop = drop and len(others) == 0
     precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -251,10 +258,11 @@ def without_gradient(inputs: Inputs) -> Inputs:
     )
 
 
-def update_of(inputs: Inputs, separation: Any) -> Array:
-    """Return the states after one update of checked inputs."""
+def update_of(separation: Any, inputs: Inputs, orders: Array | None = None) -> Array:
+    """Return the states after one update of checked inputs, with the orders of an entmax."""
     backend, _, state, stored, projection, beta, mask = inputs
-    return backend.associate(state, stored, projection, beta, mask, separation)[0]
+    function = with_orders(separation, orders)
+    return backend.associate(state, stored, projection, beta, mask, function)[0]
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:

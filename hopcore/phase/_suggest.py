@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._backend import Array, orders_of
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._validation import as_number, short_repr
-from hopcore.memory._separation import Entmax, Separation, get_separation
+from hopcore.memory._entmax import Entmax
+from hopcore.memory._separation import Separation, get_separation
 from hopcore.phase._critical import variance
 from hopcore.phase._error_bound import retrieval_error_bound, separations
 from hopcore.phase._patterns import checked_memory, checked_patterns, spaced_rows, to_host
@@ -136,6 +137,8 @@ def suggest_beta(
     """
     noise = check_question(goal, noise)
     function = get_separation(separation)
+    if orders_of(function) is not None:
+        raise ValueError("a beta is suggested for one alpha, a number, got an array of them")
     if goal == "retrieve":
         return for_retrieval(stored, noise, function)
     if not function.softmax:

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from hopcore.arrays._backend import BLOCK, Backend, Beta, SeparationFunction, mask_of_columns
+from hopcore.arrays._backend import (
+    BLOCK,
+    Backend,
+    Beta,
+    SeparationFunction,
+    mask_of_columns,
+    orders_of,
+)
 from hopcore.arrays._discovery import BY_TYPE, backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET, Array, ArrayLibrary
@@ -198,7 +205,7 @@ class StreamedBackend:
         need_conjugate: bool = False,
     ) -> tuple[Array, Array]:
         """Associate in one pass with the softmax, in several with other separation functions."""
-        self.refuse_derivatives(state, projection, beta)
+        self.refuse_derivatives(state, projection, beta, orders_of(separation))
         values = None if projection is stored else projection
         precise = self.states.precise[state.dtype]
         read = isinstance(values, Streamed)  # so that work to be sent does not hold projections
@@ -253,7 +260,7 @@ class StreamedBackend:
         separation: SeparationFunction,
     ) -> Array:
         """See :meth:`hopcore.Backend.conjugate`."""
-        self.refuse_derivatives(state, None, beta)
+        self.refuse_derivatives(state, None, beta, orders_of(separation))
         if not separation.softmax:
             return self.weights(state, stored, beta, mask, separation)[1]
 

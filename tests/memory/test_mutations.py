@@ -9,10 +9,10 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
-from planting import CHECKS, MUTANTS, Mutant, complaint, core, mutant
+from planting import CHECKS, MUTANTS, InTorch, Mutant, complaint, core, mutant
 
 import hopcore
-from hopcore.arrays import Backend
+from hopcore.arrays import Backend, orders_of
 from hopcore.arrays._memory_kernels import MemoryKernels
 from hopcore.memory import Entmax, Softmax
 from hopcore_conformance import Subject
@@ -92,6 +92,15 @@ class AnotherAlpha(Backend):
     def separate(self, scores, separation):
         if not separation.softmax:
             separation = Entmax(separation.alpha + 1e-3)
+        return super().separate(scores, separation)
+
+
+@mutant("the first query's alpha for all", "F.orders")
+class OneOrder(Backend):
+    def separate(self, scores, separation):
+        orders = orders_of(separation)
+        if orders is not None:
+            separation = separation.with_orders(0.0 * orders + orders.flat[0])
         return super().separate(scores, separation)
 
 
@@ -307,6 +316,35 @@ def any_dtype(monkeypatch):
     monkeypatch.setattr(core("arrays._inputs"), "check_floating", lambda *given: None)
 
 
+@mutant("an alpha of 1 for a slightly larger one", "F.orders")
+def no_limit(monkeypatch):
+    right = Entmax._order
+    monkeypatch.setattr(
+        Entmax, "_order", lambda self, like, xp: xp.maximum(right(self, like, xp), 1.0 + 1e-3)
+    )
+
+
+@mutant("one learned alpha for all heads", "F.learned")
+def one_alpha(monkeypatch):
+    module = core("layers._projections")
+    right = module.learned_alpha
+    wrong = lambda theta: 0.0 * right(theta) + np.mean(right(theta))  # noqa: E731
+    monkeypatch.setattr(module, "learned_alpha", wrong)
+
+
+@mutant("theta starts at the logarithm of alpha - 1", "F.learned")
+def slipped(monkeypatch):
+    module = core("memory._learnable_alpha")
+    wrong = property(lambda self: tuple(np.log(np.atleast_1d(self.start) - 1.0)))
+    monkeypatch.setattr(module.LearnableAlpha, "theta", wrong)
+
+
+@mutant("a loss of another alpha", "F.loss")
+def other_loss(monkeypatch):
+    module = core("memory._entmax_loss")
+    monkeypatch.setattr(module, "Entmax", lambda alpha: Entmax(alpha + 1e-2))
+
+
 # Wrong derivatives and a wrong precision: they need a library that has them.
 
 
@@ -322,6 +360,31 @@ def detached(right):
             return output.detach() + 0.0 * output, conjugate
 
     return Detached
+
+
+@mutant("no derivative by alpha", "F.alpha", library="torch")
+def constant_alpha(right):
+    class Constant(right):
+        def separate(self, scores, separation):
+            orders = orders_of(separation)
+            if orders is not None:
+                separation = separation.with_orders(orders.detach() + 0.0 * orders)
+            return super().separate(scores, separation)
+
+    return Constant
+
+
+@mutant("the derivative by alpha of its limit at 1", "F.alpha", kind=InTorch)
+def limit_everywhere(monkeypatch):
+    module = core("memory._order_derivative")
+    monkeypatch.setattr(module, "expm1_ratio_slope", lambda x, xp: 0.5 + 0.0 * x)
+
+
+@mutant("the gradient of a loss of smaller scores", "F.loss", kind=InTorch)
+def without_corner(monkeypatch):
+    right = hopcore.entmax_loss
+    wrong = lambda z, *given, **named: right(z - z.detach() + 0.9 * z.detach(), *given, **named)  # noqa: E731
+    monkeypatch.setattr(hopcore, "entmax_loss", wrong)
 
 
 @mutant("a fixed point without a derivative", "B.implicit", library="torch")

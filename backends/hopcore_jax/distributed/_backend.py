@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hopcore.arrays import Array, Backend, Beta, SeparationFunction, too_many_weights
+from hopcore.arrays import (
+    Array,
+    Backend,
+    Beta,
+    SeparationFunction,
+    orders_in_parts,
+    orders_of,
+    too_many_weights,
+)
 from hopcore_jax.distributed import _collectives as workers
 from hopcore_jax.distributed import _rings as rings
 from hopcore_jax.distributed._memory import Shards, values_of
@@ -143,6 +151,8 @@ class ShardedBackend(JaxBackend):
             return super().in_blocks(
                 state, stored, projection, beta, mask, separation, need_conjugate
             )
+        if orders_of(separation) is not None:
+            raise orders_in_parts("a memory of shards")
         if isinstance(projection, Shards) and mesh_of(projection) != mesh_of(stored):
             raise ValueError(
                 "stored and projection must be split over one axis of one mesh, "

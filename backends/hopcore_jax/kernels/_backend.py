@@ -31,7 +31,7 @@ from hopcore_jax.kernels import _products as products
 from hopcore_jax.kernels._graphs import JaxGraphKernels
 from hopcore_jax.kernels._layers import JaxLayerKernels
 from hopcore_jax.kernels._products import recalled, scored
-from hopcore_jax.kernels._separate import separate
+from hopcore_jax.kernels._separate import separate, split_orders
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, since small blocks would not keep it busy."""
@@ -167,13 +167,14 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         if not (self.has_known_sizes(state) and self.has_known_sizes(stored)):
             given = self, separation, state, stored, projection, beta, mask
             return blocks.associate_at_once(*given)
+        kind, orders = split_orders(separation)
         options: Any = {
             "backend": self,
-            "separation": separation,
+            "separation": kind,
             "need_conjugate": need_conjugate,
             "budget": self.block(state),
         }
-        return blocks.associate(state, stored, projection, beta, mask, **options)
+        return blocks.associate(state, stored, projection, beta, mask, orders, **options)
 
     def loop(
         self,

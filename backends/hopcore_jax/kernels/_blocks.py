@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hopcore.arrays import Array, Backend, Beta, SeparationFunction
+from hopcore.arrays import Array, Backend, Beta, SeparationFunction, with_orders
 from hopcore_jax.kernels._separate import recall
 
 FEWEST_ROWS = 8
@@ -28,6 +28,7 @@ def associate(
     projection: Array | None,
     beta: Beta,
     mask: Array | None,
+    orders: Array | None = None,
     *,
     backend: Backend,
     separation: SeparationFunction,
@@ -44,6 +45,7 @@ def associate(
     beta = jnp.asarray(beta, dtype=precise)
     places = Places.of(state, stored, projection, beta, mask)
     state, beta = places.queries(state.astype(precise), 2), places.queries(beta, 1)
+    orders = None if orders is None else places.queries(orders, 1)
     stored = places.memories(stored.astype(precise))
     values = None if projection is None else places.memories(projection.astype(precise))
     masks, mask_of = places.mask_rows(mask)
@@ -53,9 +55,12 @@ def associate(
     queries_at_once = max(FEWEST_ROWS, budget // size)
     cuts = max(1, -(-batch // memories_at_once)), max(1, -(-queries // queries_at_once))
 
-    def block(stored: Array, values: Any, state: Array, beta: Array, which: Any) -> Any:
+    def block(
+        stored: Array, values: Any, state: Array, beta: Array, which: Any, orders: Any
+    ) -> Any:
         part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
-        return recall(separation, backend.scores(state, stored, beta, part), values)
+        function = with_orders(separation, orders)
+        return recall(function, backend.scores(state, stored, beta, part), values)
 
     cheap = block if cuts == (1, 1) else jax.checkpoint(block, prevent_cse=False)
 
@@ -63,7 +68,9 @@ def associate(
         return piecewise(partial(cheap, stored, values), 1, cuts[1], of_queries)
 
     with precision(dtype):
-        output, conjugate = piecewise(memories, 0, cuts[0], (stored, values, state, beta, mask_of))
+        output, conjugate = piecewise(
+            memories, 0, cuts[0], (stored, values, state, beta, mask_of, orders)
+        )
     return places.output(output), places.conjugate(conjugate) if need_conjugate else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from hopcore.arrays import Array, SeparationFunction
+from hopcore.arrays import Array, SeparationFunction, orders_of, with_orders
+from hopcore.memory import Entmax
 from hopcore_jax.kernels._loops import anywhere, run
 from hopcore_jax.kernels._products import recalled
 
@@ -44,11 +45,27 @@ def separate(separation: SeparationFunction, scores: Array) -> tuple[Array, Arra
     in both modes and in every order, and are 0 where scores are masked. This is a primitive, since
     JAX forgets the rule of a ``custom_jvp`` inside a ``scan`` once it has been differentiated.
     """
-    weights, conjugate = separate_p.bind(scores, separation=separation)
+    kind, orders = split_orders(separation)
+    arrays = [scores]
+    if orders is not None:
+        arrays.append(jnp.broadcast_to(orders.astype(scores.dtype), scores.shape[:-1]))
+    weights, conjugate = separate_p.bind(*arrays, separation=kind)
     return weights, conjugate
 
 
-def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
+SOME_ENTMAX = Entmax(2.0)
+"""The entmax that gets its orders, arrays that may be traced, in each call."""
+
+
+def split_orders(separation: SeparationFunction) -> tuple[SeparationFunction, Array | None]:
+    """A separation function that can be hashed, and the orders for :func:`with_orders`, if any."""
+    orders = orders_of(separation)
+    return (separation, None) if orders is None else (SOME_ENTMAX, orders)
+
+
+def evaluate(
+    scores: Array, orders: Array | None = None, *, separation: SeparationFunction
+) -> list[Array]:
     """Compute the results of :func:`separate`.
 
     Masked scores are -inf or the lowest number. The conjugate of a row without others is the lowest
@@ -58,6 +75,7 @@ def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
     # Leading axes are flattened, since XLA writes slower loops for axes of size 1.
     rows = jnp.reshape(scores, (-1, scores.shape[-1]))
     rows = jnp.where(rows <= lowest, -math.inf, rows)
+    separation = with_orders(separation, None if orders is None else jnp.ravel(orders))
     largest, size = None, scores.shape[-1]
     if isinstance(size, int) and size >= MANY and not math.isinf(separation.reach):
         largest = most_weight(separation, rows)
@@ -67,16 +85,22 @@ def evaluate(scores: Array, separation: SeparationFunction) -> list[Array]:
 
 
 def derivative(
-    primals: tuple[Array], tangents: tuple[Any], separation: SeparationFunction
+    primals: tuple[Array, ...], tangents: tuple[Any, ...], separation: SeparationFunction
 ) -> tuple[list[Array], list[Array]]:
     """The rule of :func:`separate` for both modes of differentiation."""
-    (scores,), (change,) = primals, tangents
+    scores, *orders = primals
+    change, *orders_change = (ad.instantiate_zeros(x) for x in tangents)
+    separation = with_orders(separation, orders[0] if orders else None)
     weights, conjugate = separate(separation, scores)
     # The weight of a masked score stays 0, whatever its change.
     change = jnp.where(scores <= jnp.finfo(scores.dtype).min, 0.0, change)
-    by_scores = separation.tangent(weights, change, jnp)
     xp = library(separation)
-    return [weights, conjugate], [by_scores, xp.sum(weights * change, axis=-1)]
+    by_conjugate = xp.sum(weights * change, axis=-1)
+    if orders:
+        push, rise = cast("Entmax", separation).order_change(weights, jnp)
+        change = change + push * orders_change[0][..., None]
+        by_conjugate = by_conjugate + rise * orders_change[0]
+    return [weights, conjugate], [separation.tangent(weights, change, jnp), by_conjugate]
 
 
 def library(separation: SeparationFunction) -> Any:
@@ -85,17 +109,23 @@ def library(separation: SeparationFunction) -> Any:
 
 
 def batched(
-    arrays: tuple[Array], axes: tuple[int], separation: SeparationFunction
+    arrays: tuple[Array, ...], axes: tuple[Any, ...], separation: SeparationFunction
 ) -> tuple[tuple[Array, Array], tuple[int, int]]:
     """The rule of :func:`separate` under ``vmap``: one more leading axis."""
-    return separate(separation, jnp.moveaxis(arrays[0], axes[0], 0)), (0, 0)
+    scores, *orders = (
+        x[None] if axis is None else jnp.moveaxis(x, axis, 0)
+        for x, axis in zip(arrays, axes, strict=True)
+    )
+    size = max(x.shape[0] for x in (scores, *orders))
+    scores = jnp.broadcast_to(scores, (size, *scores.shape[1:]))
+    return separate(with_orders(separation, orders[0] if orders else None), scores), (0, 0)
 
 
 separate_p = Primitive("hopcore_separate")
 separate_p.multiple_results = True
 separate_p.def_impl(jax.jit(evaluate, static_argnames="separation"))
 separate_p.def_abstract_eval(
-    lambda scores, separation: [scores, ShapedArray(scores.shape[:-1], scores.dtype)]
+    lambda scores, *_, separation: [scores, ShapedArray(scores.shape[:-1], scores.dtype)]
 )
 mlir.register_lowering(separate_p, mlir.lower_fun(evaluate, multiple_results=True))
 ad.primitive_jvps[separate_p] = derivative

@@ -19,6 +19,7 @@ from hopcore.layers import (
     HopfieldSettings,
     diffused_arguments,
 )
+from hopcore.memory import learned_alpha
 from hopcore.schedules import learned_temperature
 from hopcore_jax.layers._base import Key, ParameterOwner, association, optional
 
@@ -102,6 +103,13 @@ class Hopfield(ParameterOwner, AssociationProperties):
         return 1.0 / (
             jnp.asarray(self.scaling) if isinstance(self.scaling, tuple) else self.scaling
         )
+
+    @property
+    def alpha(self) -> jax.Array:
+        """The current learned alpha, one for all heads or one for each."""
+        if "alpha_logit" not in self.parameters:
+            raise AttributeError("this layer learns no alpha: separation=LearnableAlpha()")
+        return learned_alpha(self.parameters["alpha_logit"])
 
     def __call__(
         self,

@@ -19,6 +19,8 @@ from hopcore.arrays import (
     mask_of_columns,
     mask_of_rows,
     merge_over_workers,
+    orders_in_parts,
+    orders_of,
     too_many_weights,
 )
 from hopcore_torch.distributed import _rings as rings
@@ -165,7 +167,7 @@ class DistributedBackend(TorchBackend):
     ) -> Any:
         association = Association(part, separation, beta, own.mask, fast, own.rows(state))
         beta = None if isinstance(beta, float) else beta
-        return Merged.apply(association, state, own.stored, own.projection, beta)
+        return Merged.apply(association, state, own.stored, own.projection, beta, None)
 
     def loop(
         self,
@@ -236,6 +238,8 @@ class DistributedBackend(TorchBackend):
         setting: Any = None,
     ) -> Own:
         """Return the worker's own part, after all workers agreed on the call."""
+        if orders_of(setting) is not None:
+            raise orders_in_parts("a memory over the workers of a mesh")
         shared = {"state": state, "beta": beta, "mask": mask}
         for kind, value in shared.items():
             if isinstance(value, DTensor):
@@ -284,7 +288,7 @@ class Part(TorchBackend):
         return separation.evaluate(scores, self.xp, self.loop)
 
     def separate(self, scores: torch.Tensor, separation: SeparationFunction) -> Any:
-        return Separate.apply(scores, separation, self)
+        return Separate.apply(scores, None, separation, self)
 
 
 class Merged(Recomputed):
@@ -294,10 +298,10 @@ class Merged(Recomputed):
     def backward(ctx: Any, *by: torch.Tensor) -> Any:
         workers, needs = ctx.association.backend.workers, ctx.needs_input_grad[1:]
         *by_output, by_conjugate = (Copy.apply(x, workers) for x in by)
-        state, stored, projection, beta = ctx.saved_tensors
+        state, stored, projection, beta, _ = ctx.saved_tensors
         state = Copy.apply(state, workers)
         beta = beta if beta is None else Copy.apply(beta, workers)
-        tensors = state, stored, projection, beta
+        tensors = state, stored, projection, beta, None
         output = by_output[0] if by_output else None
         gradients = list(pull_back(ctx.association, tensors, needs, by_conjugate, output))
         for i in (0, 3):  # the state and beta, which all workers share

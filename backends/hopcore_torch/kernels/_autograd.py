@@ -16,6 +16,7 @@ from hopcore.arrays import (
     block_rows,
     mask_of_rows,
     scale_by_beta,
+    with_orders,
 )
 
 Tensors = Sequence[Any]
@@ -36,36 +37,60 @@ class Association(NamedTuple):
 
 
 class Separate(Function):
-    """Weights and conjugate of scores, with the separation's tangent as derivative."""
+    """Weights and conjugate of scores, with the separation's tangent as derivative.
+
+    ``orders`` are those of an entmax, one for each row of scores, or None.
+    """
 
     @staticmethod
-    def forward(scores: torch.Tensor, separation: SeparationFunction, backend: Any) -> Any:
-        return backend.evaluate(scores, separation)
+    def forward(
+        scores: torch.Tensor,
+        orders: torch.Tensor | None,
+        separation: SeparationFunction,
+        backend: Any,
+    ) -> Any:
+        return backend.evaluate(scores, with_orders(separation, orders))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
-        _, ctx.separation, ctx.backend = inputs
-        ctx.save_for_backward(output[0])
-        ctx.save_for_forward(output[0])
+        _, orders, ctx.separation, ctx.backend = inputs
+        ctx.save_for_backward(output[0], orders)
+        ctx.save_for_forward(output[0], orders)
 
     @staticmethod
     def backward(ctx: Any, by_weights: torch.Tensor, by_conjugate: torch.Tensor) -> Any:
-        (weights,) = ctx.saved_tensors
-        change = ctx.separation.tangent(weights, by_weights, ctx.backend.xp)
-        return change + weights * by_conjugate[..., None], None, None
+        weights, orders = ctx.saved_tensors
+        separation, xp = with_orders(ctx.separation, orders), ctx.backend.xp
+        change = separation.tangent(weights, by_weights, xp)
+        by_orders = None
+        if orders is not None:
+            by_orders = order_gradient(separation, weights, change, by_conjugate, xp)
+        return change + weights * by_conjugate[..., None], by_orders, None, None
 
 
 class SeparateTwoModes(Separate):
     """The same with forward mode and vmap, which torch.compile does not take."""
 
     @staticmethod
-    def jvp(ctx: Any, change: torch.Tensor, *_: None) -> Any:
-        (weights,) = ctx.saved_tensors
-        return ctx.separation.tangent(weights, change, ctx.backend.xp), (weights * change).sum(-1)
+    def jvp(ctx: Any, change: torch.Tensor, orders_change: Any, *_: None) -> Any:
+        weights, orders = ctx.saved_tensors
+        separation, xp = with_orders(ctx.separation, orders), ctx.backend.xp
+        by_conjugate = (weights * change).sum(-1)
+        if orders_change is not None:
+            push, rise = separation.order_change(weights, xp)
+            change = change + push * orders_change[..., None]
+            by_conjugate = by_conjugate + rise * orders_change
+        return separation.tangent(weights, change, xp), by_conjugate
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], scores: torch.Tensor, *rest: Any) -> Any:
-        return SeparateTwoModes.apply(scores.movedim(in_dims[0], 0), *rest), (0, 0)
+    def vmap(info: Any, in_dims: tuple[Any, ...], *given: Any) -> Any:
+        scores, orders = (
+            x
+            if x is None
+            else (x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0))
+            for x, axis in zip(given[:2], in_dims[:2], strict=True)
+        )
+        return SeparateTwoModes.apply(scores, orders, *given[2:]), (0, 0)
 
 
 class Recomputed(Function):
@@ -75,7 +100,7 @@ class Recomputed(Function):
     def forward(ctx: Any, association: Association, *tensors: Any) -> Any:
         ctx.association = association
         ctx.save_for_backward(*tensors)
-        *patterns, beta = tensors
+        *patterns, beta, _ = tensors
         return association.fast(*patterns, association.beta if beta is None else beta)
 
     @staticmethod
@@ -92,12 +117,12 @@ def pull_back(
     by_conjugate: torch.Tensor | None,
     by_output: torch.Tensor | None,
 ) -> Tensors:
-    """Derivatives by state, stored, projection and beta, given those by conjugate and output.
+    """Derivatives by state, stored, projection, beta and orders, by those of the results.
 
     A block of queries at a time, so that no (L, S) array is held; all at once where the derivative
     itself is to be differentiated.
     """
-    state, stored, _, beta = tensors
+    state, stored, _, beta, orders = tensors
     rows = association.rows or block_rows(state, stored)
     if torch.is_grad_enabled() or rows >= state.shape[-2]:
         found = pull_back_block(association, tensors, by_conjugate, by_output)
@@ -111,11 +136,21 @@ def pull_back(
         some = association._replace(mask=mask_of_rows(association.mask, part))
         found = pull_back_block(
             some,
-            (query_rows(state, part), *tensors[1:3], beta_rows(beta, part)),
+            (
+                query_rows(state, part),
+                *tensors[1:3],
+                beta_rows(beta, part),
+                beta_rows(orders, part),
+            ),
             None if by_conjugate is None else by_conjugate[..., part],
             query_rows(by_output, part),
         )
-        places = query_rows(sums[0], part), *sums[1:3], beta_rows(sums[3], part)
+        places = (
+            query_rows(sums[0], part),
+            *sums[1:3],
+            beta_rows(sums[3], part),
+            beta_rows(sums[4], part),
+        )
         for place, gradient in zip(places, found, strict=True):
             if place is not None and gradient is not None:
                 place.add_(gradient)
@@ -133,20 +168,24 @@ def pull_back_block(
     :math:`dz = J_w V g + w g^*`, g by the output and g* by the conjugate; :math:`z = \beta X \xi`.
     """
     backend, separation, beta, mask, *_ = association
-    state, stored, projection, beta_ = tensors
+    state, stored, projection, beta_, orders = tensors
     narrow, wide = state.dtype, backend.precise[state.dtype]
+    separation = with_orders(separation, orders)
     state, stored = state.to(wide), stored.to(wide)
     beta = beta if beta_ is None else beta_.to(wide)
     scores = backend.scores(state, stored, beta, mask)
     weights = backend.separate(scores, separation)[0]
     del scores
     by_scores: Any = None
-    by_projection = None
+    by_projection = by_orders = None
     if by_output is not None and projection is not None:
         by_output = by_output.to(wide)
         change = by_output @ projection.to(wide).mT
         by_scores = separation.tangent(weights, change, backend.xp)
         by_projection = gathered(weights, by_output, projection).to(narrow)
+    if orders is not None:
+        by_orders = order_gradient(separation, weights, by_scores, by_conjugate, backend.xp)
+        by_orders = by_orders.sum_to_size(orders.shape).to(orders.dtype)
     if by_conjugate is not None:
         more = weights * by_conjugate[..., None]
         by_scores = more if by_scores is None else by_scores + more
@@ -156,7 +195,23 @@ def pull_back_block(
         gathered(by_scores, scale_by_beta(state, beta), stored).to(narrow),
         by_projection,
         None if beta_ is None else (by_query * state).sum(-1).sum_to_size(beta_.shape),
+        by_orders,
     )
+
+
+def order_gradient(
+    separation: Any,
+    weights: torch.Tensor,
+    change: torch.Tensor | None,
+    by_conjugate: torch.Tensor | None,
+    xp: Any,
+) -> torch.Tensor:
+    """The derivative by the orders; ``change`` is the tangent of that by the weights."""
+    push, rise = separation.order_change(weights, xp)
+    total = torch.zeros_like(rise)
+    if change is not None:
+        total = total + (change * push).sum(-1)
+    return total if by_conjugate is None else total + rise * by_conjugate
 
 
 def gathered(weights: torch.Tensor, rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -174,7 +229,7 @@ def query_rows(array: torch.Tensor | None, part: slice) -> torch.Tensor | None:
 
 
 def beta_rows(beta: torch.Tensor | None, part: slice) -> torch.Tensor | None:
-    """A view of the inverse temperatures of some queries."""
+    """A view of the inverse temperatures, or of the orders, of some queries."""
     return None if beta is None else beta_of_rows(beta, part)
 
 

@@ -26,7 +26,9 @@ from hopcore.arrays import (
     Beta,
     SeparationFunction,
     mask_of_columns,
+    orders_of,
     register_array_type,
+    with_orders,
 )
 from hopcore.memory import Entmax
 from hopcore_torch.kernels import _fused as fused
@@ -227,14 +229,17 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if traced() and not torch.compiler.is_compiling():
             return self.evaluate(scores, separation)  # torch.jit takes no autograd functions
         kind = Separate if torch.compiler.is_compiling() else SeparateTwoModes
-        return kind.apply(scores, separation, self)
+        orders = orders_of(separation)
+        if orders is not None:
+            orders = orders.to(scores.dtype).expand(scores.shape[:-1])
+        return kind.apply(scores, orders, separation_without_orders(separation), self)
 
     def evaluate(
         self, scores: torch.Tensor, separation: SeparationFunction
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights and conjugate without a derivative."""
         if self.can_read_values(scores):
-            return in_numpy(hopcore.backend("numpy").separate, scores, separation)
+            return in_numpy(hopcore.backend("numpy").separate, scores, numpy_orders(separation))
         if traced() and isinstance(separation, Entmax) and separation.has_closed_form:
             # Loops are compiled apart, for sizes that are known.
             return separation.evaluate_sorted(scores, COMPILED)  # type: ignore[arg-type]
@@ -257,13 +262,16 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if state.dtype != wide and not (softmax and isinstance(beta, float)):
             # Half precision keeps beta exact only as the scale of the fused kernel.
             beta = beta if isinstance(beta, float) else beta.to(wide)
+            orders = orders_of(separation)
+            separation = with_orders(separation, None if orders is None else orders.to(wide))
             state_, stored_, projection_ = (x.to(wide) for x in (state, stored, projection))
             output, conjugate = self.associate(
                 state_, stored_, projection_, beta, mask, separation, need_conjugate
             )
             return output.to(state.dtype), conjugate
         run_eagerly = eager()
-        tensors = state, stored, projection, None if isinstance(beta, float) else beta
+        orders = orders_of(separation)
+        tensors = state, stored, projection, None if isinstance(beta, float) else beta, orders
         # A fused kernel adds up a long memory in float32: on the CPU it gets a part at a time.
         long = state.device.type == "cpu" and self.is_long(stored)
         if softmax and not (need_conjugate or long) and (run_eagerly or traced()):
@@ -292,7 +300,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 dtype, numpy = state.dtype, hopcore.backend("numpy")
                 if dtype != wide:  # no queries, since the fused kernel takes all others
                     arguments = (*(x.to(wide) for x in arguments[:3]), beta, mask)
-                output, conjugate = in_numpy(numpy.associate, *arguments, separation, True)
+                function = numpy_orders(separation)
+                output, conjugate = in_numpy(numpy.associate, *arguments, function, True)
                 return output.to(dtype), conjugate
             return Backend.associate(self, *arguments, separation, True)
 
@@ -338,12 +347,14 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return super().conjugate(state, stored, beta, mask, separation)
 
         def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
-            arguments = state, stored, beta, mask, separation
+            arguments = state, stored, beta, mask
             if state.device.type == "cpu":
-                return in_numpy(hopcore.backend("numpy").conjugate, *arguments)
-            return Backend.conjugate(self, *arguments)
+                function = numpy_orders(separation)
+                return in_numpy(hopcore.backend("numpy").conjugate, *arguments, function)
+            return Backend.conjugate(self, *arguments, separation)
 
-        tensors = state, stored, None, None if isinstance(beta, float) else beta
+        beta_ = None if isinstance(beta, float) else beta
+        tensors = state, stored, None, beta_, orders_of(separation)
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
     def is_long(self, memory: torch.Tensor) -> bool:
@@ -364,11 +375,28 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         products = in_parts(weights[..., :whole].mT, parts).mT @ in_parts(values, parts)
         return products.sum(-3) + weights[..., whole:] @ values[..., whole:, :]
 
-    def over_blocks(self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any) -> Any:
+    def over_blocks(
+        self, block: Any, state: Any, stored: Any, beta: Beta, mask: Any, *of_queries: Any
+    ) -> Any:
         """All at once in a trace, whose shapes may be unknown."""
         if traced():
-            return block(self.scores(state, stored, beta, mask))
-        return super().over_blocks(block, state, stored, beta, mask)
+            return block(self.scores(state, stored, beta, mask), *of_queries)
+        return super().over_blocks(block, state, stored, beta, mask, *of_queries)
+
+
+SOME_ENTMAX = Entmax(2.0)
+"""The entmax that gets its orders, tensors to be differentiated by, in each call."""
+
+
+def separation_without_orders(separation: SeparationFunction) -> SeparationFunction:
+    """A separation function that holds no tensor."""
+    return separation if orders_of(separation) is None else SOME_ENTMAX
+
+
+def numpy_orders(separation: SeparationFunction) -> SeparationFunction:
+    """A separation function whose orders, if it has any, are NumPy's."""
+    orders = orders_of(separation)
+    return with_orders(separation, None if orders is None else orders.detach().numpy())
 
 
 def softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ import torch
 from torch.library import custom_op
 
 import hopcore
-from hopcore.memory import Softmax
+from hopcore.memory import get_separation
 from hopcore_torch.kernels._autograd import Association, pull_back
 
 INPUTS = "Tensor state, Tensor stored, Tensor projection, Tensor? beta, float number, Tensor? mask"
@@ -37,8 +37,9 @@ def associate_long(
     with torch.no_grad():
         chosen = number if beta is None else beta
         output, lse = hopcore.backend("torch").associate(
-            state, stored, projection, chosen, mask, Softmax(), True
+            state, stored, projection, chosen, mask, get_separation("softmax"), True
         )
+    assert lse is not None
     return output.contiguous(), lse.contiguous()
 
 
@@ -73,7 +74,7 @@ def associate_long_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives by state, stored, projection and beta; an empty tensor where none is needed."""
     chosen = number if beta is None else beta
-    association = Association(hopcore.backend("torch"), Softmax(), chosen, mask)
+    association = Association(hopcore.backend("torch"), get_separation("softmax"), chosen, mask)
     tensors = state, stored, projection, beta
     with torch.no_grad():
         found = pull_back(association, tensors, needs, by_lse, by_output)

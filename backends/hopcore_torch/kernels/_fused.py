@@ -108,7 +108,7 @@ class Attention(Function):
             x if x is None else x.detach().requires_grad_(need)
             for x, need in zip(tensors, ctx.needs_input_grad[1:], strict=True)
         ]
-        state, stored, projection, beta = inner
+        state, stored, projection, beta, _ = inner
         with torch.enable_grad():
             beta = association.beta if beta is None else beta
             output = attention(state, stored, projection, beta, association.mask)

@@ -81,6 +81,7 @@ class HopfieldCore(ParameterOwner, CoreProperties):
             diffusion=None,
             scaling=settings.beta,
             learnable_scaling=False,
+            separation=getattr(settings.separation, "first", settings.separation),
         )
         layer = cls.__new__(cls)
         layer._make(plain, **where)

@@ -17,6 +17,7 @@ from hopcore.layers import (
     hopfield_settings,
     layer_parameters,
 )
+from hopcore.memory import learned_alpha
 from hopcore.schedules import LearnableTemperature, learned_temperature
 from hopcore_torch.layers._base import (
     ParameterOwner,
@@ -162,6 +163,10 @@ class Hopfield(ParameterOwner, AssociationProperties):
             start(self, thetas)
         else:
             self._scale(settings, scaling, **where)
+        if "alpha_logit" in parameters:
+            thetas = {"alpha_logit": parameters["alpha_logit"]}
+            self.alpha_logit = tensor(thetas["alpha_logit"], **where)
+            start(self, thetas)
         self._watch("association_core", *(f"norm_{name}" for name in PATTERNS))
         diffusion = settings.diffusion
         self.cache = hopcore.GraphCache(diffusion) if diffusion and diffusion.cache_graph else None
@@ -193,6 +198,11 @@ class Hopfield(ParameterOwner, AssociationProperties):
             shared = parameter_of(self, "shared_temperature") if learned.shared else None
             return learned_temperature(parameter_of(self, "temperature"), shared)
         return 1.0 / self.scaling
+
+    @property
+    def alpha(self) -> torch.Tensor:
+        """The current learned alpha, one for all heads or one for each, with its gradient."""
+        return learned_alpha(parameter_of(self, "alpha_logit"))
 
     @temperature.setter
     def temperature(self, value: Any) -> None:

@@ -87,6 +87,29 @@ def negentropy(y: Array, alpha: float) -> Array:
     return np.sum(term, axis=-1) / alpha
 
 
+def weights_by_alpha(y: Array, alpha: float) -> Array:
+    """The derivative of weights y by alpha: Correia, Niculae and Martins 2019, proposition 1."""
+    logarithm = np.log(np.where(y > 0.0, y, 1.0))
+    h, a = -y * logarithm, alpha - 1.0
+    if a == 0.0:
+        return 0.5 * (h * logarithm - y * np.sum(h * logarithm, axis=-1, keepdims=True))
+    s = np.where(y > 0.0, np.exp((2.0 - alpha) * logarithm), 0.0)
+    share = s / np.sum(s, axis=-1, keepdims=True)
+    total = np.sum(h, axis=-1, keepdims=True)
+    return (y - share) / a**2 + (h - share * total) / a
+
+
+def negentropy_by_alpha(y: Array, alpha: float) -> Array:
+    """The derivative of :func:`negentropy` by alpha, at fixed y."""
+    logarithm, a = np.log(np.where(y > 0.0, y, 1.0)), alpha - 1.0
+    if a == 0.0:
+        return np.sum(y * logarithm * (0.5 * logarithm - 1.0), axis=-1)
+    power = np.where(y > 0.0, np.exp(alpha * logarithm), 0.0)
+    excess = np.sum(power, axis=-1) - 1.0
+    slope = np.sum(power * logarithm, axis=-1)
+    return slope / (alpha * a) - excess * (2.0 * alpha - 1.0) / (alpha * a) ** 2
+
+
 def conjugate(z: Array, alpha: float) -> Array:
     """``max_y <y, z> - Omega(y)``; -inf where everything is masked."""
     y = weights(z, alpha)

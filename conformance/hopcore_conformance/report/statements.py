@@ -35,6 +35,13 @@ STATEMENTS: dict[str, str] = {
     "F.conjugate": "the conjugate is <w, z> - Omega(w); its gradient is the weights",
     "F.jacobian": "the Jacobian of the weights is diag(s) - s s^T / sum(s), s = w^(2-alpha)",
     "F.reach": "a score 1/(alpha-1) or more below the largest gets weight exactly 0",
+    "F.orders": "an alpha that is an array gives each query the weights and conjugate of its own "
+    "alpha, 1 those of the softmax",
+    "F.alpha": "the derivatives of weights and conjugate by alpha, with their limits at 1",
+    "F.learned": "a learned alpha is 1 + sigmoid(theta), starts as it is set, and each head obeys "
+    "its own",
+    "F.loss": "entmax_loss = Omega*(z) - z_y: never negative, 0 at the margin, with the gradient "
+    "w - e_y",
     "F.energy": "E = -L_Omega(beta X xi; 1/N)/beta + ||xi - mean||^2/2 + (M^2 - ||mean||^2)/2",
     "F1": "descent as in E2, for every alpha",
     "F2": "0 <= E <= min(2 M^2, -Omega(1/N)/beta + M^2/2) in the hull",
