@@ -281,7 +281,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return fused.attention(state, stored, projection, beta, mask), None
         if long and softmax and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             number = beta if isinstance(beta, float) else 1.0
-            output, conjugate = associate_long(*tensors, number, mask)
+            output, conjugate = associate_long(*tensors[:4], number, mask)
             return output, conjugate if need_conjugate else None
         if not run_eagerly:
             return super().associate(

@@ -75,9 +75,9 @@ def associate_long_backward(
     """Derivatives by state, stored, projection and beta; an empty tensor where none is needed."""
     chosen = number if beta is None else beta
     association = Association(hopcore.backend("torch"), get_separation("softmax"), chosen, mask)
-    tensors = state, stored, projection, beta
+    tensors = state, stored, projection, beta, None  # the softmax has no orders
     with torch.no_grad():
-        found = pull_back(association, tensors, needs, by_lse, by_output)
+        *found, _ = pull_back(association, tensors, [*needs, False], by_lse, by_output)
     first, second, third, fourth = (
         state.new_empty(0) if gradient is None else gradient.contiguous() for gradient in found
     )
