@@ -167,6 +167,7 @@ def everywhere(
 ) -> None:
     """Replace a function of a module by ``wrong`` of it, wherever the function was imported."""
     right = getattr(core(module), name)
+    getattr(hopcore, name, None)  # looked up for the first time later, it would stay wrong
     replacement = wrong(right)
     for user in [m for key, m in sys.modules.items() if key.split(".")[0] == "hopcore"]:
         if vars(user).get(name) is right:
