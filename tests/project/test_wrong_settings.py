@@ -69,7 +69,7 @@ def test_an_object_of_the_wrong_type_is_refused_in_one_line(name: str, field: st
             assert field in message or type(wrong) in (int, float), message
         else:
             assert type(wrong) is not object
-            assert not isinstance(wrong, np.ndarray)
+            assert name == "Entmax" or not isinstance(wrong, np.ndarray)  # an alpha for each query
 
 
 @pytest.mark.parametrize(
