@@ -39,7 +39,7 @@ VALUES = [
         {},
         Fraction(1),
     ),
-    *(np.datetime64("2020"), np.timedelta64(3), np.void(b"a"), object()),
+    *(np.datetime64("2020"), np.timedelta64(3, "s"), np.void(b"a"), object()),
 ]
 
 CONFIG = diffusion.DiffusionConfig(k_neighbors=1)
