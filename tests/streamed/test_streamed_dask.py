@@ -252,5 +252,9 @@ def test_a_scheduler_without_workers_is_an_error(
 ) -> None:
     monkeypatch.setattr(streamed_dask, "PATIENCE", 0.5)
     client.cluster.scale(0)
+    deadline = time.monotonic() + 60.0
+    while client.nthreads():  # workers leave one after another
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     with pytest.raises(ConnectionError, match="has no workers"):
         hopcore.update(STATE, hopcore.Streamed(memory, dask=True), 2.0)
