@@ -21,6 +21,8 @@ INPUTS = "Tensor state, Tensor stored, Tensor projection, Tensor? beta, float nu
 
 Tensor = torch.Tensor
 
+SOFTMAX: Any = Softmax()
+
 
 @custom_op(
     "hopcore::associate_long", mutates_args=(), schema=f"({INPUTS}) -> (Tensor output, Tensor lse)"
@@ -37,8 +39,9 @@ def associate_long(
     with torch.no_grad():
         chosen = number if beta is None else beta
         output, lse = hopcore.backend("torch").associate(
-            state, stored, projection, chosen, mask, Softmax(), True
+            state, stored, projection, chosen, mask, SOFTMAX, True
         )
+    assert lse is not None  # it was asked for
     return output.contiguous(), lse.contiguous()
 
 
@@ -73,7 +76,7 @@ def associate_long_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives by state, stored, projection and beta; an empty tensor where none is needed."""
     chosen = number if beta is None else beta
-    association = Association(hopcore.backend("torch"), Softmax(), chosen, mask)
+    association = Association(hopcore.backend("torch"), SOFTMAX, chosen, mask)
     tensors = state, stored, projection, beta
     with torch.no_grad():
         found = pull_back(association, tensors, needs, by_lse, by_output)
