@@ -73,7 +73,8 @@ def test_compiles_a_solver_for_open_sizes_and_numbers(alpha: float) -> None:
     torch._dynamo.reset()
     options: dict[str, Any] = {"dynamic": True, "fullgraph": True, "backend": "aot_eager"}
     layer = hopcore_torch.Hopfield(**SMALL, separation=alpha)
-    compiled = [torch.compile(f, **options) for f in (layer, separate, retrieve)]
+    functions: list[Any] = [layer, separate, retrieve]
+    compiled: list[Any] = [torch.compile(f, **options) for f in functions]
     for size, other in ((6, 1.7), (9, 1.3)):
         x, state = torch.randn(3, size, 8), torch.randn(3, 4)
         torch.testing.assert_close(compiled[0](x), layer(x))
@@ -90,7 +91,7 @@ def test_onnx_leaves_the_batch_open(name: str) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime has no wheel here")
     layer, batch = layer_of(name), torch.export.Dim("b", min=1, max=64)
     with torch.no_grad():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             layer, (torch.randn(3, 6, 8),), dynamic_shapes=({0: batch},), dynamo=True, verbose=False
         )
     session = runtime.InferenceSession(program.model_proto.SerializeToString())

@@ -48,14 +48,14 @@ def test_one_graph_serves_all_open_sizes_and_has_derivatives(masked: bool) -> No
     def recall(state: Any, stored: Any, projection: Any, beta: Any, mask: Any) -> Any:
         return hopcore.association(state, stored, projection, beta=beta, mask=mask, return_lse=True)
 
-    function = compiled(recall, dynamic=True)
+    functions: list[Any] = [compiled(recall, dynamic=True), recall]
     torch.manual_seed(0)
     for size in (100, 2 * LONG, LONG + 1, 20_011):
         shapes = (2, 1, 3, 4), (size, 4), (size, 5), (3,)
         numbers = [torch.rand(shape, dtype=torch.float64) for shape in shapes]
         mask = torch.rand(3, size) < 0.5 if masked else None
         found = []
-        for f in (function, recall):
+        for f in functions:
             leaves = [x.clone().requires_grad_() for x in numbers]
             output, lse = f(*leaves, mask)
             found.append(
@@ -107,7 +107,7 @@ def test_few_queries_of_a_long_memory(
         "every other row": lambda: patterns[::2],
         "one pattern": lambda: patterns[:1].expand(size, 4),
     }[layout]()
-    beta = torch.rand(queries, dtype=dtype) + 0.5 if queries == 3 else 0.5
+    beta: Any = torch.rand(queries, dtype=dtype) + 0.5 if queries == 3 else 0.5
     output, lse = hopcore.association(state, stored, beta=beta, return_lse=True)
     wide = beta if isinstance(beta, float) else beta.double()[:, None]
     scores = (wide * state.double()) @ stored.double().T

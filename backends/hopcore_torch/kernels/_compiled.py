@@ -13,13 +13,14 @@ import torch
 from torch.library import custom_op
 
 import hopcore
-from hopcore.memory import get_separation
 from hopcore_torch.kernels._autograd import Association, pull_back
 
 INPUTS = "Tensor state, Tensor stored, Tensor projection, Tensor? beta, float number, Tensor? mask"
 """``number`` is the inverse temperature where ``beta`` is not given."""
 
 Tensor = torch.Tensor
+
+SOFTMAX: Any = Softmax()
 
 
 @custom_op(
@@ -37,9 +38,9 @@ def associate_long(
     with torch.no_grad():
         chosen = number if beta is None else beta
         output, lse = hopcore.backend("torch").associate(
-            state, stored, projection, chosen, mask, get_separation("softmax"), True
+            state, stored, projection, chosen, mask, SOFTMAX, True
         )
-    assert lse is not None
+    assert lse is not None  # it was asked for
     return output.contiguous(), lse.contiguous()
 
 
@@ -74,7 +75,7 @@ def associate_long_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives by state, stored, projection and beta; an empty tensor where none is needed."""
     chosen = number if beta is None else beta
-    association = Association(hopcore.backend("torch"), get_separation("softmax"), chosen, mask)
+    association = Association(hopcore.backend("torch"), SOFTMAX, chosen, mask)
     tensors = state, stored, projection, beta, None  # the softmax has no orders
     with torch.no_grad():
         *found, _ = pull_back(association, tensors, [*needs, False], by_lse, by_output)
