@@ -70,9 +70,9 @@ def test_derivatives_in_torch(name: str) -> None:
     torch = pytest.importorskip("torch")
     given = [torch.tensor(x, requires_grad=True) for x in FEW]
     function = lambda s, x, a: FUNCTIONS[name](s, x, Entmax(a))  # noqa: E731
-    assert torch.autograd.gradcheck(function, given)
+    assert torch.autograd.gradcheck(function, given, fast_mode=True)
     if name != "retrieve":
-        assert torch.autograd.gradgradcheck(function, given)
+        assert torch.autograd.gradgradcheck(function, given, fast_mode=True)
 
 
 def implicit(stored: Any, orders: Any, state: Any) -> Any:
@@ -85,7 +85,9 @@ def test_derivative_of_a_fixed_point_in_torch() -> None:
     torch = pytest.importorskip("torch")
     state, *given = (torch.tensor(x, requires_grad=True) for x in FEW)
     state = state.detach()
-    assert torch.autograd.gradcheck(lambda x, a: implicit(x, a, state), given, atol=1e-5)
+    assert torch.autograd.gradcheck(
+        lambda x, a: implicit(x, a, state), given, atol=1e-5, fast_mode=True
+    )
 
 
 def test_a_block_of_queries_at_a_time_has_the_same_derivative() -> None:
@@ -118,11 +120,15 @@ def test_transforms_of_torch() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_compiled_by_torch() -> None:
     torch = pytest.importorskip("torch")
     function = lambda s, x, a: FUNCTIONS["association"](s, x, Entmax(a))  # noqa: E731
     eager, compiled = [], []
-    for found, run in ((eager, function), (compiled, torch.compile(function, fullgraph=True))):
+    for found, run in (
+        (eager, function),
+        (compiled, torch.compile(function, fullgraph=True, backend="aot_eager")),
+    ):
         given = [torch.tensor(x, requires_grad=True) for x in (STATE, STORED, HEADS)]
         output = run(*given)
         found += [output, *torch.autograd.grad(output.square().sum(), given)]
@@ -139,7 +145,7 @@ def test_jax_has_the_values_and_derivatives_of_torch() -> None:
         for ours, theirs in zip(found, wanted, strict=True):
             dtype = ours.dtype  # float32, unless the tests run with jax_enable_x64
             np.testing.assert_allclose(
-                ours, theirs.numpy().astype(dtype), rtol=64 * np.sqrt(np.finfo(dtype).eps) / 64,
+                ours, theirs.numpy().astype(dtype), rtol=np.sqrt(np.finfo(dtype).eps),
                 atol=1e3 * np.finfo(dtype).eps,
             )  # fmt: skip
 
