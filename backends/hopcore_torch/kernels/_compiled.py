@@ -13,6 +13,7 @@ import torch
 from torch.library import custom_op
 
 import hopcore
+from hopcore.memory import Softmax
 from hopcore_torch.kernels._autograd import Association, pull_back
 
 INPUTS = "Tensor state, Tensor stored, Tensor projection, Tensor? beta, float number, Tensor? mask"
