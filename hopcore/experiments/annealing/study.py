@@ -122,8 +122,8 @@ class ArmStudy(Study):
 
     def notes(self) -> list[str]:
         """Name the CSV of all epochs, too."""
-        first, last = super().notes()
-        return [first, f"Every epoch: {self.epochs_path}", last]
+        first, *others = super().notes()
+        return [first, f"Wrote {self.epochs_path}: every epoch.", *others]
 
 
 @dataclass(kw_only=True)
