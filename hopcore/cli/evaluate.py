@@ -78,6 +78,7 @@ def evaluate(
         for path in trained.paths
     }
     found = {path: float(np.mean(values == samples.target)) for path, values in classes.items()}
+    written = ""
     if out is not None:
         named = {f"class_{path}" if len(classes) > 1 else "class": x for path, x in classes.items()}
         written = write_results(out, {**named, "target": samples.target})
@@ -95,7 +96,7 @@ def evaluate(
     typer.echo(title_of(trained))
     typer.echo(f"  {split} accuracy: {in_words(found)} of {len(samples.target):,} images")
     if out is None:
-        say_nothing_written("--out FILE.csv writes the class of every image")
+        say_nothing_written("--out FILE.csv")
     else:
         say_written(out, f"{written} of {len(samples.target):,} images")
 

@@ -121,7 +121,7 @@ def phase(
     if plot is not None:
         say_written(plot, "a picture of the whole report")
     if csv is None and plot is None:
-        say_nothing_written("--plot FILE.png draws the report", "--csv FILE.csv writes its numbers")
+        say_nothing_written("--plot FILE.png", "--csv FILE.csv")
 
 
 def memory_of(

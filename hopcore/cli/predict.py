@@ -74,6 +74,7 @@ def predict(
     chances = probabilities(scores_of(trained, pixels, way, library=backend, device=device))
     classes = chances.argmax(axis=-1)
     results = {"class": classes, "probability": chances.max(axis=-1, initial=0.0)}
+    written = ""
     if out is not None:
         written = write_results(out, results)
     low, high = float(pixels.min(initial=0.0)), float(pixels.max(initial=0.0))
@@ -93,7 +94,7 @@ def predict(
     for note in notes:
         typer.echo(f"Note: {note}.")
     if out is None:
-        say_nothing_written("--out FILE.csv writes the class of every image")
+        say_nothing_written("--out FILE.csv")
     else:
         say_written(out, f"{written} of {len(pixels):,} images")
 

@@ -186,15 +186,17 @@ def retrieve(
         why = {"beta_reason": chosen.reason, "notes": chosen.notes}
         show_json(facts | why | {"written": [str(path) for path in written]})
     else:
-        Console().print(fact_table("Retrieval", facts))
+        console = Console()
+        console.print(fact_table("Retrieval", facts))
+        said = [f"Note: {note}." for note in chosen.notes]
         if wanted is None:
-            typer.echo(f"beta = {chosen.beta:.4g} was chosen by {chosen.reason}.")
-        for note in chosen.notes:
-            typer.echo(f"Note: {note}.")
+            said.insert(0, f"beta = {chosen.beta:.4g} was chosen by {chosen.reason}.")
+        for line in said:
+            console.print(line, markup=False, highlight=False)
         for path, what in written.items():
             say_written(path, what)
         if not written:
-            say_nothing_written("--out FILE.npz writes the results", "--plot FILE.png draws them")
+            say_nothing_written("--out FILE.npz", "--plot FILE.png")
 
 
 def chosen_beta(wanted: float | None, stored: Any, function: SeparationFunction) -> Chosen:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
@@ -63,7 +64,8 @@ def write_results(path: Path, results: Mapping[str, np.ndarray]) -> str:
     first, *_ = results
     kind = path.suffix.lower()
     if kind == ".npz":
-        write_whole(path, lambda file: np.savez(file, **dict(results)))
+        arrays: dict[str, Any] = dict(results)
+        write_whole(path, lambda file: np.savez(file, **arrays))
     elif kind == ".npy":
         write_whole(path, lambda file: np.save(file, results[first]))
         return first
@@ -100,6 +102,6 @@ def say_written(path: Path, what: str) -> None:
     typer.echo(f"Wrote {path}: {what}.")
 
 
-def say_nothing_written(*ways: str) -> None:
-    """Print one line that says that nothing was written, and what each option would write."""
-    typer.echo(f"Nothing was written: {listed(ways)}.")
+def say_nothing_written(*options: str) -> None:
+    """Print one line that says that nothing was written, and which options write something."""
+    typer.echo(f"Nothing was written: use {' or '.join(options)}.")

@@ -25,7 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """The functions that typer makes commands of, by the names of the commands."""
 
 EXAMPLES: dict[str, str] = {
-    "retrieval": "retrieval --dataset digits --stored 128,512 --csv trials.csv",
+    "retrieval": "retrieval --dataset digits --csv trials.csv",
     **{study.name: f"{study.name} {study.example}".rstrip() for study in STUDIES},
 }
 """What the help of each command shows as an example."""

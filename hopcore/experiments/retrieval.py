@@ -227,6 +227,4 @@ def command(
         if markdown is not None:
             say_written(markdown, "the summary")
         if csv is None and markdown is None:
-            say_nothing_written(
-                "--csv FILE.csv writes every trial", "--markdown FILE.md the summary"
-            )
+            say_nothing_written("--csv FILE.csv", "--markdown FILE.md")

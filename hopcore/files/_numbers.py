@@ -15,7 +15,7 @@ from hopcore.files._plain import read_text
 def read_numbers(path: Path) -> np.ndarray:
     r"""Return the numbers of a CSV file, one row for each line.
 
-    The first line is a header if one of its cells is not a number. Empty lines, and lines that
+    The first line is a header if none of its cells is a number. Empty lines, and lines that
     begin with ``#``, are skipped.
 
     Parameters
@@ -57,7 +57,7 @@ def read_numbers(path: Path) -> np.ndarray:
             numbers = [number_in(cell) for cell in cells]
             if width is None:
                 width = len(cells)
-                if None in numbers:
+                if not any(number is not None for number in numbers):
                     continue  # a header
             rows.append(row_of(numbers, cells, width, place))
     except csv.Error as error:
