@@ -20,7 +20,8 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 Run = Callable[..., tuple[int, str, str]]
-MODELS = {"hnm": ["--widths", "0"], "mlp": ["--widths", "64"], "cnn": [], "vq": []}
+WARM = ["--schedule", "constant", "--temp-start", "0.3"]  # so that the paths differ
+MODELS = {"hnm": ["--widths", "0", *WARM], "mlp": ["--widths", "64"], "cnn": [], "vq": []}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,23 @@ def test_predict_names_what_evaluate_counts(run: Run, tmp_path: Path) -> None:
         assert np.all((found["probability"] > 0.0) & (found["probability"] <= 1.0))
         want = scores_of(trained, samples.pixels, "hard")
         np.testing.assert_array_equal(found["class"], want.argmax(-1))
+
+
+def test_a_classifier_is_asked_at_its_own_temperature_on_the_path_that_is_named(
+    run: Run,
+) -> None:
+    trained = open_run(Path("hnm"))
+    pixels = samples_of(trained, None)["test"].pixels
+    assert trained.epoch.temperatures == {"memory": 0.3}
+    found = {}
+    for path in ("soft", "hard"):
+        found[path] = scores_of(trained, pixels, path)
+        wanted = hopcore.layers.hnm(
+            trained.model.settings, trained.saved.parameters, pixels,  # type: ignore[attr-defined]
+            temperature=0.3, hard=path == "hard",
+        )  # fmt: skip
+        np.testing.assert_allclose(found[path], wanted, rtol=1e-5, atol=1e-5)
+    assert np.abs(found["soft"] - found["hard"]).max() > 0.1
 
 
 @pytest.mark.parametrize("library", ["torch", "jax"])

@@ -152,6 +152,16 @@ def test_a_run_goes_on_with_its_own_validation_samples_alone(tmp_path):
     assert {epoch.split for epoch in again.epochs()} == {"validation"}
 
 
+def test_a_file_that_says_another_split_than_that_of_its_samples_is_refused(tmp_path):
+    from hopcore.training._run_files import write_run
+
+    next(run(folder=tmp_path, validation=HELD_OUT).epochs())
+    saved = read_run(tmp_path / LAST)
+    write_run(tmp_path / LAST, saved._replace(history=[saved.history[0]._replace(split="test")]))
+    with pytest.raises(ValueError, match="started with another split of its samples"):
+        Run.resumed(tmp_path, TRAIN, TEST, validation=HELD_OUT, models=CLASSIFIERS)
+
+
 def test_a_split_that_there_is_not_is_refused(tmp_path):
     from hopcore.training._run_files import write_run
 
