@@ -41,7 +41,7 @@ def read_numbers(path: Path) -> np.ndarray:
     >>> from pathlib import Path
     >>> from hopcore.files._numbers import read_numbers
     >>> path = Path(tempfile.mkdtemp()) / "patterns.csv"
-    >>> _ = path.write_text("left,right\\n1,-1\\n0.5,2\\n")
+    >>> _ = path.write_text("left,right\n1,-1\n0.5,2\n")
     >>> read_numbers(path)
     array([[ 1. , -1. ],
            [ 0.5,  2. ]])
