@@ -30,6 +30,9 @@ def main(args: Sequence[str] | None = None) -> None:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
+        alike = getattr(error, "possibilities", None) or []
+        if alike:  # in the order of their likeness, where click sorts them by name
+            complain(f"{getattr(error, 'message', '')}. Did you mean {' or '.join(alike)}?")
         complain(describe())
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -11,47 +11,94 @@ from rich.console import Console
 
 from hopcore import plots
 from hopcore.experiments.data.datasets import files_in
-from hopcore.experiments.options import AsJson, Backend, Data, Device, Seed, show_json, tracked
+from hopcore.experiments.data.inputs import files_given
+from hopcore.experiments.options import (
+    INPUT,
+    METHOD,
+    OUTPUT,
+    AsJson,
+    Backend,
+    Data,
+    Device,
+    Seed,
+    option,
+    show_json,
+    tracked,
+)
+from hopcore.experiments.outputs import check_outputs, say_nothing_written, say_written
 from hopcore.experiments.phase import analysis
 from hopcore.experiments.phase import picture as phase_picture
 from hopcore.experiments.phase import report as phase_report
-from hopcore.files._files import check_places, write_whole
+from hopcore.files._files import write_whole
+from hopcore.streamed._sources import file_of
 
 STORED = 1000
 """Images of a data set that are stored if not told."""
 
 
 def phase(
-    patterns: Annotated[
-        Path | None, typer.Option(help="Stored patterns: .npy of shape (N, d) or (N, h, w).")
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The stored patterns, instead of --patterns.",
+            metavar="PATTERNS",
+            show_default=False,
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Or images of digits or mnist.")] = None,
+    patterns: Annotated[
+        Path | None,
+        option(
+            INPUT, "The stored patterns, (N, d) or images (N, h, w): a .npy or .csv file, a folder "
+            "of PNG or JPEG images, FILE.h5:NAME or a folder of Zarr.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, option(INPUT, "Instead of files: store images of digits or mnist.")
+    ] = None,
     data: Data = None,
     stored: Annotated[
         int | None,
-        typer.Option(help=f"So many of them, drawn; else all of a file, {STORED} of a data set."),
+        option(
+            INPUT, "Store so many of them, chosen at random; default: all patterns of a file, "
+            f"{STORED} of a data set.",
+        ),
     ] = None,
-    goal: Annotated[str, typer.Option(help=", ".join(analysis.GOALS))] = "retrieve",
+    dtype: Annotated[
+        str | None, option(INPUT, "Convert the patterns to float16, float32 or float64.")
+    ] = None,
+    goal: Annotated[
+        str, option(METHOD, f"What beta is wanted for: {', '.join(analysis.GOALS)}.")
+    ] = "retrieve",
     noise: Annotated[
-        float | None, typer.Option(help="Standard deviation of the queries' noise, if known.")
+        float | None,
+        option(METHOD, "The standard deviation of the noise in each value of a query, if known."),
     ] = None,
-    betas: Annotated[int, typer.Option(help="Inverse temperatures of the sweep.")] = 100,
+    betas: Annotated[
+        int, option(METHOD, "How many inverse temperatures are tried from hot to cold and back.")
+    ] = 100,
     followed: Annotated[
-        int | None, typer.Option(help="Patterns that are followed; else up to 1024, fewer of many.")
+        int | None,
+        option(
+            METHOD, "Of how many patterns the transition is found; default: all up to 1024, fewer "
+            "in a large memory.",
+        ),
     ] = None,
     seed: Seed = 0,
     backend: Backend = "numpy",
     device: Device = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="float32, float64 or float16; else as the file has it."),
+    plot: Annotated[
+        Path | None, option(OUTPUT, "A picture of the whole report: .png, .pdf or .svg.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="The whole report as a picture, PNG.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="The sweep, as CSV.")] = None,
+    csv: Annotated[
+        Path | None, option(OUTPUT, "A table of what was found at every inverse temperature: .csv.")
+    ] = None,
     as_json: AsJson = False,
-) -> None:
-    """Which inverse temperature beta a memory needs, and why."""
-    check_places({"--plot": plot, "--csv": csv}, {"--patterns": patterns, **files_in(data)})
+) -> None:  # fmt: skip
+    """Find the inverse temperature beta that a memory needs, and say why."""
+    given = files_given(None if file is None else [file], {"--patterns": patterns})
+    patterns = given["--patterns"]
+    read = {"--patterns": None if patterns is None else file_of(patterns)}
+    check_outputs({"--plot": plot, "--csv": csv}, {**read, **files_in(data)})
     if plot is not None:
         plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
     chosen = memory_of(patterns, dataset, data, stored, seed, dtype)
@@ -67,10 +114,14 @@ def phase(
         show(found)
     if plot is not None:
         phase_picture.draw(found, plot)
-    if not as_json:
-        for name, path in (("The sweep", csv), ("The picture", plot)):
-            if path is not None:
-                typer.echo(f"{name}: {path}")
+    if as_json:
+        return
+    if csv is not None:
+        say_written(csv, f"what was found at {betas} inverse temperatures, heated and cooled")
+    if plot is not None:
+        say_written(plot, "a picture of the whole report")
+    if csv is None and plot is None:
+        say_nothing_written("--plot FILE.png", "--csv FILE.csv")
 
 
 def memory_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -17,20 +17,34 @@ from hopcore import plots
 from hopcore.cli.cluster import cluster
 from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
 from hopcore.experiments.data.datasets import files_in
+from hopcore.experiments.data.inputs import files_given
 from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
+from hopcore.experiments.notes import noted
 from hopcore.experiments.options import (
+    COMPUTING,
+    INPUT,
+    METHOD,
+    OUTPUT,
     AsJson,
     Backend,
     Corruption,
     Data,
     Device,
     Seed,
+    option,
     show_json,
     tracked,
     untracked,
 )
+from hopcore.experiments.outputs import (
+    check_outputs,
+    say_nothing_written,
+    say_written,
+    write_results,
+)
 from hopcore.experiments.parsing import number, separation_named
-from hopcore.files._files import check_places, write_whole
+from hopcore.experiments.tables import in_percent
+from hopcore.memory._separation import SeparationFunction
 from hopcore.phase._suggest import suggest_beta
 from hopcore.streamed._sources import file_of
 from hopcore.streamed._streamed import Streamed
@@ -38,99 +52,163 @@ from hopcore.streamed._streamed import Streamed
 COLUMNS = 12
 """Images in a row of a picture, at most."""
 
+SHARES = {"converged", "success", "same"}
+"""Facts that are shares of the queries, and printed in percent."""
+
+
+class Chosen(NamedTuple):
+    """The inverse temperature of a retrieval, who chose it and why, and notes on the patterns."""
+
+    beta: float
+    reason: str
+    notes: list[str]
+
 
 def retrieve(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="The stored patterns and the queries, instead of --patterns and --queries.",
+            metavar="PATTERNS QUERIES",
+            show_default=False,
+        ),
+    ] = None,
     patterns: Annotated[
         Path | None,
-        typer.Option(
-            help="Stored patterns (S, d) or (S, h, w): .npy, FILE.h5:NAME or a folder of Zarr. "
-            "More than 256 MiB are never loaded but read a piece at a time, once for each update."
+        option(
+            INPUT, "The stored patterns, (S, d) or images (S, h, w): a .npy or .csv file, a folder "
+            "of PNG or JPEG images, FILE.h5:NAME or a folder of Zarr. .npy, HDF5 and Zarr of more "
+            "than 256 MiB are not loaded but read a piece at a time, once for each update.",
         ),
     ] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="Queries: .npy of shape (L, d) or (L, h, w).")
+        Path | None, option(INPUT, "The queries, (L, d) or images (L, h, w), from the same kinds.")
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Store images of digits or mnist, query corrupted copies."),
+        option(
+            INPUT, "Instead of files: store images of digits or mnist, and query with spoiled "
+            "copies of them.",
+        ),
     ] = None,
     data: Data = None,
-    stored: Annotated[int, typer.Option(help="How many images of the data set are stored.")] = 256,
-    corruption: Corruption = "half",
-    seed: Seed = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Results, .npz: state, steps, converged, residual, energy."),
-    ] = None,
-    beta: Annotated[
-        str,
-        typer.Option(help="Inverse temperature, or auto: from the patterns, if they are loaded."),
-    ] = "auto",
-    separation: Annotated[
-        str, typer.Option(help="softmax, sparsemax or entmax:ALPHA.")
-    ] = "softmax",
-    max_steps: Annotated[int, typer.Option(help="At most so many updates.")] = 100,
-    tol: Annotated[float, typer.Option(help="At rest when moved by at most tol * M.")] = 1e-6,
-    backend: Backend = "numpy",
-    device: Device = None,
+    stored: Annotated[int, option(INPUT, "How many images of the data set are stored.")] = 256,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32, float64 or float16; else as the files have it."),
+        option(INPUT, "Convert patterns and queries to float16, float32 or float64."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="A picture of the first queries, PNG.")] = None,
+    corruption: Corruption = "half",
+    seed: Seed = 0,
+    beta: Annotated[
+        str,
+        option(
+            METHOD, "The inverse temperature: a number, or auto to have it chosen from the "
+            "patterns, which must have been loaded.",
+        ),
+    ] = "auto",
+    separation: Annotated[
+        str, option(METHOD, "The separation function: softmax, sparsemax or entmax:ALPHA.")
+    ] = "softmax",
+    max_steps: Annotated[
+        int, option(METHOD, "The largest number of updates of a query.")
+    ] = 100,
+    tol: Annotated[
+        float,
+        option(
+            METHOD, "A query has come to rest when an update moves it by at most this number times "
+            "the length of the longest pattern.",
+        ),
+    ] = 1e-6,
+    backend: Backend = "numpy",
+    device: Device = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that each read and search a part of the patterns."),
+        option(
+            COMPUTING, "Start this number of processes, each of which searches a part of the "
+            "patterns.", min=1,
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(help="The Dask scheduler, tcp://HOST:PORT, whose workers do that instead."),
+        option(COMPUTING, "Use the workers of a running Dask scheduler, tcp://HOST:PORT, instead."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        option(
+            OUTPUT, "The results: .npz and .json hold state, steps, converged, residual and "
+            "energy; .npy the states alone; .csv one line for each query.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        option(OUTPUT, "A picture of the first queries and their answers: .png, .pdf or .svg."),
     ] = None,
     as_json: AsJson = False,
-) -> None:
-    """Retrieve patterns: of your own from files, or of a data set from corrupted copies."""
-    read = None if patterns is None else file_of(patterns)
-    check_places(
-        {"--out": out, "--plot": plot},
-        {"--patterns": read, "--queries": queries, **files_in(data)},
-    )
+) -> None:  # fmt: skip
+    """Retrieve stored patterns from queries: your own files, or spoiled images of a data set."""
+    given = files_given(files, {"--patterns": patterns, "--queries": queries})
+    patterns, queries = given["--patterns"], given["--queries"]
+    read = {name: None if path is None else file_of(path) for name, path in given.items()}
+    check_outputs({"--out": out, "--plot": plot}, {**read, **files_in(data)})
+    if plot is not None:
+        plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
     function = separation_named(separation)
-    chosen = None if beta == "auto" else number(beta, "beta")
+    wanted = None if beta == "auto" else number(beta, "beta")
     check_sources(patterns, queries, dataset, data, spread=workers is not None or bool(scheduler))
     with cluster(workers, scheduler) as client:
         if patterns is None or queries is None:
             memory = from_dataset(str(dataset), data, stored, corruption, seed, dtype)
         else:
             memory = from_files(patterns, queries, dtype, track=tracked, dask=client is not None)
+        if plot is not None and not len(memory.queries):
+            raise ValueError("there is nothing to draw: no queries")
         streamed = isinstance(memory.stored, Streamed)
-        if chosen is None:
-            if streamed:
-                raise ValueError("--beta auto looks at all patterns at once; give a number")
-            chosen = suggest_beta(memory.stored, separation=function).beta
+        chosen = chosen_beta(wanted, memory.stored, function)
         outcome = run_job(
-            memory.queries, memory.stored, chosen, separation=function, max_steps=max_steps,
+            memory.queries, memory.stored, chosen.beta, separation=function, max_steps=max_steps,
             tol=tol, backend=backend, device=device, track=untracked if streamed else tracked,
         )  # fmt: skip
+    written: dict[Path, str] = {}
     if out is not None:
-        write_whole(out, lambda file: np.savez(file, **outcome.found._asdict()))
+        words = write_results(out, outcome.found._asdict())
+        written[out] = f"{words} of {len(memory.queries):,} queries"
     if plot is not None:
-        rows = {"query": memory.queries, "retrieved": outcome.found.state}
-        if memory.original is not None:
-            rows = {"original": memory.original, **rows}
-        shown = memory.queries if streamed else memory.stored
-        limits = float(shown.min()), float(shown.max())
-        title = f"{separation}, beta = {chosen:.3g}"
-        draw_retrieved(rows, memory.shape, limits, title, plot)
+        title = f"{separation}, beta = {chosen.beta:.3g}"
+        count = draw_retrieved(memory, outcome.found.state, title, plot)
+        written[plot] = f"a picture of the first {count} queries"
     facts = {
         "backend": backend,
         "separation": separation,
-        "beta": chosen,
+        "beta": chosen.beta,
         **facts_of(memory, outcome),
     }
     if as_json:
-        show_json(facts)
+        why = {"beta_reason": chosen.reason, "notes": chosen.notes}
+        show_json(facts | why | {"written": [str(path) for path in written]})
     else:
-        Console().print(fact_table("Retrieval", facts))
+        console = Console()
+        console.print(fact_table("Retrieval", facts))
+        said = [f"Note: {note}." for note in chosen.notes]
+        if wanted is None:
+            said.insert(0, f"beta = {chosen.beta:.4g} was chosen by {chosen.reason}.")
+        for line in said:
+            console.print(line, markup=False, highlight=False)
+        for path, what in written.items():
+            say_written(path, what)
+        if not written:
+            say_nothing_written("--out FILE.npz", "--plot FILE.png")
+
+
+def chosen_beta(wanted: float | None, stored: Any, function: SeparationFunction) -> Chosen:
+    """Return the inverse temperature that was given, or the one that the patterns suggest."""
+    if wanted is not None:
+        return Chosen(wanted, "given with --beta", [])
+    if isinstance(stored, Streamed):
+        raise ValueError("--beta auto looks at all patterns at once; give a number")
+    notes: list[str] = []
+    with noted(notes):
+        found = suggest_beta(stored, separation=function)
+    return Chosen(found.beta, f"suggest_beta, goal {found.goal}: {found.reason}", notes)
 
 
 def check_sources(
@@ -144,7 +222,10 @@ def check_sources(
     """Refuse anything but files, both of them, or a data set, which is not spread over workers."""
     if dataset is None:
         if patterns is None or queries is None or data is not None:
-            raise ValueError("give --patterns and --queries, or --dataset (with --data for mnist)")
+            raise ValueError(
+                "give --patterns and --queries, or --dataset (with --data for mnist); "
+                "hopcore retrieve --help shows examples"
+            )
     elif patterns is not None or queries is not None:
         raise ValueError("--dataset makes its own queries; leave out --patterns and --queries")
     elif spread:
@@ -183,22 +264,24 @@ def fact_table(title: str, facts: Mapping[str, object]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.box, table.pad_edge = box.SIMPLE, False
     for name, value in facts.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), shown(name, value))
     return table
 
 
-def draw_retrieved(
-    rows: Mapping[str, np.ndarray],
-    shape: tuple[int, int],
-    limits: tuple[float, float],
-    title: str,
-    path: Path,
-) -> None:
-    """The first images of each row, for example query and retrieved, on one scale of grey."""
-    count = min(COLUMNS, len(next(iter(rows.values()))))
-    if count == 0:
-        raise ValueError("there is nothing to draw: no queries")
+def shown(name: str, value: object) -> str:
+    """Return a fact as text."""
+    if isinstance(value, float):
+        return in_percent(value) if name in SHARES else f"{value:.4g}"
+    return "-" if value is None else str(value)
+
+
+def draw_retrieved(memory: Memory, state: np.ndarray, title: str, path: Path) -> int:
+    """Draw the first queries and what was retrieved, on one scale of grey; return their number."""
+    rows = {"query": memory.queries, "retrieved": state}
+    if memory.original is not None:
+        rows = {"original": memory.original, **rows}
+    values = memory.queries if isinstance(memory.stored, Streamed) else memory.stored
+    shape, count = memory.shape, min(COLUMNS, len(state))
     size = shape[0] * shape[1]
     images = {}
     for name, flat in rows.items():
@@ -206,5 +289,7 @@ def draw_retrieved(
         images[name] = np.pad(flat[:count], blank, constant_values=np.nan).reshape(-1, *shape)
     height, width = (0.9 * side / max(shape) for side in shape)
     figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
+    limits = float(values.min()), float(values.max())
     plots.heading(plots.gallery(figure.subplots(), images, limits=limits), title)
     plots.save(figure, path)
+    return count

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hopcore.cli.training_lines import facts_of, finished_line, line_of, progress_bar, summary
 from hopcore.experiments import training_picture as run_report
 from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import split_images
+from hopcore.experiments.data.datasets import split_three
 from hopcore.experiments.models.image_classifiers import CLASSIFIERS
 from hopcore.experiments.options import (
+    INPUT,
+    METHOD,
+    OUTPUT,
+    TRAINING,
     AsJson,
     Batch,
     Data,
@@ -24,14 +26,16 @@ from hopcore.experiments.options import (
     Epochs,
     Rate,
     TrainingBackend,
+    option,
     show_json,
 )
+from hopcore.experiments.outputs import check_outputs, say_written
 from hopcore.experiments.parsing import integers, one_of
-from hopcore.files._files import check_places
+from hopcore.experiments.trained import accuracies, open_run
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import PATHS, SCHEDULES, TrainConfig
-from hopcore.training._run import Moment, Run, Watch
-from hopcore.training._run_files import BEST, HISTORY, LAST, Epoch, read_run
+from hopcore.training._run import Run
+from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 
 TEMPERATURES = {"vq": (1.0, 0.1)}
 """Default first and last temperatures of models other than 0.1 and 0.001."""
@@ -42,70 +46,132 @@ INTERRUPTED = 130
 RESUME_OPTIONS = {"resume", "data", "device", "plot", "as_json"}
 """Options that may be given to a resumed run."""
 
+WRITTEN = {
+    BEST: "the classifier after its best epoch",
+    LAST: "the run after its last epoch",
+    HISTORY: "loss, accuracies and temperatures of every epoch",
+}
+"""The files of a run, and what each holds."""
+
+ANNEALING = "How the temperature falls"
+"""The panel of the options of the schedule."""
+
 
 def train(
     context: typer.Context,
     dataset: Dataset = "digits",
     data: Data = None,
-    model: Annotated[str, typer.Option(help=", ".join(CLASSIFIERS))] = "hnm",
-    backend: TrainingBackend = "torch",
-    device: Device = None,
-    epochs: Epochs = 40,
-    batch_size: Batch = 32,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of AdamW.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay of AdamW.")] = 1e-2,
-    rate: Rate = "cosine",
-    clip_norm: Annotated[
-        float, typer.Option(help="Largest norm of the gradients; 0: no clipping.")
-    ] = 1.0,
-    schedule: Annotated[
-        str, typer.Option(help=f"Schedule of the temperature: {', '.join(SCHEDULES)}.")
-    ] = "cosine",
-    temp_start: Annotated[
-        float | None, typer.Option(help="Default: 0.1 (1.0 for vq).", show_default=False)
-    ] = None,
-    temp_end: Annotated[
-        float | None, typer.Option(help="Default: 0.001 (0.1 for vq).", show_default=False)
-    ] = None,
-    temp_anneal_steps: Annotated[
-        int | None, typer.Option(help="Steps from start to end; default: all.")
-    ] = None,
-    factor: Annotated[float, typer.Option(help="Factor per epoch, if geometric.")] = 0.97,
-    floor: Annotated[float, typer.Option(help="Lower bound of the temperature.")] = 0.0,
-    warmup: Annotated[int, typer.Option(help="Epochs before annealing starts.")] = 0,
-    freeze_after: Annotated[
-        int | None, typer.Option(help="Epochs after which the temperature is constant.")
-    ] = None,
-    path: Annotated[
-        str, typer.Option(help=f"The path that trains: {' or '.join(PATHS)} (straight-through).")
-    ] = "soft",
-    gumbel: Annotated[bool, typer.Option("--gumbel", help="Add Gumbel noise.")] = False,
-    select: Annotated[
-        str, typer.Option(help="The path whose accuracy makes an epoch the best.")
-    ] = "hard",
-    widths: Annotated[
-        str | None, typer.Option(help="Widths between the layers of hnm or mlp; 0: no such layers.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of all draws.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the run; default: MODEL-DATASET-BACKEND-SEED."),
-    ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue the run in this folder, with its settings."),
+        option(INPUT, "Continue the interrupted run in this folder, with its own settings."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="A picture of the run, PNG.")] = None,
+    model: Annotated[
+        str,
+        option(
+            METHOD, "The classifier: hnm (Hopfield layers), vq (a bottleneck of two choices), mlp "
+            "or cnn (networks without a memory, for comparison).",
+        ),
+    ] = "hnm",
+    widths: Annotated[
+        str | None,
+        option(
+            METHOD, "Numbers of features between the layers of hnm or mlp, separated by commas; "
+            "0 stands for a single layer.",
+        ),
+    ] = None,
+    path: Annotated[
+        str,
+        option(
+            METHOD, f"The path that is trained: {' or '.join(PATHS)}. Soft mixes the patterns of a "
+            "memory; hard chooses one and passes gradients straight through.",
+        ),
+    ] = "soft",
+    gumbel: Annotated[
+        bool, option(METHOD, "Add Gumbel noise to the choice of a pattern.", "--gumbel")
+    ] = False,
+    select: Annotated[
+        str,
+        option(
+            METHOD, "The path whose accuracy on the validation images decides which epoch is the "
+            "best: soft or hard.",
+        ),
+    ] = "hard",
+    epochs: Epochs = 40,
+    batch_size: Batch = 32,
+    learning_rate: Annotated[
+        float, option(TRAINING, "The learning rate of AdamW at the start.")
+    ] = 1e-3,
+    rate: Rate = "cosine",
+    weight_decay: Annotated[float, option(TRAINING, "The weight decay of AdamW.")] = 1e-2,
+    clip_norm: Annotated[
+        float,
+        option(TRAINING, "Scale gradients down to this norm if they are larger; 0 leaves them."),
+    ] = 1.0,
+    seed: Annotated[
+        int,
+        option(
+            TRAINING, "The seed of the division of the images, the first parameters, the order of "
+            "the batches and the noise.", min=0,
+        ),
+    ] = 0,
+    schedule: Annotated[
+        str, option(ANNEALING, f"The schedule: {', '.join(SCHEDULES)}.")
+    ] = "cosine",
+    temp_start: Annotated[
+        float | None,
+        option(
+            ANNEALING, "The temperature at the start; default: 0.1 (1.0 for vq).",
+            show_default=False,
+        ),
+    ] = None,
+    temp_end: Annotated[
+        float | None,
+        option(
+            ANNEALING, "The temperature at the end; default: 0.001 (0.1 for vq).",
+            show_default=False,
+        ),
+    ] = None,
+    temp_anneal_steps: Annotated[
+        int | None,
+        option(ANNEALING, "In how many steps it falls; default: all steps of the training."),
+    ] = None,
+    factor: Annotated[
+        float,
+        option(ANNEALING, "The factor by which the geometric schedule multiplies it each epoch."),
+    ] = 0.97,
+    floor: Annotated[float, option(ANNEALING, "The temperature never falls below this.")] = 0.0,
+    warmup: Annotated[
+        int, option(ANNEALING, "How many epochs are trained before the temperature falls.")
+    ] = 0,
+    freeze_after: Annotated[
+        int | None, option(ANNEALING, "After how many epochs the temperature stays as it is.")
+    ] = None,
+    backend: TrainingBackend = "torch",
+    device: Device = None,
+    out: Annotated[
+        Path | None,
+        option(OUTPUT, "The folder of the run; default: MODEL-DATASET-BACKEND-SEED."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        option(
+            OUTPUT, "A picture of loss, accuracy and temperature over the epochs: .png, .pdf or "
+            ".svg.",
+        ),
+    ] = None,
     as_json: AsJson = False,
-) -> None:
-    """Train a classifier of images at an annealed temperature.
+) -> None:  # fmt: skip
+    """Train a classifier of images while the temperature of its memory falls.
 
-    After every epoch its folder holds last.safetensors, from which an interrupted run continues,
-    best.safetensors, and history.csv.
+    Seven tenths of the images train it. A tenth, the validation images, decides after each epoch
+    whether it is the best so far. A fifth, the test images, is used once, at the end.
+
+    After every epoch the folder of the run holds last.safetensors, from which --resume continues,
+    best.safetensors, which hopcore predict and hopcore evaluate use, and history.csv.
     """
     folder = resume or out or Path(f"{model}-{dataset}-{backend}-{seed}")
     files = {f"the run ({name})": folder / name for name in (LAST, BEST, HISTORY)}
-    check_places({"--plot": plot}, {**files, **datasets.files_in(data)})
+    check_outputs({"--plot": plot}, {**files, **datasets.files_in(data)})
     if resume is not None:
         run = resumed(context, resume, data, device)
     else:
@@ -119,29 +185,35 @@ def train(
             freeze_after=freeze_after, path=path, gumbel=gumbel, select=select, seed=seed,
         )  # fmt: skip
         images = datasets.load(dataset, data)
+        training, validation, test = split_three(images, seed)
         run = Run(
-            classifier(model, images.shape, widths), config, *split_images(images, seed),
-            backend=backend, device=device, about={"dataset": dataset},
-            folder=folder,
+            classifier(model, images.shape, widths), config, training, test, validation=validation,
+            backend=backend, device=device, about={"dataset": dataset}, folder=folder,
         )  # fmt: skip
     assert run.folder is not None
     history = list(run.history)
     try:
         console = Console(stderr=True)
+        say = finished_line if console.is_terminal else line_of
         with progress_bar(run.config.epochs, console) as watch:
             for epoch in run.epochs(watch):
                 history.append(epoch)
-                console.print(line_of(epoch, run), highlight=False, soft_wrap=True)
+                console.print(say(epoch, run, console.width), highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
         kept = f"{len(history)} epochs are kept: hopcore train --resume {run.folder}"
         typer.echo(f"interrupted in epoch {len(history) + 1}; {kept}", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    tested = accuracies(open_run(run.folder), run.test)
     if plot is not None:
         run_report.draw(history, f"{run.model.KIND}, {run.about['dataset']}, {run.backend}", plot)
     if as_json:
-        show_json(facts_of(run))
+        show_json(facts_of(run, tested))
     else:
-        typer.echo(summary(run))
+        typer.echo(summary(run, tested))
+        for name, what in WRITTEN.items():
+            say_written(run.folder / name, what)
+        if plot is not None:
+            say_written(plot, "a picture of the run")
 
 
 def resumed(context: typer.Context, folder: Path, data: Path | None, device: Any) -> Run:
@@ -155,8 +227,10 @@ def resumed(context: typer.Context, folder: Path, data: Path | None, device: Any
         raise ValueError(f"a run that is resumed keeps its settings: leave out {', '.join(given)}")
     saved = read_run(folder / LAST)
     images = datasets.load(saved.about.get("dataset", ""), data)
-    samples = split_images(images, saved.config.seed)
-    return Run.resumed(folder, *samples, models=CLASSIFIERS, device=device)
+    training, validation, test = split_three(images, saved.config.seed)
+    return Run.resumed(
+        folder, training, test, validation=validation, models=CLASSIFIERS, device=device
+    )
 
 
 def classifier(model: str, shape: tuple[int, int], widths: str | None) -> Classifier:
@@ -171,75 +245,3 @@ def classifier(model: str, shape: tuple[int, int], widths: str | None) -> Classi
             raise ValueError(f"widths are of hnm and mlp, got them for {model}")
         given["widths"] = () if widths == "0" else tuple(integers(widths, "widths"))
     return CLASSIFIERS[model](**given)
-
-
-@contextmanager
-def progress_bar(epochs: int, console: Console) -> Iterator[Watch | None]:
-    """Show a progress bar for every epoch on a terminal, and none elsewhere."""
-    if not console.is_terminal:
-        yield None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    notes = TextColumn("{task.fields[notes]}")
-    with Progress(*columns, TimeElapsedColumn(), notes, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, notes="")
-
-        def watch(now: Moment) -> None:
-            notes = f"loss: {now.loss:.4f}, acc: {now.accuracy:.4f}{temperatures(now)}"
-            bar.update(
-                task, description=f"Epoch {now.epoch}/{epochs}", total=now.steps,
-                completed=now.step, notes=notes,
-            )  # fmt: skip
-
-        yield watch
-
-
-def temperatures(of: Moment | Epoch) -> str:
-    """Return the temperatures as text for a progress bar."""
-    found = of.temperatures
-    if len(set(found.values())) == 1:
-        return f", temp: {next(iter(found.values())):.2e}"
-    return "".join(f", {name}: {value:.2e}" for name, value in found.items())
-
-
-def line_of(epoch: Epoch, run: Run) -> str:
-    """Return the results of an epoch in one line."""
-    best = "  best" if run.best is epoch else ""
-    return (
-        f"Epoch {epoch.epoch}/{run.config.epochs}  loss: {epoch.loss:.4f}, "
-        f"acc: {epoch.accuracy:.4f}{temperatures(epoch)}  test: soft {epoch.soft:.4f}, "
-        f"hard {epoch.hard:.4f}, gap {epoch.gap:+.4f}{best}"
-    )
-
-
-def summary(run: Run) -> str:
-    """Return the results of the best and the last epoch, and where their files are."""
-    best, folder = run.best, run.folder
-    assert best is not None
-    assert folder is not None
-    last, path = run.history[-1], run.config.select
-    return "\n".join(
-        (
-            f"Training finished: {run.model.KIND} on {run.about['dataset']}, {run.backend}",
-            f"  Best test accuracy:  {getattr(best, path):.4f} {path} (epoch {best.epoch}"
-            f"{temperatures(best)})",
-            f"  Final test accuracy: {getattr(last, path):.4f} {path} (epoch {last.epoch}"
-            f"{temperatures(last)}), soft - hard {last.gap:+.4f}",
-            f"  Best checkpoint: {folder / BEST}",
-            f"  Last checkpoint: {folder / LAST}",
-        )
-    )
-
-
-def facts_of(run: Run) -> dict[str, Any]:
-    """Return a run for JSON."""
-    assert run.best is not None
-    return {
-        "model": {"kind": run.model.KIND, "settings": run.model.to_dict()},
-        "config": run.config.to_dict(),
-        "backend": run.backend,
-        **run.about,
-        "folder": str(run.folder),
-        "best": run.best._asdict(),
-        "history": [epoch._asdict() for epoch in run.history],
-    }

@@ -13,7 +13,7 @@ import hopcore
 from hopcore import plots
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
-from hopcore.experiments.tables import SUCCESS_NOTES, Summary
+from hopcore.experiments.tables import SUCCESS_NOTES, Summary, in_percent
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}
 
@@ -120,8 +120,8 @@ def demo_table(demo: Demo) -> Table:
     """Return a table with a row for each corruption and separation."""
     rows = [
         [
-            row.corruption, row.separation, f"{row.beta:.1f}", f"{row.success:.1%}",
-            f"{row.same:.1%}", f"{row.steps:.1f}",
+            row.corruption, row.separation, f"{row.beta:.1f}", in_percent(row.success),
+            in_percent(row.same), f"{row.steps:.1f}",
             f"{row.energy_before:.1f} → {row.energy_after:.1f}", f"{1e3 * row.seconds:.1f}",
         ]
         for row in demo.rows
@@ -155,7 +155,7 @@ def draw_demo(demo: Demo, path: Path) -> None:
             rows[name] = images(demo.states[corruption, name])
             failed[name] = ~retrieved[shown]
             any_failed |= bool(failed[name].any())
-            shares.append(f"{name} {np.mean(retrieved):.1%}")
+            shares.append(f"{name} {in_percent(float(np.mean(retrieved)))}")
         plots.heading(plots.gallery(ax, rows, failed=failed), title, "   ".join(shares))
     note = f"Percentages: cosine above 0.9, of all {len(demo.images.pixels)} stored digits."
     if any_failed:

@@ -20,30 +20,76 @@ T = TypeVar("T")
 PATIENCE = 1.0
 """Seconds before a progress bar appears."""
 
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the stored patterns and the noise.")]
-Backend = Annotated[str, typer.Option(help="numpy, torch, jax, or another registered backend.")]
-Device = Annotated[str | None, typer.Option(help="A device of the backend, for example cuda:0.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Dataset = Annotated[str, typer.Option(help="digits or mnist.")]
-Data = Annotated[Path | None, typer.Option(help="The folder of MNIST's IDX files, gzipped or not.")]
-Corruption = Annotated[str, typer.Option(help="half (the lower half set to 0) or noise:SIGMA.")]
-Corruptions = Annotated[str, typer.Option(help="Corruptions, each half or noise:SIGMA.")]
-Sizes = Annotated[str, typer.Option(help="Sizes of the memory.")]
-Memories = Annotated[int, typer.Option(min=1, help="Memories drawn of each size, seeds 0, 1, ...")]
-TrainingBackend = Annotated[str, typer.Option(help="The library that trains: torch or jax.")]
-Seeds = Annotated[
-    int, typer.Option(min=1, help="Number of seeds (0, 1, ...) of data, parameters and batches.")
+INPUT, METHOD, TRAINING, COMPUTING, OUTPUT = (
+    "What to read", "How to do it", "How to train", "Where to compute", "What to write"
+)  # fmt: skip
+"""The panels in which the help shows options."""
+
+
+def option(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    """Return an option of a command, with its help in one of the panels."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+Seed = Annotated[
+    int, option(METHOD, "Seed of the random choice of patterns and of the noise.", min=0)
 ]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes through the training samples.")]
-Batch = Annotated[int, typer.Option(min=1, help="Samples in a batch.")]
-Rate = Annotated[str, typer.Option(help=f"Schedule of the learning rate: {', '.join(RATES)}.")]
-Csv = Annotated[Path | None, typer.Option(help="The CSV of all results; default: NAME.csv.")]
-Plot = Annotated[Path | None, typer.Option(help="The picture, PNG; default: NAME.png.")]
-Markdown = Annotated[Path | None, typer.Option(help="The summary, as a markdown table.")]
+Backend = Annotated[
+    str, option(COMPUTING, "The array library: numpy, torch, jax or another one that is installed.")
+]
+Device = Annotated[
+    str | None, option(COMPUTING, "A device of the array library, for example cuda:0.")
+]
+AsJson = Annotated[
+    bool, option(OUTPUT, "Print one JSON object instead of text for people.", "--json")
+]
+Dataset = Annotated[
+    str, option(INPUT, "The images: digits (they come with scikit-learn) or mnist (see --data).")
+]
+Data = Annotated[
+    Path | None, option(INPUT, "The folder with the IDX files of MNIST, gzipped or not.")
+]
+Corruption = Annotated[
+    str,
+    option(
+        METHOD, "How images are spoiled: half (the lower half is erased), or noise:SIGMA (noise of "
+        "that standard deviation is added).",
+    ),
+]  # fmt: skip
+Corruptions = Annotated[
+    str, option(METHOD, "How images are spoiled; each entry of the list is half or noise:SIGMA.")
+]
+Sizes = Annotated[str, option(METHOD, "How many patterns are stored; one memory for each number.")]
+Memories = Annotated[
+    int, option(METHOD, "How many memories of each size are drawn, with the seeds 0, 1, ...", min=1)
+]
+TrainingBackend = Annotated[str, option(COMPUTING, "The library that trains: torch or jax.")]
+Seeds = Annotated[
+    int,
+    option(TRAINING, "How often everything is repeated, with the seeds 0, 1, ...", min=1),
+]
+Epochs = Annotated[
+    int, option(TRAINING, "How often training goes through all training samples.", min=1)
+]
+Batch = Annotated[int, option(TRAINING, "How many samples are in a batch.", min=1)]
+Rate = Annotated[
+    str, option(TRAINING, f"How the learning rate changes over time: {', '.join(RATES)}.")
+]
+Csv = Annotated[Path | None, option(OUTPUT, "The file with every result; default: NAME.csv.")]
+Plot = Annotated[Path | None, option(OUTPUT, "The picture, .png, .pdf or .svg; default: NAME.png.")]
+Markdown = Annotated[Path | None, option(OUTPUT, "The summary, as a table in Markdown.")]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Keep the results in the CSV and run the rest, same options."),
-]
+    option(
+        OUTPUT, "Keep the results that are in the CSV file already and compute the others; give "
+        "the same options as before.", "--resume",
+    ),
+]  # fmt: skip
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a help text, which shows how a command is used."""
+    return "\n\n".join(f"Example: hopcore {command}" for command in commands)
 
 
 def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T]:

@@ -23,3 +23,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     **{study.name: command_of(study) for study in STUDIES},
 }
 """The functions that typer makes commands of, by the names of the commands."""
+
+EXAMPLES: dict[str, str] = {
+    "retrieval": "retrieval --dataset digits --csv trials.csv",
+    **{study.name: f"{study.name} {study.example}".rstrip() for study in STUDIES},
+}
+"""What the help of each command shows as an example."""

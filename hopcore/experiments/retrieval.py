@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import typer
 from rich.console import Console
 
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
 from hopcore.experiments.data import datasets
 from hopcore.experiments.options import (
+    METHOD,
+    OUTPUT,
     AsJson,
     Backend,
     Corruption,
@@ -28,14 +29,15 @@ from hopcore.experiments.options import (
     Markdown,
     Memories,
     Sizes,
+    option,
     show_json,
     tracked,
 )
+from hopcore.experiments.outputs import check_outputs, say_nothing_written, say_written
 from hopcore.experiments.parsing import integers, numbers, separation_named
 from hopcore.experiments.study import write_text
-from hopcore.experiments.tables import SUCCESS_NOTES, Summary, grouped
+from hopcore.experiments.tables import SUCCESS_NOTES, Summary, grouped, in_percent
 from hopcore.files._csv import csv_of
-from hopcore.files._files import check_places
 
 
 class Trial(NamedTuple):
@@ -159,8 +161,8 @@ def to_markdown(settings: Iterable[Setting]) -> str:
         "|---:|---:|---:|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {s.beta:g} | {s.stored} | {s.max_steps} | {s.separation} | {s.success:.1%} "
-        f"| {s.deviation:.1%} | {s.worst:.1%} | {s.same:.1%} |"
+        f"| {s.beta:g} | {s.stored} | {s.max_steps} | {s.separation} | {in_percent(s.success)} "
+        f"| {in_percent(s.deviation)} | {in_percent(s.worst)} | {in_percent(s.same)} |"
         for s in settings
     ]
     return "\n".join(lines) + "\n"
@@ -170,7 +172,7 @@ def table(title: str, settings: Iterable[Setting]) -> Summary:
     """Return the summary for a terminal."""
     rows = [
         [s.separation, f"{s.beta:g}", str(s.stored), str(s.max_steps)]
-        + [f"{share:.1%}" for share in (s.success, s.deviation, s.worst, s.same)]
+        + [in_percent(share) for share in (s.success, s.deviation, s.worst, s.same)]
         for s in settings
     ]
     right = ["beta", "stored", "steps", "cos > 0.9", "±", "worst", "same"]
@@ -181,22 +183,25 @@ def command(
     dataset: Dataset = "mnist",
     data: Data = None,
     stored: Sizes = "128,256,512,1024",
-    beta: Annotated[str, typer.Option(help="Inverse temperatures.")] = "1,0.1",
-    separation: Annotated[str, typer.Option()] = "softmax,entmax:1.5,sparsemax",
-    max_steps: Annotated[str, typer.Option(help="Numbers of updates.")] = "5",
+    beta: Annotated[str, option(METHOD, "Inverse temperatures.")] = "1,0.1",
+    separation: Annotated[
+        str, option(METHOD, "Separation functions, each softmax, sparsemax or entmax:ALPHA.")
+    ] = "softmax,entmax:1.5,sparsemax",
+    max_steps: Annotated[str, option(METHOD, "Numbers of updates of a query.")] = "5",
     seeds: Memories = 10,
     corruption: Corruption = "half",
     backend: Backend = "numpy",
     device: Device = None,
-    csv: Annotated[Path | None, typer.Option(help="Every trial, as CSV.")] = None,
+    csv: Annotated[Path | None, option(OUTPUT, "A table of every trial: .csv.")] = None,
     markdown: Markdown = None,
     as_json: AsJson = False,
 ) -> None:
-    """How many stored images come back from their upper half, by beta, memory and separation.
+    """Measure how many stored images come back from their upper half.
 
-    Lists have commas between their values.
+    The share depends on beta, the size of the memory and the separation function. Separate the
+    values of a list by commas.
     """
-    check_places({"--csv": csv, "--markdown": markdown}, datasets.files_in(data))
+    check_outputs({"--csv": csv, "--markdown": markdown}, datasets.files_in(data))
     images = datasets.load(dataset, data)
     grid = {
         "stored": integers(stored, "stored"),
@@ -217,3 +222,9 @@ def command(
     else:
         title = f"{len(images.pixels)} images of {dataset}, {corruption}, {seeds} memories each"
         Console().print(table(title, settings).terminal())
+        if csv is not None:
+            say_written(csv, "every trial")
+        if markdown is not None:
+            say_written(markdown, "the summary")
+        if csv is None and markdown is None:
+            say_nothing_written("--csv FILE.csv", "--markdown FILE.md")

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from hopcore.experiments.data import datasets
 from hopcore.experiments.options import AsJson, Csv, Markdown, Plot, Resume, show_json, tracked
+from hopcore.experiments.outputs import check_outputs
 from hopcore.files._csv import from_csv, to_csv
-from hopcore.files._files import check_places, write_whole
+from hopcore.files._files import write_whole
 from hopcore.files._plain import read_text
 
 
@@ -39,6 +40,8 @@ class Study:
     name: ClassVar[str]
     row: ClassVar[type]
     row_label: ClassVar[str] = "trial"
+    example: ClassVar[str] = ""
+    """Options that the help of the command shows as an example."""
 
     csv: Csv = None
     plot: Plot = None
@@ -92,11 +95,14 @@ class Study:
 
     def notes(self) -> list[str]:
         """Return lines that say where the results are."""
-        return [f"Every {self.row_label}: {self.csv_path}", f"The picture: {self.plot_path}"]
+        written = [f"Wrote {self.csv_path}: every {self.row_label}."]
+        if self.markdown is not None:
+            written.append(f"Wrote {self.markdown}: the summary.")
+        return [*written, f"Wrote {self.plot_path}: the picture."]
 
     def run(self) -> None:
         """Measure, write the files and show the summary."""
-        check_places(self.writes(), self.reads())
+        check_outputs(self.writes(), self.reads())
         rows = self.measure()
         report = self.report(rows)
         write_text(self.markdown, report.markdown)
@@ -186,5 +192,5 @@ def command_of(study: type[Study]) -> Callable[..., None]:
         for field in sorted(fields(study), key=lambda field: field.name in shared)
     ]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    command.__doc__ = f"{cleandoc(study.__doc__ or '')}\n\nLists have commas between their values."
+    command.__doc__ = f"{cleandoc(study.__doc__ or '')}\n\nSeparate the values of a list by commas."
     return command

@@ -47,6 +47,11 @@ def facts_of(row: Any) -> dict[str, Any]:
     return {k: v._asdict() if isinstance(v, Spread) else v for k, v in row._asdict().items()}
 
 
+def in_percent(value: float) -> str:
+    """Return a share in percent, as every command prints it: one decimal, no space."""
+    return f"{round(100 * value, 1) + 0.0:.1f}%"
+
+
 def percent(value: Spread) -> str:
     """Return a share in percent with its deviation; a difference that rounds to 0 has no sign."""
     return f"{round(100 * value.mean, 1) + 0.0:.1f} ± {100 * value.deviation:.1f}"

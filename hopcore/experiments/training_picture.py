@@ -10,20 +10,25 @@ from hopcore.training._run_files import Epoch
 
 
 def draw(history: Sequence[Epoch], title: str, path: Path) -> None:
-    """Draw a run: accuracies of both paths and of the training; the loss; the temperatures."""
+    """Draw accuracies, loss and temperatures of a run; of a model without a memory, no paths."""
     figure = plots.new_figure(7.2, 5.6, dpi=110)
-    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1.5, 1.5))
+    annealed, split = bool(history[0].temperatures), history[0].split
+    ratios = (3, 1.5, 1.5) if annealed else (3, 1.5)
+    top, middle, *rest = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
     epochs = [epoch.epoch for epoch in history]
-    accuracies = {"training": "accuracy", "soft path": "soft", "hard path": "hard"}
+    named = {"soft path": "soft", "hard path": "hard"} if annealed else {split: "soft"}
     lines = {
         label: [100.0 * getattr(epoch, name) for epoch in history]
-        for label, name in accuracies.items()
+        for label, name in {"training": "accuracy", **named}.items()
     }
-    plots.heading(plots.over(top, epochs, lines), "Accuracy, %", "soft and hard: test samples")
+    note = f"soft and hard: {split} images" if annealed else f"{split}: images that do not train"
+    plots.heading(plots.over(top, epochs, lines), "Accuracy, %", note)
     plots.heading(plots.over(middle, epochs, {"loss": [e.loss for e in history]}, log=True), "Loss")
-    temperatures = {
-        name: [epoch.temperatures[name] for epoch in history] for name in history[0].temperatures
-    }
-    plots.heading(plots.temperature_history(bottom, epochs, temperatures), "Temperature")
-    bottom.set_ylabel("")
+    for bottom in rest:
+        temperatures = {
+            name: [epoch.temperatures[name] for epoch in history]
+            for name in history[0].temperatures
+        }
+        plots.heading(plots.temperature_history(bottom, epochs, temperatures), "Temperature")
+        bottom.set_ylabel("")
     plots.save(plots.caption(figure, title), path)

@@ -13,6 +13,12 @@ import numpy as np
 from hopcore.files._files import write_whole
 from hopcore.files._plain import open_plain
 
+READERS = {
+    "hopcore": "a layer, which hopcore.load_layer reads",
+    "hopcore run": "a run of hopcore train, which hopcore.training.read_run reads",
+}
+"""What a file of each format holds, and which function reads it."""
+
 
 def write_tensors(path: Path, header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays with a header and its digest, beside their place and renamed.
@@ -82,6 +88,9 @@ def check_header(
 ) -> None:
     """Refuse a file of another kind or version, and one whose content is not what was written."""
     if header.get("format") != kind:
+        reader = READERS.get(str(header.get("format")))
+        if reader is not None:
+            raise ValueError(f"it holds {reader}")
         raise ValueError(f"its header has no settings of {kind}")
     if header.get("version") != version:
         raise ValueError(f"version {header.get('version')!r}, this hopcore reads {version}")

@@ -60,7 +60,7 @@ class Suggestion(NamedTuple):
     --------
     >>> import numpy as np, hopcore
     >>> hopcore.suggest_beta(np.eye(10), noise=0.1).reason
-    'queries keep a margin of 0.859 (5 % quantile): one update errs by 0.01 M at most'
+    'queries keep a margin of 0.859 (5% quantile): one update errs by 0.01 M at most'
     """
 
     beta: float
@@ -170,12 +170,12 @@ def for_retrieval(stored: Array, noise: float | None, function: Separation) -> S
     needed = math.log(2.0 * max(count - 1, 1) / PRECISION)
     error = PRECISION * unit
     reason = (
-        f"queries keep a margin of {margin:.3g} (5 % quantile): "
+        f"queries keep a margin of {margin:.3g} (5% quantile): "
         f"one update errs by {PRECISION:g} M at most"
     )
     if isinstance(function, Entmax):
         needed, error = 1.0 / (function.alpha - 1.0), 0.0
-        reason = f"queries keep a margin of {margin:.3g} (5 % quantile): one update is exact"
+        reason = f"queries keep a margin of {margin:.3g} (5% quantile): one update is exact"
     if noise is not None and len(gap):
         hidden = float(np.mean(gap <= hidden_by))
         if hidden > 0.5:

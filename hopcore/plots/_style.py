@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from hopcore.files._extensions import PICTURES, check_extension
 from hopcore.files._files import write_whole
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ SMALL = 8.0
 
 LETTER = 0.55 * SMALL
 """About the width of one of their letters."""
+
+UNDATED = {"pdf": "CreationDate", "svg": "Date"}
+"""The entry of each format's metadata that would say when a picture was drawn."""
 
 
 def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
@@ -129,24 +133,38 @@ def caption(figure: Figure, title: str, note: str = "") -> Figure:
 
 
 def save(figure: Figure, path: Path, colors: int | None = None) -> None:
-    """Write a figure as PNG, whole or not at all.
+    """Write a figure in the format of its extension, whole or not at all.
+
+    The same figure gives the same bytes whenever it is written: no file holds a date.
 
     Parameters
     ----------
     figure : Figure
     path : Path
+        Ends in ``.png``, ``.pdf`` or ``.svg``; without an extension the picture is a PNG.
     colors : int, optional
-        So many colours and no more, for a smaller file.
+        The largest number of colours of a PNG, for a smaller file.
 
     Raises
     ------
+    ValueError
+        Another extension.
     OSError
         The folder does not exist, or cannot be written to.
     """
+    if path.suffix:
+        check_extension("path", path, PICTURES)
+    kind = path.suffix.lower().removeprefix(".") or "png"
     # Axes of a fixed shape have their names inside the picture only after a second layout.
     figure.draw_without_rendering()
 
     def write(file: BinaryIO) -> None:
+        if kind != "png":
+            from matplotlib import rc_context  # noqa: PLC0415  an extra, imported on use
+
+            with rc_context({"svg.hashsalt": "hopcore"}):
+                figure.savefig(file, format=kind, metadata={UNDATED[kind]: None})
+            return
         if colors is None:
             figure.savefig(file, format="png")
             return

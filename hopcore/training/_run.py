@@ -72,7 +72,11 @@ class Run:
     model : Classifier
     config : TrainConfig
     train, test : Images
-        Samples to train with, and to measure each epoch with.
+        Samples to train with, and samples that do not train.
+    validation : Images, optional
+        Samples that each epoch is measured with, and by which the best epoch is chosen. The test
+        samples are not looked at then. Without them, each epoch is measured with the test samples,
+        and the accuracy of the best epoch is a little too high, since it was chosen by them.
     backend : str
         What trains, as in :func:`hopcore.training.trainer`.
     device : optional
@@ -109,6 +113,7 @@ class Run:
         train: Images,
         test: Images,
         *,
+        validation: Images | None = None,
         backend: str = "torch",
         device: Any = None,
         folder: str | Path | None = None,
@@ -118,6 +123,7 @@ class Run:
         self.model, self.config, self.backend, self.folder = model, config, backend, folder
         self.about = dict(about or {})
         self.train, self.test = checked(train, "train"), checked(test, "test")
+        self.validation = None if validation is None else checked(validation, "validation")
         unknown = sorted(set(config.schedules) - set(model.TEMPERATURES))
         if unknown:
             raise ValueError(
@@ -147,6 +153,7 @@ class Run:
         train: Images,
         test: Images,
         *,
+        validation: Images | None = None,
         models: Mapping[str, type[Classifier]],
         device: Any = None,
     ) -> Run:
@@ -155,7 +162,7 @@ class Run:
         Parameters
         ----------
         folder : str or Path
-        train, test : Images
+        train, test, validation : Images
             The samples of the run, which are compared with those that it was begun with.
         models : mapping of str to type of Classifier
             The classes of models by their ``KIND``, among them that of the run.
@@ -177,7 +184,10 @@ class Run:
         shapes = model.parameter_shapes()
         if shapes is not None:
             check_same("model", given, shapes)  # before any array is made of the settings
-        found = cls(model, saved.config, train, test, backend=saved.backend, device=device)
+        found = cls(
+            model, saved.config, train, test, validation=validation, backend=saved.backend,
+            device=device,
+        )  # fmt: skip
         check_same("data set", saved.data, found.data)
         parameters = found.trainer.parameters()
         check_same("model", given, {name: value.shape for name, value in parameters.items()})
@@ -190,7 +200,13 @@ class Run:
     @property
     def data(self) -> str:
         """A digest of the samples."""
-        return fingerprint(self.train, self.test)
+        held_out = () if self.validation is None else (self.validation,)
+        return fingerprint(self.train, self.test, *held_out)
+
+    @property
+    def measured(self) -> Images:
+        """The samples that each epoch is measured with."""
+        return self.test if self.validation is None else self.validation
 
     @property
     def best(self) -> Epoch | None:
@@ -255,21 +271,22 @@ class Run:
         soft, hard = (self._accuracy_after(epoch, end, path) for path in PATHS)
         rate = self._rate(epoch * self.steps, end)
         seconds = time.perf_counter() - begun
-        return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds)
+        split = "test" if self.validation is None else "validation"
+        return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds, split)
 
     def accuracy(self, temperatures: dict[str, float], *, hard: bool) -> float:
-        """The share of the test samples that are classified rightly, on one of the paths."""
-        found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
-        return share_right(found, self.test.target)
+        """The share of the measured samples that are classified rightly, on one of the paths."""
+        found = scores(self.trainer, self.measured, temperatures=temperatures, hard=hard)
+        return share_right(found, self.measured.target)
 
     def _accuracy_after(self, epoch: int, temperatures: dict[str, float], path: str) -> float:
         """Return the accuracy after an epoch; raise if its last step spoiled the parameters."""
         hard = path == "hard"
-        found = scores(self.trainer, self.test, temperatures=temperatures, hard=hard)
+        found = scores(self.trainer, self.measured, temperatures=temperatures, hard=hard)
         if not np.isfinite(found).all():
             value = float(found[~np.isfinite(found)][0])
             check_finite(f"output of the {path} path", value, epoch, self.steps, REMEDY)
-        return share_right(found, self.test.target)
+        return share_right(found, self.measured.target)
 
     def _schedules(self) -> dict[str, Schedule]:
         names = self.model.TEMPERATURES
@@ -354,13 +371,15 @@ def checked(samples: Images, name: str) -> Images:
 def check_resumable(run: Run, saved: SavedRun) -> None:
     """Raise if a saved run does not fit the model, the trainer or the data that it goes on with."""
     names = set(run.model.TEMPERATURES)
+    split = "test" if run.validation is None else "validation"
     for epoch in saved.history:
         check_same("set of temperatures", set(epoch.temperatures), names)
+        check_same("split of its samples", epoch.split, split)
     state = {name: (value.shape, value.dtype) for name, value in run.trainer.state().items()}
     given = {name: (value.shape, value.dtype) for name, value in saved.arrays.items()}
     # A trainer that has taken no step may have no state of its optimiser yet.
     check_same("trainer", {name: given.get(name) for name in state}, state)
-    most = int(max(run.train.target.max(), run.test.target.max()))
+    most = int(max(x.target.max() for x in (run.train, run.test, run.measured)))
     one = run.train._replace(pixels=run.train.pixels[:1], target=run.train.target[:1])
     try:
         outputs = run.model.outputs(saved.parameters, one)

@@ -22,7 +22,10 @@ from hopcore.training._config import TrainConfig
 LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.csv"
 """The files of a run in its folder."""
 
-KIND, VERSION = "hopcore run", "1"
+KIND, VERSION = "hopcore run", "2"
+
+SPLITS = "validation", "test"
+"""The samples that epochs may be measured on."""
 
 PARAMETERS = "parameters."
 """What the names of parameters begin with."""
@@ -40,7 +43,8 @@ class Epoch(NamedTuple):
     accuracy : float
         As they trained, too.
     soft : float
-        Accuracy on the test samples of the soft path, at the temperatures at the end of the epoch.
+        Accuracy of the soft path on the samples of ``split``, at the temperatures at the end of the
+        epoch.
     hard : float
         The same of the hard path.
     norm : float
@@ -50,6 +54,8 @@ class Epoch(NamedTuple):
     rate : float
         The factor of the learning rate there.
     seconds : float
+    split : str
+        The samples that ``soft`` and ``hard`` were measured on: ``"validation"`` or ``"test"``.
 
     Examples
     --------
@@ -68,6 +74,7 @@ class Epoch(NamedTuple):
     temperatures: dict[str, float]
     rate: float
     seconds: float
+    split: str = "test"
 
     @property
     def gap(self) -> float:
@@ -204,7 +211,7 @@ def epoch_of(number: int, values: Any) -> Epoch:
             raise TypeError(f"{name} of epoch {number} cannot be {short_repr(value)}")
     found = Epoch(**values)
     cold = any(not 0.0 < value < math.inf for value in found.temperatures.values())
-    if found.epoch != number or cold:
+    if found.epoch != number or cold or found.split not in SPLITS:
         raise ValueError(f"epoch {number} makes no sense: {short_repr(values)}")
     return found
 

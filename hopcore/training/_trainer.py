@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import MOST_SEED, as_integer, as_number
@@ -332,5 +331,7 @@ def auc(scores: np.ndarray, target: np.ndarray) -> float:
     above, below = int(positive.sum()), int((~positive).sum())
     if above == 0 or below == 0:
         raise ValueError(f"an AUC needs both targets, got {above} positive and {below} negative")
+    from scipy.stats import rankdata  # noqa: PLC0415  half a second that other calls save
+
     ranks = rankdata(scores)[positive].sum()
     return float((ranks - above * (above + 1) / 2) / (above * below))

@@ -189,7 +189,7 @@ def test_retrieve_on_a_backend(run, memory, tmp_path, name):
 def streamed(monkeypatch):
     """Every file of patterns is too large to be loaded."""
     monkeypatch.setattr("hopcore.experiments.data.patterns.LOADED", 0)
-    monkeypatch.setattr("hopcore.experiments.data.patterns.read_array", only_queries)
+    monkeypatch.setattr("hopcore.experiments.data.patterns.read_patterns", only_queries)
 
 
 def only_queries(path):
@@ -285,8 +285,9 @@ def test_experiment_writes_its_tables(run, mnist, tmp_path):
 # Bad input
 
 BAD = {
-    "no such command": ("retreive", "No such command"),
-    "no such option": ("demo --sed 1", "No such option"),
+    "no such command": ("retreive", "No such command 'retreive'. Did you mean 'retrieve'?"),
+    "no such study": ("experiment anealing", "Did you mean 'annealing'?"),
+    "no such option": ("demo --sed 1", "No such option: --sed. Did you mean --seed or --stored?"),
     "not a number": ("demo --seed x", "--seed"),
     "a negative seed": ("demo --seed -1", "--seed"),
     "too many digits": ("demo --stored 2000", "between 1 and 1797"),
@@ -301,7 +302,19 @@ BAD = {
     "damaged mnist": ("retrieve --dataset mnist --data damaged", "is damaged"),
     "a corruption": ("retrieve --dataset digits --corruption dirt", "unknown corruption 'dirt'"),
     "missing": ("retrieve --patterns P.npy --queries no.npy", "no.npy: No such file"),
-    "a folder": ("retrieve --patterns P.npy --queries .", "Is a directory"),
+    "a folder": ("retrieve --patterns P.npy --queries .", "a folder without PNG or JPEG images"),
+    "a folder of damaged images": ("retrieve torn P.npy", "torn/a.png is not a whole PNG or JPEG"),
+    "another kind of file": ("retrieve notes.txt Q.npy", "give a .npy or .csv file, a PNG or JPEG"),
+    "three files": ("retrieve P.npy Q.npy Q.npy", "too many files, Q.npy"),
+    "a file and an option": ("retrieve P.npy Q.npy --patterns P.npy", "too many files, Q.npy"),
+    "text in a table": ("retrieve text.csv Q.npy", "line 2, column 2 must be a finite number"),
+    "a short line": ("retrieve short.csv Q.npy", "line 3 has 1 cells, the first line has 2"),
+    "a table of nothing": ("retrieve header.csv Q.npy", "is not a table of numbers: it has none"),
+    "nan in a table": ("retrieve nan.csv Q.npy", "line 1, column 2 must be a finite number"),
+    "no such format": ("retrieve P.npy Q.npy --out a.txt", "--out must end in .npz, .npy, .csv or"),
+    "no such picture": ("demo --out a.gif", "--out must end in .png, .pdf or .svg, got a.gif"),
+    "a format of CSV": ("phase P.npy --csv a.npz", "--csv must end in .csv, got a.npz"),
+    "images on workers": ("retrieve text.csv Q.npy --workers 1", "--workers and --scheduler read"),
     "truncated": ("retrieve --patterns P.npy --queries truncated.npy", "not a whole .npy"),
     "empty": ("retrieve --patterns P.npy --queries empty.npy", "not a whole .npy"),
     "pickled": ("retrieve --patterns pickled.npy --queries Q.npy", "allow_pickle=False"),
@@ -311,7 +324,7 @@ BAD = {
     "truncated patterns": ("retrieve --patterns truncated.npy --queries Q.npy", "not a whole"),
     "no data set": ("retrieve --patterns junk.h5 --queries Q.npy", "junk.h5:NAME"),
     "no HDF5": ("retrieve --patterns junk.h5:a --queries Q.npy", "not a whole HDF5 file"),
-    "no Zarr": ("retrieve --patterns damaged --queries Q.npy", "not an array of Zarr"),
+    "no Zarr": ("retrieve --patterns zarr --queries Q.npy", "zarr is not an array of Zarr"),
     "workers": ("retrieve --patterns P.npy --queries Q.npy --workers 0", "--workers"),
     "two clusters": (
         "retrieve --patterns P.npy --queries Q.npy --workers 1 --scheduler tcp://a:1",
@@ -373,6 +386,15 @@ def litter(tmp_path_factory):
     (folder / "junk.h5").write_bytes(b"no")
     (folder / "damaged").mkdir()
     (folder / "damaged" / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b and nothing more")
+    (folder / "zarr").mkdir()
+    (folder / "zarr" / "zarr.json").write_bytes(b"{}")
+    (folder / "torn").mkdir()
+    (folder / "torn" / "a.png").write_bytes(PNG)
+    (folder / "notes.txt").write_text("1,2")
+    (folder / "text.csv").write_text("left,right\n1,two\n")
+    (folder / "short.csv").write_text("left,right\n1,2\n3\n")
+    (folder / "header.csv").write_text("left,right\n")
+    (folder / "nan.csv").write_text("1,nan\n")
     return folder
 
 
@@ -433,19 +455,22 @@ FILES = ["retrieve", "--queries", "a.npy", "--beta", "1"]
         ("sklearn", ["demo"], "hopcore[data]"),
         ("matplotlib", ["demo"], "hopcore[plots]"),
         ("h5py", [*FILES, "--patterns", "a.h5:a"], "hopcore[hdf5]"),
-        ("zarr", [*FILES, "--patterns", "."], "hopcore[zarr]"),
+        ("zarr", [*FILES, "--patterns", "a.zarr"], "hopcore[zarr]"),
         ("distributed", [*FILES, "--patterns", "a.npy", "--workers", "1"], "hopcore[cluster]"),
     ],
 )
 def test_a_missing_extra_is_named(tmp_path, module, args, extra):
     np.save(tmp_path / "a.npy", np.eye(2))
     (tmp_path / "a.h5").touch()
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").touch()
+    out = "a.png" if args[0] == "demo" else "a.npz"
     args = [arg.replace("a.", f"{tmp_path}/a.") for arg in args]
     code = (
         f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'hopcore'\n"
         "from hopcore.__main__ import main; main()"
     )
-    ended = python(code, *args, "--out", str(tmp_path / "a.png"))
+    ended = python(code, *args, "--out", str(tmp_path / out))
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr.startswith("hopcore: ")

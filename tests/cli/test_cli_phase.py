@@ -261,7 +261,7 @@ BAD = {
     "too many of a file": ("--patterns some.npy --stored 21", "between 1 and 20"),
     "none of a file": ("--patterns some.npy --stored 0", "between 1 and 20"),
     "missing": ("--patterns no.npy", "no.npy: No such file"),
-    "a folder": ("--patterns .", "Is a directory"),
+    "a folder": ("--patterns .", "a folder without PNG or JPEG images"),
     "no array": ("--patterns text.npy", "not a whole .npy"),
     "one pattern": ("--patterns one.npy", "N >= 2 patterns, got (1, 16)"),
     "all alike": ("--patterns alike.npy", "5 copies of one pattern"),

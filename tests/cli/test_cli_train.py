@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from hopcore.__main__ import main
 from hopcore.cli import train as cli_train
+from hopcore.experiments.trained import SPLITS, accuracies, open_run, samples_of
 from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 
 pytest.importorskip("torch")
@@ -34,15 +36,17 @@ def test_a_run(train, tmp_path):
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == "Training finished: mlp on digits, torch"
-    assert [line.split(":")[0].strip() for line in lines[1:]] == [
-        "Best test accuracy", "Final test accuracy", "Best checkpoint", "Last checkpoint",
+    assert [line.split(":")[0].strip() for line in lines[1:6]] == [
+        "Best epoch", "validation accuracy", "test accuracy", "Last epoch", "validation accuracy",
     ]  # fmt: skip
     folder = tmp_path / "mlp-digits-torch-0"
-    assert str(lines[3].split(": ")[1]) == f"{folder.name}/{BEST}"
+    written = [f"{folder.name}/{name}" for name in (BEST, LAST, HISTORY)] + ["run.png"]
+    assert [line.split(":")[0].removeprefix("Wrote ") for line in lines[6:]] == written
     assert sorted(path.name for path in folder.iterdir()) == sorted([BEST, HISTORY, LAST])
     told = [line for line in err.splitlines() if line.startswith("Epoch")]
     assert len(told) == 3
-    assert told[-1].startswith("Epoch 3/3  loss: ")
+    assert re.match(r"Epoch 3/3: loss: [\d.]+, acc: [\d.]+, validation: [\d.]+(, best)?$", told[-1])
+    assert not re.search("soft|hard", out + err)  # which an MLP has not
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
     assert read_run(folder / BEST).about == {"dataset": "digits"}
 
@@ -72,7 +76,7 @@ def test_going_on(train, tmp_path, monkeypatch):
     """Ctrl-C in the second epoch: it says how to go on, and that does."""
     seen = []
 
-    def interrupted(epoch, run):
+    def interrupted(epoch, run, width):
         seen.append(epoch)
         if len(seen) == 2:
             raise KeyboardInterrupt
@@ -87,7 +91,7 @@ def test_going_on(train, tmp_path, monkeypatch):
     )
     code, _, err = train("--resume", "run")
     assert code == 0
-    assert [line.split()[1] for line in err.splitlines()] == ["3/4", "4/4"]
+    assert [line.split()[1] for line in err.splitlines()] == ["3/4:", "4/4:"]
     assert [epoch.epoch for epoch in read_run(tmp_path / "run" / LAST).history] == [1, 2, 3, 4]
     code, _, err = train("--resume", "run", "--epochs", 9, "--temp-start", 1)
     assert code == 2
@@ -104,7 +108,7 @@ def test_going_on(train, tmp_path, monkeypatch):
         (["--temp-end", "-1"], "temp_end must be positive and finite, got -1.0"),
         (["--floor", "0.5"], "temp_start must not be below the floor, got 0.1 and 0.5"),
         (["--temp-anneal-steps", "0"], "temp_anneal_steps must be >= 1, got 0"),
-        (["--temp-anneal-steps", "99999"], "temp_anneal_steps must be within the 1800 steps"),
+        (["--temp-anneal-steps", "99999"], "temp_anneal_steps must be within the 1600 steps"),
         (["--schedule", "sudden"], "unknown schedule 'sudden'; known: constant, geometric"),
         (["--model", "gru"], "unknown model 'gru'; known: hnm, mlp, cnn, vq"),
         (["--model", "cnn", "--widths", "3"], "widths are of hnm and mlp, got them for cnn"),
@@ -150,16 +154,33 @@ def test_checkpoints_need_safetensors(train, monkeypatch):
     assert err == "hopcore: checkpoints need safetensors: pip install 'hopcore[checkpoint]'\n"
 
 
+def test_the_test_images_are_measured_once_and_as_evaluate_does(train):
+    """At the end, with the parameters of the best epoch, on images that no epoch looked at."""
+    code, out, _ = train("--model", "hnm", "--epochs", 2, "--json", "--out", "run")
+    assert code == 0
+    facts = json.loads(out)
+    assert {epoch["split"] for epoch in facts["history"]} == {"validation"}
+    assert facts["best"] == max(facts["history"], key=lambda epoch: epoch["hard"])
+    run = open_run(Path("run"))
+    samples = samples_of(run, None)
+    assert [len(samples[name].target) for name in SPLITS] == [1258, 179, 360]
+    assert facts["test"] == accuracies(run, samples["test"])
+    assert accuracies(run, samples["validation"]) == {
+        name: pytest.approx(facts["best"][name], abs=0.01) for name in ("soft", "hard")
+    }
+
+
 def test_on_a_terminal_there_is_a_bar_for_each_epoch(train, monkeypatch):
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     monkeypatch.setenv("COLUMNS", "150")
     code, _, err = train("--model", "hnm", "--epochs", 2)
     assert code == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err).replace("\r", "\n").splitlines()
-    bars = [
-        line for line in plain if re.match(r"Epoch [12]/2 +[━╸╺ ]+ *\d+/45 .*loss: .*acc: ", line)
-    ]
-    assert bars
-    assert all("temp: " in line for line in bars)
-    assert [line.split()[1] for line in plain if "test: soft" in line] == ["1/2", "2/2"]
-    assert all(line.startswith("Epoch") for line in plain if "test: soft" in line)
+    look = (
+        r"Epoch ([12])/2: +(\d+)%\|[█ ]{20}\| \d+/40 \[\d\d:\d\d<\d\d:\d\d, loss: \d\.\d{4}, "
+        r"acc: \d\.\d{4}, temp: \d\.\d\de-\d\d(, val: \d\.\d{4})?\]( best)?"
+    )
+    bars = [re.fullmatch(look, line.rstrip()) for line in plain if line.startswith("Epoch")]
+    assert all(bars)
+    assert [bar[1] for bar in bars if bar[3]] == ["1", "2"]  # one line of each epoch is left
+    assert len({bar[2] for bar in bars}) > 2  # it moves

@@ -48,6 +48,18 @@ def test_every_image_trains_or_tests(count):
         assert (part.pixels.dtype, part.target.dtype) == (np.float32, np.int32)
 
 
+@pytest.mark.parametrize("count", [10, 11, 25, 1797])
+def test_every_image_trains_validates_or_tests(count):
+    """The images that test are the same with and without validation images."""
+    train, validation, test = datasets.split_three(numbered(count), 3)
+    whole, alone = datasets.split_images(numbered(count), 3)
+    np.testing.assert_array_equal(test.pixels, alone.pixels)
+    both = [np.concatenate(pair) for pair in zip(train, validation, strict=True)]
+    for joined, one in zip(both, whole, strict=True):
+        np.testing.assert_array_equal(joined, one)
+    assert len(validation.target) == count * 4 // 5 // 8 > 0
+
+
 def test_a_seed_draws_who_trains():
     one, again, other = (datasets.split_images(numbered(50), seed)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.pixels, again.pixels)
@@ -59,6 +71,8 @@ def test_what_cannot_be_split():
         datasets.split_images(numbered(9)._replace(labels=None), 0)
     with pytest.raises(ValueError, match=r"at least 2 images.*got 1"):
         datasets.split_images(numbered(1), 0)
+    with pytest.raises(ValueError, match=r"at least 10 images.*got 9"):
+        datasets.split_three(numbered(9), 0)
 
 
 # Trials.

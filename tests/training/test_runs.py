@@ -20,6 +20,7 @@ from hopcore.layers import effective_memory, inner
 from hopcore.training._config import TrainConfig
 from hopcore.training._run import Run
 from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
+from hopcore.training._trainer import Conditions
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -44,6 +45,9 @@ MODELS = [
     VQ(size=16, classes=3, width=16, groups=2, code_size=4, quantity=8, symbols=4, alignment=0.1),
 ]
 CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=1e-2, schedule="cosine")
+
+
+HELD_OUT = drawn(30, seed=2)
 
 
 def run(model=SMALL, config=CONFIG, **options):
@@ -72,17 +76,20 @@ def test_every_model_learns(model, backend):
 
 
 @pytest.mark.parametrize("backend", libraries())
-@pytest.mark.parametrize("gumbel", [False, True])
-def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path, backend, gumbel):
+@pytest.mark.parametrize(("gumbel", "validation"), [(False, None), (True, None), (True, HELD_OUT)])
+def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path, backend, gumbel, validation):
     """Bit for bit: parameters, moments, random numbers, history; with dropout and noise."""
     config = replace(CONFIG, schedule="phase-aware", path="hard", gumbel=gumbel)
-    whole = run(config=config, backend=backend, folder=tmp_path / "whole")
+    options = {"config": config, "backend": backend, "validation": validation}
+    whole = run(**options, folder=tmp_path / "whole")
     list(whole.epochs())
-    stopped = run(config=config, backend=backend, folder=tmp_path / "stopped")
+    stopped = run(**options, folder=tmp_path / "stopped")
     for epoch in stopped.epochs():
         if epoch.epoch == 2:
             break
-    again = Run.resumed(tmp_path / "stopped", TRAIN, TEST, models=CLASSIFIERS)
+    again = Run.resumed(
+        tmp_path / "stopped", TRAIN, TEST, validation=validation, models=CLASSIFIERS
+    )
     assert again.config == config
     assert again.model == SMALL
     list(again.epochs())
@@ -109,6 +116,60 @@ def test_torch_and_jax_run_alike():
     for ours, others in zip(*found, strict=True):
         assert ours.loss == pytest.approx(others.loss, rel=1e-3)
         assert ours.soft == pytest.approx(others.soft, abs=0.03)
+
+
+# Validation
+
+
+def test_validation_samples_decide_which_epoch_is_the_best():
+    """Training is the same with and without them; what the epochs are measured on is not."""
+    plain, held = run(), run(validation=HELD_OUT)
+    for ours, others in zip(held.epochs(), plain.epochs(), strict=True):
+        assert (ours.split, others.split) == ("validation", "test")
+        assert ours.loss == others.loss
+        for hard, value in ((False, ours.soft), (True, ours.hard)):
+            conditions = Conditions(ours.temperatures, hard=hard)
+            outputs = held.model.outputs(held.trainer.parameters(), HELD_OUT, conditions)
+            assert np.mean(outputs.argmax(-1) == HELD_OUT.target) == pytest.approx(value, abs=0.04)
+    assert held.best is max(held.history, key=lambda epoch: epoch.hard)
+
+
+def test_no_epoch_looks_at_the_test_samples():
+    """Other test samples, of which none is classified rightly, change nothing."""
+    wrong = TEST._replace(target=(TEST.target + 1) % 3)
+    runs = [Run(SMALL, CONFIG, TRAIN, test, validation=HELD_OUT) for test in (TEST, wrong)]
+    first, second = (without_time(one.epochs()) for one in runs)
+    assert first == second
+
+
+def test_a_run_goes_on_with_its_own_validation_samples_alone(tmp_path):
+    next(run(folder=tmp_path, validation=HELD_OUT).epochs())
+    assert (tmp_path / HISTORY).read_text().splitlines()[0].split(",")[-3] == "split"
+    for validation in (None, drawn(30, seed=3)):
+        with pytest.raises(ValueError, match="started with another"):
+            Run.resumed(tmp_path, TRAIN, TEST, validation=validation, models=CLASSIFIERS)
+    again = Run.resumed(tmp_path, TRAIN, TEST, validation=HELD_OUT, models=CLASSIFIERS)
+    assert {epoch.split for epoch in again.epochs()} == {"validation"}
+
+
+def test_a_file_that_says_another_split_than_that_of_its_samples_is_refused(tmp_path):
+    from hopcore.training._run_files import write_run
+
+    next(run(folder=tmp_path, validation=HELD_OUT).epochs())
+    saved = read_run(tmp_path / LAST)
+    write_run(tmp_path / LAST, saved._replace(history=[saved.history[0]._replace(split="test")]))
+    with pytest.raises(ValueError, match="started with another split of its samples"):
+        Run.resumed(tmp_path, TRAIN, TEST, validation=HELD_OUT, models=CLASSIFIERS)
+
+
+def test_a_split_that_there_is_not_is_refused(tmp_path):
+    from hopcore.training._run_files import write_run
+
+    next(run(folder=tmp_path).epochs())
+    saved = read_run(tmp_path / LAST)
+    write_run(tmp_path / LAST, saved._replace(history=[saved.history[0]._replace(split="train")]))
+    with pytest.raises(ValueError, match="epoch 1 makes no sense"):
+        read_run(tmp_path / LAST)
 
 
 # Temperatures

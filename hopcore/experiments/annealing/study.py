@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from hopcore.experiments.annealing import gradients, report, temperature_floor, trials
 from hopcore.experiments.options import (
+    METHOD,
+    TRAINING,
     Batch,
     Data,
     Dataset,
@@ -20,6 +20,7 @@ from hopcore.experiments.options import (
     Rate,
     Seeds,
     TrainingBackend,
+    option,
     tracked,
 )
 from hopcore.experiments.parsing import integers, names, one_of, unlike
@@ -41,7 +42,9 @@ FLOORS: dict[str, Callable[..., list[trials.Arm]]] = {
     "cures": temperature_floor.cures,
 }
 
-ArmNames = Annotated[str | None, typer.Option("--arm", help="Some of the arms; default: all.")]
+ArmNames = Annotated[
+    str | None, option(METHOD, "Train only these arms of the study; default: all.", "--arm")
+]
 
 
 @dataclass(kw_only=True)
@@ -122,19 +125,22 @@ class ArmStudy(Study):
 
     def notes(self) -> list[str]:
         """Name the CSV of all epochs, too."""
-        first, last = super().notes()
-        return [first, f"Every epoch: {self.epochs_path}", last]
+        first, *others = super().notes()
+        return [first, f"Wrote {self.epochs_path}: every epoch.", *others]
 
 
 @dataclass(kw_only=True)
 class Annealing(ArmStudy):
     """Find the best schedule of the temperature, and what annealing needs."""
 
-    study: Annotated[str, typer.Option(help=", ".join(SCHEDULES))] = "schedules"
+    study: Annotated[str, option(METHOD, f"The part of the study: {', '.join(SCHEDULES)}.")] = (
+        "schedules"
+    )
     epochs: Epochs = 40
     rate: Rate = "cosine"
 
     name = "annealing"
+    example = "--study survival --seeds 2"
 
     def all_arms(self) -> list[trials.Arm]:
         """Return the arms of the chosen part of the study."""
@@ -187,10 +193,13 @@ class Gradients(Annealing):
 class TemperatureFloor(ArmStudy):
     """Measure whether classifiers that train on the soft path collapse on the hard path."""
 
-    study: Annotated[str, typer.Option(help=", ".join(FLOORS))] = "fixes"
-    epochs: Annotated[str, typer.Option(help="Numbers of passes through the images.")] = "30,120"
+    study: Annotated[str, option(METHOD, f"The part of the study: {', '.join(FLOORS)}.")] = "fixes"
+    epochs: Annotated[
+        str, option(TRAINING, "How often training goes through all training images.")
+    ] = "30,120"
 
     name = "temperature-floor"
+    example = "--study causes --epochs 30"
 
     def all_arms(self) -> list[trials.Arm]:
         """Return the arms of the chosen part of the study, for each number of epochs."""

@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.experiments.data import datasets
-from hopcore.files._arrays import read_array
-from hopcore.streamed._sources import HDF5, patterns_of, source_of
+from hopcore.experiments.data.inputs import (
+    is_stored,
+    is_streamable,
+    read_patterns,
+    stored_source,
+)
 from hopcore.streamed._streamed import Streamed
 
 DTYPES = ("float16", "float32", "float64")
@@ -56,10 +60,9 @@ def from_files(
 
     Parameters
     ----------
-    patterns : Path
-        A ``.npy`` file, ``FILE.h5:NAME`` or a folder of Zarr, of shape (S, d) or images (S, h, w).
-    queries : Path
-        A ``.npy`` file of shape (L, d) or (L, h, w).
+    patterns, queries : Path
+        As in :func:`hopcore.experiments.data.inputs.read_patterns`, of shape (S, d) and (L, d), or
+        images (S, h, w) and (L, h, w).
     dtype : str, optional
         Convert both to it; without it they keep their own.
     track, dask
@@ -69,10 +72,10 @@ def from_files(
     Raises
     ------
     TypeError, ValueError, OSError
-        As :func:`hopcore.files.read_array` and :class:`hopcore.Streamed`; shapes that do not fit; a
-        dtype that is not floating, or that the values overflow.
+        As :func:`hopcore.experiments.data.inputs.read_patterns` and :class:`hopcore.Streamed`;
+        shapes or dtypes that do not fit; a dtype that is not floating, or that the values overflow.
     """
-    start = read_array(queries)
+    start = read_patterns(queries)
     stored, given = stored_in(patterns, dtype, track, dask)
     if len(given) not in (2, 3) or 0 in given:
         raise ValueError(f"{patterns} must be (S, d) or (S, h, w), not empty, got {given}")
@@ -85,6 +88,11 @@ def from_files(
     start = start.reshape(len(start), math.prod(axes))
     if dtype is not None:
         start = converted(start, dtype)
+    if stored.dtype != start.dtype:
+        raise ValueError(
+            f"patterns and queries must share one dtype: {patterns} has {stored.dtype} and "
+            f"{queries} has {start.dtype}; convert both, for example with --dtype float32"
+        )
     return Memory(stored, start, image_shape(axes), None)
 
 
@@ -92,16 +100,18 @@ def stored_in(
     path: Path, dtype: str | None, track: Callable[..., Any] | None, dask: bool
 ) -> tuple[Any, tuple[int, ...]]:
     """Stored patterns ``(S, d)`` of a file, loaded or streamed, and the shape that it has."""
-    file = path.is_file() and path.suffix not in HDF5
-    if file and path.stat().st_size <= LOADED and not dask:
-        values = read_array(path)
-    else:
-        source = source_of(path)
+    large = path.is_file() and path.stat().st_size > LOADED
+    if is_streamable(path) and (dask or large or is_stored(path)):
+        source = stored_source(path)
         shape = source.shape
         if dask or math.prod(shape) * source.dtype.itemsize > LOADED:
             return Streamed(source, dtype=dtype, track=track, dask=dask), shape
-        values = source.read(0, shape[0])
-        patterns_of(values, source.dtype, 0, name=source.name)
+    elif dask:
+        raise ValueError(
+            "--workers and --scheduler read .npy files, FILE.h5:NAME and folders of Zarr, got "
+            f"{path}"
+        )
+    values = read_patterns(path)
     if values.ndim not in (2, 3) or values.size == 0:
         return values, values.shape
     stored = values.reshape(len(values), -1)

@@ -7,13 +7,21 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-import typer
-
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._modes import OPERATORS
 from hopcore.experiments.diffusion import report
 from hopcore.experiments.diffusion.trials import Method, Trial, run_trials
-from hopcore.experiments.options import Backend, Corruptions, Data, Dataset, Device, Memories, Sizes
+from hopcore.experiments.options import (
+    METHOD,
+    Backend,
+    Corruptions,
+    Data,
+    Dataset,
+    Device,
+    Memories,
+    Sizes,
+    option,
+)
 from hopcore.experiments.parsing import integers, numbers, one_of, positive, unlike
 from hopcore.experiments.study import Report, Study, load_images, write_text
 from hopcore.graphs._graph import NORMALIZATIONS
@@ -89,11 +97,14 @@ def logits(given: Strength) -> list[Method]:
 
 
 Levels = Annotated[
-    str, typer.Option(help="Effective inverse temperatures b: beta times the spread.")
+    str,
+    option(METHOD, "Effective inverse temperatures: beta times the spread of the patterns."),
 ]
-Etas = Annotated[str, typer.Option(help="Diffusion strengths; per mean degree if not normalised.")]
-Steps = Annotated[str, typer.Option(help="Numbers T of diffusion steps.")]
-Neighbours = Annotated[str, typer.Option("--k", help="Neighbours in the graph.")]
+Etas = Annotated[
+    str, option(METHOD, "Strengths eta of diffusion; divided by the mean degree if not normalised.")
+]
+Steps = Annotated[str, option(METHOD, "Numbers T of diffusion steps.")]
+Neighbours = Annotated[str, option(METHOD, "Numbers of neighbours in the graph.", "--k")]
 
 
 @dataclass(kw_only=True)
@@ -113,10 +124,12 @@ class DiffusionStudy(Study):
     eta: Etas = "0.1"
     steps: Steps = "3"
     k: Neighbours = "5"
-    normalization: Annotated[str, typer.Option(help=", ".join(NORMALIZATIONS))] = "none"
-    updates: Annotated[int, typer.Option(min=1, help="Updates of the state, at most.")] = 1
+    normalization: Annotated[
+        str, option(METHOD, f"The Laplacian: {', '.join(NORMALIZATIONS)}.")
+    ] = "none"
+    updates: Annotated[int, option(METHOD, "The largest number of updates of a query.", min=1)] = 1
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="Query with images that are not stored.")
+        bool, option(METHOD, "Query with images that are not stored.", "--unseen")
     ] = False
     seeds: Memories = 10
     backend: Backend = "numpy"
@@ -180,12 +193,13 @@ class DiffusionStudy(Study):
 
 @dataclass(kw_only=True)
 class NoiseRobustness(DiffusionStudy):
-    """Success over noise: plain, tied, evolving and untied memories at several beta."""
+    """Compare plain, tied, evolving and untied memories under noise, at several beta."""
 
     corruption: Corruptions = "noise:0.5,noise:1,noise:1.5,noise:2"
     level: Levels = "5,10,80"
 
     name = "noise-robustness"
+    example = "--corruption noise:2 --seeds 2"
     methods = staticmethod(three_values)
     x, line, column, best = "corruption", "method", "level", False
     measures = ("exact", "label", "entropy_exact", "entropy_label")
@@ -193,35 +207,38 @@ class NoiseRobustness(DiffusionStudy):
 
 @dataclass(kw_only=True)
 class Ablation(DiffusionStudy):
-    """Diffused keys, queries or both, values tied or untied, over neighbours and memory size."""
+    """Diffuse keys, queries or both, in graphs and memories of several sizes."""
 
     stored: Sizes = "128,512"
     level: Levels = "5,20,80"
     k: Neighbours = "2,5,15"
 
     name = "ablation"
+    example = "--stored 128 --seeds 2"
     methods = staticmethod(parts)
     x, line, column = "neighbours", "method", "stored"
 
 
 @dataclass(kw_only=True)
 class StepsSweep(DiffusionStudy):
-    """Tied, evolving and untied memories over T and eta."""
+    """Compare tied, evolving and untied memories over the steps T and the strength eta."""
 
     level: Levels = "10,20,80"
     eta: Etas = "0.03,0.1,0.3"
     steps: Steps = "0,1,2,3,5,10"
 
     name = "steps-sweep"
+    example = "--steps 0,1,3 --eta 0.1"
     methods = staticmethod(three_values)
     x, line, column = "steps", "eta", "method"
 
 
 @dataclass(kw_only=True)
 class ModeComparison(DiffusionStudy):
-    """The six diffusion modes on the three Laplacians, with their time."""
+    """Compare the six modes of diffusion on the three Laplacians, and their times."""
 
     name = "mode-comparison"
+    example = "--seeds 2"
     methods = staticmethod(modes)
     x, line = "mode", "normalization"
     measures = ("best_exact", "best_label", "milliseconds")
@@ -229,11 +246,12 @@ class ModeComparison(DiffusionStudy):
 
 @dataclass(kw_only=True)
 class LogitVsFeature(DiffusionStudy):
-    """Diffused features, diffused association weights, and an adaptive eta."""
+    """Compare diffused features, diffused association weights, and an eta that adapts."""
 
     level: Levels = "2.5,5,10,20,80"
 
     name = "logit-vs-feature"
+    example = "--level 5,20 --seeds 2"
     methods = staticmethod(logits)
     x, line, best = "level", "method", False
     measures = ("exact", "same_exact", "entropy_exact", "label", "same_label", "entropy_label")

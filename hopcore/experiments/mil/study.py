@@ -7,16 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import typer
-
 from hopcore.experiments.mil import report, trials
-from hopcore.experiments.options import Data, Dataset, Device, Epochs, Seeds, TrainingBackend
+from hopcore.experiments.options import (
+    INPUT,
+    METHOD,
+    TRAINING,
+    Data,
+    Dataset,
+    Device,
+    Epochs,
+    Seeds,
+    TrainingBackend,
+    option,
+)
 from hopcore.experiments.parsing import integers, names, numbers, unlike
 from hopcore.experiments.study import Report, Study, load_images
 from hopcore.experiments.tables import facts_of
 
 ALL_LAYERS = ",".join(trials.LAYERS)
-Layers = Annotated[str, typer.Option(help=f"Of {', '.join(trials.LAYERS)}.")]
+Layers = Annotated[
+    str, option(METHOD, f"The layers that are compared, of {', '.join(trials.LAYERS)}.")
+]
 
 
 @dataclass(kw_only=True)
@@ -71,9 +82,12 @@ class BagStudy(Study):
 class BitPattern(BagStudy):
     """Find which of 2048 bags of 16 bit patterns hold one of 8 signals."""
 
-    bags: Annotated[str, typer.Option(help="Numbers of training bags.")] = "384,768,1536"
+    bags: Annotated[str, option(METHOD, "How many bags train; one training for each number.")] = (
+        "384,768,1536"
+    )
 
     name = "bit-pattern"
+    example = "--bags 384 --seeds 2"
     axis = "bags"
 
     def splits(self) -> tuple[trials.Splits, int]:
@@ -90,10 +104,11 @@ class BitPattern(BagStudy):
 class Latch(BagStudy):
     """Find which of two symbols a sequence began with, before the noise."""
 
-    length: Annotated[str, typer.Option(help="Lengths of the sequences.")] = "20,50,100"
+    length: Annotated[str, option(METHOD, "How long the sequences are.")] = "20,50,100"
     epochs: Epochs = 10
 
     name = "latch"
+    example = "--length 20,50 --seeds 2"
     axis = "length"
 
     def splits(self) -> tuple[trials.Splits, int]:
@@ -112,11 +127,14 @@ class MnistBags(BagStudy):
 
     dataset: Dataset = "digits"
     data: Data = None
-    digit: Annotated[int, typer.Option(min=0, max=9, help="The digit of positive bags.")] = 9
-    bags: Annotated[str, typer.Option(help="Numbers of training bags.")] = "100,400,1200"
+    digit: Annotated[int, option(METHOD, "The digit that a positive bag holds.", min=0, max=9)] = 9
+    bags: Annotated[str, option(METHOD, "How many bags train; one training for each number.")] = (
+        "100,400,1200"
+    )
     epochs: Epochs = 40
 
     name = "mnist-bags"
+    example = "--digit 3 --bags 100,400"
     axis = "bags"
 
     def splits(self) -> tuple[trials.Splits, int]:
@@ -134,15 +152,16 @@ class MnistBags(BagStudy):
 class BagFiles(BagStudy):
     """Classify bags of features from files, cross-validated."""
 
-    data: Annotated[str, typer.Option(help="Files .npz with features, bag and label.")]
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 10
+    data: Annotated[str, option(INPUT, "The bags: .npz files with features, bag and label.")]
+    folds: Annotated[int, option(METHOD, "Into how many folds the bags are divided.", min=2)] = 10
     dropout: Annotated[
-        str, typer.Option(help="Dropout rates; the training bags choose among several.")
+        str, option(TRAINING, "Rates of dropout, of which the training bags choose one.")
     ] = "0,0.5,0.75"
     layer: Layers = "mean,pooling"
     epochs: Epochs = 10
 
     name = "mil"
+    example = "--data tiger.npz,elephant.npz"
     axis = "data"
 
     def splits(self) -> tuple[trials.Splits, int]:

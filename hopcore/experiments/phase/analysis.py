@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -17,8 +15,9 @@ import hopcore
 from hopcore.arrays._validation import check_integer
 from hopcore.experiments.batched_retrieval import on_device
 from hopcore.experiments.data import datasets
+from hopcore.experiments.data.inputs import read_patterns
 from hopcore.experiments.data.patterns import converted
-from hopcore.files._arrays import read_array
+from hopcore.experiments.notes import noted
 from hopcore.phase._patterns import HELD
 from hopcore.phase._progress import Track, silent
 from hopcore.phase._suggest import Goal, check_question, overview
@@ -115,11 +114,12 @@ class Study(NamedTuple):
 
 
 def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> Patterns:
-    """Patterns of the user's own: a ``.npy`` file of shape (N, d) or (N, h, w).
+    """Patterns of the user's own, of shape (N, d) or (N, h, w).
 
     Parameters
     ----------
     path : Path
+        As in :func:`hopcore.experiments.data.inputs.read_patterns`.
     stored : int, optional
         So many of them, chosen by the seed; all if not given.
     seed : int
@@ -130,9 +130,9 @@ def from_file(path: Path, stored: int | None, seed: int, dtype: str | None) -> P
     Raises
     ------
     TypeError, ValueError, OSError
-        As :func:`hopcore.files.read_array`; a shape that is none of patterns.
+        As :func:`hopcore.experiments.data.inputs.read_patterns`; a shape that is none of patterns.
     """
-    values = read_array(path)
+    values = read_patterns(path)
     if values.ndim not in (2, 3) or values.size == 0:
         raise ValueError(f"{path} must be (N, d) or (N, h, w), not empty, got {values.shape}")
     axes = values.shape[1:]
@@ -276,19 +276,6 @@ def lengths(values: np.ndarray) -> np.ndarray:
             "scale them to about 1"
         )
     return norms
-
-
-@contextmanager
-def noted(notes: list[str]) -> Iterator[None]:
-    """Broken hypotheses become notes, each of them once; other warnings stay what they are."""
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always", hopcore.phase.HypothesisWarning)
-        yield
-    for one in seen:
-        if not issubclass(one.category, hopcore.phase.HypothesisWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        elif str(one.message) not in notes:
-            notes.append(str(one.message))
 
 
 def quantiles(critical: hopcore.phase.CriticalBetas) -> list[float]:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import hopcore
 from hopcore.experiments.phase.analysis import QUANTILES, Study, quantiles
-from hopcore.experiments.tables import new_table
+from hopcore.experiments.tables import in_percent, new_table
 from hopcore.files._csv import csv_of
 from hopcore.phase._sweep import Branch
 
@@ -58,8 +58,9 @@ def sentence(found: Study) -> str:
     text = f"{PURPOSES[goal]}, take beta = {one.beta:.4g}: {one.reason}"
     if goal == "retrieve":
         text += (
-            f". {held(found, one.beta):.1%} of the patterns are minima there, and "
-            f"{np.mean(answer.own):.1%} of {len(answer.own):,} noisy copies come back"
+            f". {in_percent(held(found, one.beta))} of the patterns are minima there, and "
+            f"{in_percent(float(np.mean(answer.own)))} of {len(answer.own):,} noisy copies come "
+            "back"
         )
     return f"{text}."
 
@@ -166,9 +167,9 @@ def change_table(found: Study) -> Table:
     level, _ = coexistence(found)
     table = new_table("Where it changes", ["from this beta on"], ["estimate", "measured"])
     rows = [
-        ("patterns become minima: the first 5 %", guess["saddle_node"], first),
+        ("patterns become minima: the first 5%", guess["saddle_node"], first),
         ("  half of them", math.nan, middle),
-        ("  95 %", math.nan, last),
+        ("  95%", math.nan, last),
         ("half of them lie lower than the average", guess["coexistence"], level),
         ("the average is no minimum any more", guess["spinodal"], critical.centroid),
     ]
@@ -187,18 +188,19 @@ def remarks(found: Study) -> list[str]:
     if count == 2 and np.ptp(found.norms) < 1e-6 * found.norms.max():
         lines.append("two patterns part gradually, at one temperature")
     if never:
-        lines.append(f"{never:.1%} never become minima: copies, or covered by longer ones")
+        lines.append(f"{in_percent(never)} never become minima: copies, or covered by longer ones")
     if share < 0.5 and count > 2:
         lines.append(
-            f"{share:.1%} ever lie lower than the state that the average turns into by and by"
+            f"{in_percent(share)} ever lie lower than the state that the average turns into by and "
+            "by"
         )
     apart = hysteresis(found.sweep)
     if apart is not None:
         low, high, most = apart
         end = "on" if high == found.sweep.betas[-1] else f"to {high:.3g}"
         lines.append(
-            f"from {low:.3g} {end} the past decides: heated, the memory holds up to {most:.0%} of "
-            "the patterns more than cooled"
+            f"from beta = {low:.3g} {end} the answer depends on the past: a memory that is heated "
+            f"holds up to {in_percent(most)} more of the patterns than one that is cooled"
         )
     return lines
 
@@ -211,8 +213,9 @@ def goal_table(found: Study) -> Table:
     for name in sorted(found.suggestions, key=lambda name: name != goal):
         one, answer = found.suggestions[name], found.answers[name]
         table.add_row(
-            name, "<" if name == goal else "", number(one.beta), f"{held(found, one.beta):.1%}",
-            f"{np.mean(answer.own):.1%}", one.reason, style="bold" if name == goal else None,
+            name, "<" if name == goal else "", number(one.beta),
+            in_percent(held(found, one.beta)), in_percent(float(np.mean(answer.own))), one.reason,
+            style="bold" if name == goal else None,
         )  # fmt: skip
     return table
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import typer
-
-from hopcore.experiments.options import Corruptions, Sizes
+from hopcore.experiments.options import METHOD, Corruptions, Sizes, option
 from hopcore.experiments.parsing import integers, unlike
 from hopcore.experiments.study import Report
 from hopcore.experiments.suggested_beta import report, trials
@@ -22,9 +20,10 @@ class SuggestedBeta(MemoryStudy):
 
     stored: Sizes = "100,1000"
     corruption: Corruptions = "noise:0.3,noise:0.6,noise:1.0,half"
-    updates: Annotated[str, typer.Option(help="Updates of a query, at most.")] = "1,100"
+    updates: Annotated[str, option(METHOD, "The largest numbers of updates of a query.")] = "1,100"
 
     name = "suggested-beta"
+    example = "--stored 100 --seeds 2"
     case = trials.Case
     row = trials.Trial
     row_label = "retrieval"

@@ -7,10 +7,16 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from hopcore.experiments.data.sequences import TASKS
-from hopcore.experiments.options import Batch, Device, Resume, TrainingBackend, tracked
+from hopcore.experiments.options import (
+    METHOD,
+    Batch,
+    Device,
+    Resume,
+    TrainingBackend,
+    option,
+    tracked,
+)
 from hopcore.experiments.parsing import integers, names, unlike
 from hopcore.experiments.study import Report, Study
 from hopcore.experiments.temperature_profiles import files, report, trials
@@ -24,25 +30,35 @@ class TemperatureProfiles(Study):
     and NAME-temperatures.png and NAME-attention.png beside the picture.
     """
 
-    task: Annotated[str, typer.Option(help="Of latch, copy and recall.")] = ",".join(TASKS)
-    distance: Annotated[str, typer.Option(help="Symbols of noise between.")] = "4,8,16,32"
+    task: Annotated[str, option(METHOD, f"The tasks, of {', '.join(TASKS)}.")] = ",".join(TASKS)
+    distance: Annotated[
+        str, option(METHOD, "How many symbols of noise lie between question and answer.")
+    ] = "4,8,16,32"
     arm: Annotated[
         str,
-        typer.Option("--arm", help="MODE:PROFILE: fixed, learned or quick, and the start."),
+        option(
+            METHOD,
+            "MODE:PROFILE, where MODE is fixed, learned or quick, and PROFILE says where the "
+            "temperatures start.",
+            "--arm",
+        ),
     ] = ",".join(map(str, trials.ARMS))
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of parameters and sequences.")] = 3
-    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0
-    steps: Annotated[int, typer.Option(min=1, help="Batches of one task and distance.")] = 192
+    seeds: Annotated[int, option(METHOD, "How many seeds of parameters and sequences.", min=1)] = 3
+    first_seed: Annotated[int, option(METHOD, "The first of these seeds.", min=0)] = 0
+    steps: Annotated[
+        int, option(METHOD, "How many batches train for one task and distance.", min=1)
+    ] = 192
     batch_size: Batch = 24
-    d_model: Annotated[int, typer.Option(min=1, help="Depth of the features.")] = 256
-    d_ff: Annotated[int, typer.Option(min=1, help="Depth of the hidden layers.")] = 512
-    layers: Annotated[int, typer.Option(min=1, help="Encoder layers.")] = 4
-    heads: Annotated[int, typer.Option(min=1, help="Heads of a layer.")] = 4
+    d_model: Annotated[int, option(METHOD, "How many features a symbol has.", min=1)] = 256
+    d_ff: Annotated[int, option(METHOD, "How many features a hidden layer has.", min=1)] = 512
+    layers: Annotated[int, option(METHOD, "How many encoder layers there are.", min=1)] = 4
+    heads: Annotated[int, option(METHOD, "How many heads a layer has.", min=1)] = 4
     backend: TrainingBackend = "torch"
     device: Device = None
     resume: Resume = False
 
     name = "temperature-profiles"
+    example = "--task latch --seeds 1"
     row = trials.Trial
 
     def writes(self) -> dict[str, Path | None]:

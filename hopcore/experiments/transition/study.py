@@ -8,10 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from hopcore.experiments.data.datasets import Images
-from hopcore.experiments.options import Data, Dataset, Memories, Sizes
+from hopcore.experiments.options import METHOD, OUTPUT, Data, Dataset, Memories, Sizes, option
 from hopcore.experiments.parsing import integers, names, unlike
 from hopcore.experiments.study import (
     Report,
@@ -52,15 +50,19 @@ class Transition(MemoryStudy):
     """
 
     stored: Sizes = "10,30,100,300,1000"
-    images: Annotated[str, typer.Option(help=f"What is stored: {', '.join(trials.IMAGES)}.")] = (
+    images: Annotated[str, option(METHOD, f"What is stored: {', '.join(trials.IMAGES)}.")] = (
         ",".join(trials.IMAGES)
     )
-    followed: Annotated[int, typer.Option(min=1, help="Patterns followed, at most.")] = 512
+    followed: Annotated[
+        int, option(METHOD, "The largest number of patterns that are followed.", min=1)
+    ] = 512
     patterns: Annotated[
-        Path | None, typer.Option(help="Each pattern of the largest memory of seed 0, as CSV.")
+        Path | None,
+        option(OUTPUT, "A table of every pattern of the largest memory of seed 0: .csv."),
     ] = None
 
     name = "transition"
+    example = "--stored 10,100 --seeds 2"
     case = trials.Place
     row = trials.Trial
     row_label = "memory"
@@ -110,6 +112,7 @@ class TransitionStates(MemoryStudy):
     """Describe the states at the betas suggested for means of patterns."""
 
     name = "transition-states"
+    example = "--stored 300 --seeds 2"
     case = states.Memory
     row = states.Trial
     row_label = "memory"
