@@ -1,8 +1,12 @@
 """Settings of the documentation. A build needs no network: no link into other projects' pages."""
 
+import os
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 # Extensions of these pages, and the benchmarks, whose records some pages show.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
@@ -58,6 +62,16 @@ nitpick_ignore_regex = [
     )
 ]
 
-# Examples show NumPy's own way of printing, and every one of them is run.
-doctest_global_setup = "import numpy as np\nimport hopcore"
+# Examples begin with their imports and data: a reader can paste a page from its top.
 trim_doctest_flags = True
+
+
+def setup(app: Sphinx) -> None:
+    """Let the examples write their files into a folder of their own."""
+    app.connect("builder-inited", leave_for_a_folder)
+
+
+def leave_for_a_folder(app: Sphinx) -> None:
+    """Leave the checkout, if the examples are going to be run."""
+    if app.builder.name == "doctest":
+        os.chdir(tempfile.mkdtemp())
