@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
+    "summaries",
     "traceability",
 ]
 exclude_patterns = ["_build"]
@@ -33,6 +34,11 @@ html_title = f"hopcore {release}"
 html_math_renderer = "mathml"
 html_static_path = ["static"]
 html_css_files = ["hopcore.css"]
+html_js_files = ["copy.js"]
+
+# The tables that begin a page of the API link to the entries below, on the same page.
+autosummary_generate = False
+suppress_warnings = ["autosummary.import_cycle"]
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

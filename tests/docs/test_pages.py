@@ -52,6 +52,7 @@ def test_a_page_has_public_names_only(page: Path) -> None:
     """Private modules may be named as files, for readers of the code, but not imported."""
     text = page.read_text(encoding="utf-8")
     assert re.findall(r"\bhopcore\w*(?:\.[a-z]\w*)*\._[a-z]\w*", text) == []
+    assert re.findall(r"^.*from hopcore\S* import .*\b_[a-z]\w*", text, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("page", SPECIFICATION, ids=lambda page: page.stem)
