@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 # Extensions of these pages, and the benchmarks, whose records some pages show.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
@@ -74,10 +75,10 @@ trim_doctest_flags = True
 
 def setup(app: Sphinx) -> None:
     """Let the examples write their files into a folder of their own."""
-    app.connect("builder-inited", leave_for_a_folder)
+    app.connect("env-updated", leave_for_a_folder)
 
 
-def leave_for_a_folder(app: Sphinx) -> None:
+def leave_for_a_folder(app: Sphinx, env: BuildEnvironment) -> None:
     """Leave the checkout, if the examples are going to be run."""
     if app.builder.name == "doctest":
         os.chdir(tempfile.mkdtemp())
