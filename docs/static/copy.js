@@ -1,8 +1,20 @@
 // A button in each block of code that copies it without prompts and without what the code printed.
 function copied(text) {
   const lines = text.replace(/\n$/, "").split("\n");
-  if (lines.some((line) => line.startsWith(">>>"))) {
-    return lines.filter((line) => /^(>>>|\.\.\.)( |$)/.test(line)).map((line) => line.slice(4)).join("\n");
+  if (lines.some((line) => line.startsWith(">>> "))) {
+    // An interactive session wants an empty line after an indented block, and none within it.
+    const kept = [];
+    let continued = false;
+    for (const line of lines) {
+      if (line.startsWith(">>> ")) {
+        kept.push(...(continued ? [""] : []), line.slice(4));
+        continued = false;
+      } else if (line.startsWith("... ")) {
+        kept.push(line.slice(4));
+        continued = true;
+      }
+    }
+    return kept.concat(continued ? [""] : []).join("\n");
   }
   if (lines[0].startsWith("$ ")) {
     const kept = [];
