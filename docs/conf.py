@@ -1,8 +1,13 @@
 """Settings of the documentation. A build needs no network: no link into other projects' pages."""
 
+import os
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 # Extensions of these pages, and the benchmarks, whose records some pages show.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
@@ -20,6 +25,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
+    "summaries",
     "traceability",
 ]
 exclude_patterns = ["_build"]
@@ -29,6 +35,11 @@ html_title = f"hopcore {release}"
 html_math_renderer = "mathml"
 html_static_path = ["static"]
 html_css_files = ["hopcore.css"]
+html_js_files = ["copy.js"]
+
+# The tables that begin a page of the API link to the entries below, on the same page.
+autosummary_generate = False
+suppress_warnings = ["autosummary.import_cycle"]
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -58,6 +69,16 @@ nitpick_ignore_regex = [
     )
 ]
 
-# Examples show NumPy's own way of printing, and every one of them is run.
-doctest_global_setup = "import numpy as np\nimport hopcore"
+# Examples begin with their imports and data: a reader can paste a page from its top.
 trim_doctest_flags = True
+
+
+def setup(app: Sphinx) -> None:
+    """Let the examples write their files into a folder of their own."""
+    app.connect("env-updated", leave_for_a_folder)
+
+
+def leave_for_a_folder(app: Sphinx, env: BuildEnvironment) -> None:
+    """Leave the checkout, if the examples are going to be run."""
+    if app.builder.name == "doctest":
+        os.chdir(tempfile.mkdtemp())

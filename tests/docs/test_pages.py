@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 SPECIFICATION = [page for page in PAGES if page.parent.name == "spec"]
+RESULTS = sorted((ROOT / "docs" / "results").glob("*.md"))
 SOURCES = (ROOT, ROOT / "backends", ROOT / "conformance")
 NAME = re.compile(r"(?<![\w/.-])hopcore(?:_torch|_jax|_conformance)?(?:\.[A-Za-z_]\w*)+")
 NO_NAMES = {"hopcore.backends"}
@@ -52,6 +53,7 @@ def test_a_page_has_public_names_only(page: Path) -> None:
     """Private modules may be named as files, for readers of the code, but not imported."""
     text = page.read_text(encoding="utf-8")
     assert re.findall(r"\bhopcore\w*(?:\.[a-z]\w*)*\._[a-z]\w*", text) == []
+    assert re.findall(r"^.*from hopcore\S* import .*\b_[a-z]\w*", text, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("page", SPECIFICATION, ids=lambda page: page.stem)
@@ -62,3 +64,13 @@ def test_a_page_of_the_specification_says_where_the_code_and_the_checks_are(page
     assert last.startswith("Where it is\n\nThe code\n: `hopcore/")
     checks = last.split("\nThe checks\n: ")[1]
     assert FILE.findall(checks)
+
+
+@pytest.mark.parametrize("page", RESULTS, ids=lambda page: page.stem)
+def test_a_page_of_results_begins_with_its_answer_and_a_picture(page: Path) -> None:
+    """The runs of random calls draw nothing."""
+    title, answer, picture, *_ = page.read_text(encoding="utf-8").split("\n\n")
+    assert title.startswith("# ")
+    assert answer.endswith(".")
+    assert ". " not in answer.replace("et al. ", "")  # one sentence
+    assert page.stem == "soak" or picture.startswith(("![", "```{eval-rst}\n.. plot::"))

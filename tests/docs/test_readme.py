@@ -1,22 +1,11 @@
-"""The examples of the README are run as they stand."""
+"""The figures of the README are those that were measured; test_shown_code.py runs its examples."""
 
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
-
-
-def test_examples() -> None:
-    text = README.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```pycon\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", None, 0)
-    assert len(blocks) == 6
-    results = doctest.DocTestRunner().run(examples)
-    assert results.attempted > 10
-    assert results.failed == 0
 
 
 def test_figures_beside_the_peers_are_those_that_were_measured() -> None:

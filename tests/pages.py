@@ -1,0 +1,61 @@
+"""Run the Python code of a page as a reader would paste it: ``python tests/pages.py PAGE``.
+
+The blocks of the page run in their order, in one session that begins empty, and what they print is
+compared with the page. Files that a page includes are left out: a reader saves them, and runs them.
+"""
+
+from __future__ import annotations
+
+import doctest
+import re
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+from typing import Any
+
+BLOCK = re.compile(
+    r"^ *```(?:\{doctest\}|pycon|python)\n(?P<fenced>(?:.*\n)*?) *```$"
+    r"|^\.\. plot::\n(?:   :.*\n)*\n(?P<plot>(?:   .*\n|\n)*)",
+    re.MULTILINE,
+)
+IMPORT = re.compile(r"^(?:>>> |\.\.\. )? *(?:from|import) (.+)$", re.MULTILINE)
+THEIRS = (r"`isinstance\(treespec, LeafSpec\)` is deprecated",)
+"""Warnings that libraries cause by calling each other; a page cannot avoid them."""
+
+FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
+
+
+def blocks(text: str) -> list[str]:
+    """The blocks of Python code of a page, in their order."""
+    found = BLOCK.finditer(text)
+    return [textwrap.dedent(block["fenced"] or block["plot"] or "").strip("\n") for block in found]
+
+
+def imported(text: str) -> set[str]:
+    """The packages that the code of a page imports."""
+    lines = IMPORT.findall("\n".join(blocks(text)))
+    modules = [name for line in lines for name in line.partition(" import ")[0].split(",")]
+    return {module.split()[0].partition(".")[0] for module in modules}
+
+
+def run(page: Path) -> int:
+    """Run the code of a page in an empty session, and return how many examples failed."""
+    warnings.simplefilter("error")
+    for message in THEIRS:
+        warnings.filterwarnings("ignore", message)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for number, block in enumerate(blocks(page.read_text(encoding="utf-8")), 1):
+        place = f"{page.name}, block {number}"
+        if block.startswith(">>> "):
+            test = doctest.DocTestParser().get_doctest(f"{block}\n", names, place, None, None)
+            runner.run(test, clear_globs=False)
+            names = test.globs
+        else:
+            exec(compile(block, place, "exec"), names)
+    return runner.failures
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, run(Path(sys.argv[1]))))
