@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import shape
+from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings
 from hopcore.layers._masks import hide_padding
@@ -127,7 +127,10 @@ def hide_sequence(
     if not isinstance(settings.hopfield, LookupSettings):
         return hide_padding(values, padding, settings.hopfield.batch_first)
     many = settings.hopfield.quantity
-    if padding is not None and shape(padding)[-1:] != (many,):
+    if padding is None:
+        return values
+    backend_of_input(name, padding)
+    if shape(padding)[-1:] != (many,):
         raise ValueError(
             f"{name} of a layer with a HopfieldLayer hides its learned patterns and must be "
             f"(..., {many}), got {shape(padding)}: leave out the padding of a sequence, "

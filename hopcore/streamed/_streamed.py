@@ -151,8 +151,8 @@ class Streamed:
     ) -> np.ndarray:
         """Read some patterns, ``(n, d)``; raise if they contain nan or inf.
 
-        Patterns that are not ``attended (n,)`` may hold anything; ``check`` as in
-        :func:`patterns_of`.
+        Patterns that are not ``attended (n,)`` may hold anything. Without ``check``, patterns that
+        all are attended are not searched for nan: the caller looks at what is computed from them.
         """
         patterns = self.source.read(rows.start, rows.stop)
         return patterns_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hopcore
@@ -120,3 +121,22 @@ def test_integers_in_masks_are_never_added(dtype: Any) -> None:
     for name, given in (("association_mask", mask), ("stored_pattern_padding_mask", mask[:1])):
         with pytest.raises(ValueError, match=f"{name} of integers must hold 0, or 1"):
             layer(inputs, **{name: given})
+
+
+@pytest.mark.parametrize("wrong", [None, "patterns", b"x", np.ones((2, 3, 8)), object()], ids=repr)
+def test_an_encoder_layer_refuses_what_is_no_tensor(wrong: Any) -> None:
+    layer = modules.HopfieldEncoderLayer(modules.Hopfield(input_size=8))
+    with pytest.raises((TypeError, ValueError)) as caught:
+        layer(wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("padding", [b"x", "mask", 3], ids=repr)
+def test_a_padding_mask_of_a_lookup_is_an_array(padding: Any) -> None:
+    inner = hopcore.layers.LookupSettings(hopfield=hopcore.HopfieldSettings(input_size=8))
+    settings = hopcore.layers.EncoderSettings(hopfield=inner)
+    parameters = hopcore.initial_parameters(settings, dtype="float64")
+    with pytest.raises((TypeError, ValueError), match="src_key_padding_mask"):
+        hopcore.layers.encoder_layer(
+            settings, parameters, np.ones((2, 3, 8)), src_key_padding_mask=padding
+        )

@@ -144,6 +144,16 @@ def association(*args: Any, **settings: Any) -> HopfieldSettings:
     return hopfield_settings(bind_arguments(POSITIONAL, args, settings))
 
 
+def as_array(name: str, values: Any) -> jax.Array:
+    """Return numbers as a JAX array; raise a ``TypeError`` for anything else."""
+    try:
+        return jnp.asarray(values)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"{name} must be an array of numbers, got {type(values).__name__}"
+        ) from None
+
+
 def optional(mask: Any) -> jax.Array | None:
     """Return a mask as a JAX array, or None if there is none."""
-    return None if mask is None else jnp.asarray(mask)
+    return None if mask is None else as_array("a mask", mask)

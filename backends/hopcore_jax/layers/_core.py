@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 import hopcore
 from hopcore.layers import AssociationProperties, HopfieldSettings, as_numbers, core_settings
-from hopcore_jax.layers._base import Key, ParameterOwner, optional
+from hopcore_jax.layers._base import Key, ParameterOwner, as_array, optional
 
 
 class HopfieldCore(ParameterOwner, AssociationProperties):
@@ -100,7 +100,7 @@ class HopfieldCore(ParameterOwner, AssociationProperties):
             "stored_pattern_padding_mask": optional(key_padding_mask),
             "association_mask": optional(attn_mask),
         }
-        given = settings, arrays, *(jnp.asarray(x) for x in (key_, query, value))
+        given = settings, arrays, *(as_array("an input", x) for x in (key_, query, value))
         drop = self._dropout(settings.dropout, key, inference)
         output = hopcore.hopfield(*given, **masks, drop=drop)
         weights = raw = projections = None

@@ -21,7 +21,7 @@ from hopcore.layers import (
 )
 from hopcore.memory import learned_alpha
 from hopcore.schedules import learned_temperature
-from hopcore_jax.layers._base import Key, ParameterOwner, association, optional
+from hopcore_jax.layers._base import Key, ParameterOwner, as_array, association, optional
 
 Patterns = jax.Array | tuple[jax.Array, jax.Array, jax.Array]
 """One array for all patterns, or stored patterns, state patterns and pattern projections."""
@@ -230,10 +230,12 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
 def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return stored patterns, state patterns and pattern projections."""
     if isinstance(input, jax.Array | np.ndarray):
-        patterns = jnp.asarray(input)
+        patterns = as_array("input", input)
         return patterns, patterns, patterns
     if isinstance(input, tuple | list) and len(input) == 3:
-        return jnp.asarray(input[0]), jnp.asarray(input[1]), jnp.asarray(input[2])
+        names = "stored patterns", "state patterns", "pattern projections"
+        stored, state, projection = map(as_array, names, input)
+        return stored, state, projection
     raise TypeError(
         "input must be one array, or three: stored patterns, state patterns and pattern "
         f"projections; got {type(input).__name__}"

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 import hopcore
 from hopcore.layers import HNLSettings, HNMSettings, Quantized, QuantizerSettings, check_named
-from hopcore_jax.layers._base import Key, ParameterOwner, part
+from hopcore_jax.layers._base import Key, ParameterOwner, as_array, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.training import dropout_of, noise_of
 
@@ -117,7 +116,7 @@ class HNL(_Network):
         """
         conditions = self._conditions(temperature, noise_key, key, inference)
         return hopcore.layers.hnl(
-            self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
+            self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
         )
 
 
@@ -165,7 +164,7 @@ class HNM(_Network):
         """The output of the last layer ``(..., n, output_size)``; all is as in :class:`HNL`."""
         conditions = self._conditions(temperature, noise_key, key, inference)
         return hopcore.layers.hnm(
-            self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
+            self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
         )
 
 
@@ -212,7 +211,7 @@ class VectorQuantizer(_Network):
         """
         conditions = conditions_of(temperature, noise_key)
         return hopcore.layers.quantize(
-            self.settings, self.arrays(), jnp.asarray(x), hard=hard, **conditions
+            self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
         )
 
 

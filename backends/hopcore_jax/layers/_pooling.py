@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import hopcore
@@ -18,7 +17,7 @@ from hopcore.layers import (
     lookup_patterns,
     quantity_of,
 )
-from hopcore_jax.layers._base import Key, ParameterOwner, association, optional, part
+from hopcore_jax.layers._base import Key, ParameterOwner, as_array, association, optional, part
 from hopcore_jax.layers._hopfield import Hopfield
 
 
@@ -178,16 +177,16 @@ def one(input: Any) -> jax.Array:
     """Return state patterns as a JAX array."""
     if not isinstance(input, jax.Array | np.ndarray):
         raise TypeError(f"input must be one array, state patterns, got {type(input).__name__}")
-    return jnp.asarray(input)
+    return as_array("input", input)
 
 
 def two(input: Any) -> tuple[jax.Array, jax.Array]:
     """Return stored patterns and pattern projections."""
     if isinstance(input, jax.Array | np.ndarray):
-        patterns = jnp.asarray(input)
+        patterns = as_array("input", input)
         return patterns, patterns
     if isinstance(input, tuple | list) and len(input) == 2:
-        return jnp.asarray(input[0]), jnp.asarray(input[1])
+        return as_array("stored patterns", input[0]), as_array("pattern projections", input[1])
     raise TypeError(
         "input must be one array, or two: stored patterns and pattern projections; "
         f"got {type(input).__name__}"

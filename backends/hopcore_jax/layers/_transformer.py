@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 import hopcore
 from hopcore.layers import (
@@ -19,7 +18,7 @@ from hopcore.layers import (
     HopfieldSettings,
     LookupSettings,
 )
-from hopcore_jax.layers._base import Key, ParameterOwner, association, part
+from hopcore_jax.layers._base import Key, ParameterOwner, as_array, association, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._pooling import HopfieldLayer
 
@@ -71,7 +70,7 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
 
     def as_array(self, sequence: Any) -> jax.Array:
         """Return a sequence as an array of JAX."""
-        return jnp.asarray(sequence)
+        return as_array("a sequence", sequence)
 
     def _association(self, name: str) -> Any:
         """Return the association of this name, with its share of the parameters."""
@@ -156,7 +155,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
         return hopcore.layers.encoder_layer(
             self.settings,
             self.arrays(),
-            jnp.asarray(src),
+            as_array("src", src),
             src_key_padding_mask=src_key_padding_mask,
             associate=associate,
             drop=self._drop(keys, inference),
@@ -215,7 +214,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
         All else is as in :meth:`HopfieldEncoderLayer.__call__`.
         """
         keys = self._keys(key)
-        memory = jnp.asarray(memory)
+        memory = as_array("memory", memory)
 
         def associate(values: jax.Array) -> jax.Array:
             own: Any = {"key": keys["hopfield_association_self"], "inference": inference}
@@ -231,7 +230,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
         return hopcore.layers.decoder_layer(
             self.settings,
             self.arrays(),
-            jnp.asarray(tgt),
+            as_array("tgt", tgt),
             memory,
             tgt_key_padding_mask=tgt_key_padding_mask,
             associate=associate,

@@ -63,7 +63,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
         Masks are True where a pattern is not attended to, or numbers that are added to the scores;
         ``is_causal`` masks what comes later where no mask is given.
         """
-        if src.is_nested:
+        if getattr(src, "is_nested", False):
             return nested(self, src, src_mask, is_causal)
         masks = src_key_padding_mask, self._mask(src_mask, is_causal, src)
 
