@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import array_api_compat
 import numpy as np
@@ -16,6 +18,27 @@ Array: TypeAlias = Any
 
 QUIET: Any = np.errstate(under="ignore")
 """Decorator of functions in which small numbers vanish, whatever NumPy is told to do there."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def quiet(function: Function) -> Function:
+    """Decorate a function of arrays of any library like :data:`QUIET`.
+
+    The state of NumPy is only set where an array, or one in a tuple of arrays, is NumPy's, since
+    torch cannot trace it.
+    """
+    in_silence = QUIET(function)
+
+    @wraps(function)
+    def call(*args: Any, **named: Any) -> Any:
+        for one in (*args, *named.values()):
+            for array in one if isinstance(one, tuple) else (one,):
+                if isinstance(array, np.ndarray):
+                    return in_silence(*args, **named)
+        return function(*args, **named)
+
+    return cast(Function, call)
 
 
 class ArrayLibrary:

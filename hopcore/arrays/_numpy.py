@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hopcore.arrays._backend import Backend, Beta, SeparationFunction
+from hopcore.arrays._library import QUIET
 from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._numpy_graphs import NumpyGraphKernels
 from hopcore.arrays._sparse import SMALL, Support, support
@@ -32,6 +33,8 @@ SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
 
 class NumpyBackend(NumpyGraphKernels, Backend):
     """NumPy arrays of float32 and float64."""
+
+    linear = QUIET(Backend.linear)
 
     def __init__(self) -> None:
         super().__init__("numpy", xp)

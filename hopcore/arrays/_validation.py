@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -131,3 +132,17 @@ def check_probability(name: str, value: Any) -> None:
     check_number(name, value, 0.0)
     if value >= 1.0:
         raise ValueError(f"{name} must be a probability in [0, 1), got {short_repr(value)}")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raise if a value is not True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, got {short_repr(value)}")
+
+
+def check_one_of(name: str, value: Any, known: Iterable[Any]) -> None:
+    """Raise if a value is not one of those that are known; it may be of any type."""
+    if not any(isinstance(value, type(one)) and value == one for one in known):
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, known))}, got {short_repr(value)}"
+        )

@@ -10,10 +10,11 @@ from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
     MOST,
     MOST_STEPS,
+    check_bool,
     check_integer,
     check_number,
+    check_one_of,
     check_positive,
-    short_repr,
 )
 from hopcore.diffusion._modes import OPERATORS, Mode
 from hopcore.graphs._graph import Normalization
@@ -114,18 +115,10 @@ class DiffusionConfig:
             "use_logit_diffusion",
             "cache_graph",
         ):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, got {short_repr(getattr(self, name))}")
-        self._one_of("diffusion_mode", tuple(OPERATORS))
-        self._one_of("attention_mode", get_args(AttentionMode))
-        self._one_of("adaptive_eta", (False, True, *get_args(Adaptive)))
-
-    def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
-        if getattr(self, name) not in allowed:
-            words = ", ".join(map(repr, allowed))
-            raise ValueError(
-                f"{name} must be one of {words}, got {short_repr(getattr(self, name))}"
-            )
+            check_bool(name, getattr(self, name))
+        check_one_of("diffusion_mode", self.diffusion_mode, OPERATORS)
+        check_one_of("attention_mode", self.attention_mode, get_args(AttentionMode))
+        check_one_of("adaptive_eta", self.adaptive_eta, (False, True, *get_args(Adaptive)))
 
     @property
     def normalization(self) -> Normalization:

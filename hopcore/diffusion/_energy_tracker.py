@@ -14,6 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, in_precise_dtype
+from hopcore.arrays._library import QUIET, quiet
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.graphs._dense_laplacian import AnyLaplacian, as_laplacian
 from hopcore.graphs._dirichlet_energy import dirichlet_energy
@@ -73,19 +74,23 @@ class EnergyTracker:
         self.history: list[Step] = []
 
     @property
+    @QUIET
     def energies(self) -> list[float]:
         """Return E of each step, the mean over the queries."""
         return [float(step.energy.mean()) for step in self.history]
 
     @property
+    @QUIET
     def dirichlet(self) -> list[float]:
         """Return the Dirichlet energy of each step, the mean over the samples."""
         return [float(self._dirichlet(step).mean()) for step in self.history]
 
+    @QUIET
     def joint(self, alpha: float) -> list[float]:
         """Return J of each step, the mean over the queries."""
         return [float(value.mean()) for value in self.joint_per_query(alpha)]
 
+    @QUIET
     def joint_per_query(self, alpha: float) -> list[Array]:
         """Return J of each step, ``(..., L)``."""
         return [step.free + alpha * self._dirichlet(step)[..., None] for step in self.history]
@@ -127,6 +132,7 @@ def free_energy(inputs: Inputs) -> Array:
     return 0.5 * backend.square_lengths(state) - conjugate / beta
 
 
+@quiet
 def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | None = None) -> float:
     r"""Return the smallest alpha for which the joint energy provably never rises.
 

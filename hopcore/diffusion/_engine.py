@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, check_inputs, own
+from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._energy_tracker import EnergyTracker
@@ -84,6 +85,7 @@ class DynamicsEngine:
         self.diffusion, self.attention, self.config = diffusion, attention, config
         self.values: Values = values
 
+    @quiet
     def run(
         self,
         state: Array,

@@ -6,6 +6,7 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import own
+from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import MOST_STEPS, as_integer
 from hopcore.diffusion._eta_checks import check_degrees, check_eta, check_stable
 from hopcore.diffusion._operator import DiffusionOperator
@@ -33,6 +34,7 @@ class Explicit(DiffusionOperator):
         """Apply one step."""
         return self._stepped(features, 1)
 
+    @quiet
     def _stepped(self, features: Array, steps: int) -> Array:
         laplacian, matrix, given = self.laplacian, self._matrix, features
         assert laplacian is not None

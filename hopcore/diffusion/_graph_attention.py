@@ -12,12 +12,14 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast_shapes, check_inputs, shape
+from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.memory._separation import get_separation
 
 
+@quiet
 def anchored_association(
     state: Array,
     stored: Array,
@@ -257,6 +259,7 @@ class AttentionOperator:
     def __repr__(self) -> str:
         return f"AttentionOperator(beta={self.beta!r}, mode={self.mode!r})"
 
+    @quiet
     def __call__(
         self,
         state: Array,

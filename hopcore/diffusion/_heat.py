@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import as_fraction
 from hopcore.diffusion._chebyshev import heat_coefficients, heat_degree, series
 from hopcore.diffusion._eta_checks import (
@@ -55,6 +56,7 @@ class SpectralDiffusion(DiffusionOperator):
         eta = self.eta if isinstance(self.eta, float) else self.eta[..., None, None]
         self._kernel = DenseLaplacian(laplacian.backend.heat_kernel(matrix * eta))
 
+    @quiet
     def __call__(self, features: Array) -> Array:
         """Apply the kernel to features."""
         laplacian = self.laplacian
@@ -116,6 +118,7 @@ class ChebyshevDiffusion(DiffusionOperator):
         self._terms = heat_coefficients(self.degree, reach)
         self._twice = laplacian.shifted(-2.0, 4.0 / self.largest)
 
+    @quiet
     def __call__(self, features: Array) -> Array:
         """Apply the series to features."""
         laplacian = self.laplacian

@@ -7,6 +7,7 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
+from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import as_fraction
 from hopcore.diffusion._eta_checks import check_eta, check_resolved, check_symmetric
 from hopcore.diffusion._operator import DiffusionOperator
@@ -48,6 +49,7 @@ class ImplicitDiffusion(DiffusionOperator):
         self.tol = tol
         self._scaled = laplacian.shifted(0.0, self.eta)
 
+    @quiet
     def __call__(self, features: Array) -> Array:
         """Return the solution of ``(I + eta L) u = x``."""
         assert self.laplacian is not None

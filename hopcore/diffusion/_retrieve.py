@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs, own
+from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
@@ -79,6 +80,7 @@ class DiffusedRetrieval(NamedTuple):
     energy: Array | None
 
 
+@quiet
 def diffused_retrieve(
     state: Array,
     stored: Array,

@@ -145,7 +145,13 @@ class ResumableStudy(Study):
 
 def read_rows(path: Path, kind: type) -> list[Any]:
     """Return the rows of a CSV file, or none if there is no such file."""
-    return from_csv(read_text(path), kind) if path.exists() else []
+    if not path.exists():
+        return []
+    text = read_text(path)
+    try:
+        return from_csv(text, kind)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def write_text(path: Path | None, text: str) -> None:

@@ -65,20 +65,34 @@ def from_csv(text: str, kind: type[Row]) -> list[Row]:
     [Trial(seed=1, loss=0.5), Trial(seed=2, loss=None)]
     """
     hints = get_type_hints(kind)
-
-    def value(name: str, cell: str) -> Any:
-        plain = next((one for one in get_args(hints[name]) if one is not type(None)), hints[name])
-        return None if plain is not str and not cell else plain(cell)
-
-    lines, rows = text.splitlines(), []
+    rows: list[Row] = []
     try:
-        names, *cells = list(csv.reader(lines)) or [[]]
+        reader = csv.reader(text.splitlines())
+        names = next(reader, [])
         if names != list(hints):
             raise ValueError(f"the columns must be {', '.join(hints)}, got {short_repr(names)}")
-        for row in filter(None, cells):  # empty lines are skipped
+        for row in filter(None, reader):  # empty lines are skipped
             if len(row) != len(names):
                 raise ValueError(f"a line must have {len(names)} cells, got {short_repr(row)}")
-            rows.append(kind(*map(value, names, row)))
-    except (TypeError, OverflowError, csv.Error) as error:
+            cells = zip(names, row, strict=True)
+            rows.append(kind(*(_value(hints[k], k, cell, reader.line_num) for k, cell in cells)))
+    except csv.Error as error:
         raise ValueError(f"not a table of {', '.join(hints)}: {error}") from None
     return rows
+
+
+def _value(hint: Any, name: str, cell: str, line: int) -> Any:
+    """Return the value of a cell, or raise if it is none of the type of its column."""
+    kinds = get_args(hint) or (hint,)
+    plain = next(one for one in kinds if one is not type(None))
+    if plain is str:
+        return cell
+    if not cell and type(None) in kinds:
+        return None
+    try:
+        return plain(cell)
+    except (TypeError, ValueError, OverflowError):
+        got = short_repr(cell) if cell else "an empty cell"
+        raise ValueError(
+            f"line {line}, column {name}: must be {plain.__name__}, got {got}"
+        ) from None

@@ -14,6 +14,7 @@ from hopcore.arrays._inputs import (
     check_floating,
     shape,
 )
+from hopcore.arrays._library import quiet
 from hopcore.graphs._edges import check_features
 from hopcore.graphs._graph import Graph
 from hopcore.graphs._laplacian import Laplacian, laplacian_of, largest_eigenvalue, readable_bound
@@ -30,6 +31,7 @@ class DenseLaplacian:
         """The backend of the matrix."""
         return backend_of_input("laplacian", self.matrix)
 
+    @quiet
     def __matmul__(self, features: Array) -> Array:
         """The Laplacian times features ``(..., N, d)``."""
         return self.apply(features, lambda x: self.product(self.matrix, x))

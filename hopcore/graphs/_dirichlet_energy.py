@@ -6,10 +6,12 @@ from typing import Any
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import check_floating
+from hopcore.arrays._library import quiet
 from hopcore.graphs._dense_laplacian import as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
+@quiet
 def dirichlet_energy(features: Array, laplacian: Any) -> Array:
     r"""The Dirichlet energy :math:`\operatorname{tr}(X^T L X) / 2` of features on a graph.
 

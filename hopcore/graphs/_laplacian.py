@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._library import quiet
 from hopcore.graphs._edges import by_nodes, check_adjacency, dense, scipy_matrix
 from hopcore.graphs._graph import Graph, Normalization, check_normalization
 
@@ -65,6 +66,7 @@ class Laplacian:
         """The shape as a dense array, ``(..., N, N)``."""
         return self.graph.shape
 
+    @quiet
     def __matmul__(self, features: Array) -> Array:
         """The Laplacian times features ``(..., N, d)``."""
         return self.apply(features, lambda x: self.product(self.values, x))

@@ -52,7 +52,13 @@ from hopcore.layers._parameters import (
     layer_parameters,
     parameter_shapes,
 )
-from hopcore.layers._pooling import flattened, hopfield_lookup, hopfield_pooling, learned
+from hopcore.layers._pooling import (
+    flattened,
+    hopfield_lookup,
+    hopfield_pooling,
+    learned,
+    lookup_patterns,
+)
 from hopcore.layers._quantizer import Quantized, quantize
 from hopcore.layers._settings import PATTERNS, HopfieldSettings
 from hopcore.layers._transformer import decoder_layer, encoder_layer
@@ -115,6 +121,7 @@ __all__ = [
     "layer_parameters",
     "learned",
     "load_layer",
+    "lookup_patterns",
     "parameter_shapes",
     "quantity_of",
     "quantize",

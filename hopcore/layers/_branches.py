@@ -7,15 +7,26 @@ from collections.abc import Callable
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.layers._activations import ACTIVATIONS
-from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
-from hopcore.layers._parameters import Parameters
+from hopcore.layers._composed_settings import (
+    DecoderSettings,
+    EncoderSettings,
+    LookupSettings,
+    norm_of,
+)
+from hopcore.layers._hopfield import hopfield
+from hopcore.layers._parameters import Parameters, inner
+from hopcore.layers._pooling import lookup_patterns
 
 Drop = Callable[[str, Array], Array]
 """``drop(name, values)``: dropout, under the name of its place."""
 
 
+Masks = tuple[Array | None, Array | None]
+"""The padding mask of the patterns of an association, and its association mask."""
+
+
 class Branches:
-    """The residual branches of a transformer layer."""
+    """The residual branches of a transformer layer, with its associations by name."""
 
     def __init__(
         self,
@@ -33,6 +44,46 @@ class Branches:
     ) -> Array:
         added = values + self.drop(dropout, work(self.entering(values, norm)))
         return added if self.settings.norm_first else self.norm(added, norm)
+
+    def associate(
+        self,
+        name: str,
+        values: Array,
+        masks: Masks,
+        memory: Array | None = None,
+        *,
+        instead: Callable[[Array], Array] | None = None,
+    ) -> Array:
+        """Return the values after the branch of an association, or of a function instead."""
+        work = instead or self.association(name, masks, memory)
+        return self(values, norm_of(name), work, f"dropout_{name}")
+
+    def association(
+        self,
+        name: str,
+        masks: Masks,
+        memory: Array | None = None,
+        compute: Callable[..., Array] = hopfield,
+    ) -> Callable[[Array], Array]:
+        """Return an association, or another function of a Hopfield layer, as one of its queries."""
+        settings, parameters = self.settings.parts()[name], inner(self.parameters, name)
+
+        def work(values: Array) -> Array:
+            layer, own = settings, parameters
+            patterns = (values,) if memory is None else (memory, values)
+            if isinstance(settings, LookupSettings):
+                patterns = lookup_patterns(parameters, values)
+                layer, own = settings.hopfield, inner(parameters, "hopfield")
+            padding, association = masks
+            return compute(
+                layer,
+                own,
+                *patterns,
+                stored_pattern_padding_mask=padding,
+                association_mask=association,
+            )
+
+        return work
 
     def entering(self, values: Array, norm: str) -> Array:
         """Return what a branch gets of these values: with ``norm_first`` they are normalised."""

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from hopcore.arrays._validation import check_integer, check_number, check_probability, short_repr
+from hopcore.arrays._fields import check_types
+from hopcore.arrays._validation import (
+    check_integer,
+    check_number,
+    check_one_of,
+    check_probability,
+)
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._settings import HopfieldSettings, Settings
 
 
 class Composed(Settings):
-    """Settings that hold those of Hopfield layers."""
+    """Settings that hold those of other layers."""
 
-    NESTED: ClassVar[Mapping[str, Any]] = {"hopfield": HopfieldSettings, "cross": HopfieldSettings}
+    NESTED: ClassVar[Mapping[str, Any]] = {"hopfield": HopfieldSettings.from_dict}
+    PARTS: ClassVar[Mapping[str, str]] = {"hopfield": "hopfield"}
+    """The layers within, by the names of their modules, and the fields that are their settings."""
+
+    def parts(self) -> dict[str, Any]:
+        """Return the settings of the layers within, by the names of their modules."""
+        return {name: getattr(self, field) for name, field in self.PARTS.items()}
+
+    def __post_init__(self) -> None:
+        """Raise a TypeError if a part has not settings of its kind, or a flag is no bool."""
+        flags = [one.name for one in fields(self) if one.type == "bool"]  # type: ignore[arg-type]
+        names = [*self.PARTS.values(), *flags]
+        check_types(type(self), {name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +61,7 @@ class PoolingSettings(Composed):
 
     def __post_init__(self) -> None:
         """Validate the settings."""
+        super().__post_init__()
         check_integer("quantity", self.quantity, 1)
         check_integer("pattern_size", self.pattern_size, 1)
 
@@ -85,6 +104,7 @@ class LookupSettings(Composed):
 
     def __post_init__(self) -> None:
         """Validate the settings."""
+        super().__post_init__()
         check_integer("quantity", self.quantity, 1)
         check_integer("pattern_size", self.pattern_size, 1)
 
@@ -102,14 +122,66 @@ class LookupSettings(Composed):
         return self.pattern_size if given is None else given
 
 
+def association_of(values: Mapping[str, Any]) -> HopfieldSettings | LookupSettings:
+    """Return the settings in a mapping; those of a lookup hold those of its Hopfield layer."""
+    return (LookupSettings if "hopfield" in values else HopfieldSettings).from_dict(values)
+
+
+def norm_of(association: str) -> str:
+    """Return the name of the normalisation that goes with an association in a transformer layer."""
+    return association.replace("hopfield_association", "norm_residual")
+
+
+class Transformer(Composed):
+    """What the settings of transformer layers share."""
+
+    NESTED: ClassVar[Mapping[str, Any]] = {"hopfield": association_of, "cross": association_of}
+    hopfield: HopfieldSettings | LookupSettings
+    dim_feedforward: int
+    dropout: float
+    activation: str
+    layer_norm_eps: float
+
+    @property
+    def association(self) -> HopfieldSettings:
+        """The settings of the Hopfield layer that associates the sequence."""
+        inner = self.hopfield
+        return inner.hopfield if isinstance(inner, LookupSettings) else inner
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether the sequence is associated with learned patterns, and not with itself."""
+        return isinstance(self.hopfield, LookupSettings)
+
+    def __post_init__(self) -> None:
+        """Validate the settings."""
+        super().__post_init__()
+        check_integer("dim_feedforward", self.dim_feedforward, 1)
+        if self.dropout is False:  # as users of hopfield-layers write it
+            object.__setattr__(self, "dropout", 0.0)
+        check_probability("dropout", self.dropout)
+        check_number("layer_norm_eps", self.layer_norm_eps, 0.0)
+        check_one_of("activation", self.activation, ACTIVATIONS)
+        width = self.association.input_size
+        for part in self.parts().values():
+            inner = part.hopfield if isinstance(part, LookupSettings) else part
+            if inner.static or inner.disable_out_projection or not width == inner.out_size:
+                raise ValueError(
+                    "an association in a transformer layer must project its output to the depth "
+                    f"of its input, got input_size={inner.input_size} and "
+                    f"output_size={inner.out_size}"
+                )
+
+
 @dataclass(frozen=True, kw_only=True)
-class EncoderSettings(Composed):
+class EncoderSettings(Transformer):
     """A transformer encoder layer whose attention is a Hopfield layer.
 
     Attributes
     ----------
-    hopfield : HopfieldSettings
-        The association of a sequence with itself; its output is as deep as its input.
+    hopfield : HopfieldSettings or LookupSettings
+        The association of a sequence with itself, or with learned patterns; its output is as deep
+        as its input.
     dim_feedforward : int
         Depth of the hidden layer.
     dropout : float
@@ -131,7 +203,8 @@ class EncoderSettings(Composed):
     (2048, 8)
     """
 
-    hopfield: HopfieldSettings
+    PARTS: ClassVar[Mapping[str, str]] = {"hopfield_association": "hopfield"}
+    hopfield: HopfieldSettings | LookupSettings
     dim_feedforward: int = 2048
     dropout: float = 0.1
     activation: str = "relu"
@@ -139,21 +212,18 @@ class EncoderSettings(Composed):
     layer_norm_eps: float = 1e-5
     bias: bool = True
 
-    def __post_init__(self) -> None:
-        """Validate the settings."""
-        _check_transformer(self, self.hopfield)
-
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderSettings(Composed):
+class DecoderSettings(Transformer):
     """A transformer decoder layer whose attentions are Hopfield layers.
 
     Attributes
     ----------
-    hopfield : HopfieldSettings
-        The association of the target with itself.
+    hopfield : HopfieldSettings or LookupSettings
+        The association of the target with itself, or with learned patterns.
     cross : HopfieldSettings, optional
-        The association of the target with the memory; like the other if not given.
+        The association of the target with the memory; like the other if not given. It is needed
+        beside a lookup, which has a memory of its own.
     dim_feedforward : int
         This and the following as in :class:`EncoderSettings`.
     dropout : float
@@ -170,7 +240,11 @@ class DecoderSettings(Composed):
     True
     """
 
-    hopfield: HopfieldSettings
+    PARTS: ClassVar[Mapping[str, str]] = {
+        "hopfield_association_self": "hopfield",
+        "hopfield_association_cross": "cross",
+    }
+    hopfield: HopfieldSettings | LookupSettings
     cross: HopfieldSettings = field(default=None)  # type: ignore[assignment]
     dim_feedforward: int = 2048
     dropout: float = 0.1
@@ -183,7 +257,12 @@ class DecoderSettings(Composed):
         """Validate the settings."""
         if self.cross is None:
             object.__setattr__(self, "cross", self.hopfield)
-        _check_transformer(self, self.hopfield, self.cross)
+        if isinstance(self.cross, LookupSettings):
+            raise TypeError(
+                "cross must be HopfieldSettings, since a lookup has a memory of its own and would "
+                "not look at the memory that a decoder layer is given, got LookupSettings"
+            )
+        super().__post_init__()
 
 
 def _depth(found: int | None, inner: HopfieldSettings) -> int:
@@ -191,23 +270,3 @@ def _depth(found: int | None, inner: HopfieldSettings) -> int:
     if depth is None:
         raise ValueError("input_size is needed for learnable patterns")
     return depth
-
-
-def _check_transformer(settings: Any, *associations: HopfieldSettings) -> None:
-    check_integer("dim_feedforward", settings.dim_feedforward, 1)
-    if settings.dropout is False:  # as users of hopfield-layers write it
-        object.__setattr__(settings, "dropout", 0.0)
-    check_probability("dropout", settings.dropout)
-    check_number("layer_norm_eps", settings.layer_norm_eps, 0.0)
-    if settings.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)}, "
-            f"got {short_repr(settings.activation)}"
-        )
-    width = associations[0].input_size
-    for inner in associations:
-        if inner.static or inner.disable_out_projection or not width == inner.out_size:
-            raise ValueError(
-                "an association in a transformer layer must project its output to the depth of its "
-                f"input, got input_size={inner.input_size} and output_size={inner.out_size}"
-            )

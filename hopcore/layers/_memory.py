@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import broadcast_shapes, shape
+from hopcore.arrays._library import quiet
 from hopcore.diffusion._adaptive_eta import adapted_eta, spectrum, stacked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._config import DiffusionConfig
@@ -22,6 +23,7 @@ from hopcore.layers._settings import HopfieldSettings
 from hopcore.memory._retrieval import broadcast_state
 
 
+@quiet
 def diffuse_memory(
     config: DiffusionConfig,
     association: Association,

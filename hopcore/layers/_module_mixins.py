@@ -309,14 +309,16 @@ class DecoderMethods:
             )
         target, memory = self.as_array(input), self.as_array(memory)
         first = self.hopfield_association_self
-        arrays = first.arrays()
+        lookup = isinstance(first, LearnedPatternMethods)
+        layer = first.hopfield if lookup else first
 
         def associate(values: Any) -> Any:
             masks = {
-                "stored_pattern_padding_mask": self._mask(tgt_key_padding_mask),
-                "association_mask": self._mask(tgt_mask),
+                "stored_pattern_padding_mask": self._as_mask(tgt_key_padding_mask),
+                "association_mask": self._as_mask(tgt_mask),
             }
-            return hopfield(first.settings, arrays, values, **masks)
+            patterns = first.unpack_inputs(values) if lookup else (values,)
+            return hopfield(layer.settings, layer.arrays(), *patterns, **masks)
 
         return decoder_weights_cross(
             self.settings,
@@ -327,5 +329,5 @@ class DecoderMethods:
             weigh=lambda queries: weigh((memory, queries, memory)),
         )
 
-    def _mask(self, mask: Any) -> Any:
+    def _as_mask(self, mask: Any) -> Any:
         return None if mask is None else self.as_array(mask)

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from hopcore.arrays._validation import check_integer, check_number, check_positive
+from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
 from hopcore.layers._composed_settings import (
     DecoderSettings,
     EncoderSettings,
@@ -140,6 +140,8 @@ class HNMSettings(Settings):
 
     def __post_init__(self) -> None:
         """Validate the settings."""
+        if not isinstance(self.widths, tuple | list):
+            raise TypeError(f"widths must be a tuple of integers, got {short_repr(self.widths)}")
         object.__setattr__(self, "widths", tuple(self.widths))
         for width in self.widths:
             check_integer("widths", width, 1)

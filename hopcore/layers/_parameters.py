@@ -18,6 +18,7 @@ from hopcore.layers._composed_settings import (
     EncoderSettings,
     LookupSettings,
     PoolingSettings,
+    norm_of,
 )
 from hopcore.layers._network_settings import (
     HNLSettings,
@@ -64,7 +65,11 @@ def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
         return _hopfield(settings)
     if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
         return _network(settings)
-    inner = _within("hopfield", settings.hopfield)
+    inner = {
+        f"{part}.{name}": parameter
+        for part, within in settings.parts().items()
+        for name, parameter in layer_parameters(within).items()
+    }
     if isinstance(settings, PoolingSettings):
         shape = _rows(settings, settings.pattern_size)
         return {"pooling_weights": Parameter(shape, None, settings.trainable), **inner}
@@ -76,7 +81,7 @@ def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
             trainable = settings.lookup_targets_as_trainable
             own["target_weights"] = Parameter(shape, None, trainable)
         return {**own, **inner}
-    return _transformer(settings)
+    return {**inner, **_transformer(settings)}
 
 
 def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
@@ -191,10 +196,6 @@ def _network_layer(settings: HNLSettings) -> dict[str, Parameter]:
     }
 
 
-def _within(name: str, settings: HopfieldSettings) -> dict[str, Parameter]:
-    return {f"{name}.{key}": value for key, value in _hopfield(settings).items()}
-
-
 def _norm(name: str, size: int, bias: bool = True) -> dict[str, Parameter]:
     parameters = {f"{name}.weight": Parameter((size,), 1.0)}
     return {**parameters, f"{name}.bias": Parameter((size,), 0.0)} if bias else parameters
@@ -265,17 +266,10 @@ def _input_weights(settings: HopfieldSettings, rows: list[int]) -> dict[str, Par
 
 
 def _transformer(settings: EncoderSettings | DecoderSettings) -> dict[str, Parameter]:
-    width, bias = settings.hopfield.input_size, settings.bias
+    width, bias = settings.association.input_size, settings.bias
     assert width is not None
-    if isinstance(settings, EncoderSettings):
-        parameters = _within("hopfield_association", settings.hopfield)
-        norms = ["norm_residual"]
-    else:
-        parameters = _within("hopfield_association_self", settings.hopfield)
-        parameters |= _within("hopfield_association_cross", settings.cross)
-        norms = ["norm_residual_self", "norm_residual_cross"]
-    parameters |= _linear("linear_residual", settings.dim_feedforward, width, bias)
+    parameters = _linear("linear_residual", settings.dim_feedforward, width, bias)
     parameters |= _linear("linear_output", width, settings.dim_feedforward, bias)
-    for name in [*norms, "norm_output"]:
+    for name in [*map(norm_of, settings.PARTS), "norm_output"]:
         parameters |= _norm(name, width, bias)
     return parameters

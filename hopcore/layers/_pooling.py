@@ -100,18 +100,21 @@ def hopfield_lookup(
     >>> hopcore.layers.hopfield_lookup(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
     (3, 5, 4)
     """
-    stored, targets = learned(parameters["lookup_weights"]), parameters.get("target_weights")
     return hopfield(
         settings.hopfield,
         inner(parameters, "hopfield"),
-        stored,
-        state,
-        stored if targets is None else learned(targets),
+        *lookup_patterns(parameters, state),
         stored_pattern_padding_mask=stored_pattern_padding_mask,
         association_mask=association_mask,
         drop=drop,
         cache=cache,
     )
+
+
+def lookup_patterns(parameters: Parameters, state: Array) -> tuple[Array, Array, Array]:
+    """Return what enters the Hopfield layer of a lookup: stored patterns, state and projections."""
+    stored = parameters["lookup_weights"]
+    return learned(stored), state, learned(parameters.get("target_weights", stored))
 
 
 def learned(weights: Array) -> Array:

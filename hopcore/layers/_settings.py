@@ -12,8 +12,10 @@ from typing import Any, ClassVar, Self
 from hopcore.arrays._backend import SeparationFunction
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
+    check_bool,
     check_integer,
     check_number,
+    check_one_of,
     check_positive,
     check_probability,
     short_repr,
@@ -29,7 +31,7 @@ class Settings:
     """The base class of settings, which are dataclasses that can be turned into mappings."""
 
     NESTED: ClassVar[Mapping[str, Any]] = {}
-    """The classes of fields that are settings themselves."""
+    """For fields that are settings themselves, the function that makes them of a mapping."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as numbers, strings, lists and booleans."""
@@ -45,9 +47,9 @@ class Settings:
             A field does not exist, or has a value that it cannot have.
         """
         given = known_fields(cls, values)
-        for name, kind in cls.NESTED.items():
+        for name, settings_of in cls.NESTED.items():
             if isinstance(given.get(name), Mapping):
-                given[name] = kind.from_dict(given[name])
+                given[name] = settings_of(given[name])
         check_types(cls, given)
         return cls(**given)
 
@@ -149,7 +151,9 @@ class HopfieldSettings(Settings):
     """
 
     # Without an annotation, which would count among the fields of the dataclass.
-    NESTED = MappingProxyType({"diffusion": DiffusionConfig, "scaling": LearnableTemperature})
+    NESTED = MappingProxyType(
+        {"diffusion": DiffusionConfig.from_dict, "scaling": LearnableTemperature.from_dict}
+    )
     input_size: int | None = None
     hidden_size: int | None = None
     output_size: int | None = None
@@ -191,8 +195,8 @@ class HopfieldSettings(Settings):
         """Validate the settings."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type == "bool" and not isinstance(value, bool):
-                raise TypeError(f"{field.name} must be a bool, got {short_repr(value)}")
+            if field.type == "bool":
+                check_bool(field.name, value)
             if field.name.endswith("_size"):
                 check_integer(field.name, value, 1, optional=True)
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
@@ -210,11 +214,8 @@ class HopfieldSettings(Settings):
             object.__setattr__(self, "dropout", 0.0)
         check_probability("dropout", self.dropout)
         activation = self.association_activation
-        if activation is not None and activation not in ACTIVATIONS:
-            raise ValueError(
-                f"association_activation must be one of {', '.join(ACTIVATIONS)}, "
-                f"got {short_repr(activation)}"
-            )
+        if activation is not None:
+            check_one_of("association_activation", activation, ACTIVATIONS)
         if self.diffusion is not None and not isinstance(self.diffusion, DiffusionConfig):
             raise TypeError(
                 f"diffusion must be a DiffusionConfig, got {short_repr(self.diffusion)}"
@@ -306,6 +307,8 @@ class HopfieldSettings(Settings):
     def separation_function(self) -> SeparationFunction:
         """The separation function."""
         named = self.separation
+        if not isinstance(named, str):
+            check_number("separation", named)
         return get_separation(named if isinstance(named, str) else Entmax(named))
 
     @cached_property

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._inputs import shape
 from hopcore.layers._branches import Branches, Drop
-from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
-from hopcore.layers._hopfield import hopfield
+from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings
 from hopcore.layers._masks import hide_padding
-from hopcore.layers._parameters import Parameters, inner
+from hopcore.layers._parameters import Parameters
 
 
 def encoder_layer(
@@ -40,7 +40,8 @@ def encoder_layer(
     src_mask, src_key_padding_mask : array, optional
         ``association_mask`` and ``stored_pattern_padding_mask`` of :func:`hopcore.hopfield`:
         True = not attended. Padded positions may hold anything: those that are not moderate, as
-        explained there, count as zeros.
+        explained there, count as zeros. With a lookup, whose memory is learned, both masks hide
+        its learned patterns: ``(L, quantity)`` and ``(..., quantity)``.
     associate : callable, optional
         The Hopfield layer, for those who hold its parameters elsewhere.
     drop : callable, optional
@@ -58,19 +59,10 @@ def encoder_layer(
     >>> hopcore.layers.encoder_layer(settings, parameters, np.ones((3, 5, 4), np.float32)).shape
     (3, 5, 4)
     """
-
-    def own(values: Array) -> Array:
-        return hopfield(
-            settings.hopfield,
-            inner(parameters, "hopfield_association"),
-            values,
-            association_mask=src_mask,
-            stored_pattern_padding_mask=src_key_padding_mask,
-        )
-
-    src = hide_padding(src, src_key_padding_mask, settings.hopfield.batch_first)
+    masks = src_key_padding_mask, src_mask
+    src = hide_sequence(settings, "src_key_padding_mask", src, src_key_padding_mask)
     branch = Branches(settings, parameters, src, drop)
-    src = branch(src, "norm_residual", associate or own, "dropout_hopfield_association")
+    src = branch.associate("hopfield_association", src, masks, instead=associate)
     return branch(src, "norm_output", branch.feed_forward, "dropout_output")
 
 
@@ -116,28 +108,29 @@ def decoder_layer(
     >>> hopcore.layers.decoder_layer(settings, parameters, tgt, memory).shape
     (3, 5, 4)
     """
-
-    def own(values: Array) -> Array:
-        return hopfield(
-            settings.hopfield,
-            inner(parameters, "hopfield_association_self"),
-            values,
-            association_mask=tgt_mask,
-            stored_pattern_padding_mask=tgt_key_padding_mask,
-        )
-
-    def other(values: Array) -> Array:
-        return hopfield(
-            settings.cross,
-            inner(parameters, "hopfield_association_cross"),
-            memory,
-            values,
-            association_mask=memory_mask,
-            stored_pattern_padding_mask=memory_key_padding_mask,
-        )
-
-    tgt = hide_padding(tgt, tgt_key_padding_mask, settings.hopfield.batch_first)
+    masks = tgt_key_padding_mask, tgt_mask
+    tgt = hide_sequence(settings, "tgt_key_padding_mask", tgt, tgt_key_padding_mask)
     branch = Branches(settings, parameters, tgt, drop)
-    tgt = branch(tgt, "norm_residual_self", associate or own, "dropout_hopfield_association_self")
-    tgt = branch(tgt, "norm_residual_cross", cross or other, "dropout_hopfield_association_cross")
+    tgt = branch.associate("hopfield_association_self", tgt, masks, instead=associate)
+    masks = memory_key_padding_mask, memory_mask
+    tgt = branch.associate("hopfield_association_cross", tgt, masks, memory, instead=cross)
     return branch(tgt, "norm_output", branch.feed_forward, "dropout_output")
+
+
+def hide_sequence(
+    settings: EncoderSettings | DecoderSettings, name: str, values: Array, padding: Array | None
+) -> Array:
+    """Return the sequence without padding that could do harm; check the mask of a lookup.
+
+    Positions that look up learned patterns do not see each other, so that no padding does harm.
+    """
+    if not isinstance(settings.hopfield, LookupSettings):
+        return hide_padding(values, padding, settings.hopfield.batch_first)
+    many = settings.hopfield.quantity
+    if padding is not None and shape(padding)[-1:] != (many,):
+        raise ValueError(
+            f"{name} of a layer with a HopfieldLayer hides its learned patterns and must be "
+            f"(..., {many}), got {shape(padding)}: leave out the padding of a sequence, "
+            "whose positions do not see each other"
+        )
+    return values

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from hopcore.arrays._backend import Array
 from hopcore.layers._branches import Branches
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings
-from hopcore.layers._hopfield import hopfield, hopfield_weights
-from hopcore.layers._parameters import Parameters, inner
+from hopcore.layers._hopfield import hopfield_weights
+from hopcore.layers._parameters import Parameters
 
 
 def encoder_weights(
@@ -46,18 +46,10 @@ def encoder_weights(
     >>> hopcore.layers.encoder_weights(settings, parameters, sequence).shape
     (3, 1, 5, 5)
     """
-
-    def own(values: Array) -> Array:
-        return hopfield_weights(
-            settings.hopfield,
-            inner(parameters, "hopfield_association"),
-            values,
-            association_mask=src_mask,
-            stored_pattern_padding_mask=src_key_padding_mask,
-        )
-
-    entering = Branches(settings, parameters, src, None).entering(src, "norm_residual")
-    return (weigh or own)(entering)
+    branch = Branches(settings, parameters, src, None)
+    masks = src_key_padding_mask, src_mask
+    work = weigh or branch.association("hopfield_association", masks, compute=hopfield_weights)
+    return work(branch.entering(src, "norm_residual"))
 
 
 def decoder_weights_self(
@@ -92,18 +84,11 @@ def decoder_weights_self(
     >>> hopcore.layers.decoder_weights_self(settings, parameters, target).shape
     (3, 1, 5, 5)
     """
-
-    def own(values: Array) -> Array:
-        return hopfield_weights(
-            settings.hopfield,
-            inner(parameters, "hopfield_association_self"),
-            values,
-            association_mask=tgt_mask,
-            stored_pattern_padding_mask=tgt_key_padding_mask,
-        )
-
-    entering = Branches(settings, parameters, tgt, None).entering(tgt, "norm_residual_self")
-    return (weigh or own)(entering)
+    branch = Branches(settings, parameters, tgt, None)
+    masks = tgt_key_padding_mask, tgt_mask
+    name = "hopfield_association_self"
+    work = weigh or branch.association(name, masks, compute=hopfield_weights)
+    return work(branch.entering(tgt, "norm_residual_self"))
 
 
 def decoder_weights_cross(
@@ -146,27 +131,9 @@ def decoder_weights_cross(
     >>> hopcore.layers.decoder_weights_cross(settings, parameters, target, memory).shape
     (3, 1, 5, 7)
     """
-
-    def own(values: Array) -> Array:
-        return hopfield(
-            settings.hopfield,
-            inner(parameters, "hopfield_association_self"),
-            values,
-            association_mask=tgt_mask,
-            stored_pattern_padding_mask=tgt_key_padding_mask,
-        )
-
-    def cross(values: Array) -> Array:
-        return hopfield_weights(
-            settings.cross,
-            inner(parameters, "hopfield_association_cross"),
-            memory,
-            values,
-            association_mask=memory_mask,
-            stored_pattern_padding_mask=memory_key_padding_mask,
-        )
-
     branch = Branches(settings, parameters, tgt, None)
-    place = "dropout_hopfield_association_self"
-    tgt = branch(tgt, "norm_residual_self", associate or own, place)
-    return (weigh or cross)(branch.entering(tgt, "norm_residual_cross"))
+    masks = tgt_key_padding_mask, tgt_mask
+    tgt = branch.associate("hopfield_association_self", tgt, masks, instead=associate)
+    name, masks = "hopfield_association_cross", (memory_key_padding_mask, memory_mask)
+    work = weigh or branch.association(name, masks, memory, hopfield_weights)
+    return work(branch.entering(tgt, "norm_residual_cross"))

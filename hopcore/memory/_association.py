@@ -20,6 +20,7 @@ from hopcore.arrays._inputs import (
     check_inputs,
     own,
 )
+from hopcore.arrays._library import quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
@@ -48,6 +49,7 @@ def association(
     separation: Separation = ...,
     return_lse: Literal[True],
 ) -> tuple[Array, Array]: ...
+@quiet
 def association(
     state: Array,
     stored: Array,

@@ -25,11 +25,13 @@ from hopcore.arrays._inputs import (
     check_inputs,
     clip,
 )
+from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import as_number, is_number
 from hopcore.memory._association import update
 from hopcore.memory._separation import Separation, get_separation
 
 
+@quiet
 def lse(beta: Any, scores: Array, *, mask: Array | None = None) -> Array:
     r"""Log-sum-exp at an inverse temperature: :math:`\log(\sum_i e^{\beta z_i}) / \beta`.
 
@@ -131,6 +133,7 @@ def energy(
     return energy_of(inputs, get_separation(separation))
 
 
+@quiet
 def energy_of(inputs: Inputs, separation: Any) -> Array:
     """:func:`energy` of checked inputs."""
     backend, xp, state, stored, _, beta, mask = inputs
@@ -149,6 +152,7 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
     return xp.where(attending, value, math.inf)
 
 
+@quiet
 def energy_gradient(
     state: Array,
     stored: Array,

@@ -14,7 +14,7 @@ from typing import Any
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._inputs import backend_of_input, clip
-from hopcore.arrays._validation import check_integer, check_positive, short_repr
+from hopcore.arrays._validation import check_bool, check_integer, check_positive
 
 PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
 """The names of the first temperatures of a stack of layers."""
@@ -76,8 +76,7 @@ class LearnableTemperature:
         for factor in self.factor if isinstance(self.factor, tuple) else (self.factor,):
             check_positive("factor", factor)
         for name in ("per_head", "shared"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, got {short_repr(getattr(self, name))}")
+            check_bool(name, getattr(self, name))
 
     def of_heads(self, heads: int) -> LearnableTemperature:
         """Return the setting with a factor for each head, if each learns its own."""

@@ -12,6 +12,7 @@ from typing import Any, Self
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
     MOST_SEED,
+    check_bool,
     check_integer,
     check_number,
     check_positive,
@@ -134,17 +135,20 @@ class TrainConfig:
             )
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup must end before {self.epochs} epochs, got {self.warmup}")
-        if not isinstance(self.gumbel, bool):
-            raise TypeError(f"gumbel must be a bool, got {short_repr(self.gumbel)}")
+        check_bool("gumbel", self.gumbel)
         known = {"schedule": SCHEDULES, "rate": RATES, "path": PATHS, "select": PATHS}
         for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise ValueError(
-                    f"unknown {name} {getattr(self, name)!r}; known: {', '.join(values)}"
-                )
+            one = getattr(self, name)
+            if not isinstance(one, str) or one not in values:
+                raise ValueError(f"unknown {name} {short_repr(one)}; known: {', '.join(values)}")
+        if not isinstance(self.schedules, Mapping):
+            got = short_repr(self.schedules)
+            raise TypeError(f"schedules must be a mapping of names to schedules, got {got}")
         for name, one in self.schedules.items():
             if not isinstance(one, Schedule):
-                raise TypeError(f"the schedule of {name} must be a Schedule, got {short_repr(one)}")
+                raise TypeError(
+                    f"the schedule of {name} in schedules must be a Schedule, got {short_repr(one)}"
+                )
         object.__setattr__(self, "schedules", MappingProxyType(dict(self.schedules)))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import hopcore
-from hopcore import layers, phase, schedules
+from hopcore import diffusion, layers, phase, schedules
+from hopcore.graphs import compute_normalized_laplacian as compute
 
 RNG = np.random.default_rng(0)
 CONFIG = hopcore.DiffusionConfig(k_neighbors=2, steps=1)
 SETTINGS = layers.HopfieldSettings(input_size=8)
+DIFFUSED = replace(SETTINGS, diffusion=hopcore.DiffusionConfig(k_neighbors=2, adaptive_eta=True))
 
 Call = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "graph attention": {"attention_mode": "graph"},
+    "adaptive eta": {"adaptive_eta": True},
+    "eta of each query": {"adaptive_eta": "query"},
+    "logits": {"use_logit_diffusion": True},
+    "until settled": {"energy_stop_tol": 0.1, "steps": 5},
+    "spectral": {"diffusion_mode": "spectral"},
+    "implicit": {"diffusion_mode": "implicit"},
+}
+
+
+def diffused(
+    config: hopcore.DiffusionConfig, state: np.ndarray, stored: np.ndarray, mask: np.ndarray
+) -> Any:
+    return hopcore.diffused_retrieve(state, stored, 50.0, config=config)
+
+
+def graph_like(patterns: np.ndarray) -> hopcore.Graph:
+    """A graph with weights of usual size, for patterns of any size."""
+    return hopcore.knn_graph(PLAIN.astype(patterns.dtype), 2).using("symmetric")
+
+
+def tracked(state: np.ndarray, stored: np.ndarray) -> Any:
+    """Retrieve, and return the recorded energies."""
+    tracker = hopcore.EnergyTracker()
+    hopcore.diffused_retrieve(state, stored, 50.0, config=CONFIG, tracker=tracker)
+    return tuple(map(np.asarray, (tracker.energies, tracker.dirichlet, tracker.joint(0.5))))
+
 
 CALLS: dict[str, Call] = {
     "association": lambda S, X, m: hopcore.association(S, X, beta=50.0),
@@ -35,6 +68,35 @@ CALLS: dict[str, Call] = {
     "layer": lambda S, X, m: layers.hopfield(
         SETTINGS, layers.initial_parameters(SETTINGS, dtype=X.dtype.name), X[None]
     ),
+    "diffused layer": lambda S, X, m: layers.hopfield(
+        DIFFUSED, layers.initial_parameters(DIFFUSED, dtype=X.dtype.name), X[None, :20]
+    ),
+    "diffused weights": lambda S, X, m: layers.hopfield_weights(
+        DIFFUSED, layers.initial_parameters(DIFFUSED, dtype=X.dtype.name), X[None, :20]
+    ),
+    "spectral": lambda S, X, m: hopcore.SpectralDiffusion(graph_like(X), 1.0)(X),
+    "Chebyshev": lambda S, X, m: hopcore.ChebyshevDiffusion(graph_like(X), 1.0)(X),
+    "implicit": lambda S, X, m: hopcore.ImplicitDiffusion(graph_like(X), 1.0)(X),
+    "explicit": lambda S, X, m: hopcore.IterativeDiffusion(graph_like(X), 0.1)(X),
+    "Laplacian": lambda S, X, m: compute(graph_like(X)) @ X,
+    "dense Laplacian": lambda S, X, m: hopcore.SpectralDiffusion(
+        compute(graph_like(X)).to_dense(), 1.0
+    )(X),
+    "Dirichlet energy": lambda S, X, m: hopcore.dirichlet_energy(X, graph_like(X)),
+    "anchored": lambda S, X, m: diffusion.anchored_association(
+        S, X, beta=50.0, graph=graph_like(X)
+    ),
+    "operator": lambda S, X, m: hopcore.AttentionOperator(50.0, "graph")(
+        X, X, X, graph=graph_like(X)
+    ),
+    "engine": lambda S, X, m: hopcore.DynamicsEngine(
+        hopcore.SpectralDiffusion(graph_like(X), 1.0), hopcore.AttentionOperator(50.0), CONFIG
+    ).run(X, X),
+    "tracked": lambda S, X, m: tracked(S, X),
+    **{
+        f"diffused, {name}": partial(diffused, replace(CONFIG, **options))
+        for name, options in OPTIONS.items()
+    },
 }
 
 HOST: dict[str, Callable[[], Any]] = {
@@ -62,9 +124,10 @@ def parts(result: Any) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_vanishing_numbers_do_not_raise(name: str, dtype: str) -> None:
-    tiny = 1e-30 if dtype == "float32" else 1e-200
+    # Squares that vanish, squares below the smallest normal number, and numbers below it.
+    scales = (1e-30, 1e-22, 1e-40) if dtype == "float32" else (1e-200, 1e-160, 1e-310)
     mask = RNG.random((3, 200)) > 0.5
-    for scale in (1.0, tiny):
+    for scale in (1.0, *scales):
         patterns = (PLAIN * scale).astype(dtype)
         state = patterns[:3] * np.asarray(0.5, dtype)
         wanted = parts(CALLS[name](state, patterns, mask))

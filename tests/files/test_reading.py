@@ -221,7 +221,9 @@ def test_archives_are_read_as_numpy_reads_them(tmp_path: Path) -> None:
         ("seed\n1\n", "the columns must be seed, loss, got"),
         ("seed,loss\n1\n", r"a line must have 2 cells, got \['1'\]"),
         ("seed,loss\n1,2,3\n", "a line must have 2 cells"),
-        ("seed,loss\nx,2\n", "invalid literal"),
+        ("seed,loss\nx,2\n", "line 2, column seed: must be int, got 'x'"),
+        ("seed,loss\n1,2\n\n3,y\n", "line 4, column loss: must be float, got 'y'"),
+        ("seed,loss\n1,2\n,3\n", "line 3, column seed: must be int, got an empty cell"),
         ("seed,loss\n" + "1" * 200_000 + ",1\n", "field larger than field limit"),
     ],
 )
@@ -229,6 +231,13 @@ def test_tables_that_are_none(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         from_csv(text, Row)
     assert "\n" not in str(error.value)
+
+
+def test_an_empty_cell_is_none_where_a_column_may_be_empty(tmp_path: Path) -> None:
+    assert from_csv("seed,loss\n1,\n", Row) == [Row(1, None)]
+    (tmp_path / "a.csv").write_text("seed,loss\n,1\n")
+    with pytest.raises(ValueError, match=r"a\.csv: line 2, column seed: must be int, got an empty"):
+        read_rows(tmp_path / "a.csv", Row)
 
 
 def test_text_that_is_none(tmp_path: Path) -> None:

@@ -483,7 +483,7 @@ def no_targets(patch):
 
 
 def change_branch(patch: Any, change: Any) -> None:
-    branches = core("layers._transformer")._Branches
+    branches = core("layers._branches").Branches
     right = branches.__call__
 
     def call(self, values, norm, work, dropout):

@@ -19,7 +19,7 @@ import torch
 from difflayers import transformer as peer_transformer
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from layer_cases import KINDS, Case, static_execution, usual
+from layer_cases import KINDS, Case, noise, static_execution, usual
 from layer_differences import differences
 
 import hopcore_torch
@@ -242,6 +242,61 @@ def test_transformer_layers(batch_first: bool, activation: str, masked: bool) ->
             close(one, other)
         assert ours.batch_first == peer.batch_first
         assert ours.input_size == peer.input_size
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("separated", [True, False])
+@pytest.mark.parametrize("name", ["HopfieldEncoderLayer", "HopfieldDecoderLayer"])
+def test_transformer_layers_that_look_up(name: str, separated: bool, batch_first: bool) -> None:
+    """Of learned patterns instead of the sequence itself, with masks of these patterns."""
+    inner: dict[str, Any] = {"input_size": 6, "num_heads": 2, "batch_first": batch_first}
+    own = {"quantity": 4, "lookup_weights_as_separated": separated}
+    decoder = "Decoder" in name
+    peer, ours = (
+        getattr(layers, name)(
+            package.HopfieldLayer(**inner, **own),
+            *([package.Hopfield(**inner)] if decoder else []),
+            dim_feedforward=7,
+        ).double()
+        for package, layers in ((difflayers, peer_transformer), (hopcore_torch, hopcore_torch))
+    )
+    ours.load_state_dict(drawn(peer, 5).state_dict(), strict=True)
+    peer.load_state_dict(ours.state_dict(), strict=True)
+    sequences = [noise(2, length, 6, seed=length) for length in ((3, 5) if decoder else (3,))]
+    if not batch_first:
+        sequences = [x.transpose(0, 1) for x in sequences]
+    kind = "tgt" if decoder else "src"
+    padding = torch.tensor([[False, False, True, False], [False, True, False, True]])
+    masks = {f"{kind}_mask": (noise(3, 4) > 0.5), f"{kind}_key_padding_mask": padding}
+    masks[f"{kind}_mask"][:, 0] = False
+    if decoder:
+        masks["memory_key_padding_mask"] = torch.tensor([[False] * 4 + [True]] * 2)
+    for some in ({}, masks):
+        answers = []
+        for layer in (peer, ours):
+            output = layer.eval()(*sequences, **some)
+            leaves = [x for _, x in sorted(layer.named_parameters())]
+            answers.append((output, torch.autograd.grad((output**2).sum(), leaves)))
+        close(answers[1][0], answers[0][0])
+        for one, other in zip(answers[1][1], answers[0][1], strict=True):
+            close(one, other)
+        # The peer's maps take no masks; those of its association do.
+        association = "hopfield_association_self" if decoder else "hopfield_association"
+        own_masks = [some.get(f"{kind}_key_padding_mask"), some.get(f"{kind}_mask")]
+        wanted = getattr(peer, association).get_association_matrix(sequences[0], *own_masks)
+        suffix = "_self" if decoder else ""
+        matrix = getattr(ours, f"get_association_matrix{suffix}")
+        close(matrix(sequences[0], *reversed(own_masks)), wanted)
+    if decoder:
+        target, memory = sequences
+        first = peer.norm_residual_self(
+            target + peer.hopfield_association_self(target, padding, masks["tgt_mask"])
+        )
+        wanted = peer.hopfield_association_cross.get_association_matrix((memory, first, memory))
+        found = ours.get_association_matrix_cross(
+            target, memory, masks["tgt_mask"], None, masks["tgt_key_padding_mask"]
+        )
+        close(found, wanted)
 
 
 def test_matrices_of_transformer_layers() -> None:

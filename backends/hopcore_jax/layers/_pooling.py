@@ -15,6 +15,7 @@ from hopcore.layers import (
     LookupSettings,
     PoolingSettings,
     learned,
+    lookup_patterns,
     quantity_of,
 )
 from hopcore_jax.layers._base import Key, ParameterOwner, association, optional, part
@@ -170,9 +171,7 @@ class HopfieldLayer(_Learned):
         )
 
     def unpack_inputs(self, input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-        arrays = self.arrays()
-        stored = arrays["lookup_weights"]
-        return learned(stored), one(input), learned(arrays.get("target_weights", stored))
+        return lookup_patterns(self.arrays(), one(input))
 
 
 def one(input: Any) -> jax.Array:

@@ -17,21 +17,18 @@ from hopcore.layers import (
     EncoderMethods,
     EncoderSettings,
     HopfieldSettings,
+    LookupSettings,
 )
 from hopcore_jax.layers._base import Key, ParameterOwner, association, part
 from hopcore_jax.layers._hopfield import Hopfield
+from hopcore_jax.layers._pooling import HopfieldLayer
 
 RESIDUAL = "dropout_residual", "dropout_output"
 """Where transformer layers drop values, beside their associations."""
 
 
 class _TransformerLayer(ParameterOwner, AssociationProperties):
-    """What encoder and decoder layers share: how they are made, and keys for each of their parts.
-
-    ``PARTS`` are the names of their associations.
-    """
-
-    PARTS: ClassVar[tuple[str, ...]]
+    """What encoder and decoder layers share: how they are made, and keys for their parts."""
 
     def __init__(
         self,
@@ -65,7 +62,7 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
     @property
     def association_settings(self) -> HopfieldSettings:
         """The settings of the association."""
-        return self.settings.hopfield
+        return self.settings.association
 
     @property
     def norm_first(self) -> bool:
@@ -76,9 +73,16 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
         """Return a sequence as an array of JAX."""
         return jnp.asarray(sequence)
 
+    def _association(self, name: str) -> Any:
+        """Return the association of this name, with its share of the parameters."""
+        settings = self.settings.parts()[name]
+        kind = HopfieldLayer if isinstance(settings, LookupSettings) else Hopfield
+        return part(self, kind, name, settings)
+
     def _keys(self, key: Key | None) -> dict[str, Any]:
         """A key for each association and for each place that drops values."""
-        names = *self.PARTS, *(f"dropout_{name}" for name in self.PARTS), *RESIDUAL
+        parts = self.settings.PARTS
+        names = *parts, *(f"dropout_{name}" for name in parts), *RESIDUAL
         if key is None:
             return dict.fromkeys(names)
         return dict(zip(names, jax.random.split(key, len(names)), strict=True))
@@ -107,7 +111,8 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
     key, dtype, inference
         As in :class:`Hopfield`.
     **settings
-        Of the Hopfield layer, see :class:`hopcore.HopfieldSettings`.
+        Of the Hopfield layer, see :class:`hopcore.HopfieldSettings`; ``of`` takes
+        :class:`hopcore.layers.EncoderSettings`, which may hold those of a :class:`HopfieldLayer`.
 
     Examples
     --------
@@ -120,13 +125,12 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
 
     __init__ = _TransformerLayer.__init__  # equinox inherits it, type checkers would not
     KIND: ClassVar[type] = EncoderSettings
-    PARTS: ClassVar[tuple[str, ...]] = ("hopfield_association",)
     settings: EncoderSettings = eqx.field(static=True)
 
     @property
-    def hopfield_association(self) -> Hopfield:
+    def hopfield_association(self) -> Hopfield | HopfieldLayer:
         """The association, with its share of the parameters."""
-        return part(self, Hopfield, "hopfield_association", self.settings.hopfield)
+        return self._association("hopfield_association")
 
     def __call__(
         self,
@@ -182,18 +186,17 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
 
     __init__ = _TransformerLayer.__init__
     KIND: ClassVar[type] = DecoderSettings
-    PARTS: ClassVar[tuple[str, ...]] = ("hopfield_association_self", "hopfield_association_cross")
     settings: DecoderSettings = eqx.field(static=True)
 
     @property
-    def hopfield_association_self(self) -> Hopfield:
+    def hopfield_association_self(self) -> Hopfield | HopfieldLayer:
         """The association of the target with itself."""
-        return part(self, Hopfield, "hopfield_association_self", self.settings.hopfield)
+        return self._association("hopfield_association_self")
 
     @property
     def hopfield_association_cross(self) -> Hopfield:
         """The association of the target with the memory."""
-        return part(self, Hopfield, "hopfield_association_cross", self.settings.cross)
+        return self._association("hopfield_association_cross")
 
     def __call__(
         self,

@@ -2,11 +2,13 @@
 
 from hopcore_torch.layers._checkpoint import load_layer, save_layer
 from hopcore_torch.layers._core import HopfieldCore
-from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.layers._decoder import HopfieldDecoderLayer
+from hopcore_torch.layers._diffused import DiffusedHopfield
+from hopcore_torch.layers._encoder import HopfieldEncoderLayer
+from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
 from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_temperature
-from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 __all__ = [
     "HNL",

@@ -14,7 +14,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from hopcore.layers import HopfieldSettings, Parameter, layer_parameters
+from hopcore.layers import HopfieldSettings, LookupSettings, Parameter, layer_parameters
 
 COMPUTE_PARAMETERS = BasePruningMethod, SpectralNorm, WeightNorm
 """Hooks of torch that compute a parameter before a call, and do nothing else."""
@@ -198,7 +198,7 @@ def describe(settings: Any) -> str:
     changes = []
     for name, field in plain.__dataclass_fields__.items():
         value = getattr(settings, name)
-        if value != field.default and not isinstance(value, HopfieldSettings):
+        if value != field.default and not isinstance(value, HopfieldSettings | LookupSettings):
             changes.append(f"{name}={value!r}")
     return ", ".join(changes)
 

@@ -10,20 +10,15 @@ import torch
 from torch import nn
 
 import hopcore
-from hopcore.layers import (
-    DecoderSettings,
-    EncoderSettings,
-    HopfieldSettings,
-    LookupSettings,
-    PoolingSettings,
-    parameter_shapes,
-)
+from hopcore.layers import HopfieldSettings, parameter_shapes
 from hopcore.schedules import LearnableTemperature
 from hopcore_torch.layers._base import parameter_of
-from hopcore_torch.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_torch.layers._decoder import HopfieldDecoderLayer
+from hopcore_torch.layers._diffused import DiffusedHopfield
+from hopcore_torch.layers._encoder import HopfieldEncoderLayer
+from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
-from hopcore_torch.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
 MODULES: dict[type, Any] = {
     module.KIND: module
@@ -39,17 +34,6 @@ MODULES: dict[type, Any] = {
     )
 }
 """The module of each kind of settings."""
-
-PARTS: dict[type, dict[str, str]] = {
-    PoolingSettings: {"hopfield": "hopfield"},
-    LookupSettings: {"hopfield": "hopfield"},
-    EncoderSettings: {"hopfield": "hopfield_association"},
-    DecoderSettings: {
-        "hopfield": "hopfield_association_self",
-        "cross": "hopfield_association_cross",
-    },
-}
-"""The settings within settings, and the modules that have them."""
 
 
 def save_layer(path: str | Path, layer: nn.Module) -> None:
@@ -81,10 +65,10 @@ def current_settings(layer: Any) -> Any:
     """Return the settings of a layer, with its current inverse temperatures."""
     settings = layer.settings
     if not isinstance(settings, HopfieldSettings):
-        parts = PARTS.get(type(settings), {})
+        parts = getattr(settings, "PARTS", {})
         return replace(
             settings,
-            **{name: current_settings(getattr(layer, part)) for name, part in parts.items()},
+            **{name: current_settings(getattr(layer, part)) for part, name in parts.items()},
         )
     if isinstance(settings.scaling, LearnableTemperature):
         return settings

@@ -29,6 +29,11 @@ NAMES = (
 class HopfieldCore(ParameterOwner, CoreProperties):
     """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
 
+    As in hopfield-layers, scores are **not divided** by the root of the depth of a head: with the
+    state dict of ``torch.nn.MultiheadAttention`` it computes the same when it is called with
+    ``scaling=head_dim ** -0.5``. :meth:`Hopfield.from_multihead_attention` makes a layer with this
+    scaling.
+
     Parameters
     ----------
     embed_dim : int, optional

@@ -1,4 +1,4 @@
-"""Hopfield layers: association of state patterns with stored patterns, plain and diffused."""
+"""Hopfield layers: association of state patterns with stored patterns."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import torch
 from torch import nn
 
 import hopcore
-from hopcore import DiffusionConfig
 from hopcore.layers import (
-    DIFFUSION,
     PATTERNS,
     POSITIONAL,
     AssociationProperties,
-    DiffusionMethods,
     HopfieldSettings,
     bind_arguments,
-    diffused_arguments,
     hopfield_settings,
     layer_parameters,
 )
@@ -31,6 +27,7 @@ from hopcore_torch.layers._base import (
     tensor,
 )
 from hopcore_torch.layers._core import HopfieldCore
+from hopcore_torch.layers._from_torch import attention_arguments, copy_parameters
 
 Patterns = torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """One tensor for all patterns, or stored patterns, state patterns and pattern projections."""
@@ -88,6 +85,58 @@ class Hopfield(ParameterOwner, AssociationProperties):
         layer = cls.__new__(cls)
         layer._make(settings, scaling, **where)
         return layer
+
+    @classmethod
+    def from_multihead_attention(cls, attention: nn.MultiheadAttention) -> Hopfield:
+        """The layer that computes what attention computes, with copies of its parameters.
+
+        Parameters
+        ----------
+        attention : torch.nn.MultiheadAttention
+            With any of its options; ``batch_first`` and the mode, training or not, are kept.
+
+        Returns
+        -------
+        Hopfield
+            Called with keys, queries and values, in this order. Its masks have the meaning that
+            they have in torch, **True = not attended**: ``key_padding_mask`` is
+            ``stored_pattern_padding_mask``, ``attn_mask`` is ``association_mask``. A query that
+            may attend to nothing gets zeros before the output's bias, where torch returns nan.
+
+        Raises
+        ------
+        TypeError
+            Not a ``torch.nn.MultiheadAttention``, or one with another ``forward``.
+        ValueError
+            Its parameters are not those of its options, or it has hooks, which a copy would lack.
+
+        Notes
+        -----
+        Scores are divided by the root of the depth of a head, as in torch, and unlike in a
+        :class:`HopfieldCore` that loads the same state dict. The weights that torch returns are
+        the mean of :meth:`association_weights` over the heads.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from hopcore_torch import Hopfield
+        >>> attention = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
+        >>> layer = Hopfield.from_multihead_attention(attention)
+        >>> query, key = torch.randn(3, 10, 8), torch.randn(3, 50, 8)
+        >>> output, weights = attention(query, key, key)
+        >>> torch.allclose(layer((key, query, key)), output, atol=1e-6)
+        True
+        >>> torch.allclose(layer.association_weights((key, query, key)).mean(1), weights, atol=1e-6)
+        True
+        """
+        if cls is not Hopfield:
+            raise TypeError(
+                f"a {cls.__name__} computes something else than attention: call "
+                "Hopfield.from_multihead_attention"
+            )
+        layer = Hopfield(**attention_arguments(attention))
+        copy_parameters(layer, attention, {"association_core": ""})
+        return layer.train(attention.training)
 
     def _make(self, settings: HopfieldSettings, scaling: nn.Parameter | None, **where: Any) -> None:
         parameters = layer_parameters(settings)
@@ -227,51 +276,6 @@ class Hopfield(ParameterOwner, AssociationProperties):
         return hopcore.layers.hopfield_projections(
             self.settings, self.arrays(), *unpack_inputs(input)
         )
-
-
-class DiffusedHopfield(Hopfield, DiffusionMethods):
-    """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
-
-    The keys of all heads are diffused over one graph for each sample; then the layer associates as
-    ever, with its own inverse temperature, and recalls the values as given.
-
-    Parameters
-    ----------
-    *args, **settings
-        As in :class:`Hopfield`, and the fields of :class:`hopcore.DiffusionConfig`.
-    diffusion_steps : int
-        T, the ``steps`` of the configuration.
-    config : DiffusionConfig, optional
-        The whole configuration, instead of its fields; its ``beta`` is not used.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from hopcore_torch import DiffusedHopfield
-    >>> layer = DiffusedHopfield(input_size=8, num_heads=2, eta=0.1, k_neighbors=3)
-    >>> layer(torch.ones(3, 5, 8)).shape
-    torch.Size([3, 5, 8])
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        diffusion_steps: int | None = None,
-        config: DiffusionConfig | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(*args, **diffused_arguments(settings, diffusion_steps, config))
-
-    def invalidate_cache(self) -> None:
-        """Forget the graphs of memories that were seen; never needed for a right answer."""
-        if self.cache is not None:
-            self.cache.clear()
-
-    def __getattr__(self, name: str) -> Any:
-        """The fields of the configuration."""
-        if name in DIFFUSION:
-            return getattr(self.config, name)
-        return super().__getattr__(name)
 
 
 def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

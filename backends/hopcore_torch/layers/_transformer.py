@@ -1,26 +1,22 @@
-"""Transformer layers whose attention is a Hopfield layer, for torch's own encoder and decoder."""
+"""What transformer layers with Hopfield layers share: how they are made, and their properties."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-import hopcore
-from hopcore.layers import (
-    DecoderMethods,
-    DecoderSettings,
-    EncoderMethods,
-    EncoderSettings,
-    bind_arguments,
-    layer_parameters,
-)
+from hopcore.layers import HopfieldSettings, LookupSettings, bind_arguments, layer_parameters
 from hopcore_torch.layers._base import ParameterOwner
 from hopcore_torch.layers._core import HopfieldCore
-from hopcore_torch.layers._from_torch import DECODER, ENCODER, copy_parameters, torch_arguments
+from hopcore_torch.layers._from_torch import copy_parameters, transformer_arguments
 from hopcore_torch.layers._hopfield import Hopfield
+from hopcore_torch.layers._pooling import HopfieldLayer
+
+Association = Hopfield | HopfieldLayer
 
 POSITIONAL = "dropout", "activation", "layer_norm_eps", "batch_first", "norm_first", "bias"
 """Arguments of torch's transformer layers after ``d_model``, ``nhead``, ``dim_feedforward``."""
@@ -36,17 +32,50 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class _TransformerLayer(ParameterOwner):
-    """What encoder and decoder layers share: their parts, by the names of the parameters."""
+class TransformerLayer(ParameterOwner):
+    """A transformer layer: its associations, linear maps and normalisations by their names."""
+
+    KIND: ClassVar[type]
+    TORCH: ClassVar[type]
+    """The layer of torch whose place it takes."""
+    TORCH_NAMES: ClassVar[dict[str, str]]
+    """The names that the layer of torch has for its parts."""
 
     linear_residual: nn.Linear
     linear_output: nn.Linear
     norm_output: nn.LayerNorm
 
-    def _make(self, settings: Any, associations: dict[str, Hopfield], **where: Any) -> None:
+    def __init__(self, *args: Any, **arguments: Any) -> None:
+        parts = self.KIND.PARTS
+        layers, own, where = arguments_of(parts, args, arguments)
+        inner = {parts[name]: layer.settings for name, layer in layers.items()}
+        self._make(self.KIND(**inner, **own), layers, **where)
+
+    @classmethod
+    def of(cls, settings: Any, **where: Any) -> Self:
+        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        layer = cls.__new__(cls)
+        kinds: dict[type, Any] = {HopfieldSettings: Hopfield, LookupSettings: HopfieldLayer}
+        parts = {name: kinds[type(x)].of(x, **where) for name, x in settings.parts().items()}
+        layer._make(settings, parts, **where)
+        return layer
+
+    @classmethod
+    def _from_transformer(cls, layer: Any) -> Self:
+        """The layer that computes what torch's layer computes, with copies of its parameters."""
+        if not isinstance(layer, cls.TORCH):
+            raise TypeError(
+                f"layer must be a torch.nn.{cls.TORCH.__name__}, got {type(layer).__name__}"
+            )
+        copied = cls(**transformer_arguments(layer))
+        copy_parameters(copied, layer, cls.TORCH_NAMES)
+        return copied.train(layer.training)
+
+    def _make(self, settings: Any, associations: dict[str, Association], **where: Any) -> None:
         parameters = layer_parameters(settings)
         self._own(settings, [name for name in parameters if "association" not in name])
-        width, hidden, bias = settings.hopfield.input_size, settings.dim_feedforward, settings.bias
+        hidden, bias = settings.dim_feedforward, settings.bias
+        width = settings.association.input_size
         for name, association in associations.items():
             setattr(self, name, association)
             setattr(self, f"dropout_{name}", nn.Dropout(settings.dropout))
@@ -65,20 +94,44 @@ class _TransformerLayer(ParameterOwner):
     def _drop(self, name: str, values: torch.Tensor) -> torch.Tensor:
         return getattr(self, name)(values)
 
+    def _core(self, name: str) -> HopfieldCore:
+        """Return the association of this name, without normalisation."""
+        layer = getattr(self, name)
+        return (layer.hopfield if isinstance(layer, HopfieldLayer) else layer).association_core
+
+    def _mask(
+        self,
+        mask: torch.Tensor | None,
+        is_causal: bool,
+        sequence: torch.Tensor,
+        memory: torch.Tensor | None = None,
+    ) -> torch.Tensor | None:
+        """Return the mask that was given, or one that hides what comes later."""
+        if mask is not None or not is_causal:
+            return mask
+        if memory is None and self.settings.looks_up:
+            raise ValueError(
+                "is_causal hides what comes later in a sequence that associates with itself; a "
+                "HopfieldLayer associates it with learned patterns: leave is_causal out"
+            )
+        axis = 1 if self.batch_first and sequence.ndim > 2 else 0
+        rows, columns = (x.shape[axis] for x in (sequence, sequence if memory is None else memory))
+        return torch.ones(rows, columns, dtype=torch.bool, device=sequence.device).triu(1)
+
     @property
     def batch_first(self) -> bool:
         """Whether sequences are ``(B, L, d)``."""
-        return self.settings.hopfield.batch_first
+        return self.settings.association.batch_first
 
     @property
     def input_size(self) -> int | None:
         """Depth of the sequences."""
-        return self.settings.hopfield.input_size
+        return self.settings.association.input_size
 
     @property
     def output_size(self) -> int | None:
         """Depth of the output."""
-        return self.settings.hopfield.input_size
+        return self.settings.association.input_size
 
     @property
     def activation(self) -> str:
@@ -96,256 +149,13 @@ class _TransformerLayer(ParameterOwner):
         return self.settings.norm_first
 
 
-class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods, nn.TransformerEncoderLayer):
-    """A transformer encoder layer with a Hopfield layer for its attention.
-
-    Takes the place of ``torch.nn.TransformerEncoderLayer``, also in ``torch.nn.TransformerEncoder``
-    and there with nested tensors.
-
-    Parameters
-    ----------
-    d_model : int or Hopfield
-        Depth of the sequence; or the Hopfield layer, of which a copy is taken, followed by
-        ``dim_feedforward``, ``dropout`` and ``activation``.
-    nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias
-        As in ``torch.nn.TransformerEncoderLayer``, with the same defaults.
-    **settings
-        Of the Hopfield layer, see :class:`hopcore.HopfieldSettings`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from hopcore_torch import HopfieldEncoderLayer
-    >>> layer = HopfieldEncoderLayer(d_model=8, nhead=2, batch_first=True)
-    >>> torch.nn.TransformerEncoder(layer, num_layers=2)(torch.ones(3, 5, 8)).shape
-    torch.Size([3, 5, 8])
-    """
-
-    KIND: ClassVar[type] = EncoderSettings
-    settings: EncoderSettings
-    hopfield_association: Hopfield
-
-    def __init__(self, *args: Any, **arguments: Any) -> None:
-        (association,), own, where = arguments_of(("hopfield_association",), args, arguments)
-        settings = EncoderSettings(hopfield=association.settings, **own)
-        self._make(settings, {"hopfield_association": association}, **where)
-
-    @classmethod
-    def of(cls, settings: EncoderSettings, **where: Any) -> HopfieldEncoderLayer:
-        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        layer = cls.__new__(cls)
-        association = Hopfield.of(settings.hopfield, **where)
-        layer._make(settings, {"hopfield_association": association}, **where)
-        return layer
-
-    @classmethod
-    def from_transformer(cls, layer: nn.TransformerEncoderLayer) -> HopfieldEncoderLayer:
-        """The layer that computes what torch's layer computes, with copies of its parameters."""
-        copied = cls(**torch_arguments(layer, layer.self_attn, layer.dropout.p))
-        copy_parameters(copied, layer, ENCODER)
-        return copied.train(layer.training)
-
-    def forward(
-        self,
-        src: torch.Tensor,
-        src_mask: torch.Tensor | None = None,
-        src_key_padding_mask: torch.Tensor | None = None,
-        is_causal: bool = False,
-    ) -> torch.Tensor:
-        """The sequence ``(B, L, d)``, or ``(L, B, d)`` unless ``batch_first``, encoded.
-
-        Masks are True where a pattern is not attended to, or numbers that are added to the scores;
-        ``is_causal`` masks what comes later where no mask is given.
-        """
-        if src.is_nested:
-            return nested(self, src, src_mask, is_causal)
-        masks = src_key_padding_mask, causal(src, src_mask, is_causal, self.batch_first)
-
-        return hopcore.layers.encoder_layer(
-            self.settings,
-            self.arrays(),
-            src,
-            src_key_padding_mask=src_key_padding_mask,
-            associate=lambda values: self.hopfield_association(values, *masks),
-            drop=self._drop,
-        )
-
-    @torch.no_grad()
-    def get_association_matrix(
-        self,
-        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        src_mask: torch.Tensor | None = None,
-        src_key_padding_mask: torch.Tensor | None = None,
-        is_causal: bool = False,
-    ) -> torch.Tensor:
-        """Return the association weights of the forward pass, ``(B, H, L, S)``, without a gradient.
-
-        ``input`` is the sequence; three patterns are taken as those that enter the association.
-        """
-        if isinstance(input, torch.Tensor):
-            src_mask = causal(input, src_mask, is_causal, self.batch_first)
-        return super().get_association_matrix(input, src_mask, src_key_padding_mask)
-
-    # What torch's encoder looks at.
-
-    @property
-    def self_attn(self) -> HopfieldCore:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The association."""
-        return self.hopfield_association.association_core
-
-    norm1 = property(lambda self: self.norm_residual)
-    norm2 = property(lambda self: self.norm_output)
-    linear1 = property(lambda self: self.linear_residual)
-    linear2 = property(lambda self: self.linear_output)
-
-    @property
-    def activation_relu_or_gelu(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """1 for relu, 2 for gelu, 0 for others."""
-        return {"relu": 1, "gelu": 2}.get(self.settings.activation, 0)
-
-
-class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
-    """A transformer decoder layer with Hopfield layers for its attentions.
-
-    Takes the place of ``torch.nn.TransformerDecoderLayer``.
-
-    Parameters
-    ----------
-    d_model : int or Hopfield
-        Depth of the target; or two Hopfield layers, of which copies are taken, followed by
-        ``dim_feedforward``, ``dropout`` and ``activation``.
-    nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias
-        As in ``torch.nn.TransformerDecoderLayer``, with the same defaults.
-    **settings
-        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from hopcore_torch import HopfieldDecoderLayer
-    >>> layer = HopfieldDecoderLayer(d_model=8, nhead=2, batch_first=True)
-    >>> decoder = torch.nn.TransformerDecoder(layer, num_layers=2)
-    >>> decoder(torch.ones(3, 5, 8), torch.ones(3, 7, 8)).shape
-    torch.Size([3, 5, 8])
-    """
-
-    KIND: ClassVar[type] = DecoderSettings
-    settings: DecoderSettings
-    hopfield_association_self: Hopfield
-    hopfield_association_cross: Hopfield
-
-    def __init__(self, *args: Any, **arguments: Any) -> None:
-        names = "hopfield_association_self", "hopfield_association_cross"
-        layers, own, where = arguments_of(names, args, arguments)
-        settings = DecoderSettings(hopfield=layers[0].settings, cross=layers[1].settings, **own)
-        self._make(settings, dict(zip(names, layers, strict=True)), **where)
-
-    @classmethod
-    def of(cls, settings: DecoderSettings, **where: Any) -> HopfieldDecoderLayer:
-        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
-        layer = cls.__new__(cls)
-        associations = {
-            "hopfield_association_self": Hopfield.of(settings.hopfield, **where),
-            "hopfield_association_cross": Hopfield.of(settings.cross, **where),
-        }
-        layer._make(settings, associations, **where)
-        return layer
-
-    @classmethod
-    def from_transformer(cls, layer: nn.TransformerDecoderLayer) -> HopfieldDecoderLayer:
-        """The layer that computes what torch's layer computes, with copies of its parameters."""
-        copied = cls(**torch_arguments(layer, layer.self_attn, layer.dropout.p))
-        copy_parameters(copied, layer, DECODER)
-        return copied.train(layer.training)
-
-    def forward(
-        self,
-        tgt: torch.Tensor,
-        memory: torch.Tensor,
-        tgt_mask: torch.Tensor | None = None,
-        memory_mask: torch.Tensor | None = None,
-        tgt_key_padding_mask: torch.Tensor | None = None,
-        memory_key_padding_mask: torch.Tensor | None = None,
-        tgt_is_causal: bool = False,
-        memory_is_causal: bool = False,
-    ) -> torch.Tensor:
-        """The target ``(B, L, d)``, or ``(L, B, d)`` unless ``batch_first``, decoded.
-
-        Masks are as in :meth:`HopfieldEncoderLayer.forward`.
-        """
-        own = tgt_key_padding_mask, causal(tgt, tgt_mask, tgt_is_causal, self.batch_first)
-        other = (
-            memory_key_padding_mask,
-            causal(tgt, memory_mask, memory_is_causal, self.batch_first, memory),
-        )
-        return hopcore.layers.decoder_layer(
-            self.settings,
-            self.arrays(),
-            tgt,
-            memory,
-            tgt_key_padding_mask=tgt_key_padding_mask,
-            associate=lambda values: self.hopfield_association_self(values, *own),
-            cross=lambda values: self.hopfield_association_cross((memory, values, memory), *other),
-            drop=self._drop,
-        )
-
-    @torch.no_grad()
-    def get_association_matrix_self(
-        self,
-        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        tgt_mask: torch.Tensor | None = None,
-        tgt_key_padding_mask: torch.Tensor | None = None,
-        tgt_is_causal: bool = False,
-    ) -> torch.Tensor:
-        """Return the weights of the target with itself in the forward pass, without a gradient.
-
-        ``input`` is the target; three patterns are taken as those that enter the association.
-        """
-        if isinstance(input, torch.Tensor):
-            tgt_mask = causal(input, tgt_mask, tgt_is_causal, self.batch_first)
-        return super().get_association_matrix_self(input, tgt_mask, tgt_key_padding_mask)
-
-    @torch.no_grad()
-    def get_association_matrix_cross(
-        self,
-        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        memory: torch.Tensor | None = None,
-        tgt_mask: torch.Tensor | None = None,
-        memory_mask: torch.Tensor | None = None,
-        tgt_key_padding_mask: torch.Tensor | None = None,
-        memory_key_padding_mask: torch.Tensor | None = None,
-        tgt_is_causal: bool = False,
-        memory_is_causal: bool = False,
-    ) -> torch.Tensor:
-        """Return the weights of the target with the memory in the forward pass, no gradient.
-
-        ``input`` is the target, which is associated with itself first; or three patterns that
-        enter the association with the memory.
-        """
-        if isinstance(input, torch.Tensor) and memory is not None:
-            first = self.batch_first
-            tgt_mask = causal(input, tgt_mask, tgt_is_causal, first)
-            memory_mask = causal(input, memory_mask, memory_is_causal, first, memory)
-        paddings = tgt_key_padding_mask, memory_key_padding_mask
-        return super().get_association_matrix_cross(input, memory, tgt_mask, memory_mask, *paddings)
-
-    @property
-    def self_attn(self) -> HopfieldCore:
-        """The association of the target with itself; torch's decoder looks at it."""
-        return self.hopfield_association_self.association_core
-
-    @property
-    def multihead_attn(self) -> HopfieldCore:
-        """The association of the target with the memory."""
-        return self.hopfield_association_cross.association_core
-
-
 def arguments_of(
-    names: tuple[str, ...], args: tuple[Any, ...], arguments: dict[str, Any]
-) -> tuple[list[Hopfield], dict[str, Any], dict[str, Any]]:
-    """Return Hopfield layers, settings of the transformer layer, device and dtype."""
+    parts: Iterable[str], args: tuple[Any, ...], arguments: dict[str, Any]
+) -> tuple[dict[str, Association], dict[str, Any], dict[str, Any]]:
+    """Return associations by name, settings of the transformer layer, device and dtype."""
+    names = tuple(parts)
     where = {name: arguments.pop(name) for name in ("device", "dtype") if name in arguments}
-    legacy = isinstance((*args, None)[0], Hopfield) or names[0] in arguments
+    legacy = isinstance((*args, None)[0], nn.Module) or names[0] in arguments
     positional = (*names, "dim_feedforward", "dropout", "activation")
     if not legacy:
         positional = ("d_model", "nhead", "dim_feedforward", *POSITIONAL)
@@ -356,10 +166,7 @@ def arguments_of(
         name = getattr(own["activation"], "__name__", "")
         raise TypeError(f"activation must be the name of one, such as 'relu', got {name!r}")
     if legacy:
-        missing = [name for name in names if not isinstance(given.get(name), Hopfield)]
-        if missing:
-            raise TypeError(f"{', '.join(missing)} must be a Hopfield layer")
-        layers = [copy.deepcopy(given.pop(name)) for name in names]
+        layers = {name: association_of(name, given.pop(name, None)) for name in names}
         if given:
             raise TypeError(f"a Hopfield layer has its settings already, got {', '.join(given)}")
         return layers, own, where
@@ -373,40 +180,17 @@ def arguments_of(
         "input_bias": own["bias"],
         **given,
     }
-    return [Hopfield(**settings, **where) for _ in names], own, where
+    return {name: Hopfield(**settings, **where) for name in names}, own, where
 
 
-def causal(
-    sequence: torch.Tensor,
-    mask: torch.Tensor | None,
-    is_causal: bool,
-    batch_first: bool,
-    memory: torch.Tensor | None = None,
-) -> torch.Tensor | None:
-    """Return the mask that was given, or one that hides what comes later."""
-    if mask is not None or not is_causal:
-        return mask
-    axis = 1 if batch_first and sequence.ndim > 2 else 0
-    rows, columns = (x.shape[axis] for x in (sequence, sequence if memory is None else memory))
-    return torch.ones(rows, columns, dtype=torch.bool, device=sequence.device).triu(1)
-
-
-def nested(
-    layer: HopfieldEncoderLayer, src: torch.Tensor, mask: torch.Tensor | None, is_causal: bool
-) -> torch.Tensor:
-    """Apply an encoder layer to a nested tensor: pad it, mask the padding, and nest it again."""
-    rows = [len(x) for x in src.unbind()]
-    if not any(rows):
-        raise ValueError(
-            "every sample of the nested tensor is empty: if all is padding, give "
-            "torch.nn.TransformerEncoder enable_nested_tensor=False"
+def association_of(name: str, layer: Any) -> Association:
+    """Return a copy of a layer that a user gave as the association of this name."""
+    if isinstance(layer, HopfieldLayer) and name.endswith("_cross"):
+        raise TypeError(
+            f"{name} must be a Hopfield layer: a HopfieldLayer has a memory of its own and would "
+            "not look at the memory that a decoder layer is given"
         )
-    lengths = torch.tensor(rows, device=src.device)
-    padded = src.to_padded_tensor(0.0)
-    kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
-    encoded = layer(padded, mask, ~kept, is_causal)
-    if src.layout == torch.jagged:
-        samples = [x[:length] for x, length in zip(encoded, rows, strict=True)]
-        return torch.nested.as_nested_tensor(samples, layout=torch.jagged)
-    join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
-    return join(encoded, kept, mask_check=False)
+    if not isinstance(layer, Association):
+        kinds = "a Hopfield layer" if name.endswith("_cross") else "a Hopfield or a HopfieldLayer"
+        raise TypeError(f"{name} must be {kinds}, got {type(layer).__name__}")
+    return copy.deepcopy(layer)

@@ -42,11 +42,28 @@ COMPOSED: dict[str, Any] = {
         layer_norm_eps=0.1,
         bias=False,
     ),
+    "encoder, lookup": EncoderSettings(
+        hopfield=LookupSettings(hopfield=settings_of(), quantity=PATTERNS), dim_feedforward=7
+    ),
+    "encoder, lookup of separate values": EncoderSettings(
+        hopfield=LookupSettings(
+            hopfield=settings_of(batch_first=False, pattern_projection_size=5),
+            quantity=PATTERNS,
+            lookup_weights_as_separated=True,
+        ),
+        dim_feedforward=4,
+        norm_first=True,
+    ),
     "decoder": DecoderSettings(
         hopfield=settings_of(**RAW),
         cross=settings_of(num_heads=3, stored_pattern_size=3, pattern_projection_size=3),
         dim_feedforward=7,
         activation="silu",
+    ),
+    "decoder, lookup": DecoderSettings(
+        hopfield=LookupSettings(hopfield=settings_of(), quantity=PATTERNS),
+        cross=settings_of(stored_pattern_size=3, pattern_projection_size=3),
+        dim_feedforward=7,
     ),
     "decoder, normalised first": DecoderSettings(
         hopfield=settings_of(input_bias=False), dim_feedforward=4, norm_first=True, bias=False
@@ -58,7 +75,11 @@ COMPOSED: dict[str, Any] = {
 def composed(name: str, seed: int) -> Case:
     """A case of one of them, with masks."""
     settings, rng = COMPOSED[name], np.random.default_rng(seed)
-    own = settings.hopfield
+    transformer = isinstance(settings, EncoderSettings | DecoderSettings)
+    own = settings.association if transformer else settings.hopfield
+    # The masks of a transformer layer hide positions of its sequence, or the memory of its lookup.
+    seen = getattr(settings.hopfield, "quantity", QUERIES)
+    later = np.triu(np.ones((QUERIES, seen), dtype=bool), 1)
     parameters = parameters_of(settings, rng)
 
     def patterns(many: int, depth: int | None) -> Any:
@@ -81,15 +102,15 @@ def composed(name: str, seed: int) -> Case:
         return Case(settings, parameters, {"state": patterns(QUERIES, 6)}, masks)
     if isinstance(settings, EncoderSettings):
         masks = {
-            "src_mask": np.triu(np.ones((QUERIES, QUERIES), dtype=bool), 1),
-            "src_key_padding_mask": hidden(BATCH, QUERIES),
+            "src_mask": later,
+            "src_key_padding_mask": hidden(BATCH, seen),
         }
         return Case(settings, parameters, {"src": patterns(QUERIES, 6)}, masks)
     given = {"tgt": patterns(QUERIES, 6), "memory": patterns(PATTERNS, settings.cross.stored_size)}
     masks = {
-        "tgt_mask": np.triu(np.ones((QUERIES, QUERIES), dtype=bool), 1),
+        "tgt_mask": later,
         "memory_mask": hidden(QUERIES, PATTERNS),
-        "tgt_key_padding_mask": hidden(BATCH, QUERIES),
+        "tgt_key_padding_mask": hidden(BATCH, seen),
         "memory_key_padding_mask": hidden(BATCH, PATTERNS),
     }
     return Case(settings, parameters, given, masks)

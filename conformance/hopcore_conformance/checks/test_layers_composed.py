@@ -77,7 +77,7 @@ def test_transformer_layers(subject: Subject, name: str, seed: int) -> None:
 def test_a_causal_mask_hides_the_future(subject: Subject, name: str) -> None:
     case = composed(name, 0).on(subject)
     case = case.but(masks={"src_mask": case.masks["src_mask"]})
-    axis = 1 if case.settings.hopfield.batch_first else 0
+    axis = 1 if case.settings.association.batch_first else 0
     changed = np.moveaxis(case.patterns["src"].copy(), axis, 0)
     changed[-1] = 3.0
     other = case.but(patterns={"src": np.moveaxis(changed, 0, axis)})
@@ -113,4 +113,4 @@ def test_transformer_layers_drop_by_name(subject: Subject, name: str) -> None:
     if settings.norm_first:
         # Without its branches, a layer that normalises first does nothing.
         agree("output without branches", got, first, 0.0)
-    assert first.shape[1 if settings.hopfield.batch_first else 0] == QUERIES
+    assert first.shape[1 if settings.association.batch_first else 0] == QUERIES

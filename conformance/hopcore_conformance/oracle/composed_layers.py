@@ -51,6 +51,13 @@ def lookup(settings: Any, parameters: Parameters, state: Array, **rest: Any) -> 
     ).output
 
 
+def associated(settings: Any, parameters: Parameters, x: Array, **rest: Any) -> Array:
+    """A sequence associated with itself, or with the learned memory of a lookup."""
+    if hasattr(settings, "quantity"):
+        return lookup(settings, parameters, x, **rest)
+    return layer(settings, parameters, x, **rest).output
+
+
 def branches(
     settings: Any,
     parameters: Parameters,
@@ -93,7 +100,7 @@ def encoder(
     """An encoder layer; with the weights of ``maps``, if given, in the place of its own."""
 
     def own(x: Array) -> Array:
-        return layer(
+        return associated(
             settings.hopfield,
             inner(parameters, "hopfield_association"),
             x,
@@ -101,7 +108,7 @@ def encoder(
             stored_pattern_padding_mask=src_key_padding_mask,
             drop=replaced_by(maps, 0),
             blur=blur,
-        ).output
+        )
 
     return branches(settings, parameters, blur, src, {"norm_residual": own})
 
@@ -121,7 +128,7 @@ def decoder(
     """A decoder layer; with the weights of ``maps``, if given, in the place of its own."""
 
     def own(x: Array) -> Array:
-        return layer(
+        return associated(
             settings.hopfield,
             inner(parameters, "hopfield_association_self"),
             x,
@@ -129,7 +136,7 @@ def decoder(
             stored_pattern_padding_mask=tgt_key_padding_mask,
             drop=replaced_by(maps, 0),
             blur=blur,
-        ).output
+        )
 
     def cross(x: Array) -> Array:
         return layer(

@@ -1,0 +1,131 @@
+"""Transformer decoder layers whose attention is a Hopfield layer, for torch's own decoder."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from torch import nn
+
+import hopcore
+from hopcore.layers import DecoderMethods, DecoderSettings
+from hopcore_torch.layers._core import HopfieldCore
+from hopcore_torch.layers._from_torch import DECODER
+from hopcore_torch.layers._hopfield import Hopfield
+from hopcore_torch.layers._transformer import Association, TransformerLayer
+
+
+class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
+    """A transformer decoder layer with Hopfield layers for its attentions.
+
+    Takes the place of ``torch.nn.TransformerDecoderLayer``.
+
+    Parameters
+    ----------
+    d_model : int, Hopfield or HopfieldLayer
+        Depth of the target; or two Hopfield layers, of which copies are taken, followed by
+        ``dim_feedforward``, ``dropout`` and ``activation``. The first may be a HopfieldLayer, see
+        :class:`HopfieldEncoderLayer`.
+    nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias
+        As in ``torch.nn.TransformerDecoderLayer``, with the same defaults.
+    **settings
+        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HopfieldDecoderLayer
+    >>> layer = HopfieldDecoderLayer(d_model=8, nhead=2, batch_first=True)
+    >>> decoder = torch.nn.TransformerDecoder(layer, num_layers=2)
+    >>> decoder(torch.ones(3, 5, 8), torch.ones(3, 7, 8)).shape
+    torch.Size([3, 5, 8])
+    """
+
+    KIND: ClassVar[type] = DecoderSettings
+    TORCH: ClassVar[type] = nn.TransformerDecoderLayer
+    TORCH_NAMES: ClassVar[dict[str, str]] = DECODER
+    settings: DecoderSettings
+    hopfield_association_self: Association
+    hopfield_association_cross: Hopfield
+
+    @classmethod
+    def from_transformer(cls, layer: nn.TransformerDecoderLayer) -> Self:
+        """The layer that computes what torch's layer computes, with copies of its parameters."""
+        return cls._from_transformer(layer)
+
+    def forward(
+        self,
+        tgt: torch.Tensor,
+        memory: torch.Tensor,
+        tgt_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        memory_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """The target ``(B, L, d)``, or ``(L, B, d)`` unless ``batch_first``, decoded.
+
+        Masks are as in :meth:`HopfieldEncoderLayer.forward`.
+        """
+        own = tgt_key_padding_mask, self._mask(tgt_mask, tgt_is_causal, tgt)
+        other = memory_key_padding_mask, self._mask(memory_mask, memory_is_causal, tgt, memory)
+        return hopcore.layers.decoder_layer(
+            self.settings,
+            self.arrays(),
+            tgt,
+            memory,
+            tgt_key_padding_mask=tgt_key_padding_mask,
+            associate=lambda values: self.hopfield_association_self(values, *own),
+            cross=lambda values: self.hopfield_association_cross((memory, values, memory), *other),
+            drop=self._drop,
+        )
+
+    @torch.no_grad()
+    def get_association_matrix_self(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        tgt_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the weights of the target with itself in the forward pass, without a gradient.
+
+        ``input`` is the target; three patterns are taken as those that enter the association.
+        """
+        if isinstance(input, torch.Tensor):
+            tgt_mask = self._mask(tgt_mask, tgt_is_causal, input)
+        return super().get_association_matrix_self(input, tgt_mask, tgt_key_padding_mask)
+
+    @torch.no_grad()
+    def get_association_matrix_cross(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        memory: torch.Tensor | None = None,
+        tgt_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        memory_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the weights of the target with the memory in the forward pass, no gradient.
+
+        ``input`` is the target, which is associated with itself first; or three patterns that
+        enter the association with the memory.
+        """
+        if isinstance(input, torch.Tensor) and memory is not None:
+            tgt_mask = self._mask(tgt_mask, tgt_is_causal, input)
+            memory_mask = self._mask(memory_mask, memory_is_causal, input, memory)
+        paddings = tgt_key_padding_mask, memory_key_padding_mask
+        return super().get_association_matrix_cross(input, memory, tgt_mask, memory_mask, *paddings)
+
+    @property
+    def self_attn(self) -> HopfieldCore:
+        """The association of the target with itself; torch's decoder looks at it."""
+        return self._core("hopfield_association_self")
+
+    @property
+    def multihead_attn(self) -> HopfieldCore:
+        """The association of the target with the memory."""
+        return self._core("hopfield_association_cross")

@@ -1,0 +1,132 @@
+"""Transformer encoder layers whose attention is a Hopfield layer, for torch's own encoder."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from torch import nn
+
+import hopcore
+from hopcore.layers import EncoderMethods, EncoderSettings
+from hopcore_torch.layers._core import HopfieldCore
+from hopcore_torch.layers._from_torch import ENCODER
+from hopcore_torch.layers._transformer import Association, TransformerLayer
+
+
+class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncoderLayer):
+    """A transformer encoder layer with a Hopfield layer for its attention.
+
+    Takes the place of ``torch.nn.TransformerEncoderLayer``, also in ``torch.nn.TransformerEncoder``
+    and there with nested tensors.
+
+    Parameters
+    ----------
+    d_model : int, Hopfield or HopfieldLayer
+        Depth of the sequence; or the Hopfield layer, of which a copy is taken, followed by
+        ``dim_feedforward``, ``dropout`` and ``activation``. A HopfieldLayer associates each
+        position with its learned patterns, which the masks then hide.
+    nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias
+        As in ``torch.nn.TransformerEncoderLayer``, with the same defaults.
+    **settings
+        Of the Hopfield layer, see :class:`hopcore.HopfieldSettings`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hopcore_torch import HopfieldEncoderLayer
+    >>> layer = HopfieldEncoderLayer(d_model=8, nhead=2, batch_first=True)
+    >>> torch.nn.TransformerEncoder(layer, num_layers=2)(torch.ones(3, 5, 8)).shape
+    torch.Size([3, 5, 8])
+    """
+
+    KIND: ClassVar[type] = EncoderSettings
+    TORCH: ClassVar[type] = nn.TransformerEncoderLayer
+    TORCH_NAMES: ClassVar[dict[str, str]] = ENCODER
+    settings: EncoderSettings
+    hopfield_association: Association
+
+    @classmethod
+    def from_transformer(cls, layer: nn.TransformerEncoderLayer) -> Self:
+        """The layer that computes what torch's layer computes, with copies of its parameters."""
+        return cls._from_transformer(layer)
+
+    def forward(
+        self,
+        src: torch.Tensor,
+        src_mask: torch.Tensor | None = None,
+        src_key_padding_mask: torch.Tensor | None = None,
+        is_causal: bool = False,
+    ) -> torch.Tensor:
+        """The sequence ``(B, L, d)``, or ``(L, B, d)`` unless ``batch_first``, encoded.
+
+        Masks are True where a pattern is not attended to, or numbers that are added to the scores;
+        ``is_causal`` masks what comes later where no mask is given.
+        """
+        if src.is_nested:
+            return nested(self, src, src_mask, is_causal)
+        masks = src_key_padding_mask, self._mask(src_mask, is_causal, src)
+
+        return hopcore.layers.encoder_layer(
+            self.settings,
+            self.arrays(),
+            src,
+            src_key_padding_mask=src_key_padding_mask,
+            associate=lambda values: self.hopfield_association(values, *masks),
+            drop=self._drop,
+        )
+
+    @torch.no_grad()
+    def get_association_matrix(
+        self,
+        input: torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        src_mask: torch.Tensor | None = None,
+        src_key_padding_mask: torch.Tensor | None = None,
+        is_causal: bool = False,
+    ) -> torch.Tensor:
+        """Return the association weights of the forward pass, ``(B, H, L, S)``, without a gradient.
+
+        ``input`` is the sequence; three patterns are taken as those that enter the association.
+        """
+        if isinstance(input, torch.Tensor):
+            src_mask = self._mask(src_mask, is_causal, input)
+        return super().get_association_matrix(input, src_mask, src_key_padding_mask)
+
+    # What torch's encoder looks at.
+
+    @property
+    def self_attn(self) -> HopfieldCore:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The association."""
+        return self._core("hopfield_association")
+
+    norm1 = property(lambda self: self.norm_residual)
+    norm2 = property(lambda self: self.norm_output)
+    linear1 = property(lambda self: self.linear_residual)
+    linear2 = property(lambda self: self.linear_output)
+
+    @property
+    def activation_relu_or_gelu(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """1 for relu, 2 for gelu, 0 for others."""
+        return {"relu": 1, "gelu": 2}.get(self.settings.activation, 0)
+
+
+def nested(
+    layer: HopfieldEncoderLayer, src: torch.Tensor, mask: torch.Tensor | None, is_causal: bool
+) -> torch.Tensor:
+    """Apply an encoder layer to a nested tensor: pad it, mask the padding, and nest it again."""
+    rows = [len(x) for x in src.unbind()]
+    if not any(rows):
+        raise ValueError(
+            "every sample of the nested tensor is empty: if all is padding, give "
+            "torch.nn.TransformerEncoder enable_nested_tensor=False"
+        )
+    lengths = torch.tensor(rows, device=src.device)
+    padded = src.to_padded_tensor(0.0)
+    kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
+    padding = None if layer.settings.looks_up else ~kept
+    encoded = layer(padded, mask, padding, is_causal)
+    if src.layout == torch.jagged:
+        samples = [x[:length] for x, length in zip(encoded, rows, strict=True)]
+        return torch.nested.as_nested_tensor(samples, layout=torch.jagged)
+    join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
+    return join(encoded, kept, mask_check=False)
