@@ -17,7 +17,7 @@ Explicit steps are stable up to :math:`\eta = 2/\lambda_{max}`; a larger eta rai
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import short_repr
@@ -26,7 +26,8 @@ from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.diffusion._implicit import ImplicitDiffusion
 from hopcore.diffusion._operator import DiffusionOperator
 
-Mode = Literal["factored", "simple", "iterative", "spectral", "chebyshev", "implicit"]
+Mode: TypeAlias = Literal["factored", "simple", "iterative", "spectral", "chebyshev", "implicit"]
+"""The names of the diffusion operators."""
 
 OPERATORS: dict[str, Callable[..., DiffusionOperator]] = {
     "simple": lambda laplacian, eta, steps: SimpleDiffusion(laplacian, eta),

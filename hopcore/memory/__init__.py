@@ -8,12 +8,20 @@ energy, and retrieval repeats it until the state stays where it is.
 from hopcore.memory._association import association, association_weights, merge_associations, update
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._retrieval import Retrieval, retrieve
-from hopcore.memory._separation import Entmax, Separation, Softmax, get_separation, separate
+from hopcore.memory._separation import (
+    Entmax,
+    Separation,
+    SeparationName,
+    Softmax,
+    get_separation,
+    separate,
+)
 
 __all__ = [
     "Entmax",
     "Retrieval",
     "Separation",
+    "SeparationName",
     "Softmax",
     "association",
     "association_weights",

@@ -18,13 +18,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
 from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.arrays._validation import check_number, short_repr
 
-Separation: TypeAlias = "str | SeparationFunction"
+SeparationName: TypeAlias = Literal["softmax", "sparsemax"]
+"""The separation functions that have a name."""
+
+Separation: TypeAlias = SeparationName | SeparationFunction
 """``"softmax"``, ``"sparsemax"``, or an object such as ``Entmax(1.5)``."""
 
 
@@ -285,7 +288,7 @@ class Entmax:
         return mixed, along - (total - 1.0) / (self.alpha * a)
 
 
-SEPARATIONS: dict[str, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
+SEPARATIONS: dict[SeparationName, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
 
 
 def get_separation(separation: Separation) -> Any:
