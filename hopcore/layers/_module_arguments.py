@@ -57,6 +57,8 @@ SYNONYMS = {
     "nhead": "num_heads",
     "num_heads": "nhead",
     "k": "k_neighbors",
+    "scaling": "init_temp_factor",
+    "temperature": "scaling",
 }
 """Names of arguments that other libraries use, or other layers, and what they may mean here."""
 
