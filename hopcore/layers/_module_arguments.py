@@ -56,6 +56,7 @@ SYNONYMS = {
     "heads": "num_heads",
     "nhead": "num_heads",
     "num_heads": "nhead",
+    "diffusion": "config",
     "k": "k_neighbors",
     "scaling": "init_temp_factor",
     "temperature": "scaling",

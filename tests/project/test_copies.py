@@ -214,7 +214,7 @@ def test_torch_modules_and_graphs(make_copy: Callable[[Any], Any]) -> None:
         modules.HopfieldCore(8, 2),
         modules.HopfieldLayer(8, quantity=3),
         modules.HopfieldPooling(8),
-        modules.DiffusedHopfield(8, diffusion=CONFIG),
+        modules.DiffusedHopfield(8, config=CONFIG),
         modules.HopfieldEncoderLayer(modules.Hopfield(8)),
         modules.HopfieldDecoderLayer(modules.Hopfield(8), modules.Hopfield(8)),
         modules.HNL(input_size=8, hidden_size=4),
