@@ -7,13 +7,43 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from types import ModuleType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import array_api_compat
 import numpy as np
 
 Array: TypeAlias = Any
-"""An array of any supported library; Python has no better name for it yet."""
+"""An array of any supported library, whose operators and methods a type checker does not know."""
+
+
+class AnyArray(Protocol):
+    """What an array of every library has, and a memory in parts, but no string, list or number.
+
+    Public functions declare their arguments so, and where an array comes back the type variable
+    :data:`SomeArray`: torch's tensors give a tensor, JAX's arrays an array of JAX.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The data type, an object of the library."""
+        ...
+
+
+SomeArray = TypeVar("SomeArray", bound=AnyArray)
+"""An array of one library, given to a function and returned by it."""
+
+BetaLike: TypeAlias = float | AnyArray
+"""An inverse temperature as a user gives it: a number, or one for each query."""
 
 
 QUIET: Any = np.errstate(under="ignore")

@@ -7,7 +7,7 @@ energy, and retrieval repeats it until the state stays where it is.
 
 from hopcore.memory._association import association, association_weights, merge_associations, update
 from hopcore.memory._energy import energy, energy_gradient, lse
-from hopcore.memory._retrieval import Retrieval, retrieve
+from hopcore.memory._retrieval import Gradient, Retrieval, retrieve
 from hopcore.memory._separation import (
     Entmax,
     Separation,
@@ -19,6 +19,7 @@ from hopcore.memory._separation import (
 
 __all__ = [
     "Entmax",
+    "Gradient",
     "Retrieval",
     "Separation",
     "SeparationName",

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array, Loop, SeparationFunction
 from hopcore.arrays._inputs import backend_of_input, check_floating
+from hopcore.arrays._library import SomeArray
 from hopcore.arrays._validation import check_number, short_repr
 
 SeparationName: TypeAlias = Literal["softmax", "sparsemax"]
@@ -309,7 +310,7 @@ def get_separation(separation: Separation) -> Any:
     return separation
 
 
-def separate(scores: Array, separation: Separation = "softmax") -> Array:
+def separate(scores: SomeArray, separation: Separation = "softmax") -> SomeArray:
     r"""Association weights of scores: a distribution over the last axis.
 
     Parameters
@@ -340,7 +341,8 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     check_floating(backend, "scores", scores)
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
-    if backend.can_read_values(scores) and not bool(backend.xp.all(scores < math.inf)):
+    values: Array = scores
+    if backend.can_read_values(values) and not bool(backend.xp.all(values < math.inf)):
         bad = float(backend.xp.max(scores))  # nan if one of them is nan
         raise ValueError(f"scores must be finite, or -inf where masked, got {bad}")
     precise_scores = backend.astype(scores, backend.precise[scores.dtype])
