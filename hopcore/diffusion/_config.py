@@ -16,11 +16,9 @@ from hopcore.arrays._validation import (
     check_one_of,
     check_positive,
 )
+from hopcore.diffusion._graph_attention import AttentionMode
 from hopcore.diffusion._modes import OPERATORS, Mode
 from hopcore.graphs._graph import Normalization
-
-AttentionMode: TypeAlias = Literal["dense", "graph"]
-"""Whether a query is associated with all patterns, or with an anchor and its neighbours."""
 
 Adaptive: TypeAlias = Literal["sample", "query"]
 """For what an adaptive eta has a value of its own."""

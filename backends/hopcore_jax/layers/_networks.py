@@ -254,7 +254,7 @@ class VectorQuantizer(_Network):
         temperature: float | jax.Array | None = None,
         hard: bool = False,
         noise_key: Key | None = None,
-    ) -> Quantized:
+    ) -> Quantized[jax.Array]:
         """Features ``(..., input_size)`` by their codes.
 
         Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:

@@ -255,7 +255,7 @@ class VectorQuantizer(_Network):
         temperature: float | torch.Tensor | None = None,
         hard: bool = False,
         generator: torch.Generator | None = None,
-    ) -> Quantized:
+    ) -> Quantized[torch.Tensor]:
         """Features ``(..., input_size)`` by their codes.
 
         Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:
