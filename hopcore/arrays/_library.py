@@ -46,7 +46,7 @@ BetaLike: TypeAlias = float | AnyArray
 """An inverse temperature as a user gives it: a number, or one for each query."""
 
 
-QUIET: Any = np.errstate(under="ignore")
+QUIET = np.errstate(under="ignore")
 """Decorator of functions in which small numbers vanish, whatever NumPy is told to do there."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])

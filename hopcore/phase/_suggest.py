@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._library import QUIET
+from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._separation import Entmax, Separation, get_separation
 from hopcore.phase._critical import variance
@@ -72,7 +72,7 @@ class Suggestion(NamedTuple):
 
 @QUIET
 def suggest_beta(
-    stored: Array,
+    stored: AnyArray,
     goal: Goal = "retrieve",
     *,
     noise: float | None = None,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._library import AnyArray
 from hopcore.arrays._validation import check_number, check_positive
 from hopcore.phase._effective_scale import effective_scale
 from hopcore.phase._theory import transition
@@ -61,7 +61,7 @@ class PhaseAware(Between):
     @classmethod
     def of_patterns(
         cls,
-        stored: Array,
+        stored: AnyArray,
         start: float,
         end: float,
         steps: int,

@@ -116,7 +116,10 @@ def test_fields_are_checked_against_their_types() -> None:
     kind = hopcore.HopfieldSettings
     for values, message in (
         ({"input_size": 2**70}, r"input_size must be int \| None, got 1180591620717411303424"),
-        ({"separation": ["softmax"]}, r"separation must be str \| float, got \['softmax'\]"),
+        (
+            {"separation": ["softmax"]},
+            r"separation must be 'softmax' \| 'sparsemax' \| float, got \['softmax'\]",
+        ),
         ({"diffusion": 3}, r"diffusion must be DiffusionConfig \| None, got 3"),
         ({"scaling": [None]}, r"scaling must be float \| tuple\[float, ...\] .*, got \[None\]"),
         ({"update_steps_max": [1.0]}, r"update_steps_max must be int \| .*, got \[1.0\]"),

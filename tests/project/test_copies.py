@@ -105,6 +105,7 @@ ABSTRACT = {
     "arrays.Array": "any array",
     "arrays.Beta": "a number or an array",
     "arrays.OverWorkers": "made and used inside of one call",
+    "arrays.AnyArray": "a protocol",
     "arrays.SeparationFunction": "a protocol",
     "diffusion.DiffusionOperator": "abstract",
     "schedules.Schedule": "abstract",

@@ -50,6 +50,30 @@ hopcore.separate("softmax")  # wrong
 hopcore.association(x, x, beta=None)  # wrong
 wrong: torch.Tensor = hopcore.association(j, j, beta=1.0)  # wrong
 
+# Graphs, diffusion and layers as functions.
+graph = hopcore.knn_graph(t, 2, method="exact")
+assert_type(hopcore.compute_laplacian(graph), hopcore.Laplacian)
+assert_type(hopcore.compute_laplacian(t), torch.Tensor)
+assert_type(hopcore.build_similarity_matrix(j), jax.Array)
+assert_type(hopcore.dirichlet_energy(t, graph), torch.Tensor)
+assert_type(hopcore.apply_diffusion(j, j, 0.1, "implicit"), jax.Array)
+assert_type(hopcore.diffused_retrieve(t, t, 1.0).output, torch.Tensor)
+settings = hopcore.HopfieldSettings(input_size=4)
+parameters = hopcore.initial_parameters(settings)
+assert_type(hopcore.hopfield(settings, parameters, t), torch.Tensor)
+assert_type(hopcore.layers.hopfield_weights(settings, parameters, j, j), jax.Array)
+
+hopcore.knn_graph(x, 2, method="fast")  # wrong
+hopcore.knn_graph("patterns.npy", 2)  # wrong
+hopcore.apply_diffusion(x, x, 0.1, "exact")  # wrong
+hopcore.diffused_retrieve("x", x, 1.0)  # wrong
+hopcore.hopfield(settings, parameters, "x")  # wrong
+hopcore.hopfield(parameters, settings, t)  # wrong
+hopcore.schedules.temperature_profile("cold", 2)  # wrong
+hopcore.schedules.compute_annealed_temperature(1, 2, 0.1, 0.01, "sudden")  # wrong
+hopcore.suggest_beta(x, "store")  # wrong
+hopcore.suggest_beta("patterns.npy")  # wrong
+
 # Settings.
 hopcore.HopfieldSettings(input_size=32, separation=1.5, association_activation="gelu")
 hopcore.DiffusionConfig(diffusion_mode="spectral", adaptive_eta="query")
