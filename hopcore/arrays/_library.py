@@ -20,7 +20,7 @@ class AnyArray(Protocol):
     """What an array of every library has, and a memory in parts, but no string, list or number.
 
     Public functions declare their arguments so, and where an array comes back the type variable
-    :data:`SomeArray`: torch's tensors give a tensor, JAX's arrays an array of JAX.
+    :data:`hopcore.arrays.SomeArray`: torch's tensors give a tensor, JAX's arrays an array of JAX.
     """
 
     @property
