@@ -20,6 +20,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    # A package is an attribute, too; see ``__getattr__``.
+    from hopcore import arrays as arrays
+    from hopcore import diffusion as diffusion
+    from hopcore import files as files
+    from hopcore import graphs as graphs
+    from hopcore import layers as layers
+    from hopcore import memory as memory
+    from hopcore import phase as phase
+    from hopcore import plots as plots
+    from hopcore import schedules as schedules
+    from hopcore import streamed as streamed
+    from hopcore import training as training
     from hopcore.arrays import Backend, backend
     from hopcore.diffusion import (
         AttentionOperator,

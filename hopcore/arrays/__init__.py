@@ -35,13 +35,16 @@ from hopcore.arrays._graph_kernels import (
     without_rounding,
 )
 from hopcore.arrays._inputs import check_inputs
+from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, orders_in_parts, too_many_weights
 from hopcore.arrays._validation import MOST_NUMBER
 
 __all__ = [  # noqa: RUF022 (grouped by subject)
     # Arrays, their backends and the checks of a call
+    "AnyArray",
     "Array",
+    "SomeArray",
     "Backend",
     "backend",
     "backend_of",
@@ -50,6 +53,7 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "BY_TYPE",
     # Arguments of kernels
     "Beta",
+    "BetaLike",
     "Loop",
     "SeparationFunction",
     # Blocks of an association

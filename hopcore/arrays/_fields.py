@@ -31,13 +31,26 @@ def check_types(kind: Any, values: Mapping[str, Any]) -> None:
     """Raise a TypeError if a value does not have the type of its field.
 
     Integers must fit into 64 bits, and numbers into a float. Lists are accepted as tuples, since
-    JSON has no tuples.
+    JSON has no tuples. Which strings a Literal allows is checked by the class itself, whose error
+    lists them.
     """
     hints = type_hints(kind)
     for field in fields(kind):
         if field.name in values and not fits(value := values[field.name], hints[field.name]):
-            words = str(field.type)
+            words = words_of(field.type, hints[field.name])
             raise TypeError(f"{field.name} must be {words}, got {short_repr(value)}")
+
+
+def words_of(name: Any, hint: Any) -> str:
+    """Return a type hint as its source says it, but with the strings that a Literal allows."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if not any(get_origin(one) is Literal for one in parts):
+        return str(name)
+    words: list[str] = []
+    for one in parts:
+        literal = get_origin(one) is Literal
+        words += map(repr, get_args(one)) if literal else [getattr(one, "__name__", str(one))]
+    return " | ".join(words).replace("NoneType", "None")
 
 
 @cache
@@ -55,7 +68,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (Union, UnionType):
         return any(fits(value, one) for one in inner)
     if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in inner)
+        return any(type(value) is type(one) for one in inner)
     if origin is not None:
         return holds(value, origin, inner)
     if isinstance(value, bool):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from types import ModuleType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import array_api_compat
 import numpy as np
@@ -15,10 +15,40 @@ import numpy as np
 from hopcore.arrays._validation import MOST_NUMBER
 
 Array: TypeAlias = Any
-"""An array of any supported library; Python has no better name for it yet."""
+"""An array of any supported library, whose operators and methods a type checker does not know."""
 
 
-QUIET: Any = np.errstate(under="ignore")
+class AnyArray(Protocol):
+    """What an array of every library has, and a memory in parts, but no string, list or number.
+
+    Public functions declare their arguments so, and where an array comes back the type variable
+    :data:`hopcore.arrays.SomeArray`: torch's tensors give a tensor, JAX's arrays an array of JAX.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The data type, an object of the library."""
+        ...
+
+
+SomeArray = TypeVar("SomeArray", bound=AnyArray)
+"""An array of one library, given to a function and returned by it."""
+
+BetaLike: TypeAlias = float | AnyArray
+"""An inverse temperature as a user gives it: a number, or one for each query."""
+
+
+QUIET = np.errstate(under="ignore")
 """Decorator of functions in which small numbers vanish, whatever NumPy is told to do there."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])

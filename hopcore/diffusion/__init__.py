@@ -6,18 +6,24 @@ A :class:`DiffusionOperator` smooths features with the Laplacian of a graph.
 """
 
 from hopcore.diffusion._cache import GraphCache
-from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._config import Adaptive, DiffusionConfig
 from hopcore.diffusion._energy_tracker import EnergyTracker, joint_weight
 from hopcore.diffusion._engine import DynamicsEngine
 from hopcore.diffusion._explicit import FactoredDiffusion, IterativeDiffusion, SimpleDiffusion
-from hopcore.diffusion._graph_attention import AttentionOperator, anchored_association
+from hopcore.diffusion._graph_attention import (
+    AttentionMode,
+    AttentionOperator,
+    anchored_association,
+)
 from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.diffusion._implicit import ImplicitDiffusion
-from hopcore.diffusion._modes import apply_diffusion, diffusion_operator
+from hopcore.diffusion._modes import Mode, apply_diffusion, diffusion_operator
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.diffusion._retrieve import DiffusedRetrieval, diffused_retrieve
 
 __all__ = [
+    "Adaptive",
+    "AttentionMode",
     "AttentionOperator",
     "ChebyshevDiffusion",
     "DiffusedRetrieval",
@@ -29,6 +35,7 @@ __all__ = [
     "GraphCache",
     "ImplicitDiffusion",
     "IterativeDiffusion",
+    "Mode",
     "SimpleDiffusion",
     "SpectralDiffusion",
     "anchored_association",

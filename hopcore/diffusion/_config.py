@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
@@ -16,11 +16,12 @@ from hopcore.arrays._validation import (
     check_one_of,
     check_positive,
 )
+from hopcore.diffusion._graph_attention import AttentionMode
 from hopcore.diffusion._modes import OPERATORS, Mode
 from hopcore.graphs._graph import Normalization
 
-AttentionMode = Literal["dense", "graph"]
-Adaptive = Literal["sample", "query"]
+Adaptive: TypeAlias = Literal["sample", "query"]
+"""For what an adaptive eta has a value of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

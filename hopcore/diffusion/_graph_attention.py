@@ -8,7 +8,7 @@ graph, sets negative weights to 0, and normalises the rest.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast_shapes, check_inputs, shape
@@ -17,6 +17,9 @@ from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.memory._separation import get_separation
+
+AttentionMode: TypeAlias = Literal["dense", "graph"]
+"""Whether a query is associated with all patterns, or with an anchor and its neighbours."""
 
 
 @quiet
@@ -251,10 +254,11 @@ class AttentionOperator:
            [0., 1.]])
     """
 
-    def __init__(self, beta: Any = 1.0, mode: str = "dense") -> None:
+    def __init__(self, beta: Any = 1.0, mode: AttentionMode = "dense") -> None:
         if mode not in ("dense", "graph"):
             raise ValueError(f"mode must be 'dense' or 'graph', got {short_repr(mode)}")
-        self.beta, self.mode = beta, mode
+        self.beta = beta
+        self.mode: AttentionMode = mode
 
     def __repr__(self) -> str:
         return f"AttentionOperator(beta={self.beta!r}, mode={self.mode!r})"

@@ -17,16 +17,17 @@ Explicit steps are stable up to :math:`\eta = 2/\lambda_{max}`; a larger eta rai
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._library import SomeArray
 from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._explicit import Explicit, IterativeDiffusion, SimpleDiffusion
 from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.diffusion._implicit import ImplicitDiffusion
 from hopcore.diffusion._operator import DiffusionOperator
 
-Mode = Literal["factored", "simple", "iterative", "spectral", "chebyshev", "implicit"]
+Mode: TypeAlias = Literal["factored", "simple", "iterative", "spectral", "chebyshev", "implicit"]
+"""The names of the diffusion operators."""
 
 OPERATORS: dict[str, Callable[..., DiffusionOperator]] = {
     "simple": lambda laplacian, eta, steps: SimpleDiffusion(laplacian, eta),
@@ -71,8 +72,8 @@ def diffusion_operator(
 
 
 def apply_diffusion(
-    features: Array, laplacian: Any, eta: Any, mode: Mode = "simple", steps: int = 3
-) -> Array:
+    features: SomeArray, laplacian: Any, eta: Any, mode: Mode = "simple", steps: int = 3
+) -> SomeArray:
     """Diffuse features ``(..., N, d)`` once; see :func:`diffusion_operator`.
 
     Examples

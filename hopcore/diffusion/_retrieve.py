@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, NamedTuple, get_args
+from typing import Any, Generic, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs, own
-from hopcore.arrays._library import quiet
+from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
@@ -41,7 +41,7 @@ from hopcore.memory._retrieval import (
 from hopcore.memory._separation import get_separation
 
 
-class DiffusedRetrieval(NamedTuple):
+class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):
     """The result of :func:`diffused_retrieve`; a pytree in JAX and torch.
 
     Attributes
@@ -71,30 +71,30 @@ class DiffusedRetrieval(NamedTuple):
            [0., 1.]]))
     """
 
-    output: Array
-    state: Array
-    keys: Array | None
-    steps: Array
-    converged: Array
-    residual: Array
-    energy: Array | None
+    output: SomeArray
+    state: SomeArray
+    keys: SomeArray | None
+    steps: SomeArray
+    converged: SomeArray
+    residual: SomeArray
+    energy: SomeArray | None
 
 
 @quiet
 def diffused_retrieve(
-    state: Array,
-    stored: Array,
+    state: SomeArray,
+    stored: AnyArray,
     beta: Any,
     *,
     config: DiffusionConfig | None = None,
-    projection: Array | None = None,
+    projection: AnyArray | None = None,
     values: Values = "tied",
-    mask: Array | None = None,
+    mask: AnyArray | None = None,
     graph: Graph | None = None,
     max_steps: int | None = None,
     tol: float = 1e-6,
     tracker: EnergyTracker | None = None,
-) -> DiffusedRetrieval:
+) -> DiffusedRetrieval[SomeArray]:
     r"""Retrieve from a memory that is diffused over the graph of its nearest neighbours.
 
     Parameters

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import check_floating
-from hopcore.arrays._library import quiet
+from hopcore.arrays._library import SomeArray, quiet
 from hopcore.graphs._dense_laplacian import as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
 @quiet
-def dirichlet_energy(features: Array, laplacian: Any) -> Array:
+def dirichlet_energy(features: SomeArray, laplacian: Any) -> SomeArray:
     r"""The Dirichlet energy :math:`\operatorname{tr}(X^T L X) / 2` of features on a graph.
 
     For the unnormalised Laplacian it is :math:`\sum_{i<j} w_{ij} \|x_i - x_j\|^2 / 2`: 0 for

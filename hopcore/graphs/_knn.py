@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from hopcore.arrays._inputs import (
     hide_unattended,
     shape,
 )
+from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.arrays._long_sums import check_numbers
 from hopcore.arrays._validation import as_integer, short_repr
 from hopcore.graphs._edges import check_adjacency, symmetric_entries
@@ -31,11 +32,14 @@ from hopcore.graphs._graph import Graph, drop_zeros
 from hopcore.streamed._neighbors import nearest_in_pieces
 from hopcore.streamed._streamed import Streamed
 
+Search: TypeAlias = Literal["exact", "nndescent"]
+"""How neighbours are searched: all of them, or approximately."""
+
 SEARCHED = 30
 """The approximate search looks for at least so many neighbours; it misses more with fewer."""
 
 
-def build_similarity_matrix(patterns: Array, *, mask: Array | None = None) -> Array:
+def build_similarity_matrix(patterns: SomeArray, *, mask: AnyArray | None = None) -> SomeArray:
     r"""Cosine similarities of all patterns: :math:`\max(0, \cos(x_i, x_j))`, 0 on the diagonal.
 
     Parameters
@@ -115,11 +119,11 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
 
 
 def knn_graph(
-    patterns: Array,
+    patterns: AnyArray,
     k: int,
     *,
-    mask: Array | None = None,
-    method: Literal["exact", "nndescent"] = "exact",
+    mask: AnyArray | None = None,
+    method: Search = "exact",
     seed: int = 0,
 ) -> Graph:
     """Build the graph of the k most similar patterns of each, for each element of a batch.
@@ -192,7 +196,7 @@ def knn_graph(
     return from_choices(backend, None, choices, unit)
 
 
-def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: str) -> Graph:
+def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: Search) -> Graph:
     """:func:`knn_graph` of a streamed memory."""
     if method != "exact":
         raise ValueError(f"a streamed memory needs method 'exact', got {short_repr(method)}")

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._library import quiet
+from hopcore.arrays._library import SomeArray, quiet
 from hopcore.graphs._edges import by_nodes, check_adjacency, dense, scipy_matrix
 from hopcore.graphs._graph import Graph, Normalization, check_normalization
 
@@ -199,7 +199,11 @@ def _laplacian_of_any(adjacency: Array | Graph, normalization: Normalization) ->
     return dense_laplacian(adjacency, normalization)
 
 
-def compute_laplacian(adjacency: Array | Graph) -> Any:
+@overload
+def compute_laplacian(adjacency: Graph) -> Laplacian: ...
+@overload
+def compute_laplacian(adjacency: SomeArray) -> SomeArray: ...
+def compute_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
     """The unnormalised Laplacian ``D - W``; eigenvalues in ``[0, 2 max(deg)]``.
 
     Parameters
@@ -221,7 +225,11 @@ def compute_laplacian(adjacency: Array | Graph) -> Any:
     return _laplacian_of_any(adjacency, "none")
 
 
-def compute_normalized_laplacian(adjacency: Array | Graph) -> Any:
+@overload
+def compute_normalized_laplacian(adjacency: Graph) -> Laplacian: ...
+@overload
+def compute_normalized_laplacian(adjacency: SomeArray) -> SomeArray: ...
+def compute_normalized_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
     r"""The symmetric Laplacian :math:`D^{-1/2} (D - W) D^{-1/2}`; eigenvalues in [0, 2].
 
     Parameters
@@ -244,7 +252,11 @@ def compute_normalized_laplacian(adjacency: Array | Graph) -> Any:
     return _laplacian_of_any(adjacency, "symmetric")
 
 
-def compute_random_walk_laplacian(adjacency: Array | Graph) -> Any:
+@overload
+def compute_random_walk_laplacian(adjacency: Graph) -> Laplacian: ...
+@overload
+def compute_random_walk_laplacian(adjacency: SomeArray) -> SomeArray: ...
+def compute_random_walk_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
     r"""The random-walk Laplacian :math:`D^{-1} (D - W)`; eigenvalues in [0, 2]; rows sum to 0.
 
     Parameters

@@ -4,7 +4,7 @@ The functions here are the definition of every layer. Modules of ``hopcore_torch
 ``hopcore_jax`` hold the parameters and call them.
 """
 
-from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._activations import ACTIVATIONS, ActivationName
 from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -15,17 +15,19 @@ from hopcore.layers._composed_settings import (
 from hopcore.layers._hopfield import hopfield, hopfield_projections, hopfield_weights
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._module_arguments import (
+    CORE,
     DIFFUSION,
-    POSITIONAL,
     as_numbers,
     attention_patterns,
     attention_settings,
-    bind_arguments,
-    check_named,
+    config_or_fields,
     core_settings,
     diffused_arguments,
     hopfield_settings,
+    named_arguments,
     quantity_of,
+    suggest_names,
+    transformer_arguments,
 )
 from hopcore.layers._module_mixins import (
     AssociationProperties,
@@ -70,9 +72,10 @@ from hopcore.layers._transformer_weights import (
 
 __all__ = [
     "ACTIVATIONS",
+    "CORE",
     "DIFFUSION",
     "PATTERNS",
-    "POSITIONAL",
+    "ActivationName",
     "AssociationProperties",
     "CoreProperties",
     "DecoderMethods",
@@ -94,9 +97,8 @@ __all__ = [
     "as_numbers",
     "attention_patterns",
     "attention_settings",
-    "bind_arguments",
-    "check_named",
     "check_parameters",
+    "config_or_fields",
     "core_settings",
     "cross_entropy",
     "decoder_layer",
@@ -122,9 +124,12 @@ __all__ = [
     "learned",
     "load_layer",
     "lookup_patterns",
+    "named_arguments",
     "parameter_shapes",
     "quantity_of",
     "quantize",
     "save_layer",
     "straight_through",
+    "suggest_names",
+    "transformer_arguments",
 ]

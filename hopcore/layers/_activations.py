@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._layer_kernels import sigmoid as logistic
@@ -45,7 +46,10 @@ def selu(values: Array, backend: Backend) -> Array:
 
 Activation = Callable[[Array, Backend], Array]
 
-ACTIVATIONS: dict[str, Activation] = {
+ActivationName: TypeAlias = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "selu"]
+"""The names of the activation functions."""
+
+ACTIVATIONS: dict[ActivationName, Activation] = {
     "relu": relu,
     "gelu": gelu,
     "tanh": tanh,

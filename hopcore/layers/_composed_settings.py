@@ -13,7 +13,7 @@ from hopcore.arrays._validation import (
     check_one_of,
     check_probability,
 )
-from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._activations import ACTIVATIONS, ActivationName
 from hopcore.layers._settings import HopfieldSettings, Settings
 
 
@@ -145,7 +145,7 @@ class Transformer(Composed):
     hopfield: HopfieldSettings | LookupSettings
     dim_feedforward: int
     dropout: float
-    activation: str
+    activation: ActivationName
     layer_norm_eps: float
 
     @property
@@ -213,7 +213,7 @@ class EncoderSettings(Transformer):
     hopfield: HopfieldSettings | LookupSettings
     dim_feedforward: int = 2048
     dropout: float = 0.1
-    activation: str = "relu"
+    activation: ActivationName = "relu"
     norm_first: bool = False
     layer_norm_eps: float = 1e-5
     bias: bool = True
@@ -254,7 +254,7 @@ class DecoderSettings(Transformer):
     cross: HopfieldSettings = field(default=None)  # type: ignore[assignment]
     dim_feedforward: int = 2048
     dropout: float = 0.1
-    activation: str = "relu"
+    activation: ActivationName = "relu"
     norm_first: bool = False
     layer_norm_eps: float = 1e-5
     bias: bool = True

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._graph_attention import (
     anchored,
@@ -52,15 +53,15 @@ MAX_UPDATES = 1000
 def hopfield(
     settings: HopfieldSettings,
     parameters: Parameters,
-    stored: Array,
-    state: Array | None = None,
-    projection: Array | None = None,
+    stored: SomeArray,
+    state: AnyArray | None = None,
+    projection: AnyArray | None = None,
     *,
-    stored_pattern_padding_mask: Array | None = None,
-    association_mask: Array | None = None,
+    stored_pattern_padding_mask: AnyArray | None = None,
+    association_mask: AnyArray | None = None,
     drop: Drop | None = None,
     cache: GraphCache | None = None,
-) -> Array:
+) -> SomeArray:
     """A Hopfield layer: what each state pattern recalls from the stored patterns.
 
     Parameters
@@ -121,14 +122,14 @@ def hopfield(
 def hopfield_weights(
     settings: HopfieldSettings,
     parameters: Parameters,
-    stored: Array,
-    state: Array | None = None,
-    projection: Array | None = None,
+    stored: SomeArray,
+    state: AnyArray | None = None,
+    projection: AnyArray | None = None,
     *,
-    stored_pattern_padding_mask: Array | None = None,
-    association_mask: Array | None = None,
+    stored_pattern_padding_mask: AnyArray | None = None,
+    association_mask: AnyArray | None = None,
     cache: GraphCache | None = None,
-) -> Array:
+) -> SomeArray:
     """Return the association weights: how much each query attends to each stored pattern.
 
     Parameters
@@ -160,10 +161,10 @@ def hopfield_weights(
 def hopfield_projections(
     settings: HopfieldSettings,
     parameters: Parameters,
-    stored: Array,
-    state: Array | None = None,
-    projection: Array | None = None,
-) -> Array:
+    stored: SomeArray,
+    state: AnyArray | None = None,
+    projection: AnyArray | None = None,
+) -> SomeArray:
     """Return the values of each head: the patterns that are averaged when it recalls.
 
     Parameters

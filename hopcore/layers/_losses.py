@@ -6,9 +6,10 @@ from types import ModuleType
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
+from hopcore.arrays._library import AnyArray, SomeArray
 
 
-def cross_entropy(logits: Array, target: Array) -> Array:
+def cross_entropy(logits: SomeArray, target: AnyArray) -> SomeArray:
     r"""Return the mean of :math:`-\ln \operatorname{softmax}(z)_y` over all samples.
 
     Parameters
@@ -35,7 +36,8 @@ def cross_entropy(logits: Array, target: Array) -> Array:
         raise ValueError(
             f"there must be one target for each sample, got {shape(target)} for {shape(logits)}"
         )
-    picked = target[..., None] == xp.arange(logits.shape[-1], device=backend.device(logits))
+    labels: Array = target
+    picked = labels[..., None] == xp.arange(logits.shape[-1], device=backend.device(logits))
     logs = log_softmax(logits)
     return -mean(xp.sum(xp.where(picked, logs, xp.zeros_like(logs)), axis=-1), xp)
 

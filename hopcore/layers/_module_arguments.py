@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, cast
 
 from hopcore.diffusion._config import DiffusionConfig
+from hopcore.layers._composed_settings import EncoderSettings
 from hopcore.layers._settings import HopfieldSettings
+from hopcore.memory._learnable_alpha import LearnableAlpha
+from hopcore.memory._separation import SeparationName
 from hopcore.schedules._learnable_temperature import LearnableTemperature
-
-POSITIONAL = (
-    "input_size", "hidden_size", "output_size", "pattern_size", "num_heads", "scaling",
-    "update_steps_max", "update_steps_eps",
-)  # fmt: skip
-"""Arguments of a Hopfield layer that may be given by position."""
 
 CORE = {
     "embed_dim": "input_size",
@@ -37,7 +37,7 @@ CORE = {
     "normalize_pattern_affine": "normalize_hopfield_space_affine",
     "normalize_pattern_eps": "normalize_hopfield_space_eps",
 }
-"""Arguments of an association without normalisation, by position, and the settings they are."""
+"""Arguments of an association without normalisation, and the settings that they are."""
 
 DIFFUSION = tuple(
     name for name in DiffusionConfig.__dataclass_fields__ if name not in ("beta", "steps")
@@ -45,25 +45,89 @@ DIFFUSION = tuple(
 """Arguments of a diffused layer that are fields of the configuration of its diffusion."""
 
 
-def bind_arguments(
-    names: Sequence[str], args: Sequence[Any], arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return all arguments by name, those given by position and those given by name."""
-    if len(args) > len(names):
-        raise TypeError(f"at most {len(names)} arguments by place, got {len(args)}")
-    twice = [name for name in names[: len(args)] if name in arguments]
-    if twice:
-        raise TypeError(f"{', '.join(twice)} given twice")
-    return {**arguments, **dict(zip(names, args, strict=False))}
+TRANSFORMER = tuple(field.name for field in fields(EncoderSettings) if field.name != "hopfield")
+"""Arguments of a transformer layer that are settings of its own, not of its Hopfield layers."""
+
+SYNONYMS = {
+    "beta": "scaling",
+    "d_model": "input_size",
+    "embed_dim": "input_size",
+    "in_features": "input_size",
+    "out_features": "output_size",
+    "heads": "num_heads",
+    "nhead": "num_heads",
+    "num_heads": "nhead",
+    "diffusion": "config",
+    "k": "k_neighbors",
+    "scaling": "init_temp_factor",
+    "temperature": "scaling",
+}
+"""Names of arguments that other libraries use, or other layers, and what they may mean here."""
+
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
-def check_named(module: str, settings: type, args: Sequence[Any]) -> None:
-    """Raise if a module that takes its settings by name was given some by position."""
-    if args:
-        names = ", ".join(f"{name}=" for name in settings.__dataclass_fields__)
-        raise TypeError(
-            f"{module} takes its settings by name, {names}; got {len(args)} by position"
-        )
+def suggest_names(constructor: Constructor) -> Constructor:
+    """Decorate a constructor whose error for an unknown argument shall suggest the right one.
+
+    The signature stays that of the constructor.
+    """
+    parameters = list(signature(constructor).parameters.values())[1:]
+    names = [one.name for one in parameters]
+    places = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    known = frozenset(names)
+
+    @wraps(constructor)
+    def construct(self: Any, *args: Any, **arguments: Any) -> None:
+        kind = type(self).__name__
+        if len(args) > len(places):
+            raise TypeError(by_position(kind, places, names, len(args)))
+        if not known.issuperset(arguments):
+            raise TypeError(no_argument(kind, names, arguments))
+        constructor(self, *args, **arguments)
+
+    return cast(Constructor, construct)
+
+
+def by_position(kind: str, places: Sequence[str], names: Sequence[str], given: int) -> str:
+    """Return the error for more arguments by position than a constructor takes."""
+    if not places:
+        named = ", ".join(f"{name}=" for name in names)
+        return f"{kind} takes its settings by name, {named}; got {given} by position"
+    return (
+        f"{kind} takes {len(places)} arguments by position, {', '.join(places)}, and the others "
+        f"by name; got {given} by position"
+    )
+
+
+def no_argument(kind: str, names: Sequence[str], given: Iterable[str]) -> str:
+    """Return the error for arguments that a constructor does not have."""
+    unknown = [name for name in given if name not in names]
+    name = unknown[0]
+    near = [SYNONYMS[name]] if SYNONYMS.get(name) in names else get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    return f"{kind} has no argument {name}: {hint}"
+
+
+def named_arguments(names: type | Iterable[str], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor, ``locals()``, that are settings, or have these names.
+
+    Parameters
+    ----------
+    names : type or names
+        Settings, which are a dataclass, or the names of arguments.
+    scope : mapping of str to object
+        What else it holds is left out.
+
+    Examples
+    --------
+    >>> from hopcore.layers import QuantizerSettings, named_arguments
+    >>> named_arguments(QuantizerSettings, {"self": None, "input_size": 8, "groups": 2})
+    {'input_size': 8, 'groups': 2}
+    """
+    if isinstance(names, type):
+        names = [field.name for field in fields(names)]
+    return {name: scope[name] for name in names if name in scope}
 
 
 def as_numbers(value: Any) -> Any:
@@ -82,16 +146,10 @@ def hopfield_settings(arguments: Mapping[str, Any]) -> HopfieldSettings:
     return HopfieldSettings.from_dict(settings)
 
 
-def core_settings(
-    args: Sequence[Any], arguments: Mapping[str, Any], *, batch_first: bool
-) -> HopfieldSettings:
-    """Return the settings of an association without normalisation."""
-    named = bind_arguments(tuple(CORE), args, arguments)
-    unknown = sorted(set(named) - set(CORE))
-    if unknown:
-        raise TypeError(f"no such arguments: {', '.join(unknown)}; there are {', '.join(CORE)}")
+def core_settings(arguments: Mapping[str, Any], *, batch_first: bool) -> HopfieldSettings:
+    """Return the settings of an association without normalisation, from arguments in CORE."""
     return HopfieldSettings(
-        **{CORE[name]: value for name, value in named.items()},
+        **{CORE[name]: value for name, value in arguments.items()},
         normalize_stored_pattern=False,
         normalize_state_pattern=False,
         normalize_pattern_projection=False,
@@ -101,13 +159,12 @@ def core_settings(
 
 def attention_settings(
     d_model: int,
-    num_heads: int,
     temperature: LearnableTemperature,
-    separation: str | float,
+    separation: SeparationName | float | LearnableAlpha,
     arguments: Mapping[str, Any],
 ) -> HopfieldSettings:
     """Return the settings of attention that learns its temperature."""
-    plain = core_settings((d_model, num_heads), arguments, batch_first=True)
+    plain = core_settings({**arguments, "embed_dim": d_model}, batch_first=True)
     return replace(plain, scaling=temperature, separation=separation)
 
 
@@ -120,19 +177,37 @@ def attention_patterns(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]
     return key, query, key if value is None else value
 
 
+def config_or_fields(constructor: Constructor) -> Constructor:
+    """Decorate the constructor of a diffused layer: it takes a configuration, or its fields."""
+
+    @wraps(constructor)
+    def construct(self: Any, *args: Any, **arguments: Any) -> None:
+        both = sorted({*DIFFUSION, "diffusion_steps"} & arguments.keys())
+        if both and arguments.get("config") is not None:
+            raise ValueError(f"give config or its fields, got both: {', '.join(both)}")
+        constructor(self, *args, **arguments)
+
+    return cast(Constructor, construct)
+
+
 def diffused_arguments(
-    arguments: Mapping[str, Any], steps: int | None, config: DiffusionConfig | None
+    own: Mapping[str, Any], steps: int, config: DiffusionConfig | None
 ) -> dict[str, Any]:
-    """Return arguments of a diffused layer as those of a layer."""
-    fields = {name: value for name, value in arguments.items() if name in DIFFUSION}
-    if steps is not None:
-        fields["steps"] = steps
-    if config is None:
-        config = DiffusionConfig(**fields)
-    elif fields:
-        raise ValueError(f"give config or its fields, got both: {', '.join(sorted(fields))}")
-    plain = {name: value for name, value in arguments.items() if name not in DIFFUSION}
-    return {**plain, "diffusion": config}
+    """Return the configuration of a diffused layer as an argument of a layer."""
+    return {"diffusion": DiffusionConfig(**own, steps=steps) if config is None else config}
+
+
+def transformer_arguments(scope: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return settings of a transformer layer, and arguments of its Hopfield layers.
+
+    Both come from the arguments of its constructor, ``locals()``.
+    """
+    own = named_arguments(TRANSFORMER, scope)
+    inner = named_arguments(HopfieldSettings, scope)
+    inner.update(input_size=scope["d_model"], num_heads=scope["nhead"])
+    if inner["input_bias"] is None:
+        inner["input_bias"] = own["bias"]
+    return own, inner
 
 
 def quantity_of(quantity: int | None, repetitions: int | None) -> int:

@@ -15,6 +15,7 @@ from hopcore.layers._composed_settings import (
     PoolingSettings,
 )
 from hopcore.layers._settings import HopfieldSettings, Settings
+from hopcore.memory._separation import SeparationName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class HNLSettings(Settings):
     num_heads: int = 8
     hidden_size: int = 16
     temperature: float = 0.1
-    separation: str | float = "softmax"
+    separation: SeparationName | float = "softmax"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -135,7 +136,7 @@ class HNMSettings(Settings):
     num_heads: int = 8
     hidden_size: int = 16
     temperature: float = 0.1
-    separation: str | float = "softmax"
+    separation: SeparationName | float = "softmax"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from hopcore.arrays._inputs import (
     clip_beta_to_dtype,
     shape,
 )
+from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.layers._hopfield import Drop
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._network_settings import HNLSettings, HNMSettings
@@ -37,13 +38,13 @@ Noise = Callable[[tuple[int, ...], Array], Array]
 def hnl(
     settings: HNLSettings,
     parameters: Parameters,
-    state: Array,
+    state: SomeArray,
     *,
-    temperature: float | Array | None = None,
+    temperature: float | AnyArray | None = None,
     hard: bool = False,
     noise: Noise | None = None,
     drop: Drop | None = None,
-) -> Array:
+) -> SomeArray:
     """A Hopfield network layer: what features recall from a learned memory at a temperature.
 
     Parameters
@@ -112,13 +113,13 @@ def hnl(
 def hnm(
     settings: HNMSettings,
     parameters: Parameters,
-    state: Array,
+    state: SomeArray,
     *,
-    temperature: float | Array | None = None,
+    temperature: float | AnyArray | None = None,
     hard: bool = False,
     noise: Noise | None = None,
     drop: Drop | None = None,
-) -> Array:
+) -> SomeArray:
     """Hopfield network layers, one after another, all at one temperature.
 
     Parameters
@@ -152,14 +153,14 @@ def hnm(
 def hnm_cross_entropy_loss(
     settings: HNMSettings,
     parameters: Parameters,
-    state: Array,
-    target: Array,
+    state: SomeArray,
+    target: AnyArray,
     *,
-    temperature: float | Array | None = None,
+    temperature: float | AnyArray | None = None,
     hard: bool = False,
     noise: Noise | None = None,
     drop: Drop | None = None,
-) -> Array:
+) -> SomeArray:
     """The cross entropy of classes, with the output of the last layer for their logits.
 
     Parameters
@@ -188,7 +189,7 @@ def hnm_cross_entropy_loss(
     return cross_entropy(logits, target)
 
 
-def straight_through(weights: Array) -> Array:
+def straight_through(weights: SomeArray) -> SomeArray:
     """Replace weights by 1 at the largest of a row and 0 elsewhere, and keep their gradient.
 
     Parameters

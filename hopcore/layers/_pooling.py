@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
 from hopcore.layers._hopfield import Drop, hopfield
@@ -13,14 +14,14 @@ from hopcore.layers._parameters import Parameters, inner
 def hopfield_pooling(
     settings: PoolingSettings,
     parameters: Parameters,
-    stored: Array,
-    projection: Array | None = None,
+    stored: SomeArray,
+    projection: AnyArray | None = None,
     *,
-    stored_pattern_padding_mask: Array | None = None,
-    association_mask: Array | None = None,
+    stored_pattern_padding_mask: AnyArray | None = None,
+    association_mask: AnyArray | None = None,
     drop: Drop | None = None,
     cache: GraphCache | None = None,
-) -> Array:
+) -> SomeArray:
     """Hopfield pooling: what learned state patterns recall from a set, whatever its size.
 
     Parameters
@@ -64,13 +65,13 @@ def hopfield_pooling(
 def hopfield_lookup(
     settings: LookupSettings,
     parameters: Parameters,
-    state: Array,
+    state: SomeArray,
     *,
-    stored_pattern_padding_mask: Array | None = None,
-    association_mask: Array | None = None,
+    stored_pattern_padding_mask: AnyArray | None = None,
+    association_mask: AnyArray | None = None,
     drop: Drop | None = None,
     cache: GraphCache | None = None,
-) -> Array:
+) -> SomeArray:
     """Hopfield lookup: what state patterns recall from a learned memory.
 
     Parameters
@@ -117,13 +118,13 @@ def lookup_patterns(parameters: Parameters, state: Array) -> tuple[Array, Array,
     return learned(stored), state, learned(parameters.get("target_weights", stored))
 
 
-def learned(weights: Array) -> Array:
+def learned(weights: SomeArray) -> SomeArray:
     """Return learned patterns, with an axis of size 1 for the inputs, as ``(quantity, d)``."""
     backend = backend_of_input("weights", weights)
     return backend.xp.reshape(weights, (-1, weights.shape[-1]))
 
 
-def flattened(settings: PoolingSettings, answers: Array) -> Array:
+def flattened(settings: PoolingSettings, answers: SomeArray) -> SomeArray:
     """Join the answers ``(..., quantity, d)`` into one axis."""
     backend = backend_of_input("answers", answers)
     if not settings.hopfield.batch_first and answers.ndim > 2:

@@ -8,7 +8,7 @@ Oord et al. 2017).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import (
@@ -18,6 +18,7 @@ from hopcore.arrays._inputs import (
     check_temperature,
     shape,
 )
+from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.layers._losses import mean
 from hopcore.layers._network_settings import QuantizerSettings
 from hopcore.layers._networks import Noise
@@ -25,7 +26,7 @@ from hopcore.layers._parameters import Parameters
 from hopcore.memory._separation import separate
 
 
-class Quantized(NamedTuple):
+class Quantized(NamedTuple, Generic[SomeArray]):
     r"""The result of :func:`quantize`: features by their codes.
 
     Attributes
@@ -55,22 +56,22 @@ class Quantized(NamedTuple):
     ((3, 2), (3, 1), (3, 1, 4))
     """
 
-    values: Array
-    codes: Array
-    weights: Array
-    commitment: Array
-    divergence: Array
+    values: SomeArray
+    codes: SomeArray
+    weights: SomeArray
+    commitment: SomeArray
+    divergence: SomeArray
 
 
 def quantize(
     settings: QuantizerSettings,
     parameters: Parameters,
-    features: Array,
+    features: SomeArray,
     *,
-    temperature: float | Array | None = None,
+    temperature: float | AnyArray | None = None,
     hard: bool = False,
     noise: Noise | None = None,
-) -> Quantized:
+) -> Quantized[SomeArray]:
     r"""Features as patterns of a codebook, mixed softly or one for each group.
 
     Parameters

@@ -21,11 +21,11 @@ from hopcore.arrays._validation import (
     short_repr,
 )
 from hopcore.diffusion._config import DiffusionConfig
-from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._activations import ACTIVATIONS, ActivationName
 from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_sizes
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._learnable_alpha import LearnableAlpha
-from hopcore.memory._separation import get_separation
+from hopcore.memory._separation import SeparationName, get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
 
@@ -168,7 +168,7 @@ class HopfieldSettings(Settings):
     num_heads: int = 1
     scaling: float | tuple[float, ...] | LearnableTemperature | None = None
     learnable_scaling: bool = False
-    separation: str | float | LearnableAlpha = "softmax"
+    separation: SeparationName | float | LearnableAlpha = "softmax"
     update_steps_max: int | tuple[int, ...] | None = 0
     update_steps_eps: float | tuple[float, ...] = 1e-4
     normalize_stored_pattern: bool = True
@@ -190,7 +190,7 @@ class HopfieldSettings(Settings):
     stored_pattern_size: int | None = None
     pattern_projection_size: int | None = None
     batch_first: bool = True
-    association_activation: str | None = None
+    association_activation: ActivationName | None = None
     dropout: float = 0.0
     input_bias: bool = True
     concat_bias_pattern: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
+from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings
 from hopcore.layers._masks import hide_padding
@@ -19,13 +20,13 @@ from hopcore.layers._parameters import Parameters
 def encoder_layer(
     settings: EncoderSettings,
     parameters: Parameters,
-    src: Array,
+    src: SomeArray,
     *,
-    src_mask: Array | None = None,
-    src_key_padding_mask: Array | None = None,
+    src_mask: AnyArray | None = None,
+    src_key_padding_mask: AnyArray | None = None,
     associate: Callable[[Array], Array] | None = None,
     drop: Drop | None = None,
-) -> Array:
+) -> SomeArray:
     r"""An encoder layer: association of a sequence with itself, then two linear maps.
 
     :math:`x_1 = N(x + H(x))`, :math:`y = N(x_1 + W_2 \sigma(W_1 x_1))`; with ``norm_first``
@@ -69,17 +70,17 @@ def encoder_layer(
 def decoder_layer(
     settings: DecoderSettings,
     parameters: Parameters,
-    tgt: Array,
-    memory: Array,
+    tgt: SomeArray,
+    memory: AnyArray,
     *,
-    tgt_mask: Array | None = None,
-    memory_mask: Array | None = None,
-    tgt_key_padding_mask: Array | None = None,
-    memory_key_padding_mask: Array | None = None,
+    tgt_mask: AnyArray | None = None,
+    memory_mask: AnyArray | None = None,
+    tgt_key_padding_mask: AnyArray | None = None,
+    memory_key_padding_mask: AnyArray | None = None,
     associate: Callable[[Array], Array] | None = None,
     cross: Callable[[Array], Array] | None = None,
     drop: Drop | None = None,
-) -> Array:
+) -> SomeArray:
     """A decoder layer: association with itself, with a memory, then two linear maps.
 
     Parameters

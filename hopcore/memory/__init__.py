@@ -10,14 +10,22 @@ from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
-from hopcore.memory._retrieval import Retrieval, retrieve
-from hopcore.memory._separation import Separation, Softmax, get_separation, separate
+from hopcore.memory._retrieval import Gradient, Retrieval, retrieve
+from hopcore.memory._separation import (
+    Separation,
+    SeparationName,
+    Softmax,
+    get_separation,
+    separate,
+)
 
 __all__ = [
     "Entmax",
+    "Gradient",
     "LearnableAlpha",
     "Retrieval",
     "Separation",
+    "SeparationName",
     "Softmax",
     "association",
     "association_weights",

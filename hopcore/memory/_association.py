@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import (
@@ -20,7 +20,7 @@ from hopcore.arrays._inputs import (
     check_inputs,
     own,
 )
-from hopcore.arrays._library import quiet
+from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
@@ -29,37 +29,37 @@ from hopcore.memory._separation import Separation, with_separation
 
 @overload
 def association(
-    state: Array,
-    stored: Array,
-    projection: Array | None = ...,
+    state: SomeArray,
+    stored: AnyArray,
+    projection: AnyArray | None = ...,
     *,
-    beta: Any,
-    mask: Array | None = ...,
+    beta: BetaLike,
+    mask: AnyArray | None = ...,
     separation: Separation = ...,
     return_lse: Literal[False] = ...,
-) -> Array: ...
+) -> SomeArray: ...
 @overload
 def association(
-    state: Array,
-    stored: Array,
-    projection: Array | None = ...,
+    state: SomeArray,
+    stored: AnyArray,
+    projection: AnyArray | None = ...,
     *,
-    beta: Any,
-    mask: Array | None = ...,
+    beta: BetaLike,
+    mask: AnyArray | None = ...,
     separation: Separation = ...,
     return_lse: Literal[True],
-) -> tuple[Array, Array]: ...
+) -> tuple[SomeArray, SomeArray]: ...
 @quiet
 def association(
-    state: Array,
-    stored: Array,
-    projection: Array | None = None,
+    state: SomeArray,
+    stored: AnyArray,
+    projection: AnyArray | None = None,
     *,
-    beta: Any,
-    mask: Array | None = None,
+    beta: BetaLike,
+    mask: AnyArray | None = None,
     separation: Separation = "softmax",
     return_lse: bool = False,
-) -> Array | tuple[Array, Array]:
+) -> SomeArray | tuple[SomeArray, SomeArray]:
     r"""Associate state patterns with a memory: :math:`V^T w(\beta X \xi)`.
 
     With the softmax this is attention: queries ``state``, keys ``stored``, values ``projection``.
@@ -126,13 +126,13 @@ def association(
 
 
 def update(
-    state: Array,
-    stored: Array,
-    beta: Any,
+    state: SomeArray,
+    stored: AnyArray,
+    beta: BetaLike,
     *,
-    mask: Array | None = None,
+    mask: AnyArray | None = None,
     separation: Separation = "softmax",
-) -> Array:
+) -> SomeArray:
     r"""One update of a Hopfield network: :math:`f(\xi) = X^T w(\beta X \xi)`.
 
     Each update lowers the energy by at least :math:`\|f(\xi) - \xi\|^2 / 2`.
@@ -164,13 +164,13 @@ def update(
 
 
 def association_weights(
-    state: Array,
-    stored: Array,
-    beta: Any,
+    state: SomeArray,
+    stored: AnyArray,
+    beta: BetaLike,
     *,
-    mask: Array | None = None,
+    mask: AnyArray | None = None,
     separation: Separation = "softmax",
-) -> Array:
+) -> SomeArray:
     r"""Return how much each query attends to each stored pattern: :math:`w(\beta X \xi)`.
 
     Parameters
@@ -203,7 +203,9 @@ def association_weights(
     return backend.astype(backend.separate(scores, function)[0], state.dtype)
 
 
-def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
+def merge_associations(
+    parts: Iterable[tuple[SomeArray, SomeArray]],
+) -> tuple[SomeArray, SomeArray]:
     r"""Merge the associations with the pieces of a memory into that with the whole, exactly.
 
     With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the pieces,

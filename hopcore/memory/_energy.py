@@ -25,14 +25,14 @@ from hopcore.arrays._inputs import (
     check_inputs,
     clip,
 )
-from hopcore.arrays._library import quiet
+from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._validation import as_number, is_number
 from hopcore.memory._association import update
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 
 @quiet
-def lse(beta: Any, scores: Array, *, mask: Array | None = None) -> Array:
+def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> SomeArray:
     r"""Log-sum-exp at an inverse temperature: :math:`\log(\sum_i e^{\beta z_i}) / \beta`.
 
     Parameters
@@ -63,39 +63,41 @@ def lse(beta: Any, scores: Array, *, mask: Array | None = None) -> Array:
     most = float(xp.finfo(precise).max)
     least = max(1.0, math.log(scores.shape[-1])) / most
     if getattr(beta, "ndim", None) == 0 and not is_number(beta):
-        beta = backend.astype(check_beta(backend, scores, beta), precise)
-        beta = clip(beta, least, most / 2.0, xp)
-        reach = clip(backend.constant(1000.0 / beta), 0.0, most, xp)
+        checked = backend.astype(check_beta(backend, scores, beta), precise)
+        checked = clip(checked, least, most / 2.0, xp)
+        reach = clip(backend.constant(1000.0 / checked), 0.0, most, xp)
     else:
-        beta = as_number("beta", beta, positive=True)
-        if beta < least:
-            raise ValueError(f"beta must be at least {least:.2g} for a finite result, got {beta}")
-        beta = min(beta, most / 2.0)
-        reach = min(1000.0 / beta, most)
-    scores = backend.astype(scores, precise)
+        checked = as_number("beta", beta, positive=True)
+        if checked < least:
+            raise ValueError(
+                f"beta must be at least {least:.2g} for a finite result, got {checked}"
+            )
+        checked = min(checked, most / 2.0)
+        reach = min(1000.0 / checked, most)
+    values = backend.astype(scores, precise)
     if mask is not None:
-        scores = xp.where(broadcast_mask(backend, mask, scores.shape), scores, -most)
+        values = xp.where(broadcast_mask(backend, mask, values.shape), values, -most)
     # Relative to the largest score, products with beta are at most 0. They are kept above -1000,
     # whose exponential is 0, so that no beta and no score overflows.
-    top = xp.max(backend.constant(scores), axis=-1, keepdims=True)
+    top = xp.max(backend.constant(values), axis=-1, keepdims=True)
     nothing = top <= -most
     top = xp.where(nothing, 0.0, top)
-    half = 0.5 * scores - 0.5 * top  # the difference itself may overflow
+    half = 0.5 * values - 0.5 * top  # the difference itself may overflow
     near = 2.0 * xp.where(half < -0.5 * reach, -0.5 * reach, half)
-    scaled = xp.where(scores <= -most, -most, near * beta)
+    scaled = xp.where(values <= -most, -most, near * checked)
     conjugate = backend.separate(scaled, get_separation("softmax"))[1]
-    value = top[..., 0] + xp.where(nothing[..., 0], 0.0, conjugate) / beta
+    value = top[..., 0] + xp.where(nothing[..., 0], 0.0, conjugate) / checked
     return xp.where(nothing[..., 0], -math.inf, value)
 
 
 def energy(
-    state: Array,
-    stored: Array,
-    beta: Any,
+    state: SomeArray,
+    stored: AnyArray,
+    beta: BetaLike,
     *,
-    mask: Array | None = None,
+    mask: AnyArray | None = None,
     separation: Separation = "softmax",
-) -> Array:
+) -> SomeArray:
     r"""Energy of state patterns in a memory; fixed points of the update are its stationary points.
 
     Parameters
@@ -155,13 +157,13 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
 
 @quiet
 def energy_gradient(
-    state: Array,
-    stored: Array,
-    beta: Any,
+    state: SomeArray,
+    stored: AnyArray,
+    beta: BetaLike,
     *,
-    mask: Array | None = None,
+    mask: AnyArray | None = None,
     separation: Separation = "softmax",
-) -> Array:
+) -> SomeArray:
     r"""Gradient of the energy by the state: :math:`\nabla E(\xi) = \xi - f(\xi)`.
 
     One association; no automatic differentiation. Works on libraries that have none.
@@ -182,4 +184,5 @@ def energy_gradient(
     >>> hopcore.energy_gradient(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[-0.5, -0.5]])
     """
-    return state - update(state, stored, beta, mask=mask, separation=separation)
+    here: Array = state
+    return here - update(here, stored, beta, mask=mask, separation=separation)

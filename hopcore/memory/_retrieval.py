@@ -9,22 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 from hopcore.arrays._backend import Array, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
+from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
 from hopcore.memory._separation import Separation, with_separation
 
-Gradient = Literal["unrolled", "implicit"]
+Gradient: TypeAlias = Literal["unrolled", "implicit"]
+"""How the result of a retrieval is differentiated."""
 
 UNMOVED = 3e38
 """The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
-class Retrieval(NamedTuple):
+class Retrieval(NamedTuple, Generic[SomeArray]):
     r"""The result of :func:`retrieve`; a pytree in JAX and torch.
 
     Attributes
@@ -48,24 +50,24 @@ class Retrieval(NamedTuple):
     (array([[0.5, 0.5]]), array([0.25]))
     """
 
-    state: Array
-    steps: Array
-    converged: Array
-    residual: Array
-    energy: Array
+    state: SomeArray
+    steps: SomeArray
+    converged: SomeArray
+    residual: SomeArray
+    energy: SomeArray
 
 
 def retrieve(
-    state: Array,
-    stored: Array,
-    beta: Any,
+    state: SomeArray,
+    stored: AnyArray,
+    beta: BetaLike,
     *,
-    mask: Array | None = None,
+    mask: AnyArray | None = None,
     separation: Separation = "softmax",
     max_steps: int = 100,
     tol: float = 1e-6,
     gradient: Gradient = "unrolled",
-) -> Retrieval:
+) -> Retrieval[SomeArray]:
     r"""Retrieve stored patterns: iterate :math:`\xi \leftarrow f(\xi)` until each query rests.
 
     Parameters

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array, Backend, Loop, SeparationFunction, orders_of
 from hopcore.arrays._inputs import (
@@ -29,9 +29,13 @@ from hopcore.arrays._inputs import (
     check_floating,
     shape,
 )
+from hopcore.arrays._library import SomeArray
 from hopcore.memory._entmax import Entmax, below_top, where_empty
 
-Separation: TypeAlias = "str | SeparationFunction"
+SeparationName: TypeAlias = Literal["softmax", "sparsemax"]
+"""The separation functions that have a name."""
+
+Separation: TypeAlias = SeparationName | SeparationFunction
 """``"softmax"``, ``"sparsemax"``, or an object such as ``Entmax(1.5)``."""
 
 
@@ -75,7 +79,7 @@ class Softmax:
         return weights * (change - xp.sum(weights * change, axis=-1, keepdims=True))
 
 
-SEPARATIONS: dict[str, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
+SEPARATIONS: dict[SeparationName, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
 
 
 def get_separation(separation: Separation) -> Any:
@@ -126,7 +130,7 @@ def check_orders(backend: Any, like: Array, alpha: Array) -> Array:
     return alpha
 
 
-def separate(scores: Array, separation: Separation = "softmax") -> Array:
+def separate(scores: SomeArray, separation: Separation = "softmax") -> SomeArray:
     r"""Association weights of scores: a distribution over the last axis.
 
     Parameters
@@ -169,7 +173,8 @@ def scores_and_function(scores: Array, separation: Separation) -> tuple[Backend,
     check_floating(backend, "scores", scores)
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise ValueError(f"scores must be (..., S) with S >= 1, got {tuple(scores.shape)}")
-    if backend.can_read_values(scores) and not bool(backend.xp.all(scores < math.inf)):
+    values: Array = scores
+    if backend.can_read_values(values) and not bool(backend.xp.all(values < math.inf)):
         bad = float(backend.xp.max(scores))  # nan if one of them is nan
         raise ValueError(f"scores must be finite, or -inf where masked, got {bad}")
     function = get_separation(separation)

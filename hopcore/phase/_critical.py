@@ -14,7 +14,7 @@ import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._library import QUIET
+from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._continuation import Curve, energy_slope, follow
@@ -66,7 +66,7 @@ class CriticalBetas(NamedTuple):
 
 @QUIET
 def critical_betas(
-    stored: Array, *, patterns: int | None = None, track: Track = silent
+    stored: AnyArray, *, patterns: int | None = None, track: Track = silent
 ) -> CriticalBetas:
     r"""Find the critical inverse temperatures of a memory, pattern by pattern, by continuation.
 

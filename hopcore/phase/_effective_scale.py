@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, check_floating, shape
+from hopcore.arrays._library import AnyArray
 from hopcore.arrays._validation import check_positive
 
 
-def effective_beta(stored: Array, beta: float) -> float:
+def effective_beta(stored: AnyArray, beta: float) -> float:
     r"""Return the effective inverse temperature :math:`b`, beta times the scale of a memory.
 
     Parameters
@@ -34,7 +34,7 @@ def effective_beta(stored: Array, beta: float) -> float:
     return beta * effective_scale(stored)
 
 
-def effective_scale(stored: Array) -> float:
+def effective_scale(stored: AnyArray) -> float:
     r"""Return the scale of a memory: half the mean square distance of its stored patterns.
 
     :math:`\operatorname{mean}_{i<j} \|x_i - x_j\|^2 / 2`, computed as the total variance

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hopcore.arrays._backend import BLOCK, Array, Backend
-from hopcore.arrays._library import QUIET
+from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import as_number
 from hopcore.memory._retrieval import retrieve
@@ -42,7 +42,7 @@ def separations(
 
 @QUIET
 def retrieval_error_bound(
-    stored: Array, beta: float, *, radius: float = 0.0, patterns: np.ndarray | None = None
+    stored: AnyArray, beta: float, *, radius: float = 0.0, patterns: np.ndarray | None = None
 ) -> np.ndarray:
     r"""Bound the distance of one update from a pattern (theorem 5 of Ramsauer et al. 2021).
 

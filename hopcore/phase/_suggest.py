@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from hopcore.arrays._backend import Array, orders_of
-from hopcore.arrays._library import QUIET
+from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._separation import Separation, get_separation
@@ -73,7 +73,7 @@ class Suggestion(NamedTuple):
 
 @QUIET
 def suggest_beta(
-    stored: Array,
+    stored: AnyArray,
     goal: Goal = "retrieve",
     *,
     noise: float | None = None,

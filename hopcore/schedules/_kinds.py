@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import check_integer, check_positive
@@ -189,6 +189,9 @@ class Geometric(Schedule):
         return self.start * xp.exp(math.log(self.factor) * times)
 
 
+Annealing: TypeAlias = Literal["linear", "cosine", "exponential"]
+"""The names of the schedules from a start to an end."""
+
 ANNEALING: dict[str, type[Between]] = {kind.KIND: kind for kind in (Linear, Cosine, Exponential)}
 """The schedules that are defined by a start, an end and a number of steps."""
 
@@ -198,7 +201,7 @@ def compute_annealed_temperature(
     total_steps: int,
     temp_start: float,
     temp_end: float,
-    schedule: str = "linear",
+    schedule: Annealing = "linear",
 ) -> Any:
     """Return the temperature at a step of annealing from a start to an end.
 

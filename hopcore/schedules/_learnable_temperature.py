@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._inputs import backend_of_input, clip
 from hopcore.arrays._validation import check_bool, check_integer, check_positive
 
-PROFILES = "standard", "hot-to-cold", "throbbing", "hot-reasoner"
+Profile: TypeAlias = Literal["standard", "hot-to-cold", "throbbing", "hot-reasoner"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 """The names of the first temperatures of a stack of layers."""
 
 LEAST, MOST = 1e-15, 1e15
@@ -155,7 +156,7 @@ def learned_temperature(theta: Array, shared: Array | None = None) -> Array:
 
 
 def temperature_profile(
-    profile: str, layers: int, heads: int = 1
+    profile: Profile, layers: int, heads: int = 1
 ) -> tuple[LearnableTemperature, ...]:
     """Return the first temperatures of a stack of layers, in units of the usual one.
 

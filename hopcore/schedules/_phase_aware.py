@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._library import AnyArray
 from hopcore.arrays._validation import check_number, check_positive
 from hopcore.phase._effective_scale import effective_scale
 from hopcore.phase._theory import transition
@@ -60,7 +60,16 @@ class PhaseAware(Between):
 
     @classmethod
     def of_patterns(
-        cls, stored: Array, start: float, end: float, steps: int, **others: Any
+        cls,
+        stored: AnyArray,
+        start: float,
+        end: float,
+        steps: int,
+        *,
+        share: float = 0.5,
+        floor: float = 0.0,
+        freeze_after: int | None = None,
+        warmup: int = 0,
     ) -> Self:
         r"""Return the schedule for stored patterns, as if they were equidistant.
 
@@ -74,8 +83,8 @@ class PhaseAware(Between):
             N >= 2 patterns, in the space where they are scored, not all the same.
         start, end : float
         steps : int
-        **others
-            ``share``, ``floor``, ``freeze_after``, ``warmup``.
+        share, floor, freeze_after, warmup
+            As in the schedule itself.
 
         Examples
         --------
@@ -84,11 +93,31 @@ class PhaseAware(Between):
         >>> round(schedule.hot, 4), schedule.cold
         (0.2193, 0.1)
         """
-        return cls.of_memory(effective_scale(stored), stored.shape[-2], start, end, steps, **others)
+        return cls.of_memory(
+            effective_scale(stored),
+            stored.shape[-2],
+            start,
+            end,
+            steps,
+            share=share,
+            floor=floor,
+            freeze_after=freeze_after,
+            warmup=warmup,
+        )
 
     @classmethod
     def of_memory(
-        cls, scale: float, patterns: int, start: float, end: float, steps: int, **others: Any
+        cls,
+        scale: float,
+        patterns: int,
+        start: float,
+        end: float,
+        steps: int,
+        *,
+        share: float = 0.5,
+        floor: float = 0.0,
+        freeze_after: int | None = None,
+        warmup: int = 0,
     ) -> Self:
         """Return the schedule for a memory, given its scale and number of patterns.
 
@@ -98,14 +127,22 @@ class PhaseAware(Between):
             The effective inverse temperature at temperature 1.
         patterns : int
             N >= 2.
-        start, end, steps, **others
+        start, end, steps, share, floor, freeze_after, warmup
             As in :meth:`of_patterns`.
         """
         betas = transition(patterns)
         if scale <= 0.0:
             raise ValueError("the stored patterns are all the same and have no transition")
         return cls(
-            start, end, steps, hot=scale / betas.saddle_node, cold=scale / betas.spinodal, **others
+            start,
+            end,
+            steps,
+            hot=scale / betas.saddle_node,
+            cold=scale / betas.spinodal,
+            share=share,
+            floor=floor,
+            freeze_after=freeze_after,
+            warmup=warmup,
         )
 
     def _interpolate(self, done: Any, xp: Any) -> Any:

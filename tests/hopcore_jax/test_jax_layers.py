@@ -493,7 +493,7 @@ def test_bad_input_is_refused():
     x = jnp.ones((3, 6))
     with pytest.raises(TypeError, match="drawn at random: give key="):
         hopcore_jax.Hopfield(6)
-    with pytest.raises(ValueError, match="no such fields: num_head;"):
+    with pytest.raises(TypeError, match="no argument num_head: did you mean num_heads"):
         hopcore_jax.Hopfield(6, num_head=2, key=KEY)
     with pytest.raises(ValueError, match="divisible by num_heads"):
         hopcore_jax.HopfieldPooling(6, num_heads=4, key=KEY)

@@ -16,7 +16,7 @@ GOOD = jax.numpy.ones((2, 3, 8))
 NOT_ARRAYS: list[Any] = [None, "patterns", b"x", object(), {}]
 
 
-@pytest.mark.parametrize("wrong", NOT_ARRAYS, ids=repr)
+@pytest.mark.parametrize("wrong", NOT_ARRAYS, ids=lambda x: type(x).__name__)
 def test_layers_refuse_what_is_no_array(wrong: Any) -> None:
     layer = modules.Hopfield(input_size=8, key=KEY)
     encoder = modules.HopfieldEncoderLayer(8, 2, key=KEY)

@@ -123,7 +123,9 @@ def test_integers_in_masks_are_never_added(dtype: Any) -> None:
             layer(inputs, **{name: given})
 
 
-@pytest.mark.parametrize("wrong", [None, "patterns", b"x", np.ones((2, 3, 8)), object()], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [None, "patterns", b"x", np.ones((2, 3, 8)), object()], ids=lambda x: type(x).__name__
+)
 def test_an_encoder_layer_refuses_what_is_no_tensor(wrong: Any) -> None:
     layer = modules.HopfieldEncoderLayer(modules.Hopfield(input_size=8))
     with pytest.raises((TypeError, ValueError)) as caught:

@@ -433,8 +433,14 @@ class TestTransformers:
             HopfieldEncoderLayer(8)
         with pytest.raises(TypeError, match="name of one"):
             HopfieldEncoderLayer(8, 2, activation=torch.relu)
-        with pytest.raises(TypeError, match="has its settings"):
+        with pytest.raises(TypeError, match="no argument num_heads: did you mean nhead"):
             HopfieldEncoderLayer(Hopfield(8), num_heads=2)
+        with pytest.raises(TypeError, match=r"has its settings already, got nhead$"):
+            HopfieldEncoderLayer(Hopfield(8), nhead=2)
+        with pytest.raises(TypeError, match=r"has its settings already, got update_steps_max$"):
+            HopfieldEncoderLayer(Hopfield(8), update_steps_max=2)
+        with pytest.raises(TypeError, match="dropout given twice"):
+            HopfieldEncoderLayer(Hopfield(8), 16, 0.1, dropout=0.1)
         with pytest.raises(ValueError, match="depth of its input"):
             HopfieldEncoderLayer(Hopfield(8, output_size=4))
 

@@ -128,10 +128,13 @@ def test_type_checkers_see_the_names_of_daily_use() -> None:
     """The lazy imports of ``hopcore`` and the ones that a type checker reads are the same."""
     tree = ast.parse((ROOT / "hopcore" / "__init__.py").read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    packages = [a.name for node in imports if node.module == "hopcore" for a in node.names]
+    assert set(packages) == set(hopcore.PACKAGES) - PROGRAMS
     seen = {
         (node.module or "").removeprefix("hopcore."): tuple(sorted(a.name for a in node.names))
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
+        for node in imports
+        if node.module != "hopcore"
     }
     assert seen == {package: tuple(sorted(names)) for package, names in hopcore.NAMES.items()}
     assert sorted(name for names in seen.values() for name in names) == sorted(hopcore.__all__)

@@ -2,7 +2,8 @@
 
 from hopcore_jax.layers._checkpoint import load_layer, save_layer
 from hopcore_jax.layers._core import HopfieldCore
-from hopcore_jax.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_jax.layers._diffused import DiffusedHopfield
+from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
 from hopcore_jax.layers._temperature import LearnableTemperatureAttention, share_temperature

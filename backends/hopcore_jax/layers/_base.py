@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from hopcore.layers import (
-    POSITIONAL,
-    HopfieldSettings,
-    bind_arguments,
     check_parameters,
-    hopfield_settings,
     inner,
     layer_parameters,
 )
+from hopcore.schedules import LearnableTemperature
 
 Key = jax.Array
 """A key of :mod:`jax.random`."""
+
+Scaling: TypeAlias = float | tuple[float, ...] | jax.Array | LearnableTemperature
+"""An inverse temperature, one for each head, or a temperature that is learned."""
 
 
 Layer = TypeVar("Layer", bound="ParameterOwner")
@@ -52,7 +53,7 @@ class ParameterOwner(eqx.Module):
         settings: Any,
         *,
         key: Key | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         parameters: Mapping[str, Any] | None = None,
         inference: bool = False,
     ) -> Self:
@@ -82,7 +83,9 @@ class ParameterOwner(eqx.Module):
             layer._hold(settings, arrays, inference)
         return layer
 
-    def _own(self, settings: Any, key: Key | None, dtype: Any, inference: bool) -> None:
+    def _own(
+        self, settings: Any, key: Key | None, dtype: DTypeLike | None, inference: bool
+    ) -> None:
         self._hold(settings, drawn(settings, key, dtype), inference)
 
     def _hold(self, settings: Any, parameters: Mapping[str, jax.Array], inference: bool) -> None:
@@ -121,7 +124,7 @@ def part(layer: ParameterOwner, kind: type[Layer], name: str, settings: Any) -> 
     return inner_layer
 
 
-def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
+def drawn(settings: Any, key: Key | None, dtype: DTypeLike | None) -> dict[str, jax.Array]:
     """Draw the first values of the parameters of a layer."""
     parameters = layer_parameters(settings)
     at_random = [name for name, one in parameters.items() if one.start is None]
@@ -139,19 +142,13 @@ def drawn(settings: Any, key: Key | None, dtype: Any) -> dict[str, jax.Array]:
     }
 
 
-def association(*args: Any, **settings: Any) -> HopfieldSettings:
-    """Return the settings of a Hopfield layer from the arguments of a constructor."""
-    return hopfield_settings(bind_arguments(POSITIONAL, args, settings))
-
-
 def as_array(name: str, values: Any) -> jax.Array:
     """Return numbers as a JAX array; raise a ``TypeError`` for anything else."""
     try:
         return jnp.asarray(values)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(
-            f"{name} must be an array of numbers, got {type(values).__name__}"
-        ) from None
+        kind = type(values).__name__
+        raise TypeError(f"{name} must be an array of numbers, got {kind}") from None
 
 
 def optional(mask: Any) -> jax.Array | None:

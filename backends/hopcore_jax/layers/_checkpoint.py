@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 import hopcore
 from hopcore_jax.layers._base import ParameterOwner
-from hopcore_jax.layers._hopfield import DiffusedHopfield, Hopfield
+from hopcore_jax.layers._diffused import DiffusedHopfield
+from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
 from hopcore_jax.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer

@@ -8,9 +8,18 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 import hopcore
-from hopcore.layers import AssociationProperties, HopfieldSettings, as_numbers, core_settings
+from hopcore.layers import (
+    CORE,
+    AssociationProperties,
+    HopfieldSettings,
+    as_numbers,
+    core_settings,
+    named_arguments,
+    suggest_names,
+)
 from hopcore_jax.layers._base import Key, ParameterOwner, as_array, optional
 
 
@@ -47,16 +56,35 @@ class HopfieldCore(ParameterOwner, AssociationProperties):
     KIND: ClassVar[type] = HopfieldSettings
     settings: HopfieldSettings = eqx.field(static=True)
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        embed_dim: int | None = None,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        head_dim: int | None = None,
+        pattern_dim: int | None = None,
+        out_dim: int | None = None,
+        disable_out_projection: bool = False,
+        key_as_static: bool = False,
+        query_as_static: bool = False,
+        value_as_static: bool = False,
+        value_as_connected: bool = False,
+        normalize_pattern: bool = False,
+        normalize_pattern_affine: bool = False,
+        normalize_pattern_eps: float = 1e-5,
+        *,
         batch_first: bool = False,
         key: Key | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         inference: bool = False,
-        **arguments: Any,
     ) -> None:
-        settings = core_settings(args, arguments, batch_first=batch_first)
+        settings = core_settings(named_arguments(CORE, locals()), batch_first=batch_first)
         self._own(settings, key, dtype, inference)
 
     @property

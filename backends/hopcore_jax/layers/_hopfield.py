@@ -1,4 +1,4 @@
-"""Hopfield layers: association of state patterns with stored patterns, plain and diffused."""
+"""Hopfield layers: association of state patterns with stored patterns."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 import hopcore
 from hopcore import DiffusionConfig
 from hopcore.layers import (
-    DIFFUSION,
+    ActivationName,
     AssociationProperties,
-    DiffusionMethods,
     HopfieldSettings,
-    diffused_arguments,
+    hopfield_settings,
+    named_arguments,
+    suggest_names,
 )
-from hopcore.memory import learned_alpha
+from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
 from hopcore.schedules import learned_temperature
-from hopcore_jax.layers._base import Key, ParameterOwner, as_array, association, optional
+from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, optional
 
 Patterns = jax.Array | tuple[jax.Array, jax.Array, jax.Array]
 """One array for all patterns, or stored patterns, state patterns and pattern projections."""
@@ -39,14 +41,46 @@ class Hopfield(ParameterOwner, AssociationProperties):
         a temperature that is learned and stays positive.
     update_steps_max, update_steps_eps
         Updates of the state, and when it rests.
+    learnable_scaling : bool
+        ``scaling`` is trained with the layer.
+    separation : str or float
+        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+        Layer normalisation of the stored patterns: whether there is any, whether its scale and
+        shift are learned, and what it adds to the variance.
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+        The same of the state patterns.
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+        The same of the pattern projections.
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+        The same of state and stored patterns after their projection, in each head.
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static : bool
+        These patterns are in the association space already and are not projected.
+    pattern_projection_as_connected : bool
+        The values pass through the projection of the stored patterns before their own.
+    stored_pattern_size, pattern_projection_size : int, optional
+        Depths of the stored patterns and of the pattern projections; ``input_size``.
+    batch_first : bool
+        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+    association_activation : str, optional
+        Applied to the output: one of :data:`hopcore.layers.ACTIVATIONS`.
+    dropout : float
+        Probability with which an association weight is dropped in training.
+    input_bias : bool
+        Projections, also that of the output, have a bias.
+    concat_bias_pattern, add_zero_association : bool
+        One learnable pattern, or one of zeros, more in the memory of each head.
+    disable_out_projection : bool
+        The heads are the output, beside each other.
+    diffusion : DiffusionConfig, optional
+        Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
     key : jax.random key
         For the first values of the parameters; not needed where there are none to draw.
     dtype : optional
         Of the parameters, and so of the patterns; JAX's own if not given.
     inference : bool
         Drop nothing.
-    **settings
-        All other fields of :class:`hopcore.HopfieldSettings`.
 
     Raises
     ------
@@ -72,15 +106,52 @@ class Hopfield(ParameterOwner, AssociationProperties):
     KIND: ClassVar[type] = HopfieldSettings
     settings: HopfieldSettings = eqx.field(static=True)
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        num_heads: int = 1,
+        scaling: Scaling | None = None,
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        *,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        batch_first: bool = True,
+        association_activation: ActivationName | None = None,
+        dropout: float = 0.0,
+        input_bias: bool = True,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
         key: Key | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         inference: bool = False,
-        **settings: Any,
     ) -> None:
-        self._own(association(*args, **settings), key, dtype, inference)
+        settings = hopfield_settings(named_arguments(HopfieldSettings, locals()))
+        self._own(settings, key, dtype, inference)
 
     @property
     def association_settings(self) -> HopfieldSettings:
@@ -180,51 +251,6 @@ class Hopfield(ParameterOwner, AssociationProperties):
             self.settings, self.arrays(), *unpack_inputs(input)
         )
         return lax.stop_gradient(values)
-
-
-class DiffusedHopfield(Hopfield, DiffusionMethods):
-    """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
-
-    The keys of all heads are diffused over one graph for each sample; then the layer associates as
-    ever, with its own inverse temperature, and recalls the values as given.
-
-    Parameters
-    ----------
-    *args, **settings
-        As in :class:`Hopfield`, and the fields of :class:`hopcore.DiffusionConfig`.
-    diffusion_steps : int
-        T, the ``steps`` of the configuration.
-    config : DiffusionConfig, optional
-        The whole configuration, instead of its fields; its ``beta`` is not used.
-
-    Notes
-    -----
-    Each call builds its graphs: under ``jax.jit`` there is nothing to compare patterns with, so
-    that ``cache_graph`` is without effect.
-
-    Examples
-    --------
-    >>> import jax, jax.numpy as jnp
-    >>> from hopcore_jax import DiffusedHopfield
-    >>> layer = DiffusedHopfield(8, num_heads=2, eta=0.1, k_neighbors=3, key=jax.random.key(0))
-    >>> layer(jnp.ones((3, 5, 8))).shape
-    (3, 5, 8)
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        diffusion_steps: int | None = None,
-        config: DiffusionConfig | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(*args, **diffused_arguments(settings, diffusion_steps, config))
-
-    def __getattr__(self, name: str) -> Any:
-        """The fields of the configuration."""
-        if name in DIFFUSION:
-            return getattr(self.config, name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
 
 def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -7,27 +7,25 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
+from jax.typing import DTypeLike
 
 import hopcore
-from hopcore.layers import HNLSettings, HNMSettings, Quantized, QuantizerSettings, check_named
+from hopcore.layers import (
+    HNLSettings,
+    HNMSettings,
+    Quantized,
+    QuantizerSettings,
+    named_arguments,
+    suggest_names,
+)
+from hopcore.memory import SeparationName
 from hopcore_jax.layers._base import Key, ParameterOwner, as_array, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.training import dropout_of, noise_of
 
 
 class _Network(ParameterOwner):
-    """What modules share whose settings are all that their constructor takes."""
-
-    def __init__(
-        self,
-        *args: Any,
-        key: Key | None = None,
-        dtype: Any = None,
-        inference: bool = False,
-        **settings: Any,
-    ) -> None:
-        check_named(type(self).__name__, self.KIND, args)
-        self._own(self.KIND.from_dict(settings), key, dtype, inference)
+    """What modules share whose constructor takes settings alone."""
 
     def _conditions(
         self, temperature: Any, noise_key: Key | None, key: Key | None, inference: bool | None
@@ -52,7 +50,7 @@ class HNL(_Network):
     Parameters
     ----------
     input_size, output_size, quantity, num_heads, hidden_size, temperature, separation, dropout
-        By name, see :class:`hopcore.layers.HNLSettings`.
+        See :class:`hopcore.layers.HNLSettings`.
     key, dtype, inference
         As in :class:`Hopfield`.
 
@@ -76,9 +74,27 @@ class HNL(_Network):
     (5, 3)
     """
 
-    __init__ = _Network.__init__  # equinox inherits it, type checkers would not
     KIND: ClassVar[type] = HNLSettings
     settings: HNLSettings = eqx.field(static=True)
+
+    @suggest_names
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        output_size: int | None = None,
+        quantity: int = 64,
+        num_heads: int = 8,
+        hidden_size: int = 16,
+        temperature: float = 0.1,
+        separation: SeparationName | float = "softmax",
+        dropout: float = 0.0,
+        key: Key | None = None,
+        dtype: DTypeLike | None = None,
+        inference: bool = False,
+    ) -> None:
+        settings = HNLSettings.from_dict(named_arguments(HNLSettings, locals()))
+        self._own(settings, key, dtype, inference)
 
     @property
     def hopfield(self) -> Hopfield:
@@ -126,7 +142,7 @@ class HNM(_Network):
     Parameters
     ----------
     input_size, output_size, widths
-        By name, see :class:`hopcore.layers.HNMSettings`.
+        See :class:`hopcore.layers.HNMSettings`.
     quantity, num_heads, hidden_size, temperature, separation, dropout
         Of every layer, see :class:`hopcore.layers.HNLSettings`.
     key, dtype, inference
@@ -141,9 +157,28 @@ class HNM(_Network):
     (5, 3)
     """
 
-    __init__ = _Network.__init__
     KIND: ClassVar[type] = HNMSettings
     settings: HNMSettings = eqx.field(static=True)
+
+    @suggest_names
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        output_size: int,
+        widths: tuple[int, ...] = (64,),
+        quantity: int = 64,
+        num_heads: int = 8,
+        hidden_size: int = 16,
+        temperature: float = 0.1,
+        separation: SeparationName | float = "softmax",
+        dropout: float = 0.0,
+        key: Key | None = None,
+        dtype: DTypeLike | None = None,
+        inference: bool = False,
+    ) -> None:
+        settings = HNMSettings.from_dict(named_arguments(HNMSettings, locals()))
+        self._own(settings, key, dtype, inference)
 
     @property
     def layers(self) -> tuple[HNL, ...]:
@@ -174,7 +209,7 @@ class VectorQuantizer(_Network):
     Parameters
     ----------
     input_size, groups, quantity, temperature, commitment
-        By name, see :class:`hopcore.layers.QuantizerSettings`.
+        See :class:`hopcore.layers.QuantizerSettings`.
     key, dtype, inference
         As in :class:`Hopfield`; nothing is dropped.
 
@@ -188,9 +223,24 @@ class VectorQuantizer(_Network):
     ((5, 8), (5, 2))
     """
 
-    __init__ = _Network.__init__
     KIND: ClassVar[type] = QuantizerSettings
     settings: QuantizerSettings = eqx.field(static=True)
+
+    @suggest_names
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        groups: int = 1,
+        quantity: int = 64,
+        temperature: float = 1.0,
+        commitment: float = 0.25,
+        key: Key | None = None,
+        dtype: DTypeLike | None = None,
+        inference: bool = False,
+    ) -> None:
+        settings = QuantizerSettings.from_dict(named_arguments(QuantizerSettings, locals()))
+        self._own(settings, key, dtype, inference)
 
     @property
     def codebook(self) -> jax.Array:
@@ -203,7 +253,7 @@ class VectorQuantizer(_Network):
         temperature: float | jax.Array | None = None,
         hard: bool = False,
         noise_key: Key | None = None,
-    ) -> Quantized:
+    ) -> Quantized[jax.Array]:
         """Features ``(..., input_size)`` by their codes.
 
         Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:

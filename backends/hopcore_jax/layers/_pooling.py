@@ -7,17 +7,25 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 import hopcore
+from hopcore import DiffusionConfig
 from hopcore.layers import (
+    ActivationName,
+    HopfieldSettings,
     LearnedPatternMethods,
     LookupSettings,
     PoolingSettings,
+    hopfield_settings,
     learned,
     lookup_patterns,
+    named_arguments,
     quantity_of,
+    suggest_names,
 )
-from hopcore_jax.layers._base import Key, ParameterOwner, as_array, association, optional, part
+from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, optional, part
 from hopcore_jax.layers._hopfield import Hopfield
 
 
@@ -42,7 +50,17 @@ class HopfieldPooling(_Learned):
     trainable : bool
         Whether they are trained; where not, their gradient is 0, and an optimiser that decays
         weights is to be masked.
-    key, dtype, inference, **settings
+    hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
+    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, key, dtype, inference
         As in :class:`Hopfield`.
 
     Examples
@@ -57,20 +75,55 @@ class HopfieldPooling(_Learned):
     KIND: ClassVar[type] = PoolingSettings
     settings: PoolingSettings = eqx.field(static=True)
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        num_heads: int = 1,
+        scaling: Scaling | None = None,
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        *,
         quantity: int = 1,
         trainable: bool = True,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        batch_first: bool = True,
+        association_activation: ActivationName | None = None,
+        dropout: float = 0.0,
+        input_bias: bool = True,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
         key: Key | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         inference: bool = False,
-        **settings: Any,
     ) -> None:
-        layer_settings = PoolingSettings(
-            hopfield=association(*args, **settings), quantity=quantity, trainable=trainable
-        )
-        self._own(layer_settings, key, dtype, inference)
+        inner = hopfield_settings(named_arguments(HopfieldSettings, locals()))
+        settings = PoolingSettings(hopfield=inner, quantity=quantity, trainable=trainable)
+        self._own(settings, key, dtype, inference)
 
     def __call__(
         self,
@@ -107,13 +160,23 @@ class HopfieldLayer(_Learned):
     ----------
     input_size : int
         Depth of the state patterns.
-    quantity : int
-        How many patterns the memory holds; ``num_pattern_repetitions`` is the same.
+    quantity, num_pattern_repetitions : int, optional
+        How many patterns the memory holds, 1 if not given; both names mean the same.
     lookup_weights_as_separated : bool
         Values are learned, too; otherwise they are the stored patterns.
     lookup_targets_as_trainable, trainable : bool
         Whether separate values, and stored patterns, are trained; see :class:`HopfieldPooling`.
-    key, dtype, inference, **settings
+    hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
+    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, key, dtype, inference
         As in :class:`Hopfield`.
 
     Examples
@@ -128,27 +191,63 @@ class HopfieldLayer(_Learned):
     KIND: ClassVar[type] = LookupSettings
     settings: LookupSettings = eqx.field(static=True)
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        num_heads: int = 1,
+        scaling: Scaling | None = None,
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        *,
         quantity: int | None = None,
         num_pattern_repetitions: int | None = None,
         lookup_weights_as_separated: bool = False,
-        lookup_targets_as_trainable: bool = True,
         trainable: bool = True,
+        lookup_targets_as_trainable: bool = True,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        batch_first: bool = True,
+        association_activation: ActivationName | None = None,
+        dropout: float = 0.0,
+        input_bias: bool = True,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
         key: Key | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         inference: bool = False,
-        **settings: Any,
     ) -> None:
-        layer_settings = LookupSettings(
-            hopfield=association(*args, **settings),
+        settings = LookupSettings(
+            hopfield=hopfield_settings(named_arguments(HopfieldSettings, locals())),
             quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
             trainable=trainable,
         )
-        self._own(layer_settings, key, dtype, inference)
+        self._own(settings, key, dtype, inference)
 
     def __call__(
         self,

@@ -7,9 +7,17 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from hopcore import LearnableTemperature
-from hopcore.layers import attention_patterns, attention_settings
+from hopcore.layers import (
+    CORE,
+    attention_patterns,
+    attention_settings,
+    named_arguments,
+    suggest_names,
+)
+from hopcore.memory import LearnableAlpha, SeparationName
 from hopcore_jax.layers._base import Key, ParameterOwner
 from hopcore_jax.layers._hopfield import Hopfield
 
@@ -38,9 +46,10 @@ class LearnableTemperatureAttention(Hopfield):
         As in :class:`hopcore.HopfieldSettings`.
     key, dtype, inference
         As in :class:`Hopfield`.
-    **arguments
-        ``dropout``, ``bias``, ``add_bias_kv``, ``add_zero_attn``, ``kdim``, ``vdim``, ... as in
-        :class:`HopfieldCore`.
+    dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, head_dim, pattern_dim, out_dim
+    disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
+    normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
+        As in :class:`HopfieldCore`.
 
     Notes
     -----
@@ -59,6 +68,7 @@ class LearnableTemperatureAttention(Hopfield):
     4.0
     """
 
+    @suggest_names
     def __init__(
         self,
         d_model: int,
@@ -67,14 +77,31 @@ class LearnableTemperatureAttention(Hopfield):
         per_head: bool = False,
         shared: bool = False,
         *,
-        separation: str | float = "softmax",
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        head_dim: int | None = None,
+        pattern_dim: int | None = None,
+        out_dim: int | None = None,
+        disable_out_projection: bool = False,
+        key_as_static: bool = False,
+        query_as_static: bool = False,
+        value_as_static: bool = False,
+        value_as_connected: bool = False,
+        normalize_pattern: bool = False,
+        normalize_pattern_affine: bool = False,
+        normalize_pattern_eps: float = 1e-5,
         key: Key | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         inference: bool = False,
-        **arguments: Any,
     ) -> None:
         learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, shared=shared)
-        settings = attention_settings(d_model, num_heads, learned, separation, arguments)
+        arguments = named_arguments(CORE, locals())
+        settings = attention_settings(d_model, learned, separation, arguments)
         self._own(settings, key, dtype, inference)
 
     def __call__(
@@ -110,9 +137,17 @@ class LearnableTemperatureAttention(Hopfield):
         masks = key_padding_mask, attn_mask
         return super().association_weights(attention_patterns(query, key_, value), *masks)
 
-    def get_association_matrix(self, *patterns: Any, **masks: Any) -> jax.Array:
+    def get_association_matrix(
+        self,
+        query: jax.Array,
+        key_: jax.Array | None = None,
+        value: jax.Array | None = None,
+        key_padding_mask: Any = None,
+        attn_mask: Any = None,
+    ) -> jax.Array:
         """:meth:`association_weights` without a gradient."""
-        return jax.lax.stop_gradient(self.association_weights(*patterns, **masks))
+        masks = key_padding_mask, attn_mask
+        return jax.lax.stop_gradient(self.association_weights(query, key_, value, *masks))
 
 
 def share_temperature(layers: Layers, theta: Any = None) -> Layers:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
+from jax.typing import DTypeLike
 
 import hopcore
+from hopcore import DiffusionConfig
 from hopcore.layers import (
+    ActivationName,
     AssociationProperties,
     DecoderMethods,
     DecoderSettings,
@@ -17,8 +20,12 @@ from hopcore.layers import (
     EncoderSettings,
     HopfieldSettings,
     LookupSettings,
+    hopfield_settings,
+    suggest_names,
+    transformer_arguments,
 )
-from hopcore_jax.layers._base import Key, ParameterOwner, as_array, association, part
+from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._pooling import HopfieldLayer
 
@@ -29,34 +36,11 @@ RESIDUAL = "dropout_residual", "dropout_output"
 class _TransformerLayer(ParameterOwner, AssociationProperties):
     """What encoder and decoder layers share: how they are made, and keys for their parts."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = True,
-        norm_first: bool = False,
-        bias: bool = True,
-        *,
-        key: Key | None = None,
-        dtype: Any = None,
-        inference: bool = False,
-        **settings: Any,
-    ) -> None:
-        own = {"dropout": dropout, "input_bias": bias, "batch_first": batch_first}
-        layer_settings = self.KIND(
-            hopfield=association(d_model, num_heads=nhead, **{**own, **settings}),
-            dim_feedforward=dim_feedforward,
-            dropout=dropout,
-            activation=activation,
-            norm_first=norm_first,
-            layer_norm_eps=layer_norm_eps,
-            bias=bias,
-        )
-        self._own(layer_settings, key, dtype, inference)
+    def _construct(self, scope: Mapping[str, Any]) -> None:
+        """Make the layer from the arguments of its constructor, ``locals()``."""
+        own, inner = transformer_arguments(scope)
+        settings = self.KIND(hopfield=hopfield_settings(inner), **own)
+        self._own(settings, scope["key"], scope["dtype"], scope["inference"])
 
     @property
     def association_settings(self) -> HopfieldSettings:
@@ -107,11 +91,21 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
         As in :class:`hopcore.layers.EncoderSettings`; ``dropout`` also of the association weights.
     batch_first : bool
         Sequences are ``(..., L, d)``; unlike in torch, that is the default.
-    key, dtype, inference
-        As in :class:`Hopfield`.
-    **settings
-        Of the Hopfield layer, see :class:`hopcore.HopfieldSettings`; ``of`` takes
-        :class:`hopcore.layers.EncoderSettings`, which may hold those of a :class:`HopfieldLayer`.
+    input_bias : bool, optional
+        Whether the projections of the Hopfield layer have a bias; ``bias`` if not given.
+    hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
+    update_steps_max, update_steps_eps
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    association_activation, concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, key, dtype, inference
+        As in :class:`Hopfield`; ``of`` takes :class:`hopcore.layers.EncoderSettings`, which may
+        hold those of a :class:`HopfieldLayer`.
 
     Examples
     --------
@@ -122,9 +116,59 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
     (3, 5, 8)
     """
 
-    __init__ = _TransformerLayer.__init__  # equinox inherits it, type checkers would not
     KIND: ClassVar[type] = EncoderSettings
     settings: EncoderSettings = eqx.field(static=True)
+
+    @suggest_names
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: ActivationName = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = True,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        scaling: Scaling | None = None,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        association_activation: ActivationName | None = None,
+        input_bias: bool | None = None,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
+        key: Key | None = None,
+        dtype: DTypeLike | None = None,
+        inference: bool = False,
+    ) -> None:
+        self._construct(locals())
 
     @property
     def hopfield_association(self) -> Hopfield | HopfieldLayer:
@@ -169,10 +213,20 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
     ----------
     d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first
         As in :class:`HopfieldEncoderLayer`.
-    bias, key, dtype, inference
+    bias, input_bias
         As in :class:`HopfieldEncoderLayer`.
-    **settings
-        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`; ``of`` takes two.
+    hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
+    update_steps_max, update_steps_eps
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    association_activation, concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, key, dtype, inference
+        As in :class:`Hopfield`, for both Hopfield layers; ``of`` takes settings of each.
 
     Examples
     --------
@@ -183,9 +237,59 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
     (3, 5, 8)
     """
 
-    __init__ = _TransformerLayer.__init__
     KIND: ClassVar[type] = DecoderSettings
     settings: DecoderSettings = eqx.field(static=True)
+
+    @suggest_names
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: ActivationName = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = True,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        scaling: Scaling | None = None,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        association_activation: ActivationName | None = None,
+        input_bias: bool | None = None,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
+        key: Key | None = None,
+        dtype: DTypeLike | None = None,
+        inference: bool = False,
+    ) -> None:
+        self._construct(locals())
 
     @property
     def hopfield_association_self(self) -> Hopfield | HopfieldLayer:

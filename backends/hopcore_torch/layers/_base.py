@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,13 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from hopcore.layers import HopfieldSettings, LookupSettings, Parameter, layer_parameters
+from hopcore.schedules import LearnableTemperature
+
+Device: TypeAlias = torch.device | str | int | None
+"""Where parameters are: a device, its name or its number; None is torch's default."""
+
+Scaling: TypeAlias = float | tuple[float, ...] | torch.Tensor | LearnableTemperature
+"""An inverse temperature, one for each head, a parameter, or a temperature that is learned."""
 
 COMPUTE_PARAMETERS = BasePruningMethod, SpectralNorm, WeightNorm
 """Hooks of torch that compute a parameter before a call, and do nothing else."""

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 import hopcore
 from hopcore.layers import (
+    CORE,
     CoreProperties,
     HopfieldSettings,
     as_numbers,
     core_settings,
     layer_parameters,
+    named_arguments,
+    suggest_names,
 )
-from hopcore_torch.layers._base import ParameterOwner, dropout, split_scaling, start, tensor
+from hopcore_torch.layers._base import (
+    Device,
+    ParameterOwner,
+    dropout,
+    split_scaling,
+    start,
+    tensor,
+)
 
 PREFIX = "association_core."
 NAMES = (
@@ -48,6 +58,8 @@ class HopfieldCore(ParameterOwner, CoreProperties):
         Normalisation in the association space.
     batch_first : bool
         Inputs are ``(L, N, E)`` unless this is True.
+    device, dtype
+        Of the parameters.
 
     Examples
     --------
@@ -59,19 +71,44 @@ class HopfieldCore(ParameterOwner, CoreProperties):
     (torch.Size([5, 3, 8]), torch.Size([3, 5, 5]))
     """
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        embed_dim: int | None = None,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        head_dim: int | None = None,
+        pattern_dim: int | None = None,
+        out_dim: int | None = None,
+        disable_out_projection: bool = False,
+        key_as_static: bool = False,
+        query_as_static: bool = False,
+        value_as_static: bool = False,
+        value_as_connected: bool = False,
+        normalize_pattern: bool = False,
+        normalize_pattern_affine: bool = False,
+        normalize_pattern_eps: float = 1e-5,
+        *,
         batch_first: bool = False,
-        device: Any = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
-        **arguments: Any,
     ) -> None:
-        settings = core_settings(args, arguments, batch_first=batch_first)
+        settings = core_settings(named_arguments(CORE, locals()), batch_first=batch_first)
         self._make(settings, device=device, dtype=dtype)
 
     @classmethod
-    def of(cls, settings: HopfieldSettings, **where: Any) -> HopfieldCore:
+    def of(
+        cls,
+        settings: HopfieldSettings,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
         """The association of a layer with these settings."""
         plain = replace(
             settings,
@@ -84,7 +121,7 @@ class HopfieldCore(ParameterOwner, CoreProperties):
             separation=getattr(settings.separation, "first", settings.separation),
         )
         layer = cls.__new__(cls)
-        layer._make(plain, **where)
+        layer._make(plain, device=device, dtype=dtype)
         return layer
 
     def _make(self, settings: HopfieldSettings, **where: Any) -> None:

@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 import hopcore
-from hopcore.layers import DecoderMethods, DecoderSettings
+from hopcore import DiffusionConfig
+from hopcore.layers import ActivationName, DecoderMethods, DecoderSettings, suggest_names
+from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore_torch.layers._base import Device, Scaling
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import DECODER
 from hopcore_torch.layers._hopfield import Hopfield
-from hopcore_torch.layers._transformer import Association, TransformerLayer
+from hopcore_torch.layers._transformer import Association, TransformerLayer, accept_layers
 
 
 class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
@@ -28,8 +31,22 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
         :class:`HopfieldEncoderLayer`.
     nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias
         As in ``torch.nn.TransformerDecoderLayer``, with the same defaults.
-    **settings
-        Of both Hopfield layers, see :class:`hopcore.HopfieldSettings`.
+    hopfield_association_self, hopfield_association_cross : Hopfield or HopfieldLayer, optional
+        The layer, or layers, by name instead of by position.
+    input_bias : bool, optional
+        Whether the projections of the Hopfield layer have a bias; ``bias`` if not given.
+    hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
+    update_steps_max, update_steps_eps
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    association_activation, concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, device, dtype
+        As in :class:`Hopfield`.
 
     Examples
     --------
@@ -47,6 +64,59 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
     settings: DecoderSettings
     hopfield_association_self: Association
     hopfield_association_cross: Hopfield
+
+    @suggest_names
+    @accept_layers("hopfield_association_self", "hopfield_association_cross")
+    def __init__(
+        self,
+        d_model: int | Association | None = None,
+        nhead: int | Hopfield | None = None,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: ActivationName = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        hopfield_association_self: Association | None = None,
+        hopfield_association_cross: Hopfield | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        scaling: Scaling | None = None,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        association_activation: ActivationName | None = None,
+        input_bias: bool | None = None,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._construct(locals())
 
     @classmethod
     def from_transformer(cls, layer: nn.TransformerDecoderLayer) -> Self:

@@ -35,7 +35,7 @@ HOOKS = "_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backwar
 """Where a module of torch keeps its hooks."""
 
 
-def transformer_arguments(layer: Any) -> dict[str, Any]:
+def torch_arguments(layer: Any) -> dict[str, Any]:
     """Return the arguments with which a transformer layer computes what torch's layer does."""
     attention = layer.self_attn
     name = getattr(layer.activation, "__name__", type(layer.activation).__name__).lower()

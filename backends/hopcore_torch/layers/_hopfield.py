@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
 import hopcore
+from hopcore import DiffusionConfig
 from hopcore.layers import (
     PATTERNS,
-    POSITIONAL,
+    ActivationName,
     AssociationProperties,
     HopfieldSettings,
-    bind_arguments,
     hopfield_settings,
     layer_parameters,
+    named_arguments,
+    suggest_names,
 )
-from hopcore.memory import learned_alpha
+from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
 from hopcore.schedules import LearnableTemperature, learned_temperature
 from hopcore_torch.layers._base import (
+    Device,
     ParameterOwner,
+    Scaling,
     dropout,
     parameter_of,
     split_scaling,
@@ -46,10 +50,42 @@ class Hopfield(ParameterOwner, AssociationProperties):
         is trained with the layer; or a temperature that is learned and stays positive.
     update_steps_max, update_steps_eps
         Updates of the state, and when it rests.
+    learnable_scaling : bool
+        ``scaling`` is trained with the layer.
+    separation : str or float
+        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+        Layer normalisation of the stored patterns: whether there is any, whether its scale and
+        shift are learned, and what it adds to the variance.
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+        The same of the state patterns.
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+        The same of the pattern projections.
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+        The same of state and stored patterns after their projection, in each head.
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static : bool
+        These patterns are in the association space already and are not projected.
+    pattern_projection_as_connected : bool
+        The values pass through the projection of the stored patterns before their own.
+    stored_pattern_size, pattern_projection_size : int, optional
+        Depths of the stored patterns and of the pattern projections; ``input_size``.
+    batch_first : bool
+        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+    association_activation : str, optional
+        Applied to the output: one of :data:`hopcore.layers.ACTIVATIONS`.
+    dropout : float
+        Probability with which an association weight is dropped in training.
+    input_bias : bool
+        Projections, also that of the output, have a bias.
+    concat_bias_pattern, add_zero_association : bool
+        One learnable pattern, or one of zeros, more in the memory of each head.
+    disable_out_projection : bool
+        The heads are the output, beside each other.
+    diffusion : DiffusionConfig, optional
+        Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
     device, dtype
         Of the parameters.
-    **settings
-        All other fields of :class:`hopcore.HopfieldSettings`.
 
     Raises
     ------
@@ -68,23 +104,64 @@ class Hopfield(ParameterOwner, AssociationProperties):
 
     KIND: ClassVar[type] = HopfieldSettings
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
-        device: Any = None,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        num_heads: int = 1,
+        scaling: Scaling | None = None,
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        *,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        batch_first: bool = True,
+        association_activation: ActivationName | None = None,
+        dropout: float = 0.0,
+        input_bias: bool = True,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
-        **settings: Any,
     ) -> None:
-        arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
-        self._make(hopfield_settings(arguments), scaling, device=device, dtype=dtype)
+        arguments, parameter = split_scaling(named_arguments(HopfieldSettings, locals()))
+        self._make(hopfield_settings(arguments), parameter, device=device, dtype=dtype)
 
     @classmethod
     def of(
-        cls, settings: HopfieldSettings, scaling: nn.Parameter | None = None, **where: Any
-    ) -> Hopfield:
+        cls,
+        settings: HopfieldSettings,
+        scaling: nn.Parameter | None = None,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
         layer = cls.__new__(cls)
-        layer._make(settings, scaling, **where)
+        layer._make(settings, scaling, device=device, dtype=dtype)
         return layer
 
     @classmethod

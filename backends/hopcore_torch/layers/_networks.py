@@ -15,30 +15,26 @@ from hopcore.layers import (
     Noise,
     Quantized,
     QuantizerSettings,
-    check_named,
     layer_parameters,
+    named_arguments,
+    suggest_names,
 )
-from hopcore_torch.layers._base import ParameterOwner, dropout, tensor
+from hopcore.memory import SeparationName
+from hopcore_torch.layers._base import Device, ParameterOwner, dropout, tensor
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.training import gumbel
 
 
 class _Network(ParameterOwner):
-    """What modules share whose settings are all that their constructor takes."""
+    """What modules share whose constructor takes settings alone."""
 
     KIND: ClassVar[type]
 
-    def __init__(
-        self, *args: Any, device: Any = None, dtype: torch.dtype | None = None, **settings: Any
-    ) -> None:
-        check_named(type(self).__name__, self.KIND, args)
-        self._make(self.KIND.from_dict(settings), device=device, dtype=dtype)
-
     @classmethod
-    def of(cls, settings: Any, **where: Any) -> Self:
+    def of(cls, settings: Any, *, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
         layer = cls.__new__(cls)
-        layer._make(settings, **where)
+        layer._make(settings, device=device, dtype=dtype)
         return layer
 
     def _make(self, settings: Any, **where: Any) -> None:
@@ -60,7 +56,7 @@ class HNL(_Network):
     Parameters
     ----------
     input_size, output_size, quantity, num_heads, hidden_size, temperature, separation, dropout
-        By name, see :class:`hopcore.layers.HNLSettings`.
+        See :class:`hopcore.layers.HNLSettings`.
     device, dtype
         Of the parameters.
 
@@ -84,6 +80,24 @@ class HNL(_Network):
     """
 
     KIND = HNLSettings
+
+    @suggest_names
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        output_size: int | None = None,
+        quantity: int = 64,
+        num_heads: int = 8,
+        hidden_size: int = 16,
+        temperature: float = 0.1,
+        separation: SeparationName | float = "softmax",
+        dropout: float = 0.0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        settings = HNLSettings.from_dict(named_arguments(HNLSettings, locals()))
+        self._make(settings, device=device, dtype=dtype)
 
     def _register(self, **where: Any) -> None:
         lookup = self.settings.lookup
@@ -134,7 +148,7 @@ class HNM(_Network):
     Parameters
     ----------
     input_size, output_size, widths
-        By name, see :class:`hopcore.layers.HNMSettings`.
+        See :class:`hopcore.layers.HNMSettings`.
     quantity, num_heads, hidden_size, temperature, separation, dropout
         Of every layer, see :class:`hopcore.layers.HNLSettings`.
     device, dtype
@@ -151,6 +165,25 @@ class HNM(_Network):
 
     KIND = HNMSettings
     layers: nn.ModuleList
+
+    @suggest_names
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        output_size: int,
+        widths: tuple[int, ...] = (64,),
+        quantity: int = 64,
+        num_heads: int = 8,
+        hidden_size: int = 16,
+        temperature: float = 0.1,
+        separation: SeparationName | float = "softmax",
+        dropout: float = 0.0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        settings = HNMSettings.from_dict(named_arguments(HNMSettings, locals()))
+        self._make(settings, device=device, dtype=dtype)
 
     def _register(self, **where: Any) -> None:
         self.layers = nn.ModuleList(HNL.of(one, **where) for one in self.settings.layers)
@@ -180,7 +213,7 @@ class VectorQuantizer(_Network):
     Parameters
     ----------
     input_size, groups, quantity, temperature, commitment
-        By name, see :class:`hopcore.layers.QuantizerSettings`.
+        See :class:`hopcore.layers.QuantizerSettings`.
     device, dtype
         Of the codebook.
 
@@ -197,6 +230,21 @@ class VectorQuantizer(_Network):
     KIND = QuantizerSettings
     codebook: nn.Parameter
 
+    @suggest_names
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        groups: int = 1,
+        quantity: int = 64,
+        temperature: float = 1.0,
+        commitment: float = 0.25,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        settings = QuantizerSettings.from_dict(named_arguments(QuantizerSettings, locals()))
+        self._make(settings, device=device, dtype=dtype)
+
     def _register(self, **where: Any) -> None:
         for name, parameter in layer_parameters(self.settings).items():
             self.register_parameter(name, tensor(parameter, **where))
@@ -207,7 +255,7 @@ class VectorQuantizer(_Network):
         temperature: float | torch.Tensor | None = None,
         hard: bool = False,
         generator: torch.Generator | None = None,
-    ) -> Quantized:
+    ) -> Quantized[torch.Tensor]:
         """Features ``(..., input_size)`` by their codes.
 
         Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
+from hopcore import DiffusionConfig
 from hopcore.layers import (
-    POSITIONAL,
+    ActivationName,
+    HopfieldSettings,
     LearnedPatternMethods,
     LookupSettings,
     PoolingSettings,
-    bind_arguments,
     flattened,
     hopfield_settings,
     layer_parameters,
     learned,
+    named_arguments,
     quantity_of,
+    suggest_names,
 )
+from hopcore.memory import LearnableAlpha, SeparationName
 from hopcore_torch.kernels._modes import traced
-from hopcore_torch.layers._base import ParameterOwner, split_scaling, tensor
+from hopcore_torch.layers._base import Device, ParameterOwner, Scaling, split_scaling, tensor
 from hopcore_torch.layers._hopfield import Hopfield
 
 
@@ -41,10 +45,10 @@ class _Learned(ParameterOwner, LearnedPatternMethods):
         self.reset_parameters()
 
     @classmethod
-    def of(cls, settings: Any, **where: Any) -> Any:
+    def of(cls, settings: Any, *, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
         layer = cls.__new__(cls)
-        layer._make(settings, None, **where)
+        layer._make(settings, None, device=device, dtype=dtype)
         return layer
 
 
@@ -59,7 +63,17 @@ class HopfieldPooling(_Learned):
         How many state patterns are learned.
     trainable : bool
         Whether they are trained.
-    **settings
+    hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
+    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, device, dtype
         As in :class:`Hopfield`.
 
     Examples
@@ -73,20 +87,56 @@ class HopfieldPooling(_Learned):
     KIND: ClassVar[type] = PoolingSettings
     pooling_weights: nn.Parameter
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        num_heads: int = 1,
+        scaling: Scaling | None = None,
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        *,
         quantity: int = 1,
         trainable: bool = True,
-        device: Any = None,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        batch_first: bool = True,
+        association_activation: ActivationName | None = None,
+        dropout: float = 0.0,
+        input_bias: bool = True,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
-        **settings: Any,
     ) -> None:
-        arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
-        layer_settings = PoolingSettings(
+        arguments, parameter = split_scaling(named_arguments(HopfieldSettings, locals()))
+        settings = PoolingSettings(
             hopfield=hopfield_settings(arguments), quantity=quantity, trainable=trainable
         )
-        self._make(layer_settings, scaling, device=device, dtype=dtype)
+        self._make(settings, parameter, device=device, dtype=dtype)
 
     def forward(
         self,
@@ -120,13 +170,23 @@ class HopfieldLayer(_Learned):
     ----------
     input_size : int
         Depth of the state patterns.
-    quantity : int
-        How many patterns the memory holds; ``num_pattern_repetitions`` is the same.
+    quantity, num_pattern_repetitions : int, optional
+        How many patterns the memory holds, 1 if not given; both names mean the same.
     lookup_weights_as_separated : bool
         Values are learned, too; otherwise they are the stored patterns.
     lookup_targets_as_trainable, trainable : bool
         Whether separate values, and stored patterns, are trained.
-    **settings
+    hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
+    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
+    normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
+    normalize_pattern_projection, normalize_pattern_projection_affine
+    normalize_pattern_projection_eps
+    normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
+    stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
+    pattern_projection_as_connected, stored_pattern_size, pattern_projection_size
+    concat_bias_pattern, add_zero_association, disable_out_projection
+    diffusion, device, dtype
         As in :class:`Hopfield`.
 
     Examples
@@ -141,27 +201,63 @@ class HopfieldLayer(_Learned):
     lookup_weights: nn.Parameter
     target_weights: nn.Parameter | None
 
+    @suggest_names
     def __init__(
         self,
-        *args: Any,
+        input_size: int | None = None,
+        hidden_size: int | None = None,
+        output_size: int | None = None,
+        pattern_size: int | None = None,
+        num_heads: int = 1,
+        scaling: Scaling | None = None,
+        update_steps_max: int | tuple[int, ...] | None = 0,
+        update_steps_eps: float | tuple[float, ...] = 1e-4,
+        *,
         quantity: int | None = None,
         num_pattern_repetitions: int | None = None,
         lookup_weights_as_separated: bool = False,
-        lookup_targets_as_trainable: bool = True,
         trainable: bool = True,
-        device: Any = None,
+        lookup_targets_as_trainable: bool = True,
+        learnable_scaling: bool = False,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        normalize_stored_pattern: bool = True,
+        normalize_stored_pattern_affine: bool = True,
+        normalize_stored_pattern_eps: float = 1e-5,
+        normalize_state_pattern: bool = True,
+        normalize_state_pattern_affine: bool = True,
+        normalize_state_pattern_eps: float = 1e-5,
+        normalize_pattern_projection: bool = True,
+        normalize_pattern_projection_affine: bool = True,
+        normalize_pattern_projection_eps: float = 1e-5,
+        normalize_hopfield_space: bool = False,
+        normalize_hopfield_space_affine: bool = False,
+        normalize_hopfield_space_eps: float = 1e-5,
+        stored_pattern_as_static: bool = False,
+        state_pattern_as_static: bool = False,
+        pattern_projection_as_static: bool = False,
+        pattern_projection_as_connected: bool = False,
+        stored_pattern_size: int | None = None,
+        pattern_projection_size: int | None = None,
+        batch_first: bool = True,
+        association_activation: ActivationName | None = None,
+        dropout: float = 0.0,
+        input_bias: bool = True,
+        concat_bias_pattern: bool = False,
+        add_zero_association: bool = False,
+        disable_out_projection: bool = False,
+        diffusion: DiffusionConfig | None = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
-        **settings: Any,
     ) -> None:
-        arguments, scaling = split_scaling(bind_arguments(POSITIONAL, args, settings))
-        layer_settings = LookupSettings(
+        arguments, parameter = split_scaling(named_arguments(HopfieldSettings, locals()))
+        settings = LookupSettings(
             hopfield=hopfield_settings(arguments),
             quantity=quantity_of(quantity, num_pattern_repetitions),
             lookup_weights_as_separated=lookup_weights_as_separated,
             lookup_targets_as_trainable=lookup_targets_as_trainable,
             trainable=trainable,
         )
-        self._make(layer_settings, scaling, device=device, dtype=dtype)
+        self._make(settings, parameter, device=device, dtype=dtype)
 
     def forward(
         self,

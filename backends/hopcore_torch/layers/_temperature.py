@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from hopcore import LearnableTemperature
-from hopcore.layers import attention_patterns, attention_settings
+from hopcore.layers import (
+    CORE,
+    attention_patterns,
+    attention_settings,
+    named_arguments,
+    suggest_names,
+)
+from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore_torch.layers._base import Device
 from hopcore_torch.layers._hopfield import Hopfield
 
 Layers = TypeVar("Layers", bound=nn.Module | Sequence[nn.Module])
@@ -35,9 +43,10 @@ class LearnableTemperatureAttention(Hopfield):
         As in :class:`hopcore.HopfieldSettings`.
     device, dtype
         Of the parameters.
-    **arguments
-        ``dropout``, ``bias``, ``add_bias_kv``, ``add_zero_attn``, ``kdim``, ``vdim``, ... as in
-        :class:`HopfieldCore`.
+    dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, head_dim, pattern_dim, out_dim
+    disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
+    normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
+        As in :class:`HopfieldCore`.
 
     Notes
     -----
@@ -55,6 +64,7 @@ class LearnableTemperatureAttention(Hopfield):
     4.0
     """
 
+    @suggest_names
     def __init__(
         self,
         d_model: int,
@@ -63,13 +73,30 @@ class LearnableTemperatureAttention(Hopfield):
         per_head: bool = False,
         shared: bool = False,
         *,
-        separation: str | float = "softmax",
-        device: Any = None,
+        separation: SeparationName | float | LearnableAlpha = "softmax",
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        head_dim: int | None = None,
+        pattern_dim: int | None = None,
+        out_dim: int | None = None,
+        disable_out_projection: bool = False,
+        key_as_static: bool = False,
+        query_as_static: bool = False,
+        value_as_static: bool = False,
+        value_as_connected: bool = False,
+        normalize_pattern: bool = False,
+        normalize_pattern_affine: bool = False,
+        normalize_pattern_eps: float = 1e-5,
+        device: Device = None,
         dtype: torch.dtype | None = None,
-        **arguments: Any,
     ) -> None:
         learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, shared=shared)
-        settings = attention_settings(d_model, num_heads, learned, separation, arguments)
+        arguments = named_arguments(CORE, locals())
+        settings = attention_settings(d_model, learned, separation, arguments)
         self._make(settings, None, device=device, dtype=dtype)
 
     def forward(
@@ -101,9 +128,16 @@ class LearnableTemperatureAttention(Hopfield):
         )
 
     @torch.no_grad()
-    def get_association_matrix(self, *patterns: Any, **masks: Any) -> torch.Tensor:
+    def get_association_matrix(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        key_padding_mask: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """:meth:`association_weights` without a gradient."""
-        return self.association_weights(*patterns, **masks)
+        return self.association_weights(query, key, value, key_padding_mask, attn_mask)
 
 
 def share_temperature(layers: Layers, theta: nn.Parameter | None = None) -> Layers:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from functools import wraps
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from torch import nn
 
-from hopcore.layers import HopfieldSettings, LookupSettings, bind_arguments, layer_parameters
-from hopcore_torch.layers._base import ParameterOwner
+from hopcore.layers import (
+    HopfieldSettings,
+    LookupSettings,
+    layer_parameters,
+    named_arguments,
+    transformer_arguments,
+)
+from hopcore_torch.layers._base import Device, ParameterOwner
 from hopcore_torch.layers._core import HopfieldCore
-from hopcore_torch.layers._from_torch import copy_parameters, transformer_arguments
+from hopcore_torch.layers._from_torch import copy_parameters, torch_arguments
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._pooling import HopfieldLayer
 
 Association = Hopfield | HopfieldLayer
 
-POSITIONAL = "dropout", "activation", "layer_norm_eps", "batch_first", "norm_first", "bias"
-"""Arguments of torch's transformer layers after ``d_model``, ``nhead``, ``dim_feedforward``."""
-
-DEFAULTS: dict[str, Any] = {
-    "dim_feedforward": 2048,
-    "dropout": 0.1,
-    "activation": "relu",
-    "layer_norm_eps": 1e-5,
-    "batch_first": False,
-    "norm_first": False,
-    "bias": True,
-}
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
 class TransformerLayer(ParameterOwner):
@@ -45,16 +42,18 @@ class TransformerLayer(ParameterOwner):
     linear_output: nn.Linear
     norm_output: nn.LayerNorm
 
-    def __init__(self, *args: Any, **arguments: Any) -> None:
-        parts = self.KIND.PARTS
-        layers, own, where = arguments_of(parts, args, arguments)
+    def _construct(self, scope: Mapping[str, Any]) -> None:
+        """Make the layer from the arguments of its constructor, ``locals()``."""
+        parts, where = self.KIND.PARTS, named_arguments(("device", "dtype"), scope)
+        own, layers = arguments_of(parts, scope, where)
         inner = {parts[name]: layer.settings for name, layer in layers.items()}
         self._make(self.KIND(**inner, **own), layers, **where)
 
     @classmethod
-    def of(cls, settings: Any, **where: Any) -> Self:
+    def of(cls, settings: Any, *, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
         layer = cls.__new__(cls)
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
         kinds: dict[type, Any] = {HopfieldSettings: Hopfield, LookupSettings: HopfieldLayer}
         parts = {name: kinds[type(x)].of(x, **where) for name, x in settings.parts().items()}
         layer._make(settings, parts, **where)
@@ -67,7 +66,7 @@ class TransformerLayer(ParameterOwner):
             raise TypeError(
                 f"layer must be a torch.nn.{cls.TORCH.__name__}, got {type(layer).__name__}"
             )
-        copied = cls(**transformer_arguments(layer))
+        copied = cls(**torch_arguments(layer))
         copy_parameters(copied, layer, cls.TORCH_NAMES)
         return copied.train(layer.training)
 
@@ -149,38 +148,63 @@ class TransformerLayer(ParameterOwner):
         return self.settings.norm_first
 
 
+def accept_layers(*names: str) -> Callable[[Constructor], Constructor]:
+    """Decorate a constructor that also takes layers first, as that of hopfield-layers does.
+
+    After layers of these names, ``dim_feedforward``, ``dropout`` and ``activation`` may follow by
+    position.
+    """
+    places = (*names, "dim_feedforward", "dropout", "activation")
+
+    def decorate(constructor: Constructor) -> Constructor:
+        @wraps(constructor)
+        def construct(self: Any, *args: Any, **arguments: Any) -> None:
+            if args and isinstance(args[0], nn.Module):
+                twice = [name for name in places[: len(args)] if name in arguments]
+                if twice:
+                    raise TypeError(f"{', '.join(twice)} given twice")
+                if len(args) > len(places):
+                    raise TypeError(f"at most {len(places)} arguments by place, got {len(args)}")
+                arguments.update(zip(places, args, strict=False))
+                args = ()
+            constructor(self, *args, **arguments)
+
+        return cast(Constructor, construct)
+
+    return decorate
+
+
 def arguments_of(
-    parts: Iterable[str], args: tuple[Any, ...], arguments: dict[str, Any]
-) -> tuple[dict[str, Association], dict[str, Any], dict[str, Any]]:
-    """Return associations by name, settings of the transformer layer, device and dtype."""
+    parts: Iterable[str], scope: Mapping[str, Any], where: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Association]]:
+    """Return settings of a transformer layer, and its associations by name."""
     names = tuple(parts)
-    where = {name: arguments.pop(name) for name in ("device", "dtype") if name in arguments}
-    legacy = isinstance((*args, None)[0], nn.Module) or names[0] in arguments
-    positional = (*names, "dim_feedforward", "dropout", "activation")
-    if not legacy:
-        positional = ("d_model", "nhead", "dim_feedforward", *POSITIONAL)
-    given = bind_arguments(positional, args, arguments)
-    own = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
-    batch_first = own.pop("batch_first")
+    own, inner = transformer_arguments(scope)
     if not isinstance(own["activation"], str):
         name = getattr(own["activation"], "__name__", "")
         raise TypeError(f"activation must be the name of one, such as 'relu', got {name!r}")
-    if legacy:
-        layers = {name: association_of(name, given.pop(name, None)) for name in names}
-        if given:
-            raise TypeError(f"a Hopfield layer has its settings already, got {', '.join(given)}")
-        return layers, own, where
-    if "d_model" not in given or "nhead" not in given:
+    if scope[names[0]] is not None:
+        refuse_settings(scope)
+        return own, {name: association_of(name, scope[name]) for name in names}
+    others = [name for name in names if scope[name] is not None]
+    if scope["d_model"] is None or scope["nhead"] is None or others:
         raise TypeError(f"needs d_model and nhead, or a Hopfield layer for {' and '.join(names)}")
-    settings = {
-        "input_size": given.pop("d_model"),
-        "num_heads": given.pop("nhead"),
-        "batch_first": batch_first,
-        "dropout": own["dropout"],
-        "input_bias": own["bias"],
-        **given,
-    }
-    return {name: Hopfield(**settings, **where) for name in names}, own, where
+    return own, {name: Hopfield(**inner, **where) for name in names}
+
+
+def refuse_settings(scope: Mapping[str, Any]) -> None:
+    """Raise if settings of a Hopfield layer are given beside the layer itself."""
+    usual = {field.name: field.default for field in fields(HopfieldSettings)}
+    usual.update(d_model=None, nhead=None, input_bias=None)
+    for name in ("dropout", "batch_first"):  # they are arguments of the transformer layer, too
+        del usual[name]
+    given = [
+        name
+        for name, default in usual.items()
+        if name in scope and (type(scope[name]) is not type(default) or scope[name] != default)
+    ]
+    if given:
+        raise TypeError(f"a Hopfield layer has its settings already, got {', '.join(given)}")
 
 
 def association_of(name: str, layer: Any) -> Association:

@@ -14,7 +14,7 @@ import numpy as np
 
 import hopcore
 from hopcore.arrays import backend_of
-from hopcore.layers import ACTIVATIONS, QuantizerSettings
+from hopcore.layers import ACTIVATIONS, ActivationName, QuantizerSettings
 
 Array = np.ndarray
 
@@ -71,7 +71,7 @@ def normalised(features: Any, *, eps: float) -> Any:
     return backend_of(features).layer_norm(features, None, None, eps)
 
 
-def activated(values: Any, *, name: str) -> Any:
+def activated(values: Any, *, name: ActivationName) -> Any:
     """The values of an activation function."""
     return ACTIVATIONS[name](values, backend_of(values))
 

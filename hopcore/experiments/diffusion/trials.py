@@ -290,6 +290,7 @@ def diffused(
 def weights_of(task: Task, method: Method, graph: Graph, keys: Array | None, beta: float) -> Array:
     """The association weights of the queries, after all that was done to keys, queries, weights."""
     if method.values == "evolving" or method.normalization == "random_walk":
+        assert keys is not None
         return hopcore.association_weights(task.queries, keys, beta)
     size = len(task.stored)
     xp = task.backend.xp

@@ -12,7 +12,7 @@ import time
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from hopcore.experiments.data import sequences
 from hopcore.experiments.data.sequences import TASKS, Sequences
 from hopcore.experiments.models.sequence_classifier import SequenceClassifier
 from hopcore.layers._losses import cross_entropy
-from hopcore.schedules._learnable_temperature import PROFILES
+from hopcore.schedules._learnable_temperature import PROFILES, Profile
 from hopcore.training import _trainer as training
 from hopcore.training._trainer import Trainer
 
@@ -146,7 +146,7 @@ class Fitting:
         pace = PACES[arm.mode]
         return SequenceClassifier(
             length=sequences.longest(max(self.distances)), width=self.width, hidden=self.hidden,
-            layers=self.layers, num_heads=self.num_heads, profile=arm.profile,
+            layers=self.layers, num_heads=self.num_heads, profile=cast("Profile", arm.profile),
             learned=pace > 0.0, pace=pace or 1.0,
         )  # fmt: skip
 
