@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -37,6 +37,7 @@ class Branches:
     ) -> None:
         self.settings, self.parameters = settings, parameters
         self.backend = backend_of_input("src", values)
+        check_floating(self.backend, "src", values)
         self.drop = drop or (lambda name, values: values)
 
     def __call__(

@@ -142,3 +142,13 @@ def test_a_padding_mask_of_a_lookup_is_an_array(padding: Any) -> None:
         hopcore.layers.encoder_layer(
             settings, parameters, np.ones((2, 3, 8)), src_key_padding_mask=padding
         )
+
+
+def test_an_encoder_layer_refuses_complex_sequences() -> None:
+    settings = hopcore.layers.EncoderSettings(
+        hopfield=hopcore.layers.LookupSettings(hopfield=hopcore.HopfieldSettings(input_size=8)),
+        norm_first=True,
+    )
+    parameters = hopcore.initial_parameters(settings, dtype="float64")
+    with pytest.raises(TypeError, match="complex128"):
+        hopcore.layers.encoder_layer(settings, parameters, np.ones((2, 3, 8), complex))

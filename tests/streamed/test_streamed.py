@@ -407,6 +407,7 @@ def test_a_graph_has_one_bar_and_is_searched_exactly() -> None:
 def test_few_queries_find_what_is_not_finite_by_what_they_recall(
     library: str, bad: float, sign: float, size: int
 ) -> None:
+    pytest.importorskip(library)
     backend = hopcore.backend(library)
     values = np.resize(STORED, (size, 5)).astype(np.float32)
     values[21, 3] = bad
