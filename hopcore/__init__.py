@@ -16,11 +16,12 @@ A package is imported when one of its names is first used, so that ``import hopc
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hopcore.arrays import Backend, backend
+    from hopcore.arrays import Backend, as_patterns, backend
     from hopcore.diffusion import (
         AttentionOperator,
         ChebyshevDiffusion,
@@ -85,6 +86,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a program listens
+
 PACKAGES = (
     "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase",
     "plots", "schedules", "streamed", "training",
@@ -93,6 +96,7 @@ PACKAGES = (
 NAMES = {
     "arrays": (
         "Backend",
+        "as_patterns",
         "backend",
     ),
     "memory": (
@@ -195,6 +199,7 @@ __all__ = [
     "SpectralDiffusion",
     "Streamed",
     "apply_diffusion",
+    "as_patterns",
     "association",
     "association_weights",
     "backend",

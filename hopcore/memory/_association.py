@@ -13,11 +13,11 @@ from itertools import chain
 from typing import Any, Literal, overload
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import (
     backend_of_input,
     check_alike,
     check_floating,
-    check_inputs,
     own,
 )
 from hopcore.arrays._long_sums import in_pairs
@@ -64,8 +64,9 @@ def association(
 
     Parameters
     ----------
-    state : array (..., L, d)
-        State patterns (queries). L may be 0.
+    state : array (..., L, d) or (d,)
+        State patterns (queries). L may be 0. One query without the axis L gives a result without
+        it; lists, integers and NumPy arrays are converted as :doc:`/spec/inputs` says.
     stored : array (..., S, d)
         Stored patterns (keys), S >= 1. Leading axes broadcast.
     projection : array (..., S, v), optional
@@ -73,9 +74,10 @@ def association(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive: one for all, per head, or per query.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend to a stored pattern.
+        True where a query may attend to a stored pattern. The layers, like torch's attention, take
+        masks that are True where nothing is attended: negate those, ``~mask``.
     separation : str or separation function
-        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``.
+        ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
     return_lse : bool
         Also return the log-sum-exp of the scores, for :func:`merge_associations`. Softmax only.
 
@@ -104,9 +106,8 @@ def association(
     >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
     array([[1., 0.]])
     """
-    backend, _, state, stored, values, beta, mask = check_inputs(
-        state, stored, projection, beta=beta, mask=mask
-    )
+    inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
+    backend, _, state, stored, values, beta, mask = inputs
     function = get_separation(separation)
     if return_lse and not function.softmax:
         raise ValueError(
@@ -114,13 +115,13 @@ def association(
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     if not return_lse:
-        return output
+        return without_row(output, single)
     assert conjugate is not None
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
         # Some kernels return it without the axes that only the projection has.
         conjugate = backend.xp.broadcast_to(conjugate, places)
-    return output, conjugate
+    return without_row(output, single), without_axis(conjugate, single)
 
 
 def update(
@@ -137,7 +138,7 @@ def update(
 
     Parameters
     ----------
-    state : array (..., L, d)
+    state : array (..., L, d) or (d,)
         State patterns.
     stored : array (..., S, d)
         Stored patterns.
@@ -173,7 +174,7 @@ def association_weights(
 
     Parameters
     ----------
-    state : array (..., L, d)
+    state : array (..., L, d) or (d,)
         State patterns.
     stored : array (..., S, d)
         Stored patterns.
@@ -194,9 +195,11 @@ def association_weights(
     >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[0.5, 0.5]])
     """
-    backend, _, state, stored, _, beta, mask = check_inputs(state, stored, beta=beta, mask=mask)
+    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    backend, _, state, stored, _, beta, mask = inputs
     scores = backend.scores(state, stored, beta, mask)
-    return backend.astype(backend.separate(scores, get_separation(separation))[0], state.dtype)
+    weights = backend.separate(scores, get_separation(separation))[0]
+    return without_row(backend.astype(weights, state.dtype), single)
 
 
 def merge_associations(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:

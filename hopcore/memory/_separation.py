@@ -16,6 +16,7 @@ Shannon's negentropy gives the softmax and the log-sum-exp, Tsallis negentropies
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.arrays._validation import check_number, short_repr
 
 Separation: TypeAlias = "str | SeparationFunction"
-"""``"softmax"``, ``"sparsemax"``, or an object such as ``Entmax(1.5)``."""
+"""A name such as ``"softmax"`` or ``"entmax:1.5"``, or an object such as ``Entmax(1.5)``."""
 
 
 @dataclass(frozen=True)
@@ -285,20 +286,30 @@ class Entmax:
         return mixed, along - (total - 1.0) / (self.alpha * a)
 
 
-SEPARATIONS: dict[str, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
+SEPARATIONS: dict[str, Any] = {
+    "softmax": Softmax(),
+    "sparsemax": Entmax(2.0),
+    "entmax15": Entmax(1.5),
+}
+
+
+def entmax_named(name: str) -> Entmax:
+    """Return the entmax of a name such as ``"entmax:1.5"``."""
+    family, _, alpha = name.partition(":")
+    if family == "entmax" and alpha:
+        with suppress(ValueError):
+            return Entmax(float(alpha))
+        raise ValueError(f"separation 'entmax:alpha' needs a number above 1, got {name!r}")
+    known = ", ".join(map(repr, SEPARATIONS))
+    raise ValueError(f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha)")
 
 
 def get_separation(separation: Separation) -> Any:
     """Return the separation function of a name; an object is returned as it is."""
     if isinstance(separation, str):
-        try:
-            return SEPARATIONS[separation]
-        except KeyError:
-            known = ", ".join(map(repr, SEPARATIONS))
-            raise ValueError(
-                f"unknown separation {separation!r}; known: {known}, or Entmax(alpha)"
-            ) from None
-    if not hasattr(separation, "evaluate"):
+        found = SEPARATIONS.get(separation)
+        return entmax_named(separation) if found is None else found
+    if isinstance(separation, type) or not hasattr(separation, "evaluate"):
         raise TypeError(
             f"separation must be a name or a separation function such as Entmax(1.5), "
             f"got {type(separation).__name__}"
@@ -314,7 +325,7 @@ def separate(scores: Array, separation: Separation = "softmax") -> Array:
     scores : array (..., S)
         Scores, S >= 1; -inf marks a masked pattern.
     separation : str or separation function
-        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``.
+        As in :func:`hopcore.association`.
 
     Returns
     -------
