@@ -230,16 +230,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the package in which a name lives, and keep the name."""
+    """Import the package in which a name lives, and keep the name.
+
+    ``hopcore.datasets`` is the module of image data sets that the studies use.
+    """
     if name in _HOME:
         value = getattr(import_module(f"hopcore.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     if name in PACKAGES:
         return import_module(f"hopcore.{name}")
+    if name == "datasets":
+        return import_module("hopcore.experiments.data.datasets")
     raise AttributeError(f"module 'hopcore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """The names of daily use and the packages."""
-    return sorted([*__all__, *PACKAGES, "__version__"])
+    return sorted([*__all__, *PACKAGES, "__version__", "datasets"])

@@ -241,7 +241,10 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
             f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
         )
     if "bool" not in str(mask.dtype):
-        raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
+        raise TypeError(
+            f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0, or mask == 0 "
+            "for a mask of a layer or of torch's attention, which is True where nothing is attended"
+        )
     check_same_device(backend, state, "mask", mask)
     queries, patterns = state.shape[-2], stored.shape[-2]
     rows, columns = (1, 1, *mask.shape)[-2:]

@@ -26,6 +26,7 @@ from hopcore.layers._module_arguments import (
     diffused_arguments,
     hopfield_settings,
     quantity_of,
+    refuse_arguments,
 )
 from hopcore.layers._module_mixins import (
     AssociationProperties,
@@ -118,6 +119,7 @@ __all__ = [
     "parameter_shapes",
     "quantity_of",
     "quantize",
+    "refuse_arguments",
     "save_layer",
     "straight_through",
 ]

@@ -45,6 +45,24 @@ DIFFUSION = tuple(
 """Arguments of a diffused layer that are fields of the configuration of its diffusion."""
 
 
+ELSEWHERE = {
+    "key_padding_mask": "stored_pattern_padding_mask= takes it, True = ignored as in torch",
+    "attn_mask": "association_mask= takes it, True = not attended as in torch",
+    "mask": "association_mask= takes ~mask: True = not attended; in the core True = attend",
+    "is_causal": "pass association_mask=, True above the diagonal, ones(L, S, dtype=bool).triu(1)",
+    "need_weights": "layer.association_weights(...) returns the weights",
+    "beta": "the inverse temperature is set by scaling= when the layer is made",
+}
+"""Arguments that a call of other libraries has, and what a layer has instead."""
+
+
+def refuse_arguments(arguments: Mapping[str, Any]) -> None:
+    """Raise for arguments that a layer's call does not have, and name those that it has instead."""
+    for name in arguments:
+        known = "its arguments are input, stored_pattern_padding_mask and association_mask"
+        raise TypeError(f"a layer takes no {name}=: {ELSEWHERE.get(name, known)}")
+
+
 def bind_arguments(
     names: Sequence[str], args: Sequence[Any], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:

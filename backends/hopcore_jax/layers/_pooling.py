@@ -16,6 +16,7 @@ from hopcore.layers import (
     PoolingSettings,
     learned,
     quantity_of,
+    refuse_arguments,
 )
 from hopcore_jax.layers._base import Key, ParameterOwner, association, optional, part
 from hopcore_jax.layers._hopfield import Hopfield
@@ -80,12 +81,15 @@ class HopfieldPooling(_Learned):
         *,
         key: Key | None = None,
         inference: bool | None = None,
+        **others: Any,
     ) -> jax.Array:
         """The answers to the state patterns, ``(..., quantity * output_size)``.
 
         ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; all else is as
         in :meth:`Hopfield.__call__`.
         """
+        if others:
+            refuse_arguments(others)
         return hopcore.layers.hopfield_pooling(
             self.settings,
             self.arrays(),
@@ -158,8 +162,11 @@ class HopfieldLayer(_Learned):
         *,
         key: Key | None = None,
         inference: bool | None = None,
+        **others: Any,
     ) -> jax.Array:
         """What state patterns ``(..., L, d)`` recall; all else is as in :class:`Hopfield`."""
+        if others:
+            refuse_arguments(others)
         return hopcore.layers.hopfield_lookup(
             self.settings,
             self.arrays(),

@@ -18,6 +18,7 @@ from hopcore.layers import (
     layer_parameters,
     learned,
     quantity_of,
+    refuse_arguments,
 )
 from hopcore_torch.kernels._modes import traced
 from hopcore_torch.layers._base import ParameterOwner, split_scaling, tensor
@@ -93,12 +94,15 @@ class HopfieldPooling(_Learned):
         input: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
+        **others: Any,
     ) -> torch.Tensor:
         """The answers to the state patterns, ``(..., quantity * output_size)``.
 
         ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; masks are as
         in :meth:`Hopfield.forward`.
         """
+        if others:
+            refuse_arguments(others)
         masks = stored_pattern_padding_mask, association_mask
         return flattened(self.settings, self.hopfield(self.unpack_inputs(input), *masks))
 
@@ -168,8 +172,11 @@ class HopfieldLayer(_Learned):
         input: torch.Tensor,
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
+        **others: Any,
     ) -> torch.Tensor:
         """What state patterns ``(..., L, d)`` recall; masks are as in :meth:`Hopfield.forward`."""
+        if others:
+            refuse_arguments(others)
         return self.hopfield(
             self.unpack_inputs(input), stored_pattern_padding_mask, association_mask
         )
