@@ -223,6 +223,7 @@ def outcome(name: str) -> str:
     return "" if callable(wanted) and wanted(got) else f"returned {got!r}"
 
 
+@pytest.mark.full
 def test_newcomers_get_answers_or_advice() -> None:
     """At least 95 % of at least 100 calls."""
     found = {name: outcome(name) for name in CALLS}
