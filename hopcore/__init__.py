@@ -16,6 +16,7 @@ A package is imported when one of its names is first used, so that ``import hopc
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hopcore import schedules as schedules
     from hopcore import streamed as streamed
     from hopcore import training as training
-    from hopcore.arrays import Backend, backend
+    from hopcore.arrays import Backend, as_patterns, backend
     from hopcore.diffusion import (
         AttentionOperator,
         ChebyshevDiffusion,
@@ -99,6 +100,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a program listens
+
 PACKAGES = (
     "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase",
     "plots", "schedules", "streamed", "training",
@@ -107,6 +110,7 @@ PACKAGES = (
 NAMES = {
     "arrays": (
         "Backend",
+        "as_patterns",
         "backend",
     ),
     "memory": (
@@ -212,6 +216,7 @@ __all__ = [
     "SpectralDiffusion",
     "Streamed",
     "apply_diffusion",
+    "as_patterns",
     "association",
     "association_weights",
     "backend",
@@ -243,16 +248,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the package in which a name lives, and keep the name."""
+    """Import the package in which a name lives, and keep the name.
+
+    ``hopcore.datasets`` is the module of image data sets that the studies use.
+    """
     if name in _HOME:
         value = getattr(import_module(f"hopcore.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     if name in PACKAGES:
         return import_module(f"hopcore.{name}")
+    if name == "datasets":
+        return import_module("hopcore.experiments.data.datasets")
     raise AttributeError(f"module 'hopcore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """The names of daily use and the packages."""
-    return sorted([*__all__, *PACKAGES, "__version__"])
+    return sorted([*__all__, *PACKAGES, "__version__", "datasets"])

@@ -27,6 +27,7 @@ from hopcore.arrays._backend import (
 )
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of, register_array_type
+from hopcore.arrays._edge import as_patterns
 from hopcore.arrays._graph_kernels import (
     GATHER_BLOCK,
     MASKED_SCORE,
@@ -48,6 +49,7 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "Backend",
     "backend",
     "backend_of",
+    "as_patterns",
     "check_inputs",
     "register_array_type",
     "BY_TYPE",

@@ -89,7 +89,8 @@ def check_inputs(
         )
     if state.shape[-1] != stored.shape[-1]:
         raise ValueError(
-            f"state and stored must share their last axis d, got {shape(state)} and {shape(stored)}"
+            "state and stored must share their last axis d, "
+            f"got {shape(state)} and {shape(stored)}{hint_of_axes(state, stored)}"
         )
     if stored.shape[-2] == 0 or stored.shape[-1] == 0:
         raise ValueError(f"stored must hold at least one pattern of one value, got {shape(stored)}")
@@ -97,14 +98,7 @@ def check_inputs(
     if projection is not None:
         check_projection(backend, state, stored, projection)
         values = projection
-    # Ranks first: axes of different meaning are not compared, which would fix them in a trace.
-    if not (
-        state.ndim == stored.ndim == values.ndim
-        and state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]
-    ):
-        broadcast_shapes(
-            state=state.shape[:-2], stored=stored.shape[:-2], projection=values.shape[:-2]
-        )
+    check_leading_axes(state, stored, projection)
     if mask is not None:
         check_mask(backend, state, stored, mask)
         stored, values = hide_memory(backend, state, stored, projection, mask)
@@ -127,6 +121,8 @@ def backend_of_input(name: str, array: Any) -> Backend:
         return backend_of(array)
     except TypeError:
         hint = "; pass its data, and mask= (True = attend)" if hasattr(array, "mask") else ""
+        if isinstance(array, list | tuple):
+            hint = f"; write np.asarray({name}, dtype=float)"
         if not hint and hasattr(array, "shape") and hasattr(array, "dtype"):
             hint = "; hopcore.Streamed reads what gives arrays for slices"
         raise TypeError(
@@ -140,6 +136,30 @@ def check_state(backend: Backend, state: Array) -> None:
     if backend.refusal_as_state:
         raise TypeError(backend.refusal_as_state)
     check_floating(backend, "state", state)
+
+
+def check_leading_axes(state: Array, stored: Array, projection: Array | None) -> None:
+    """Raise if the leading axes of the arrays do not broadcast."""
+    values = stored if projection is None else projection
+    # Ranks first: axes of different meaning are not compared, which would fix them in a trace.
+    if not (
+        state.ndim == stored.ndim == values.ndim
+        and state.shape[:-2] == stored.shape[:-2] == values.shape[:-2]
+    ):
+        leading = {"state": state.shape[:-2], "stored": stored.shape[:-2]}
+        if projection is not None:
+            leading["projection"] = values.shape[:-2]
+        broadcast_shapes(**leading)
+
+
+def hint_of_axes(state: Array, stored: Array) -> str:
+    """What to write if patterns of another length are images, or lie in columns."""
+    for name, array, other in (("stored", stored, state), ("state", state, stored)):
+        if array.ndim > 2 and array.shape[-1] * array.shape[-2] == other.shape[-1]:
+            return f"; hopcore.as_patterns({name}) flattens images (N, h, w)"
+    if stored.ndim == 2 and stored.shape[0] == state.shape[-1]:
+        return "; stored holds one pattern in each row: write stored.T"
+    return ""
 
 
 def check_projection(backend: Backend, state: Array, stored: Array, projection: Any) -> None:
@@ -156,9 +176,10 @@ def check_floating(backend: Backend, name: str, array: Array) -> None:
     """Raise if the dtype of an array is not one of the backend's real floating dtypes."""
     if array.dtype not in backend.precise:
         accepted = ", ".join(str(dtype) for dtype in backend.precise)
-        raise TypeError(
-            f"{name} must be real floating ({accepted}), got {array.dtype}; convert it first"
-        )
+        way = "convert it first"
+        if "complex" in str(array.dtype):
+            way = f"write {name}.real or abs({name})"
+        raise TypeError(f"{name} must be real floating ({accepted}), got {array.dtype}; {way}")
     backend.check_layout(name, array)
 
 
@@ -176,6 +197,7 @@ def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
     if other is not backend and not backend.mixes_with(other):
         raise TypeError(
             f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
+            f"; convert one of them, for example hopcore.backend({other.name!r}).asarray(state)"
         )
     dtype = array.dtype if other is backend else backend.dtype(array)
     if dtype != state.dtype:
@@ -204,7 +226,10 @@ def broadcast_shapes(**shapes: tuple[int, ...]) -> tuple[int, ...]:
                 out[-i] = size
             elif size != 1 and size != out[-i]:
                 got = ", ".join(f"{name} {tuple(value)}" for name, value in shapes.items())
-                raise ValueError(f"leading axes do not broadcast: {got}")
+                raise ValueError(
+                    f"leading axes do not broadcast: {got}; they are batches: images (N, h, w) "
+                    "become patterns (N, h * w) with hopcore.as_patterns"
+                )
     return tuple(out)
 
 
@@ -216,7 +241,10 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
             f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
         )
     if "bool" not in str(mask.dtype):
-        raise TypeError(f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0")
+        raise TypeError(
+            f"mask must be boolean (True = attend), got {mask.dtype}; use mask != 0, or mask == 0 "
+            "for a mask of a layer or of torch's attention, which is True where nothing is attended"
+        )
     check_same_device(backend, state, "mask", mask)
     queries, patterns = state.shape[-2], stored.shape[-2]
     rows, columns = (1, 1, *mask.shape)[-2:]
@@ -251,6 +279,11 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
     if getattr(beta, "weak_type", False):
         # A number that JAX traces takes the dtype of the state, as a number does outside a trace.
         beta = backend.astype(beta, state.dtype)
+    if isinstance(beta, str):
+        raise TypeError(
+            f"beta must be a positive number or array, got {beta!r}; "
+            "hopcore.suggest_beta(stored).beta gives one, and retrieve takes beta='auto'"
+        )
     check_alike(backend, state, "beta", beta)
     if beta.ndim > 0:
         if beta.shape[-1] != 1 and beta.shape[-1] != state.shape[-2]:

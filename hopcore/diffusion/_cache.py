@@ -57,6 +57,9 @@ class GraphCache:
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._number = 0
 
+    def __repr__(self) -> str:
+        return f"GraphCache({self.config!r}, max_entries={self.max_entries})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy of a cache starts empty: locks and graphs are not copied.
         return partial(GraphCache, max_entries=self.max_entries), (self.config,)

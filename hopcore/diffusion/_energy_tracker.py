@@ -95,6 +95,9 @@ class EnergyTracker:
         """Return J of each step, ``(..., L)``."""
         return [step.free + alpha * self._dirichlet(step)[..., None] for step in self.history]
 
+    def __repr__(self) -> str:
+        return f"<EnergyTracker: {len(self.history)} steps recorded>"
+
     def clear(self) -> None:
         """Delete the history."""
         self.history.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._validation import short_repr
 from hopcore.graphs._dense_laplacian import AnyLaplacian
 
 
@@ -33,6 +34,14 @@ class DiffusionOperator(ABC):
 
     one_shot: bool = False
     laplacian: AnyLaplacian | None = None
+
+    def __repr__(self) -> str:
+        """One line: the Laplacian, and the numbers that an operator has."""
+        given = [repr(self.laplacian)] if self.laplacian is not None else []
+        for name in ("eta", "steps", "tol"):
+            if hasattr(self, name):
+                given.append(f"{name}={short_repr(getattr(self, name))}")
+        return f"{type(self).__name__}({', '.join(given)})"
 
     @abstractmethod
     def __call__(self, features: Array) -> Array:

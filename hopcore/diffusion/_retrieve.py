@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, get_args
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs, own
+from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
+from hopcore.arrays._inputs import Inputs, broadcast_shapes, own
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
@@ -99,8 +100,8 @@ def diffused_retrieve(
 
     Parameters
     ----------
-    state : array (..., L, d)
-        State patterns to start from.
+    state : array (..., L, d) or (d,)
+        State patterns to start from; one query without the axis L gives results without it.
     stored : array (..., S, d)
         Stored patterns; each element of the leading axes has a graph of its own.
     beta : float or array broadcastable to (..., L)
@@ -155,7 +156,8 @@ def diffused_retrieve(
         raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}")
     tol = as_number("tol", tol, 0.0)
     projected = projection is not None
-    inputs = broadcast_state(check_inputs(state, stored, projection, beta=beta, mask=mask))
+    checked, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
+    inputs = broadcast_state(checked)
     inputs = unattended_as_zeros(inputs, projected)
     updates = count_updates(config, values, projected, max_steps)
     given = inputs
@@ -167,13 +169,13 @@ def diffused_retrieve(
                 "adaptive_eta='query' has a memory for each query: none can be tracked"
             )
         found = for_each_query(inputs, laplacian, config, values, projected, tol)
-        return own_arrays(found, given)
+        return own_arrays(found, given, single)
     operator = operator_of(inputs, laplacian, config)
     attention = AttentionOperator(inputs.beta, config.attention_mode)
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if updates is not None:
-        return own_arrays(iterate_in_memory(engine, moved, projected, updates, tol), given)
+        return own_arrays(iterate_in_memory(engine, moved, projected, updates, tol), given, single)
     final, counts, residual = moved, 0, None
     if values == "evolving":
         counts = made
@@ -184,14 +186,16 @@ def diffused_retrieve(
     output = engine.associate(final, None) if projected else final.state
     energy = energy_of(final, get_separation("softmax"))
     found = as_result(inputs, output, final.state, moved.stored, counts, residual, energy, tol)
-    return own_arrays(found, given)
+    return own_arrays(found, given, single)
 
 
-def own_arrays(found: DiffusedRetrieval, given: Inputs) -> DiffusedRetrieval:
-    """Return a result that shares no memory with the inputs."""
+def own_arrays(found: DiffusedRetrieval, given: Inputs, single: bool) -> DiffusedRetrieval:
+    """Return a result that shares no memory with the inputs, nor an axis with a single query."""
     arrays = given.state, given.stored, given.projection
     output, state, keys = (own(given.backend, array, *arrays) for array in found[:3])
-    return DiffusedRetrieval(output, state, keys, *found[3:])
+    output, state = without_row(output, single), without_row(state, single)
+    others = (None if array is None else without_axis(array, single) for array in found[3:])
+    return DiffusedRetrieval(output, state, keys, *others)
 
 
 def operator_of(

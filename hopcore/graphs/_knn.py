@@ -15,6 +15,7 @@ import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
+from hopcore.arrays._edge import as_floating
 from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._inputs import (
     backend_of_input,
@@ -171,6 +172,7 @@ def knn_graph(
     """
     if isinstance(patterns, Streamed):
         return streamed_graph(patterns, k, mask, method)
+    patterns = as_floating("patterns", patterns)
     backend, patterns, mask = check_patterns(patterns, mask)
     if backend.has_known_sizes(patterns):
         k = limit_neighbors(k, patterns.shape[-2])

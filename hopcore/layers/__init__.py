@@ -26,6 +26,7 @@ from hopcore.layers._module_arguments import (
     hopfield_settings,
     named_arguments,
     quantity_of,
+    refuse_arguments,
     suggest_names,
     transformer_arguments,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "parameter_shapes",
     "quantity_of",
     "quantize",
+    "refuse_arguments",
     "save_layer",
     "straight_through",
     "suggest_names",

@@ -103,8 +103,11 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
     True
     """
     kinds = [name for name, kind in KINDS.items() if type(settings) is kind]
-    if not kinds:
-        raise TypeError(f"settings must be those of a layer, got {type(settings).__name__}")
+    if not kinds or not isinstance(path, str | Path):
+        raise TypeError(
+            f"settings must be those of a layer, got {type(settings).__name__}; write save_layer("
+            "path, settings, parameters), as save_layer(path, layer.settings, layer.arrays())"
+        )
     check_parameters(settings, parameters)
     arrays = {}
     for name, value in parameters.items():
@@ -158,6 +161,11 @@ def load_layer(
     >>> sorted(hopcore.load_layer(place).parameters)[0]
     'association_core.in_proj_bias'
     """
+    if not isinstance(path, str | Path):
+        raise TypeError(
+            f"path must be a str or Path, got {type(path).__name__}; write load_layer(path), which "
+            "returns settings and parameters, and make the layer of them"
+        )
     library = backend_named(backend)
     known = [str(one).rpartition(".")[2] for one in library.precise]
     if dtype is not None and dtype not in known:

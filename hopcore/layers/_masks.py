@@ -80,7 +80,7 @@ def as_core_masks(
         if padding.shape[-1:] != (patterns,) or padding.ndim > len(lead) + 1:
             raise ValueError(
                 f"stored_pattern_padding_mask must be (..., S) = {(*lead, patterns)}, "
-                f"got {shape(padding)}"
+                f"got {shape(padding)}{hint_of_tuple(padding)}"
             )
         broadcast_shapes(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
         padding = padding[..., None, None, :]
@@ -90,6 +90,13 @@ def as_core_masks(
         association = _by_heads(backend, association, lead, heads, queries, patterns)
         translated.append(_one(backend, "association_mask", state, association))
     return _joined(translated)
+
+
+def hint_of_tuple(mask: Array) -> str:
+    """What to write if what came as a mask may be patterns."""
+    if "bool" in str(mask.dtype) or "int" in str(mask.dtype):
+        return ""
+    return "; pass one tuple of patterns, layer((stored, state, projection))"
 
 
 def hide_unattended(
@@ -149,7 +156,7 @@ def _by_heads(
         raise ValueError(
             f"association_mask must be (L, S) = {(queries, patterns)}, "
             f"{(math.prod(lead) * heads, queries, patterns)} with one for each head of each input, "
-            f"or broadcast to {full}, got {shape(mask)}"
+            f"or broadcast to {full}, got {shape(mask)}{hint_of_tuple(mask)}"
         )
     return mask
 
@@ -163,7 +170,8 @@ def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
         attended = mask == 0
         if backend.can_read_values(mask) and not bool(backend.xp.all(attended | (mask == 1))):
             raise ValueError(
-                f"{name} of integers must hold 0, or 1 where nothing is attended; "
+                f"{name} of integers must hold 0, or 1 where nothing is attended (the masks of "
+                "hopcore.association are the opposite: True = attend); "
                 f"numbers that are added to scores must be {state.dtype}"
             )
         return CoreMasks(attended, None)

@@ -64,7 +64,24 @@ SYNONYMS = {
 }
 """Names of arguments that other libraries use, or other layers, and what they may mean here."""
 
+ELSEWHERE = {
+    "key_padding_mask": "stored_pattern_padding_mask= takes it, True = ignored as in torch",
+    "attn_mask": "association_mask= takes it, True = not attended as in torch",
+    "mask": "association_mask= takes ~mask: True = not attended; in the core True = attend",
+    "is_causal": "pass association_mask=, True above the diagonal, ones(L, S, dtype=bool).triu(1)",
+    "need_weights": "layer.association_weights(...) returns the weights",
+    "beta": "the inverse temperature is set by scaling= when the layer is made",
+}
+"""Arguments that a call of other libraries has, and what a layer has instead."""
+
 Constructor = TypeVar("Constructor", bound=Callable[..., None])
+
+
+def refuse_arguments(arguments: Mapping[str, Any]) -> None:
+    """Raise for arguments that a layer's call does not have, and name those that it has instead."""
+    for name in arguments:
+        known = "its arguments are input, stored_pattern_padding_mask and association_mask"
+        raise TypeError(f"a layer takes no {name}=: {ELSEWHERE.get(name, known)}")
 
 
 def suggest_names(constructor: Constructor) -> Constructor:

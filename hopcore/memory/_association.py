@@ -13,11 +13,11 @@ from itertools import chain
 from typing import Literal, overload
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import (
     backend_of_input,
     check_alike,
     check_floating,
-    check_inputs,
     own,
 )
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
@@ -66,8 +66,9 @@ def association(
 
     Parameters
     ----------
-    state : array (..., L, d)
-        State patterns (queries). L may be 0.
+    state : array (..., L, d) or (d,)
+        State patterns (queries). L may be 0. One query without the axis L gives a result without
+        it; lists, integers and NumPy arrays are converted as :doc:`/spec/inputs` says.
     stored : array (..., S, d)
         Stored patterns (keys), S >= 1. Leading axes broadcast.
     projection : array (..., S, v), optional
@@ -75,10 +76,11 @@ def association(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive: one for all, per head, or per query.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend to a stored pattern.
+        True where a query may attend to a stored pattern. The layers, like torch's attention, take
+        masks that are True where nothing is attended: negate those, ``~mask``.
     separation : str or separation function
-        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``; alpha may be an array that broadcasts
-        to (..., L) as beta does, one for each head or query.
+        ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``; alpha
+        may be an array that broadcasts to (..., L) as beta does, one for each head or query.
     return_lse : bool
         Also return the log-sum-exp of the scores, for :func:`merge_associations`. Softmax only.
 
@@ -107,7 +109,7 @@ def association(
     >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
     array([[1., 0.]])
     """
-    inputs = check_inputs(state, stored, projection, beta=beta, mask=mask)
+    inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
     backend, _, state, stored, values, beta, mask = inputs
     if return_lse and not function.softmax:
@@ -116,13 +118,13 @@ def association(
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     if not return_lse:
-        return output
+        return without_row(output, single)
     assert conjugate is not None
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
         # Some kernels return it without the axes that only the projection has.
         conjugate = backend.xp.broadcast_to(conjugate, places)
-    return output, conjugate
+    return without_row(output, single), without_axis(conjugate, single)
 
 
 def update(
@@ -139,7 +141,7 @@ def update(
 
     Parameters
     ----------
-    state : array (..., L, d)
+    state : array (..., L, d) or (d,)
         State patterns.
     stored : array (..., S, d)
         Stored patterns.
@@ -175,7 +177,7 @@ def association_weights(
 
     Parameters
     ----------
-    state : array (..., L, d)
+    state : array (..., L, d) or (d,)
         State patterns.
     stored : array (..., S, d)
         Stored patterns.
@@ -196,11 +198,12 @@ def association_weights(
     >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[0.5, 0.5]])
     """
-    inputs = check_inputs(state, stored, beta=beta, mask=mask)
+    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
     backend, _, state, stored, _, beta, mask = inputs
     scores = backend.scores(state, stored, beta, mask)
-    return backend.astype(backend.separate(scores, function)[0], state.dtype)
+    weights = backend.separate(scores, function)[0]
+    return without_row(backend.astype(weights, state.dtype), single)
 
 
 def merge_associations(

@@ -16,18 +16,17 @@ import math
 from typing import Any
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
     broadcast_mask,
     check_beta,
     check_floating,
-    check_inputs,
     clip,
 )
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._validation import as_number, is_number
-from hopcore.memory._association import update
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 
@@ -102,16 +101,17 @@ def energy(
 
     Parameters
     ----------
-    state : array (..., L, d)
+    state : array (..., L, d) or (d,)
         State patterns.
     stored : array (..., S, d)
         Stored patterns.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend. Patterns masked for a query do not count in its N and M.
+        True where a query may attend (layers: True where it may not). Patterns masked for a query
+        do not count in its N and M.
     separation : str or separation function
-        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``.
+        As in :func:`hopcore.association`.
 
     Returns
     -------
@@ -132,8 +132,8 @@ def energy(
     >>> hopcore.energy(stored, stored, 50.0).round(4)
     array([0.0139, 0.0139])
     """
-    inputs = check_inputs(state, stored, beta=beta, mask=mask)
-    return energy_of(*with_separation(inputs, separation))
+    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    return without_axis(energy_of(*with_separation(inputs, separation)), single)
 
 
 @quiet
@@ -184,5 +184,8 @@ def energy_gradient(
     >>> hopcore.energy_gradient(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[-0.5, -0.5]])
     """
-    here: Array = state
-    return here - update(here, stored, beta, mask=mask, separation=separation)
+    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, function = with_separation(inputs, separation)
+    backend, _, state, stored, _, beta, mask = inputs
+    new = backend.associate(state, stored, stored, beta, mask, function)[0]
+    return without_row(state - new, single)

@@ -6,27 +6,50 @@ never depends on the other queries.
 
 from __future__ import annotations
 
+import logging
 import math
+import pkgutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
-from hopcore.arrays._backend import Array, orders_of, with_orders
-from hopcore.arrays._inputs import Inputs, broadcast_shapes, check_inputs
+from hopcore.arrays._backend import (
+    Array,
+    beta_of_rows,
+    block_rows,
+    mask_of_rows,
+    orders_of,
+    with_orders,
+)
+from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
+from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
-from hopcore.memory._separation import Separation, with_separation
+from hopcore.memory._separation import Separation, get_separation, with_separation
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
 """How the result of a retrieval is differentiated."""
+
+LOGGER = logging.getLogger("hopcore")
+"""Silent unless the program gives it, or the root logger, a handler and a level."""
 
 UNMOVED = 3e38
 """The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
-class Retrieval(NamedTuple, Generic[SomeArray]):
+class RetrievalFields(NamedTuple, Generic[SomeArray]):
+    """The arrays of a :class:`Retrieval`."""
+
+    state: SomeArray
+    steps: SomeArray
+    converged: SomeArray
+    residual: SomeArray
+    energy: SomeArray
+
+
+class Retrieval(RetrievalFields[SomeArray]):
     r"""The result of :func:`retrieve`; a pytree in JAX and torch.
 
     Attributes
@@ -42,19 +65,45 @@ class Retrieval(NamedTuple, Generic[SomeArray]):
     energy : array (..., L)
         The energy of the returned state.
 
+    Notes
+    -----
+    Two more attributes are no leaves of the pytree, and are lost where the result passes through
+    ``jax.jit``, a copy or a file: ``index``, the stored pattern that was found, and ``suggestion``,
+    the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None.
+
     Examples
     --------
     >>> import numpy as np, hopcore
     >>> state, *_, energy = hopcore.retrieve(np.zeros((1, 2)), np.eye(2), 1.0)
     >>> state, energy.round(4)
     (array([[0.5, 0.5]]), array([0.25]))
+    >>> hopcore.retrieve([[0.1, 0.9], [0.8, 0.1]], np.eye(2), 8.0).index
+    array([1, 0])
     """
 
-    state: SomeArray
-    steps: SomeArray
-    converged: SomeArray
-    residual: SomeArray
-    energy: SomeArray
+    suggestion: Any = None
+    _memory: tuple[Inputs, bool] | None = None
+
+    @property
+    def index(self) -> Array:
+        """The stored pattern with the largest weight at the end, ``(..., L)``; -1 if there is none.
+
+        Computed when it is asked for, a block of queries at a time.
+        """
+        if self._memory is None:
+            raise AttributeError(
+                "index needs the memory, which a result loses in jax.jit, a copy or a file: ask "
+                "for retrieve(...).index inside, or take the argmax of association_weights"
+            )
+        inputs, single = self._memory
+        state: Array = self.state
+        if single:
+            state = state[..., None, :]
+        return without_axis(largest_weight(inputs._replace(state=state)), single)
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle the arrays, without the memory."""
+        return type(self), tuple(self)
 
 
 def retrieve(
@@ -72,12 +121,15 @@ def retrieve(
 
     Parameters
     ----------
-    state : array (..., L, d)
-        State patterns to start from, for example corrupted patterns.
+    state : array (..., L, d) or (d,)
+        State patterns to start from, for example corrupted patterns. One query without the axis L
+        gives results without it; lists, integers and NumPy arrays are converted as
+        :doc:`/spec/inputs` says.
     stored : array (..., S, d)
-        Stored patterns.
-    beta : float or array broadcastable to (..., L)
-        Inverse temperature, positive.
+        Stored patterns. Leading axes are batches: flatten images with :func:`hopcore.as_patterns`.
+    beta : float or array broadcastable to (..., L), or "auto"
+        Inverse temperature, positive. ``"auto"`` takes that of :func:`hopcore.suggest_beta`, which
+        the result keeps as its ``suggestion``; the logger ``hopcore`` gets its reason.
     mask, separation
         As in :func:`hopcore.association`.
     max_steps : int
@@ -120,8 +172,12 @@ def retrieve(
         tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
-    inputs = check_inputs(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(inputs, separation)
+    suggestion = None
+    if isinstance(beta, str) and beta == "auto":
+        suggestion = suggested(stored, get_separation(separation))
+        beta = suggestion.beta
+    given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, function = with_separation(given, separation)
     inputs, orders = broadcast_state(inputs), orders_of(function)
     found, steps, residual, unit = iterate_to_fixed_point(
         inputs,
@@ -132,22 +188,53 @@ def retrieve(
         others=() if orders is None else (orders,),
     )
     final = energy_of(inputs._replace(state=found), function)
-    return Retrieval(found, steps, residual <= tol, residual * unit, final)
+    results = steps, residual <= tol, residual * unit, final
+    result = Retrieval(
+        without_row(found, single), *(without_axis(array, single) for array in results)
+    )
+    result._memory = inputs, single
+    result.suggestion = suggestion
+    return result
+
+
+def suggested(stored: Array, separation: Any) -> Any:
+    """Return the suggestion of ``beta="auto"``, and log its reason; a caveat is a warning."""
+    # By its name, since the package of the transition imports this one.
+    suggestion = pkgutil.resolve_name("hopcore.phase:suggest_beta")(stored, separation=separation)
+    level = logging.WARNING if ";" in suggestion.reason else logging.INFO
+    LOGGER.log(level, "beta='auto' is %.4g: %s", suggestion.beta, suggestion.reason)
+    return suggestion
+
+
+def largest_weight(inputs: Inputs) -> Array:
+    """Return which stored pattern scores highest for each query; -1 where none is attended."""
+    backend, xp, state, stored, _, beta, mask = inputs
+    rows, queries = block_rows(state, stored), state.shape[-2]
+    found = []
+    for start in range(0, max(queries, 1), rows):
+        part = slice(start, start + rows)
+        scores = backend.scores(
+            state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
+        )
+        index = xp.argmax(scores, axis=-1)
+        found.append(xp.where(xp.max(scores, axis=-1) > -math.inf, index, -1))
+    return found[0] if len(found) == 1 else xp.concat(found, axis=-1)
 
 
 def broadcast_state(inputs: Inputs) -> Inputs:
     """Return the inputs with the state broadcast to the leading axes of all of them."""
-    leading = [inputs.state.shape[:-2], inputs.stored.shape[:-2]]
+    leading = {"state": inputs.state.shape[:-2], "stored": inputs.stored.shape[:-2]}
     if not isinstance(inputs.beta, float):
-        leading.append(inputs.beta.shape[:-1])
+        leading["beta"] = inputs.beta.shape[:-1]
     if inputs.mask is not None:
-        leading.append(inputs.mask.shape[:-2])
-    for axes in leading:
-        if len(axes) > 0 and (len(axes) != len(leading[0]) or axes != leading[0]):
+        leading["mask"] = inputs.mask.shape[:-2]
+    own = leading["state"]
+    for axes in leading.values():
+        if len(axes) > 0 and (len(axes) != len(own) or axes != own):
             break
     else:
         return inputs
-    axes = broadcast_shapes(**{f"input {i}": shape for i, shape in enumerate(leading)})
+    axes = broadcast_shapes(**leading)
     state = inputs.xp.broadcast_to(inputs.state, (*axes, *inputs.state.shape[-2:]))
     return inputs._replace(state=state)
 

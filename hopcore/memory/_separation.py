@@ -16,6 +16,7 @@ Shannon's negentropy gives the softmax and the log-sum-exp, Tsallis negentropies
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -32,11 +33,11 @@ from hopcore.arrays._inputs import (
 from hopcore.arrays._library import SomeArray
 from hopcore.memory._entmax import Entmax, below_top, where_empty
 
-SeparationName: TypeAlias = Literal["softmax", "sparsemax"]
-"""The separation functions that have a name."""
+SeparationName: TypeAlias = Literal["softmax", "sparsemax", "entmax15"]
+"""The separation functions that have a name; ``"entmax:1.5"`` is read, too, but has no type."""
 
 Separation: TypeAlias = SeparationName | SeparationFunction
-"""``"softmax"``, ``"sparsemax"``, or an object such as ``Entmax(1.5)``."""
+"""``"softmax"``, ``"sparsemax"``, ``"entmax15"``, or an object such as ``Entmax(1.5)``."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +80,30 @@ class Softmax:
         return weights * (change - xp.sum(weights * change, axis=-1, keepdims=True))
 
 
-SEPARATIONS: dict[SeparationName, Any] = {"softmax": Softmax(), "sparsemax": Entmax(2.0)}
+SEPARATIONS: dict[SeparationName, Any] = {
+    "softmax": Softmax(),
+    "sparsemax": Entmax(2.0),
+    "entmax15": Entmax(1.5),
+}
+
+
+def entmax_named(name: str) -> Entmax:
+    """Return the entmax of a name such as ``"entmax:1.5"``."""
+    family, _, alpha = name.partition(":")
+    if family == "entmax" and alpha:
+        with suppress(ValueError):
+            return Entmax(float(alpha))
+        raise ValueError(f"separation 'entmax:alpha' needs a number above 1, got {name!r}")
+    known = ", ".join(map(repr, SEPARATIONS))
+    raise ValueError(f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha)")
 
 
 def get_separation(separation: Separation) -> Any:
     """Return the separation function of a name; an object is returned as it is."""
     if isinstance(separation, str):
-        try:
-            return SEPARATIONS[separation]
-        except KeyError:
-            known = ", ".join(map(repr, SEPARATIONS))
-            raise ValueError(
-                f"unknown separation {separation!r}; known: {known}, or Entmax(alpha)"
-            ) from None
-    if not hasattr(separation, "evaluate"):
+        found = SEPARATIONS.get(separation)
+        return entmax_named(separation) if found is None else found
+    if isinstance(separation, type) or not hasattr(separation, "evaluate"):
         raise TypeError(
             f"separation must be a name or a separation function such as Entmax(1.5), "
             f"got {type(separation).__name__}"
@@ -138,8 +149,8 @@ def separate(scores: SomeArray, separation: Separation = "softmax") -> SomeArray
     scores : array (..., S)
         Scores, S >= 1; -inf marks a masked pattern.
     separation : str or separation function
-        ``"softmax"``, ``"sparsemax"`` or ``Entmax(alpha)``, whose alpha may be an array that
-        broadcasts against the scores without their last axis.
+        As in :func:`hopcore.association`; an alpha that is an array broadcasts against the scores
+        without their last axis.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._edge import as_floating
 from hopcore.arrays._inputs import backend_of_input, check_finite, check_floating, shape
 
 NORMS = 2.0
@@ -54,10 +55,19 @@ def checked_patterns(stored: Array, *, least: int = 1) -> tuple[Backend, Array]:
         There are fewer patterns than ``least``, their dtype is not real floating, they hold nan or
         inf, or their squares overflow or vanish.
     """
+    stored = as_floating("stored", stored)
     backend = backend_of_input("stored", stored)
     check_floating(backend, "stored", stored)
+    if not backend.can_fetch_values(stored):
+        raise TypeError(
+            "stored must have values that can be read, which jit, vmap, torch.compile, Dask "
+            "and the device meta hide: call this function outside, and pass its numbers in"
+        )
     if stored.ndim != 2 or stored.shape[0] < least or stored.shape[1] < 1:
-        raise ValueError(f"stored must be (N, d) with N >= {least} patterns, got {shape(stored)}")
+        hint = "; hopcore.as_patterns(stored) flattens images" if stored.ndim > 2 else ""
+        raise ValueError(
+            f"stored must be (N, d) with N >= {least} patterns, got {shape(stored)}{hint}"
+        )
     check_finite(backend, "stored", stored)
     precise = backend.constant(backend.astype(stored, backend.precise[stored.dtype]))
     largest = float(backend.xp.max(backend.xp.abs(precise)))

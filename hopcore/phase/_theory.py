@@ -45,7 +45,6 @@ class Transition(NamedTuple):
     spinodal: float
 
 
-@cache
 def transition(patterns: int) -> Transition:
     r"""Return the effective inverse temperatures at which the minima of a memory change.
 
@@ -77,6 +76,17 @@ def transition(patterns: int) -> Transition:
     >>> print("{:.6f} {:.6f} {:.0f}".format(*hopcore.transition(10)))
     4.559779 4.943755 10
     """
+    if getattr(patterns, "ndim", 0) > 0 or isinstance(patterns, list | tuple):
+        raise TypeError(
+            "patterns must be the number of patterns, an integer; for the patterns themselves use "
+            "hopcore.critical_betas(patterns) or hopcore.suggest_beta(patterns)"
+        )
+    return transition_of(patterns)
+
+
+@cache
+def transition_of(patterns: int) -> Transition:
+    """:func:`transition`, kept for each number of patterns."""
     check_integer("patterns", patterns, 2)
     betas = (saddle_node_beta, coexistence_beta, centroid_beta)
     return Transition(*(beta(patterns) for beta in betas))

@@ -42,6 +42,8 @@ OTHER_TYPES = {"scaling"}
 """Arguments that also take arrays of the library, which settings do not hold."""
 
 VARIADIC = {
+    "__call__": "refuses arguments of other libraries by the name that they have here",
+    "forward": "refuses arguments of other libraries by the name that they have here",
     "over_blocks": "arrays that belong to the queries, as many as a block takes",
     "requires_gradient": "takes any number of arrays",
     "OverWorkers.sum": "passes the options of the namespace on",

@@ -19,6 +19,7 @@ from hopcore.layers import (
     HopfieldSettings,
     hopfield_settings,
     named_arguments,
+    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
@@ -190,6 +191,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         *,
         key: Key | None = None,
         inference: bool | None = None,
+        **others: Any,
     ) -> jax.Array:
         """Return what each state pattern recalls.
 
@@ -199,18 +201,23 @@ class Hopfield(ParameterOwner, AssociationProperties):
             Stored patterns, state patterns and pattern projections, ``(..., S or L, d)``; one
             array stands for all.
         stored_pattern_padding_mask : array (..., S), optional
-            True = ignored; or numbers that are added to the scores.
+            True = ignored; or numbers that are added to the scores. The masks of the core, as of
+            :func:`hopcore.association`, are the opposite: True = attend.
         association_mask : array (L, S), (B H, L, S) or (B, H, L, S), optional
             True = not attended; or numbers that are added to the scores.
         key : jax.random key, optional
             For dropout; needed where there is any.
         inference : bool, optional
             Drop nothing; what the layer says, if not given.
+        **others
+            None: an argument of another library is refused by the name that it has here.
 
         Returns
         -------
         array (..., L, output_size)
         """
+        if others:
+            refuse_arguments(others)
         return hopcore.hopfield(
             self.settings,
             self.arrays(),

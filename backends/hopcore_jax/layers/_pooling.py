@@ -22,6 +22,7 @@ from hopcore.layers import (
     lookup_patterns,
     named_arguments,
     quantity_of,
+    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName
@@ -133,12 +134,15 @@ class HopfieldPooling(_Learned):
         *,
         key: Key | None = None,
         inference: bool | None = None,
+        **others: Any,
     ) -> jax.Array:
         """The answers to the state patterns, ``(..., quantity * output_size)``.
 
         ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; all else is as
         in :meth:`Hopfield.__call__`.
         """
+        if others:
+            refuse_arguments(others)
         return hopcore.layers.hopfield_pooling(
             self.settings,
             self.arrays(),
@@ -257,8 +261,11 @@ class HopfieldLayer(_Learned):
         *,
         key: Key | None = None,
         inference: bool | None = None,
+        **others: Any,
     ) -> jax.Array:
         """What state patterns ``(..., L, d)`` recall; all else is as in :class:`Hopfield`."""
+        if others:
+            refuse_arguments(others)
         return hopcore.layers.hopfield_lookup(
             self.settings,
             self.arrays(),

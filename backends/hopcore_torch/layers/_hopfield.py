@@ -17,6 +17,7 @@ from hopcore.layers import (
     hopfield_settings,
     layer_parameters,
     named_arguments,
+    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
@@ -299,6 +300,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
+        **others: Any,
     ) -> torch.Tensor:
         """Return what each state pattern recalls.
 
@@ -308,14 +310,19 @@ class Hopfield(ParameterOwner, AssociationProperties):
             Stored patterns, state patterns and pattern projections, ``(..., S or L, d)``; one
             tensor stands for all.
         stored_pattern_padding_mask : tensor (..., S), optional
-            True = ignored; or numbers that are added to the scores.
+            True = ignored; or numbers that are added to the scores. The masks of the core, as of
+            :func:`hopcore.association`, are the opposite: True = attend.
         association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), optional
             True = not attended; or numbers that are added to the scores.
+        **others
+            None: an argument of another library is refused by the name that it has here.
 
         Returns
         -------
         tensor (..., L, output_size)
         """
+        if others:
+            refuse_arguments(others)
         return hopcore.hopfield(
             self.settings,
             self.arrays(),

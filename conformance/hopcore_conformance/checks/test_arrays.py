@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 
 import hopcore
+from hopcore.arrays import check_inputs
 from hopcore_conformance.cases.memory import SEPARATIONS, Problem, problems
 from hopcore_conformance.checks.measure import agree
 from hopcore_conformance.report.statements import statement
@@ -46,6 +47,12 @@ def each(subject: Subject, error: type[Exception], *words: str, **changes: Any) 
         refused(error, *words, call=lambda f=function, g=given: f(**g))
 
 
+def core(subject: Subject, error: type[Exception], *words: str, **changes: Any) -> None:
+    """Check that the core refuses an input that functions of daily use may convert."""
+    given = {"state": subject.put(STATE), "stored": subject.put(STORED), "beta": 1.0, **changes}
+    refused(error, *words, call=lambda: check_inputs(**given))
+
+
 def seen(subject: Subject) -> None:
     """Skip a check of values where hopcore cannot see them."""
     if not subject.backend.can_read_values(subject.put(STATE)):
@@ -54,7 +61,8 @@ def seen(subject: Subject) -> None:
 
 @statement("A.type")
 def test_what_is_no_array_is_refused(subject: Subject) -> None:
-    for name, value in (("state", [[1.0, 2.0]]), ("stored", "patterns"), ("state", None)):
+    core(subject, TypeError, "state", "list", "np.asarray(state", state=[[1.0, 2.0]])
+    for name, value in (("stored", "patterns"), ("state", None)):
         each(subject, TypeError, name, type(value).__name__, **{name: value})
 
 
@@ -70,7 +78,9 @@ def test_dtypes_that_are_not_real_floating_are_refused(subject: Subject, dtype: 
     array = subject.backend.asarray(
         np.ones((3, 2), dtype=dtype), dtype=dtype, device=subject.device
     )
-    each(subject, TypeError, "state", "floating", dtype, state=array)
+    core(subject, TypeError, "state", "floating", dtype, state=array)
+    if dtype == "complex64":
+        each(subject, TypeError, "state", "floating", dtype, "state.real", state=array)
 
 
 @statement("A.type")
@@ -83,9 +93,9 @@ def test_two_libraries_are_refused(subject: Subject) -> None:
     other = array_api_strict if subject.backend.name == "numpy" else np
     dtype = "float64" if subject.dtype == "float64" else "float32"
     foreign = other.asarray(STORED, dtype=getattr(other, dtype))
-    each(subject, TypeError, "stored", "library", subject.backend.name, stored=foreign)
+    core(subject, TypeError, "stored", "library", subject.backend.name, stored=foreign)
     mask = other.asarray(np.ones((3, 4), dtype=bool))
-    each(subject, TypeError, "mask", "library", subject.backend.name, mask=mask)
+    core(subject, TypeError, "mask", "library", subject.backend.name, mask=mask)
 
 
 @statement("A.type")
@@ -93,9 +103,9 @@ def test_two_dtypes_are_refused(subject: Subject) -> None:
     backend, own = subject.backend, subject.put(STATE).dtype
     others = [dtype for dtype in backend.precise if dtype != own]
     stored = backend.xp.astype(subject.put(STORED), others[0])
-    each(subject, TypeError, "stored", "dtype", str(own), str(stored.dtype), stored=stored)
+    core(subject, TypeError, "stored", "dtype", str(own), str(stored.dtype), stored=stored)
     beta = backend.xp.astype(subject.put(np.ones(3)), others[0])
-    each(subject, TypeError, "beta", "dtype", beta=beta)
+    core(subject, TypeError, "beta", "dtype", beta=beta)
 
 
 @statement("A.type")
@@ -107,11 +117,66 @@ def test_masks_that_are_not_boolean_are_refused(subject: Subject) -> None:
     each(subject, TypeError, "mask", "boolean", "uint8", mask=byte)
 
 
+@statement("A.single")
+@given(p=problems(shapes=((3, 6, 4), (1, 5, 2)), separations=SEPARATIONS[:2]))
+def test_a_single_query_gives_results_without_its_axis(subject: Subject, p: Problem) -> None:
+    beta = float(np.max(p.beta))
+    for function in FUNCTIONS:
+        options = {"separation": p.separation, "beta": beta}
+        stored = subject.put(p.stored)
+        whole = function(subject.put(p.state[:1]), stored, **options)
+        one = function(subject.put(p.state[0]), stored, **options)
+        pairs = zip(one, whole, strict=True) if isinstance(one, tuple) else [(one, whole)]
+        for got, wanted in pairs:
+            right = subject.get(wanted)[0]
+            assert tuple(got.shape) == right.shape, f"{tuple(got.shape)}, not {right.shape}"
+            np.testing.assert_allclose(subject.get(got), right, rtol=8 * subject.eps, atol=1e-30)
+
+
+@statement("A.convert")
+@pytest.mark.parametrize("kind", ["list", "int32", "uint8", "bool", "float32", "numpy"])
+def test_what_people_have_is_converted(subject: Subject, kind: str) -> None:
+    values = np.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    backend, stored = subject.backend, subject.put(STORED)
+    given: Any = values.tolist()
+    if kind == "numpy":
+        given, stored = subject.put(values), STORED
+        if isinstance(given, np.ndarray):
+            stored = stored.astype(np.float32)
+    elif kind != "list":
+        given = backend.asarray(values.astype(kind), dtype=kind, device=subject.device)
+    for function in FUNCTIONS:
+        right = function(subject.put(values), subject.put(STORED), beta=1.0)
+        got = function(given, stored, beta=1.0)
+        found, wanted = (
+            subject.get(x.state if isinstance(x, hopcore.Retrieval) else x) for x in (got, right)
+        )
+        rounding = 64 * max(subject.eps, float(np.finfo(np.float32).eps))
+        np.testing.assert_allclose(found, wanted, rtol=0.0, atol=rounding)
+
+
+@statement("A.convert")
+def test_no_conversion_changes_a_value(subject: Subject) -> None:
+    seen(subject)
+    default = subject.backend.xp.asarray(0.0).dtype
+    most = int(2.0 / subject.backend.xp.finfo(default).eps)
+    huge = [[most + 2, 1]]
+    each(subject, ValueError, "state", str(most), str(most + 2), state=huge)
+    each(subject, ValueError, "state", "ragged", state=[[1.0, 2.0], [3.0]])
+    for values in ([["a", "b"]], np.asarray([[1.0, object()]])):
+        each(subject, TypeError, "state", "dtype=float", state=values)
+    masked = np.ma.masked_array(STATE, STATE > 2)
+    each(subject, TypeError, "state", "mask=", state=masked)
+    refused(ValueError, "16777216" if most == 2**24 else str(most), call=lambda: (
+        hopcore.retrieve([most + 2, 1], subject.put(STORED), 1.0)
+    ))  # fmt: skip
+
+
 @statement("A.shape")
 def test_shapes_that_do_not_fit_are_refused(subject: Subject) -> None:
     put = subject.put
     each(subject, ValueError, "(3, 2)", "(4, 3)", stored=put(np.ones((4, 3))))
-    each(subject, ValueError, "(2,)", "(4, 2)", state=put(np.ones(2)))
+    core(subject, ValueError, "(2,)", "(4, 2)", state=put(np.ones(2)))
     each(subject, ValueError, "(2,)", stored=put(np.ones(2)))
     each(subject, ValueError, "(0, 2)", "at least one", stored=put(np.ones((0, 2))))
     each(subject, ValueError, "(4, 0)", state=put(np.ones((3, 0))), stored=put(np.ones((4, 0))))
@@ -165,10 +230,11 @@ def test_inverse_temperatures_leave_scores_finite(subject: Subject) -> None:
 
 @statement("A.type")
 @pytest.mark.parametrize(
-    "value", ["1", None, True, [1.0], np.bool_(True), np.asarray(True), np.str_("1"), 2j], ids=repr
+    "value", ["1", None, True, np.bool_(True), np.asarray(True), np.str_("1"), 2j], ids=repr
 )
 def test_inverse_temperatures_are_numbers(subject: Subject, value: Any) -> None:
     each(subject, TypeError, "beta", beta=value)
+    core(subject, TypeError, "beta", "list", beta=[1.0])
 
 
 @statement("B.beta")

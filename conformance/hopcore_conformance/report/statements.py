@@ -162,7 +162,9 @@ STATEMENTS: dict[str, str] = {
     "M3": "an update by the softmax takes each pattern once",
     "M4": "what cannot be done with a part, or is not finite in one, is refused, and says where",
     # A: what an input may be, and what comes back.
-    "A.type": "not an array, not real floating, two libraries or dtypes: TypeError",
+    "A.single": "a state (d,) is one query: results are those of (1, d), without that axis",
+    "A.convert": "lists, integers, NumPy arrays, mixed dtypes are converted; no value changes",
+    "A.type": "to the core: not an array, not real floating, two libraries or dtypes: TypeError",
     "A.shape": "shapes that do not fit: ValueError that names both",
     "A.value": "nan, inf, beta <= 0, alpha <= 1, unknown names, bad options: an error that says so",
     "A.masked": "what no query may attend to is never read: values and derivatives are those of "
