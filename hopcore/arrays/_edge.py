@@ -36,18 +36,18 @@ def inputs_at_edge(
 def fits(state: Any, stored: Any, projection: Any, beta: Any, mask: Any) -> bool:
     """Whether all arrays belong to one library and share one real floating dtype."""
     library = BY_TYPE.get(type(state))
-    return (
-        library is not None
-        and BY_TYPE.get(type(stored)) is library
-        and state.dtype in library.precise
-        and stored.dtype == state.dtype
-        and (
-            projection is None
-            or (BY_TYPE.get(type(projection)) is library and projection.dtype == state.dtype)
-        )
-        and (type(beta) is float or is_number(beta) or getattr(beta, "dtype", 0) == state.dtype)
-        and (mask is None or BY_TYPE.get(type(mask)) is library)
-    )
+    if library is None or BY_TYPE.get(type(stored)) is not library:
+        return False
+    dtype = state.dtype
+    if dtype not in library.precise or stored.dtype != dtype:
+        return False
+    if projection is not None and (
+        BY_TYPE.get(type(projection)) is not library or projection.dtype != dtype
+    ):
+        return False
+    if not (type(beta) is float or is_number(beta) or getattr(beta, "dtype", 0) == dtype):
+        return False
+    return mask is None or BY_TYPE.get(type(mask)) is library
 
 
 def without_axis(array: Array, single: bool) -> Array:
