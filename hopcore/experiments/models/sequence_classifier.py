@@ -23,7 +23,11 @@ from hopcore.layers._losses import cross_entropy
 from hopcore.layers._parameters import SPREAD, Parameters, initial_parameters, inner
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.layers._transformer import encoder_layer
-from hopcore.schedules._learnable_temperature import LearnableTemperature, temperature_profile
+from hopcore.schedules._learnable_temperature import (
+    LearnableTemperature,
+    Profile,
+    temperature_profile,
+)
 from hopcore.training._trainer import Conditions
 
 ANY = Conditions()
@@ -77,7 +81,7 @@ class SequenceClassifier:
     hidden: int = 512
     layers: int = 4
     num_heads: int = 4
-    profile: str = "standard"
+    profile: Profile = "standard"
     learned: bool = False
     pace: float = 1.0
     vocabulary: int = VOCABULARY
