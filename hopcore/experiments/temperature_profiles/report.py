@@ -198,7 +198,7 @@ def draw_temperatures(warmths: Sequence[Warmth], path: Path) -> None:
     for row, mode in enumerate(modes):
         for column, profile in enumerate(profiles):
             ax = panels[row, column]
-            own = [one for one in learned if one.arm == Arm(mode, profile)]
+            own = [one for one in learned if (one.mode, one.profile) == (mode, profile)]
             places = [one.layer * (heads + 1) + one.head for one in own]
             ax.scatter(places, [one.start for one in own], marker="_", s=60, color=plots.INK)
             ax.scatter(

@@ -42,7 +42,7 @@ class Arm(NamedTuple):
     """Where the temperatures start, and whether they are learned: a mode of :data:`PACES`."""
 
     mode: str
-    profile: str
+    profile: Profile
 
     def __str__(self) -> str:
         """``mode:profile``."""
@@ -61,7 +61,7 @@ class Trial(NamedTuple):
     """
 
     mode: str
-    profile: str
+    profile: Profile
     seed: int
     task: str
     distance: int
@@ -80,7 +80,7 @@ class Warmth(NamedTuple):
     """The temperature of a head, at the start and at the end, in units of sqrt(d_k)."""
 
     mode: str
-    profile: str
+    profile: Profile
     seed: int
     layer: int
     head: int
