@@ -98,7 +98,7 @@ def test_a_negative_bit_changes_no_value() -> None:
 def test_values_of_meta_tensors_are_asked_for_in_one_line() -> None:
     meta = X.to("meta")
     for name in ("minima", "suggest_beta"):
-        with pytest.raises(TypeError, match="values that can be read, .* the device meta hide"):
+        with pytest.raises(TypeError, match=r"values that can be read, .* the device meta hide"):
             CALLS[name](meta)
     with pytest.raises(ValueError, match="must be on one device, got cpu and meta"):
         CALLS["stored"](meta)
