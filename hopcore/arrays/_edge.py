@@ -45,7 +45,9 @@ def fits(state: Any, stored: Any, projection: Any, beta: Any, mask: Any) -> bool
         BY_TYPE.get(type(projection)) is not library or projection.dtype != dtype
     ):
         return False
-    if not (type(beta) is float or is_number(beta) or getattr(beta, "dtype", 0) == dtype):
+    if not (type(beta) is float or is_number(beta)) and (
+        BY_TYPE.get(type(beta)) is not library or beta.dtype != dtype
+    ):
         return False
     return mask is None or BY_TYPE.get(type(mask)) is library
 
