@@ -130,7 +130,13 @@ def test_inputs_may_be_read_only_and_strided():
     np.testing.assert_allclose(hopcore.update(state, stored, 1.0), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.complex64, np.float16, np.longdouble, object])
+def test_integers_are_converted():
+    stored = np.eye(4, 3)
+    found = hopcore.energy(np.ones((2, 3), dtype=np.int64), stored, 1.0)
+    np.testing.assert_array_equal(found, hopcore.energy(np.ones((2, 3)), stored, 1.0))
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.float16, np.longdouble, object])
 def test_other_dtypes_are_refused(kind):
     with pytest.raises(TypeError, match="real floating"):
         hopcore.energy(np.ones((2, 3), dtype=kind), np.ones((4, 3)), 1.0)

@@ -24,8 +24,11 @@ assert type(found.state) is toy.ToyArray and len(calls) > 1
 np.testing.assert_array_equal(backend.to_numpy(found.state), np.eye(3)[:2])
 wanted = hopcore.energy(np.eye(3)[:2] * 0.9, np.eye(3), 2.0)
 np.testing.assert_allclose(backend.to_numpy(energy), wanted, rtol=1e-14)
+beside = hopcore.energy(state, np.eye(3), 2.0)
+assert type(beside) is toy.ToyArray
+np.testing.assert_array_equal(backend.to_numpy(beside), backend.to_numpy(energy))
 try:
-    hopcore.energy(state, np.eye(3), 2.0)
+    hopcore.energy(np.eye(3)[:2], stored, 2.0)
 except TypeError as error:
     assert "toy" in str(error) and "numpy" in str(error), error
 else:
