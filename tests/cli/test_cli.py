@@ -320,7 +320,6 @@ BAD = {
     "pickled": ("retrieve --patterns pickled.npy --queries Q.npy", "allow_pickle=False"),
     "nan": ("retrieve --patterns P.npy --queries nan.npy", "nan at index (2, 3)"),
     "complex": ("retrieve --patterns complex.npy --queries Q.npy", "complex128"),
-    "integers": ("retrieve --patterns int.npy --queries int.npy", "int64"),
     "truncated patterns": ("retrieve --patterns truncated.npy --queries Q.npy", "not a whole"),
     "no data set": ("retrieve --patterns junk.h5 --queries Q.npy", "junk.h5:NAME"),
     "no HDF5": ("retrieve --patterns junk.h5:a --queries Q.npy", "not a whole HDF5 file"),
