@@ -54,6 +54,6 @@ class LayerKernels(ArrayLibrary):
 
 def sigmoid(values: Array, xp: ModuleType) -> Array:
     """``1 / (1 + exp(-x))``, by the exponential of a negative number, which never overflows."""
-    # Not by the absolute value, whose derivative at 0 is none of the sigmoid's.
+    # exp(-abs(x)) has the same value, but libraries give it a derivative at 0 that would be wrong.
     small = xp.exp(xp.where(values > 0, -values, values))
     return xp.where(values > 0, 1.0 / (1.0 + small), small / (1.0 + small))

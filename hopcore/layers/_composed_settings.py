@@ -197,7 +197,8 @@ class EncoderSettings(Transformer):
     norm_first : bool
         Normalise before each branch instead of after its sum.
     layer_norm_eps : float
-        Added to variances. Features that are all equal become zeros, also with 0.
+        Added to each variance before the division. Where all features are equal, the result is 0,
+        even if this number is 0.
     bias : bool
         Linear maps and normalisations have a bias.
 

@@ -85,9 +85,9 @@ def refuse_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def suggest_names(constructor: Constructor) -> Constructor:
-    """Decorate a constructor whose error for an unknown argument shall suggest the right one.
+    """Return the constructor with an error that suggests the right name of an unknown argument.
 
-    The signature stays that of the constructor.
+    ``inspect.signature`` and ``help`` still show the arguments of the constructor itself.
     """
     parameters = list(signature(constructor).parameters.values())[1:]
     names = [one.name for one in parameters]

@@ -67,8 +67,9 @@ def association(
     Parameters
     ----------
     state : array (..., L, d) or (d,)
-        State patterns (queries). L may be 0. One query without the axis L gives a result without
-        it; lists, integers and NumPy arrays are converted as :doc:`/spec/inputs` says.
+        State patterns (queries); L may be 0. A single query ``(d,)`` gives a result without the
+        axis L. Lists, integers and NumPy arrays are converted by the rules of
+        :doc:`/spec/inputs`.
     stored : array (..., S, d)
         Stored patterns (keys), S >= 1. Leading axes broadcast.
     projection : array (..., S, v), optional

@@ -40,7 +40,8 @@ def entmax_loss(
     target : integer array (...)
         y, the class of each sample, from 0.
     alpha : float or array broadcastable to (...)
-        At least 1 and finite; see :class:`hopcore.Entmax`.
+        The order of the entmax, at least 1 and finite: 1 is the softmax, 2 is sparsemax, as in
+        :class:`hopcore.Entmax`.
     reduction : {"mean", "sum", "none"}
         Whether the losses of all samples are averaged, added or returned.
     ignore_index : int, optional

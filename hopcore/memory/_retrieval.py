@@ -122,9 +122,9 @@ def retrieve(
     Parameters
     ----------
     state : array (..., L, d) or (d,)
-        State patterns to start from, for example corrupted patterns. One query without the axis L
-        gives results without it; lists, integers and NumPy arrays are converted as
-        :doc:`/spec/inputs` says.
+        State patterns to start from, for example corrupted patterns. A single query ``(d,)``
+        gives results without the axis L. Lists, integers and NumPy arrays are converted by the
+        rules of :doc:`/spec/inputs`.
     stored : array (..., S, d)
         Stored patterns. Leading axes are batches: flatten images with :func:`hopcore.as_patterns`.
     beta : float or array broadcastable to (..., L), or "auto"

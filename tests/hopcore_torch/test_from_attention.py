@@ -120,7 +120,7 @@ def test_a_checkpoint_takes_attention_to_jax(tmp_path: Path) -> None:
 
 
 def test_a_core_with_the_same_state_needs_the_scaling() -> None:
-    """As the documentation of the class says."""
+    """Without ``scaling=head_dim ** -0.5``, the core with the same weights gives other outputs."""
     attention = attention_of(num_heads=2)
     core = HopfieldCore(8, 2).double()
     core.load_state_dict(attention.state_dict(), strict=True)

@@ -112,7 +112,7 @@ CONSTRUCTORS = {
             for field in dataclasses.fields(layers.HopfieldSettings)
             if field.name not in {*layers.CORE.values(), "separation"} or field.name == "input_size"
         ),
-        # Depth and heads must be given; the others are those of the temperature.
+        # The sizes have no default, and the last three arguments are settings of the temperature.
         more=("d_model", "num_heads", "init_temp_factor", "per_head", "shared"),
     ),
     **{

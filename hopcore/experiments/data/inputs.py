@@ -64,7 +64,7 @@ def read_patterns(path: Path) -> np.ndarray:
 
 
 def stored_source(path: Path) -> Source:
-    """Return the source of a file that can be read a piece at a time: .npy, HDF5 or Zarr."""
+    """Return the source that reads a file of .npy, HDF5 or Zarr one piece at a time."""
     file = file_of(path)
     if file.is_dir() and not any((file / name).exists() for name in ZARR):
         raise ValueError(f"{path} is a folder without PNG or JPEG images, and not an array of Zarr")
@@ -80,7 +80,7 @@ def is_stored(path: Path) -> bool:
 
 
 def is_streamable(path: Path) -> bool:
-    """Whether a path means something that can be read a piece at a time."""
+    """Return whether a file or folder can be read one piece at a time."""
     return is_stored(path) or (
         not path.is_dir() and (path.suffix.lower() == ".npy" or begins_as_array(path))
     )
