@@ -69,7 +69,8 @@ class Retrieval(RetrievalFields[SomeArray]):
     -----
     Two more attributes are no leaves of the pytree, and are lost where the result passes through
     ``jax.jit``, a copy or a file: ``index``, the stored pattern that was found, and ``suggestion``,
-    the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None.
+    the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. A streamed memory has no
+    ``index``.
 
     Examples
     --------
@@ -99,7 +100,13 @@ class Retrieval(RetrievalFields[SomeArray]):
         state: Array = self.state
         if single:
             state = state[..., None, :]
-        return without_axis(largest_weight(inputs._replace(state=state)), single)
+        try:
+            found = largest_weight(inputs._replace(state=state))
+        except TypeError as error:  # a memory in parts, which has no array of scores
+            raise AttributeError(
+                f"index is known only for a memory that is one array: {error}"
+            ) from None
+        return without_axis(found, single)
 
     def __reduce__(self) -> Any:
         """Copy and pickle the arrays, without the memory."""

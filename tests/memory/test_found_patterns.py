@@ -1,0 +1,55 @@
+"""What a retrieval says besides its arrays: the pattern that was found, and why its beta."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+
+import hopcore
+
+RNG = np.random.default_rng(0)
+STORED = RNG.normal(size=(40, 6))
+STORED /= np.linalg.norm(STORED, axis=1, keepdims=True)
+QUERIES = STORED[[3, 17, 8]] + 0.01
+
+
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax", "entmax15", "entmax:1.2"])
+def test_the_index_is_that_of_the_pattern_with_the_largest_weight(separation: str) -> None:
+    found = hopcore.retrieve(QUERIES, STORED, 200.0, separation=separation)
+    np.testing.assert_array_equal(found.index, [3, 17, 8])
+    weights = hopcore.association_weights(found.state, STORED, 200.0, separation=separation)
+    np.testing.assert_array_equal(found.index, weights.argmax(axis=-1))
+    assert hopcore.retrieve(QUERIES[1], STORED, 200.0, separation=separation).index == 17
+
+
+def test_masked_patterns_are_not_found() -> None:
+    mask = np.ones((3, 40), bool)
+    mask[0, 3] = False
+    mask[1] = False
+    found = hopcore.retrieve(QUERIES, STORED, 200.0, mask=mask)
+    assert found.index[0] != 3
+    np.testing.assert_array_equal(found.index[1:], [-1, 8])
+
+
+def test_without_the_memory_there_is_no_index() -> None:
+    found = hopcore.retrieve(QUERIES, STORED, 200.0)
+    with pytest.raises(AttributeError, match="index needs the memory"):
+        _ = copy.deepcopy(found).index
+    streamed = hopcore.retrieve(QUERIES, hopcore.Streamed(STORED, rows=7), 200.0)
+    np.testing.assert_allclose(streamed.state, found.state, rtol=1e-12)
+    with pytest.raises(AttributeError, match="a memory that is one array"):
+        _ = streamed.index
+
+
+def test_an_automatic_beta_comes_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="hopcore"):
+        found = hopcore.retrieve(QUERIES, STORED, "auto")
+    suggestion = hopcore.suggest_beta(STORED)
+    assert found.suggestion == suggestion
+    assert suggestion.reason in caplog.text
+    wanted = hopcore.retrieve(QUERIES, STORED, suggestion.beta)
+    np.testing.assert_array_equal(found.state, wanted.state)
+    assert wanted.suggestion is None
