@@ -8,8 +8,9 @@ is one pass over the memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from copy import copy
 from functools import cached_property
 from typing import Any, TypeVar
@@ -159,7 +160,9 @@ class Streamed:
             patterns, self.dtype, rows.start, name=name, attended=attended, check=check
         )
 
-    def pieces(self, values: Any = None, mask: Any = None, check: bool = True) -> Iterator[Piece]:
+    def pieces(
+        self, values: Any = None, mask: Any = None, check: bool = True
+    ) -> Generator[Piece, None, None]:
         """Yield the pieces of one pass; the next piece is read while one is processed.
 
         Besides their patterns, pieces have their rows of projections ``values (..., S, v)``, which
@@ -219,7 +222,10 @@ class Streamed:
     ) -> T:
         if self.dask_source is not None:
             return self.dask_source.reduce(self, work, join, values=values, mask=mask)
-        return in_pairs(join, map(work, self.pieces(values, mask, check)))
+        # Closed here even where work raises: the garbage collector may run in the reader's thread,
+        # which cannot wait for itself.
+        with closing(self.pieces(values, mask, check)) as pieces:
+            return in_pairs(join, map(work, pieces))
 
     @cached_property
     def radius(self) -> float:

@@ -193,6 +193,19 @@ def test_a_reader_that_is_left_alone_ends() -> None:
     assert set(threading.enumerate()) <= before
 
 
+def test_work_that_fails_leaves_no_reader() -> None:
+    # The traceback holds the call; garbage that is collected by the reader could not end it.
+    before = set(threading.enumerate())
+
+    def fail(piece: Any) -> float:
+        raise ArithmeticError(str(piece.rows))
+
+    with pytest.raises(ArithmeticError) as failed:
+        hopcore.Streamed(STORED, rows=2).reduce(fail, max)
+    assert set(threading.enumerate()) <= before
+    del failed
+
+
 # Sources
 
 
