@@ -89,8 +89,6 @@ QUICK = (
         ("ruff", "format", "--check"),
         ("lint-imports",),
         ("pyright",),
-    ),
-    (
         ("pytest", "-q", "tests/project/test_layering.py", "tests/project/test_public_names.py"),
         (
             "pytest",
@@ -109,6 +107,8 @@ QUICK = (
             "--max-examples",
             "3",
         ),
+    ),
+    (
         (
             *("python", "-m", "hopcore_conformance", "-q", "--backend", "torch"),
             *("--dtype", "float32", "--per-statement", "1", "--max-examples", "3"),
