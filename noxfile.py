@@ -44,7 +44,7 @@ PACKAGES = {"hopcore", "hopcore_torch", "hopcore_jax", "hopcore_conformance"}
 # The environment of daily work.
 
 DEV = ROOT / ".nox" / "dev"
-EXTRAS = "torch,jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance"
+EXTRAS = "torch,jax,cluster,hdf5,zarr,demo,graphs,checkpoint,transformers,conformance"
 GROUPS = ("test", "lint", "docs", "peers")
 
 ENVIRONMENT = {

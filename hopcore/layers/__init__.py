@@ -5,6 +5,7 @@ The functions here are the definition of every layer. Modules of ``hopcore_torch
 """
 
 from hopcore.layers._activations import ACTIVATIONS, ActivationName
+from hopcore.layers._attention import dot_product_attention
 from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -106,6 +107,7 @@ __all__ = [
     "decoder_weights_cross",
     "decoder_weights_self",
     "diffused_arguments",
+    "dot_product_attention",
     "effective_memory",
     "encoder_layer",
     "encoder_weights",

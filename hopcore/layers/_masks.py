@@ -7,6 +7,7 @@ to the scores, with -inf for what is not attended. The core has one boolean mask
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend
@@ -84,12 +85,12 @@ def as_core_masks(
             )
         broadcast_shapes(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
         padding = padding[..., None, None, :]
-        translated.append(_one(backend, "stored_pattern_padding_mask", state, padding))
+        translated.append(as_core_mask(backend, "stored_pattern_padding_mask", state, padding))
     if association is not None:
         backend = _library("association_mask", state, association)
         association = _by_heads(backend, association, lead, heads, queries, patterns)
-        translated.append(_one(backend, "association_mask", state, association))
-    return _joined(translated)
+        translated.append(as_core_mask(backend, "association_mask", state, association))
+    return joined_masks(translated)
 
 
 def hint_of_tuple(mask: Array) -> str:
@@ -161,7 +162,7 @@ def _by_heads(
     return mask
 
 
-def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
+def as_core_mask(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
     """Return one mask as a boolean mask, and as a bias if it holds numbers."""
     kind = str(mask.dtype)
     if "bool" in kind:
@@ -185,11 +186,12 @@ def _one(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
     return CoreMasks(~masked, backend.astype(mask, backend.precise[state.dtype]))
 
 
-def _joined(parts: list[CoreMasks]) -> CoreMasks:
-    if len(parts) == 1:
-        return parts[0]
-    (first, bias), (second, other) = parts
-    assert first is not None
-    assert second is not None
-    joined = bias if other is None else other if bias is None else bias + other
-    return CoreMasks(first & second, joined)
+def joined_masks(parts: Sequence[CoreMasks]) -> CoreMasks:
+    """Return all masks as one: attended where all say so, with the sum of all biases."""
+    mask, bias = None, None
+    for part in parts:
+        if part.mask is not None:
+            mask = part.mask if mask is None else mask & part.mask
+        if part.bias is not None:
+            bias = part.bias if bias is None else bias + part.bias
+    return CoreMasks(mask, bias)

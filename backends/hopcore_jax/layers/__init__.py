@@ -1,5 +1,6 @@
 """The layers as modules of equinox, which own parameters and call functions of hopcore.layers."""
 
+from hopcore_jax.layers._attention import dot_product_attention
 from hopcore_jax.layers._checkpoint import load_layer, save_layer
 from hopcore_jax.layers._core import HopfieldCore
 from hopcore_jax.layers._diffused import DiffusedHopfield
@@ -21,6 +22,7 @@ __all__ = [
     "HopfieldPooling",
     "LearnableTemperatureAttention",
     "VectorQuantizer",
+    "dot_product_attention",
     "load_layer",
     "save_layer",
     "share_temperature",

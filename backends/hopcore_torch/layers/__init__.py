@@ -1,5 +1,6 @@
 """The layers as modules of torch, which own parameters and call functions of hopcore.layers."""
 
+from hopcore_torch.layers._attention import attention
 from hopcore_torch.layers._checkpoint import load_layer, save_layer
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._decoder import HopfieldDecoderLayer
@@ -22,6 +23,7 @@ __all__ = [
     "HopfieldPooling",
     "LearnableTemperatureAttention",
     "VectorQuantizer",
+    "attention",
     "load_layer",
     "save_layer",
     "share_temperature",

@@ -1,0 +1,103 @@
+"""Attention with the signature of jax.nn.dot_product_attention."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from hopcore.layers import dot_product_attention as attention_by_heads
+from hopcore.memory import Separation
+
+
+def dot_product_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    *,
+    scale: float | jax.Array | None = None,
+    is_causal: bool = False,
+    query_seq_lengths: jax.Array | None = None,
+    key_value_seq_lengths: jax.Array | None = None,
+    local_window_size: int | tuple[int, int] | None = None,
+    separation: Separation = "softmax",
+) -> jax.Array:
+    r"""Scaled dot-product attention in the place of JAX's, with sparse weights and learned scales.
+
+    With a scale s and a bias B it is :math:`w(s\, Q K^T + B)\, V`. The arguments, the order of
+    axes and the results are those of :func:`jax.nn.dot_product_attention`, without the choice of an
+    implementation.
+
+    Parameters
+    ----------
+    query : array (B, T, N, H) or (T, N, H)
+        Queries: batch, time, heads, depth.
+    key, value : array (B, S, K, H) or (S, K, H)
+        Keys and values; N is a multiple of K, and each of their heads serves N / K heads of the
+        queries. The depth of the values may differ from H.
+    bias : array broadcastable to (B, N, T, S), optional
+        Real numbers that are added to the scores, -inf where nothing is attended.
+    mask : boolean array broadcastable to (B, N, T, S), optional
+        **True = attend**, which is the opposite of the masks of hopcore's layers.
+    scale : float or array broadcastable to (B, N, T), optional
+        The scale of the scores; :math:`1 / \sqrt H` if not given. ``(N, 1)`` has one for each head.
+    is_causal : bool
+        Query i attends to the keys 0 to i.
+    query_seq_lengths : integer array (B,), optional
+        How many queries of each sequence there are; the others get zeros.
+    key_value_seq_lengths : integer array (B,), optional
+        How many keys of each sequence there are; the others are not attended to.
+    local_window_size : int or (int, int), optional
+        Each query attends to this many keys before and after its own position.
+    separation : str or separation function
+        ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
+
+    Returns
+    -------
+    array (B, T, N, v) or (T, N, v)
+        Zeros for a query that may attend to nothing, where JAX's function averages all values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arrays that do not fit together, or a bad scale.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from hopcore_jax import dot_product_attention
+    >>> query, key = jnp.ones((2, 5, 8, 16)), jnp.ones((2, 7, 4, 16))
+    >>> dot_product_attention(query, key, key, separation="sparsemax").shape
+    (2, 5, 8, 16)
+    """
+    for name, array in (("query", query), ("key", key), ("value", value)):
+        if getattr(array, "ndim", 0) not in (3, 4):
+            raise ValueError(
+                f"{name} must be an array (B, T, N, H) or (T, N, H), "
+                f"got shape {getattr(array, 'shape', None)}"
+            )
+    by_heads = [jnp.swapaxes(x, -2, -3) for x in (query, key, value)]
+    queries, keys = query.shape[-3], key.shape[-3]
+    rows, columns = jnp.arange(queries)[:, None], jnp.arange(keys)[None, :]
+    masks = [] if mask is None else [mask]
+    if query_seq_lengths is not None:
+        masks.append(rows < jnp.asarray(query_seq_lengths)[:, None, None, None])
+    if key_value_seq_lengths is not None:
+        masks.append(columns < jnp.asarray(key_value_seq_lengths)[:, None, None, None])
+    if local_window_size is not None:
+        sides = local_window_size
+        before, after = (sides, sides) if isinstance(sides, int) else sides
+        masks.append((columns >= rows - before) & (columns <= rows + after))
+    joined = None
+    for one in masks:
+        joined = one if joined is None else joined & one
+    output = attention_by_heads(
+        *by_heads,
+        scale=scale,
+        mask=joined,
+        bias=bias,
+        causal=is_causal,
+        separation=separation,
+    )
+    return jnp.swapaxes(output, -2, -3)

@@ -1,0 +1,206 @@
+r"""Scaled dot-product attention, with the signatures that frameworks have, as an association.
+
+.. math:: Y = w(s\, Q K^T + B)\, V
+
+with a scale s, numbers B that are added to the scores, and a separation function w. The adapters
+translate the arguments of their framework's own function into those of
+:func:`dot_product_attention`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._inputs import backend_of_input, check_inputs, shape
+from hopcore.arrays._library import AnyArray, SomeArray, quiet
+from hopcore.arrays._validation import is_number, short_repr
+from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
+from hopcore.memory._separation import Separation, with_separation
+
+Drop = Callable[[Array], Array]
+"""Dropout of attention weights ``(..., H, L, S)``."""
+
+
+@quiet
+def dot_product_attention(
+    query: SomeArray,
+    key: AnyArray,
+    value: AnyArray,
+    *,
+    scale: float | AnyArray | None = None,
+    mask: AnyArray | None = None,
+    bias: AnyArray | None = None,
+    causal: bool = False,
+    separation: Separation = "softmax",
+    drop: Drop | None = None,
+) -> SomeArray:
+    r"""Attention :math:`w(s\, Q K^T + B)\, V` with any separation function.
+
+    Parameters
+    ----------
+    query : array (..., H, L, d)
+        Queries of H heads; the axis of the heads may be missing if key and value lack it, too.
+    key : array (..., K, S, d)
+        Keys. With K heads, of which H is a multiple, each serves H / K heads of the queries, which
+        follow one another.
+    value : array (..., K, S, v)
+        Values.
+    scale : float or array broadcastable to (..., H, L), optional
+        The scale s of the scores, of any sign, for instance learned: ``(H, 1)`` has one for each
+        head. :math:`1 / \sqrt d` if not given.
+    mask : boolean array broadcastable to (..., H, L, S), optional
+        **True = attend**, as in the core.
+    bias : array broadcastable to (..., H, L, S), optional
+        Real numbers B that are added to the scores, or -inf where nothing is attended.
+    causal : bool
+        Query i attends to the keys 0 to i alone.
+    separation : str or separation function
+        As in :func:`hopcore.association`.
+    drop : callable, optional
+        Dropout of the weights, for those who draw it.
+
+    Returns
+    -------
+    array (..., H, L, v)
+        Zeros for a query that may attend to nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arrays that do not fit together; a bias that holds nan or infinity; a scale that is nan.
+
+    Notes
+    -----
+    Memory is O(L + S), and one boolean for each pair if ``causal``, unless there is a bias or
+    dropout. A bias needs all scores; torch's fused kernel needs them neither where no derivative
+    is asked for.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> query, key = np.zeros((2, 1, 3)), np.ones((2, 4, 3))
+    >>> hopcore.layers.dot_product_attention(query, key, key, causal=True).shape
+    (2, 1, 3)
+    """
+    backend = backend_of_input("query", query)
+    check_alike_in_all(backend, query, key, value)
+    masks = attention_masks(backend, query, key, mask, bias, causal)
+    scaled, beta = scaled_query(backend, query, scale)
+    stored, values = (backend.astype(x, scaled.dtype) for x in (key, value))
+    state, stored, values, masks = grouped(backend, scaled, stored, values, masks)
+    inputs = check_inputs(state, stored, values, beta=beta, mask=masks.mask)
+    inputs, function = with_separation(inputs, separation)
+    if drop is not None:
+        scores = backend.scores(inputs.state, inputs.stored, inputs.beta, inputs.mask)
+        scores = scores if masks.bias is None else scores + masks.bias
+        weights = backend.separate(scores, function)[0]
+        flat = backend.xp.reshape(weights, (*query.shape[:-1], key.shape[-2]))
+        dropped = backend.astype(drop(flat), state.dtype)
+        output = backend.recalled(backend.xp.reshape(dropped, weights.shape), inputs.projection)
+    elif masks.bias is not None:
+        output = backend.associate_biased(*inputs[2:], masks.bias, function)
+    else:
+        output = backend.associate(*inputs[2:], function)[0]
+    output = backend.xp.reshape(output, (*query.shape[:-1], value.shape[-1]))
+    return backend.astype(output, query.dtype)
+
+
+def check_alike_in_all(backend: Backend, query: Array, key: Any, value: Any) -> None:
+    """Raise if the three arrays differ in their library, their dtype or their number of axes."""
+    for name, array in (("key", key), ("value", value)):
+        other = backend_of_input(name, array)
+        if other is not backend or array.dtype != query.dtype:
+            raise TypeError(
+                "query, key and value must be arrays of one library and dtype, got "
+                f"{backend.name} {query.dtype} beside {other.name} {array.dtype} for {name}"
+            )
+    if not query.ndim == key.ndim == value.ndim >= 2:
+        raise ValueError(
+            "query, key and value must have the same number of axes, at least two, "
+            f"got {shape(query)}, {shape(key)} and {shape(value)}"
+        )
+
+
+def attention_masks(
+    backend: Backend, query: Array, key: Array, mask: Any, bias: Any, causal: bool
+) -> CoreMasks:
+    """Return all masks of a call as those of the core."""
+    xp, full = backend.xp, (*shape(query)[:-1], key.shape[-2])
+    parts = []
+    for name, array in (("mask", mask), ("bias", bias)):
+        if array is None:
+            continue
+        if backend_of_input(name, array) is not backend:
+            raise TypeError(f"{name} must be an array of {backend.name}, as query is")
+        fits = array.ndim <= len(full) and all(
+            size in (1, wanted)
+            for size, wanted in zip(shape(array)[::-1], full[::-1], strict=False)
+        )
+        if not fits:
+            raise ValueError(f"{name} must broadcast to {full}, got {shape(array)}")
+        if name == "mask":
+            if "bool" not in str(array.dtype):
+                raise TypeError(
+                    f"mask must be boolean, True = attend, got {array.dtype}; "
+                    "bias= takes numbers that are added to the scores"
+                )
+            parts.append(CoreMasks(array, None))
+        else:
+            parts.append(as_core_mask(backend, "bias", query, array))
+    if causal:
+        device = backend.device(query)
+        rows = xp.arange(query.shape[-2], device=device)[:, None]
+        columns = xp.arange(key.shape[-2], device=device)[None, :]
+        parts.append(CoreMasks(columns <= rows, None))
+    return joined_masks(parts)
+
+
+def scaled_query(backend: Backend, query: Array, scale: Any) -> tuple[Array, float]:
+    """Return the queries and the positive number that together scale the scores."""
+    if scale is None:
+        return query, 1.0 / math.sqrt(max(1, query.shape[-1]))
+    if is_number(scale):
+        if not math.isfinite(scale):
+            raise ValueError(f"scale must be finite, got {short_repr(scale)}")
+        return (query, float(scale)) if scale > 0 else (query * float(scale), 1.0)
+    wide = backend.precise[query.dtype]
+    scale = backend.astype(scale, wide)
+    rows = shape(query)[:-1]
+    if scale.ndim > len(rows) or any(
+        size not in (1, wanted)
+        for size, wanted in zip(shape(scale)[::-1], rows[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"scale must be a number or broadcast to {rows}, got {shape(scale)}; "
+            "one for each head is (H, 1)"
+        )
+    return backend.astype(query, wide) * scale[..., None], 1.0
+
+
+def grouped(
+    backend: Backend, query: Array, key: Array, value: Array, masks: CoreMasks
+) -> tuple[Array, Array, Array, CoreMasks]:
+    """Give the heads of queries that share a head of keys an axis of their own."""
+    if query.ndim < 3 or query.shape[-3] == key.shape[-3] == value.shape[-3]:
+        return query, key, value, masks
+    xp, heads, shared = backend.xp, query.shape[-3], key.shape[-3]
+    if value.shape[-3] != shared or shared == 0 or heads % shared != 0:
+        raise ValueError(
+            "the heads of query must be a multiple of those of key and value, "
+            f"got {heads}, {shared} and {value.shape[-3]}"
+        )
+    groups = (shared, heads // shared)
+
+    def of_query(array: Array) -> Array:
+        return xp.reshape(array, (*array.shape[:-3], *groups, *array.shape[-2:]))
+
+    def of_mask(array: Array | None) -> Array | None:
+        if array is None or array.ndim < 3:
+            return array
+        return of_query(array) if array.shape[-3] == heads else array[..., None, :, :]
+
+    masks = CoreMasks(of_mask(masks.mask), of_mask(masks.bias))
+    return of_query(query), key[..., None, :, :], value[..., None, :, :], masks

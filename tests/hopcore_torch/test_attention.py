@@ -1,0 +1,175 @@
+"""Attention with torch's signature: the same numbers as torch, and what torch's lacks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import hopcore
+from hopcore_torch import attention
+
+Call = tuple[list[Any], dict[str, Any]]
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Call:
+    """Arguments that torch's own function takes, in float64."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+    def normal(*shape: int) -> Any:
+        return torch.asarray(rng.normal(size=shape))
+
+    heads, groups = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    lead = draw(st.sampled_from([(), (2,)]))
+    queries, keys, depth, width = (draw(st.integers(1, 6)) for _ in range(4))
+    tensors = [
+        normal(*lead, heads * groups, queries, depth),
+        normal(*lead, heads, keys, depth),
+        normal(*lead, heads, keys, width),
+    ]
+    options: dict[str, Any] = {"enable_gqa": groups > 1}
+    full = draw(st.sampled_from([(queries, keys), (heads * groups, queries, keys)]))
+    kind = draw(st.sampled_from(["none", "boolean", "numbers", "causal"]))
+    if kind == "boolean":
+        options["attn_mask"] = torch.asarray(rng.random(full) < 0.6)
+    elif kind == "numbers":
+        options["attn_mask"] = normal(*full).masked_fill(normal(*full) > 1.0, -math.inf)
+    options["is_causal"] = kind == "causal"
+    options["scale"] = draw(st.sampled_from([None, 0.3, 2.0, -0.7, 0.0]))
+    return tensors, options
+
+
+def derivatives(output: Any, tensors: list[Any]) -> list[Any]:
+    """The output with its first and second derivatives."""
+    by_output = torch.linspace(-1.0, 2.0, output.numel(), dtype=output.dtype)
+    first = torch.autograd.grad(output, tensors, by_output.reshape(output.shape), create_graph=True)
+    total = sum((x * x).sum() for x in first)
+    second = torch.autograd.grad(total, tensors)
+    return [output, *first, *second]
+
+
+@settings(max_examples=60, deadline=None)
+@given(calls())
+def test_it_equals_torchs_attention_with_two_derivatives(call: Call) -> None:
+    tensors, options = call
+    tensors = [x.requires_grad_() for x in tensors]
+    with sdpa_kernel(SDPBackend.MATH):  # the only one with second derivatives
+        want = F.scaled_dot_product_attention(*tensors, **options)
+    got = attention(*tensors, **options)
+    if not bool(torch.isfinite(want).all()):
+        # Torch gives nan for a query to which numbers hide all keys.
+        want = want.nan_to_num(0.0)
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+        return
+    for mine, theirs in zip(derivatives(got, tensors), derivatives(want, tensors), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax", "entmax15", "entmax:1.3"])
+def test_weights_are_those_of_the_separation_function(separation: str) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, n, 4, dtype=torch.float64) for n in (5, 7, 7))
+    scale = torch.rand(3, 1, dtype=torch.float64) + 0.5
+    scores = scale[..., None] * query @ key.mT
+    want = hopcore.separate(scores, separation) @ value
+    torch.testing.assert_close(
+        attention(query, key, value, scale=scale, separation=separation), want
+    )
+
+
+def test_a_scale_is_learned() -> None:
+    torch.manual_seed(1)
+    query, key = (torch.randn(2, 3, n, 4, dtype=torch.float64) for n in (5, 7))
+    scale = torch.tensor([[0.5], [-1.0], [0.0]], dtype=torch.float64, requires_grad=True)
+
+    def call(scale: Any) -> Any:
+        return attention(query, key, key, scale=scale)
+
+    assert torch.autograd.gradcheck(call, scale)
+    assert torch.autograd.gradgradcheck(call, scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_learned_scale_is_exact_in_half_precision(dtype: Any) -> None:
+    torch.manual_seed(2)
+    query, key = (torch.randn(2, 3, n, 4).to(dtype) for n in (5, 7))
+    scale = torch.full((3, 1), 0.123456)
+    got = attention(query, key, key, scale=scale)
+    assert got.dtype == dtype
+    want = attention(query.double(), key.double(), key.double(), scale=scale.double())
+    # Torch's kernel returns half precision: one rounding of numbers of about 1.
+    torch.testing.assert_close(got.double(), want, rtol=torch.finfo(dtype).eps, atol=1e-3)
+
+
+def test_dropout_draws_weights() -> None:
+    query, key, value = torch.zeros(1, 2, 4), torch.randn(1, 1000, 4), torch.ones(1, 1000, 3)
+    torch.manual_seed(3)
+    kept = attention(query, key, value, dropout_p=0.25)
+    assert kept.shape == (1, 2, 3)
+    assert abs(kept.mean().item() - 1.0) < 0.1  # 1000 weights, of which 250 go
+    assert not torch.equal(kept, torch.ones_like(kept))
+    assert torch.equal(attention(query, key, value, dropout_p=1.0), torch.zeros_like(kept))
+
+
+def test_what_is_masked_is_never_read() -> None:
+    query, key, value = torch.randn(2, 3, 4), torch.randn(2, 5, 4), torch.randn(2, 5, 4)
+    mask = torch.tensor([True, True, True, False, True])
+    want = attention(query, key, value, mask)
+    key[:, 3], value[:, 3] = math.nan, math.inf
+    torch.testing.assert_close(attention(query, key, value, mask), want)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (2, 0)])
+def test_empty_axes_give_empty_results(sizes: tuple[int, int]) -> None:
+    batch, queries = sizes
+    query, key = torch.ones(batch, 2, queries, 4), torch.ones(batch, 2, 3, 4)
+    assert attention(query, key, key).shape == (batch, 2, queries, 4)
+
+
+Q, K = torch.ones(2, 4, 3, 8), torch.ones(2, 2, 5, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        ((Q, K, K), {}, "enable_gqa=True"),
+        ((Q, K[:, :1].expand(2, 3, 5, 8), K), {"enable_gqa": True}, "multiple"),
+        ((Q, K.double(), K), {"enable_gqa": True}, "one library and dtype"),
+        ((Q, K[0], K), {"enable_gqa": True}, "number of axes"),
+        ((Q, Q, Q), {"attn_mask": torch.ones(3, 4, dtype=torch.bool)}, "mask must broadcast"),
+        ((Q, Q, Q), {"attn_mask": torch.full((3, 3), math.nan)}, "nan"),
+        ((Q, Q, Q), {"dropout_p": 1.5}, "probability"),
+        ((Q, Q, Q), {"scale": math.nan}, "scale must be finite"),
+        ((Q, Q, Q), {"scale": torch.ones(3, 1)}, "(H, 1)"),
+        ((Q, Q, Q), {"separation": "sparsemx"}, "separation"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(
+    arguments: tuple[Any, ...], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as refused:
+        attention(*arguments, **options)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings(
+    # torch's tracers warn about their own internals.
+    "ignore::DeprecationWarning:torch.*",
+    "ignore:.*should not be instantiated:DeprecationWarning",
+)
+def test_it_compiles_whole() -> None:
+    query, key = torch.randn(2, 4, 3, 8), torch.randn(2, 4, 5, 8)
+    compiled = torch.compile(attention, fullgraph=True, backend="eager")
+    got = compiled(query, key, key, is_causal=True, separation="sparsemax")
+    torch.testing.assert_close(
+        got, attention(query, key, key, is_causal=True, separation="sparsemax")
+    )
