@@ -248,7 +248,7 @@ class Graph:
 
     @classmethod
     def from_pyg(cls, data: Any) -> Graph:
-        """A graph from an object with ``edge_index``, ``num_nodes`` and optional ``edge_weight``."""
+        """A graph from an object with ``edge_index``, ``num_nodes``, perhaps ``edge_weight``."""
         if not (hasattr(data, "edge_index") and hasattr(data, "num_nodes")):
             raise TypeError(
                 f"data must have edge_index and num_nodes, as PyG's has, got {type(data).__name__}"

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Laplacian:
-    r"""The Laplacian of a graph, or of each graph of a batch, held by its rows.
+    r"""The Laplacian of a graph, or of each graph of a batch, stored by rows.
 
-    It is :math:`s^{-1} S s` with a symmetric matrix S and, for the random-walk Laplacian alone, the
-    diagonal :math:`s = D^{1/2}`. Made by :func:`hopcore.compute_laplacian` and its kin.
+    It is :math:`s^{-1} S s` with a symmetric matrix S and, only for the random-walk Laplacian, the
+    diagonal :math:`s = D^{1/2}`. :func:`hopcore.compute_laplacian` and similar functions make it.
 
     Attributes
     ----------
