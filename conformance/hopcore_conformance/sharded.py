@@ -1,8 +1,8 @@
-"""Subjects whose memories are in parts: streamed, in Dask's blocks, on the workers of a mesh.
+"""Subjects whose memories are in parts: streamed, in Dask blocks, on the workers of a mesh.
 
-They run the checks of association, energy and retrieval. What is called ``stored`` or
-``projection`` in a function comes to it in parts; everything else is an array of the library that
-the states are of. Parts are uneven wherever the number of patterns allows it.
+They run the checks of association, energy and retrieval. The arguments ``stored`` and
+``projection`` of a function are passed in parts, and all other arguments are arrays of the library
+of the states. Parts have different sizes wherever the number of patterns allows it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECKS = (
     "test_retrieval.py",
     "test_ties.py",
 )
-"""The checks that memories in parts are held to."""
+"""The checks that memories in parts must pass."""
 
 IN_PARTS = ("stored", "projection")
 """Parameters of hopcore's functions that may be in parts."""
@@ -39,7 +39,7 @@ WORKERS = 8
 
 
 class Parted(Subject):
-    """A subject that hands over memories in parts."""
+    """A subject that passes memories in parts."""
 
     name = ""
     """How the command line calls it."""
@@ -50,7 +50,7 @@ class Parted(Subject):
 
     @classmethod
     def prepare(cls) -> None:
-        """What has to be done before the library makes its first array."""
+        """Prepare the library before it makes its first array."""
 
     def split(self, array: Any) -> Any:
         """Stored patterns in parts; they stay whole where there are too few."""

@@ -1,4 +1,4 @@
-"""The backend under test, as a function of NumPy float64 arrays, and the reference beside it."""
+"""The backend under test, called with NumPy float64 arrays, and the reference to compare with."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hopcore.arrays import BY_TYPE, Backend
 Array = np.ndarray
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-"""What the floating arrays of a run may be, by name."""
+"""The possible dtypes of the floating arrays of a run, by name."""
 
 LAYOUTS = ("contiguous", "strided")
-"""How they may lie in memory."""
+"""The possible layouts of arrays in memory."""
 
 
 class Subject:
@@ -27,11 +27,11 @@ class Subject:
     Parameters
     ----------
     backend : Backend
-        Whose arrays the functions get.
+        The backend whose arrays are passed to the functions.
     dtype : str
         The dtype of the floating arrays.
     device : object, optional
-        The device, as the library calls it.
+        A device of the library.
     strided : bool
         Whether arrays are views with gaps between their values, the last axis first in memory.
     """
@@ -111,7 +111,7 @@ class Subject:
         return self.get(self.put(values))
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """The result of a function of arrays, which must leave its inputs as they were."""
+        """The result of a function of arrays, which must not change its inputs."""
         given, named = self.placed(function, arguments, options)
         result = self.get(function(*given, **named))
         befores, afters = [*arguments, *options.values()], [*given, *named.values()]
@@ -125,7 +125,7 @@ class Subject:
     def placed(
         self, function: Callable[..., Any], given: Sequence[Any], named: dict[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments of a function as it takes them: arrays of the library."""
+        """The arguments of a function, as arrays of the library."""
         return [self._put(value) for value in given], {
             name: self._put(value) for name, value in named.items()
         }
@@ -159,7 +159,7 @@ class Subject:
 
 
 def with_gaps(values: Array, make: Callable[[Array], Any], xp: ModuleType) -> Any:
-    """An array in an order and with strides of its own; what lies between its values is wrong."""
+    """An array with another axis order and with gaps; the values in the gaps are wrong."""
     if values.ndim == 0:
         return make(np.array(values))
     between = ~values if values.dtype == np.bool_ else np.full(values.shape, np.nan)
@@ -227,11 +227,11 @@ AUTODIFF = {"torch": torch_gradient, "jax": jax_gradient}
 
 
 class ReferenceArray(np.ndarray):
-    """NumPy arrays that hopcore hands to the portable kernels, whatever kernels NumPy's own has."""
+    """NumPy arrays for which hopcore uses the portable kernels instead of those for NumPy."""
 
 
 class Reference(Subject):
-    """hopcore's portable kernels on NumPy float64: what every backend is compared with."""
+    """The portable kernels of hopcore on NumPy float64, with which every backend is compared."""
 
     def __init__(self) -> None:
         super().__init__(Backend("numpy", array_api_compat.numpy), "float64")

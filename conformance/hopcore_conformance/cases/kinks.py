@@ -1,6 +1,6 @@
-"""Where functions have a kink: the value there, and the derivative that is taken.
+"""Points at which functions have a kink, with the value and the derivative that is returned.
 
-All numbers are exact in every dtype, so that each library is at the kink and not beside it.
+All numbers are exact in every dtype, so that each library computes at the kink and not beside it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def activated(values: Any, *, name: ActivationName) -> Any:
 SPARSEMAX = partial(hopcore.separate, separation="sparsemax")
 CODES = QuantizerSettings(input_size=1, quantity=3)
 LONGEST = [[2.0, 1.0], [1.0, 2.0], [0.5, 0.0], [-2.0, 1.0]]
-"""Patterns of which three are longest."""
+"""Patterns of which three have the largest norm."""
 COSINES = [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [-1.0, 0.0], [2.0, 0.0]]
 """Patterns that are zero, orthogonal, opposite, or have one direction."""
 EDGES = np.zeros((5, 5))

@@ -1,4 +1,4 @@
-"""Settings of layers that together have every option, of few sizes: some libraries compile each."""
+"""Settings of layers that together have every option; few sizes, since some libraries compile."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ SETTINGS: dict[str, HopfieldSettings] = {
         concat_bias_pattern=True, add_zero_association=True, pattern_size=4
     ),
 }
-"""Settings that together have every option but updates, dropout and diffusion."""
+"""Settings that together have every option except updates, dropout and diffusion."""
 
 UPDATES: dict[str, HopfieldSettings] = {
     "two updates": settings_of(update_steps_max=2, update_steps_eps=0.0),

@@ -1,8 +1,8 @@
-"""What the checks draw: memories with their queries, and scores.
+"""Inputs of the checks: memories with their queries, and scores.
 
-Values come from a seeded generator, structure from hypothesis: memories with clusters, duplicates,
-ties or a shared direction are where implementations differ. Few shapes are drawn, since some
-libraries compile once for each.
+A seeded generator draws the values, and hypothesis draws the structure: implementations differ for
+memories with clusters, duplicates, ties or a shared direction. Few shapes are drawn, since some
+libraries compile once for each shape.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ KINDS = ("normal", "sphere", "clusters", "duplicates", "offset", "integers", "on
 """Kinds of memories."""
 
 STATES = ("near", "pattern", "hull", "far", "zero")
-"""Where queries lie."""
+"""Positions of the queries."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Queries, a memory, and how the ones are to be associated with the other."""
+    """Queries, a memory, and the settings of the association of the queries with it."""
 
     state: Array
     stored: Array
@@ -74,7 +74,7 @@ class Problem:
 
     @property
     def formula(self) -> tuple[Any, ...]:
-        """What the oracle takes: ``state, stored, beta, mask, alpha``."""
+        """The arguments of the oracle: ``state, stored, beta, mask, alpha``."""
         return *self.arrays, self.mask, self.alpha
 
     @property
@@ -135,7 +135,7 @@ def queries(rng: np.random.Generator, where: str, stored: Array, count: int) -> 
 
 
 def masks(rng: np.random.Generator, count: int, stored: Array) -> Array:
-    """Masks (L, S): the first hides the longest pattern, which M counts, the last may be empty."""
+    """Masks (L, S): the first hides the pattern of the largest norm, the last may be empty."""
     mask = rng.random((count, stored.shape[0])) < rng.choice([0.3, 0.7])
     mask[0] = True
     mask[0, np.argmax(np.linalg.norm(stored, axis=-1))] = False

@@ -1,4 +1,4 @@
-"""Diffusion by the subject, over every road, and what it is compared with."""
+"""Diffusion by the subject, from every form of a graph, and the results to compare with."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def at_most(what: str, value: Array, bound: Any, within: Any = 0.0) -> None:
 
 
 def report(what: str, wrong: Array, off: Array, within: Any, **results: Any) -> str:
-    """The message of a failed comparison: where it is worst, by how much, and both results."""
+    """The message of a failed comparison: the largest error, its position, and both results."""
     within = np.broadcast_to(np.asarray(within, np.float64), off.shape)
     margin = np.where(wrong, np.nan_to_num(off - within, nan=np.inf), -np.inf)
     worst = np.unravel_index(np.argmax(margin), margin.shape)

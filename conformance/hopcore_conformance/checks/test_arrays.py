@@ -1,4 +1,4 @@
-"""What an input may be, and what comes back."""
+"""Which inputs are accepted, and properties of the results (docs/spec/inputs.md)."""
 
 from __future__ import annotations
 

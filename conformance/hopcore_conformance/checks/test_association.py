@@ -1,4 +1,4 @@
-"""Association: weights, updates, their derivatives, memories in pieces (spec.md, E and F)."""
+"""Association: weights, updates, their derivatives, memories in pieces (docs/spec)."""
 
 from __future__ import annotations
 

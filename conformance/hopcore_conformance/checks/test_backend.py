@@ -1,4 +1,4 @@
-"""What every backend owes, whichever of the formulas it computes."""
+"""Requirements of every backend, for all formulas."""
 
 from __future__ import annotations
 

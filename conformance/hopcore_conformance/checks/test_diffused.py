@@ -1,4 +1,4 @@
-"""What diffusion-augmented retrieval recalls (spec.md, section J)."""
+"""The results of diffusion-augmented retrieval (docs/spec/diffused.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Adaptive strength, logit diffusion, association along a graph, and the limit of no diffusion.
 
-Statements J8, J9, J10 and J.limit (spec.md, section J).
+Statements J8, J9, J10 and J.limit (docs/spec/diffused.md).
 """
 
 from __future__ import annotations

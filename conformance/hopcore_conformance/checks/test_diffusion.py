@@ -1,8 +1,8 @@
 """Diffusion operators: their formulas, derivatives, and strengths that are refused.
 
 Every operator is checked under every normalisation, from a graph, a Laplacian and an array
-(docs/spec/diffusion.md). How far rounding may take a result is derived in
-:mod:`hopcore_conformance.cases.graph`.
+(docs/spec/diffusion.md). :mod:`hopcore_conformance.cases.graph` derives the tolerances for
+rounding.
 """
 
 from __future__ import annotations

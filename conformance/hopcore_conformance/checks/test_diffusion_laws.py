@@ -1,4 +1,4 @@
-"""What diffusion keeps and where it is stable: statements D1 to D4 (docs/spec/diffusion.md)."""
+"""What diffusion preserves, and when it is stable: statements D1 to D4 (docs/spec/diffusion.md)."""
 
 from __future__ import annotations
 

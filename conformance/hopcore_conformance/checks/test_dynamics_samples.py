@@ -1,4 +1,4 @@
-"""Samples that know nothing of each other, and graphs that are kept (J.alone, J.cache)."""
+"""Samples that are independent of each other, and cached graphs (J.alone, J.cache)."""
 
 from __future__ import annotations
 

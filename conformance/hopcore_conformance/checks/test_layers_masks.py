@@ -1,4 +1,4 @@
-"""Hopfield layers: what masks hide, samples that do not know of each other, order."""
+"""Hopfield layers: the effect of masks, independent samples, order."""
 
 from __future__ import annotations
 

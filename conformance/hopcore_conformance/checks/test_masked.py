@@ -1,4 +1,4 @@
-"""What no query may attend to is never read, whatever it holds: memories (spec: inputs)."""
+"""Patterns that no query may attend to have no influence, in memories (docs/spec/inputs.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no query may attend to is never read, whatever it holds: layers, graphs, diffusion."""
+"""Patterns that no query may attend to have no influence, in layers, graphs and diffusion."""
 
 from __future__ import annotations
 

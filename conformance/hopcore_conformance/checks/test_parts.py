@@ -1,4 +1,4 @@
-"""Memories in parts: read piece by piece beside states of the subject (spec: parts)."""
+"""Memories in parts, read piece by piece, with states of the subject (docs/spec/parts.md)."""
 
 from __future__ import annotations
 

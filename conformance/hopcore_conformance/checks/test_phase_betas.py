@@ -1,4 +1,4 @@
-"""Inverse temperatures found from any patterns: where they appear, which one to take."""
+"""Inverse temperatures for any patterns: where patterns appear, and which one to use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrieval: the update, repeated until each query rests (spec.md, section E)."""
+"""Retrieval: the update, repeated until each query rests (docs/spec/retrieval.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Array = np.ndarray
 
 
 class Path(NamedTuple):
-    """What one query does, alone, in exact arithmetic, and how far rounding may take it."""
+    """The retrieval of a single query in exact arithmetic, and its rounding error."""
 
     state: Array
     steps: int

@@ -1,4 +1,4 @@
-"""Separation functions: scores to weights (spec.md, section F)."""
+"""Separation functions: scores to weights (docs/spec/separation.md)."""
 
 from __future__ import annotations
 

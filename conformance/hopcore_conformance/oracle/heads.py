@@ -1,4 +1,4 @@
-"""What layers are made of, written plainly in NumPy float64 and independent of hopcore.
+"""The parts of layers, written plainly in NumPy float64 and independent of hopcore.
 
 Parameters go by their names in a state dict. Every result passes through ``blur``: the identity, or
 :class:`Noise`, with which the checks measure what rounding may do.

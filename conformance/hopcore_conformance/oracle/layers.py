@@ -35,7 +35,7 @@ CUT = 1e-6
 
 
 class Layer(NamedTuple):
-    """What a layer makes of its patterns: output, and of each head its weights and values."""
+    """The results of a layer: its output, and the weights and values of each head."""
 
     output: Array
     weights: Array

@@ -1,4 +1,4 @@
-"""The mathematics itself, written plainly in NumPy float64 and independent of hopcore.
+"""The formulas of memories, written plainly in NumPy float64 and independent of hopcore.
 
 Functions take the order ``alpha`` of the separation function: 1 is the softmax, 2 the sparsemax.
 Arrays are ``state`` (..., L, d), ``stored`` (..., S, d), ``beta`` a float or (..., L), ``mask``

@@ -1,4 +1,4 @@
-"""What is printed of a check that fails: statements, both results, arguments, and how to repeat."""
+"""The text that a failing check prints: statements, both results, arguments, and a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def head(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    """What a check found; the name of any other error before what that says."""
+    """The message of a failed check; any other error begins with its name."""
     kind = type(error).__name__
     if isinstance(error, AssertionError | pytest.fail.Exception):
         return str(error).strip() or kind
@@ -39,7 +39,7 @@ def explained(
     item : pytest.Item
         The check.
     error : BaseException
-        What it raised, with hypothesis' notes of the arguments.
+        The error that it raised, with the notes of hypothesis on the arguments.
     statements : sequence of str
         Identifiers of the statements that it verifies.
     again : str
@@ -52,7 +52,7 @@ def explained(
 
 
 def arguments(item: pytest.Item, error: BaseException) -> Iterator[str]:
-    """What the check was given: the example of hypothesis, or its parameters."""
+    """The arguments of the check: the example of hypothesis, or its parameters."""
     notes = [note.strip() for note in getattr(error, "__notes__", ())]
     for note in notes:
         # The subject is what the whole run is about.

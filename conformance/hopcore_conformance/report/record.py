@@ -1,4 +1,4 @@
-"""What a run of the suite found, check by check: outcomes, and errors in units of the tolerance."""
+"""The results of a run of the suite: the outcome and the largest error of each check."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Check(NamedTuple):
     outcome : str
         passed, failed, skipped, or expected: a failure that the backend declared.
     reason : str
-        Why it was skipped or expected to fail; the first line of what failed.
+        Why it was skipped or expected to fail, or the first line of the failure.
     largest : float or None
-        The largest error it saw, in units of its tolerance; None if it compared exactly.
+        The largest error, in units of the tolerance; None if the check allows no error.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Check(NamedTuple):
 
 
 class Largest:
-    """The largest error in units of the tolerance, since it was last taken."""
+    """The largest error, in units of the tolerance, since the last call of :meth:`take`."""
 
     def __init__(self) -> None:
         self.value: float | None = None
@@ -111,7 +111,7 @@ SUFFIXES = (".json", ".html")
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a report, whole or not at all: HTML for a name that ends so, else JSON."""
+    """Write a report completely or not at all, as HTML if the name ends in it, else as JSON."""
     facts = report.facts()
     text = page(facts) if path.suffix == ".html" else lines(facts)
     write_whole(path, lambda file: file.write(text.encode()))
@@ -135,7 +135,7 @@ STYLE = (
 
 
 def page(facts: dict[str, Any]) -> str:
-    """A report as one page of HTML that needs nothing else: what failed first, then all of it."""
+    """A report as one self-contained page of HTML, with the failures first."""
     title = html.escape(f"{facts['backend']}, {facts['dtype']}, {facts['device']}")
     checks = {
         check["check"]: check
