@@ -28,7 +28,7 @@ DISTRIBUTIONS = {"array_api_strict": "array-api-strict", "dask.array": "dask"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options that choose what is tested."""
+    """Add the options that choose what is tested."""
     group = parser.getgroup("hopcore", "hopcore conformance")
     group.addoption("--hopcore-backend", default="numpy", help="backend under test (numpy)")
     group.addoption("--hopcore-dtype", default="float64", choices=DTYPES, help="dtype (float64)")
@@ -91,7 +91,7 @@ def refuse_path(path: Path) -> None:
 
 
 def seed_of(config: pytest.Config) -> str | None:
-    """The seed given to hypothesis' own plugin."""
+    """The seed given to the plugin of hypothesis."""
     return config.getoption("--hypothesis-seed")
 
 
@@ -158,7 +158,7 @@ def device_of(subject: Subject) -> str:
 
 
 def versions_of(subject: Subject) -> dict[str, str]:
-    """The versions of what is tested, and of what it is tested with."""
+    """The versions of the tested backend and of the libraries of the run."""
     name = subject.backend.name
     own = [point.dist.name for point in entry_points(name=name, group=GROUP) if point.dist]
     parts = ("hopcore", *own, DISTRIBUTIONS.get(name, name), "numpy", "array-api-compat")

@@ -52,7 +52,7 @@ class Subject:
 
     @cached_property
     def eps(self) -> float:
-        """The rounding of states and associations."""
+        """The rounding unit of states and associations."""
         return float(self.backend.xp.finfo(self.put(np.zeros(1)).dtype).eps)
 
     @cached_property
@@ -68,7 +68,7 @@ class Subject:
 
     @cached_property
     def fine(self) -> float:
-        """The rounding of scores and energies."""
+        """The rounding unit of scores and energies."""
         return self.precise.eps
 
     @cached_property
@@ -88,7 +88,7 @@ class Subject:
         return float(limits.smallest_normal) * float(limits.eps)
 
     def put(self, values: Array) -> Any:
-        """An array of the library; NumPy's are read-only, so that to write to one is an error."""
+        """An array of the library; NumPy arrays are read-only, so writing to one is an error."""
         dtype = "bool" if values.dtype == np.bool_ else self.dtype
         make = partial(self.backend.asarray, dtype=dtype, device=self.device)
         array = with_gaps(values, make, self.backend.xp) if self.strided else make(np.array(values))
@@ -107,7 +107,7 @@ class Subject:
         return np.array(self.backend.to_numpy(self.backend.astype(array, wide)), dtype=np.float64)
 
     def rounded(self, values: Array) -> Array:
-        """The float64 values that the library sees."""
+        """The float64 values after rounding to the dtype of the library."""
         return self.get(self.put(values))
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -146,7 +146,7 @@ class Subject:
         probe: Array | None = None,
         **options: Any,
     ) -> tuple[Array, ...]:
-        """The library's own gradient of ``sum(probe * function(*arguments))`` by some arguments.
+        """The automatic gradient of ``sum(probe * function(*arguments))`` in some of the arguments.
 
         A library that compiles does so once for each function, each set of options and each shape.
         """
@@ -172,7 +172,7 @@ def with_gaps(values: Array, make: Callable[[Array], Any], xp: ModuleType) -> An
 def total_of(
     backend: Backend, function: Callable[..., Any], fixed: tuple[tuple[str, Any], ...]
 ) -> Callable[..., Any]:
-    """``sum(probe * function)`` as a function of arrays; the same object for the same arguments."""
+    """``sum(probe * function)`` as a function of arrays; equal arguments give the same object."""
 
     def total(given: Sequence[Any], arrays: dict[str, Any], probe: Any) -> Any:
         result = function(*given, **dict(fixed), **arrays)
@@ -208,7 +208,7 @@ def jax_gradient(
     arrays: dict[str, Any],
     probe: Any,
 ) -> list[Any]:
-    """Reverse mode of JAX, compiled: so that a number is an array, or each would compile anew."""
+    """Reverse mode of JAX, compiled; numbers are passed as arrays to avoid recompilation."""
     given = [value if hasattr(value, "dtype") else given[0].dtype.type(value) for value in given]
     found = jax_slope(total)(given, arrays, probe)
     return [found[i] for i in by]
@@ -223,7 +223,7 @@ def jax_slope(total: Callable[..., Any]) -> Callable[..., Any]:
 
 
 AUTODIFF = {"torch": torch_gradient, "jax": jax_gradient}
-"""How a library takes derivatives, by the name of its backend."""
+"""The function that computes derivatives, by the name of the backend."""
 
 
 class ReferenceArray(np.ndarray):
@@ -239,7 +239,7 @@ class Reference(Subject):
         BY_TYPE[ReferenceArray] = self.backend
 
     def put(self, values: Array) -> Any:
-        """A read-only array of the type that finds the portable kernels."""
+        """A read-only array of the type for which hopcore uses the portable kernels."""
         return super().put(values).view(ReferenceArray)
 
 

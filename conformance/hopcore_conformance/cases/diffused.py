@@ -29,7 +29,7 @@ LAPLACIANS = (True, False)
 """Normalised and not."""
 
 GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 0.8}
-"""Of an adaptive eta: in the midst of the entropies of the cases."""
+"""The threshold of an adaptive eta, in the middle of the entropies of the cases."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Case:
         return replace(self, p=self.p.but(**changes))
 
     def operator(self, config: hopcore.DiffusionConfig, eta: float | None = None) -> Array:
-        """The plain operator (N, N) of a configuration."""
+        """The operator (N, N) of a configuration, by its formula."""
         matrix = dense.laplacian(self.weights, config.use_normalized_laplacian)
         strength = config.eta if eta is None else eta
         return dense.operator(matrix, strength, config.diffusion_mode, config.steps)
@@ -84,7 +84,7 @@ def without_unattended(p: Problem) -> Problem:
 
 
 def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
-    """A case of fixed values, where each new one would compile anew."""
+    """A case of fixed values, since each new case would be compiled again."""
     rng = np.random.default_rng(seed)
     stored = memory(rng, "normal", NODES, 4)
     state = queries(rng, "near", stored, 3)
@@ -95,12 +95,12 @@ def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
 
 
 def gate(config: hopcore.DiffusionConfig) -> dict[str, float]:
-    """The gate of a configuration, as the plain formula takes it."""
+    """The gate of a configuration, as the argument of the formula."""
     return {"temperature": config.adaptive_temperature, "threshold": config.adaptive_threshold}
 
 
 def graph_of(weights: Any, ends: Array = ENDS, nodes: int = NODES) -> hopcore.Graph:
-    """The graph whose edges have weights that are an array of a library already."""
+    """The graph with edge weights that are already an array of a library."""
     xp = array_namespace(weights)
     index = xp.asarray(ends, dtype=xp.int32, device=device(weights))
     return hopcore.Graph.from_edges(index, weights, nodes)
@@ -122,7 +122,7 @@ def run(
 def spread_error(
     subject: Subject, features: Array, config: hopcore.DiffusionConfig, largest: float
 ) -> float:
-    """Error of diffused features as a Frobenius norm; ``largest`` bounds the eigenvalues.
+    """The error of diffused features as a Frobenius norm; ``largest`` bounds the eigenvalues.
 
     No operator of a check expands. Each step sums N terms, and returns features in their dtype; a
     series is cut at 1e-6, and conjugate gradients end at 10 roundings of a column.

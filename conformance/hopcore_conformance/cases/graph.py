@@ -187,7 +187,7 @@ class Pyg:
 
 
 def similarity_error(subject: Subject, width: int) -> float:
-    """Error of a cosine of patterns of d values: two norms and d products of numbers up to 1."""
+    """The error of a cosine of patterns of d values: two norms and d products of numbers <= 1."""
     return (2 * width + 12) * subject.fine
 
 
@@ -230,7 +230,7 @@ def error(
 
 
 def skew(weights: Array) -> Array:
-    """The ratio of the largest to the smallest root of a degree; an isolated node counts as 1."""
+    """The ratio of the largest to the smallest square root of a degree (1 if isolated)."""
     degree = np.sum(weights, axis=-1)
     root = np.sqrt(np.where(degree > 0.0, degree, 1.0))
     return np.max(root, axis=-1) / np.min(root, axis=-1)

@@ -42,7 +42,7 @@ def energy(state: Any, stored: Any, **options: Any) -> Any:
 
 
 def residual(state: Any, stored: Any) -> Any:
-    """How far one update moves."""
+    """The length of one update."""
     return hopcore.retrieve(state, stored, 1.0, max_steps=1, tol=0.0).residual
 
 
@@ -52,7 +52,7 @@ def sparse(state: Any, stored: Any, projection: Any) -> Any:
 
 
 def similarity(patterns: Any) -> Any:
-    """Cosines of all patterns, not below 0."""
+    """Cosines of all patterns, with negative ones set to 0."""
     return hopcore.build_similarity_matrix(patterns)
 
 

@@ -113,12 +113,12 @@ UPDATES: dict[str, HopfieldSettings] = {
 
 
 def config_of(**given: Any) -> DiffusionConfig:
-    """Diffusion that shows, over two neighbours."""
+    """A diffusion over two neighbours that is strong enough to matter."""
     return DiffusionConfig(**{"eta": 0.3, "steps": 2, "k_neighbors": 2, **given})
 
 
 GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 1.3}
-"""Of an adaptive eta: in the midst of the entropies of the cases."""
+"""The threshold of an adaptive eta, in the middle of the entropies of the cases."""
 
 DIFFUSED: dict[str, HopfieldSettings] = {
     name: settings_of(**more, diffusion=config_of(**config))

@@ -61,7 +61,7 @@ class Case:
 
 
 def parameters_of(settings: Any, rng: np.random.Generator) -> dict[str, Array]:
-    """Parameters of about the size of trained ones; temperatures near where they start."""
+    """Parameters of about the size of trained ones, with temperatures near their initial values."""
     found = {}
     for name, shape in hopcore.layers.parameter_shapes(settings).items():
         x = rng.normal(size=shape)
@@ -107,7 +107,7 @@ def patterns_of(
 def masks_of(
     settings: HopfieldSettings, rng: np.random.Generator, kind: str, hidden: float = 0.4
 ) -> dict[str, Array]:
-    """Masks of a kind; the first query may attend to nothing."""
+    """Masks of this kind; the first query may attend to nothing."""
     shape, found = (BATCH, settings.num_heads, QUERIES, PATTERNS), {}
     if kind in ("padding", "both"):
         padding = rng.random((BATCH, PATTERNS)) < hidden
@@ -195,7 +195,7 @@ def formula(subject: Subject, case: Case, **options: Any) -> tuple[Array, float]
 
 @cache
 def layer_of(settings: Any, names: tuple[str, ...], parameters: tuple[str, ...]) -> Any:
-    """A layer as a function of arrays; the same for the same arguments."""
+    """A layer as a function of arrays; equal arguments give the same function."""
 
     def call(*arrays: Any, **masks: Any) -> Any:
         values = dict(zip(names, arrays, strict=True))

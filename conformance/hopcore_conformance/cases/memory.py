@@ -83,7 +83,7 @@ class Problem:
         return plain.radius(self.state, self.stored, self.mask)
 
     def on(self, subject: Subject) -> Problem:
-        """The problem with values that the subject's dtype holds exactly."""
+        """The problem with values that are exact in the dtype of the subject."""
 
         def rounded(value: Any) -> Any:
             if isinstance(value, float):
@@ -122,7 +122,7 @@ def memory(rng: np.random.Generator, kind: str, count: int, width: int) -> Array
 
 
 def queries(rng: np.random.Generator, where: str, stored: Array, count: int) -> Array:
-    """State patterns (L, d) near patterns, at them, in their hull, far away, or zero."""
+    """State patterns (L, d) near or at stored patterns, in their hull, far away, or zero."""
     chosen = stored[rng.integers(stored.shape[0], size=count)]
     if where == "pattern":
         return chosen
@@ -156,7 +156,7 @@ def problems(
     masked: bool | None = None,
     projected: bool = False,
 ) -> Problem:
-    """Small problems; ``heats`` bounds ``beta M^2``, which says how sharp the association is.
+    """Small problems; ``heats`` bounds ``beta M^2``, which controls how sharp the association is.
 
     ``masked``: with a mask, without one, or either (None).
     """
@@ -182,7 +182,7 @@ def problems(
 
 @st.composite
 def score_arrays(draw: st.DrawFn, *, masked: bool = True) -> Array:
-    """Scores (3, 7): of any scale, tied, masked, or with one far ahead."""
+    """Scores (3, 7) of any scale, with ties, with masked ones, or with one much larger score."""
     rng = draw(generators())
     z = rng.normal(size=(3, 7)) * 10.0 ** draw(st.floats(-3.0, 2.0))
     kind = draw(st.sampled_from(("spread", "tied", "ahead", "shifted", "masked")))
@@ -201,11 +201,11 @@ LARGE = (("softmax", False), ("softmax", True), ("sparsemax", False), (hopcore.E
 """Separation functions of large problems, and whether they have masks."""
 
 EDGES = [0, 1, 63, 64, 127, 128, 255, 256, 448, 449]
-"""Queries of a large problem, among them the first and the last of likely tiles."""
+"""Queries of a large problem, including the first and the last ones of likely tiles."""
 
 
 def large_problem(separation: Any, *, masked: bool) -> Problem:
-    """450 queries and 5000 patterns: more scores than a block holds, and no multiple of a tile.
+    """450 queries and 5000 patterns: more scores than a block has, and no multiple of a tile.
 
     With ``masked`` there are masked patterns, one empty row, and an inverse temperature for each
     query: half of them hot, half cold.

@@ -66,7 +66,7 @@ def turned(subject: Subject, stored: Array, rng: np.random.Generator) -> Array:
 
 
 def fields(subject: Subject, found: Any) -> Any:
-    """A result of :mod:`hopcore.phase` with all its arrays as NumPy's."""
+    """A result of :mod:`hopcore.phase` with all its arrays converted to NumPy."""
     # What is an array of the library comes back as NumPy's; what is NumPy's already stays.
     parts = (x if isinstance(x, (np.ndarray, float, str)) else subject.get(x) for x in found)
     return type(found)(*parts)

@@ -69,7 +69,7 @@ LEARNED = {
 
 @st.composite
 def ways(draw: st.DrawFn, kinds: Sequence[str]) -> hopcore.schedules.Schedule:
-    """Schedules from a start to an end, without floor, freeze or warm-up."""
+    """Schedules between two temperatures, without floor, freeze or warm-up."""
     start, end = (10.0 ** draw(st.floats(-3.0, 1.0)) for _ in range(2))
     steps = draw(st.integers(1, 90))
     kind = draw(st.sampled_from(kinds))

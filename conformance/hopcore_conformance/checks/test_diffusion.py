@@ -316,7 +316,7 @@ def test_hubs_are_refused_or_normalised(subject: Subject) -> None:
 
 
 def bound_of(refused: Any) -> float:
-    """The bound that an error names."""
+    """The bound in an error message."""
     found = re.search(r"2/lambda_max = ([0-9.e+-]+),", str(refused.value))
     assert found is not None, str(refused.value)
     return float(found.group(1))

@@ -185,7 +185,7 @@ def test_the_batch_may_be_second(subject: Subject, name: str) -> None:
 
 
 def vars_of(settings: Any) -> dict[str, Any]:
-    """The fields of settings, as they are."""
+    """The fields of settings, unchanged."""
     return {name: getattr(settings, name) for name in type(settings).__dataclass_fields__}
 
 

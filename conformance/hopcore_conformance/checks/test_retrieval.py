@@ -36,7 +36,7 @@ class Path(NamedTuple):
     residual: float
     error: float
     clear: bool
-    """Whether rounding cannot have changed the number of steps."""
+    """Whether rounding cannot change the number of steps."""
 
 
 def path(subject: Subject, p: Problem, max_steps: int, tol: float) -> Path:
@@ -67,7 +67,7 @@ def path(subject: Subject, p: Problem, max_steps: int, tol: float) -> Path:
 
 
 def residual_rounding(subject: Subject, state: Array, new: Array) -> float:
-    """Rounding of ``||new - state||`` itself."""
+    """The rounding error of ``||new - state||`` itself."""
     return 8 * subject.fine * float(np.linalg.norm(state) + np.linalg.norm(new))
 
 
@@ -243,7 +243,7 @@ def test_exact_retrieval_ends_after_one_step(subject: Subject, p: Problem, share
 
 
 def retrieved(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
-    """The retrieved state alone, for derivatives."""
+    """Only the retrieved state, for derivatives."""
     return hopcore.retrieve(state, stored, beta, **options).state
 
 

@@ -150,7 +150,7 @@ def energy(
 
 
 def fenchel_young_energy(state: Array, stored: Array, beta: float, alpha: float) -> Array:
-    """The energy as Santos et al. write it: a Fenchel-Young loss and two centred squares."""
+    """The energy as in Santos et al.: a Fenchel-Young loss and two centred squares."""
     z = scores(state, stored, beta)
     uniform = np.full(z.shape[-1], 1.0 / z.shape[-1])
     loss = conjugate(z, alpha) + negentropy(uniform, alpha) - z @ uniform

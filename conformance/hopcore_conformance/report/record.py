@@ -44,7 +44,7 @@ class Largest:
         self.value: float | None = None
 
     def add(self, off: np.ndarray, within: Any) -> None:
-        """Errors and what they may be; where nothing may differ, an error counts as infinite."""
+        """Add errors and their tolerances; if the tolerance is 0, an error counts as infinite."""
         off, within = np.broadcast_arrays(np.asarray(off, np.float64), np.asarray(within, float))
         allowed = within > 0.0
         if not np.any(allowed):
@@ -55,13 +55,13 @@ class Largest:
             self.value = max(self.value or 0.0, float(ratio.max()), 0.0)
 
     def take(self) -> float | None:
-        """The largest one, which is forgotten."""
+        """Return the largest error and reset it."""
         value, self.value = self.value, None
         return value
 
 
 LARGEST = Largest()
-"""Of the check that runs; :mod:`hopcore_conformance.checks.measure` adds to it."""
+"""The errors of the running check; :mod:`hopcore_conformance.checks.measure` adds to them."""
 
 
 class Report(NamedTuple):
@@ -86,7 +86,7 @@ class Report(NamedTuple):
     checks: list[Check]
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it: by statement its text and the checks that verify it."""
+        """The content of the JSON file: for each statement, its text and its checks."""
         by_statement: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for check in self.checks:
             fields: dict[str, Any] = {"check": check.name, "outcome": check.outcome}
@@ -107,7 +107,7 @@ class Report(NamedTuple):
 
 
 SUFFIXES = (".json", ".html")
-"""What a report may be."""
+"""The possible suffixes of a report."""
 
 
 def write(report: Report, path: Path) -> None:

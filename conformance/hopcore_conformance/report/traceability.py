@@ -15,7 +15,7 @@ WORDS = {
     "passed": "",
     "skipped": "skipped",
 }
-"""Of outcomes, the worst first."""
+"""The outcomes, beginning with the worst."""
 
 
 def pages_of(folder: Path) -> dict[str, str]:
@@ -28,7 +28,7 @@ def pages_of(folder: Path) -> dict[str, str]:
 
 
 def stated(lines: list[str]) -> dict[str, int]:
-    """The statements of a page, each with the line that its title is on."""
+    """The statements of a page, each with the line of its title."""
     return {
         name: number
         for number, (line, after) in enumerate(pairwise(lines))
@@ -47,7 +47,7 @@ def linked(page: str) -> str:
 
 
 def anchor(name: str) -> str:
-    """An identifier as an address can hold it."""
+    """An identifier as part of an address."""
     return name.lower().replace(".", "-")
 
 
