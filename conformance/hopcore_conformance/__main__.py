@@ -19,7 +19,7 @@ CHECKS = Path(__file__).parent / "checks"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong, and exits as pytest does then."""
+    """A parser that reports an error in one line, and exits with the code of pytest."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with 4."""
@@ -27,18 +27,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks that lie beside this file, and return pytest's exit code.
+    """Run the checks of this package, and return the exit code of pytest.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command line, ``sys.argv`` if not given. Other options than the suite's go to pytest.
+        The command line, ``sys.argv`` if not given. Unknown options are passed to pytest.
 
     Returns
     -------
     int
-        0 if every check passed, 1 if one failed, 4 for a command line that cannot be meant:
-        there is no such backend, dtype, device or folder.
+        0 if every check passed, 1 if a check failed, and 4 for an invalid command line, for example
+        with an unknown backend, dtype, device or folder.
     """
     parser = Parser(
         prog="python -m hopcore_conformance",

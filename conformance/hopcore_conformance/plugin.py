@@ -28,7 +28,7 @@ DISTRIBUTIONS = {"array_api_strict": "array-api-strict", "dask.array": "dask"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options that choose what is tested."""
+    """Add the options that choose what is tested."""
     group = parser.getgroup("hopcore", "hopcore conformance")
     group.addoption("--hopcore-backend", default="numpy", help="backend under test (numpy)")
     group.addoption("--hopcore-dtype", default="float64", choices=DTYPES, help="dtype (float64)")
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the subject and hypothesis' profile before the checks are imported."""
+    """Choose the subject and the profile of hypothesis before the checks are imported."""
     config.addinivalue_line(
         "markers", "statement(identifier): what of the specification is checked"
     )
@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def refuse_path(path: Path) -> None:
-    """Refuse a report that could not be written, before the work."""
+    """Refuse a report that cannot be written, before the checks run."""
     if path.suffix not in SUFFIXES:
         raise pytest.UsageError(f"--report {path}: must end in {' or '.join(SUFFIXES)}")
     if not path.resolve().parent.is_dir():
@@ -91,12 +91,12 @@ def refuse_path(path: Path) -> None:
 
 
 def seed_of(config: pytest.Config) -> str | None:
-    """The seed given to hypothesis' own plugin."""
+    """The seed given to the plugin of hypothesis."""
     return config.getoption("--hypothesis-seed")
 
 
 def chosen(name: str, dtype: str, device: Any, strided: bool = False) -> Subject:
-    """The subject of a run, or a usage error of one line."""
+    """The subject of a run, or a one-line usage error."""
     if name in ("jax", "jax-sharded") and dtype == "float64":
         import jax  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def guarded(subject: Subject) -> str:
-    """How the run notices that hopcore writes to an array that it was given."""
+    """How the run notices that hopcore writes to one of its inputs."""
     own = isinstance(subject.put(np.zeros(1)), np.ndarray)
     return "read-only" if own else "compared after calls"
 
@@ -158,7 +158,7 @@ def device_of(subject: Subject) -> str:
 
 
 def versions_of(subject: Subject) -> dict[str, str]:
-    """The versions of what is tested, and of what it is tested with."""
+    """The versions of the tested backend and of the libraries of the run."""
     name = subject.backend.name
     own = [point.dist.name for point in entry_points(name=name, group=GROUP) if point.dist]
     parts = ("hopcore", *own, DISTRIBUTIONS.get(name, name), "numpy", "array-api-compat")
@@ -180,8 +180,9 @@ def statements_of(item: pytest.Item) -> tuple[str, ...]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each check the marks and the report properties of its statements.
 
-    A check without a statement is refused. What the backend declares in ``expected_failures`` may
-    fail: a statement's checks, or, if it is named itself, a check, which then has to.
+    A check without a statement is refused. If the backend declares a statement in
+    ``expected_failures``, the checks of this statement may fail; if it declares a check, this check
+    must fail.
     """
     subject = config.stash[SUBJECT]
     if isinstance(subject, Parted):
@@ -197,7 +198,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         identifiers = statements_of(item)
         if not identifiers:
-            raise pytest.UsageError(f"{item.nodeid} says not which statement it checks")
+            raise pytest.UsageError(f"{item.nodeid} does not say which statement it checks")
         for identifier in identifiers:
             item.add_marker(pytest.mark.statement(identifier))
             item.user_properties.append(("statement", identifier))
@@ -209,11 +210,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unknown -= set(STATEMENTS)
     part = config.option.keyword or config.option.per_statement
     if unknown and not part and not isinstance(subject, Parted):
-        raise pytest.UsageError(f"expected_failures names {sorted(unknown)[0]!r}, which is nothing")
+        raise pytest.UsageError(
+            f"expected_failures names {sorted(unknown)[0]!r}, which is neither a statement nor "
+            "a check"
+        )
 
 
 def representatives(items: list[pytest.Item], count: int) -> set[pytest.Item]:
-    """Choose so many checks of each statement, and of each check its first parameters first."""
+    """Choose this number of checks of each statement, the first parameters of a check first."""
     seen: Counter[str] = Counter()
     rank: dict[pytest.Item, int] = {}
     for item in items:
@@ -232,14 +236,14 @@ def representatives(items: list[pytest.Item], count: int) -> set[pytest.Item]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Any:
-    """Let hypothesis print the arguments of a failure exactly, and not all of a large one."""
+    """Let hypothesis print the arguments of a failure exactly, but shorten large arrays."""
     with np.printoptions(floatmode="unique", threshold=200, linewidth=110):
         return (yield)
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Say of a check how near it came, and if it fails, what a reader has to know."""
+    """Add to a check its largest error and, if it fails, an explanation for the reader."""
     if call.when == "setup":
         LARGEST.take()
     outcome = yield
@@ -270,14 +274,14 @@ def again(config: pytest.Config, name: str) -> str:
 
 
 class Recorder:
-    """Keeps what became of each check, and writes the report that was asked for."""
+    """Keeps the outcome of each check, and writes the requested report."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checks: list[Check] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Also called for what other processes ran: what is known comes with the report."""
+        """Record a check, also of another process: all information is part of the report."""
         known = defaultdict(list)
         for name, value in report.user_properties:
             known[name].append(value)
@@ -300,7 +304,7 @@ class Recorder:
         self.checks.append(Check(name, statements, outcome, reason, largest))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write it, whatever came out."""
+        """Write the report, whatever the outcome."""
         option, subject = session.config.option, session.config.stash[SUBJECT]
         # Several processes finish in any order.
         checks = sorted(self.checks, key=lambda check: check.name)
@@ -312,7 +316,7 @@ class Recorder:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """A line for each statement: what became of its checks."""
+    """Print a line for each statement with the outcome of its checks."""
     found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
         word = "expected to fail" if outcome == "xfailed" else outcome

@@ -1,8 +1,8 @@
-"""Subjects whose memories are in parts: streamed, in Dask's blocks, on the workers of a mesh.
+"""Subjects whose memories are in parts: streamed, in Dask blocks, on the workers of a mesh.
 
-They run the checks of association, energy and retrieval. What is called ``stored`` or
-``projection`` in a function comes to it in parts; everything else is an array of the library that
-the states are of. Parts are uneven wherever the number of patterns allows it.
+They run the checks of association, energy and retrieval. The arguments ``stored`` and
+``projection`` of a function are passed in parts, and all other arguments are arrays of the library
+of the states. Parts have different sizes wherever the number of patterns allows it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECKS = (
     "test_retrieval.py",
     "test_ties.py",
 )
-"""The checks that memories in parts are held to."""
+"""The checks that memories in parts must pass."""
 
 IN_PARTS = ("stored", "projection")
 """Parameters of hopcore's functions that may be in parts."""
@@ -39,25 +39,25 @@ WORKERS = 8
 
 
 class Parted(Subject):
-    """A subject that hands over memories in parts."""
+    """A subject that passes memories in parts."""
 
     name = ""
-    """How the command line calls it."""
+    """The name on the command line."""
     library = "numpy"
     """The backend of the states."""
     derivatives = False
-    """Whether a memory in parts is differentiated."""
+    """Whether a memory in parts has derivatives."""
 
     @classmethod
     def prepare(cls) -> None:
-        """What has to be done before the library makes its first array."""
+        """Prepare the library before it makes its first array."""
 
     def split(self, array: Any) -> Any:
-        """Stored patterns in parts; they stay whole where there are too few."""
+        """Stored patterns in parts, or unchanged if there are too few."""
         raise NotImplementedError
 
     def whole(self, parts: Any) -> Any:
-        """What is in parts, or its derivative, as an array of the library; others as they are."""
+        """A memory in parts, or its derivative, as one array of the library; others unchanged."""
         return parts
 
     @property
@@ -71,13 +71,13 @@ class Parted(Subject):
         return self.derivatives and super().differentiates
 
     def get(self, array: Any) -> Any:
-        """Values of an array, of what is in parts too."""
+        """Values of an array or of a memory in parts."""
         return super().get(array if isinstance(array, tuple) else self.whole(array))
 
     def placed(
         self, function: Callable[..., Any], given: Sequence[Any], named: dict[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments of a function, in parts where they may be."""
+        """The arguments of a function, in parts where this is allowed."""
         names = parameters(function)[: len(given)]
         positional = [
             self.split(self.put(value))
@@ -98,25 +98,25 @@ def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 class Streamed(Parted):
-    """Read from an array, a few patterns at a time."""
+    """A memory that is read from an array, a few patterns at a time."""
 
     name = "streamed"
 
     def split(self, array: Any) -> Any:
-        """Pieces of which the last is smaller, unless there is one pattern."""
+        """Pieces of which the last one is smaller, unless there is only one pattern."""
         if array.ndim != 2:
             return array
         return hopcore.Streamed(array, rows=max(1, array.shape[0] // 2 + 1))
 
     def whole(self, parts: Any) -> Any:
-        """Read at once, whatever it holds."""
+        """Read all patterns at once, whatever they contain."""
         if not isinstance(parts, hopcore.Streamed):
             return parts
         return parts.source.read(0, parts.shape[0]).astype(parts.dtype)
 
 
 class DaskBlocks(Streamed):
-    """The blocks of a Dask array, each of which is worked on where it is."""
+    """The blocks of a Dask array, each processed on the worker that has it."""
 
     name = "dask"
 
@@ -134,7 +134,7 @@ class DaskBlocks(Streamed):
 
 
 class JaxSharded(Parted):
-    """On simulated devices of JAX, as many as there are patterns for."""
+    """A memory on simulated devices of JAX, with at least one pattern on each."""
 
     name = "jax-sharded"
     library = "jax"
@@ -142,18 +142,18 @@ class JaxSharded(Parted):
 
     @classmethod
     def prepare(cls) -> None:
-        """More devices than the machine has."""
+        """Simulate more devices than the machine has."""
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={WORKERS}"
 
     def split(self, array: Any) -> Any:
-        """Over a mesh of one axis."""
+        """Divide the patterns over a mesh with one axis."""
         from hopcore_jax.distributed import shard  # noqa: PLC0415
 
         return shard(array, mesh(min(WORKERS, array.shape[-2])))
 
     def whole(self, parts: Any) -> Any:
-        """Without the padding."""
+        """Return the patterns without the padding."""
         from hopcore_jax.distributed import Shards  # noqa: PLC0415
 
         return parts.whole() if isinstance(parts, Shards) else parts
@@ -161,7 +161,7 @@ class JaxSharded(Parted):
 
 @cache
 def mesh(workers: int) -> Any:
-    """Some of JAX's devices in a row."""
+    """A mesh of some devices of JAX."""
     import jax  # noqa: PLC0415
 
     return jax.sharding.Mesh(np.asarray(jax.devices()[:workers]), ("memory",))
@@ -187,7 +187,7 @@ class TorchDistributed(Parted):
         dist.init_process_group("gloo", timeout=timedelta(seconds=60), **alone)
 
     def split(self, array: Any) -> Any:
-        """Over all processes, if each of them gets a pattern."""
+        """Divide the patterns over all processes, if each of them gets at least one."""
         import torch.distributed as dist  # noqa: PLC0415
         from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
 
@@ -199,7 +199,7 @@ class TorchDistributed(Parted):
         return shard(array, torch_mesh(init_device_mesh, workers))
 
     def whole(self, parts: Any) -> Any:
-        """Gathered."""
+        """Return the patterns of all processes."""
         from torch.distributed.tensor import DTensor  # noqa: PLC0415
 
         return parts.full_tensor() if isinstance(parts, DTensor) else parts
@@ -207,7 +207,7 @@ class TorchDistributed(Parted):
 
 @cache
 def torch_mesh(make: Callable[..., Any], workers: int) -> Any:
-    """All processes in a row."""
+    """A mesh of all processes."""
     return make("cpu", (workers,), mesh_dim_names=("memory",))
 
 

@@ -1,4 +1,4 @@
-"""The backend under test, as a function of NumPy float64 arrays, and the reference beside it."""
+"""The backend under test, called with NumPy float64 arrays, and the reference to compare with."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hopcore.arrays import BY_TYPE, Backend
 Array = np.ndarray
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-"""What the floating arrays of a run may be, by name."""
+"""The possible dtypes of the floating arrays of a run, by name."""
 
 LAYOUTS = ("contiguous", "strided")
-"""How they may lie in memory."""
+"""The possible layouts of arrays in memory."""
 
 
 class Subject:
@@ -27,11 +27,11 @@ class Subject:
     Parameters
     ----------
     backend : Backend
-        Whose arrays the functions get.
+        The backend whose arrays are passed to the functions.
     dtype : str
         The dtype of the floating arrays.
     device : object, optional
-        The device, as the library calls it.
+        A device of the library.
     strided : bool
         Whether arrays are views with gaps between their values, the last axis first in memory.
     """
@@ -52,7 +52,7 @@ class Subject:
 
     @cached_property
     def eps(self) -> float:
-        """The rounding of states and associations."""
+        """The rounding unit of states and associations."""
         return float(self.backend.xp.finfo(self.put(np.zeros(1)).dtype).eps)
 
     @cached_property
@@ -68,7 +68,7 @@ class Subject:
 
     @cached_property
     def fine(self) -> float:
-        """The rounding of scores and energies."""
+        """The rounding unit of scores and energies."""
         return self.precise.eps
 
     @cached_property
@@ -88,7 +88,7 @@ class Subject:
         return float(limits.smallest_normal) * float(limits.eps)
 
     def put(self, values: Array) -> Any:
-        """An array of the library; NumPy's are read-only, so that to write to one is an error."""
+        """An array of the library; NumPy arrays are read-only, so writing to one is an error."""
         dtype = "bool" if values.dtype == np.bool_ else self.dtype
         make = partial(self.backend.asarray, dtype=dtype, device=self.device)
         array = with_gaps(values, make, self.backend.xp) if self.strided else make(np.array(values))
@@ -107,11 +107,11 @@ class Subject:
         return np.array(self.backend.to_numpy(self.backend.astype(array, wide)), dtype=np.float64)
 
     def rounded(self, values: Array) -> Array:
-        """The float64 values that the library sees."""
+        """The float64 values after rounding to the dtype of the library."""
         return self.get(self.put(values))
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """The result of a function of arrays, which must leave its inputs as they were."""
+        """The result of a function of arrays, which must not change its inputs."""
         given, named = self.placed(function, arguments, options)
         result = self.get(function(*given, **named))
         befores, afters = [*arguments, *options.values()], [*given, *named.values()]
@@ -125,7 +125,7 @@ class Subject:
     def placed(
         self, function: Callable[..., Any], given: Sequence[Any], named: dict[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments of a function as it takes them: arrays of the library."""
+        """The arguments of a function, as arrays of the library."""
         return [self._put(value) for value in given], {
             name: self._put(value) for name, value in named.items()
         }
@@ -146,7 +146,7 @@ class Subject:
         probe: Array | None = None,
         **options: Any,
     ) -> tuple[Array, ...]:
-        """The library's own gradient of ``sum(probe * function(*arguments))`` by some arguments.
+        """The automatic gradient of ``sum(probe * function(*arguments))`` in some of the arguments.
 
         A library that compiles does so once for each function, each set of options and each shape.
         """
@@ -159,7 +159,7 @@ class Subject:
 
 
 def with_gaps(values: Array, make: Callable[[Array], Any], xp: ModuleType) -> Any:
-    """An array in an order and with strides of its own; what lies between its values is wrong."""
+    """An array with another axis order and with gaps; the values in the gaps are wrong."""
     if values.ndim == 0:
         return make(np.array(values))
     between = ~values if values.dtype == np.bool_ else np.full(values.shape, np.nan)
@@ -172,7 +172,7 @@ def with_gaps(values: Array, make: Callable[[Array], Any], xp: ModuleType) -> An
 def total_of(
     backend: Backend, function: Callable[..., Any], fixed: tuple[tuple[str, Any], ...]
 ) -> Callable[..., Any]:
-    """``sum(probe * function)`` as a function of arrays; the same object for the same arguments."""
+    """``sum(probe * function)`` as a function of arrays; equal arguments give the same object."""
 
     def total(given: Sequence[Any], arrays: dict[str, Any], probe: Any) -> Any:
         result = function(*given, **dict(fixed), **arrays)
@@ -208,7 +208,7 @@ def jax_gradient(
     arrays: dict[str, Any],
     probe: Any,
 ) -> list[Any]:
-    """Reverse mode of JAX, compiled: so that a number is an array, or each would compile anew."""
+    """Reverse mode of JAX, compiled; numbers are passed as arrays to avoid recompilation."""
     given = [value if hasattr(value, "dtype") else given[0].dtype.type(value) for value in given]
     found = jax_slope(total)(given, arrays, probe)
     return [found[i] for i in by]
@@ -223,15 +223,15 @@ def jax_slope(total: Callable[..., Any]) -> Callable[..., Any]:
 
 
 AUTODIFF = {"torch": torch_gradient, "jax": jax_gradient}
-"""How a library takes derivatives, by the name of its backend."""
+"""The function that computes derivatives, by the name of the backend."""
 
 
 class ReferenceArray(np.ndarray):
-    """NumPy arrays that hopcore hands to the portable kernels, whatever kernels NumPy's own has."""
+    """NumPy arrays for which hopcore uses the portable kernels instead of those for NumPy."""
 
 
 class Reference(Subject):
-    """hopcore's portable kernels on NumPy float64: what every backend is compared with."""
+    """The portable kernels of hopcore on NumPy float64, with which every backend is compared."""
 
     def __init__(self) -> None:
         super().__init__(Backend("numpy", array_api_compat.numpy), "float64")
@@ -239,7 +239,7 @@ class Reference(Subject):
         BY_TYPE[ReferenceArray] = self.backend
 
     def put(self, values: Array) -> Any:
-        """A read-only array of the type that finds the portable kernels."""
+        """A read-only array of the type for which hopcore uses the portable kernels."""
         return super().put(values).view(ReferenceArray)
 
 

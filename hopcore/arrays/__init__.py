@@ -7,7 +7,7 @@ against each other and returns their backend with them.
 
 Authors of a backend derive from :class:`Backend`, whose portable kernels they replace where their
 library has something faster. The other names are helpers for such kernels: parts of masks and
-betas, blocks of a fixed size, the rows of a graph, and the merging of memories in parts.
+betas, blocks of a fixed size, the rows of a graph, and the merge of memories in parts.
 """
 
 from hopcore.arrays._backend import (

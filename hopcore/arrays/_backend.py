@@ -1,9 +1,10 @@
 """The backend of an array library: its namespace and the kernels that compute with its arrays.
 
-A :class:`Backend` is found from the arrays themselves; nothing is switched globally. Every kernel
-has a portable Array-API version here, which is the oracle; a backend overrides those for which its
-library has something faster. Third parties register a backend in the entry-point group
-``hopcore.backends`` under the name of its array namespace.
+hopcore finds the :class:`Backend` of an array from the type of the array; there is no global
+switch. Every kernel has a portable version here, which uses only the Array API and is the
+definition. A backend overrides those kernels for which its library has something faster. Third
+parties register a backend in the entry-point group ``hopcore.backends`` under the name of its
+array namespace.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
 
 Loop: TypeAlias = Callable[..., Any]
-"""``loop(cond, body, init, max_steps)``, as :meth:`hopcore.Backend.loop` has it."""
+"""``loop(cond, body, init, max_steps)``, as in :meth:`hopcore.Backend.loop`."""
 
 BLOCK = 1 << 21
 """How many scores the portable kernels hold at once (8 MiB in float32)."""
@@ -105,8 +106,9 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     def expected_failures(self) -> Mapping[str, str]:
         """Statements or checks of the conformance suite that may fail, each with the reason.
 
-        ``{"E2": "why"}`` lets checks of a statement fail; ``{"test_energy.py::test_descent":
-        "why"}`` expects one check to fail, and it is an error if it passes.
+        With ``{"E2": "why"}``, the checks of a statement may fail. With
+        ``{"test_energy.py::test_descent": "why"}``, one check must fail, and it is an error if it
+        passes.
         """
         return {}
 
@@ -128,7 +130,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     ) -> tuple[Array, Array | None]:
         """Association ``V^T weights(beta X xi)`` and, if asked for, the conjugate of the scores.
 
-        Never holds more than about :data:`hopcore.arrays.BLOCK` scores (or one row of them).
+        At most about :data:`hopcore.arrays.BLOCK` scores (or one row of them) are stored at a time.
         """
         projection = self.astype(projection, self.precise[state.dtype])
         orders = orders_of(separation)
@@ -150,7 +152,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         bias: Array,
         separation: SeparationFunction,
     ) -> Array:
-        """Association with a bias ``(..., L, S)`` added to the scores; holds all scores."""
+        """Association with a bias ``(..., L, S)`` added to the scores; stores all scores."""
         scores = self.scores(state, stored, beta, mask) + bias
         weights = self.astype(self.separate(scores, separation)[0], state.dtype)
         return self.recalled(weights, projection)
@@ -163,7 +165,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         mask: Array | None,
         separation: SeparationFunction,
     ) -> Array:
-        """The conjugate of ``beta X xi`` alone (softmax: the log-sum-exp). No half precision."""
+        """Only the conjugate of ``beta X xi`` (softmax: the log-sum-exp), in at least float32."""
 
         def block(scores: Array, orders: Array | None) -> tuple[Array]:
             return (self.separate(scores, with_orders(separation, orders))[1],)
@@ -194,10 +196,10 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Array, ...]
     ) -> Array:
-        """Return ``solution`` with the derivative by parameters of a fixed point of ``update``.
+        """Return ``solution``, a fixed point of ``update``, with its implicit derivative.
 
-        ``update(solution, *parameters)`` returns ``solution`` again. A library without gradients
-        returns it unchanged.
+        ``update(solution, *parameters)`` returns ``solution`` again, and the derivative is the one
+        with respect to the parameters. A library without gradients returns ``solution`` unchanged.
         """
         return solution
 
@@ -227,7 +229,8 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
     def products(self, query: Array, stored: Array) -> Array:
         """``query (..., L, d) @ stored^T (..., d, S)``.
 
-        Its derivative by the query adds S numbers: a library with gradients must do so in parts.
+        The derivative with respect to the query is a sum of S numbers, which a library with
+        gradients must compute in parts.
         """
         return self.xp.matmul(query, self.xp.matrix_transpose(stored))
 
@@ -236,9 +239,9 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         return memory.shape[-2] > LONG
 
     def recalled(self, weights: Array, values: Array) -> Array:
-        """``weights (..., L, S) @ values (..., S, v)``, as exact for a large S as for a small one.
+        """``weights (..., L, S) @ values (..., S, v)``, as accurate for a large S as for a small.
 
-        A float32 product of a library may add S numbers one after the other, see
+        A float32 product of a library may add S numbers one after another; see
         ``hopcore/arrays/_long_sums.py``.
         """
         if self.is_long(values):
@@ -260,9 +263,10 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
         mask: Array | None,
         *of_queries: Array | None,
     ) -> tuple[Array, ...]:
-        """Apply ``block`` to the scores of a few queries at a time, and join what it returns.
+        """Apply ``block`` to the scores of a few queries at a time, and join its results.
 
-        ``block`` also gets their rows of the arrays ``of_queries``, broadcastable to ``(..., L)``.
+        ``block`` also gets the rows of these queries from the arrays ``of_queries``, which
+        broadcast to ``(..., L)``.
         ``block`` returns arrays ``(..., L, v)``, of at least the rank of the scores, or
         ``(..., L)``; they are joined along the query axis.
         """
@@ -286,7 +290,7 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
 
 def scale_by_beta(state: Array, beta: Beta) -> Array:
-    """``beta xi``: the queries are scaled, not the scores, since they are fewer numbers."""
+    """``beta xi``: scaling the queries is cheaper than scaling the more numerous scores."""
     return state * (beta if isinstance(beta, float) else beta[..., None])
 
 

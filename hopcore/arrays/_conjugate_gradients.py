@@ -25,9 +25,9 @@ def conjugate_gradients(
     right : array (..., d)
         Right-hand sides.
     backend : Backend
-        Whose ``loop`` runs the iteration.
+        The backend whose ``loop`` runs the iteration.
     max_steps : int
-        The largest number of steps; in exact arithmetic d suffice.
+        The largest number of steps; in exact arithmetic d steps are enough.
     tol : float
         A row is done when its residual is at most ``tol`` times its right-hand side.
     axis : int
@@ -36,7 +36,7 @@ def conjugate_gradients(
     Returns
     -------
     array (..., d)
-        The solutions. Where A is not positive definite, the last good iterate is kept.
+        The solutions. If A is not positive definite, the last iterate before this was found.
     """
     xp = backend.xp
 

@@ -1,7 +1,7 @@
-"""The Dask backend: arrays in chunks, computed when their values are asked for.
+"""The Dask backend: arrays in chunks, which are computed when their values are needed.
 
-Formulas stay lazy. NumPy's kernels compute separation functions chunk by chunk, and heat kernels,
-which Dask lacks. A loop has to read its condition, so each of its steps is computed and kept.
+Formulas stay lazy. The kernels of NumPy compute separation functions chunk by chunk, and the heat
+kernels that Dask lacks. A loop must read its condition, so each of its steps is computed and kept.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class DaskBackend(Backend):
         return EXPECTED_FAILURES
 
     def can_read_values(self, array: Array) -> bool:
-        """Never, since reading a value computes everything that leads to it."""
+        """Never, since reading a value would compute everything that it depends on."""
         return False
 
     def can_fetch_values(self, array: Array) -> bool:
@@ -114,7 +114,7 @@ class DaskBackend(Backend):
 
 
 def whole(array: Array) -> Array:
-    """The array with its last axis in one piece."""
+    """The array with its last axis in a single chunk."""
     return array.rechunk({array.ndim - 1: -1})
 
 

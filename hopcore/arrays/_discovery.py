@@ -1,11 +1,11 @@
-"""Discovery of the backend of an array, from the array itself; nothing is switched globally.
+"""Discovery of the backend of an array from the type of the array; there is no global switch.
 
-The names in :data:`OWN` always stand for hopcore's own backends. Third parties register a backend
+The names in :data:`OWN` are reserved for the backends of hopcore. Third parties register a backend
 in the entry-point group ``hopcore.backends``, under the name of its array namespace. A namespace
-that nobody registered runs the portable kernels.
+that is not registered uses the portable kernels.
 
-Threads may look up backends at the same time. Whoever is first to enter an instance into one of
-the tables wins, and everyone uses that instance; no lock is held while a library is imported.
+Threads may look up backends at the same time. All of them use the instance that is first stored in
+one of the tables. No lock is held while a library is imported.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ PORTABLE = ("array_api_strict", "cupy", "ndonnx", "sparse")
 """Array-API namespaces that :func:`backend` imports although they have no backend of their own."""
 
 BY_TYPE: dict[type, Backend] = {}
-"""The backend of each array type met so far, so that a further look-up costs 0.1 us."""
+"""The backend of each array type seen so far, so that the next lookup costs 0.1 us."""
 
 _BY_NAME: dict[str, Backend] = {}
-"""The backend of each name asked for so far."""
+"""The backend of each name requested so far."""
 
 _BY_CLASS: dict[type, Backend] = {}
 """The one instance of each backend class that takes no arguments."""
 
 _BACKENDS_OF_TYPES: dict[str, str] = {}
-"""By the full name of an array type, the backend class that is imported with its first array."""
+"""Full names of array types, and the backend class that is imported with their first array."""
 
 
 def backend(name: str) -> Backend:
-    """Return the backend of a name, for code that must choose before it has arrays.
+    """Return the backend with a name, for code that must choose one before it has arrays.
 
     Parameters
     ----------
     name : str
         ``"numpy"``, ``"torch"``, ``"jax"``, ``"dask.array"``, or a name that another distribution
         registered. ``"array_api_strict"``, ``"cupy"``, and any other Array-API namespace that is
-        already imported, run the portable kernels. Other names import nothing.
+        already imported, use the portable kernels. No other name imports anything.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def _load_own(name: str) -> Backend:
 
 
 def _load_registered(name: str, points: list[EntryPoint]) -> Backend:
-    """Import a backend of another distribution, whatever its code does meanwhile."""
+    """Import a backend of another distribution, and turn every error of its code into one line."""
     owners = " and ".join(sorted({_distribution(point) for point in points}))
     if len(points) > 1:
         raise ValueError(f"backend {name!r} is registered by {owners}; uninstall all but one")
@@ -139,7 +139,7 @@ def _load_registered(name: str, points: list[EntryPoint]) -> Backend:
 
 
 def _instance(backend_class: Any) -> Backend:
-    """Return the one instance of a backend class, which is made when it is first asked for."""
+    """Return the one instance of a backend class, which is made when it is first needed."""
     found = _BY_CLASS.get(backend_class)
     if found is None:
         found = _BY_CLASS.setdefault(backend_class, backend_class())
@@ -148,7 +148,7 @@ def _instance(backend_class: Any) -> Backend:
 
 @cache
 def _registered() -> dict[str, list[EntryPoint]]:
-    """By name, the entry points of other distributions; more than one if they contradict."""
+    """Return the entry points of other distributions by name; several if they conflict."""
     try:
         points = entry_points(group="hopcore.backends")
     except Exception as error:
@@ -200,7 +200,7 @@ def restored(backend_class: type[Backend], name: str) -> Backend:
 
 
 def register_array_type(array_type: str, backend_class: str) -> None:
-    """Give an array type a backend of its own, which is imported when its first array is met.
+    """Give an array type its own backend, which is imported with the first array of the type.
 
     Parameters
     ----------
@@ -221,12 +221,12 @@ def register_array_type(array_type: str, backend_class: str) -> None:
 
 
 def backend_of(array: Array) -> Backend:
-    """Return the backend of an array: one dictionary look-up after the first array of a type.
+    """Return the backend of an array: one dictionary lookup after the first array of a type.
 
     Raises
     ------
     TypeError
-        The object is not an array of a library that speaks the Array API.
+        The object is not an array of a library with the Array API.
     """
     known = BY_TYPE.get(type(array))
     if known is None:

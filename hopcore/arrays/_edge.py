@@ -1,9 +1,10 @@
-"""Conversions of what people have, at the functions of daily use; the core behind them is strict.
+"""Conversions of inputs in the functions that users call most; the core converts nothing.
 
-Lists, integers, booleans and tables become arrays of the default floating dtype of their library,
-float32 beside float64 is promoted by the library's own rule, and NumPy arrays move to the library
-and the device of the state. No conversion changes a value: what would is refused, in a line that
-says what to write. Arrays that fit already pay for one look at their types (:func:`fits`).
+Lists, integers, booleans and tables become arrays of the default floating dtype of their library.
+float32 together with float64 is promoted by the rule of the library, and NumPy arrays are moved to
+the library and the device of the state. No conversion changes a value: an input whose values would
+change is refused, in a one-line error that says what to write. Arrays that need no conversion cost
+only one check of their types (:func:`fits`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def inputs_at_edge(
 ) -> tuple[Inputs, bool]:
     """Convert the arrays of one call and check them; say whether the state was one query ``(d,)``.
 
-    A query without an axis for queries gets one, which :func:`without_axis` takes from the results.
+    A single query ``(d,)`` gets an axis L, which :func:`without_axis` removes from the results.
     """
     if not fits(state, stored, projection, beta, mask):
         state, stored, projection, beta, mask = converted(state, stored, projection, beta, mask)
@@ -53,12 +54,12 @@ def fits(state: Any, stored: Any, projection: Any, beta: Any, mask: Any) -> bool
 
 
 def without_axis(array: Array, single: bool) -> Array:
-    """Take the axis of a single query, the last one, from a result ``(..., 1)``."""
+    """Remove the last axis, that of a single query, from a result ``(..., 1)``."""
     return array[..., 0] if single else array
 
 
 def without_row(array: Array, single: bool) -> Array:
-    """Take the axis of a single query from patterns ``(..., 1, d)``."""
+    """Remove the axis of a single query from patterns ``(..., 1, d)``."""
     return array[..., 0, :] if single else array
 
 
@@ -100,7 +101,7 @@ def as_floating(name: str, array: Any) -> Any:
 
 
 def as_patterns(images: Any) -> Array:
-    """Flatten images ``(N, h, w)``, or of more axes, to patterns ``(N, h * w)``.
+    """Flatten images ``(N, h, w)``, or arrays with more axes, to patterns ``(N, h * w)``.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ def as_patterns(images: Any) -> Array:
     Returns
     -------
     array (N, d)
-        A copy in which no value is changed. Bytes stay between 0 and 255: write
+        A copy with the same values. Bytes stay between 0 and 255: write
         ``hopcore.as_patterns(images) / 255`` for patterns between 0 and 1.
 
     Raises
@@ -189,7 +190,7 @@ def known_backend(array: Any) -> Backend | None:
 def library_of_call(given: dict[str, Any], untyped: set[str]) -> tuple[Backend, Any]:
     """Return the backend that lists and NumPy arrays are converted to, and an array on its device.
 
-    It is that of the state, or of the memory where the state is a list.
+    It is the backend of the state, or of the memory if the state is a list.
     """
     names = ["state", "stored", "projection"]
     for name in sorted(names, key=lambda name: name in untyped):
@@ -202,7 +203,7 @@ def library_of_call(given: dict[str, Any], untyped: set[str]) -> tuple[Backend, 
 def floating(name: str, value: Any, library: Backend, device: Any, *, untyped: bool = False) -> Any:
     """Return an array in a library, with integers and lists in its default floating dtype.
 
-    What is no array of NumPy or of this library, or not of numbers, is returned as it is: the
+    Anything else than numbers in an array of NumPy or of this library is returned unchanged: the
     checks of the core refuse it.
     """
     source = known_backend(value)

@@ -1,4 +1,4 @@
-"""Check the values of a mapping against the type hints of a dataclass before it is made of them."""
+"""Check the values of a mapping against the type hints of a dataclass before making one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_types(kind: Any, values: Mapping[str, Any]) -> None:
 
 
 def words_of(name: Any, hint: Any) -> str:
-    """Return a type hint as its source says it, but with the strings that a Literal allows."""
+    """Return a type hint as in the source, but with the strings that a Literal allows."""
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if not any(get_origin(one) is Literal for one in parts):
         return str(name)
@@ -55,7 +55,7 @@ def words_of(name: Any, hint: Any) -> str:
 
 @cache
 def type_hints(kind: Any) -> dict[str, Any]:
-    """Return the type hints of a class; anything, where a hint names what is not there."""
+    """Return the type hints of a class, and Any for a hint whose name cannot be found."""
     try:
         return get_type_hints(kind)
     except NameError:  # imported for type checkers only, or local to a function
@@ -92,7 +92,7 @@ def holds(value: Any, kind: Any, hints: tuple[Any, ...]) -> bool:
 
 
 def items_fit(values: Sequence[Any], hints: tuple[Any, ...]) -> bool:
-    """Whether values are as many and of the types that the hint of a tuple says."""
+    """Whether the number and the types of values agree with the hint of a tuple."""
     if hints[-1] is Ellipsis:
         return all(fits(one, hints[0]) for one in values)
     return len(values) == len(hints) and all(map(fits, values, hints))

@@ -1,4 +1,4 @@
-"""Portable kernels of graphs: neighbour sums, row maxima, nearest neighbours.
+"""Portable kernels of graphs: sums over neighbours, row maxima, nearest neighbours.
 
 A graph is stored by its rows (:class:`Rows`): entries sorted by row, with each node among its own
 neighbours. Padded lists of neighbours would waste memory where one node has many.
@@ -52,7 +52,7 @@ class GraphKernels(ArrayLibrary):
     def neighbour_sum(self, entries: Rows, values: Array, features: Array) -> Array:
         """A symmetric sparse matrix times features ``(n, d)``: the sum over the entries of a row.
 
-        Since the matrix is symmetric, the derivative is another neighbour sum.
+        Since the matrix is symmetric, the derivative is another sum of this kind.
         """
         return self.row_sum(
             entries, values[:, None] * self.xp.take(features, entries.columns, axis=0)
@@ -82,7 +82,7 @@ class GraphKernels(ArrayLibrary):
     def pair_products(self, left: Array, right: Array, entries: Rows) -> Array:
         """The inner product of ``left[row]`` and ``right[column]`` for each entry, ``(E,)``.
 
-        Products commute, so that with ``left = right`` the result is symmetric to the last digit.
+        Products commute, so with ``left = right`` the result is exactly symmetric.
         """
         xp = self.xp
 
@@ -113,7 +113,7 @@ class GraphKernels(ArrayLibrary):
         return self.astype(xp.searchsorted(rows, bounds), rows.dtype)
 
     def on_diagonal(self, entries: Rows) -> Array:
-        """Which entries are those of a node with itself, each node once, ``(E,)``.
+        """Which entries are on the diagonal, each node once, ``(E,)``.
 
         Only :meth:`nearest_at_once` makes a node its own neighbour, and repeats its entry.
         """
@@ -125,9 +125,9 @@ class GraphKernels(ArrayLibrary):
         return same & ~xp.concat([rows[:1] < 0, again], axis=0)
 
     def top_k(self, values: Array, k: int) -> tuple[Array, Array]:
-        """The k largest values over the last axis and their places, in any order.
+        """The k largest values over the last axis and their indices, in any order.
 
-        Of equal values those of the lowest places are taken.
+        Among equal values, those with the lowest indices are taken.
         """
         xp = self.xp
         places = xp.argsort(values, axis=-1, descending=True)[..., :k]
@@ -137,8 +137,8 @@ class GraphKernels(ArrayLibrary):
         """The k other patterns with the largest inner product, ``(..., N, k)``, 0 < k < N.
 
         ``patterns`` is ``(..., N, d)``, of norm 1; ``mask`` is boolean ``(..., N)``, and patterns
-        with False are chosen last. Of equal products those with the patterns of the lowest indices
-        are taken. Holds at most about a million scores (or one row of them).
+        with False are chosen last. Among equal products, the patterns with the lowest indices are
+        taken. At most about a million scores (or one row of them) are stored at a time.
         """
         xp, count = self.xp, patterns.shape[-2]
         if not self.has_known_sizes(patterns):
@@ -157,7 +157,7 @@ class GraphKernels(ArrayLibrary):
     def nearest_at_once(self, patterns: Array, k: int, mask: Array | None) -> Array:
         """:meth:`nearest` of patterns whose number a trace leaves open, with all scores at once.
 
-        Where there are fewer than k others, a pattern is its own neighbour, which is no edge.
+        If there are fewer than k others, a pattern is its own neighbour; this is not an edge.
         """
         xp, count, device = self.xp, patterns.shape[-2], self.device(patterns)
         column = xp.arange(count, dtype=xp.int32, device=device)
@@ -185,9 +185,9 @@ class GraphKernels(ArrayLibrary):
     def largest(self, scores: Array, k: int) -> Array:
         """The indices of the k largest of the scores ``(..., N)``, in any order.
 
-        Of equal scores the first are taken. The k largest lie in the k groups of neighbouring
-        scores with the largest maxima, of equal maxima in the first groups, so only those are
-        sorted.
+        Among equal scores, the first ones are taken. The k largest are in the k groups of
+        neighbouring scores with the largest maxima (the first groups, if maxima are equal), so only
+        these groups are sorted.
         """
         xp, width = self.xp, scores.shape[-1]
         groups = width // GROUP
@@ -207,7 +207,7 @@ class GraphKernels(ArrayLibrary):
 
 
 def without_rounding(values: Array, xp: ModuleType) -> Array:
-    """Replace ascending eigenvalues ``(..., N)`` that differ from 0 by rounding alone by 0.
+    """Replace ascending eigenvalues ``(..., N)`` by 0 if they differ from 0 only by rounding.
 
     The exponential of a negative one would grow without bound, and that of a positive one would
     vanish for a large eta.

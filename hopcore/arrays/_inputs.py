@@ -1,9 +1,9 @@
 """Checks of inputs: one library, one real floating dtype, one device, shapes that fit.
 
-Every public function hands its arrays to :func:`check_inputs` first. Values are checked only where
-they can be read at no cost: on the host and outside a trace (see
-:meth:`hopcore.Backend.can_read_values`). Sizes that a trace leaves open are compared with ``==``
-and ``!=``, because torch's compiler answers ``in`` wrongly.
+Every public function first passes its arrays to :func:`check_inputs`. Values are checked only where
+reading them is cheap: on the host and outside a trace (see
+:meth:`hopcore.Backend.can_read_values`). Sizes that are dynamic in a trace are compared with ``==``
+and ``!=``, because ``in`` gives wrong results in the compiler of torch.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def check_inputs(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive and finite.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend to a stored pattern. What no query may attend to may hold
-        anything, nan and inf included.
+        True where a query may attend to a stored pattern. Patterns that no query may attend to may
+        contain anything, including nan and inf.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def check_leading_axes(state: Array, stored: Array, projection: Array | None) ->
 
 
 def hint_of_axes(state: Array, stored: Array) -> str:
-    """What to write if patterns of another length are images, or lie in columns."""
+    """What to write if patterns of another length are images, or columns instead of rows."""
     for name, array, other in (("stored", stored, state), ("state", state, stored)):
         if array.ndim > 2 and array.shape[-1] * array.shape[-2] == other.shape[-1]:
             return f"; hopcore.as_patterns({name}) flattens images (N, h, w)"
@@ -210,7 +210,7 @@ def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
 
 
 def check_same_device(backend: Backend, state: Array, name: str, array: Array) -> None:
-    """Raise if an array is on another device than the state; traced arrays may be on any."""
+    """Raise if an array is not on the device of the state; traced arrays may be on any device."""
     expected, device = backend.device(state), backend.device(array)
     if expected != device and expected is not None and device is not None:
         raise ValueError(f"state and {name} must be on one device, got {expected} and {device}")
@@ -269,7 +269,7 @@ def broadcast_mask(backend: Backend, mask: Any, wanted: tuple[int, ...]) -> Arra
 
 
 def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
-    """Return the inverse temperature as a Python float, or as the array it is."""
+    """Return the inverse temperature as a Python float, or unchanged if it is an array."""
     if isinstance(beta, (bool, np.bool_)):
         raise TypeError("beta must be a positive number or array, got a bool")
     if isinstance(beta, float) or is_number(beta):
@@ -371,7 +371,7 @@ def check_finite(backend: Backend, name: str, array: Array) -> None:
 def hide_memory(
     backend: Backend, state: Array, stored: Array, projection: Array | None, mask: Array
 ) -> tuple[Array, Array]:
-    """Return stored patterns and their projections, by :func:`hide_unattended`."""
+    """Apply :func:`hide_unattended` to stored patterns and their projections."""
     readable = backend.can_read_values(state)
     hidden = hide_unattended(backend, "stored", stored, mask, readable)
     if projection is None:
@@ -382,10 +382,10 @@ def hide_memory(
 def hide_unattended(
     backend: Backend, name: str, array: Array, mask: Array, readable: bool = True
 ) -> Array:
-    """Return patterns or projections ``(..., S, d)`` whose unattended rows cannot do harm.
+    """Return patterns or projections ``(..., S, d)`` whose unattended rows have no influence.
 
-    Rows to which no query may attend may hold anything. They become zeros, unless all values can be
-    read and are moderate. If ``readable``, the others are checked to be finite.
+    Rows that no query may attend to may contain anything. They become zeros, unless all values can
+    be read and are moderate. If ``readable``, all other rows are checked to be finite.
     """
     seen = backend.can_read_values(array)
     if seen and backend.all_moderate(array):
@@ -402,7 +402,7 @@ def shape(array: Array) -> tuple[int, ...]:
 
 
 def own(backend: Backend, result: Array, *inputs: Any) -> Array:
-    """Return a result, or a copy of it if it is one of the inputs: they share no memory."""
+    """Return a result, or a copy if it is an input, so that the two never share memory."""
     for given in inputs:
         if result is given:
             return backend.copied(result)

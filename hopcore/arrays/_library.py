@@ -19,10 +19,11 @@ Array: TypeAlias = Any
 
 
 class AnyArray(Protocol):
-    """What an array of every library has, and a memory in parts, but no string, list or number.
+    """Arrays of any library and memories in parts, but no strings, lists or numbers.
 
-    Public functions declare their arguments so, and where an array comes back the type variable
-    :data:`hopcore.arrays.SomeArray`: torch's tensors give a tensor, JAX's arrays an array of JAX.
+    Public functions use it as the type of array arguments. If they return an array, they use the
+    type variable :data:`hopcore.arrays.SomeArray`, since the result for tensors of torch is a
+    tensor, and for arrays of JAX an array of JAX.
     """
 
     @property
@@ -49,7 +50,7 @@ BetaLike: TypeAlias = float | AnyArray
 
 
 QUIET = np.errstate(under="ignore")
-"""Decorator of functions in which small numbers vanish, whatever NumPy is told to do there."""
+"""Decorator of functions that ignore underflow, whatever the error state of NumPy is."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,8 +58,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def quiet(function: Function) -> Function:
     """Decorate a function of arrays of any library like :data:`QUIET`.
 
-    The state of NumPy is only set where an array, or one in a tuple of arrays, is NumPy's, since
-    torch cannot trace it.
+    The error state of NumPy is set only if an argument, or an array in a tuple, is a NumPy array,
+    since torch cannot trace this.
     """
     in_silence = QUIET(function)
 
@@ -74,7 +75,7 @@ def quiet(function: Function) -> Function:
 
 
 class ArrayLibrary:
-    """One array library: its Array-API namespace, its dtypes, and where values may be read.
+    """One array library: its Array-API namespace, its dtypes, and whether values can be read.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ class ArrayLibrary:
     """
 
     refusal_as_state = ""
-    """The error for an array that cannot be a state, since it can only be a memory in parts."""
+    """The error for an array that can only be a memory in parts, and not a state."""
 
     def __init__(self, name: str, xp: ModuleType) -> None:
         self.name = name
@@ -126,14 +127,14 @@ class ArrayLibrary:
         return array
 
     def can_read_values(self, array: Array) -> bool:
-        """Whether values can be read at no cost: not under a trace, not from a device's queue.
+        """Whether reading values is cheap: not under a trace, and without waiting for a device.
 
-        Inputs are checked for nan and inf where this holds. Reading takes one pass over the array.
+        If so, inputs are checked for nan and inf, which takes one pass over the array.
         """
         return True
 
     def can_fetch_values(self, array: Array) -> bool:
-        """Whether values can be read at all, if need be by waiting for a device."""
+        """Whether values can be read at all, possibly by waiting for a device."""
         return self.can_read_values(array)
 
     def cache_context(self) -> AbstractContextManager[Any]:
@@ -141,17 +142,17 @@ class ArrayLibrary:
         return nullcontext()
 
     def requires_gradient(self, *arrays: Array) -> bool:
-        """Whether a derivative by any of the arrays may be asked for."""
+        """Whether a derivative with respect to any of the arrays may be needed."""
         return False
 
     def has_known_sizes(self, array: Array) -> bool:
-        """Whether the sizes of an array are numbers; a trace may leave them open."""
+        """Whether the sizes of an array are numbers; in a trace they may be dynamic."""
         return True
 
     def index_dtype(self, count: Any) -> Any:
         """The dtype that numbers entries: int32, or int64 where there are too many of them.
 
-        A count that a trace leaves open is taken for a small one.
+        A count that is dynamic in a trace is assumed to be small.
         """
         return self.xp.int64 if isinstance(count, int) and count > MOST_NUMBER else self.xp.int32
 
@@ -164,7 +165,7 @@ class ArrayLibrary:
         return bool(self.xp.all(self.xp.isfinite(array)))
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> Array:
-        """Make an array from values; ``dtype`` is a name, ``device`` what the library calls it."""
+        """Make an array from values; ``dtype`` is a name, ``device`` a device of the library."""
         xp_dtype = None if dtype is None else getattr(self.xp, dtype)
         return self.xp.asarray(np.asarray(values), dtype=xp_dtype, device=device)
 
@@ -175,7 +176,7 @@ class ArrayLibrary:
         return np.asarray(array)
 
     def copied(self, array: Array) -> Array:
-        """A copy with memory of its own, through which derivatives pass."""
+        """A copy that shares no memory, but passes derivatives on."""
         return self.xp.asarray(array, copy=True)
 
     def astype(self, array: Array, dtype: Any) -> Array:
@@ -183,12 +184,12 @@ class ArrayLibrary:
         return array if array.dtype == dtype else self.xp.astype(array, dtype)
 
     def check_layout(self, name: str, array: Array) -> None:
-        """Raise if a kernel cannot read an array, as one that is sparse; named in the error."""
+        """Raise an error with the name of an array if kernels cannot read it (a sparse one)."""
 
     def device(self, array: Array) -> Any:
         """The device of an array, or None where it is not known."""
         return array_api_compat.device(array)
 
     def uses_autocast(self, array: Array) -> bool:
-        """Whether kernels choose the dtype they compute in themselves, as under autocast."""
+        """Whether kernels choose the dtype of their computation, as under autocast."""
         return False

@@ -1,11 +1,11 @@
-r"""Sums over long memories in parts, so that their rounding does not grow with the memory.
+r"""Sums over long memories in parts, so that rounding errors do not grow with the memory.
 
 A product of weights ``(L, S)`` and patterns ``(S, v)`` adds S numbers for each result. Most
-libraries add them one after the other, so that their rounding errors add up, too: a float32 sum of
-equal numbers is off by up to :math:`S \epsilon / 2` of its value, and stands still at
-:math:`2^{24}` of them. Here parts of :data:`PART` patterns are multiplied on their own and their
-results are added in pairs, so that the error is at most that of one part and of
-:math:`\log_2 (S / \mathrm{PART})` additions. Plain sums and maxima of libraries need none of this,
+libraries add them one after another, so their rounding errors add up, too: a float32 sum of equal
+numbers has a relative error of up to :math:`S \epsilon / 2`, and stops growing after
+:math:`2^{24}` of them. Here parts of :data:`PART` patterns are multiplied separately, and their
+results are added in pairs. So the error is at most that of one part and of
+:math:`\log_2 (S / \mathrm{PART})` additions. Plain sums and maxima of libraries do not need this,
 since they add in pairs or in many lanes.
 """
 
@@ -28,9 +28,9 @@ PART = 1 << 12
 
 
 def in_pairs(join: Callable[[T, T], T], results: Iterable[T]) -> T:
-    r"""Join results, at least one, as a balanced tree does: each takes part in few additions.
+    r"""Join at least one result in the order of a balanced tree, so that each is added few times.
 
-    At most about :math:`\log_2` of their number are held at a time.
+    At most about :math:`\log_2` of their number are stored at a time.
     """
     waiting: list[tuple[int, T]] = []
     for result in results:
@@ -55,12 +55,12 @@ def long_product(xp: ModuleType, weights: Array, values: Array) -> Array:
     weights : array (..., L, S)
         Weights of the patterns, or other factors; S is at least 4096.
     values : array (..., S, v)
-        What is summed. Leading axes broadcast.
+        The values to sum. Leading axes broadcast.
 
     Returns
     -------
     array (..., L, v)
-        The product, whose rounding does not grow with S.
+        The product, whose rounding error does not grow with S.
 
     Examples
     --------

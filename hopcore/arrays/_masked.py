@@ -1,9 +1,9 @@
-"""Stored patterns to which no query may attend: whatever they hold, they are never read.
+"""Stored patterns that no query may attend to: their contents never influence a result.
 
-Such a pattern gets the weight 0. But 0 times nan is nan, and a score that overflows may be nan
-before it is masked. So the patterns and projections of a call are replaced by zeros there, which
-has neither an influence nor a derivative. Where values can be read, this is done only if some value
-is not moderate (:meth:`hopcore.Backend.all_moderate`).
+Such a pattern has the weight 0. But 0 times nan is nan, and a score that overflows may be nan
+before it is masked. So these patterns and their projections are replaced by zeros, which influence
+neither results nor derivatives. Where values can be read, this is done only if some value is not
+moderate (:meth:`hopcore.Backend.all_moderate`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def attended_by_some(xp: ModuleType, mask: Array, lead: tuple[int, ...]) -> Arra
     """Whether some query may attend to each pattern, ``(..., S)`` or ``(..., 1)``.
 
     ``mask`` is ``(..., L, S)``, ``lead`` the leading axes of the patterns. A pattern that several
-    elements of a batch share is attended if it is attended in one of them.
+    elements of a batch share is attended if it is attended in at least one of them.
     """
     some = mask if mask.ndim < 2 else xp.any(mask, axis=-2)
     extra = max(some.ndim - 1 - len(lead), 0)

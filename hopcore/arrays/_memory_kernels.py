@@ -1,7 +1,7 @@
 """Kernels that count the stored patterns of a memory and measure their norms.
 
-Besides associations and conjugates, nothing else is asked of a memory: one that lies on a disk or
-on many devices only has to bring these.
+Besides associations and conjugates, a memory needs only these kernels, also if it is stored on a
+disk or on many devices.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class MemoryKernels(ArrayLibrary):
         return self.astype(xp.sum(self.astype(mask, xp.int32), axis=-1), precise)
 
     def largest_square(self, stored: Array, mask: Array | None) -> Array:
-        """The square of M, without care for overflow; stored patterns have the precise dtype."""
+        """The square of M, which may overflow; stored patterns have the precise dtype."""
         return self._largest(self.square_lengths(stored), mask)
 
     def radius(self, stored: Array, mask: Array | None) -> Array:
-        """M: the largest norm among attended patterns, without over- or underflow; 0 of none.
+        """M: the largest norm of the attended patterns, without over- or underflow; 0 if none.
 
         The result has no derivative.
         """
@@ -58,16 +58,16 @@ class MemoryKernels(ArrayLibrary):
     def all_moderate(self, array: Array) -> bool:
         """Whether all values are finite and so small that scores cannot overflow.
 
-        They are below the fourth root of the largest number: 16 in float16, 4e9 in float32. Called
-        only where values can be read; a stricter bound does no harm.
+        They are below the fourth root of the largest number: 16 in float16, 4e9 in float32. This is
+        called only where values can be read. A backend may use a stricter bound.
         """
         return self.magnitude(array) < float(self.xp.finfo(array.dtype).max) ** 0.25
 
     def magnitude(self, array: Array, mask: Array | None = None) -> float:
         """The largest magnitude of a value, or 0 if there is none; values must be readable.
 
-        Memories that are read later leave out what no query may attend to by the mask; in others
-        it was hidden before.
+        A memory that is read later uses the mask to leave out patterns that no query may attend to;
+        in other memories they were hidden before.
         """
         if 0 in array.shape:
             return 0.0

@@ -1,13 +1,13 @@
-r"""Memories in parts: the recall of each part, merged into the recall of the whole, exactly.
+r"""Memories in parts: the associations with the parts are merged into that with the whole.
 
 With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the parts, :math:`l = \log \sum_k e^{l_k}`
-and :math:`o = \sum_k e^{l_k - l} o_k`. The parts may be read one after the other
-(:class:`hopcore.Streamed`) or lie on the workers of a mesh, which then exchange :math:`o_k` and
-:math:`l_k` but never patterns: what they exchange does not grow with the memory.
+and :math:`o = \sum_k e^{l_k - l} o_k`, exactly. The parts may be read one after another
+(:class:`hopcore.Streamed`) or be stored on the workers of a mesh, which then exchange :math:`o_k`
+and :math:`l_k` but never patterns: the amount of exchanged data does not grow with the memory.
 
-Separation functions other than the softmax cannot be merged afterwards. They depend on all scores
-through sums and maxima over the stored patterns; where these are taken over all parts
-(:class:`OverWorkers`), every part finds its own weights in the whole memory.
+The results of other separation functions cannot be merged afterwards. They depend on all scores
+through sums and maxima over the stored patterns. If these are taken over all parts
+(:class:`OverWorkers`), every part computes the weights of its patterns in the whole memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hopcore.arrays._library import Array
 
 
 class Collectives(Protocol):
-    """Reductions over all workers; each of them gets the same result."""
+    """Reductions over all workers; every worker gets the same result."""
 
     def sum(self, array: Array) -> Array:
         """The sum of the arrays of all workers."""
@@ -82,7 +82,7 @@ def orders_in_parts(what: str) -> TypeError:
 
 
 class OverWorkers:
-    """A namespace whose sums and maxima over the last axis go over the parts of all workers.
+    """A namespace whose sums and maxima over the last axis include the parts of all workers.
 
     With it, a separation function turns the scores of one part into weights in the whole memory.
     """
@@ -104,5 +104,7 @@ class OverWorkers:
     @staticmethod
     def _over(function: Callable[..., Array], array: Array, options: dict[str, Any]) -> Array:
         if options.get("axis") != -1:
-            raise NotImplementedError("only the axis of the stored patterns, the last, is in parts")
+            raise NotImplementedError(
+                "only the last axis, that of the stored patterns, is divided into parts"
+            )
         return function(array, **options)

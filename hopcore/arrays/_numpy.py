@@ -22,10 +22,10 @@ ROWS, COLUMNS = 256, 1024
 """Queries and stored patterns in a tile of scores: 1 MiB in float32, within a core's cache."""
 
 TILE = 1 << 20
-"""Scores of a sparse separation function that a thread holds at once, in whole rows."""
+"""Scores of a sparse separation function that a thread processes at once, in whole rows."""
 
 SERIAL = 1 << 20
-"""Up to this many scores are held at once; starting threads would cost more than it gains."""
+"""Up to this many scores are computed in one array; threads would cost more than they save."""
 
 SAFE_EXPONENT = {np.dtype(np.float32): 40.0, np.dtype(np.float64): 300.0}
 """Scores up to this magnitude are exponentiated without subtracting their maximum."""
@@ -52,13 +52,13 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         return True
 
     def all_finite(self, array: np.ndarray) -> bool:
-        """Look at values only if the product with itself is not finite."""
+        """Check single values only if the product of the array with itself is not finite."""
         if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
             return True
         return bool(np.isfinite(array).all())
 
     def all_moderate(self, array: np.ndarray) -> bool:
-        """Look at values only if the product with itself is too large."""
+        """Check single values only if the product of the array with itself is too large."""
         limit = float(np.finfo(array.dtype).max) ** 0.5
         if array.flags.c_contiguous and np.vdot(array, array) < limit:
             return True
@@ -82,9 +82,9 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         return np.where(mask, squares[..., None, :], 0.0).max(axis=-1)
 
     def radius(self, stored: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        """Take the root of the largest square, without a copy of patterns that may lie on a disk.
+        """Take the root of the largest square, without copying patterns that may be on a disk.
 
-        Scale the patterns first only where that square nearly vanishes or overflows.
+        Scale the patterns first only if that square nearly underflows or overflows.
         """
         limits = np.finfo(stored.dtype)
         with np.errstate(over="ignore", under="ignore"):
@@ -135,7 +135,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         need_conjugate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Softmax in tiles; other separation functions from their sparse supports."""
-        # Orders differ from query to query, which tiles do not know.
+        # Tiles do not support orders that differ from query to query.
         if orders_of(separation) is not None or (
             not separation.softmax and stored.shape[-2] < SMALL
         ):
@@ -214,10 +214,10 @@ class NumpyBackend(NumpyGraphKernels, Backend):
 
 
 def quietly(kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a kernel again that stopped where a product or an exponential rounds to 0.
+    """Call a kernel again if it stopped because a product or an exponential underflowed.
 
-    The caller may have asked NumPy to raise there. Only then does a kernel pay for another error
-    state, which takes as long as a small product.
+    This happens only if the caller told NumPy to raise on underflow. So only then does a kernel set
+    another error state, which takes as long as a small product.
     """
     with np.errstate(under="ignore"):
         return kernel(*arguments)
@@ -307,7 +307,7 @@ def softmax_tile(
 ) -> None:
     """Associate some queries with all patterns by tiles; fill output and conjugate."""
     rows, dtype = query.shape[0], query.dtype
-    # The tiles of a long memory are so many that float32 would not add them up well.
+    # A long memory has so many tiles that a float32 sum over them would be inaccurate.
     precise = np.float64 if stored.shape[0] > LONG else dtype
     buffer = np.empty(rows * min(COLUMNS, stored.shape[0]), dtype=dtype)
     total = np.zeros((rows, 1), dtype=precise)
@@ -365,7 +365,7 @@ def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..
 
 
 def whole_rows(width: int) -> int:
-    """Rows of S scores to hold at once: at least 32 for a large S, so that products stay fast."""
+    """Rows of S scores to process at once: at least 32 for a large S, so products stay fast."""
     return max(1, min(ROWS, max(TILE // width, min(32, 16 * TILE // width))))
 
 
@@ -378,7 +378,7 @@ def sparse_weights(weights: Support, width: int) -> csr_array:
 
 
 def sparse_product(weights: Support, projection: np.ndarray) -> np.ndarray:
-    """The weights of a support times projections; those of a wide one are summed in parts."""
+    """The weights of a support times projections; a wide support is summed in parts."""
     assert weights.index is not None
     rows, most = weights.index.shape
     if most <= LONG:

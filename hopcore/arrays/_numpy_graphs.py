@@ -18,7 +18,7 @@ TILE = 1 << 20
 """Scores that a thread searches at once (4 MiB in float32), for at least 32 queries."""
 
 PARTS = 1 << 20
-"""A neighbour sum with at least this many products is divided between threads."""
+"""A sum over neighbours with at least this many products is divided between threads."""
 
 GATHERED = 1 << 18
 """Numbers that a thread gathers at once (1 MiB in float32)."""
@@ -140,14 +140,14 @@ class NumpyGraphKernels(GraphKernels):
 
 
 def largest_and_next(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the k largest of the values ``(..., N)``, k < N, and the next largest value."""
+    """The indices of the k largest values of ``(..., N)``, k < N, and the next largest value."""
     after = values.shape[-1] - k
     places = np.argpartition(values, after - 1, axis=-1)
     return places[..., after:], np.take_along_axis(values, places[..., after - 1 : after], axis=-1)
 
 
 def first_of_equals(values: np.ndarray, places: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """Replace the places of the k largest values by those of the first among equal ones.
+    """Replace the indices of the k largest values by the lowest ones among equal values.
 
     ``values`` is ``(..., N)``, ``places (..., k)``, and ``following (..., 1)`` the largest value
     that was left out.

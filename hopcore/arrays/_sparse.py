@@ -1,8 +1,8 @@
-"""Sparse supports: the few stored patterns that a sparse separation function gives weights.
+"""Sparse supports: the few stored patterns that have a positive weight.
 
-Among fewer patterns the largest weight can only be larger, so the largest weight among the maxima
-of groups of scores bounds how far below the largest score the weights can end. Only the scores
-above that bound go to the solver. For NumPy, which can write by index.
+With fewer patterns the largest weight can only be larger. So the largest weight for the maxima of
+groups of scores bounds the distance below the largest score from which weights are 0. Only the
+scores above this bound are passed to the solver. This is for NumPy, which can write by index.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ GROUP = 16
 """Scores per group."""
 
 SMALL = 128
-"""With fewer scores than this, looking for the support is not worth it."""
+"""With fewer scores than this, a search for the support does not save time."""
 
 CACHED = 1 << 16
 """Scores that a solver works on at a time (256 KiB in float32)."""
 
 
 class Support(NamedTuple):
-    """The candidates of R queries, padded to the K of the query that has most."""
+    """The candidates of R queries, padded to the K of the query with the most."""
 
     index: Array | None
     """(R, K) integers, the stored pattern of each weight; None where the weights are dense."""
@@ -34,7 +34,7 @@ class Support(NamedTuple):
 
 
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
-    """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few count."""
+    """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few are > 0."""
     rows, width = scores.shape
     if rows == 0 or width < SMALL:
         return Support(None, *separation.evaluate(scores, xp, loop))

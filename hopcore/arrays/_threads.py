@@ -1,7 +1,7 @@
 """Run tiles of work on all cores, in Python threads whose BLAS calls use one thread each.
 
-The exponentials of an association cost as much as its products, and BLAS threads would leave them
-to one core. NumPy releases the lock in both.
+The exponentials of an association take as long as its products, and with BLAS threads they would
+run on a single core. NumPy releases the interpreter lock in both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Held:
 
 
 def _forget_held_calls() -> None:
-    """Start a forked process without the calls and the lock of its parent's other threads."""
+    """Forget, in a forked process, the calls and the lock of other threads of its parent."""
     _Held.lock = threading.Lock()
     if _Held.calls:
         _Held.calls = 0

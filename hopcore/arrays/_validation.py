@@ -1,8 +1,8 @@
-"""Checks of numbers, each of which raises an error of one line.
+"""Checks of numbers, each of which raises a one-line error.
 
-Every scalar argument of hopcore goes through one of them. ``as_number`` and ``as_integer`` take the
-numbers of Python and NumPy and return Python's; the checks of settings, whose values are written to
-files, take Python's alone.
+One of them checks each scalar argument of hopcore. ``as_number`` and ``as_integer`` accept numbers
+of Python and NumPy and return Python numbers. The checks of settings, whose values are written to
+files, accept only Python numbers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 LONGEST = 60
-"""Most characters of a value in an error message."""
+"""The largest number of characters of a value in an error message."""
 
 MOST_STEPS = 1_000_000
 """The largest number of steps of a loop, so that a call ends."""
 
 MOST_NUMBER = 2**31 - 1
-"""The largest number of an entry or a node, which are counted in 32 bits."""
+"""The largest number of entries or nodes, which are counted in 32 bits."""
 
 MOST = 2**53
 """The largest integer unless another bound is given; up to here, floats count exactly."""
@@ -141,7 +141,7 @@ def check_bool(name: str, value: Any) -> None:
 
 
 def check_one_of(name: str, value: Any, known: Iterable[Any]) -> None:
-    """Raise if a value is not one of those that are known; it may be of any type."""
+    """Raise if a value, which may have any type, is not one of the known values."""
     if not any(isinstance(value, type(one)) and value == one for one in known):
         raise ValueError(
             f"{name} must be one of {', '.join(map(repr, known))}, got {short_repr(value)}"

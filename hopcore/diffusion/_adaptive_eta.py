@@ -1,9 +1,9 @@
 r"""Diffusion whose strength eta grows with the entropy of the association weights.
 
 With H the entropy of the association weights before diffusion, :math:`\eta_{eff} = \eta\,
-\sigma(\tau (H - h))`. A diffused memory is a polynomial in the Laplacian times the memory, whose
-coefficients depend on eta alone: one basis serves all samples, and even all queries, each with its
-own eta.
+\sigma(\tau (H - h))`. A diffused memory is a polynomial in the Laplacian times the memory, and only
+the coefficients of the polynomial depend on eta. So one basis is enough for all samples, or even
+all queries, with different eta.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from hopcore.graphs._dense_laplacian import AnyLaplacian
 from hopcore.memory._separation import get_separation
 
 TOLERANCE = 1e-6
-"""Sup error of a series that is not exact."""
+"""The sup error of a series that is not exact."""
 
 
 def association_entropy(inputs: Inputs, bias: Array | None = None) -> Array:
     r"""Return the entropy in nats of each query's softmax weights, ``(..., L)``; differentiable.
 
     :math:`H = \operatorname{lse}(z) - \langle p, z \rangle` with scores :math:`z = \beta X \xi`,
-    so that one association gives it. It is 0 for queries that attend to nothing. ``bias``, if
+    so one association is enough. It is 0 for queries that may attend to nothing. ``bias``, if
     given, is added to the scores.
     """
     backend, xp, state, stored, _, beta, mask = inputs
@@ -60,8 +60,8 @@ def adapted_eta(inputs: Inputs, config: DiffusionConfig, bias: Array | None = No
     Returns
     -------
     array (..., L) or (...)
-        In [0, eta]. A sample's H is the mean over its queries that attend to something. ``bias``,
-        if given, is added to the scores.
+        In [0, eta]. The H of a sample is the mean over its queries that may attend to at least one
+        pattern. ``bias``, if given, is added to the scores.
     """
     backend, xp = inputs.backend, inputs.xp
     entropy = association_entropy(inputs, bias)
@@ -149,7 +149,7 @@ def check_length(degree: int, eta: float) -> int:
     """Return the degree, or raise if it is too large for a basis of polynomials."""
     if degree > LONGEST:
         raise ValueError(
-            f"an eta that adapts up to {eta:g} needs a series of more than {LONGEST} terms; "
+            f"an adaptive eta of up to {eta:g} needs a series of more than {LONGEST} terms; "
             "use a smaller eta"
         )
     return degree

@@ -16,11 +16,12 @@ from hopcore.graphs._knn import knn_graph, reweighted
 
 
 class GraphCache:
-    """Keep the graphs of patterns, found again by the values of the patterns.
+    """Keep the graphs of patterns, and find them by the values of the patterns.
 
-    Patterns are compared with copies of earlier ones, value by value, so that an array changed in
-    place, or another one at the same address, is never confused with the first. If values cannot be
-    read, under a trace or on an accelerator, graphs are built every time and not kept.
+    Patterns are compared with copies of earlier ones, value by value, so an array that was changed
+    in place, or another array at the same memory address, is never confused with the first one. If
+    values cannot be read, under a trace or on an accelerator, graphs are built every time and not
+    kept.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ class GraphCache:
 
     Notes
     -----
-    A cache may be shared between threads. If derivatives by the patterns are recorded, only the
-    choice of neighbours comes from the cache, and the weights are computed again.
+    Threads may share a cache. If the patterns need derivatives, only the choice of neighbours
+    comes from the cache, and the weights are computed again.
 
     Examples
     --------

@@ -1,10 +1,10 @@
 r"""Chebyshev series of functions of a Laplacian.
 
-On :math:`[0, \lambda_{max}]` a response :math:`r(\lambda) \approx \sum_k c_k T_k(2
-\lambda/\lambda_{max} - 1)`, so that :math:`r(L) x` is a sum of repeated products with L. The heat
+On :math:`[0, \lambda_{max}]`, a response is :math:`r(\lambda) \approx \sum_k c_k T_k(2
+\lambda/\lambda_{max} - 1)`, so :math:`r(L) x` is a sum of repeated products with L. The heat
 kernel :math:`e^{-t \lambda}` has :math:`c_k = \pm 2 e^{-a} I_k(a)` with :math:`a = t
-\lambda_{max}/2` and the modified Bessel functions :math:`I_k`; all signs agree at
-:math:`\lambda = 0`, so that the sup error of degree K is exactly :math:`2 \sum_{k>K} e^{-a}
+\lambda_{max}/2` and the modified Bessel functions :math:`I_k`. All signs agree at
+:math:`\lambda = 0`, so the sup error of degree K is exactly :math:`2 \sum_{k>K} e^{-a}
 I_k(a)`.
 """
 
@@ -102,8 +102,8 @@ def resolvent_degree(reach: float, tol: float) -> int:
 def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
     r"""Return points of :math:`\lambda/\lambda_{max}` ``(n,)`` and weights ``(n, degree + 1)``.
 
-    The coefficients of a response are its values at the points times the weights; this is exact for
-    polynomials of twice the degree.
+    The coefficients of a response are its values at the points times the weights. This is exact for
+    polynomials of up to twice the degree.
     """
     count = 2 * (degree + 1)
     angles = math.pi * (np.arange(count) + 0.5) / count
@@ -136,7 +136,7 @@ def coefficients_at(
     """Return the coefficients ``(..., degree + 1)`` of a response with parameters ``(...)``.
 
     ``response`` gets eigenvalues ``(n,)`` in the dtype of ``like`` and returns ``(..., n)``. The
-    coefficients can be differentiated by the parameters.
+    coefficients are differentiable in the parameters.
     """
     points, weights = (
         backend.xp.asarray(x, dtype=like.dtype, device=backend.device(like))

@@ -26,20 +26,20 @@ Adaptive: TypeAlias = Literal["sample", "query"]
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    """How stored patterns are diffused before the association; frozen and checked.
+    """The settings of diffusion-augmented retrieval; they are frozen and checked.
 
     Attributes
     ----------
     eta : float
         Strength of diffusion, >= 0.
     beta : float
-        Inverse temperature, > 0, used if a call gives no other.
+        Inverse temperature, > 0, used if a call does not give one.
     steps : int
         T: explicit steps of diffusion, or joint steps of an evolving memory; >= 0.
     diffusion_mode : str
         ``"factored"``, ``"simple"``, ``"iterative"``, ``"spectral"``, ``"chebyshev"`` or
         ``"implicit"``; see :func:`hopcore.diffusion_operator`. Factored and iterative diffusion
-        take T steps of eta, the others are applied once.
+        take T steps of eta; the other modes are applied once.
     attention_mode : {"dense", "graph"}
         Associate with all patterns, or with an anchor and its neighbours
         (:func:`hopcore.diffusion.anchored_association`).
@@ -47,10 +47,11 @@ class DiffusionConfig:
         Neighbours that each pattern chooses in the graph, >= 1.
     use_normalized_laplacian : bool
         Use the symmetric Laplacian, with eigenvalues up to 2; otherwise the unnormalised one, for
-        which eta should be divided by the mean degree. The symmetric Laplacian does not keep the
-        mean: if patterns share a large one, well-connected patterns become longer and win.
+        which eta should be divided by the mean degree. The symmetric Laplacian does not preserve
+        the mean: if patterns share a large mean, the norms of well-connected patterns grow, and
+        these patterns get the largest scores.
     use_sparse : bool
-        Without effect: graphs are always stored by their edges.
+        This setting has no effect: graphs are always sparse.
     diffuse_key : bool
         Diffuse stored patterns.
     diffuse_query : bool
@@ -137,7 +138,7 @@ class DiffusionConfig:
         Raises
         ------
         TypeError, ValueError
-            A field does not exist, or has a value that it cannot have.
+            A field does not exist, or its value is not allowed.
         """
         given = known_fields(cls, values)
         check_types(cls, given)

@@ -2,8 +2,8 @@ r"""The energies of a diffused memory in each step of a retrieval.
 
 E is the energy of the state in the memory of a step. The joint energy
 :math:`J(\xi, K) = E_0(\xi; K) + \alpha \operatorname{tr}(K^T L K) / 2`, with :math:`E_0` the energy
-without the constants that change with K, never rises in an evolving memory once alpha is large
-enough (:func:`joint_weight`).
+without the constants that change with K, never rises in an evolving memory if alpha is large enough
+(:func:`joint_weight`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Step(NamedTuple):
     Attributes
     ----------
     energy : array (..., L)
-        E, as :func:`hopcore.energy`.
+        E, as in :func:`hopcore.energy`.
     free : array (..., L)
         The energy without ``log(N)/beta + M^2/2``.
     dirichlet : array (...) or None
@@ -156,7 +156,7 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     Returns
     -------
     float
-        0 for a graph without edges; of a batch, the largest.
+        0 for a graph without edges; for a batch, the largest value.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     Notes
     -----
     The bound holds for :math:`\|\xi_0\| \le M`; explicit steps also need
-    :math:`\eta \le 1/\max(deg)`. It takes the eigenvalues of dense matrices, O(N^3).
+    :math:`\eta \le 1/\max(deg)`. The function computes eigenvalues of dense matrices, in O(N^3).
 
     Examples
     --------

@@ -2,12 +2,12 @@ r"""The loop that alternates diffusion over a graph with association.
 
 There are three choices of the values that are recalled:
 
-- **tied**: keys and values are both diffused. The memory is D X, and everything that holds of a
-  memory holds of it.
+- **tied**: keys and values are both diffused. The memory is D X, and every statement about a memory
+  holds for it.
 - **evolving**: keys are diffused a little in every step, and the values are the keys of that step.
   The joint energy never rises (:func:`hopcore.diffusion.joint_weight`).
-- **untied**: keys are diffused, values are as given. One association is what diffusion-augmented
-  layers compute; repeated, it can cycle and need not settle.
+- **untied**: keys are diffused, and the values are those given. Diffusion-augmented layers compute
+  one such association; if it is repeated, it can cycle and may not converge.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ Values = Literal["tied", "evolving", "untied"]
 
 
 class DynamicsEngine:
-    """The loop of diffusion and association, made of a diffusion operator and an attention.
+    """The loop of diffusion and association, with a diffusion operator and an attention.
 
     Parameters
     ----------
     diffusion : DiffusionOperator
-        Over the graph of the stored patterns. It is applied ``config.steps`` times, or once if it
-        is ``one_shot``.
+        The operator over the graph of the stored patterns. It is applied ``config.steps`` times, or
+        once if it is ``one_shot``.
     attention : AttentionOperator
         The association.
     config : DiffusionConfig
         ``steps``, ``diffuse_key``, ``diffuse_query``, ``use_logit_diffusion``, ``logit_eta`` and
-        ``energy_stop_tol`` are used, and the graph's settings for a graph of the queries.
+        ``energy_stop_tol`` are used, and the settings of the graph for a graph of the queries.
     values : {"untied", "tied", "evolving"}
-        Which values are recalled: as given, diffused like the keys, or the keys of every step, with
-        the state updated after each.
+        Which values are recalled: those given, values diffused like the keys, or the keys of every
+        step, with an update of the state after each step.
 
     Examples
     --------
@@ -167,7 +167,7 @@ class DynamicsEngine:
         return inputs, before, steps
 
     def associate(self, inputs: Inputs, anchors: Array | None) -> Array:
-        """Associate once: over all patterns, near anchors, or with diffused weights."""
+        """Associate once: with all patterns, with anchors' neighbours, or with diffused weights."""
         if self.config.use_logit_diffusion:
             return diffused_weights(inputs, self.of_weights())
         if self.attention.mode == "graph":
@@ -190,7 +190,7 @@ class DynamicsEngine:
 
 
 def unattended_as_zeros(inputs: Inputs, projected: bool) -> Inputs:
-    """Return the inputs with zeros where no query may attend, which is what diffusion sees."""
+    """Return the inputs with zeros where no query may attend, as diffusion uses them."""
     backend, _, _, stored, projection, _, mask = inputs
     if mask is None:
         return inputs

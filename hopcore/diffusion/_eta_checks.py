@@ -64,10 +64,11 @@ def check_stable(laplacian: AnyLaplacian, eta: Any) -> None:
 
 
 def check_resolved(laplacian: AnyLaplacian, eta: Any, roundings: float = 2.0) -> None:
-    """Raise if rounding would leave nothing of a heat kernel or an implicit step.
+    """Raise if rounding errors would dominate a heat kernel or an implicit step.
 
-    The eigenvalue 0 of a Laplacian is known up to a rounding of the largest one, which eta
-    multiplies. Their product may be ``roundings / eps``. Traced values are not read.
+    The eigenvalue 0 of a Laplacian has the rounding error of the largest one, and eta multiplies
+    this error. The product of eta and the largest eigenvalue may be at most ``roundings / eps``.
+    Traced values are not read.
     """
     backend, bound = laplacian.backend, laplacian.bound
     if not isinstance(eta, float):
@@ -117,7 +118,7 @@ def eigenvalue_bound(laplacian: AnyLaplacian, largest: float | None) -> float:
         bound = float(bound) * (1.0 + 1e-6)
     if not isinstance(bound, float):
         raise ValueError(
-            "the eigenvalues are not visible under a trace; pass largest=, an upper bound of them, "
+            "the eigenvalues cannot be seen under a trace; pass largest=, an upper bound of them, "
             "or use a normalised Laplacian, whose bound is 2"
         )
     return as_number("largest", bound, 0.0) or 1.0

@@ -59,7 +59,7 @@ class SimpleDiffusion(Explicit):
     Parameters
     ----------
     laplacian : Laplacian, Graph or array (..., N, N)
-        A graph means the Laplacian of its own normalisation.
+        For a graph, the Laplacian of its own normalisation is used.
     eta : float or array broadcastable to the leading axes
         Strength, >= 0.
 
@@ -123,7 +123,7 @@ class FactoredDiffusion(Explicit):
     steps : int
         T, from 0 to 1,000,000.
     normalization : {"none", "symmetric", "random_walk"}, optional
-        The graph's own if not given; ``"none"`` for an array.
+        That of the graph if not given; ``"none"`` for an array.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-r"""Association over a graph: near an anchor, or with weights diffused over the graph.
+r"""Association over a graph: with the neighbours of an anchor, or with diffused weights.
 
 In graph-constrained association a query attends to its anchor, the stored pattern with the largest
 score, and to the anchor's neighbours. Logit diffusion diffuses the association weights over the
-graph, sets negative weights to 0, and normalises the rest.
+graph, sets negative weights to 0, and normalises the others.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def anchored_association(
     beta : float or array broadcastable to (..., L)
         Inverse temperature.
     graph : Graph
-        Of S nodes; one for all, or one for each element of the leading axes.
+        A graph with S nodes: one for all, or one for each element of the leading axes.
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend.
     anchors : integer array (..., L), optional
-        The anchor of each query; if not given, the pattern with the largest score, of equals the
-        first. In self-association it is the query itself: ``anchors = arange(S)``.
+        The anchor of each query. If not given, it is the pattern with the largest score, or the
+        first of several. In self-association it is the query itself: ``anchors = arange(S)``.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def leading(inputs: Inputs, graph: Graph) -> tuple[int, ...]:
 
 
 def nearest_pattern(inputs: Inputs) -> Array:
-    """Return the first pattern of the largest score for each query, ``(..., L)``; no derivative."""
+    """Return the first pattern with the largest score for each query, without a derivative."""
     backend, xp, state, stored, _, beta, mask = inputs
     fixed = backend.constant
 
@@ -212,7 +212,7 @@ def diffused_weights(inputs: Inputs, operator: DiffusionOperator) -> Array:
     r"""Associate with weights that are diffused over the graph of the stored patterns.
 
     :math:`V^T p'` with :math:`p' \propto \max(0, D\, p)` over the attended patterns and p the
-    softmax weights. One block of weights is held at a time.
+    softmax weights. One block of weights is stored at a time.
     """
     backend, xp, state, stored, projection, beta, mask = inputs
     projection = backend.astype(projection, backend.precise[state.dtype])
@@ -236,7 +236,7 @@ def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, x
 
 
 class AttentionOperator:
-    """The association in a loop of diffusion, with all patterns or those near an anchor.
+    """The association in a loop of diffusion, with all patterns or an anchor's neighbours.
 
     Parameters
     ----------

@@ -29,8 +29,9 @@ class SpectralDiffusion(DiffusionOperator):
     Parameters
     ----------
     laplacian, eta
-        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0; a
-        ``ValueError`` where eta times the bound of the eigenvalues is above 1e4/eps of the dtype.
+        As in :class:`SimpleDiffusion`; an array must be symmetric. The operator is stable for every
+        eta >= 0. It raises a ``ValueError`` if eta times the bound of the eigenvalues is above
+        1e4/eps of the dtype.
 
     Examples
     --------
@@ -51,7 +52,7 @@ class SpectralDiffusion(DiffusionOperator):
         else:
             matrix = laplacian.matrix
             check_symmetric(laplacian)
-        # Eigenvalues tell 0 from a rounding, so that only the range of the dtype limits eta.
+        # Eigenvalues distinguish 0 from a rounding error: only the range of the dtype limits eta.
         check_resolved(laplacian, self.eta, 1e4)
         eta = self.eta if isinstance(self.eta, float) else self.eta[..., None, None]
         self._kernel = DenseLaplacian(laplacian.backend.heat_kernel(matrix * eta))
@@ -69,18 +70,18 @@ class SpectralDiffusion(DiffusionOperator):
 
 
 class ChebyshevDiffusion(DiffusionOperator):
-    r"""The heat kernel :math:`e^{-\eta L} x` by a Chebyshev series whose degree is computed.
+    r"""The heat kernel :math:`e^{-\eta L} x` by a Chebyshev series of a computed degree.
 
     Parameters
     ----------
     laplacian, eta
-        As in :class:`SimpleDiffusion`; eta is a number. Stable for every eta >= 0 as in
-        :class:`ImplicitDiffusion`.
+        As in :class:`SimpleDiffusion`; eta is a number. The operator is stable for every eta >= 0,
+        with the same limit as :class:`ImplicitDiffusion`.
     tol : float
         Sup error of the series, relative to the features.
     largest : float, optional
         An upper bound of the eigenvalues. It is 2 for normalised Laplacians, and otherwise twice
-        the largest degree, which cannot be read under a trace: then it must be given.
+        the largest degree. Under a trace the degree cannot be read, and the bound must be given.
 
     Attributes
     ----------

@@ -21,10 +21,11 @@ class ImplicitDiffusion(DiffusionOperator):
     Parameters
     ----------
     laplacian, eta
-        As in :class:`SimpleDiffusion`; an array must be symmetric. Stable for every eta >= 0; a
-        ``ValueError`` where eta times the bound of the eigenvalues is above 2/eps of the dtype.
+        As in :class:`SimpleDiffusion`; an array must be symmetric. The operator is stable for every
+        eta >= 0. It raises a ``ValueError`` if eta times the bound of the eigenvalues is above
+        2/eps of the dtype.
     tol : float, optional
-        Residual at which a column is solved, relative to it; 10 eps of its dtype if not given.
+        The largest residual of a column, relative to the column; 10 eps of its dtype if not given.
 
     Examples
     --------
@@ -71,7 +72,7 @@ class ImplicitDiffusion(DiffusionOperator):
 
         fixed = backend.constant(self._scaled)
         columns = xp.reshape(right, systems)
-        # In units of the largest value, squares neither overflow nor vanish; nan stays nan.
+        # In units of the largest value, squares neither overflow nor underflow; nan stays nan.
         fixed_columns = backend.constant(columns)
         unit = xp.max(xp.abs(fixed_columns), axis=-2, keepdims=True)
         unit = xp.where(unit == 0, 1.0, unit)

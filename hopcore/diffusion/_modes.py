@@ -1,13 +1,13 @@
 r"""The modes of diffusion, by name: linear maps that smooth patterns over a graph.
 
-All are functions of a Laplacian L and a strength eta:
+All of them are functions of a Laplacian L and a strength eta:
 
 ========== ==================================== =============================================
 simple     :math:`(I - \eta L) x`               one explicit step
 iterative  :math:`(I - \eta L)^T x`             T explicit steps
-factored   the same                             from weights and degrees, by neighbour sums
+factored   the same                             from weights and degrees, by sums over edges
 spectral   :math:`e^{-\eta L} x`                exact heat kernel, by eigenvalues, dense
-chebyshev  :math:`e^{-\eta L} x`                heat kernel to a tolerance, by neighbour sums
+chebyshev  :math:`e^{-\eta L} x`                heat kernel to a tolerance, by sums over edges
 implicit   :math:`(I + \eta L)^{-1} x`          implicit step, stable for every eta
 ========== ==================================== =============================================
 

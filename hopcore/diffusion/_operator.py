@@ -1,4 +1,4 @@
-"""What a diffusion operator is: a linear map that smooths patterns over a graph."""
+"""Diffusion operators: linear maps that smooth patterns over a graph."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hopcore.graphs._dense_laplacian import AnyLaplacian
 class DiffusionOperator(ABC):
     r"""A linear map that smooths patterns ``(..., N, d)``.
 
-    To write an operator of your own, derive from this class and define ``__call__``. Loops that
-    alternate diffusion and association call :meth:`step`.
+    To write your own operator, derive from this class and define ``__call__``. Loops that alternate
+    diffusion and association call :meth:`step`.
 
     Attributes
     ----------
     one_shot : bool
-        Whether a loop of T steps applies the operator once, as it does a heat kernel; otherwise it
-        applies :meth:`step` T times.
+        Whether a loop of T steps applies the operator only once, as for a heat kernel; otherwise
+        the loop applies :meth:`step` T times.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class DiffusionOperator(ABC):
     laplacian: AnyLaplacian | None = None
 
     def __repr__(self) -> str:
-        """One line: the Laplacian, and the numbers that an operator has."""
+        """Return one line with the Laplacian and the numbers of the operator."""
         given = [repr(self.laplacian)] if self.laplacian is not None else []
         for name in ("eta", "steps", "tol"):
             if hasattr(self, name):

@@ -59,7 +59,7 @@ class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):
     converged : boolean array (..., L)
         Whether the last update moved the state by at most ``tol * M``.
     residual : array (..., L)
-        Distance of the last update; inf if there was none.
+        The length of the last update; inf if there was none.
     energy : array (..., L) or None
         The energy of the state in the memory of the keys; None without keys.
 
@@ -101,13 +101,13 @@ def diffused_retrieve(
     Parameters
     ----------
     state : array (..., L, d) or (d,)
-        State patterns to start from; one query without the axis L gives results without it.
+        State patterns to start from; a single query ``(d,)`` gives results without the axis L.
     stored : array (..., S, d)
-        Stored patterns; each element of the leading axes has a graph of its own.
+        Stored patterns; each element of the leading axes has its own graph.
     beta : float or array broadcastable to (..., L)
         Inverse temperature (that of the configuration is not used).
     config : DiffusionConfig, optional
-        How to diffuse.
+        The settings of the diffusion.
     projection : array (..., S, v), optional
         Pattern projections, recalled at the end; diffused with the keys unless untied.
     values : {"tied", "evolving", "untied"}
@@ -140,8 +140,9 @@ def diffused_retrieve(
 
     Notes
     -----
-    With eta = 0 this is :func:`hopcore.retrieve`, which it approaches as eta tends to 0. Logit
-    diffusion, attention over the graph and an adaptive eta for each query make one association.
+    With eta = 0 this is :func:`hopcore.retrieve`, which the result approaches as eta tends to 0.
+    Logit diffusion, association over the graph and an adaptive eta for each query make one
+    association.
 
     Examples
     --------
@@ -166,7 +167,7 @@ def diffused_retrieve(
     if config.adaptive_eta == "query":
         if tracker is not None:
             raise ValueError(
-                "adaptive_eta='query' has a memory for each query: none can be tracked"
+                "adaptive_eta='query' has a memory for each query, so a tracker cannot record it"
             )
         found = for_each_query(inputs, laplacian, config, values, projected, tol)
         return own_arrays(found, given, single)
@@ -190,7 +191,7 @@ def diffused_retrieve(
 
 
 def own_arrays(found: DiffusedRetrieval, given: Inputs, single: bool) -> DiffusedRetrieval:
-    """Return a result that shares no memory with the inputs, nor an axis with a single query."""
+    """Return a result that shares no memory with the inputs; remove the axis of a single query."""
     arrays = given.state, given.stored, given.projection
     output, state, keys = (own(given.backend, array, *arrays) for array in found[:3])
     output, state = without_row(output, single), without_row(state, single)
@@ -249,7 +250,7 @@ def count_updates(
     }
     names = " and ".join(name for name, used in single.items() if used)
     if config.use_logit_diffusion and config.attention_mode == "graph":
-        raise ValueError(f"{names} do not go together: use one of them")
+        raise ValueError(f"{names} cannot be combined: use one of them")
     if max_steps is not None:
         max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
     if config.adaptive_eta == "query" and (
@@ -282,7 +283,7 @@ def count_updates(
 def with_graph(
     inputs: Inputs, config: DiffusionConfig, graph: Graph | None, projected: bool
 ) -> tuple[Inputs, Graph]:
-    """Return the inputs and the graph of their stored patterns, unattended ones isolated."""
+    """Return the inputs and the graph of the stored patterns, with unattended ones isolated."""
     if graph is not None:
         if not isinstance(graph, Graph):
             raise TypeError(f"graph must be a hopcore.Graph, got {type(graph).__name__}")

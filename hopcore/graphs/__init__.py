@@ -1,8 +1,8 @@
 """Graphs of patterns: nearest neighbours, Laplacians, and the Dirichlet energy.
 
 :func:`knn_graph` joins each pattern to its most similar ones and returns a sparse :class:`Graph`;
-:class:`GraphBuilder` does the same step by step. The Laplacians of a graph are what
-:mod:`hopcore.diffusion` smooths patterns with.
+:class:`GraphBuilder` does the same step by step. :mod:`hopcore.diffusion` uses the Laplacian of a
+graph to smooth patterns.
 """
 
 from hopcore.graphs._builder import GraphBuilder, PatternGraph

@@ -53,24 +53,24 @@ class GraphBuilder:
         self._normalization: Normalization = "none"
 
     def cosine_similarity(self) -> GraphBuilder:
-        """Compare patterns by their cosine, negatives set to 0; this is the only similarity."""
+        """Use the cosine, with negative values set to 0; this is the only similarity."""
         return self
 
     def knn(self, k: int, sparse: bool = False) -> GraphBuilder:
-        """Join each pattern to its k most similar; ``sparse`` never forms an (N, N) array."""
+        """Join each pattern to its k most similar ones; ``sparse`` forms no (N, N) array."""
         self._k, self._sparse = k, sparse
         return self
 
     def laplacian(self) -> GraphBuilder:
-        """Take the unnormalised Laplacian."""
+        """Use the unnormalised Laplacian."""
         return self._using("none")
 
     def normalized_laplacian(self) -> GraphBuilder:
-        """Take the symmetric normalised Laplacian."""
+        """Use the symmetric normalised Laplacian."""
         return self._using("symmetric")
 
     def random_walk_laplacian(self) -> GraphBuilder:
-        """Take the random-walk Laplacian."""
+        """Use the random-walk Laplacian."""
         return self._using("random_walk")
 
     def _using(self, normalization: Normalization) -> GraphBuilder:

@@ -27,9 +27,9 @@ def symmetric_entries(
 ) -> tuple[Rows, Array, Array]:
     """Sort the entries of a symmetric matrix, with its diagonal, and drop repeated ones.
 
-    ``left`` and ``right (E,)`` are the two ends of its edges. Returns the entries; of each entry,
-    the edge it comes from; and whether it has a value. Entries of the diagonal have none, and
-    neither have repeated entries that must be kept because shapes may not depend on values.
+    ``left`` and ``right (E,)`` are the two ends of its edges. The results are the entries, the edge
+    from which each entry comes, and whether the entry has a value. Entries on the diagonal have no
+    value, and neither have repeated entries that are kept because shapes may not depend on values.
     """
     xp, edges = backend.xp, left.shape[0]
     if backend.has_known_sizes(left):
@@ -83,7 +83,7 @@ def check_edges(backend: Backend, ends: Array, weights: Array, nodes: int) -> No
 
 
 def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
-    """Raise unless a matrix is ``(..., N, N)``, symmetric, finite, >= 0 and has a zero diagonal."""
+    """Raise unless a matrix is ``(..., N, N)``, symmetric, finite and >= 0, with diagonal 0."""
     check_floating(backend, name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
@@ -172,7 +172,7 @@ def dense(graph: Any, values: Array) -> Array:
 
 
 def scipy_matrix(graph: Any, values: Array) -> csr_array:
-    """Return the block-diagonal SciPy matrix with these values at a graph's entries, no zeros."""
+    """Return the block-diagonal SciPy matrix of these values at a graph's entries, without 0s."""
     from scipy.sparse import csr_array  # noqa: PLC0415 - 30 ms that few need
 
     starts, _, columns, data = map(graph.backend.to_numpy, (*graph.entries, values))

@@ -1,7 +1,7 @@
 r"""Weighted graphs over patterns, and their conversions.
 
-A :class:`Graph` holds the symmetric matrix W of non-negative weights by its rows. A batch of graphs
-is one block-diagonal graph; the graphs of two batch elements never meet.
+A :class:`Graph` stores the symmetric matrix W of non-negative weights by rows. A batch of graphs is
+one block-diagonal graph, so no edge joins the graphs of two batch elements.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ NORMALIZATIONS = ("none", "symmetric", "random_walk")
 class Graph:
     r"""Graphs with symmetric non-negative weights, one for each element of a batch.
 
-    Made by :func:`hopcore.knn_graph`, :func:`hopcore.build_knn_graph`, or one of the ``from_``
-    constructors, which check their arguments.
+    :func:`hopcore.knn_graph`, :func:`hopcore.build_knn_graph` and the ``from_`` constructors make
+    graphs and check their arguments.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Graph:
     batch : tuple of int
         The leading axes of the patterns; ``()`` for one graph.
     nodes : int
-        N, how many nodes each graph has.
+        N, the number of nodes of each graph.
     normalization : {"none", "symmetric", "random_walk"}
-        Which Laplacian diffusion over this graph uses, unless another one is chosen.
+        The Laplacian that diffusion over this graph uses, unless another one is chosen.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class Graph:
         return self.backend.xp.nonzero(self.weights > 0)[0]
 
     def using(self, normalization: Normalization) -> Graph:
-        """The same graph, whose diffusion uses another Laplacian."""
+        """Return the same graph with another Laplacian for diffusion."""
         check_normalization(normalization)
         return replace(self, normalization=normalization)
 
@@ -139,7 +139,7 @@ class Graph:
         edges : integer array (2, E)
             The two ends; PyG's ``edge_index``.
         weights : array (E,)
-            Non-negative weights; an edge that is given twice has one.
+            Non-negative weights; an edge that is given in both directions has one weight.
         nodes : int
             N.
 
@@ -171,7 +171,7 @@ class Graph:
         entries, source, valued = symmetric_entries(backend, left, right, nodes)
         if edges.shape[1] == 0:
             return cls(entries, xp.zeros_like(entries.rows, dtype=weights.dtype), (), nodes)
-        # Entries of the diagonal come from no edge; any will do, since they have no value.
+        # Entries on the diagonal come from no edge; any index works, since they have no value.
         values = xp.where(valued, xp.take(weights, source, axis=0), 0.0)
         return drop_zeros(cls(entries, values, (), nodes))
 
@@ -234,7 +234,7 @@ class Graph:
         backend: str = "numpy",
         dtype: str = "float64",
     ) -> Graph:
-        """A graph from an undirected networkx graph, nodes in its own order."""
+        """A graph from an undirected networkx graph, with nodes in the order of that graph."""
         if not (hasattr(graph, "edges") and hasattr(graph, "is_directed")):
             raise TypeError(f"graph must be a networkx graph, got {type(graph).__name__}")
         if graph.is_directed() or graph.is_multigraph():
@@ -248,7 +248,7 @@ class Graph:
 
     @classmethod
     def from_pyg(cls, data: Any) -> Graph:
-        """A graph from an object with ``edge_index``, ``num_nodes`` and perhaps ``edge_weight``."""
+        """A graph from an object with ``edge_index``, ``num_nodes``, perhaps ``edge_weight``."""
         if not (hasattr(data, "edge_index") and hasattr(data, "num_nodes")):
             raise TypeError(
                 f"data must have edge_index and num_nodes, as PyG's has, got {type(data).__name__}"
@@ -261,7 +261,7 @@ class Graph:
 
 
 def check_normalization(normalization: str) -> None:
-    """Raise unless the name of a normalisation is known."""
+    """Raise unless a normalisation is known."""
     if normalization not in NORMALIZATIONS:
         names = ", ".join(NORMALIZATIONS)
         raise ValueError(f"normalization must be one of {names}, got {short_repr(normalization)}")

@@ -1,8 +1,9 @@
 r"""Similarities of patterns, and graphs of nearest neighbours.
 
-The similarity is the cosine with negatives set to 0; a pattern has none with itself. An edge of the
-graph joins two patterns if either has the other among its k most similar ones; its weight is their
-similarity. The choice of neighbours has no derivative; the weights have one.
+The similarity is the cosine, with negative values set to 0; that of a pattern with itself counts as
+0. An edge of the graph joins two patterns if at least one of them has the other among its k most
+similar ones; its weight is their similarity. The choice of neighbours has no derivative; the
+weights have one.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from hopcore.streamed._neighbors import nearest_in_pieces
 from hopcore.streamed._streamed import Streamed
 
 Search: TypeAlias = Literal["exact", "nndescent"]
-"""How neighbours are searched: all of them, or approximately."""
+"""The search for neighbours: among all pairs, or approximately."""
 
 SEARCHED = 30
-"""The approximate search looks for at least so many neighbours; it misses more with fewer."""
+"""The approximate search looks for at least this many neighbours; with fewer it misses more."""
 
 
 def build_similarity_matrix(patterns: SomeArray, *, mask: AnyArray | None = None) -> SomeArray:
@@ -47,17 +48,17 @@ def build_similarity_matrix(patterns: SomeArray, *, mask: AnyArray | None = None
     ----------
     patterns : array (..., N, d)
     mask : boolean array broadcastable to (..., N), optional
-        True for the patterns that count; the others are similar to none.
+        False masks a pattern; its similarities are 0.
 
     Returns
     -------
     array (..., N, N)
-        Symmetric, in [0, 1]. A pattern of zeros is similar to none. Where the cosine is not above
-        0, the derivative is 0.
+        Symmetric, in [0, 1]. The similarities of a pattern of zeros are 0. Where the cosine is not
+        above 0, the derivative is 0.
 
     Notes
     -----
-    It takes O(N^2) memory; :func:`knn_graph` never holds it.
+    The result needs O(N^2) memory; :func:`knn_graph` never stores it.
 
     Examples
     --------
@@ -92,7 +93,7 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
     Returns
     -------
     array (..., N, N) or Graph
-        ``max(A, A^T)`` with A the k largest entries of each row, of equal ones the first.
+        ``max(A, A^T)`` with A the k largest entries of each row; among equal ones, the first.
 
     Raises
     ------
@@ -132,23 +133,24 @@ def knn_graph(
     Parameters
     ----------
     patterns : array (..., N, d), or Streamed
-        Patterns; each element of the leading axes gets a graph of its own. A
-        :class:`hopcore.Streamed` memory gives a graph of NumPy arrays.
+        Patterns; each element of the leading axes gets its own graph. The graph of a
+        :class:`hopcore.Streamed` memory has NumPy arrays.
     k : int
-        Neighbours that each pattern chooses, at least 1; k >= N means N - 1. Of equally similar
-        patterns those of the lowest indices are chosen.
+        The number of neighbours that each pattern chooses, at least 1; k >= N means N - 1. Among
+        equally similar patterns, those with the lowest indices are chosen.
     mask : boolean array broadcastable to (..., N), optional
-        True for the patterns that count; the others are isolated nodes.
+        False masks a pattern, which is then an isolated node.
     method : {"exact", "nndescent"}
-        All pairs compared, a block at a time; or pynndescent, approximate, for many patterns
-        (extra ``graphs``).
+        ``"exact"`` compares all pairs, one block at a time. ``"nndescent"`` uses pynndescent, which
+        is approximate, for many patterns (extra ``graphs``).
     seed : int
-        For ``"nndescent"``.
+        The seed of ``"nndescent"``.
 
     Returns
     -------
     Graph
-        Gradients go through its weights, not through the choice of neighbours. In at least float32.
+        Its weights are at least float32. Gradients go through the weights, not through the choice
+        of neighbours.
 
     Raises
     ------
@@ -253,7 +255,7 @@ def reweighted(graph: Graph, patterns: Array, mask: Array | None) -> Graph:
 
 
 def check_patterns(patterns: Array, mask: Array | None) -> tuple[Backend, Array, Array | None]:
-    """Check patterns; return their backend, them with masked ones hidden, and the whole mask."""
+    """Check patterns; return their backend, the patterns with masked ones hidden, and the mask."""
     backend = backend_of_input("patterns", patterns)
     check_floating(backend, "patterns", patterns)
     if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
@@ -289,7 +291,7 @@ def unit_patterns(backend: Backend, patterns: Array, mask: Array | None) -> Arra
 
 
 def unit_rows(patterns: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """:func:`unit_patterns` of NumPy's arrays, wherever they are worked on."""
+    """:func:`unit_patterns` for NumPy arrays, also in another process."""
     return unit_patterns(backend_named("numpy"), patterns, mask)
 
 
@@ -309,7 +311,7 @@ def from_choices(
     entries, _, valued = join_choices(backend, choices)
     if unit is None:
         flat = xp.reshape(values, (-1,))
-        # The place of an entry among all similarities may need more than the 32 bits of a node.
+        # The index of an entry among all similarities may need more than the 32 bits of a node.
         rows = backend.astype(entries.rows, backend.index_dtype(flat.shape[0]))
         weights = xp.take(flat, rows * nodes + entries.columns % nodes, axis=0)
         weights = backend.astype(weights, backend.precise[weights.dtype])

@@ -1,9 +1,10 @@
 r"""The Laplacians of a graph: unnormalised, symmetric and random-walk.
 
-With degrees :math:`D = \operatorname{diag}(W 1)`, unnormalised :math:`D - W`, symmetric
-:math:`D^{-1/2} (D - W) D^{-1/2}`, random-walk :math:`D^{-1} (D - W)`. Rows of isolated nodes are
-zero. The random-walk Laplacian is similar to the symmetric one,
-:math:`D^{-1/2} L_{sym} D^{1/2}`, so that every function of it is a function of a symmetric matrix.
+With degrees :math:`D = \operatorname{diag}(W 1)`, the unnormalised Laplacian is :math:`D - W`, the
+symmetric one is :math:`D^{-1/2} (D - W) D^{-1/2}`, and the random-walk one is
+:math:`D^{-1} (D - W)`. Rows of isolated nodes are zero. The random-walk Laplacian is similar to the
+symmetric one, :math:`D^{-1/2} L_{sym} D^{1/2}`, so every function of it follows from a function of
+a symmetric matrix.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Laplacian:
-    r"""The Laplacian of a graph, or of each graph of a batch, held by its rows.
+    r"""The Laplacian of a graph, or of each graph of a batch, stored by rows.
 
-    It is :math:`s^{-1} S s` with a symmetric matrix S and, for the random-walk Laplacian alone, the
-    diagonal :math:`s = D^{1/2}`. Made by :func:`hopcore.compute_laplacian` and its kin.
+    It is :math:`s^{-1} S s` with a symmetric matrix S and, only for the random-walk Laplacian, the
+    diagonal :math:`s = D^{1/2}`. :func:`hopcore.compute_laplacian` and similar functions make it.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class Laplacian:
         return self.apply(features, lambda x: self.product(self.values, x))
 
     def apply(self, features: Array, work: Callable[[Array], Array]) -> Array:
-        """Apply the function of the Laplacian whose counterpart for S is ``work`` to features."""
+        """Apply a function of the Laplacian to features; ``work`` is the same function of S."""
 
         def scaled(x: Array) -> Array:
             scale = self.backend.xp.reshape(self.scale, (-1, 1))
@@ -116,7 +117,7 @@ class Laplacian:
         return float(values[0])
 
     def symmetric(self) -> csr_array:
-        """S as a SciPy matrix, block-diagonal of a batch."""
+        """S as a SciPy matrix, block-diagonal for a batch."""
         return scipy_matrix(self.graph, self.values)
 
     def to_dense(self) -> Array:
@@ -128,7 +129,7 @@ class Laplacian:
         return matrix * scale[..., None, :] / scale[..., None]
 
     def to_scipy(self) -> csr_array:
-        """The Laplacian as a SciPy matrix; of a batch, the block-diagonal one."""
+        """The Laplacian as a SciPy matrix, block-diagonal for a batch."""
         from scipy.sparse import diags_array  # noqa: PLC0415
 
         matrix = self.symmetric()

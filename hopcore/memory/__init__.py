@@ -2,7 +2,7 @@ r"""The modern Hopfield network: separation functions, associations, energies, r
 
 With stored patterns X, a state pattern :math:`\xi`, an inverse temperature :math:`\beta` and a
 separation function w, the update is :math:`f(\xi) = X^T w(\beta X \xi)`; each update lowers the
-energy, and retrieval repeats it until the state stays where it is.
+energy, and retrieval repeats it until the state rests.
 """
 
 from hopcore.memory._association import association, association_weights, merge_associations, update

@@ -75,10 +75,10 @@ def association(
     projection : array (..., S, v), optional
         Pattern projections (values); the stored patterns themselves if not given.
     beta : float or array broadcastable to (..., L)
-        Inverse temperature, positive: one for all, per head, or per query.
+        Inverse temperature, positive: one for all queries, one per head, or one per query.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend to a stored pattern. The layers, like torch's attention, take
-        masks that are True where nothing is attended: negate those, ``~mask``.
+        True where a query may attend to a stored pattern. Masks of layers, and of the attention of
+        torch, are True where it may not: negate those, ``~mask``.
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``; alpha
         may be an array that broadcasts to (..., L) as beta does, one for each head or query.
@@ -100,8 +100,8 @@ def association(
 
     Notes
     -----
-    No array of shape (L, S) is ever held: memory is O(L + S) beside a block of fixed size.
-    float16 and bfloat16 (torch, JAX) score in float32.
+    No array of shape (L, S) is ever stored: besides a block of fixed size, the memory use is
+    O(L + S). The scores of float16 and bfloat16 (torch, JAX) are computed in float32.
 
     Examples
     --------
@@ -190,8 +190,8 @@ def association_weights(
     Returns
     -------
     array (..., L, S)
-        Weights that sum to one over S; zeros for a query that may attend to nothing. This is the
-        one function that returns an array of that size; :func:`association` never holds it.
+        Weights that sum to one over S; zeros for a query that may attend to nothing. No other
+        function returns an array of this size; :func:`association` never stores it.
 
     Examples
     --------
@@ -210,17 +210,18 @@ def association_weights(
 def merge_associations(
     parts: Iterable[tuple[SomeArray, SomeArray]],
 ) -> tuple[SomeArray, SomeArray]:
-    r"""Merge the associations with the pieces of a memory into that with the whole, exactly.
+    r"""Merge associations with the pieces of a memory into the association with all of it.
 
     With outputs :math:`o_k` and log-sum-exps :math:`l_k` of the pieces,
     :math:`l = \log \sum_k e^{l_k}` and :math:`o = \sum_k e^{l_k - l} o_k`. Merging is associative,
-    so a memory may be streamed from disk or split over devices and joined in any order.
+    so the pieces may come from a disk or from several devices, in any order. The result is exact
+    except for rounding.
 
     Parameters
     ----------
     parts : iterable of (array (..., L, v), array (..., L))
         The results of ``association(..., return_lse=True)`` for each piece, at least one. They are
-        merged as they come, in pairs, so a generator holds few pieces at a time.
+        merged in pairs as they arrive, so only few results are stored at a time.
 
     Returns
     -------
@@ -253,7 +254,7 @@ def merge_associations(
             "parts must be outputs (..., L, v) with log-sum-exps (..., L), "
             f"got {tuple(part.shape)} and {tuple(lse.shape)}"
         )
-    # Half precision is merged in float32, so that roundings do not add up.
+    # Half precision is merged in float32, so that rounding errors do not add up.
     wide = backend.precise[part.dtype]
 
     def checked(piece: tuple[Array, Array]) -> tuple[Array, Array]:

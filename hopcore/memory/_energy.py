@@ -41,12 +41,12 @@ def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> S
     scores : array (..., S)
         Scores z, S >= 1.
     mask : boolean array broadcastable to (..., S), optional
-        True where a score counts.
+        False masks a score.
 
     Returns
     -------
     array (...)
-        Between ``max(z)`` and ``max(z) + log(S) / beta``; -inf where nothing counts.
+        Between ``max(z)`` and ``max(z) + log(S) / beta``; -inf where all scores are masked.
 
     Examples
     --------
@@ -97,7 +97,9 @@ def energy(
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
 ) -> SomeArray:
-    r"""Energy of state patterns in a memory; fixed points of the update are its stationary points.
+    r"""Return the energy of state patterns in a memory.
+
+    Its stationary points are the fixed points of the update.
 
     Parameters
     ----------
@@ -108,8 +110,8 @@ def energy(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
     mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend (layers: True where it may not). Patterns masked for a query
-        do not count in its N and M.
+        True where a query may attend (in layers, True where it may not). The N and M of a query
+        do not include the patterns that are masked for it.
     separation : str or separation function
         As in :func:`hopcore.association`.
 
@@ -117,8 +119,8 @@ def energy(
     -------
     array (..., L)
         In [0, 2 M^2] for states in the convex hull of the patterns; +inf for a query that may
-        attend to nothing. In the dtype of the state, but float32 for half precision. If several
-        patterns are longest, they share the derivative of M equally.
+        attend to nothing. The dtype is that of the state, or float32 for half precision. If
+        several patterns have the largest norm, they share the derivative of M equally.
 
     Raises
     ------
@@ -164,9 +166,9 @@ def energy_gradient(
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
 ) -> SomeArray:
-    r"""Gradient of the energy by the state: :math:`\nabla E(\xi) = \xi - f(\xi)`.
+    r"""Return the gradient of the energy with respect to the state, :math:`\xi - f(\xi)`.
 
-    One association; no automatic differentiation. Works on libraries that have none.
+    It needs one association and no automatic differentiation, so it works with every library.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 r"""Entmax: sparse weights of one order alpha, or of an array of orders that may be learned.
 
-The solvers take :math:`a = \alpha - 1` as a number or as an array ``(..., 1)``; nothing else of an
-order that is an array is particular, but its derivative (:mod:`hopcore.memory._order_derivative`).
+The solvers take :math:`a = \alpha - 1` as a number or as an array ``(..., 1)``. Apart from this,
+only the derivative of an order that is an array is special
+(:mod:`hopcore.memory._order_derivative`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ class Entmax:
     Parameters
     ----------
     alpha : float or array broadcastable to (..., L)
-        Greater than 1 and finite. 2 is sparsemax; towards 1 it becomes the softmax. An array holds
-        an order for each query, or for each head ``(H, 1)``; it broadcasts against the scores
-        without their last axis, has their library and dtype, may hold 1, which is the softmax, and
-        has a derivative in torch and JAX.
+        Greater than 1 and finite. 2 is sparsemax; as alpha tends to 1, entmax becomes the softmax.
+        An array contains one order for each query, or for each head ``(H, 1)``. It broadcasts
+        against the scores without their last axis and has their library and dtype. It may contain
+        1, which is the softmax, and it has a derivative in torch and JAX.
 
     Raises
     ------
@@ -45,12 +46,13 @@ class Entmax:
     -----
     With z shifted so that its largest entry is 0, :math:`a = \alpha - 1` and s the largest weight,
     :math:`w_i = s (1 + a z_i s^{-a})_+^{1/a}`, and s is the root in [1/N, 1] of
-    :math:`G(s) = \sum_i w_i(s) - 1`. For :math:`\alpha \le 2` G is convex and increasing, so
-    Newton's steps from s = 1 fall to the root without a bracket (finitely many for sparsemax, where
-    each step is the closed form on the patterns still in the support). For :math:`\alpha > 2` a
-    bracket is halved, and the weights at its two ends are mixed so that they sum to one, which
-    stays right where the weights jump by more than a rounding of s. Of an array, every order is
-    solved for in its own way, and 1 as an order that is above 1 by the square of a rounding.
+    :math:`G(s) = \sum_i w_i(s) - 1`. For :math:`\alpha \le 2`, G is convex and increasing, so
+    Newton's iterates from s = 1 decrease to the root without a bracket. (For sparsemax there are
+    finitely many; each step is the closed form on the patterns still in the support.) For
+    :math:`\alpha > 2` a bracket is halved, and the weights at its two ends are mixed so that they
+    sum to one. The mixture is correct even if the weights at the two ends differ by more than the
+    rounding error of s. In an array, each order is solved with its own method, and 1 is replaced
+    by 1 plus the square of the unit roundoff.
 
     Sources: Peters, Niculae and Martins 2019, "Sparse sequence-to-sequence models", section 3; the
     derivative by alpha: Correia, Niculae and Martins 2019, "Adaptively sparse transformers".
@@ -115,7 +117,7 @@ class Entmax:
 
     @property
     def reach(self) -> float:
-        r"""The margin :math:`1/(\alpha - 1)`, in units of score; of an array, no number is."""
+        r"""The margin :math:`1/(\alpha - 1)`, in units of score; infinite for an array."""
         return math.inf if self.orders is not None else 1.0 / (self.alpha - 1.0)
 
     def reach_of(self, largest: Array) -> Array:
@@ -190,7 +192,7 @@ class Entmax:
         return weights, where_empty(top + gain, empty, xp)
 
     def _near(self, scores: Array, xp: ModuleType) -> tuple[Array, Array, Array]:
-        """Scores below the largest one, clipped; the largest one; whether there is none."""
+        """Return the clipped scores minus the largest one, the largest, and whether it is -inf."""
         shifted, top, empty = below_top(scores, xp)
         # Scores beyond the reach have no influence; clipping keeps the arithmetic finite. They are
         # stretched by a rounding, since a * reach may be below 1, which would leave a weight there.
@@ -216,10 +218,10 @@ class Entmax:
         return s * (change - mean)
 
     def order_change(self, weights: Array, xp: ModuleType) -> tuple[Array, Array]:
-        r"""How alpha, an array, moves weights and conjugate.
+        r"""Return how the weights and the conjugate change with an array alpha.
 
-        The first is the change of the scores ``(..., S)`` of which :meth:`tangent` makes
-        :math:`\partial w / \partial \alpha`, the second
+        The first result is the change of the scores ``(..., S)`` that :meth:`tangent` turns into
+        :math:`\partial w / \partial \alpha`. The second is
         :math:`\partial \Omega^* / \partial \alpha` ``(...)``.
         """
         return order_change(weights, self._order(weights, xp), xp)
@@ -235,7 +237,7 @@ def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
             return inner
         if exponent == 2.0:
             return inner * inner
-    # A large power would magnify the rounding of 1 + base: use log1p, but never of -1 itself.
+    # A large power would magnify the rounding error of 1 + base: use log1p, but not at -1.
     logarithm = xp.log1p(xp.maximum(base, zero - 1.0 + xp.finfo(base.dtype).eps))
     return indicator(inner, xp) * xp.exp(exponent * logarithm)
 
@@ -320,7 +322,7 @@ def below_top(scores: Array, xp: ModuleType) -> tuple[Array, Array, Array]:
 
 
 def where_empty(conjugate: Array, empty: Array, xp: ModuleType) -> Array:
-    """The conjugate ``(...)`` with -inf where nothing may be attended."""
+    """Return the conjugate ``(...)``, with -inf for queries that may attend to nothing."""
     return xp.squeeze(xp.where(empty, -math.inf, conjugate), axis=-1)
 
 

@@ -45,24 +45,24 @@ def entmax_loss(
     reduction : {"mean", "sum", "none"}
         Whether the losses of all samples are averaged, added or returned.
     ignore_index : int, optional
-        A target that says that a sample does not count: its loss is 0, and it is not averaged.
+        The target that marks samples to ignore: their loss is 0, and the mean leaves them out.
 
     Returns
     -------
     array (), or (...) without a reduction
-        In at least float32. Never negative; exactly 0 where the score of the target is
-        :math:`1/(\alpha - 1)` or more above all others; inf where it is -inf. The mean of no
-        sample is 0.
+        In at least float32. The loss is never negative. It is exactly 0 if the score of the target
+        is :math:`1/(\alpha - 1)` or more above all others, and inf if that score is -inf. The mean
+        over an empty batch is 0.
 
     Raises
     ------
     TypeError, ValueError
         Scores or an alpha that :func:`hopcore.separate` refuses; targets that are not integers or,
-        where they can be seen, no classes; an unknown reduction.
+        where values can be seen, not classes; an unknown reduction.
 
     Notes
     -----
-    The gradient by the scores is :math:`w(z) - e_y`, without a solver being differentiated.
+    The gradient with respect to the scores is :math:`w(z) - e_y`; no solver is differentiated.
 
     Source: Blondel, Martins and Niculae 2020, "Learning with Fenchel-Young losses".
 
@@ -85,13 +85,13 @@ def entmax_loss(
     xp, classes = backend.xp, scores.shape[-1]
     check_target(backend, scores, target, ignore_index)
     counts = None if ignore_index is None else target != ignore_index
-    # Differences of scores first, so that a common part of them rounds nothing.
+    # Subtract scores first, so that a constant in all of them adds no rounding error.
     top = backend.constant(xp.max(scores, axis=-1, keepdims=True))
     near = scores - xp.where(top == -math.inf, 0.0, top)
     picked = target[..., None] == xp.arange(classes, device=backend.device(scores))
     own = xp.sum(xp.where(picked, near, xp.zeros_like(near)), axis=-1)
     loss = backend.separate(near, function)[1] - own
-    # Only the value is raised to 0: where it is rounded below, its gradient is still right.
+    # Only the value is clipped at 0: if rounding makes it negative, the gradient stays correct.
     now = backend.constant(loss)
     loss = loss + xp.where(now < 0.0, -now, 0.0)
     loss = xp.where(own == -math.inf, math.inf, loss)

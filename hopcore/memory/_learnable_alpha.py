@@ -23,13 +23,13 @@ MOST_HEADS = 1 << 16
 class LearnableAlpha:
     r"""An alpha of entmax that is learned; the ``separation`` of a Hopfield layer.
 
-    :math:`\alpha = 1 + \sigma(\theta)` with the logistic function :math:`\sigma`: every head finds
-    its place between the softmax (1) and sparsemax (2).
+    :math:`\alpha = 1 + \sigma(\theta)` with the logistic function :math:`\sigma`: every head learns
+    a value between the softmax (1) and sparsemax (2).
 
     Attributes
     ----------
     start : float or tuple of float
-        The first alpha, above 1 and below 2; a tuple has one for each head.
+        The initial alpha, above 1 and below 2; a tuple has one for each head.
     per_head : bool
         Whether each head learns its own alpha.
 
@@ -79,19 +79,19 @@ class LearnableAlpha:
 
     @property
     def first(self) -> float:
-        """The first alpha of the first head."""
+        """The initial alpha of the first head."""
         return self.start[0] if isinstance(self.start, tuple) else self.start
 
     @property
     def theta(self) -> float | tuple[float, ...]:
-        r"""The first :math:`\theta`, one for all heads or one for each."""
+        r"""The initial :math:`\theta`, one for all heads or one for each."""
         if isinstance(self.start, tuple):
             return tuple(math.log(start - 1.0) - math.log(2.0 - start) for start in self.start)
         return math.log(self.start - 1.0) - math.log(2.0 - self.start)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LearnableAlpha:
-        """Return the setting of a mapping that ``dataclasses.asdict`` made."""
+        """Return the setting from a mapping that ``dataclasses.asdict`` made."""
         given = known_fields(cls, values)
         check_types(cls, given)
         return cls(**given)

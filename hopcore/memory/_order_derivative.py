@@ -1,16 +1,17 @@
 r"""How the weights and the conjugate of an entmax change with its order alpha.
 
-On the support :math:`z_i - \log_\alpha w_i` is one number, with
-:math:`\log_\alpha w = (w^a - 1)/a` and :math:`a = \alpha - 1`. Differentiated by alpha, this says
-that a rise of alpha moves the weights as a change of the scores by
+On the support, :math:`z_i - \log_\alpha w_i` is the same number for all i, with
+:math:`\log_\alpha w = (w^a - 1)/a` and :math:`a = \alpha - 1`. The derivative of this equation
+shows that increasing alpha moves the weights as changing the scores by
 
 .. math::
     -\varphi_i = -\frac{\partial}{\partial \alpha} \log_\alpha w_i
                = -(\log w_i)^2\, \psi(a \log w_i), \qquad
     \psi(x) = \frac{x e^x - e^x + 1}{x^2}
 
-does. In :math:`\psi` the limit :math:`\alpha \to 1` is no special case. Inserted into the Jacobian,
-it is proposition 1 of Correia, Niculae and Martins (2019, "Adaptively sparse transformers").
+would. With :math:`\psi` the limit :math:`\alpha \to 1` needs no special case. Multiplied by the
+Jacobian, this is proposition 1 of Correia, Niculae and Martins (2019, "Adaptively sparse
+transformers").
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ r"""The coefficients of its derivative :math:`\psi`."""
 
 
 def expm1_ratio(x: Array, xp: ModuleType) -> Array:
-    """``(exp(x) - 1) / x``, which is 1 at 0, with derivatives that are right there, too."""
+    """``(exp(x) - 1) / x``, which is 1 at 0, with correct derivatives at 0."""
     return _near_zero(x, RATIO, lambda far: xp.expm1(far) / far, xp)
 
 
@@ -59,7 +60,7 @@ def order_change(weights: Array, order: Array, xp: ModuleType) -> tuple[Array, A
 def _near_zero(
     x: Array, coefficients: tuple[float, ...], formula: Callable[[Array], Array], xp: ModuleType
 ) -> Array:
-    """A function by its series near 0, and by its formula, which cancels there, elsewhere."""
+    """Use the series of a function near 0, where its formula cancels, and the formula elsewhere."""
     near = xp.abs(x) < 0.5
     small, series = xp.where(near, x, 0.0), 0.0
     for coefficient in reversed(coefficients):

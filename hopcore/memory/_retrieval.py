@@ -1,4 +1,4 @@
-r"""Retrieval: the update, repeated until a state pattern stays where it is.
+r"""Retrieval: the update, repeated until a state pattern rests.
 
 Every query stops on its own, as soon as its update moves it by at most ``tol * M``; its result
 never depends on the other queries.
@@ -61,16 +61,16 @@ class Retrieval(RetrievalFields[SomeArray]):
     converged : boolean array (..., L)
         Whether the last update moved the query by at most ``tol * M``.
     residual : array (..., L)
-        How far the last update moved it, :math:`\|\xi_{t+1} - \xi_t\|_2`; inf if there was none.
+        The length of the last update, :math:`\|\xi_{t+1} - \xi_t\|_2`; inf if there was none.
     energy : array (..., L)
         The energy of the returned state.
 
     Notes
     -----
-    Two more attributes are no leaves of the pytree, and are lost where the result passes through
-    ``jax.jit``, a copy or a file: ``index``, the stored pattern that was found, and ``suggestion``,
-    the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. A streamed memory has no
-    ``index``.
+    There are two more attributes: ``index``, the stored pattern that was found, and
+    ``suggestion``, the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not
+    leaves of the pytree, so ``jax.jit``, a copy or a file does not keep them. A streamed memory
+    has no ``index``.
 
     Examples
     --------
@@ -89,12 +89,12 @@ class Retrieval(RetrievalFields[SomeArray]):
     def index(self) -> Array:
         """The stored pattern with the largest weight at the end, ``(..., L)``; -1 if there is none.
 
-        Computed when it is asked for, a block of queries at a time.
+        It is computed when it is first needed, one block of queries at a time.
         """
         if self._memory is None:
             raise AttributeError(
-                "index needs the memory, which a result loses in jax.jit, a copy or a file: ask "
-                "for retrieve(...).index inside, or take the argmax of association_weights"
+                "index needs the memory, which jax.jit, a copy or a file does not keep: read "
+                "retrieve(...).index before, or use the argmax of association_weights"
             )
         inputs, single = self._memory
         state: Array = self.state
@@ -104,7 +104,7 @@ class Retrieval(RetrievalFields[SomeArray]):
             found = largest_weight(inputs._replace(state=state))
         except TypeError as error:  # a memory in parts, which has no array of scores
             raise AttributeError(
-                f"index is known only for a memory that is one array: {error}"
+                f"index is available only for a memory that is a single array: {error}"
             ) from None
         return without_axis(found, single)
 
@@ -146,10 +146,11 @@ def retrieve(
         pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, unless one of them
         does not change it at all.
     gradient : {"unrolled", "implicit"}
-        How torch and JAX differentiate the result. ``"unrolled"`` goes back through the updates
-        made: memory grows with them. ``"implicit"`` applies the implicit function theorem at the
-        state reached: memory does not grow, the start has no influence, and it is right where the
-        query has converged to a stable fixed point. NumPy has no gradients and ignores it.
+        How torch and JAX differentiate the result. ``"unrolled"`` differentiates the updates that
+        were made; its memory use grows with their number. ``"implicit"`` applies the implicit
+        function theorem at the final state. Its memory use does not grow, its derivative with
+        respect to the initial state is zero, and it is correct if the query has converged to a
+        stable fixed point. NumPy has no gradients and ignores this argument.
 
     Returns
     -------
@@ -163,8 +164,9 @@ def retrieve(
 
     Notes
     -----
-    A query that may attend to nothing goes to zero. Under ``jax.jit`` and ``torch.compile`` values
-    cannot be read: they are not checked, and finished queries are frozen instead of dropped.
+    The state of a query that may attend to nothing becomes zero. Under ``jax.jit`` and
+    ``torch.compile`` values cannot be read, so they are not checked, and finished queries are
+    frozen instead of dropped.
 
     Examples
     --------
@@ -214,7 +216,7 @@ def suggested(stored: Array, separation: Any) -> Any:
 
 
 def largest_weight(inputs: Inputs) -> Array:
-    """Return which stored pattern scores highest for each query; -1 where none is attended."""
+    """Return the stored pattern with the largest score for each query, or -1 if all are masked."""
     backend, xp, state, stored, _, beta, mask = inputs
     rows, queries = block_rows(state, stored), state.shape[-2]
     found = []
@@ -269,11 +271,11 @@ def iterate_to_fixed_point(
     tol : float or array
         A query rests when an update moves it by at most ``tol`` times M.
     limits : integer array, optional
-        The most updates of each query, where queries differ.
+        The largest number of updates of each query, if queries have different limits.
     gradient : {"unrolled", "implicit"}
         As in :func:`retrieve`.
     others : tuple of arrays
-        Further arguments of the update, which may have gradients, for all queries together.
+        Further arguments of the update, for all queries together. They may have gradients.
 
     Returns
     -------
@@ -374,10 +376,11 @@ def select(inputs: Inputs, rows: Array) -> Inputs:
 def at_fixed_point(
     found: Array, inputs: Inputs, update: Callable[..., Array], others: tuple[Array, ...]
 ) -> Array:
-    """Return a fixed point with its derivative by the stored patterns, beta and ``others``.
+    """Return a fixed point that is differentiable in the stored patterns, beta and ``others``.
 
-    The start is a parameter, too, on which the update does not depend: its derivative is zero
-    rather than none, which optimisers over several processes would wait for.
+    The initial state is also a parameter, although the update does not depend on it: so its
+    derivative is zero and not missing. Optimisers over several processes would wait for a missing
+    one.
     """
     beta = () if isinstance(inputs.beta, float) else (inputs.beta,)
 

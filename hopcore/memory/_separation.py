@@ -44,7 +44,7 @@ Separation: TypeAlias = SeparationName | SeparationFunction
 class Softmax:
     r"""Shannon: :math:`w_i = e^{z_i} / \sum_j e^{z_j}`, :math:`\Omega^*(z) = \log \sum_j e^{z_j}`.
 
-    Every pattern that is not masked keeps some weight; no memory is ever retrieved exactly.
+    Every pattern that is not masked has a positive weight, so no pattern is retrieved exactly.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Softmax:
 
     @property
     def reach(self) -> float:
-        """Infinite, since there is no score so low that its weight is exactly 0."""
+        """Infinite: no score is so low that its weight is exactly 0."""
         return math.inf
 
     def uniform(self, count: Array, xp: ModuleType) -> Array:
@@ -155,8 +155,9 @@ def separate(scores: SomeArray, separation: Separation = "softmax") -> SomeArray
     Returns
     -------
     array (..., S)
-        Weights that sum to one; zeros where every score is -inf. Differentiable in torch and JAX;
-        where a score is exactly at the threshold, the derivative is that of the smaller support.
+        Weights that sum to one; zeros where every score is -inf. They are differentiable in torch
+        and JAX. If a score is exactly at the threshold, the derivative is that of the smaller
+        support.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The backend of calls with a streamed memory: the states' backend, applied piece by piece."""
+"""The backend of calls with a streamed memory, which uses the states' backend for each piece."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from hopcore.streamed._streamed import Streamed, magnitude, split_piece
 Join = Callable[[Array, Array], Array]
 
 FEW = 256
-"""Up to this many queries, pieces are split between threads; NumPy's kernels split queries."""
+"""Up to this many queries, pieces are split between threads; with more, queries are split."""
 
 FEW_TO_LOOK_AT = 32
-"""Up to this many queries, what they recall is searched for nan instead of the memory."""
+"""Up to this many queries, nan is searched in the results instead of the memory."""
 
 
 class StreamedLibrary:
-    """The library of streamed memories, which go with states of any other library."""
+    """The library of streamed memories, which may be used with states of any other library."""
 
     name = "streamed"
     refusal_as_state = (
@@ -53,7 +53,7 @@ class StreamedLibrary:
 
     @property
     def precise(self) -> Any:
-        """Raise a TypeError: only a few functions take a streamed memory."""
+        """Raise a TypeError: only a few functions accept a streamed memory."""
         return self.mixes_with(None)
 
     def mixes_with(self, other: Any) -> Any:
@@ -141,9 +141,9 @@ class StreamedBackend:
     def implicit(
         self, update: Callable[..., Array], solution: Array, parameters: tuple[Any, ...]
     ) -> Array:
-        """Return the solution; raise if a derivative is asked for.
+        """Return the solution; raise if a derivative is needed.
 
-        The last parameter is the start of a retrieval, which has no influence.
+        The last parameter is the initial state of a retrieval, which has no influence.
         """
         self.refuse_derivatives(*parameters[:-1])
         return solution
@@ -314,9 +314,9 @@ class StreamedBackend:
         return shared
 
     def looks_later(self, state: Array) -> bool:
-        """Whether to look for nan and inf in what is recalled, not in the memory.
+        """Whether to check the results for nan and inf, and not the memory.
 
-        Few queries take about as long as that look at every value of the memory.
+        With few queries, checking every value of the memory takes about as long as the queries.
         """
         few = 0 < math.prod(state.shape[:-1]) <= FEW_TO_LOOK_AT
         return few and self.states.can_read_values(state)
@@ -349,7 +349,7 @@ class StreamedBackend:
             yield scores, rows
 
     def refuse_derivatives(self, *arrays: Any) -> None:
-        """Raise if a derivative is asked for, instead of forgetting it silently."""
+        """Raise an error if a derivative is needed, instead of returning a wrong one."""
         others = [x for x in arrays if x is not None and not isinstance(x, Streamed | float)]
         if self.states.requires_gradient(*others):
             raise TypeError("a streamed memory has no derivatives; detach the state and beta")

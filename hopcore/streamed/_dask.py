@@ -1,8 +1,8 @@
-"""Memories in the blocks of a Dask array: each block is processed where it lies.
+"""Memories in the blocks of a Dask array: each block is processed on the worker that has it.
 
 A pass is one Dask graph: a task for each block, and a tree of tasks that joins their results. It
-runs on the default scheduler: threads, or the workers of a distributed client. Blocks never come
-to the caller; the states go to each worker once, and one result comes back.
+runs on the default scheduler: threads, or the workers of a distributed client. Blocks are never
+sent to the caller; the states are sent to each worker once, and one result comes back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POLL = 0.1
 """Seconds between two checks of the workers' progress."""
 
 PATIENCE = 15.0
-"""Seconds that a scheduler may be without workers; a lost worker is restarted sooner."""
+"""Seconds that a scheduler may be without workers; a lost worker is restarted earlier."""
 
 
 class DaskSource:
@@ -43,7 +43,7 @@ class DaskSource:
         raise NotImplementedError
 
     def check_unchanged(self) -> None:
-        """See :class:`hopcore.streamed._sources.Source`; nothing is known of a Dask array."""
+        """See :class:`hopcore.streamed._sources.Source`; changes of a Dask array are not known."""
 
     def reduce(
         self,
@@ -90,7 +90,7 @@ class DaskBlocks(DaskSource):
         self.parts = [slice(start, stop) for start, stop in pairwise(ends) if start < stop]
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """See :class:`hopcore.streamed._sources.Source`; these rows do come to the caller."""
+        """See :class:`hopcore.streamed._sources.Source`; these rows are sent to the caller."""
         return np.asarray(self.array[start:stop].compute(), dtype=self.dtype)
 
     def aligned(self, rows: int) -> int:
@@ -113,7 +113,7 @@ class DaskPieces(DaskSource):
         self.check_unchanged = source.check_unchanged
 
     def delayed(self, parts: list[slice]) -> list[Any]:
-        """Pieces that are read in the task that processes them, so that no worker sends them."""
+        """Pieces that the task that processes them reads, so that no worker sends them."""
         return [LazyPiece(self.source, rows.start, rows.stop) for rows in parts]
 
 
@@ -125,7 +125,7 @@ class LazyPiece:
 
 
 class Job:
-    """The work on every block, which is sent to each worker once instead of with every task."""
+    """The work on all blocks, which is sent once to each worker and not with every task."""
 
     def __init__(self, work: Any, join: Any, dtype: np.dtype) -> None:
         self.work, self.join, self.dtype = work, join, dtype

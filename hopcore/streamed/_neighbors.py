@@ -26,7 +26,7 @@ Unit = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
 def nearest_in_pieces(memory: Streamed, k: int, mask: np.ndarray | None, unit: Unit) -> Near:
-    """The k most similar patterns of each, ``(S, k)``; a missing one has a negative similarity."""
+    """Find the k most similar patterns of each, ``(S, k)``; a missing one has similarity < 0."""
     if memory.dtype not in backend("numpy").precise:
         raise TypeError(f"patterns must be float32 or float64, got {memory.dtype}; give dtype=")
     passes = copy(memory)
@@ -59,7 +59,7 @@ def neighbors_in_piece(
 
 
 def merge(k: int, one: Near, other: Near) -> Near:
-    """Return the k most similar patterns of two pieces; of equals those of the lowest indices."""
+    """Return the k most similar patterns of two pieces; of equal ones, the lowest indices."""
     both: Any = [np.concatenate(pair, axis=1) for pair in zip(one, other, strict=True)]
     order = np.argsort(both[1], axis=1)
     similarities, choices = (np.take_along_axis(x, order, axis=1) for x in both)

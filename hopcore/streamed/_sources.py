@@ -1,4 +1,4 @@
-"""Sources of streamed patterns: files, and any object that gives arrays for slices."""
+"""Sources of streamed patterns: files, and any object whose slices are arrays."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Source(Protocol):
         ...
 
     def aligned(self, rows: int) -> int:
-        """Return about this number of rows, rounded to what is read efficiently."""
+        """Return about this number of rows, rounded to a number that is read efficiently."""
         ...
 
     def check_unchanged(self) -> None:
@@ -49,10 +49,10 @@ class Source(Protocol):
 
 
 class Original:
-    """A file as it was when it was opened, to be compared with what it is later.
+    """The size, time and inode number of a file when it was opened, to notice later changes.
 
-    Another process compares its size only, because times and numbers of a file are those of a
-    machine.
+    Another process compares only the size, because times and inode numbers may differ between
+    machines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,7 +95,7 @@ class NpyFile:
         check_real(self.name, self.kind)
         if header.fortran and len(self.shape) > 1:
             raise ValueError(
-                f"{path} is in Fortran order, whose patterns are not together on the disk; "
+                f"{path} is in Fortran order, in which a pattern is not contiguous on the disk; "
                 "save numpy.ascontiguousarray of it"
             )
         size = self.original.version.size
@@ -135,7 +135,7 @@ class NpyFile:
 
 
 class Sliced:
-    """Any object with a shape, a dtype and arrays for slices of its first axis."""
+    """Any object with a shape and a dtype whose slices of the first axis are arrays."""
 
     def __init__(self, array: Any, name: str) -> None:
         self.array, self.name = array, name
@@ -150,7 +150,7 @@ class Sliced:
         """See :class:`Source`."""
         self.check_unchanged()
         try:
-            # A copy, since a memmap would be read only where it is used.
+            # A copy, since otherwise a memmap would be read only when it is used.
             rows = np.array(self.array[start:stop], dtype=self.dtype)
         except Exception as error:  # each library has its own types
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -165,7 +165,7 @@ class Sliced:
         return rows
 
     def aligned(self, rows: int) -> int:
-        """Round to whole chunks, or to whole shards where chunks lie in shards."""
+        """Round to whole chunks, or to whole shards if chunks are parts of shards."""
         chunks = getattr(self.array, "shards", None) or getattr(self.array, "chunks", None)
         chunk = chunks[0] if chunks and isinstance(chunks[0], int) else 1
         return max(rows // chunk, 1) * chunk
@@ -177,7 +177,7 @@ class Sliced:
 
 
 class Hdf5File(Sliced):
-    """A data set of an HDF5 file, which each read opens anew, in whichever process it runs."""
+    """A data set of an HDF5 file; each read opens the file anew, in any process."""
 
     def __init__(self, path: Path, key: str) -> None:
         self.original, self.key = Original(path), key
@@ -218,7 +218,7 @@ class Hdf5File(Sliced):
 
 
 def source_of(given: Any) -> Source:
-    """Return the source of a path or of an object that gives slices.
+    """Return the source of a path or of an object that can be sliced.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def source_of(given: Any) -> Source:
     Raises
     ------
     TypeError
-        It has no shape, no dtype or no slices; it holds no real numbers.
+        It has no shape, no dtype or no slices, or it does not contain real numbers.
     ValueError
         A file that is damaged or truncated; fewer than two axes.
     ModuleNotFoundError
@@ -247,13 +247,13 @@ def source_of(given: Any) -> Source:
 
 
 def file_of(given: str | os.PathLike[str]) -> Path:
-    """Return the file or folder that a path means, without the data set of ``FILE.h5:NAME``."""
+    """Return the file or folder of a path, without the data set of ``FILE.h5:NAME``."""
     stem, colon, _ = os.fspath(given).rpartition(":")
     return Path(stem if colon and stem.endswith(HDF5) else given)
 
 
 def source_of_path(given: str | os.PathLike[str]) -> Source:
-    """Open a ``.npy`` file, ``FILE.h5:NAME``, or a folder of Zarr."""
+    """Open a ``.npy`` file, ``FILE.h5:NAME``, or a Zarr folder."""
     text = os.fspath(given)
     stem, colon, key = text.rpartition(":")
     if colon and stem.endswith(HDF5):
@@ -312,9 +312,9 @@ def patterns_of(
 ) -> np.ndarray:
     """Return rows as patterns ``(n, d)`` in a dtype, and raise if they contain nan or inf.
 
-    ``start`` is their first row in the memory. Rows that are not ``attended (n,)`` may hold
-    anything; what is not moderate there becomes 0. Without ``check``, patterns that all are
-    attended are returned as they are: the caller looks at what is computed from them.
+    ``start`` is their first row in the memory. Rows that are not ``attended (n,)`` may contain
+    anything; values there that are not moderate become 0. Without ``check``, rows that are all
+    attended are returned unchanged: the caller checks the results that are computed from them.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         patterns = patterns.reshape(patterns.shape[0], -1).astype(dtype, copy=False)
@@ -333,7 +333,7 @@ def patterns_of(
 
 
 def attended_rows(mask: Any, count: int) -> np.ndarray | None:
-    """Which of ``count`` patterns some query may attend to, by a mask ``(..., L, S)`` or None."""
+    """Which of ``count`` patterns at least one query may attend to, by a mask or None."""
     if mask is None:
         return None
     values = backend_of(mask).to_numpy(mask)

@@ -1,8 +1,8 @@
-"""Stored patterns that are read piece by piece: from a file, HDF5, Zarr, or any slices.
+"""Stored patterns that are read piece by piece, from a file, HDF5, Zarr, or any sliceable object.
 
 A :class:`Streamed` memory is passed in place of stored patterns: ``energy``, ``association`` and
-``retrieve`` read it piece by piece and merge the recall of the pieces. Every update of a retrieval
-is one pass over the memory.
+``retrieve`` read it piece by piece and merge the associations with the pieces. Every update of a
+retrieval is one pass over the memory.
 """
 
 from __future__ import annotations
@@ -49,29 +49,31 @@ class Streamed:
     Parameters
     ----------
     source : path or array-like
-        A ``.npy`` file, ``FILE.h5:NAME`` for a data set of HDF5, a folder of Zarr; or whatever has
-        a ``shape``, a ``dtype`` and gives NumPy arrays for slices of its first axis: a
-        ``numpy.memmap``, a data set of h5py, an array of Zarr or Dask. Axes after the first
+        A ``.npy`` file, ``FILE.h5:NAME`` for an HDF5 data set, a Zarr folder, or any object with a
+        ``shape`` and a ``dtype`` whose slices of the first axis are NumPy arrays: a
+        ``numpy.memmap``, a data set of h5py, an array of Zarr or Dask. All axes after the first
         are values of one pattern.
     dtype : str, optional
-        Convert every piece to it, ``"float32"`` or ``"float64"``; the source's own if not given.
-        Integers need one.
+        The dtype of the pieces, ``"float32"`` or ``"float64"``; that of the source if not given. It
+        must be given for integers.
     rows : int, optional
-        Patterns in a piece; as many as fit into 16 MiB if not given, and the blocks of a Dask array
-        as they are.
+        The number of patterns in a piece. If not given, a piece has as many as fit into 16 MiB, and
+        the pieces of a Dask array are its blocks.
     track : callable, optional
-        Gets the pieces of each pass and how many they are, and passes them on: a progress bar.
+        A function such as a progress bar: it receives the pieces of each pass and their number, and
+        yields the pieces.
     dask : bool
-        Let Dask read the pieces and work on them, as if they were the blocks of a Dask array. On a
-        distributed cluster each worker reads its own, so a file must be where all of them see it.
+        Let Dask read and process the pieces, as if they were the blocks of a Dask array. On a
+        distributed cluster each worker reads its own pieces, so all workers must be able to read
+        the file.
 
     Raises
     ------
     TypeError
         The source has no shape, no dtype, or no real numbers; integers without a ``dtype``.
     ValueError
-        It holds no pattern, or is a file that is damaged or truncated; a bad ``dtype`` or ``rows``.
-        While it is read: nan or inf; a source that is shorter than it was; a file that has changed.
+        It contains no pattern, or the file is damaged or truncated; a bad ``dtype`` or ``rows``.
+        While reading: nan or inf, a source that has become shorter, or a file that has changed.
     OSError
         It cannot be opened or read.
     ModuleNotFoundError
@@ -79,12 +81,12 @@ class Streamed:
 
     Notes
     -----
-    The states may be arrays of any library; each piece is taken to where they are. There are no
-    derivatives. Two pieces are held at a time: one is read while the other is worked on.
+    The states may be arrays of any library; each piece is moved to their device. There are no
+    derivatives. Two pieces are in memory at a time: one is read while the other is processed.
 
-    The blocks of a Dask array are worked on where they are, by the scheduler that is the default:
-    the threads of this process, or the workers of the distributed client that was made last. What
-    comes back does not grow with the memory.
+    The default scheduler of Dask processes the blocks of a Dask array: on the threads of this
+    process, or on the workers of the distributed client that was made last. The size of the results
+    does not grow with the memory.
 
     Examples
     --------
@@ -152,8 +154,8 @@ class Streamed:
     ) -> np.ndarray:
         """Read some patterns, ``(n, d)``; raise if they contain nan or inf.
 
-        Patterns that are not ``attended (n,)`` may hold anything. Without ``check``, patterns that
-        all are attended are not searched for nan: the caller looks at what is computed from them.
+        Patterns that are not ``attended (n,)`` may contain anything. Without ``check``, patterns
+        that are all attended are not checked for nan: the caller checks the results instead.
         """
         patterns = self.source.read(rows.start, rows.stop)
         return patterns_of(
@@ -165,9 +167,9 @@ class Streamed:
     ) -> Generator[Piece, None, None]:
         """Yield the pieces of one pass; the next piece is read while one is processed.
 
-        Besides their patterns, pieces have their rows of projections ``values (..., S, v)``, which
-        may be streamed, too, and their columns of a ``mask (..., L, S)``. Without ``check``, nan
-        and inf are left for ``work`` to find.
+        Besides its patterns, a piece has its rows of the projections ``values (..., S, v)``, which
+        may also be streamed, and its columns of a ``mask (..., L, S)``. Without ``check``, ``work``
+        must find nan and inf.
         """
         parts, attended = self.parts, attended_rows(mask, self.shape[0])
 
@@ -222,7 +224,7 @@ class Streamed:
     ) -> T:
         if self.dask_source is not None:
             return self.dask_source.reduce(self, work, join, values=values, mask=mask)
-        # Closed here even where work raises: the garbage collector may run in the reader's thread,
+        # Closed here even if work raises: the garbage collector may run in the reader's thread,
         # which cannot wait for itself.
         with closing(self.pieces(values, mask, check)) as pieces:
             return in_pairs(join, map(work, pieces))
@@ -239,7 +241,7 @@ class Streamed:
 
 
 def dask_source_of(source: Any, rows: int | None, dask: bool) -> Any:
-    """Return the source of a Dask array, or of another one that Dask is to read, or None."""
+    """Return the source of a Dask array, or of an array that Dask should read, or None."""
     blocks = hasattr(source, "__dask_graph__")
     if not (blocks or dask):
         return None

@@ -40,7 +40,7 @@ def test_without_the_memory_there_is_no_index() -> None:
         _ = copy.deepcopy(found).index
     streamed = hopcore.retrieve(QUERIES, hopcore.Streamed(STORED, rows=7), 200.0)
     np.testing.assert_allclose(streamed.state, found.state, rtol=1e-12)
-    with pytest.raises(AttributeError, match="a memory that is one array"):
+    with pytest.raises(AttributeError, match="a memory that is a single array"):
         _ = streamed.index
 
 

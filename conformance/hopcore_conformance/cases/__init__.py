@@ -1,1 +1,1 @@
-"""What the checks draw: memories, graphs, layers and schedules, as strategies of hypothesis."""
+"""Inputs of the checks: memories, graphs, layers and schedules, as strategies of hypothesis."""

@@ -73,7 +73,7 @@ COMPOSED: dict[str, Any] = {
 
 
 def composed(name: str, seed: int) -> Case:
-    """A case of one of them, with masks."""
+    """A case of one of these layers, with masks."""
     settings, rng = COMPOSED[name], np.random.default_rng(seed)
     transformer = isinstance(settings, EncoderSettings | DecoderSettings)
     own = settings.association if transformer else settings.hopfield

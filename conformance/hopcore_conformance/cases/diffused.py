@@ -1,7 +1,7 @@
-"""What the checks of diffusion-augmented retrieval share: cases, how to run them, their rounding.
+"""Shared by the checks of diffusion-augmented retrieval: cases, and their rounding errors.
 
-Most cases lie on one graph of fixed edges, so that libraries that compile do so once: a triangle, a
-tail, and a node of its own.
+Most cases use one graph with fixed edges, so that libraries that compile do so once: a triangle, a
+tail, and an isolated node.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAPLACIANS = (True, False)
 """Normalised and not."""
 
 GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 0.8}
-"""Of an adaptive eta: in the midst of the entropies of the cases."""
+"""The threshold of an adaptive eta, in the middle of the entropies of the cases."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Case:
         return replace(self, p=self.p.but(**changes))
 
     def operator(self, config: hopcore.DiffusionConfig, eta: float | None = None) -> Array:
-        """The plain operator (N, N) of a configuration."""
+        """The operator (N, N) of a configuration, by its formula."""
         matrix = dense.laplacian(self.weights, config.use_normalized_laplacian)
         strength = config.eta if eta is None else eta
         return dense.operator(matrix, strength, config.diffusion_mode, config.steps)
@@ -75,7 +75,7 @@ def cases(draw: st.DrawFn, *, heats: tuple[float, float] = (0.1, 8.0), **options
 
 
 def without_unattended(p: Problem) -> Problem:
-    """The problem with zeros where no query may attend, which is what diffusion takes it to be."""
+    """The problem with zeros where no query may attend, as diffusion uses it."""
     if p.mask is None:
         return p
     attended = np.any(p.mask, axis=0)[:, None]
@@ -84,7 +84,7 @@ def without_unattended(p: Problem) -> Problem:
 
 
 def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
-    """A case of fixed values, where each new one would compile anew."""
+    """A case of fixed values, since each new case would be compiled again."""
     rng = np.random.default_rng(seed)
     stored = memory(rng, "normal", NODES, 4)
     state = queries(rng, "near", stored, 3)
@@ -95,12 +95,12 @@ def case_of(seed: int, heat: float = 4.0, masked: bool = False) -> Case:
 
 
 def gate(config: hopcore.DiffusionConfig) -> dict[str, float]:
-    """The gate of a configuration, as the plain formula takes it."""
+    """The gate of a configuration, as the argument of the formula."""
     return {"temperature": config.adaptive_temperature, "threshold": config.adaptive_threshold}
 
 
 def graph_of(weights: Any, ends: Array = ENDS, nodes: int = NODES) -> hopcore.Graph:
-    """The graph whose edges have weights that are an array of a library already."""
+    """The graph with edge weights that are already an array of a library."""
     xp = array_namespace(weights)
     index = xp.asarray(ends, dtype=xp.int32, device=device(weights))
     return hopcore.Graph.from_edges(index, weights, nodes)
@@ -109,7 +109,7 @@ def graph_of(weights: Any, ends: Array = ENDS, nodes: int = NODES) -> hopcore.Gr
 def run(
     subject: Subject, case: Case, config: hopcore.DiffusionConfig, *wanted: str, **options: Any
 ) -> tuple[Array, ...]:
-    """Some fields of what ``diffused_retrieve`` finds on the graph of a case."""
+    """Some fields of the result of ``diffused_retrieve`` on the graph of a case."""
 
     def call(*arrays: Any, edges: Any, **given: Any) -> tuple[Any, ...]:
         found = hopcore.diffused_retrieve(*arrays, config=config, graph=graph_of(edges), **given)
@@ -122,7 +122,7 @@ def run(
 def spread_error(
     subject: Subject, features: Array, config: hopcore.DiffusionConfig, largest: float
 ) -> float:
-    """Error of diffused features as a Frobenius norm; ``largest`` bounds the eigenvalues.
+    """The error of diffused features as a Frobenius norm; ``largest`` bounds the eigenvalues.
 
     No operator of a check expands. Each step sums N terms, and returns features in their dtype; a
     series is cut at 1e-6, and conjugate gradients end at 10 roundings of a column.
@@ -144,7 +144,7 @@ def keys_error(subject: Subject, case: Case, config: hopcore.DiffusionConfig) ->
 def association_error(
     subject: Subject, p: Problem, off: float, values: Array | None = None, worse: float = 0.0
 ) -> Array:
-    """Error (L,) of the association with keys that are ``off``, and values that are ``worse``."""
+    """Error (L,) of the association with the errors ``off`` of keys and ``worse`` of values."""
     values = p.stored if values is None else values
     wrong = 2.0 * np.asarray(p.beta) * tolerance.norm(p.state) * off
     longest = np.max(tolerance.norm(values))
@@ -153,7 +153,7 @@ def association_error(
 
 
 def iterated(subject: Subject, p: Problem, off: float, steps: int) -> Array:
-    """Error (L,) after some updates in a memory that is ``off``: f is Lipschitz (E4)."""
+    """Error (L,) after some updates in a memory with the error ``off``: f is Lipschitz (E4)."""
     each = np.max(association_error(subject, p, off, None, off))
     slope = np.max(np.asarray(p.beta)) * np.linalg.norm(p.stored, ord=2) ** 2 / 2.0
     return np.full(len(p.state), each * sum((1.0 + slope) ** i for i in range(steps)))

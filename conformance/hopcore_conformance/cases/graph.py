@@ -1,4 +1,4 @@
-r"""What the checks of graphs and diffusion draw, and how far rounding may take their results.
+r"""Inputs of the checks of graphs and diffusion, and the rounding errors of their results.
 
 Shapes are small and few: the number of entries of a graph is a shape, too, and some libraries
 compile once for each.
@@ -7,18 +7,18 @@ Rounding. An operator is :math:`s^{-1} f(S) s` with a symmetric S of largest eig
 :math:`\lambda`, s the roots of the degrees (random walk) or 1, and :math:`\|f(S)\|_2 \le 1`. With u
 the rounding of the precise dtype and N nodes:
 
-- Entries of S are sums, roots and quotients of at most N + 6 roundings, so that S is off by
-  :math:`(N + 6) u \lambda` at most (entry by entry, and the absolute values of S have norm at most
-  :math:`2 \lambda`), and a product with it by as much again.
-- f moves with S by at most :math:`\eta \|\Delta S\|` for the heat kernel and the resolvent (both
-  have a derivative of norm at most :math:`\eta`), and :math:`T \eta \|\Delta S\|` for T explicit
-  steps, which round their result, too: :math:`T (N + 6) u`.
-- The terms :math:`c_k T_k` of a Chebyshev series are off by :math:`k^2` products, and
+- Entries of S are sums, roots and quotients with at most N + 6 rounding errors. So the error of S
+  is at most :math:`(N + 6) u \lambda` (entry by entry, and the absolute values of S have norm at
+  most :math:`2 \lambda`), and a product with S adds the same error again.
+- The resulting error of f is at most :math:`\eta \|\Delta S\|` for the heat kernel and the
+  resolvent (both have a derivative of norm at most :math:`\eta`), and :math:`T \eta \|\Delta S\|`
+  for T explicit steps. Explicit steps also round their results, which adds :math:`T (N + 6) u`.
+- The term :math:`c_k T_k` of a Chebyshev series has the error of :math:`k^2` products, and
   :math:`\sum_k |c_k| k^2 = \eta \lambda / 2`. Eigenvalues and conjugate gradients are backward
-  stable: S is off by a few N u :math:`\lambda`.
+  stable: they add an error of S of a few N u :math:`\lambda`.
 
-Together :math:`(N + 6) u (T + \eta \lambda T)` times a small constant (:data:`SLACK`), relative to
-the norm of a column of features; times the ratio of the largest to the smallest s.
+The total error is :math:`(N + 6) u (T + \eta \lambda T)` times a small constant (:data:`SLACK`),
+relative to the norm of a column of features, and times the ratio of the largest to the smallest s.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SLACK = 12.0
 
 @dataclass(frozen=True)
 class Memory:
-    """Patterns (..., N, d) to make graphs of, k, and which of them count."""
+    """Patterns (..., N, d) to make graphs from, k, and the mask."""
 
     patterns: Array
     k: int
@@ -157,7 +157,7 @@ def graph_fields(
 
 
 class Networkx:
-    """What is asked of an undirected networkx graph."""
+    """The interface of an undirected networkx graph that hopcore uses."""
 
     def __init__(self, weights: Array) -> None:
         self.nodes = [f"node {i}" for i in range(weights.shape[0])]
@@ -180,19 +180,19 @@ class Networkx:
 
 
 class Pyg:
-    """What is asked of PyG's data."""
+    """The interface of data of PyG that hopcore uses."""
 
     def __init__(self, edge_index: Any, edge_weight: Any, num_nodes: int) -> None:
         self.edge_index, self.edge_weight, self.num_nodes = edge_index, edge_weight, num_nodes
 
 
 def similarity_error(subject: Subject, width: int) -> float:
-    """Error of a cosine of patterns of d values: two norms and d products of numbers up to 1."""
+    """The error of a cosine of patterns of d values: two norms and d products of numbers <= 1."""
     return (2 * width + 12) * subject.fine
 
 
 def sure_neighbours(subject: Subject, patterns: Array, k: int) -> Array | None:
-    """Where the edges (N, N) are; None where that, or that a cosine is above 0, is not sure."""
+    """The edges (N, N), or None if rounding could change them or the sign of a cosine."""
     similar = plain.similarity(patterns)
     level = plain.kth_largest(similar, k)[:, None]
     sure = 10 * similarity_error(subject, patterns.shape[-1])
@@ -230,7 +230,7 @@ def error(
 
 
 def skew(weights: Array) -> Array:
-    """The ratio of the largest to the smallest root of a degree; an isolated node counts as 1."""
+    """The ratio of the largest to the smallest square root of a degree (1 if isolated)."""
     degree = np.sum(weights, axis=-1)
     root = np.sqrt(np.where(degree > 0.0, degree, 1.0))
     return np.max(root, axis=-1) / np.min(root, axis=-1)

@@ -1,6 +1,6 @@
-"""Where functions have a kink: the value there, and the derivative that is taken.
+"""Points at which functions have a kink, with the value and the derivative that is returned.
 
-All numbers are exact in every dtype, so that each library is at the kink and not beside it.
+All numbers are exact in every dtype, so that each library computes at the kink and not beside it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def energy(state: Any, stored: Any, **options: Any) -> Any:
 
 
 def residual(state: Any, stored: Any) -> Any:
-    """How far one update moves."""
+    """The length of one update."""
     return hopcore.retrieve(state, stored, 1.0, max_steps=1, tol=0.0).residual
 
 
@@ -52,7 +52,7 @@ def sparse(state: Any, stored: Any, projection: Any) -> Any:
 
 
 def similarity(patterns: Any) -> Any:
-    """Cosines of all patterns, not below 0."""
+    """Cosines of all patterns, with negative ones set to 0."""
     return hopcore.build_similarity_matrix(patterns)
 
 
@@ -79,7 +79,7 @@ def activated(values: Any, *, name: ActivationName) -> Any:
 SPARSEMAX = partial(hopcore.separate, separation="sparsemax")
 CODES = QuantizerSettings(input_size=1, quantity=3)
 LONGEST = [[2.0, 1.0], [1.0, 2.0], [0.5, 0.0], [-2.0, 1.0]]
-"""Patterns of which three are longest."""
+"""Patterns of which three have the largest norm."""
 COSINES = [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [-1.0, 0.0], [2.0, 0.0]]
 """Patterns that are zero, orthogonal, opposite, or have one direction."""
 EDGES = np.zeros((5, 5))

@@ -1,4 +1,4 @@
-"""The layers of a library as modules of its own: ``hopcore_NAME``, where there is one."""
+"""The layers of a library as its own modules, from ``hopcore_NAME`` if there is one."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ FUNCTIONS: dict[type, Callable[..., Any]] = {
 
 
 def package_of(subject: Subject) -> str:
-    """Where the modules of a library would be."""
+    """The package with the modules of a library, if it exists."""
     return f"hopcore_{subject.backend.name.replace('.', '_')}"
 
 
 def has_modules(subject: Subject) -> bool:
-    """Whether the library has layers as modules; arrays alone, as NumPy's, have none."""
+    """Whether the library has layers as modules; NumPy, for example, has none."""
     package = package_of(subject)
     return find_spec(package) is not None and "Hopfield" in dir(import_module(package))
 
@@ -55,7 +55,7 @@ def module_of(subject: Subject, settings: Any, parameters: dict[str, Any]) -> An
 
 
 def module_output(subject: Subject, case: Case) -> Any:
-    """What the module of a case makes of its patterns and masks."""
+    """The result of the module of a case for its patterns and masks."""
     names = list(case.parameters)
 
     def call(*arrays: Any, **given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Settings of layers that together have every option, of few sizes: some libraries compile each."""
+"""Settings of layers that together have every option; few sizes, since some libraries compile."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ SETTINGS: dict[str, HopfieldSettings] = {
         concat_bias_pattern=True, add_zero_association=True, pattern_size=4
     ),
 }
-"""Settings that together have every option but updates, dropout and diffusion."""
+"""Settings that together have every option except updates, dropout and diffusion."""
 
 UPDATES: dict[str, HopfieldSettings] = {
     "two updates": settings_of(update_steps_max=2, update_steps_eps=0.0),
@@ -113,12 +113,12 @@ UPDATES: dict[str, HopfieldSettings] = {
 
 
 def config_of(**given: Any) -> DiffusionConfig:
-    """Diffusion that shows, over two neighbours."""
+    """A diffusion over two neighbours that is strong enough to matter."""
     return DiffusionConfig(**{"eta": 0.3, "steps": 2, "k_neighbors": 2, **given})
 
 
 GATE = {"adaptive_temperature": 2.0, "adaptive_threshold": 1.3}
-"""Of an adaptive eta: in the midst of the entropies of the cases."""
+"""The threshold of an adaptive eta, in the middle of the entropies of the cases."""
 
 DIFFUSED: dict[str, HopfieldSettings] = {
     name: settings_of(**more, diffusion=config_of(**config))

@@ -1,4 +1,4 @@
-"""What the checks of layers share: cases, how to run them, and what rounding may do to them.
+"""Shared by the checks of layers: cases, functions that run them, and their rounding errors.
 
 Settings are drawn from a list and sizes are few, since some libraries compile once for each.
 """
@@ -32,7 +32,7 @@ MASKS = ("none", "padding", "shared", "heads", "batch", "numbers", "both")
 
 @dataclass(frozen=True)
 class Case:
-    """A layer with its parameters and what it gets; names are those of the arguments."""
+    """A layer with its parameters and inputs; fields are named after the arguments."""
 
     settings: Any
     parameters: dict[str, Array]
@@ -61,7 +61,7 @@ class Case:
 
 
 def parameters_of(settings: Any, rng: np.random.Generator) -> dict[str, Array]:
-    """Parameters of about the size of trained ones; temperatures near where they start."""
+    """Parameters of about the size of trained ones, with temperatures near their initial values."""
     found = {}
     for name, shape in hopcore.layers.parameter_shapes(settings).items():
         x = rng.normal(size=shape)
@@ -107,7 +107,7 @@ def patterns_of(
 def masks_of(
     settings: HopfieldSettings, rng: np.random.Generator, kind: str, hidden: float = 0.4
 ) -> dict[str, Array]:
-    """Masks of a kind; the first query may attend to nothing."""
+    """Masks of this kind; the first query may attend to nothing."""
     shape, found = (BATCH, settings.num_heads, QUERIES, PATTERNS), {}
     if kind in ("padding", "both"):
         padding = rng.random((BATCH, PATTERNS)) < hidden
@@ -157,11 +157,11 @@ def run(subject: Subject, function: Callable[..., Any], case: Case, **options: A
 
 
 def measured(subject: Subject, compute: Callable[..., Array]) -> tuple[Array, float]:
-    """What ``compute(blur=)`` finds, and how far rounding may take it.
+    """The result of ``compute(blur=)``, and its tolerance for rounding.
 
     Each intermediate result is moved up or down by a unit in the last place of the terms that
     were summed for it, several times over; the largest change there is, doubled, is the tolerance.
-    A choice (a neighbour, an anchor, a stop) that rounding may turn shows in it as well.
+    It includes the effect of a choice (a neighbour, an anchor, a stop) that rounding may change.
     """
     wanted = compute(blur=exact)
     off = 0.0
@@ -195,7 +195,7 @@ def formula(subject: Subject, case: Case, **options: Any) -> tuple[Array, float]
 
 @cache
 def layer_of(settings: Any, names: tuple[str, ...], parameters: tuple[str, ...]) -> Any:
-    """A layer as a function of arrays; the same for the same arguments."""
+    """A layer as a function of arrays; equal arguments give the same function."""
 
     def call(*arrays: Any, **masks: Any) -> Any:
         values = dict(zip(names, arrays, strict=True))

@@ -1,4 +1,4 @@
-"""What masked patterns hold in the checks that they are never read."""
+"""Contents of masked patterns, for the checks that these contents have no influence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hopcore_conformance.subject import Subject
 Array = np.ndarray
 
 CONTENTS = ("nan", "inf", "-inf", "large", "mixed")
-"""Kinds of content: one value, or all of them beside ordinary numbers."""
+"""Kinds of contents: a single value, or all of them mixed with ordinary numbers."""
 
 
 def values_of(content: str, subject: Subject) -> Array:
@@ -26,7 +26,7 @@ def values_of(content: str, subject: Subject) -> Array:
 
 
 def filled(array: Array, hidden: Array, content: str, subject: Subject) -> Array:
-    """Patterns ``(..., S, d)`` whose hidden ones ``(..., S)`` hold a kind of content."""
+    """Patterns ``(..., S, d)`` whose hidden ones ``(..., S)`` have contents of this kind."""
     rows = np.broadcast_to(hidden[..., None], array.shape)
     other = array.copy()
     other[rows] = np.resize(values_of(content, subject), np.count_nonzero(rows))
@@ -34,7 +34,7 @@ def filled(array: Array, hidden: Array, content: str, subject: Subject) -> Array
 
 
 def without(p: Problem, shown: Array) -> Problem:
-    """The problem of the patterns that are shown ``(S,)`` alone."""
+    """The problem with only the patterns that are shown ``(S,)``."""
     return p.but(
         stored=p.stored[shown],
         projection=None if p.projection is None else p.projection[shown],

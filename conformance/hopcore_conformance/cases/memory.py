@@ -1,8 +1,8 @@
-"""What the checks draw: memories with their queries, and scores.
+"""Inputs of the checks: memories with their queries, and scores.
 
-Values come from a seeded generator, structure from hypothesis: memories with clusters, duplicates,
-ties or a shared direction are where implementations differ. Few shapes are drawn, since some
-libraries compile once for each.
+A seeded generator draws the values, and hypothesis draws the structure: implementations differ for
+memories with clusters, duplicates, ties or a shared direction. Few shapes are drawn, since some
+libraries compile once for each shape.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ KINDS = ("normal", "sphere", "clusters", "duplicates", "offset", "integers", "on
 """Kinds of memories."""
 
 STATES = ("near", "pattern", "hull", "far", "zero")
-"""Where queries lie."""
+"""Positions of the queries."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Queries, a memory, and how the ones are to be associated with the other."""
+    """Queries, a memory, and the settings of the association of the queries with it."""
 
     state: Array
     stored: Array
@@ -74,7 +74,7 @@ class Problem:
 
     @property
     def formula(self) -> tuple[Any, ...]:
-        """What the oracle takes: ``state, stored, beta, mask, alpha``."""
+        """The arguments of the oracle: ``state, stored, beta, mask, alpha``."""
         return *self.arrays, self.mask, self.alpha
 
     @property
@@ -83,7 +83,7 @@ class Problem:
         return plain.radius(self.state, self.stored, self.mask)
 
     def on(self, subject: Subject) -> Problem:
-        """The problem with values that the subject's dtype holds exactly."""
+        """The problem with values that are exact in the dtype of the subject."""
 
         def rounded(value: Any) -> Any:
             if isinstance(value, float):
@@ -122,7 +122,7 @@ def memory(rng: np.random.Generator, kind: str, count: int, width: int) -> Array
 
 
 def queries(rng: np.random.Generator, where: str, stored: Array, count: int) -> Array:
-    """State patterns (L, d) near patterns, at them, in their hull, far away, or zero."""
+    """State patterns (L, d) near or at stored patterns, in their hull, far away, or zero."""
     chosen = stored[rng.integers(stored.shape[0], size=count)]
     if where == "pattern":
         return chosen
@@ -135,7 +135,7 @@ def queries(rng: np.random.Generator, where: str, stored: Array, count: int) -> 
 
 
 def masks(rng: np.random.Generator, count: int, stored: Array) -> Array:
-    """Masks (L, S): the first hides the longest pattern, which M counts, the last may be empty."""
+    """Masks (L, S): the first hides the pattern of the largest norm, the last may be empty."""
     mask = rng.random((count, stored.shape[0])) < rng.choice([0.3, 0.7])
     mask[0] = True
     mask[0, np.argmax(np.linalg.norm(stored, axis=-1))] = False
@@ -156,7 +156,7 @@ def problems(
     masked: bool | None = None,
     projected: bool = False,
 ) -> Problem:
-    """Small problems; ``heats`` bounds ``beta M^2``, which says how sharp the association is.
+    """Small problems; ``heats`` bounds ``beta M^2``, which controls how sharp the association is.
 
     ``masked``: with a mask, without one, or either (None).
     """
@@ -182,7 +182,7 @@ def problems(
 
 @st.composite
 def score_arrays(draw: st.DrawFn, *, masked: bool = True) -> Array:
-    """Scores (3, 7): of any scale, tied, masked, or with one far ahead."""
+    """Scores (3, 7) of any scale, with ties, with masked ones, or with one much larger score."""
     rng = draw(generators())
     z = rng.normal(size=(3, 7)) * 10.0 ** draw(st.floats(-3.0, 2.0))
     kind = draw(st.sampled_from(("spread", "tied", "ahead", "shifted", "masked")))
@@ -201,11 +201,11 @@ LARGE = (("softmax", False), ("softmax", True), ("sparsemax", False), (hopcore.E
 """Separation functions of large problems, and whether they have masks."""
 
 EDGES = [0, 1, 63, 64, 127, 128, 255, 256, 448, 449]
-"""Queries of a large problem, among them the first and the last of likely tiles."""
+"""Queries of a large problem, including the first and the last ones of likely tiles."""
 
 
 def large_problem(separation: Any, *, masked: bool) -> Problem:
-    """450 queries and 5000 patterns: more scores than a block holds, and no multiple of a tile.
+    """450 queries and 5000 patterns: more scores than a block has, and no multiple of a tile.
 
     With ``masked`` there are masked patterns, one empty row, and an inverse temperature for each
     query: half of them hot, half cold.

@@ -1,4 +1,4 @@
-"""What the checks of the transition need: memories of some kinds, how near a check comes."""
+"""For the checks of the transition: kinds of memories, and the resolution of a check."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Simplex(NamedTuple):
     scale: float
 
     def betas(self, *values: float) -> Array:
-        """Inverse temperatures of effective ones."""
+        """The inverse temperatures for effective ones."""
         return np.asarray(values) / self.scale
 
 
 def simplex(subject: Subject, patterns: int, seed: int = 0) -> Simplex:
-    """Equidistant patterns of one norm: turned, of any size and anywhere along their axis."""
+    """Equidistant patterns of equal norm, rotated, scaled, and moved along their axis."""
     no_half(subject, "patterns are equidistant to its rounding only; float32 computes the same")
     rng = np.random.default_rng([seed, patterns])
     size = float(np.exp(rng.uniform(-1.0, 1.0)))
@@ -33,7 +33,7 @@ def simplex(subject: Subject, patterns: int, seed: int = 0) -> Simplex:
 
 
 def nearness(subject: Subject) -> float:
-    """How near, relatively, to a critical temperature both of its sides are told apart.
+    """The relative distance to a critical temperature at which its two sides are distinguished.
 
     In float32 the energies and states that are compared have errors of 1e-6 and more.
     """
@@ -54,7 +54,7 @@ def clusters(subject: Subject, seed: int = 0) -> Array:
 
 
 def general(subject: Subject, rng: np.random.Generator, count: int = 7, width: int = 4) -> Array:
-    """Patterns (N, d) of nearly one norm, in any directions."""
+    """Patterns (N, d) of nearly equal norm, in any directions."""
     stored = rng.normal(size=(count, width))
     stored *= rng.uniform(0.9, 1.1, size=(count, 1)) / np.linalg.norm(stored, axis=-1)[:, None]
     return subject.rounded(stored)
@@ -66,7 +66,7 @@ def turned(subject: Subject, stored: Array, rng: np.random.Generator) -> Array:
 
 
 def fields(subject: Subject, found: Any) -> Any:
-    """A result of :mod:`hopcore.phase` with all its arrays as NumPy's."""
+    """A result of :mod:`hopcore.phase` with all its arrays converted to NumPy."""
     # What is an array of the library comes back as NumPy's; what is NumPy's already stays.
     parts = (x if isinstance(x, (np.ndarray, float, str)) else subject.get(x) for x in found)
     return type(found)(*parts)

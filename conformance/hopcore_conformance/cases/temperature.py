@@ -1,4 +1,4 @@
-"""What the checks of temperatures draw: schedules, and networks of few sizes."""
+"""Inputs for the checks of temperatures: schedules, and networks of few sizes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ LEARNED = {
 
 @st.composite
 def ways(draw: st.DrawFn, kinds: Sequence[str]) -> hopcore.schedules.Schedule:
-    """Schedules from a start to an end, without floor, freeze or warm-up."""
+    """Schedules between two temperatures, without floor, freeze or warm-up."""
     start, end = (10.0 ** draw(st.floats(-3.0, 1.0)) for _ in range(2))
     steps = draw(st.integers(1, 90))
     kind = draw(st.sampled_from(kinds))
@@ -81,10 +81,10 @@ def ways(draw: st.DrawFn, kinds: Sequence[str]) -> hopcore.schedules.Schedule:
 
 
 def rounding(schedule: dict[str, Any], eps: float) -> float:
-    """What rounding may do to a temperature: of a share of the steps, and of logarithms.
+    """The rounding error of a temperature, from the fraction of the steps and from logarithms.
 
-    The steepest way per share of the steps is that of the logarithm, a share of which may be left
-    for all of what lies outside of a transition.
+    The steepest schedule is the one whose logarithm must cover the whole range outside a transition
+    in the remaining fraction of the steps.
     """
     if schedule["schedule"] == "joined":
         return sum(rounding(schedule[name], eps) for name in ("first", "second"))
@@ -112,7 +112,7 @@ def networks(draw: st.DrawFn, among: Any = NETWORKS) -> Case:
 def asked(
     subject: Subject, function: Callable[..., Any], case: Case, temperature: Any, **options: Any
 ) -> Any:
-    """What a network or quantiser makes of a case at a temperature."""
+    """The result of a network or quantiser for a case at a temperature."""
     names = list(case.parameters)
 
     def call(*arrays: Any, **fixed: Any) -> Any:
@@ -124,12 +124,12 @@ def asked(
 
 
 def scores_of(subject: Subject, case: Case, temperature: float) -> tuple[Array, float]:
-    """The scores of a layer by their formula, and what rounding may do to them."""
+    """The scores of a layer by their formula, and their rounding error."""
     given = case.settings, case.parameters, case.inputs["state"], temperature
     return measured(subject, lambda blur: plain.memory(*given, blur=blur).scores)
 
 
 def clear(scores: Array, within: Any, eps: float) -> Array:
-    """Where the largest score is so far ahead that rounding cannot turn the choice."""
+    """Where the largest score is so clear that rounding cannot change the choice."""
     best = np.sort(scores, axis=-1)
     return best[..., -1] - best[..., -2] > 2.0 * within + 16.0 * eps

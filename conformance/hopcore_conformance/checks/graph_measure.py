@@ -1,4 +1,4 @@
-"""Diffusion by the subject, over every road, and what it is compared with."""
+"""Diffusion by the subject, from every form of a graph, and the results to compare with."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def operator(
     steps: int = 3,
     largest: float | None = None,
 ) -> Any:
-    """An operator from weights (..., N, N), by way of a graph, a Laplacian or an array."""
+    """An operator from weights (..., N, N), through a graph, a Laplacian or an array."""
     found = backend_of(weights)
     weights = found.astype(weights, found.precise[weights.dtype])
     graph = hopcore.Graph.from_dense(weights).using(normalization)
@@ -60,12 +60,12 @@ def operator(
 def diffused(
     features: Any, weights: Any, strength: Any = None, *, eta: Any = None, **how: Any
 ) -> Any:
-    """Features diffused; the strength a number, or an array that comes third."""
+    """Diffused features; the strength is a number, or an array as the third argument."""
     return operator(weights, eta if strength is None else strength, **how)(features)
 
 
 def exists(mode: str, normalization: str, form: str) -> bool:
-    """Whether an operator takes what it is given: some need an array that is symmetric."""
+    """Whether an operator accepts its input: some need a symmetric array."""
     return not (
         form == "array" and normalization == "random_walk" and mode in ("spectral", "implicit")
     )
@@ -74,7 +74,7 @@ def exists(mode: str, normalization: str, form: str) -> bool:
 def check_formula(
     subject: Subject, p: Field, mode: str, normalization: str, form: str, eta: Any
 ) -> Array:
-    """The diffused features, refused if they are not the formula's."""
+    """Return the diffused features; fail if they are not those of the formula."""
     steps = 1 if mode == "simple" else 3
     strength = {"strength": eta} if isinstance(eta, np.ndarray) else {"eta": eta}
     how = {"mode": mode, "normalization": normalization, "form": form}

@@ -18,7 +18,7 @@ Array = np.ndarray
 
 
 def agree(what: str, got: Array, wanted: Any, within: Any) -> None:
-    """Refuse results that differ in shape, in what is infinite, or by more than ``within``."""
+    """Fail if results differ in shape, in infinite entries, or by more than ``within``."""
     wanted = np.asarray(wanted)
     if got.shape != wanted.shape:
         raise AssertionError(f"{what}: shape {got.shape}, expected {wanted.shape}")
@@ -31,7 +31,7 @@ def agree(what: str, got: Array, wanted: Any, within: Any) -> None:
 
 
 def at_most(what: str, value: Array, bound: Any, within: Any = 0.0) -> None:
-    """Refuse values above a bound by more than ``within``."""
+    """Fail if values are above a bound by more than ``within``."""
     with np.errstate(invalid="ignore"):
         excess = value - np.asarray(bound)
         wrong = ~(excess <= within) & (value != bound)
@@ -41,7 +41,7 @@ def at_most(what: str, value: Array, bound: Any, within: Any = 0.0) -> None:
 
 
 def report(what: str, wrong: Array, off: Array, within: Any, **results: Any) -> str:
-    """The message of a failed comparison: where it is worst, by how much, and both results."""
+    """The message of a failed comparison: the largest error, its position, and both results."""
     within = np.broadcast_to(np.asarray(within, np.float64), off.shape)
     margin = np.where(wrong, np.nan_to_num(off - within, nan=np.inf), -np.inf)
     worst = np.unravel_index(np.argmax(margin), margin.shape)
@@ -98,7 +98,7 @@ def association(subject: Subject, p: Problem, projection: Array) -> Array:
 
 
 def separate(subject: Subject, z: Array, separation: Any) -> tuple[Array, Array]:
-    """Weights and conjugate of scores that the subject holds exactly, in its precise dtype."""
+    """Weights and conjugate of scores that are exact in the precise dtype of the subject."""
     fine = subject.precise
 
     def kernel(side: Subject) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""What an input may be, and what comes back."""
+"""Which inputs are accepted, and properties of the results (docs/spec/inputs.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATE, STORED = np.full((3, 2), 0.5), np.eye(4, 2)
 
 
 def refused(error: type[Exception], *words: str, call: Callable[[], Any]) -> None:
-    """Check that a call is refused in one line that holds the words."""
+    """Check that a call is refused in one line that contains the words."""
     with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
@@ -48,7 +48,7 @@ def each(subject: Subject, error: type[Exception], *words: str, **changes: Any) 
 
 
 def core(subject: Subject, error: type[Exception], *words: str, **changes: Any) -> None:
-    """Check that the core refuses an input that functions of daily use may convert."""
+    """Check that the core refuses an input that public functions may convert."""
     given = {"state": subject.put(STATE), "stored": subject.put(STORED), "beta": 1.0, **changes}
     refused(error, *words, call=lambda: check_inputs(**given))
 

@@ -1,4 +1,4 @@
-"""Association: weights, updates, their derivatives, memories in pieces (spec.md, E and F)."""
+"""Association: weights, updates, their derivatives, memories in pieces (docs/spec)."""
 
 from __future__ import annotations
 
@@ -365,7 +365,7 @@ def piece(subject: Subject, p: Problem, start: int, stop: int) -> tuple[object, 
 
 
 def rounding_of_parts(subject: Subject) -> float:
-    """How far a sum over patterns may be off, as a share of its value, however many there are.
+    """The relative error of a sum over patterns, which must not depend on their number.
 
     2^14 numbers may be added one after the other, each with a rounding of eps / 2.
     """
@@ -383,7 +383,7 @@ def test_copies_of_a_pattern_are_recalled_from_a_long_memory(
     options = {"separation": separation}
 
     def of_copies(function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function of a memory that is a view of one pattern, where libraries add plainly."""
+        """A function of a memory of equal patterns (a view), for libraries that add plainly."""
         return lambda state, pattern, *rest, **options: function(
             state, xp.broadcast_to(pattern, (count, 2)), *rest, **options
         )

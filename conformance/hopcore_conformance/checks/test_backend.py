@@ -1,4 +1,4 @@
-"""What every backend owes, whichever of the formulas it computes."""
+"""Requirements of every backend, for all formulas."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_leading_axes_are_a_loop(
 
 
 def results(subject: Subject, p: Problem) -> dict[str, Array]:
-    """What the functions make of a problem."""
+    """The results of the functions for a problem."""
     given = (p.state, p.stored, p.projection)
     return {
         "energy": subject(hopcore.energy, *p.arrays, **p.options),
@@ -90,7 +90,7 @@ def results(subject: Subject, p: Problem) -> dict[str, Array]:
 
 
 def formulas(p: Problem) -> dict[str, Array]:
-    """The same by their formulas."""
+    """The same results by their formulas."""
     return {
         "energy": plain.energy(*p.formula),
         "weights": plain.weights(plain.scores(*p.arrays, p.mask), p.alpha),
@@ -243,7 +243,7 @@ def test_large_memories(subject: Subject, separation: Any, masked: bool) -> None
 
 
 def smaller(subject: Subject, p: Problem, values: Array | None = None) -> Array:
-    """Error of associations with a large memory: many roundings add like a random walk."""
+    """The error of associations with a large memory: rounding errors add like a random walk."""
     values = p.stored if values is None else values
     count = p.stored.shape[0]
     wrong = tolerance.scores(subject, p) + subject.fine * np.sqrt(count)
@@ -309,7 +309,7 @@ def test_extreme_values_stay_finite(
 
 
 def check_in_hull(subject: Subject, p: Problem, what: str, got: Array) -> None:
-    """Refuse associations with entries larger than those of any pattern attended to."""
+    """Fail if an association has entries larger than those of all attended patterns."""
     assert np.all(np.isfinite(got)), f"{what} is not finite: {got!r}"
     shown = plain.attends(p.state, p.stored, p.mask)[..., None]
     top = np.max(np.where(shown, np.abs(p.stored)[..., None, :, :], 0.0), axis=-2)
@@ -318,12 +318,12 @@ def check_in_hull(subject: Subject, p: Problem, what: str, got: Array) -> None:
 
 
 def largest(subject: Subject) -> float:
-    """The largest norm that is asked of a dtype."""
+    """The largest norm that a dtype must support."""
     return 1e4 if subject.dtype == "float16" else 1e15
 
 
 def smallest(subject: Subject) -> float:
-    """The smallest norm that is asked of a dtype."""
+    """The smallest norm that a dtype must support."""
     return 1e-3 if subject.dtype == "float16" else 1e-20
 
 

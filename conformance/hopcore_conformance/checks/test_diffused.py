@@ -1,4 +1,4 @@
-"""What diffusion-augmented retrieval recalls (spec.md, section J)."""
+"""The results of diffusion-augmented retrieval (docs/spec/diffused.md)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_queries_are_diffused_over_their_own_graph(subject: Subject, case: Case,
 
 
 def clear_cosines(subject: Subject, patterns: Array) -> bool:
-    """Whether rounding neither makes nor breaks an edge, nor a degree from next to nothing."""
+    """Whether rounding cannot change an edge, and no positive degree is almost 0."""
     unit = patterns / np.maximum(np.linalg.norm(patterns, axis=-1, keepdims=True), 1e-300)
     cosine = (unit @ unit.T)[~np.eye(len(patterns), dtype=bool)]
     return bool(np.all((np.abs(cosine) > 0.05) | (cosine == 0.0)))
@@ -168,7 +168,7 @@ def test_diffusion_can_create_a_minimum(subject: Subject) -> None:
 
 
 def minima(states: Array, stored: Array, beta: float) -> Array:
-    """The minima of the energy among states at rest, each one once."""
+    """The minima of the energy among resting states, each of them once."""
     slopes = np.asarray([np.linalg.norm(plain.jacobian(x, stored, beta), ord=2) for x in states])
     stable = states[slopes < 1.0]
     return np.unique(np.round(stable, 2) + 0.0, axis=0)
@@ -315,7 +315,7 @@ def test_pattern_minima_vanish_when_heated(subject: Subject, share: float) -> No
 
 
 def root(function: Any, low: float, high: float) -> float:
-    """Where a function that rises and falls to below 0 does so: by bisection."""
+    """The root of a function, by bisection."""
     for _ in range(200):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if function(middle) > 0 else (low, middle)

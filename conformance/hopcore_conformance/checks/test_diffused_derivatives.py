@@ -20,7 +20,7 @@ Array = np.ndarray
 
 
 def adapted_output(state: Any, stored: Any, beta: Any, *, edges: Any, adaptive: str) -> Any:
-    """What is recalled with an adapted eta; for derivatives."""
+    """The output with an adaptive eta, for derivatives."""
     config = DiffusionConfig(eta=0.3, steps=2, adaptive_eta=adaptive, **GATE)
     options = {"config": config, "graph": graph_of(edges), "values": "untied", "max_steps": 1}
     return hopcore.diffused_retrieve(state, stored, beta, **options).output
@@ -64,7 +64,7 @@ def test_derivative_of_an_adapted_association(subject: Subject, seed: int, adapt
 
 
 def recalled(state: Any, stored: Any, beta: Any, *, edges: Any, way: str, mode: str) -> Any:
-    """What is recalled in some way; for derivatives."""
+    """The output of a form of retrieval, for derivatives."""
     config = DiffusionConfig(
         eta=0.2,
         steps=2,

@@ -1,6 +1,6 @@
 """Adaptive strength, logit diffusion, association along a graph, and the limit of no diffusion.
 
-Statements J8, J9, J10 and J.limit (spec.md, section J).
+Statements J8, J9, J10 and J.limit (docs/spec/diffused.md).
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ Array = np.ndarray
 
 
 def entropy_error(subject: Subject, p: Problem) -> Array:
-    """Error (L,) of the entropy: a difference of two terms of the size of the scores."""
+    """The error (L,) of the entropy, a difference of two terms of the size of the scores."""
     size = 1.0 + np.asarray(p.beta) * tolerance.norm(p.state) * np.max(tolerance.norm(p.stored))
     return size * (2 * tolerance.scores(subject, p) + (16 + len(p.stored)) * subject.fine)
 
 
 def adapted_error(subject: Subject, case: Case, config: DiffusionConfig) -> float:
-    """Error of keys that are diffused by a series over one basis, at an eta that is off."""
+    """The error of keys that are diffused by a series, with an error of eta."""
     p, largest = case.p, 2.0 if config.use_normalized_laplacian else 2.0 * case.most
     wrong = config.eta * config.adaptive_temperature * float(np.max(entropy_error(subject, p)))
     size = float(np.linalg.norm(p.stored))
@@ -284,7 +284,7 @@ ONES: dict[str, dict[str, Any]] = {
     "sample": {"adaptive_eta": True},
     "query": {"adaptive_eta": "query"},
 }
-"""Ways to associate that make one association, or can."""
+"""Forms of retrieval that make one association, or can make one."""
 
 
 @statement("J.limit")
@@ -314,7 +314,7 @@ def test_no_diffusion_is_the_limit(
 
 
 def rounding_only(config: DiffusionConfig) -> DiffusionConfig:
-    """The configuration, with a mode whose error is rounding alone."""
+    """The configuration with a mode that has only rounding errors."""
     cut = config.diffusion_mode == "chebyshev"
     changes = {"eta": 0.0, "diffusion_mode": "spectral" if cut else config.diffusion_mode}
     return DiffusionConfig.from_dict({**config.to_dict(), **changes})

@@ -1,8 +1,8 @@
 """Diffusion operators: their formulas, derivatives, and strengths that are refused.
 
 Every operator is checked under every normalisation, from a graph, a Laplacian and an array
-(docs/spec/diffusion.md). How far rounding may take a result is derived in
-:mod:`hopcore_conformance.cases.graph`.
+(docs/spec/diffusion.md). :mod:`hopcore_conformance.cases.graph` derives the tolerances for
+rounding.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def test_hubs_are_refused_or_normalised(subject: Subject) -> None:
 
 
 def bound_of(refused: Any) -> float:
-    """The bound that an error names."""
+    """The bound in an error message."""
     found = re.search(r"2/lambda_max = ([0-9.e+-]+),", str(refused.value))
     assert found is not None, str(refused.value)
     return float(found.group(1))

@@ -1,4 +1,4 @@
-"""What diffusion keeps and where it is stable: statements D1 to D4 (docs/spec/diffusion.md)."""
+"""What diffusion preserves, and when it is stable: statements D1 to D4 (docs/spec/diffusion.md)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_maximum_principle_up_to_one_over_the_degree(
 
 
 def check_doubly_stochastic(what: str, got: Array, within: Any) -> None:
-    """Refuse a matrix with negative entries, or whose rows or columns do not sum to 1."""
+    """Fail if a matrix has negative entries, or rows or columns that do not sum to 1."""
     at_most(f"-entries of {what}", -got, 0.0, within)
     for axis in (0, 1):
         agree(f"sums of {what}", np.sum(got, axis=axis), np.ones(NODES), NODES * within)

@@ -49,7 +49,7 @@ def half_steps(
 
 
 def constant_of(subject: Subject, case: Case, eta: float | None) -> float:
-    """The alpha of hopcore, which must be that of the formula."""
+    """The alpha of hopcore, which must agree with the formula."""
     p = case.p
 
     def found(stored: Any, edges: Any) -> Any:
@@ -75,7 +75,7 @@ def joint(case: Case, path: tuple[Array, ...], alpha: float) -> Array:
 
 
 def joint_error(subject: Subject, case: Case, config: DiffusionConfig, alpha: float) -> Array:
-    """By how much the rounding of a half-step changes J, (L,)."""
+    """The change of J by the rounding errors of a half-step, (L,)."""
     p = case.p
     off = keys_error(subject, case, config)
     rough = 2.0 * case.most * float(np.linalg.norm(p.stored)) * off

@@ -1,4 +1,4 @@
-"""Samples that know nothing of each other, and graphs that are kept (J.alone, J.cache)."""
+"""Samples that are independent of each other, and cached graphs (J.alone, J.cache)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def outcome(subject: Subject, p: Problem, way: str, mask: Array | None = None) -> Array:
-    """What is recalled in some way, after one update, or with a projection, after none."""
+    """The output of a form of retrieval, after one update, or with a projection, after none."""
     options = dict(WAYS[way])
     values = options.pop("values", "tied")
     config = DiffusionConfig(eta=0.2, steps=2, k_neighbors=2, **options)
@@ -188,7 +188,7 @@ def cached(subject: Subject, cache: hopcore.GraphCache, patterns: Any, **mask: A
 
 
 def own(subject: Subject, values: Array) -> Any:
-    """An array of the library that may be written to."""
+    """A writable array of the library."""
     return subject.backend.asarray(np.array(values), dtype=subject.dtype, device=subject.device)
 
 
@@ -252,7 +252,7 @@ HELD = hopcore.GraphCache(DiffusionConfig(k_neighbors=2))
 
 
 def weights_held(patterns: Any) -> Any:
-    """The adjacency from a cache that has seen these patterns."""
+    """The adjacency from a cache that already contains these patterns."""
     return HELD.get(patterns).W.to_dense()
 
 

@@ -1,4 +1,4 @@
-"""Energy, its bounds, its descent and its derivatives (spec.md, sections E and F)."""
+"""The energy, its bounds, its descent and its derivatives (docs/spec/energy.md, separation.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Graphs over patterns: similarity, neighbours, Laplacians, conversions (docs/spec/graphs.md).
 
-Which of several nearly equally similar patterns are neighbours is up to rounding: so it is
-similarities that are compared, never indices. Exact ties are the subject of ``test_ties.py``.
+Rounding decides which of several nearly equally similar patterns are neighbours, so the checks
+compare similarities and never indices. Exact ties are the subject of ``test_ties.py``.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ def knn(patterns: Any, mask: Any = None, *, k: int) -> tuple[Any, Any]:
 def check_neighbours(subject: Subject, what: str, got: Array, p: Memory) -> None:
     """Refuse weights (N, N) that are not those of the k nearest, symmetrised once.
 
-    A pattern whose similarity is above the k-th largest by more than rounding is chosen, one whose
-    is below is not; among near ties anything goes, but each node chooses no more than k.
+    A pattern whose similarity is above the k-th largest by more than rounding must be chosen, and
+    one whose similarity is below must not. Among near ties any choice is correct, but each node
+    chooses at most k.
     """
     wanted = plain.similarity(p.patterns, p.mask)
     within = near.similarity_error(subject, p.patterns.shape[-1])

@@ -44,7 +44,7 @@ from hopcore_conformance.subject import Subject
 Array = np.ndarray
 
 NUMPY = Subject(hopcore.backend("numpy"), "float64")
-"""What modules are compared with."""
+"""The functions with which modules are compared."""
 
 
 @statement("L1")
@@ -140,7 +140,7 @@ WEIGHED = {
         *("eta of each query", "along the graph", "weights"),
     )
 }
-"""Settings whose weights are looked at: shared values, longer memories, each way to find them."""
+"""Settings for checks of weights: shared values, longer memories, each kind of association."""
 
 
 @statement("L8")
@@ -244,7 +244,7 @@ SLOPES = {
         update_steps_max=None, update_steps_eps=1e-9, scaling=0.5, normalize_hopfield_space=True
     ),
 }
-"""Settings of layers that are differentiated; "numbers" by those in a mask, too."""
+"""Settings of layers for derivatives; "numbers" includes those of numbers in a mask."""
 
 
 @statement("L17")

@@ -63,7 +63,7 @@ def test_little_diffusion_changes_little(subject: Subject, name: str) -> None:
 
 
 def reach(case: Case, eta: float) -> float:
-    """How far eta may move an output: twice two steps with eigenvalues of at most 2, by norms."""
+    """A bound of the change of an output by eta: two steps with eigenvalues of at most 2, twice."""
     stored, state, projection = case.patterns.values()
     weight = np.linalg.norm(case.parameters["association_core.out_proj.weight"], ord=2)
     worst = 0.0

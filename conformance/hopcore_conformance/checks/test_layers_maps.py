@@ -47,7 +47,7 @@ def masked(name: str, subject: Subject) -> Case:
 
 
 def maps_of(settings: Any, parameters: Any, **inputs: Any) -> Any:
-    """The weights that the functions report, one map for each association."""
+    """The weights that the functions report, one array for each association."""
     if isinstance(settings, EncoderSettings):
         return (hopcore.layers.encoder_weights(settings, parameters, **inputs),)
     if isinstance(settings, DecoderSettings):
@@ -71,7 +71,7 @@ def maps_of(settings: Any, parameters: Any, **inputs: Any) -> Any:
 
 
 def module_maps(subject: Subject, case: Case) -> Any:
-    """The weights that the module reports, one map for each association."""
+    """The weights that the module reports, one array for each association."""
     names, kind = list(case.parameters), NAMES[type(case.settings)]
 
     def call(*arrays: Any, **given: Any) -> Any:
@@ -91,7 +91,7 @@ def module_maps(subject: Subject, case: Case) -> Any:
 
 
 def gives_output(subject: Subject, case: Case, maps: Any, output: Array) -> None:
-    """Compare an output with what the formula makes of reported weights."""
+    """Compare an output with the formula, evaluated with the reported weights."""
     kind = type(case.settings)
     given: dict[str, Any] = {"drop": lambda _: maps[0]}
     if kind in (EncoderSettings, DecoderSettings):

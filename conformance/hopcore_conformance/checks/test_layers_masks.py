@@ -1,4 +1,4 @@
-"""Hopfield layers: what masks hide, samples that do not know of each other, order."""
+"""Hopfield layers: the effect of masks, independent samples, order."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_the_batch_may_be_second(subject: Subject, name: str) -> None:
 
 
 def vars_of(settings: Any) -> dict[str, Any]:
-    """The fields of settings, as they are."""
+    """The fields of settings, unchanged."""
     return {name: getattr(settings, name) for name in type(settings).__dataclass_fields__}
 
 

@@ -1,4 +1,4 @@
-"""What no query may attend to is never read, whatever it holds: memories (spec: inputs)."""
+"""Patterns that no query may attend to have no influence, in memories (docs/spec/inputs.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROBLEMS: dict[str, Any] = {"masked": True, "shapes": ((3, 6, 4),), "heats": (0.
 
 
 def with_content(subject: Subject, p: Problem, content: str) -> tuple[Problem, Problem]:
-    """A problem whose hidden patterns hold something, and the problem without them."""
+    """A problem whose hidden patterns have contents, and the problem without these patterns."""
     assert p.mask is not None
     p = p.but(mask=p.mask & SHOWN).on(subject)
     changes = {"stored": filled(p.stored, ~SHOWN, content, subject)}
@@ -153,7 +153,7 @@ def associate(state: Any, stored: Any, projection: Any, beta: Any, **options: An
 def compare(
     what: str, names: tuple[str, ...], got: tuple[Array, ...], wanted: Any, subject: Subject
 ) -> None:
-    """Refuse gradients that are not those without the hidden patterns, whose own are 0."""
+    """Fail unless gradients are those without the hidden patterns, and 0 for hidden ones."""
     for name, found, right in zip(names, got, wanted, strict=True):
         if name in ("stored", "projection"):
             hidden = found[~SHOWN]

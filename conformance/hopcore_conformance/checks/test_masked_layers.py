@@ -1,4 +1,4 @@
-"""What no query may attend to is never read, whatever it holds: layers, graphs, diffusion."""
+"""Patterns that no query may attend to have no influence, in layers, graphs and diffusion."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SEQUENCE = settings_of(normalize_pattern_projection=False, scaling=0.7)
 
 
 def padded(case: Case, content: str, subject: Subject) -> Case:
-    """The case with content in the padding of stored patterns and projections."""
+    """The case with contents in the padding of stored patterns and projections."""
     changes = {
         name: filled(case.patterns[name], PADDED, content, subject)
         for name in ("stored", "projection")
@@ -83,7 +83,7 @@ def test_padding_is_in_no_derivative(subject: Subject, name: str, content: str) 
 def slopes_of(
     subject: Subject, case: Case, probe: Array | None = None, **masks: Array
 ) -> dict[str, Array]:
-    """The derivatives of a layer's output by its patterns and parameters."""
+    """The derivatives of the output of a layer with respect to its patterns and parameters."""
     values = {**case.patterns, **case.parameters}
     function = function_of(case.settings, tuple(values), tuple(case.parameters))
     by = range(len(values))
@@ -93,7 +93,7 @@ def slopes_of(
 
 @cache
 def function_of(settings: Any, names: tuple[str, ...], parameters: tuple[str, ...]) -> Any:
-    """A layer of any kind as a function of arrays; the same for the same arguments."""
+    """A layer of any kind as a function of arrays; equal arguments give the same function."""
     function = FUNCTIONS.get(type(settings), hopcore.hopfield)
 
     def call(*arrays: Any, **masks: Any) -> Any:
@@ -109,7 +109,7 @@ SEQUENCES = {"src": "src_key_padding_mask", "tgt": "tgt_key_padding_mask"}
 
 
 def masked_case(name: str, content: str, subject: Subject) -> tuple[Case, Case, Array]:
-    """A composed layer without and with content in its padding, and where its output counts."""
+    """A composed layer without and with contents in its padding, and the mask of its output."""
     case = composed(name, 0).on(subject)
     first = case.settings.hopfield.batch_first
     masks = {
@@ -189,7 +189,7 @@ def triple(sequence: Array) -> dict[str, Array]:
 
 
 NODES = np.arange(7) % 3 != 1
-"""Patterns of a graph that count."""
+"""The patterns of a graph that are not masked."""
 
 
 @statement("A.masked", "G.batch")

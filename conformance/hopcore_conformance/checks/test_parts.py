@@ -1,4 +1,4 @@
-"""Memories in parts: read piece by piece beside states of the subject (spec: parts)."""
+"""Memories in parts, read piece by piece, with states of the subject (docs/spec/parts.md)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = np.ndarray
 
 
 class Watched:
-    """An array that is read by slices, and remembers them."""
+    """An array that records the slices by which it is read."""
 
     def __init__(self, values: Array) -> None:
         self.values, self.shape, self.dtype = values, values.shape, values.dtype
@@ -32,7 +32,7 @@ class Watched:
 
 
 def streamed(subject: Subject, values: Array, rows: int) -> tuple[hopcore.Streamed, Watched]:
-    """Patterns that are read so many at a time, in the dtype of the subject."""
+    """Patterns that are read this many at a time, in the dtype of the subject."""
     if subject.dtype not in ("float64", "float32"):
         pytest.skip("what is read from elsewhere is float32 or float64")
     watched = Watched(values.astype(subject.dtype))
@@ -40,7 +40,7 @@ def streamed(subject: Subject, values: Array, rows: int) -> tuple[hopcore.Stream
 
 
 def options_of(subject: Subject, p: Problem) -> dict[str, Any]:
-    """Mask and separation function, as the library's."""
+    """Mask and separation function, as arrays of the library."""
     mask = {} if p.mask is None else {"mask": subject.put(p.mask)}
     return {**mask, "separation": p.separation}
 

@@ -1,4 +1,4 @@
-"""Inverse temperatures found from any patterns: where they appear, which one to take."""
+"""Inverse temperatures for any patterns: where patterns appear, and which one to use."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_suggestion_for_a_sparse_function_is_exact(
 
 @cache
 def suggested(subject: Subject, goal: str) -> hopcore.phase.Suggestion:
-    """What is suggested for a goal to groups of patterns: sweeps take long, two checks look."""
+    """The suggestion for a goal and groups of patterns; cached, since two checks need the sweep."""
     return hopcore.suggest_beta(subject.put(clusters(subject)), goal)  # type: ignore[arg-type]
 
 

@@ -31,7 +31,7 @@ def rounding(subject: Subject, stored: Array, beta: float) -> float:
 
 
 def tolerance(subject: Subject) -> float:
-    """How still a state is, in units of M."""
+    """The largest movement of a resting state, in units of M."""
     return 1e-9 if subject.precise.dtype == "float64" else 1e-6
 
 
@@ -122,7 +122,7 @@ def test_minima_are_fixed_points(
 
 
 def described(subject: Subject, found: Any, stored: Array, beta: float) -> None:
-    """Compare what is said of states with their weights."""
+    """Compare the description of states with their weights."""
     p = plain.weights(found.state, stored, beta)
     within = rounding(subject, stored, beta)
     agree("weight", found.weight, np.max(p, axis=-1), within)

@@ -21,13 +21,13 @@ STEPS = 4000
 
 
 def resting(subject: Subject, states: Array, stored: Array, betas: Any) -> Any:
-    """Where states come to rest."""
+    """The states at which retrieval rests."""
     tol = 1e-8 if subject.dtype == "float64" else 1e-6
     return subject(hopcore.retrieve, states, stored, betas, max_steps=STEPS, tol=tol)
 
 
 def counts(subject: Subject, patterns: int) -> None:
-    """Skip what rounding would decide: the weights of 1000 patterns in float32."""
+    """Skip a check that rounding would decide: the weights of 1000 patterns in float32."""
     if patterns >= 1000 and subject.dtype != "float64":
         pytest.skip(f"{subject.dtype}: states of 1000 patterns are off by more than is told apart")
 

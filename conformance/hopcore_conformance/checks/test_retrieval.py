@@ -1,4 +1,4 @@
-"""Retrieval: the update, repeated until each query rests (spec.md, section E)."""
+"""Retrieval: the update, repeated until each query rests (docs/spec/retrieval.md)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Array = np.ndarray
 
 
 class Path(NamedTuple):
-    """What one query does, alone, in exact arithmetic, and how far rounding may take it."""
+    """The retrieval of a single query in exact arithmetic, and its rounding error."""
 
     state: Array
     steps: int
     residual: float
     error: float
     clear: bool
-    """Whether rounding cannot have changed the number of steps."""
+    """Whether rounding cannot change the number of steps."""
 
 
 def path(subject: Subject, p: Problem, max_steps: int, tol: float) -> Path:
@@ -67,7 +67,7 @@ def path(subject: Subject, p: Problem, max_steps: int, tol: float) -> Path:
 
 
 def residual_rounding(subject: Subject, state: Array, new: Array) -> float:
-    """Rounding of ``||new - state||`` itself."""
+    """The rounding error of ``||new - state||`` itself."""
     return 8 * subject.fine * float(np.linalg.norm(state) + np.linalg.norm(new))
 
 
@@ -243,7 +243,7 @@ def test_exact_retrieval_ends_after_one_step(subject: Subject, p: Problem, share
 
 
 def retrieved(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
-    """The retrieved state alone, for derivatives."""
+    """Only the retrieved state, for derivatives."""
     return hopcore.retrieve(state, stored, beta, **options).state
 
 

@@ -1,4 +1,4 @@
-"""Separation functions: scores to weights (spec.md, section F)."""
+"""Separation functions: scores to weights (docs/spec/separation.md)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def orders() -> st.SearchStrategy[float]:
 
 
 def optimality(z: Array, weights: Array, alpha: float) -> tuple[Array, Array]:
-    """How unequal ``z_i - log_alpha(w_i)`` is over the support, and how far others lie above it.
+    """The spread of ``z_i - log_alpha(w_i)`` over the support, and the excess of other scores.
 
     Both are 0 exactly at the maximiser of ``<y, z> - Omega(y)`` over the simplex: these are its
     Karush-Kuhn-Tucker conditions, which need no solver to be verified.
@@ -50,7 +50,7 @@ def optimality(z: Array, weights: Array, alpha: float) -> tuple[Array, Array]:
 
 
 def check_maximiser(subject: Subject, z: Array, alpha: float) -> None:
-    """Weights are a distribution, and the one that maximises."""
+    """Check that weights are a distribution, and the maximiser."""
     fine = subject.precise
     z = fine.rounded(z)
     weights, _ = measure.separate(subject, z, entmax(alpha))

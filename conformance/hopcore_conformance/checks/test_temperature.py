@@ -42,7 +42,7 @@ def temperatures(subject: Subject, schedule: hopcore.schedules.Schedule, steps: 
 
 
 def default_eps(subject: Subject) -> float:
-    """The rounding of the library's default floating dtype."""
+    """The rounding unit of the default floating dtype of the library."""
     xp = subject.backend.xp
     return float(xp.finfo(xp.asarray(0.0).dtype).eps)
 
@@ -154,7 +154,7 @@ def test_integers_arrays_and_traces_agree(subject: Subject, name: str) -> None:
 
 
 def tracer(subject: Subject) -> Any:
-    """What hides the values of a function's arguments from it, if the library has that."""
+    """The transform that hides the values of arguments from a function, if the library has one."""
     if subject.backend.name == "jax":
         import jax  # noqa: PLC0415
 

@@ -34,7 +34,7 @@ def heat_of(case: Case) -> Array:
 
 
 def fixed(case: Case, heat: Array) -> Case:
-    """The same layer with temperatures that are not learned."""
+    """The same layer with fixed temperatures."""
     own = {
         name: x
         for name, x in case.parameters.items()
@@ -188,7 +188,7 @@ def test_derivatives_by_theta(subject: Subject, name: str) -> None:
 
 
 def plainly(case: Case) -> dict[str, Any]:
-    """The arguments of the plain layer."""
+    """The arguments of the plain layer in NumPy."""
     return {"settings": case.settings, "parameters": case.parameters, **case.inputs}
 
 

@@ -47,7 +47,7 @@ def soft(subject: Subject, case: Case, temperature: float, noise: Any = 0.0) -> 
 def best_of(
     subject: Subject, case: Case, temperature: float, noise: Any = 0.0
 ) -> tuple[Array, float, Array]:
-    """What the best memories recall, its tolerance, and in which rows rounding cannot turn it."""
+    """The values of the best patterns, their tolerance, and the rows with a clear choice."""
     scores, within = scores_of(subject, case, temperature)
     ready = np.all(clear(scores + noise, within, subject.eps), axis=-2)
     weights = plain.chosen(scores + noise)
@@ -154,7 +154,7 @@ def test_straight_through(subject: Subject, rng: np.random.Generator) -> None:
 
 @cache
 def layer_at(settings: Any, names: tuple[str, ...], hard: bool) -> Any:
-    """A layer as a function of parameters, features and a temperature; the same for the same."""
+    """A layer as a function of parameters, features and a temperature."""
 
     def call(*arrays: Any) -> Any:
         *own, features, temperature = arrays

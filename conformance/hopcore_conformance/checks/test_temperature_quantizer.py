@@ -32,7 +32,7 @@ ONLY = {"quantizer": QUANTIZER}
 
 
 def quantized(subject: Subject, case: Case, temperature: Any, **options: Any) -> Any:
-    """What the quantiser makes of a case."""
+    """The result of the quantiser for a case."""
     return asked(subject, hopcore.layers.quantize, case, temperature, **options)
 
 
@@ -55,7 +55,7 @@ def weights_at(subject: Subject, case: Case, temperature: float, noise: Any = 0.
 
 
 def choice(subject: Subject, case: Case, temperature: float, noise: Any = 0.0) -> tuple[Any, Any]:
-    """Which code is chosen, (..., G), and where rounding cannot turn that."""
+    """The chosen codes, (..., G), and where rounding cannot change the choice."""
     scores, within = scores_at(subject, case, temperature)
     ready = clear(scores + noise, within + subject.eps * np.max(np.abs(noise)), subject.eps)
     return np.argmax(scores + noise, axis=-1), ready
@@ -123,7 +123,7 @@ def test_codes_quantise_to_themselves(subject: Subject) -> None:
 
 @cache
 def quantizer_part(name: str, hard: bool) -> Any:
-    """A part of what a quantiser finds, as a function of arrays; the same for the same."""
+    """One field of the result of a quantiser, as a function of arrays."""
 
     def call(codebook: Any, features: Any, temperature: Any) -> Any:
         found = hopcore.layers.quantize(
@@ -142,7 +142,7 @@ def slopes(subject: Subject, case: Case, name: str, hard: bool, probe: Any) -> t
 
 
 def differentiable(subject: Subject) -> Case:
-    """A case whose gradients are looked at, or no check."""
+    """A case for checks of gradients; skip the check without them."""
     if not subject.differentiates:
         pytest.skip(f"{subject.backend.name} takes no derivatives")
     no_half(subject, "derivatives of layers are checked in float32 and float64")

@@ -17,12 +17,12 @@ Array = np.ndarray
 
 
 def adjacency(stored: Any, *, k: int) -> Any:
-    """The graph of nearest neighbours as an array, of a memory that may be in parts."""
+    """The graph of nearest neighbours as an array, for a memory that may be in parts."""
     return hopcore.knn_graph(stored, k).to_dense()
 
 
 def adjacency_of_whole(patterns: Any, *, k: int) -> Any:
-    """The same of patterns that are never in parts."""
+    """The same graph for patterns that are never in parts."""
     return adjacency(patterns, k=k)
 
 
@@ -102,5 +102,5 @@ def test_kinks(subject: Subject, name: str) -> None:
 
 
 def rounding(subject: Subject, wanted: Any) -> float:
-    """A few roundings of the largest number; zeros are exact."""
+    """A few rounding errors of the largest number; zeros are exact."""
     return 16.0 * subject.eps * float(np.max(np.abs(wanted)))

@@ -1,11 +1,12 @@
-r"""How far rounding may take a result from its float64 value: every tolerance of the suite.
+r"""All tolerances of the suite: how much rounding may change a result from its float64 value.
 
-With u the rounding of scores and energies (``subject.fine``) and that of states and associations
-beside it (``subject.eps``), the scores :math:`z = \beta X \xi` of d terms each have an error of at
-most about :math:`\delta = (d + 4)\, u\, \beta \|\xi\| M`. Conjugates are 1-Lipschitz in the scores,
-so the energy inherits :math:`\delta / \beta` and the rounding of its own terms. Weights satisfy
-:math:`w_i^a = (a z_i - \tau)_+` with :math:`a = \alpha - 1` and a threshold :math:`\tau` that is
-monotone in z and moves with a shift of z, so :math:`|\Delta w_i^a| \le 2 a \delta`; which is
+Let u be the rounding unit of scores and energies (``subject.fine``); that of states and
+associations is ``subject.eps``. The scores :math:`z = \beta X \xi`, with d terms each, have an
+error of at most about :math:`\delta = (d + 4)\, u\, \beta \|\xi\| M`. Conjugates are 1-Lipschitz in
+the scores, so the error of the energy is :math:`\delta / \beta` plus the rounding errors of its own
+terms. Weights satisfy :math:`w_i^a = (a z_i - \tau)_+` with :math:`a = \alpha - 1` and a threshold
+:math:`\tau` that is monotone in z and moves with a shift of z. So
+:math:`|\Delta w_i^a| \le 2 a \delta`, which is
 :math:`|\Delta w_i| \le 2 \delta` for :math:`a \le 1` (the softmax too) and
 :math:`(2 a \delta)^{1/a}` above.
 """
@@ -35,7 +36,7 @@ def scores(subject: Subject, p: Problem) -> Array:
 
 
 def underflow(subject: Subject, p: Problem) -> Array:
-    """What scores and squares too small for a normal number may lose, in units of energy."""
+    """The loss of scores and squares that are too small for normal numbers, as an energy."""
     return subject.tiny * p.state.shape[-1] * (1.0 + 1.0 / np.asarray(p.beta))
 
 
@@ -57,7 +58,7 @@ def weights(subject: Subject, p: Problem) -> Array:
 def association(subject: Subject, p: Problem, values: Array | None = None) -> Array:
     """Error of the association of each query, as a norm, (..., L).
 
-    Distributions are never farther apart than 2, so the error is at most twice the longest value.
+    The distance of two distributions is at most 2, so the error is at most twice the largest norm.
     """
     values = p.stored if values is None else values
     count = p.stored.shape[-2]

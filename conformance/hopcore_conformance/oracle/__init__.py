@@ -1,1 +1,1 @@
-"""What every backend is compared with: the formulas of the specification in plain NumPy."""
+"""The formulas of the specification in plain NumPy, with which every backend is compared."""

@@ -32,7 +32,7 @@ def pooling(
     projection: Array | None = None,
     **rest: Any,
 ) -> Array:
-    """Each sample of a set, asked by the same learned queries."""
+    """Pooling: the same learned queries for each sample."""
     first = settings.hopfield.batch_first
     queries = parameters["pooling_weights"].reshape(settings.quantity, -1)
     own = inner(parameters, "hopfield")
@@ -84,7 +84,7 @@ def branches(
 
 
 def replaced_by(maps: Sequence[Array] | None, index: int) -> Callable[[Array], Array] | None:
-    """Return what puts one of the given weights in the place of those of a layer."""
+    """Return a function that replaces the weights of a layer by the given ones, in order."""
     return None if maps is None else lambda _: maps[index]
 
 
@@ -97,7 +97,7 @@ def encoder(
     blur: Blur = exact,
     maps: Sequence[Array] | None = None,
 ) -> Array:
-    """An encoder layer; with the weights of ``maps``, if given, in the place of its own."""
+    """An encoder layer; the weights of ``maps``, if given, replace its own."""
 
     def own(x: Array) -> Array:
         return associated(
@@ -125,7 +125,7 @@ def decoder(
     blur: Blur = exact,
     maps: Sequence[Array] | None = None,
 ) -> Array:
-    """A decoder layer; with the weights of ``maps``, if given, in the place of its own."""
+    """A decoder layer; the weights of ``maps``, if given, replace its own."""
 
     def own(x: Array) -> Array:
         return associated(

@@ -25,14 +25,14 @@ def similarity(patterns: Array) -> Array:
 
 
 class Neighbours(NamedTuple):
-    """A graph of nearest neighbours, and by how much each choice of them was clear."""
+    """A graph of nearest neighbours, and the margin of each choice."""
 
     weights: Array
     gap: float
 
 
 def neighbours(patterns: Array, k: int, shown: Array | None = None) -> Neighbours:
-    """An edge where either end chose it among its k most similar; none to what is not shown."""
+    """An edge if at least one end chose it among its k most similar; masked nodes have none."""
     close = similarity(patterns if shown is None else np.where(shown[:, None], patterns, 0.0))
     ranked = np.sort(close, axis=-1)[:, ::-1]
     chosen = (close >= ranked[:, [k - 1]]) & (close > 0.0)

@@ -91,7 +91,7 @@ def dirichlet_of(lap: Array, features: Array) -> Array:
 
 
 def conserved(adjacency: Array, normalization: str) -> Array:
-    """The weights (..., N) whose sum with the features no diffusion changes."""
+    """The weights (..., N) of the sum of features that no diffusion changes."""
     degree = np.sum(adjacency, axis=-1)
     if normalization == "none":
         return np.ones_like(degree)

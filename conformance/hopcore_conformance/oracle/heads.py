@@ -1,4 +1,4 @@
-"""What layers are made of, written plainly in NumPy float64 and independent of hopcore.
+"""The parts of layers, written plainly in NumPy float64 and independent of hopcore.
 
 Parameters go by their names in a state dict. Every result passes through ``blur``: the identity, or
 :class:`Noise`, with which the checks measure what rounding may do.
@@ -15,7 +15,7 @@ import numpy as np
 Array = np.ndarray
 Parameters = Mapping[str, Array]
 Blur = Callable[..., Array]
-"""Of a result, the size of the terms that were summed for it, and the error of a series."""
+"""Of a result: the size of the terms that were summed, and the error of a series."""
 
 LETTERS = {"state_pattern": "q", "stored_pattern": "k", "pattern_projection": "v"}
 
@@ -113,7 +113,7 @@ def depth(settings: Any) -> tuple[int | None, int | None]:
 
 
 def bare(settings: Any) -> bool:
-    """Whether the patterns are associated as they are given: no parameters but a temperature."""
+    """Whether the patterns are associated unchanged: no parameters except a temperature."""
     return (
         settings.stored_pattern_as_static
         and settings.state_pattern_as_static
@@ -125,7 +125,7 @@ def bare(settings: Any) -> bool:
 
 
 def shapes(s: Any) -> dict[str, tuple[int, ...]]:
-    """The parameters of a layer by name, as the specification lists them."""
+    """The parameters of a layer by name, as in the specification."""
     heads, (head, value) = s.num_heads, depth(s)
     stored = head if s.stored_pattern_as_static else s.stored_pattern_size or s.input_size
     projection = s.pattern_projection_size or s.input_size

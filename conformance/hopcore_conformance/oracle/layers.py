@@ -35,7 +35,7 @@ CUT = 1e-6
 
 
 class Layer(NamedTuple):
-    """What a layer makes of its patterns: output, and of each head its weights and values."""
+    """The results of a layer: its output, and the weights and values of each head."""
 
     output: Array
     weights: Array
@@ -67,14 +67,14 @@ def separated(settings: Any, z: Array) -> Array:
 
 
 def of_head(value: Any, head: int) -> Any:
-    """A setting of a head, where each may have its own."""
+    """The setting of a head, if heads may have different ones."""
     return value[head] if isinstance(value, tuple) else value
 
 
 def rested(
     settings: Any, beta: float, head: int, q: Array, keys: Array, numbers: Array, blur: Blur
 ) -> Array:
-    """A query after its updates; it rests alone."""
+    """A query after its updates; it stops on its own."""
     limit = of_head(settings.update_steps_max, head)
     tol = of_head(settings.update_steps_eps, head)
     shown = ~np.isneginf(numbers)

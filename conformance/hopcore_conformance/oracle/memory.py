@@ -1,4 +1,4 @@
-"""The mathematics itself, written plainly in NumPy float64 and independent of hopcore.
+"""The formulas of memories, written plainly in NumPy float64 and independent of hopcore.
 
 Functions take the order ``alpha`` of the separation function: 1 is the softmax, 2 the sparsemax.
 Arrays are ``state`` (..., L, d), ``stored`` (..., S, d), ``beta`` a float or (..., L), ``mask``
@@ -150,7 +150,7 @@ def energy(
 
 
 def fenchel_young_energy(state: Array, stored: Array, beta: float, alpha: float) -> Array:
-    """The energy as Santos et al. write it: a Fenchel-Young loss and two centred squares."""
+    """The energy as in Santos et al.: a Fenchel-Young loss and two centred squares."""
     z = scores(state, stored, beta)
     uniform = np.full(z.shape[-1], 1.0 / z.shape[-1])
     loss = conjugate(z, alpha) + negentropy(uniform, alpha) - z @ uniform

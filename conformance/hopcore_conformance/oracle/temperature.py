@@ -36,7 +36,7 @@ def schedule(given: dict[str, Any], step: float) -> float:
 
 
 def between(given: dict[str, Any], t: float) -> float:
-    """The temperature when the share t of the steps is done."""
+    """The temperature when the fraction t of the steps is done."""
     a, b = given["start"], given["end"]
     if given["schedule"] == "linear":
         return (1.0 - t) * a + t * b
@@ -48,7 +48,7 @@ def between(given: dict[str, Any], t: float) -> float:
 
 
 def knots(a: float, b: float, hot: float, cold: float, share: float) -> tuple[Array, Array]:
-    """When the phase-aware schedule is where, as shares of the steps and logarithms."""
+    """The corners of the phase-aware schedule: fractions of the steps and logarithms."""
     bends = sorted((x for x in (hot, cold) if min(a, b) < x < max(a, b)), reverse=a > b)
     logs = np.log([a, *bends, b])
     within = [cold <= math.exp((x + y) / 2.0) <= hot for x, y in pairwise(logs)]
@@ -62,7 +62,7 @@ def knots(a: float, b: float, hot: float, cold: float, share: float) -> tuple[Ar
 
 
 class Memory(NamedTuple):
-    """What a Hopfield network layer sees: scores (..., H, n, S), values (H, S, d), the last map."""
+    """Parts of a Hopfield network layer: scores (..., H, n, S), values (H, S, d), the last map."""
 
     scores: Array
     values: Array
@@ -136,7 +136,7 @@ class Codes(NamedTuple):
 
 
 def codes_of(codebook: Array, features: Array) -> Codes:
-    """How far every part is from every code."""
+    """The squared distances of all parts from all codes."""
     parts = features.reshape(*features.shape[:-1], codebook.shape[0], codebook.shape[-1])
     return Codes(parts, np.sum((parts[..., None, :] - codebook) ** 2, axis=-1))
 

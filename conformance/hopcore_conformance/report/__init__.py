@@ -1,1 +1,1 @@
-"""What a run found, how failures are explained, and which check proves which statement."""
+"""The results of a run, the explanation of failures, and which check verifies which statement."""

@@ -1,4 +1,4 @@
-"""What is printed of a check that fails: statements, both results, arguments, and how to repeat."""
+"""The text that a failing check prints: statements, both results, arguments, and a command."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 from hopcore_conformance.report.statements import STATEMENTS
 
 MACHINERY = {"hypothesis", "_pytest", "pluggy", "contextlib"}
-"""Packages whose frames tell nothing about a failure."""
+"""Packages whose frames do not explain a failure."""
 
 
 def head(error: BaseException) -> str:
-    """The first line of what a check found."""
+    """The first line of the message of a check."""
     return said(error).splitlines()[0]
 
 
 def said(error: BaseException) -> str:
-    """What a check found; the name of any other error before what that says."""
+    """The message of a failed check; any other error begins with its name."""
     kind = type(error).__name__
     if isinstance(error, AssertionError | pytest.fail.Exception):
         return str(error).strip() or kind
@@ -39,7 +39,7 @@ def explained(
     item : pytest.Item
         The check.
     error : BaseException
-        What it raised, with hypothesis' notes of the arguments.
+        The error that it raised, with the notes of hypothesis on the arguments.
     statements : sequence of str
         Identifiers of the statements that it verifies.
     again : str
@@ -52,7 +52,7 @@ def explained(
 
 
 def arguments(item: pytest.Item, error: BaseException) -> Iterator[str]:
-    """What the check was given: the example of hypothesis, or its parameters."""
+    """The arguments of the check: the example of hypothesis, or its parameters."""
     notes = [note.strip() for note in getattr(error, "__notes__", ())]
     for note in notes:
         # The subject is what the whole run is about.
@@ -64,7 +64,7 @@ def arguments(item: pytest.Item, error: BaseException) -> Iterator[str]:
 
 
 def places(traceback: TracebackType | None) -> list[str]:
-    """Where it was raised, from the check inwards; the deepest line of each function."""
+    """The places of the error, from the check inwards: the deepest line of each function."""
     found: dict[tuple[str, str], int] = {}
     while traceback is not None:
         frame, line = traceback.tb_frame, traceback.tb_lineno
@@ -76,7 +76,7 @@ def places(traceback: TracebackType | None) -> list[str]:
 
 
 def short(file: str) -> str:
-    """A file as it is imported: ``hopcore/memory/_energy.py``."""
+    """The path of a file from its package: ``hopcore/memory/_energy.py``."""
     found = [file]
     for folder in filter(None, sys.path):
         if Path(file).is_relative_to(folder):
@@ -85,7 +85,7 @@ def short(file: str) -> str:
 
 
 def command(options: dict[str, str | None], name: str) -> str:
-    """The command line that runs a check once more on the same examples."""
+    """The command line that repeats a check on the same examples."""
     words = [word for key, value in options.items() if value for word in (f"--{key}", value)]
     module, check = name.partition("[")[0].split("::")
     words += ["-k", f"{Path(module).name} and {check}"]

@@ -1,4 +1,4 @@
-"""What a run of the suite found, check by check: outcomes, and errors in units of the tolerance."""
+"""The results of a run of the suite: the outcome and the largest error of each check."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Check(NamedTuple):
     outcome : str
         passed, failed, skipped, or expected: a failure that the backend declared.
     reason : str
-        Why it was skipped or expected to fail; the first line of what failed.
+        Why it was skipped or expected to fail, or the first line of the failure.
     largest : float or None
-        The largest error it saw, in units of its tolerance; None if it compared exactly.
+        The largest error, in units of the tolerance; None if the check allows no error.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Check(NamedTuple):
 
 
 class Largest:
-    """The largest error in units of the tolerance, since it was last taken."""
+    """The largest error, in units of the tolerance, since the last call of :meth:`take`."""
 
     def __init__(self) -> None:
         self.value: float | None = None
 
     def add(self, off: np.ndarray, within: Any) -> None:
-        """Errors and what they may be; where nothing may differ, an error counts as infinite."""
+        """Add errors and their tolerances; if the tolerance is 0, an error counts as infinite."""
         off, within = np.broadcast_arrays(np.asarray(off, np.float64), np.asarray(within, float))
         allowed = within > 0.0
         if not np.any(allowed):
@@ -55,13 +55,13 @@ class Largest:
             self.value = max(self.value or 0.0, float(ratio.max()), 0.0)
 
     def take(self) -> float | None:
-        """The largest one, which is forgotten."""
+        """Return the largest error and reset it."""
         value, self.value = self.value, None
         return value
 
 
 LARGEST = Largest()
-"""Of the check that runs; :mod:`hopcore_conformance.checks.measure` adds to it."""
+"""The errors of the running check; :mod:`hopcore_conformance.checks.measure` adds to them."""
 
 
 class Report(NamedTuple):
@@ -86,7 +86,7 @@ class Report(NamedTuple):
     checks: list[Check]
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it: by statement its text and the checks that verify it."""
+        """The content of the JSON file: for each statement, its text and its checks."""
         by_statement: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for check in self.checks:
             fields: dict[str, Any] = {"check": check.name, "outcome": check.outcome}
@@ -107,11 +107,11 @@ class Report(NamedTuple):
 
 
 SUFFIXES = (".json", ".html")
-"""What a report may be."""
+"""The possible suffixes of a report."""
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a report, whole or not at all: HTML for a name that ends so, else JSON."""
+    """Write a report completely or not at all, as HTML if the name ends in it, else as JSON."""
     facts = report.facts()
     text = page(facts) if path.suffix == ".html" else lines(facts)
     write_whole(path, lambda file: file.write(text.encode()))
@@ -135,7 +135,7 @@ STYLE = (
 
 
 def page(facts: dict[str, Any]) -> str:
-    """A report as one page of HTML that needs nothing else: what failed first, then all of it."""
+    """A report as one self-contained page of HTML, with the failures first."""
     title = html.escape(f"{facts['backend']}, {facts['dtype']}, {facts['device']}")
     checks = {
         check["check"]: check

@@ -1,4 +1,4 @@
-"""What the specification says, statement by statement, and the mark that a check wears for it."""
+"""The statements of the specification in short, and the decorator that marks their checks."""
 
 from __future__ import annotations
 

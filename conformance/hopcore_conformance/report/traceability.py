@@ -1,4 +1,4 @@
-"""From statements to the checks that verify them, and to what was found last: a table."""
+"""The table of statements, the checks that verify them, and their last results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WORDS = {
     "passed": "",
     "skipped": "skipped",
 }
-"""Of outcomes, the worst first."""
+"""The outcomes, beginning with the worst."""
 
 
 def pages_of(folder: Path) -> dict[str, str]:
-    """On which page each statement is."""
+    """The page of each statement."""
     return {
         name: path.name
         for path in folder.glob("*.md")
@@ -28,7 +28,7 @@ def pages_of(folder: Path) -> dict[str, str]:
 
 
 def stated(lines: list[str]) -> dict[str, int]:
-    """The statements of a page, each with the line that its title is on."""
+    """The statements of a page, each with the line of its title."""
     return {
         name: number
         for number, (line, after) in enumerate(pairwise(lines))
@@ -47,7 +47,7 @@ def linked(page: str) -> str:
 
 
 def anchor(name: str) -> str:
-    """An identifier as an address can hold it."""
+    """An identifier as part of an address."""
     return name.lower().replace(".", "-")
 
 
@@ -106,7 +106,7 @@ def refuse_holes(reports: list[dict[str, Any]], pages: dict[str, str]) -> None:
 
 
 def result(checks: list[dict[str, Any]]) -> str:
-    """What became of the checks of a statement in one run: the worst, and the largest error."""
+    """The results of the checks of a statement in one run: the worst outcome and largest error."""
     outcomes = {check["outcome"] for check in checks}
     worst = next(name for name in WORDS if name in outcomes)
     largest = [check["largest"] for check in checks if "largest" in check]
@@ -116,7 +116,7 @@ def result(checks: list[dict[str, Any]]) -> str:
 
 
 def versions(reports: list[dict[str, Any]]) -> list[str]:
-    """With which versions the reports were made."""
+    """The versions with which the reports were made."""
     lines = ["## Runs", "", "| backend | dtype | examples | versions |", "|---|---|---:|---|"]
     for report in reports:
         parts = ", ".join(f"{part} {number}" for part, number in report["versions"].items())
