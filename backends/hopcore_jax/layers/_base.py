@@ -1,4 +1,4 @@
-"""How modules own the parameters of a layer that :mod:`hopcore` defines."""
+"""The base of modules that own the parameters of a layer of :mod:`hopcore`."""
 
 from __future__ import annotations
 

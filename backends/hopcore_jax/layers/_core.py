@@ -29,17 +29,17 @@ class HopfieldCore(ParameterOwner, AssociationProperties):
     Parameters
     ----------
     embed_dim : int, optional
-        Depth of the queries.
+        The number of features of the queries.
     num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim
         As in ``torch.nn.MultiheadAttention``.
     head_dim, pattern_dim, out_dim : int, optional
-        Depth of the association space, of what a head recalls, and of the output.
+        The number of features of the association space, of the values of a head, and of the output.
     disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
-        As in :class:`hopcore.HopfieldSettings`, by other names.
+        As in :class:`hopcore.HopfieldSettings`, under other names.
     normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
         Normalisation in the association space.
     batch_first : bool
-        Inputs are ``(L, N, E)`` unless this is True.
+        Whether inputs have the shape ``(N, L, E)``, and otherwise ``(L, N, E)``.
     key, dtype, inference
         As in :class:`Hopfield`.
 

@@ -1,4 +1,4 @@
-"""Layers that learn one side of the association: pooling its queries, lookup its memory."""
+"""Layers that learn one side of the association: pooling learns queries, lookup a memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hopcore_jax.layers._hopfield import Hopfield
 
 
 class _Learned(ParameterOwner, LearnedPatternMethods):
-    """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
+    """The base of pooling and lookup: a Hopfield layer, and learned patterns."""
 
     @property
     def hopfield(self) -> Hopfield:
@@ -40,14 +40,14 @@ class _Learned(ParameterOwner, LearnedPatternMethods):
 
 
 class HopfieldPooling(_Learned):
-    """Hopfield pooling: learned state patterns recall from a set, whatever its size.
+    """Hopfield pooling: the association of learned states with a set of any size.
 
     Parameters
     ----------
     input_size : int
-        Depth of the set, and of the state patterns.
+        The number of features of the set and of the states.
     quantity : int
-        How many state patterns are learned.
+        The number of learned states.
     trainable : bool
         Whether they are trained; where not, their gradient is 0, and an optimiser that decays
         weights is to be masked.
@@ -136,7 +136,7 @@ class HopfieldPooling(_Learned):
         inference: bool | None = None,
         **others: Any,
     ) -> jax.Array:
-        """The answers to the state patterns, ``(..., quantity * output_size)``.
+        """Return the outputs of the learned states, ``(..., quantity * output_size)``.
 
         ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; all else is as
         in :meth:`Hopfield.__call__`.
@@ -158,16 +158,16 @@ class HopfieldPooling(_Learned):
 
 
 class HopfieldLayer(_Learned):
-    """Hopfield lookup: state patterns recall from a learned memory.
+    """Hopfield lookup: the association of states with learned stored patterns.
 
     Parameters
     ----------
     input_size : int
-        Depth of the state patterns.
+        The number of features of the states.
     quantity, num_pattern_repetitions : int, optional
-        How many patterns the memory holds, 1 if not given; both names mean the same.
+        The number of learned stored patterns, by default 1; both names mean the same.
     lookup_weights_as_separated : bool
-        Values are learned, too; otherwise they are the stored patterns.
+        Whether the values are learned separately; otherwise they are the stored patterns.
     lookup_targets_as_trainable, trainable : bool
         Whether separate values, and stored patterns, are trained; see :class:`HopfieldPooling`.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps

@@ -81,7 +81,7 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
 
 
 class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
-    """A transformer encoder layer with a Hopfield layer for its attention.
+    """A transformer encoder layer whose attention is a Hopfield layer.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
     batch_first : bool
         Sequences are ``(..., L, d)``; unlike in torch, that is the default.
     input_bias : bool, optional
-        Whether the projections of the Hopfield layer have a bias; ``bias`` if not given.
+        Whether the projections of the Hopfield layer have a bias; the default is ``bias``.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
     update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
