@@ -76,7 +76,9 @@ def hopfield_lookup(
 
     Parameters
     ----------
-    settings : LookupSettings parameters : mapping of str to array state : array (..., L, d)
+    settings : LookupSettings
+    parameters : mapping of str to array
+    state : array (..., L, d)
         States (queries).
     stored_pattern_padding_mask, association_mask, drop, cache
         As in :func:`hopcore.hopfield`; S is the quantity.

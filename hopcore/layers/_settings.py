@@ -103,10 +103,12 @@ class HopfieldSettings(Settings):
         is 0.
     normalize_state_pattern : bool
         The same for the states.
-    normalize_state_pattern_affine : bool normalize_state_pattern_eps : float
+    normalize_state_pattern_affine : bool
+    normalize_state_pattern_eps : float
     normalize_pattern_projection : bool
         The same for the projections.
-    normalize_pattern_projection_affine : bool normalize_pattern_projection_eps : float
+    normalize_pattern_projection_affine : bool
+    normalize_pattern_projection_eps : float
     normalize_hopfield_space : bool
         The same for states and stored patterns in the association space of each head.
     normalize_hopfield_space_affine : bool

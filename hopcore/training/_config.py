@@ -38,7 +38,9 @@ class TrainConfig:
 
     Attributes
     ----------
-    epochs : int batch_size : int learning_rate : float
+    epochs : int
+    batch_size : int
+    learning_rate : float
         The learning rate of AdamW.
     weight_decay : float
         The weight decay of AdamW.

@@ -1,4 +1,4 @@
-"""The association of a Hopfield layer as a module of its own."""
+"""The association of a Hopfield layer as a separate module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hopcore_jax.layers._base import Key, ParameterOwner, as_array, optional
 
 
 class HopfieldCore(ParameterOwner, AssociationProperties):
-    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+    """Association in several heads without normalisation, like ``torch.nn.MultiheadAttention``.
 
     Parameters
     ----------
@@ -109,11 +109,11 @@ class HopfieldCore(ParameterOwner, AssociationProperties):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> tuple[jax.Array, jax.Array | None, jax.Array | None, jax.Array | None]:
-        """The output; if asked for, weights over all heads, of each head, and values of each.
+        """Return the output and, if asked for, weights of all heads together, of each, and values.
 
-        Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, since ``key``
-        draws the dropout. Masks are True where a pattern is not attended to, or added to the
-        scores. A ``scaling`` that is a JAX array is differentiated; it is 1 if not given.
+        Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, because ``key``
+        is the key of dropout. Masks are True for patterns that are ignored, or numbers that are
+        added to the scores. A ``scaling`` that is a JAX array is differentiated; the default is 1.
         """
         arrays = self.arrays()
         if isinstance(scaling, jax.Array):

@@ -55,8 +55,8 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
 
     Notes
     -----
-    Each call builds its graphs: under ``jax.jit`` there is nothing to compare patterns with, so
-    that ``cache_graph`` is without effect.
+    Each call builds its graphs, because patterns cannot be compared under ``jax.jit``. So
+    ``cache_graph`` has no effect.
 
     Examples
     --------

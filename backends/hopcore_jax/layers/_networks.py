@@ -37,7 +37,7 @@ class _Network(ParameterOwner):
     def _dropout(
         self, rate: float, key: Key | None, inference: bool | None
     ) -> Callable[[jax.Array], jax.Array] | None:
-        """Dropout that draws with a key of its own in each layer."""
+        """Return dropout that uses a separate key in each layer."""
         if super()._dropout(rate, key, inference) is None or key is None:
             return None
         dropout = dropout_of(key)
@@ -61,8 +61,8 @@ class HNL(_Network):
 
     Notes
     -----
-    ``equinox.filter_jit`` takes a Python number for a constant and compiles again for another one:
-    there give the temperature as an array ``()``, as a schedule gives it for a traced step.
+    ``equinox.filter_jit`` treats a Python number as a constant and compiles again for another
+    number. So pass the temperature as an array ``()``, which a schedule returns for a traced step.
     ``jax.jit`` traces numbers.
 
     Examples
@@ -98,7 +98,7 @@ class HNL(_Network):
 
     @property
     def hopfield(self) -> Hopfield:
-        """The association within, with its share of the parameters."""
+        """The inner association, with its parameters."""
         return part(self, Hopfield, "hopfield", self.settings.lookup.hopfield)
 
     def __call__(
@@ -122,7 +122,7 @@ class HNL(_Network):
         hard : bool
             Each head returns one pattern, with the gradient of the soft weights.
         noise_key : jax.random key, optional
-            For Gumbel noise of the scores; without one there is none.
+            The key of Gumbel noise for the scores; without a key there is no noise.
         key, inference
             As in :meth:`Hopfield.__call__`.
 
@@ -182,7 +182,7 @@ class HNM(_Network):
 
     @property
     def layers(self) -> tuple[HNL, ...]:
-        """The layers, each with its share of the parameters."""
+        """The layers, each with its parameters."""
         within = enumerate(self.settings.layers)
         return tuple(part(self, HNL, f"layers.{place}", one) for place, one in within)
 

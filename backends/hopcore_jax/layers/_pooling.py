@@ -35,7 +35,7 @@ class _Learned(ParameterOwner, LearnedPatternMethods):
 
     @property
     def hopfield(self) -> Hopfield:
-        """The Hopfield layer within, with its share of the parameters."""
+        """The inner Hopfield layer, with its parameters."""
         return part(self, Hopfield, "hopfield", self.settings.hopfield)
 
 
@@ -49,8 +49,8 @@ class HopfieldPooling(_Learned):
     quantity : int
         The number of learned states.
     trainable : bool
-        Whether they are trained; where not, their gradient is 0, and an optimiser that decays
-        weights is to be masked.
+        Whether the learned states are trained. If not, their gradient is 0; mask them in an
+        optimiser with weight decay.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
     learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -138,7 +138,7 @@ class HopfieldPooling(_Learned):
     ) -> jax.Array:
         """Return the outputs of the learned states, ``(..., quantity * output_size)``.
 
-        ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; all else is as
+        ``input`` is the set ``(..., S, d)``, or the set and its projections; other arguments are as
         in :meth:`Hopfield.__call__`.
         """
         if others:
@@ -263,7 +263,7 @@ class HopfieldLayer(_Learned):
         inference: bool | None = None,
         **others: Any,
     ) -> jax.Array:
-        """What state patterns ``(..., L, d)`` recall; all else is as in :class:`Hopfield`."""
+        """Return the output for states ``(..., L, d)``; arguments as in :class:`Hopfield`."""
         if others:
             refuse_arguments(others)
         return hopcore.layers.hopfield_lookup(
@@ -280,14 +280,14 @@ class HopfieldLayer(_Learned):
 
 
 def one(input: Any) -> jax.Array:
-    """Return state patterns as a JAX array."""
+    """Return states as a JAX array."""
     if not isinstance(input, jax.Array | np.ndarray):
         raise TypeError(f"input must be one array, state patterns, got {type(input).__name__}")
     return as_array("input", input)
 
 
 def two(input: Any) -> tuple[jax.Array, jax.Array]:
-    """Return stored patterns and pattern projections."""
+    """Return stored patterns and projections."""
     if isinstance(input, jax.Array | np.ndarray):
         patterns = as_array("input", input)
         return patterns, patterns

@@ -116,7 +116,7 @@ class LearnableTemperatureAttention(Hopfield):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """What queries ``(..., L, d)`` recall of keys ``key_`` and values ``(..., S, d)``.
+        """Return the association of queries ``(..., L, d)`` with keys and values ``(..., S, d)``.
 
         The default of the keys is the queries, and the default of the values is the keys. Masks are
         True for keys that are ignored, or numbers that are added to the scores. ``key`` and
@@ -152,7 +152,7 @@ class LearnableTemperatureAttention(Hopfield):
 
 
 def share_temperature(layers: Layers, theta: Any = None) -> Layers:
-    """Let layers share one temperature: one array in each of them.
+    """Let layers share one temperature, as one array in each of them.
 
     Within a loss, so that its gradient with respect to ``theta`` is the sum over the layers.
 

@@ -1,4 +1,4 @@
-"""The association of a Hopfield layer as a module of its own, and the parameters it holds."""
+"""The association of a Hopfield layer as a separate module, and its parameters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAMES = (
 
 
 class HopfieldCore(ParameterOwner, CoreProperties):
-    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+    """Association in several heads without normalisation, like ``torch.nn.MultiheadAttention``.
 
     As in hopfield-layers, the scores are **not divided** by the square root of the size of a head.
     With the state dict of a ``torch.nn.MultiheadAttention``, the module computes the same if it is
@@ -161,11 +161,12 @@ class HopfieldCore(ParameterOwner, CoreProperties):
         return_raw_associations: bool = False,
         return_pattern_projections: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-        """The output; if asked for, weights over all heads, of each head, and values of each.
+        """Return the output and, if asked for, weights of all heads together, of each, and values.
 
-        Masks are True where a pattern is not attended to, or added to the scores. ``scaling`` is
-        the inverse temperature, 1 if not given: unlike ``torch.nn.MultiheadAttention``, the scores
-        are not divided by the root of the depth.
+        Masks are True for patterns that are ignored, or numbers that are added to the scores.
+        ``scaling`` is the inverse temperature, by default 1: unlike in
+        ``torch.nn.MultiheadAttention``, the scores are not divided by the square root of the size
+        of a head.
         """
         changes, parameter = split_scaling({"scaling": 1.0 if scaling is None else scaling})
         arrays = self.arrays()

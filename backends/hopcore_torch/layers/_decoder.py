@@ -19,7 +19,7 @@ from hopcore_torch.layers._transformer import Association, TransformerLayer, acc
 
 
 class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
-    """A transformer decoder layer with Hopfield layers for its attentions.
+    """A transformer decoder layer whose attentions are Hopfield layers.
 
     Takes the place of ``torch.nn.TransformerDecoderLayer``.
 

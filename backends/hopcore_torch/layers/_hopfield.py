@@ -92,7 +92,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense, or contradict each other.
+        A setting is not valid, or settings contradict each other.
 
     Examples
     --------
@@ -303,20 +303,21 @@ class Hopfield(ParameterOwner, AssociationProperties):
         association_mask: torch.Tensor | None = None,
         **others: Any,
     ) -> torch.Tensor:
-        """Return what each state pattern recalls.
+        """Return the association of the states with the stored patterns.
 
         Parameters
         ----------
         input : tensor, or tuple of three
-            Stored patterns, state patterns and pattern projections, ``(..., S or L, d)``; one
-            tensor stands for all.
+            Stored patterns, states and projections, ``(..., S or L, d)``; one tensor is used for
+            all three.
         stored_pattern_padding_mask : tensor (..., S), optional
-            True = ignored; or numbers that are added to the scores. The masks of the core, as of
-            :func:`hopcore.association`, are the opposite: True = attend.
+            True means that a pattern is ignored; numbers are added to the scores. The masks of the
+            core, such as of :func:`hopcore.association`, have the opposite meaning: True means
+            attend.
         association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), optional
-            True = not attended; or numbers that are added to the scores.
+            True means that a query may not attend to a pattern; numbers are added to the scores.
         **others
-            None: an argument of another library is refused by the name that it has here.
+            Arguments of other libraries, which raise an error that names the right argument.
 
         Returns
         -------
@@ -374,7 +375,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
 
 
 def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return stored patterns, state patterns and pattern projections."""
+    """Return stored patterns, states and projections."""
     if isinstance(input, torch.Tensor):
         patterns, nested = (input, input, input), input.is_nested
     elif isinstance(input, tuple | list) and len(input) == 3:
