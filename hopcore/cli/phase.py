@@ -117,7 +117,7 @@ def phase(
     if as_json:
         return
     if csv is not None:
-        say_written(csv, f"what was found at {betas} inverse temperatures, heated and cooled")
+        say_written(csv, f"the results at {betas} inverse temperatures, on heating and on cooling")
     if plot is not None:
         say_written(plot, "a picture of the whole report")
     if csv is None and plot is None:

@@ -204,7 +204,7 @@ def chosen_beta(wanted: float | None, stored: Any, function: SeparationFunction)
     if wanted is not None:
         return Chosen(wanted, "given with --beta", [])
     if isinstance(stored, Streamed):
-        raise ValueError("--beta auto looks at all patterns at once; give a number")
+        raise ValueError("--beta auto needs all patterns in memory; give a number")
     notes: list[str] = []
     with noted(notes):
         found = suggest_beta(stored, separation=function)
