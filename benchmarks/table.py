@@ -127,8 +127,8 @@ python -m benchmarks --markdown benchmarks/results/{record} > docs/benchmarks/{p
 Cores used: {cores}; processor: {processor}; {system}; Python {python}; {packages}.
 
 The two sides of a case run in separate processes and take turns. *ms* is the median time of a
-call. *wall* and *cpu* are medians of the ratio of hopcore's time to the peer's time, as wall-
-clock time and as CPU time summed over threads. *MiB* is the peak increase of resident memory
+call. *wall* and *cpu* are medians of the ratio of hopcore's time to the peer's time, as
+wall-clock time and as CPU time summed over threads. *MiB* is the peak increase of resident memory
 during a call, including the result (in JAX, the temporary memory that the compiler reports).
 *apart* is the largest relative difference between the two results. The sizes of a case are batch
 x L x S x d. Absolute times depend on the machine; the ratios depend on it less.
