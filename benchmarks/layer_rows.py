@@ -42,7 +42,7 @@ LAYER_ROWS = (
     ),
     Row(
         "layer-backward-torch",
-        "the same, forward and backward",
+        "torch's Hopfield, one update, forward and backward, against the same parts by hand",
         ours("layer_backward"),
         (LONG, WIDE),
         QUICK,
@@ -61,7 +61,7 @@ LAYER_ROWS = (
     ),
     Row(
         "layer-backward-difflayers",
-        "the same, forward and backward",
+        "torch's Hopfield against difflayers' Hopfield, forward and backward",
         ours("layer_backward"),
         (LONG, LONGER),
         QUICK,
@@ -78,7 +78,7 @@ LAYER_ROWS = (
     ),
     Row(
         "layer-call-by-hand",
-        "the same against LayerNorm, Linear and the fused kernel by hand",
+        "a small call of torch's Hopfield against LayerNorm, Linear and the fused kernel by hand",
         ours("layer"),
         (CALL,),
         QUICK,
@@ -107,7 +107,7 @@ LAYER_ROWS = (
     ),
     Row(
         "diffused-cached-difflayers",
-        "the same with the graph cached",
+        "torch's DiffusedHopfield against difflayers', both with a cached graph",
         ours("diffused_cached"),
         (GRAPHS,),
         QUICK_GRAPH,
@@ -117,7 +117,7 @@ LAYER_ROWS = (
     ),
     Row(
         "diffused-plain",
-        "torch's DiffusedHopfield, a cached graph for each sample, against the plain Hopfield",
+        "torch's DiffusedHopfield with a cached graph for each sample, against the plain Hopfield",
         ours("diffused_cached"),
         (GRAPH,),
         QUICK_GRAPH,
@@ -127,7 +127,8 @@ LAYER_ROWS = (
     ),
     Row(
         "diffused-backward-plain",
-        "the same, forward and backward; the gradient passes through the graph",
+        "torch's DiffusedHopfield against the plain Hopfield, forward and backward; the gradient "
+        "passes through the graph",
         ours("diffused_backward"),
         (GRAPH,),
         QUICK_GRAPH,
@@ -146,7 +147,7 @@ LAYER_ROWS = (
     ),
     Row(
         "layer-backward-jax",
-        "the same, forward and backward",
+        "JAX's Hopfield, compiled, forward and backward, against the same parts by hand",
         ours("layer_backward", "jax"),
         (LONG,),
         QUICK,
@@ -155,7 +156,7 @@ LAYER_ROWS = (
     ),
     Row(
         "diffused-jax",
-        "JAX's DiffusedHopfield, compiled, its graph made in every call, against the plain one",
+        "JAX's DiffusedHopfield, compiled, a new graph in every call, against the plain Hopfield",
         ours("diffused", "jax"),
         (GRAPH,),
         QUICK_GRAPH,

@@ -20,8 +20,8 @@ def ours(work: str, *libraries: str) -> tuple[Side, ...]:
 PHASE_ROWS = (
     Row(
         "sweep",
-        "a memory heated and cooled through T temperatures, against retrieving every pattern at "
-        "each of them in NumPy, once",
+        "a sweep over T temperatures on heating and on cooling, against retrieving every pattern "
+        "once at each temperature in NumPy",
         ours("sweep", "numpy", "torch"),
         (SMALLER,),
         QUICK,
@@ -31,7 +31,7 @@ PHASE_ROWS = (
     ),
     Row(
         "sweep-thousand",
-        "the same with 1,000 patterns, which by hand takes more than two minutes",
+        "a sweep of 1,000 patterns, which takes more than two minutes by hand",
         ours("sweep", "numpy", "torch"),
         (MEMORY,),
         QUICK,
@@ -45,7 +45,7 @@ PHASE_ROWS = (
     ),
     Row(
         "suggest-beta",
-        "a suggestion for retrieval",
+        "a suggested beta for retrieval",
         ours("suggest_beta", "numpy", "torch"),
         (MEMORY, Case(0, 10000, d=784, stored="clustered")),
         QUICK,

@@ -108,7 +108,7 @@ GRAPH_ROWS = (
     ),
     Row(
         "diffusion-dense",
-        "the same against difflayers' dense ones",
+        "three explicit steps of diffusion against difflayers' dense ones",
         graphs("diffuse", "torch", "numpy", "jax"),
         (STEPS,),
         (replace(STEPS, S=1000),),
@@ -118,7 +118,7 @@ GRAPH_ROWS = (
     *(
         Row(
             f"diffusion-backward-{library}",
-            f"three steps and their gradient in {library} against the steps alone",
+            f"three steps of diffusion and their gradient in {library} against the steps alone",
             graphs("diffuse_backward", library),
             (STEPS,),
             (replace(STEPS, S=1000),),
@@ -201,7 +201,7 @@ ROWS: dict[str, Row] = {
         ),
         Row(
             "association-torch-backward",
-            "the same, forward and backward",
+            "softmax association in torch against scaled_dot_product_attention, with the gradient",
             ours("association_backward", "torch"),
             (MEDIUM,),
             (SMALL,),
@@ -289,7 +289,7 @@ ROWS: dict[str, Row] = {
         ),
         Row(
             "retrieval-clustered",
-            "the same on patterns in 64 clusters",
+            "retrieval to convergence from patterns in 64 clusters, against difflayers",
             ours("retrieve", "torch", "numpy", "jax"),
             (
                 Case(512, 4096, stored="clustered", state="noisy"),
@@ -302,7 +302,7 @@ ROWS: dict[str, Row] = {
         *(
             Row(
                 f"energy-{library}",
-                f"energy in {library} against the matrix product of its scores alone",
+                f"energy in {library} against only the matrix product that gives its scores",
                 ours("energy", library),
                 (Case(10000, 100000),),
                 (Case(1000, 20000),),

@@ -69,10 +69,11 @@ def agreement(torch: Found, jax: dict[int, dict[str, Any]]) -> Table:
                 lines.append([engine, n, one["patterns"], one["dtype"], *away, met])
     return {
         "title": "Results",
-        "about": "Association, energy, and retrieval of patterns under noise, in parts, with "
-        "softmax, sparsemax and entmax 1.5, beside the same calls with one array in the same "
-        "library: the largest difference, relative to the largest value. Numbers of patterns that "
-        "the workers do not divide are uneven splits. Target: 1e-6.",
+        "about": "Association, energy and retrieval of noisy patterns with a divided memory, for "
+        "softmax, sparsemax and entmax 1.5, compared with the same calls with one array in "
+        "the same library. The table shows the largest difference relative to the largest "
+        "value. If the number of patterns is not a multiple of the number of workers, the "
+        "parts are uneven. Target: 1e-6.",
         "columns": [
             *("engine", "workers", "patterns", "dtype"),
             *("association", "energy", "retrieval", "met"),
@@ -93,9 +94,9 @@ def parts(torch: Found, jax: dict[int, dict[str, Any]]) -> Table:
         )
     return {
         "title": "Memory",
-        "about": "The largest part of a worker, and by how much the resident memory of a torch "
-        "process rises at its peak from before it has its part until it has retrieved from it. "
-        "Simulated devices of JAX share a process, so that theirs cannot be told apart.",
+        "about": "The size of the largest part, and the peak increase of the resident memory of a "
+        "torch process while it gets its part and retrieves from it. Simulated devices of "
+        "JAX share one process, so their memory cannot be measured separately.",
         "columns": ["engine", "workers", "patterns", "part, MiB", "process, MiB"],
         "lines": lines,
     }
@@ -113,11 +114,13 @@ def traffic(torch: Found, jax: dict[int, dict[str, Any]]) -> Table:
                     )
     return {
         "title": "Bytes of an update",
-        "about": "What each worker puts into the all-reduces of one update of 64 states of 64 "
-        "values in float32: counted where torch calls them, and in the program that XLA compiled. "
-        "The softmax needs $4 L (v + 2)$ bytes, here 16,896; torch adds a byte for each state, "
-        "which says whether it rests. Other separation functions sum as often as their solver "
-        "goes on; XLA's program does not say how often, so that they are counted in torch alone.",
+        "about": "The bytes that each worker passes to all-reduce in one update of 64 states of 64 "
+        "values in float32. In torch they are counted when all-reduce is called, and in JAX "
+        "in the program that XLA compiled. The softmax needs $4 L (v + 2)$ bytes, here "
+        "16,896. Torch adds a byte for each state, which says whether the state has "
+        "converged. Other separation functions call all-reduce once for each iteration of "
+        "their solver. XLA's program does not contain the number of iterations, so they are "
+        "counted only in torch.",
         "columns": ["engine", "workers", "separation", "patterns", "bytes"],
         "lines": lines,
     }
@@ -139,10 +142,11 @@ def times(rates: dict[str, float], torch: Found, jax: dict[int, dict[str, Any]])
             lines.append(["JAX", n, *sizes, 1e3 * one["seconds"], "", ""])
     return {
         "title": "Time of an update",
-        "about": f"This machine has {cores} cores: up to so many workers of torch, which have a "
-        "thread each, can be faster, more of them share the cores. Simulated devices of JAX share "
-        "the cores from the first on, so that nothing can become faster: their times show what a "
-        "mesh costs. *model* is what [the model](../design/scale.md) says, from the rates below.",
+        "about": f"This machine has {cores} cores, and each worker of torch has one thread. So up "
+        f"to {cores} workers can be faster than one, and more workers share the cores. All "
+        "simulated devices of JAX share the cores, so an update cannot become faster: the "
+        "times show the cost of a mesh. *model* is the time that [the "
+        "model](../design/scale.md) predicts from the rates below.",
         "columns": ["engine", "workers", "patterns", "states", "d", "ms", "model", "model / ms"],
         "lines": lines,
     }
@@ -172,8 +176,9 @@ def passes(streamed: dict[str, Any]) -> Table:
     return {
         "title": "Passes over a file",
         "about": f"One association with `hopcore.Streamed` in NumPy: {streamed['patterns']:,} "
-        f"patterns of 64 values in float32, a file of {size / 1e9:.2f} GB. *disk*: the system was "
-        "told to forget the file before; *cache*: the system still holds it.",
+        f"patterns of 64 values in float32, a file of {size / 1e9:.2f} GB. *disk* means that "
+        "the file was first removed from the cache of the operating system, and *cache* "
+        "that it is in this cache.",
         "columns": ["from", "states", "seconds", "GB/s"],
         "lines": lines,
     }
@@ -186,9 +191,10 @@ def recalled(streamed: dict[str, Any]) -> Table:
     held = [mebibytes(streamed["peak"]), mebibytes(streamed["above"])]
     return {
         "title": "Retrieval from a file",
-        "about": "The same file, queried with patterns under noise of deviation 0.3, at beta 1. "
-        "*process* is the largest resident memory of the whole process over all of these calls, "
-        "Python and its libraries included, *calls* what they added. Target: 1,024 MiB.",
+        "about": "Retrieval from the same file with noisy patterns (standard deviation 0.3) as "
+        "queries, at beta 1. *process* is the peak resident memory of the whole process "
+        "over all of these calls, including Python and its libraries, and *calls* is the "
+        "increase during the calls. Target: 1,024 MiB.",
         "columns": ["states", "updates", "seconds", "right", "process, MiB", "calls, MiB"],
         "lines": [line + held],
     }
@@ -205,7 +211,8 @@ def constants(rates: dict[str, float]) -> Table:
     ]
     return {
         "title": "Rates",
-        "about": "Of this machine, each measured by itself (`python -m benchmarks.scale_rates`).",
+        "about": "The rates of this machine, each of which is measured separately (`python -m "
+        "benchmarks.scale_rates`).",
         "columns": ["what", "rate", "unit"],
         "lines": lines,
     }
@@ -240,7 +247,8 @@ def cell(value: Any) -> str:
 PAGE = """\
 # Benchmarks: memories in parts
 
-Stored patterns on many workers, and in files. This page is the output of
+This page measures retrieval from memories that are divided over many workers, or streamed from
+files. It is the output of
 
 ```sh
 {command} --json benchmarks/results/{record}
@@ -249,9 +257,9 @@ python -m benchmarks --markdown benchmarks/results/{record} > docs/benchmarks/sc
 
 Cores used: {cores}; processor: {processor}; {system}; Python {python}; {packages}.
 
-Workers of torch are processes (gloo), those of JAX simulated devices
-(`--xla_force_host_platform_device_count`). Times are the best of several rounds. How to use any of
-it is in the [tutorial](../tutorials/scale.md).
+The workers of torch are processes (gloo), and those of JAX are simulated devices
+(`--xla_force_host_platform_device_count`). Times are the best of several rounds. The
+[tutorial](../tutorials/scale.md) shows how to use such memories.
 """
 
 

@@ -116,7 +116,8 @@ TITLES = {
 PAGE = """\
 # {title}
 
-Speed and memory beside the limit or the peer. This page is the output of
+This page compares the time and memory of hopcore with those of a *peer*, which is another library
+or code written by hand for the same task. The page is the output of
 
 ```sh
 {command} --json benchmarks/results/{record}
@@ -125,11 +126,12 @@ python -m benchmarks --markdown benchmarks/results/{record} > docs/benchmarks/{p
 
 Cores used: {cores}; processor: {processor}; {system}; Python {python}; {packages}.
 
-Each side runs in a process of its own, and the sides of a case take turns. *ms* are medians;
-*wall* and *cpu* are medians of the ratio of our time to the peer's, on the clock and summed over
-threads. *MiB* is what a call adds to resident memory at its peak, its result included (in JAX: the
-temporary memory that its compiler states). *apart* is the largest relative difference between the
-two results. A case reads batch x L x S x d. Absolute times depend on the machine, ratios less so.
+The two sides of a case run in separate processes and take turns. *ms* is the median time of a
+call. *wall* and *cpu* are medians of the ratio of hopcore's time to the peer's time, as
+wall-clock time and as CPU time summed over threads. *MiB* is the peak increase of resident memory
+during a call, including the result (in JAX, the temporary memory that the compiler reports).
+*apart* is the largest relative difference between the two results. The sizes of a case are batch
+x L x S x d. Absolute times depend on the machine; the ratios depend on it less.
 """
 
 

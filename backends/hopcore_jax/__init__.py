@@ -1,6 +1,6 @@
-"""hopcore for JAX: layers, and the kernels that :mod:`hopcore` finds when it is handed JAX arrays.
+"""hopcore for JAX: layers, and the kernels that :mod:`hopcore` uses for JAX arrays.
 
-For the kernels nothing here needs to be imported. The layers are modules of equinox, with the names
+The kernels need no import. The layers are modules of equinox, with the names
 and arguments of those of :mod:`hopcore_torch`. The functions of diffusion and graphs are those of
 :mod:`hopcore`. Memories over the devices of a mesh are in :mod:`hopcore_jax.distributed`.
 """

@@ -1,4 +1,4 @@
-"""Training by JAX: parameters of its own, ``jax.grad``, optax's AdamW, one compiled step."""
+"""Training with JAX: ``jax.grad``, optax's AdamW and one compiled step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Trainer:
     learning_rate, weight_decay : float
     clip_norm : float, optional
     seed : int
-        Of dropout and noise.
+        The seed of dropout and noise.
     device : optional
         A ``jax.Device``, or its name: ``"cpu"``, ``"cuda:0"``, ...
 
@@ -88,7 +88,7 @@ class Trainer:
     def values(
         self, batch: Any, temperatures: Mapping[str, float] = NONE, *, hard: bool = False
     ) -> np.ndarray:
-        """The outputs, without anything random."""
+        """Return the outputs, without dropout and noise."""
         batch = self._arrays(batch)
         found = outputs(self.model, hard, self._parameters, batch, numbers(temperatures))
         return np.asarray(found)
@@ -106,7 +106,7 @@ class Trainer:
         return found
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state` said."""
+        """Continue from a result of :meth:`state`."""
         names = self._parameters
         self._parameters = self._arrays({name: state[f"parameters.{name}"] for name in names})
         leaves, tree = jax.tree.flatten(self._state)
@@ -178,7 +178,7 @@ def numbers(temperatures: Mapping[str, float]) -> dict[str, np.float32]:
 
 
 def dropout_of(key: jax.Array) -> Dropout:
-    """Dropout that draws with a key of its own at each call."""
+    """Return dropout that uses a new key at each call."""
     calls = iter(range(2**31))
 
     def dropout(values: jax.Array, rate: float) -> jax.Array:
@@ -200,7 +200,7 @@ def noise_of(key: jax.Array) -> Noise:
 
 
 def gumbel(shape: tuple[int, ...], like: jax.Array, key: jax.Array) -> jax.Array:
-    """Gumbel noise, as another array is.
+    """Return Gumbel noise with the shape and dtype of an array.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """hopcore for torch: layers, and the kernels that ``hopcore`` finds when it is handed tensors.
 
 The layers have the names and arguments of those of :mod:`hopcore_jax`. The functions of diffusion
-and graphs are those of :mod:`hopcore`, which take tensors as any array; they are listed here too,
-because users of the torch package difflayers import them from where they import its layers.
+and graphs are those of :mod:`hopcore`, which take tensors like any other arrays. They are also
+exported here, because difflayers exports them from the same package as its layers.
 """
 
 import hopcore

@@ -1,4 +1,4 @@
-"""Training by torch: parameters of its own, autograd, ``torch.optim.AdamW``."""
+"""Training with torch: autograd and ``torch.optim.AdamW``."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Trainer:
     def values(
         self, batch: Any, temperatures: Mapping[str, float] = NONE, *, hard: bool = False
     ) -> np.ndarray:
-        """The outputs, without anything random."""
+        """Return the outputs, without dropout and noise."""
         conditions = Conditions(temperatures, hard)
         outputs = self.model.outputs(self._parameters, self._tensors(batch), conditions)
         return outputs.numpy(force=True)
@@ -120,7 +120,7 @@ class Trainer:
         return found
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state` said."""
+        """Continue from a result of :meth:`state`."""
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(torch.as_tensor(state[f"parameters.{name}"]))

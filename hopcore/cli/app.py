@@ -37,13 +37,13 @@ MEMORIES, CLASSIFIERS, STUDIES = "Memories", "Classifiers", "Studies"
 """The panels in which the help shows commands."""
 
 app = typer.Typer(
-    help="Modern Hopfield networks: store patterns, and retrieve them from spoiled queries.",
+    help="Modern Hopfield networks: store patterns, and retrieve them from corrupted queries.",
     epilog=examples("demo", "retrieve patterns.npy queries.npy --out found.npz", "train --help"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 experiment = typer.Typer(
-    help="Repeat the studies of the documentation, each on real data and with a table and a "
+    help="Repeat the studies of the documentation. Each uses real data and gives a table and a "
     "picture.",
     epilog=examples("experiment latch", "experiment retrieval --dataset digits --csv trials.csv"),
     no_args_is_help=True,
@@ -73,7 +73,7 @@ def start(
 def demo(
     seed: Seed = 0,
     stored: Annotated[
-        int, option(METHOD, "How many handwritten digits are stored, up to 1,797.")
+        int, option(METHOD, "The number of handwritten digits to store, at most 1,797.")
     ] = 256,
     backend: Backend = "numpy",
     out: Annotated[Path, option(OUTPUT, "The picture: .png, .pdf or .svg.")] = Path(
@@ -81,7 +81,7 @@ def demo(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Store handwritten digits, spoil them, retrieve them, and draw the result."""
+    """Store handwritten digits, corrupt them, retrieve them, and draw the result."""
     check_outputs({"--out": out}, extensions={"--out": PICTURES})
     result = run_demo(seed=seed, stored=stored, backend=backend)
     draw_demo(result, out)
@@ -90,7 +90,7 @@ def demo(
         show_json(facts | {"rows": [row._asdict() for row in result.rows]})
     else:
         Console().print(demo_table(result))
-        say_written(out, "a picture of some digits, spoiled and retrieved")
+        say_written(out, "a picture of some digits, corrupted and retrieved")
 
 
 app.command(

@@ -1,4 +1,4 @@
-"""Dask clusters that commands run on: workers of this machine, or those of a running scheduler."""
+"""Dask clusters for commands: workers on this machine, or those of a running scheduler."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ REACHED = 5.0
 """Seconds in which a scheduler must answer."""
 
 STAFFED = 10.0
-"""Seconds in which it must have a worker."""
+"""Seconds in which the scheduler must have a worker."""
 
 
 @contextmanager
 def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
-    """The client of a cluster, Dask's default as long as it is open; None without either.
+    """Open the client of a cluster as Dask's default; None if no cluster is asked for.
 
     Parameters
     ----------
     workers : int, optional
-        Start so many processes on this machine.
+        The number of processes to start on this machine.
     scheduler : str, optional
-        The address of a scheduler that is running, ``tcp://HOST:PORT``.
+        The address of a running scheduler, ``tcp://HOST:PORT``.
 
     Raises
     ------
     ValueError
-        Both are given; an address that is none.
+        Both are given, or the address is not valid.
     ConnectionError
-        No scheduler answers there, or it has no workers.
+        No scheduler answers at the address, or it has no workers.
     ModuleNotFoundError
         distributed is not installed (extra ``cluster``).
     """
@@ -38,7 +38,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         yield None
         return
     if workers is not None and scheduler is not None:
-        raise ValueError("give --workers, which are started here, or the --scheduler of others")
+        raise ValueError("give --workers, which starts processes, or --scheduler, but not both")
     try:
         import distributed  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as missing:
@@ -47,7 +47,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             "install it: pip install 'hopcore[cluster]'",
             name=missing.name,
         ) from None
-    # What goes wrong is raised; Dask would say it on the standard error, too.
+    # Errors are raised here; Dask would also log them on the standard error.
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
             logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -46,7 +46,7 @@ Run = Annotated[
     ),
 ]
 Checkpoint = Annotated[
-    str, option(INPUT, f"Which file of the folder is used: {' or '.join(CHECKPOINTS)}.")
+    str, option(INPUT, f"The file of the folder that is used: {' or '.join(CHECKPOINTS)}.")
 ]
 
 
@@ -62,13 +62,13 @@ def evaluate(
     out: Annotated[
         Path | None,
         option(
-            OUTPUT, "The class of every image and the one that was found: .csv, .json or .npz; "
-            ".npy has the classes that were found alone.",
+            OUTPUT, "The true and the predicted class of every image: .csv, .json or .npz; "
+            ".npy contains only the predicted classes.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Measure how many images a trained classifier names rightly."""
+    """Measure the accuracy of a trained classifier."""
     check_outputs({"--out": out}, {**files_of(run), **files_in(data)})
     one_of(split, SPLITS, "split")
     trained = open_run(run, checkpoint)

@@ -1,4 +1,4 @@
-"""Which inverse temperature a memory needs, on the command line: ``hopcore phase``."""
+"""``hopcore phase``: recommend an inverse temperature for a memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from hopcore.files._files import write_whole
 from hopcore.streamed._sources import file_of
 
 STORED = 1000
-"""Images of a data set that are stored if not told."""
+"""The default number of images of a data set that are stored."""
 
 
 def phase(
@@ -59,7 +59,7 @@ def phase(
     stored: Annotated[
         int | None,
         option(
-            INPUT, "Store so many of them, chosen at random; default: all patterns of a file, "
+            INPUT, "The number of patterns to store, chosen at random; default: all of a file, "
             f"{STORED} of a data set.",
         ),
     ] = None,
@@ -67,20 +67,20 @@ def phase(
         str | None, option(INPUT, "Convert the patterns to float16, float32 or float64.")
     ] = None,
     goal: Annotated[
-        str, option(METHOD, f"What beta is wanted for: {', '.join(analysis.GOALS)}.")
+        str, option(METHOD, f"The goal for which beta is chosen: {', '.join(analysis.GOALS)}.")
     ] = "retrieve",
     noise: Annotated[
         float | None,
         option(METHOD, "The standard deviation of the noise in each value of a query, if known."),
     ] = None,
     betas: Annotated[
-        int, option(METHOD, "How many inverse temperatures are tried from hot to cold and back.")
+        int, option(METHOD, "The number of inverse temperatures of the sweep.")
     ] = 100,
     followed: Annotated[
         int | None,
         option(
-            METHOD, "Of how many patterns the transition is found; default: all up to 1024, fewer "
-            "in a large memory.",
+            METHOD, "The number of patterns whose transition is computed; default: all up to "
+            "1024, fewer in a large memory.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -90,11 +90,11 @@ def phase(
         Path | None, option(OUTPUT, "A picture of the whole report: .png, .pdf or .svg.")
     ] = None,
     csv: Annotated[
-        Path | None, option(OUTPUT, "A table of what was found at every inverse temperature: .csv.")
+        Path | None, option(OUTPUT, "A table of the results at every inverse temperature: .csv.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Find the inverse temperature beta that a memory needs, and say why."""
+    """Recommend an inverse temperature beta for a memory, and give the reason."""
     given = files_given(None if file is None else [file], {"--patterns": patterns})
     patterns = given["--patterns"]
     read = {"--patterns": None if patterns is None else file_of(patterns)}
@@ -117,7 +117,7 @@ def phase(
     if as_json:
         return
     if csv is not None:
-        say_written(csv, f"what was found at {betas} inverse temperatures, heated and cooled")
+        say_written(csv, f"the results at {betas} inverse temperatures, on heating and on cooling")
     if plot is not None:
         say_written(plot, "a picture of the whole report")
     if csv is None and plot is None:

@@ -50,8 +50,8 @@ def predict(
     path: Annotated[
         str | None,
         option(
-            METHOD, "The path that is asked: soft mixes the patterns of the memory, hard chooses "
-            "one; default: the one by which the best epoch was chosen.",
+            METHOD, "The path that classifies: soft averages the stored patterns, hard chooses "
+            "one; default: the path by which the best epoch was chosen.",
         ),
     ] = None,
     backend: Backend = "numpy",
@@ -59,13 +59,13 @@ def predict(
     out: Annotated[
         Path | None,
         option(
-            OUTPUT, "The class of every image and its probability: .csv, .json or .npz; .npy has "
-            "the classes alone.",
+            OUTPUT, "The class of every image and its probability: .csv, .json or .npz; .npy "
+            "contains only the classes.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Name the classes of your own images with a trained classifier."""
+    """Classify your own images with a trained classifier."""
     read = {f"FILES ({place})": place for place in files}
     check_outputs({"--out": out}, {**files_of(run), **read})
     trained = open_run(run, checkpoint)

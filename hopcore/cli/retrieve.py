@@ -77,22 +77,22 @@ def retrieve(
         Path | None,
         option(
             INPUT, "The stored patterns, (S, d) or images (S, h, w): a .npy or .csv file, a folder "
-            "of PNG or JPEG images, FILE.h5:NAME or a folder of Zarr. .npy, HDF5 and Zarr of more "
-            "than 256 MiB are not loaded but read a piece at a time, once for each update.",
+            "of PNG or JPEG images, FILE.h5:NAME or a folder of Zarr. Files .npy, HDF5 and Zarr of "
+            "more than 256 MiB are read in pieces, once for each update.",
         ),
     ] = None,
     queries: Annotated[
-        Path | None, option(INPUT, "The queries, (L, d) or images (L, h, w), from the same kinds.")
+        Path | None, option(INPUT, "The queries, (L, d) or images (L, h, w), in the same formats.")
     ] = None,
     dataset: Annotated[
         str | None,
         option(
-            INPUT, "Instead of files: store images of digits or mnist, and query with spoiled "
+            INPUT, "Instead of files: store images of digits or mnist, and query with corrupted "
             "copies of them.",
         ),
     ] = None,
     data: Data = None,
-    stored: Annotated[int, option(INPUT, "How many images of the data set are stored.")] = 256,
+    stored: Annotated[int, option(INPUT, "The number of images of the data set to store.")] = 256,
     dtype: Annotated[
         str | None,
         option(INPUT, "Convert patterns and queries to float16, float32 or float64."),
@@ -102,8 +102,8 @@ def retrieve(
     beta: Annotated[
         str,
         option(
-            METHOD, "The inverse temperature: a number, or auto to have it chosen from the "
-            "patterns, which must have been loaded.",
+            METHOD, "The inverse temperature: a number, or auto, which chooses it from the "
+            "patterns (but not from files that are read in pieces).",
         ),
     ] = "auto",
     separation: Annotated[
@@ -115,8 +115,8 @@ def retrieve(
     tol: Annotated[
         float,
         option(
-            METHOD, "A query has come to rest when an update moves it by at most this number times "
-            "the length of the longest pattern.",
+            METHOD, "A query has converged when an update moves it by at most this number times "
+            "the largest norm of a stored pattern.",
         ),
     ] = 1e-6,
     backend: Backend = "numpy",
@@ -124,7 +124,7 @@ def retrieve(
     workers: Annotated[
         int | None,
         option(
-            COMPUTING, "Start this number of processes, each of which searches a part of the "
+            COMPUTING, "Start this number of processes, each of which processes a part of the "
             "patterns.", min=1,
         ),
     ] = None,
@@ -135,17 +135,17 @@ def retrieve(
     out: Annotated[
         Path | None,
         option(
-            OUTPUT, "The results: .npz and .json hold state, steps, converged, residual and "
-            "energy; .npy the states alone; .csv one line for each query.",
+            OUTPUT, "The results: .npz and .json contain state, steps, converged, residual and "
+            "energy; .csv has one line for each query; .npy contains only the states.",
         ),
     ] = None,
     plot: Annotated[
         Path | None,
-        option(OUTPUT, "A picture of the first queries and their answers: .png, .pdf or .svg."),
+        option(OUTPUT, "A picture of the first queries and their results: .png, .pdf or .svg."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Retrieve stored patterns from queries: your own files, or spoiled images of a data set."""
+    """Retrieve stored patterns from queries: your own files, or corrupted images."""
     given = files_given(files, {"--patterns": patterns, "--queries": queries})
     patterns, queries = given["--patterns"], given["--queries"]
     read = {name: None if path is None else file_of(path) for name, path in given.items()}
@@ -204,7 +204,7 @@ def chosen_beta(wanted: float | None, stored: Any, function: SeparationFunction)
     if wanted is not None:
         return Chosen(wanted, "given with --beta", [])
     if isinstance(stored, Streamed):
-        raise ValueError("--beta auto looks at all patterns at once; give a number")
+        raise ValueError("--beta auto needs all patterns in memory; give a number")
     notes: list[str] = []
     with noted(notes):
         found = suggest_beta(stored, separation=function)

@@ -38,7 +38,7 @@ from hopcore.training._run import Run
 from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 
 TEMPERATURES = {"vq": (1.0, 0.1)}
-"""Default first and last temperatures of models other than 0.1 and 0.001."""
+"""Default first and last temperatures of models, if they are not 0.1 and 0.001."""
 
 INTERRUPTED = 130
 """The exit status of a program that was interrupted."""
@@ -51,7 +51,7 @@ WRITTEN = {
     LAST: "the run after its last epoch",
     HISTORY: "loss, accuracies and temperatures of every epoch",
 }
-"""The files of a run, and what each holds."""
+"""The files of a run, and the content of each."""
 
 ANNEALING = "How the temperature falls"
 """The panel of the options of the schedule."""
@@ -68,8 +68,8 @@ def train(
     model: Annotated[
         str,
         option(
-            METHOD, "The classifier: hnm (Hopfield layers), vq (a bottleneck of two choices), mlp "
-            "or cnn (networks without a memory, for comparison).",
+            METHOD, "The classifier: hnm (Hopfield layers), vq (a bottleneck of codes and "
+            "symbols), mlp or cnn (networks without a memory, for comparison).",
         ),
     ] = "hnm",
     widths: Annotated[
@@ -82,18 +82,18 @@ def train(
     path: Annotated[
         str,
         option(
-            METHOD, f"The path that is trained: {' or '.join(PATHS)}. Soft mixes the patterns of a "
-            "memory; hard chooses one and passes gradients straight through.",
+            METHOD, f"The path that is trained: {' or '.join(PATHS)}. Soft averages the stored "
+            "patterns; hard chooses one of them, with straight-through gradients.",
         ),
     ] = "soft",
     gumbel: Annotated[
-        bool, option(METHOD, "Add Gumbel noise to the choice of a pattern.", "--gumbel")
+        bool, option(METHOD, "Add Gumbel noise to the scores during training.", "--gumbel")
     ] = False,
     select: Annotated[
         str,
         option(
-            METHOD, "The path whose accuracy on the validation images decides which epoch is the "
-            "best: soft or hard.",
+            METHOD, "The path whose validation accuracy decides which epoch is the best: soft or "
+            "hard.",
         ),
     ] = "hard",
     epochs: Epochs = 40,
@@ -105,12 +105,12 @@ def train(
     weight_decay: Annotated[float, option(TRAINING, "The weight decay of AdamW.")] = 1e-2,
     clip_norm: Annotated[
         float,
-        option(TRAINING, "Scale gradients down to this norm if they are larger; 0 leaves them."),
+        option(TRAINING, "Clip gradients to this norm; 0 switches clipping off."),
     ] = 1.0,
     seed: Annotated[
         int,
         option(
-            TRAINING, "The seed of the division of the images, the first parameters, the order of "
+            TRAINING, "The seed of the split of the images, the initial parameters, the order of "
             "the batches and the noise.", min=0,
         ),
     ] = 0,
@@ -133,18 +133,18 @@ def train(
     ] = None,
     temp_anneal_steps: Annotated[
         int | None,
-        option(ANNEALING, "In how many steps it falls; default: all steps of the training."),
+        option(ANNEALING, "The number of steps in which it falls; default: all steps."),
     ] = None,
     factor: Annotated[
         float,
-        option(ANNEALING, "The factor by which the geometric schedule multiplies it each epoch."),
+        option(ANNEALING, "The factor of the geometric schedule for each epoch."),
     ] = 0.97,
     floor: Annotated[float, option(ANNEALING, "The temperature never falls below this.")] = 0.0,
     warmup: Annotated[
-        int, option(ANNEALING, "How many epochs are trained before the temperature falls.")
+        int, option(ANNEALING, "The number of epochs before the temperature falls.")
     ] = 0,
     freeze_after: Annotated[
-        int | None, option(ANNEALING, "After how many epochs the temperature stays as it is.")
+        int | None, option(ANNEALING, "The number of epochs after which it stays constant.")
     ] = None,
     backend: TrainingBackend = "torch",
     device: Device = None,
@@ -163,11 +163,12 @@ def train(
 ) -> None:  # fmt: skip
     """Train a classifier of images while the temperature of its memory falls.
 
-    Seven tenths of the images train it. A tenth, the validation images, decides after each epoch
-    whether it is the best so far. A fifth, the test images, is used once, at the end.
+    Seven tenths of the images are used for training. A tenth are validation images, which decide
+    after each epoch whether it is the best so far. A fifth are test images, which are used once, at
+    the end.
 
-    After every epoch the folder of the run holds last.safetensors, from which --resume continues,
-    best.safetensors, which hopcore predict and hopcore evaluate use, and history.csv.
+    After every epoch the folder of the run contains last.safetensors, from which --resume
+    continues, best.safetensors, which hopcore predict and hopcore evaluate use, and history.csv.
     """
     folder = resume or out or Path(f"{model}-{dataset}-{backend}-{seed}")
     files = {f"the run ({name})": folder / name for name in (LAST, BEST, HISTORY)}
@@ -224,7 +225,7 @@ def resumed(context: typer.Context, folder: Path, data: Path | None, device: Any
         if name not in RESUME_OPTIONS and "COMMANDLINE" in str(context.get_parameter_source(name))
     ]
     if given:
-        raise ValueError(f"a run that is resumed keeps its settings: leave out {', '.join(given)}")
+        raise ValueError(f"a resumed run keeps its settings: leave out {', '.join(given)}")
     saved = read_run(folder / LAST)
     images = datasets.load(saved.about.get("dataset", ""), data)
     training, validation, test = split_three(images, saved.config.seed)
@@ -242,6 +243,6 @@ def classifier(model: str, shape: tuple[int, int], widths: str | None) -> Classi
         given = {"size": shape[0] * shape[1]}
     if widths is not None:
         if model not in ("hnm", "mlp"):
-            raise ValueError(f"widths are of hnm and mlp, got them for {model}")
+            raise ValueError(f"--widths is an option of the models hnm and mlp, got it for {model}")
         given["widths"] = () if widths == "0" else tuple(integers(widths, "widths"))
     return CLASSIFIERS[model](**given)

@@ -52,26 +52,24 @@ Data = Annotated[
 Corruption = Annotated[
     str,
     option(
-        METHOD, "How images are spoiled: half (the lower half is erased), or noise:SIGMA (noise of "
-        "that standard deviation is added).",
+        METHOD, "How images are corrupted: half (the lower half is erased), or noise:SIGMA (noise "
+        "of that standard deviation is added).",
     ),
 ]  # fmt: skip
 Corruptions = Annotated[
-    str, option(METHOD, "How images are spoiled; each entry of the list is half or noise:SIGMA.")
+    str, option(METHOD, "How images are corrupted; each entry of the list is half or noise:SIGMA.")
 ]
-Sizes = Annotated[str, option(METHOD, "How many patterns are stored; one memory for each number.")]
+Sizes = Annotated[str, option(METHOD, "The numbers of stored patterns, one for each memory.")]
 Memories = Annotated[
-    int, option(METHOD, "How many memories of each size are drawn, with the seeds 0, 1, ...", min=1)
+    int, option(METHOD, "The number of memories of each size, with the seeds 0, 1, ...", min=1)
 ]
 TrainingBackend = Annotated[str, option(COMPUTING, "The library that trains: torch or jax.")]
 Seeds = Annotated[
     int,
-    option(TRAINING, "How often everything is repeated, with the seeds 0, 1, ...", min=1),
+    option(TRAINING, "The number of repetitions, with the seeds 0, 1, ...", min=1),
 ]
-Epochs = Annotated[
-    int, option(TRAINING, "How often training goes through all training samples.", min=1)
-]
-Batch = Annotated[int, option(TRAINING, "How many samples are in a batch.", min=1)]
+Epochs = Annotated[int, option(TRAINING, "The number of passes over the training samples.", min=1)]
+Batch = Annotated[int, option(TRAINING, "The number of samples in a batch.", min=1)]
 Rate = Annotated[
     str, option(TRAINING, f"How the learning rate changes over time: {', '.join(RATES)}.")
 ]
@@ -81,19 +79,19 @@ Markdown = Annotated[Path | None, option(OUTPUT, "The summary, as a table in Mar
 Resume = Annotated[
     bool,
     option(
-        OUTPUT, "Keep the results that are in the CSV file already and compute the others; give "
+        OUTPUT, "Keep the results that are already in the CSV file and compute the others; give "
         "the same options as before.", "--resume",
     ),
 ]  # fmt: skip
 
 
 def examples(*commands: str) -> str:
-    """Return the end of a help text, which shows how a command is used."""
+    """Return the end of a help text, with examples of the command."""
     return "\n\n".join(f"Example: hopcore {command}" for command in commands)
 
 
 def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T]:
-    """Pass items on; on a terminal, show a progress bar after :data:`PATIENCE` seconds."""
+    """Yield the items; on a terminal, show a progress bar after :data:`PATIENCE` seconds."""
     console = Console(stderr=True)
     progress = Progress(console=console, transient=True)
     task = progress.add_task(what, total=total)
@@ -108,7 +106,7 @@ def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T
 
 
 def untracked(items: Iterable[T], total: int) -> Iterable[T]:
-    """Pass items on without a progress bar, where another one shows the progress within each."""
+    """Yield the items without a progress bar, because another one shows the progress."""
     return items
 
 

@@ -196,7 +196,7 @@ def command(
     markdown: Markdown = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how many stored images come back from their upper half.
+    """Measure how many stored images are retrieved from their upper half.
 
     The share depends on beta, the size of the memory and the separation function. Separate the
     values of a list by commas.

@@ -1,7 +1,7 @@
 """Hopfield layers as functions of settings, parameters, patterns and masks; checkpoints.
 
-The functions here are the definition of every layer. Modules of ``hopcore_torch`` and
-``hopcore_jax`` hold the parameters and call them.
+The functions here are the definition of every layer. The modules of ``hopcore_torch`` and
+``hopcore_jax`` own the parameters and call these functions.
 """
 
 from hopcore.layers._activations import ACTIVATIONS, ActivationName

@@ -26,7 +26,7 @@ def tanh(values: Array, backend: Backend) -> Array:
 
 
 def gelu(values: Array, backend: Backend) -> Array:
-    """``x Phi(x)`` with the normal distribution function, by the error function."""
+    """``x Phi(x)``, with the normal distribution function Phi, computed by ``erf``."""
     precise = backend.astype(values, backend.precise[values.dtype])
     result = 0.5 * precise * (1.0 + backend.erf(precise / math.sqrt(2.0)))
     return backend.astype(result, values.dtype)
@@ -38,7 +38,7 @@ def silu(values: Array, backend: Backend) -> Array:
 
 
 def selu(values: Array, backend: Backend) -> Array:
-    """Scaled exponential linear units (Klambauer et al. 2017); at 0 with the slope below 0."""
+    """Scaled exponential linear units (Klambauer et al. 2017); at 0, the slope is that below 0."""
     xp, scale, alpha = backend.xp, 1.0507009873554805, 1.6732632423543772
     low = alpha * xp.expm1(xp.where(values > 0, xp.zeros_like(values), values))
     return scale * xp.where(values > 0, values, low)

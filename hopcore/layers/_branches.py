@@ -18,7 +18,7 @@ from hopcore.layers._parameters import Parameters, inner
 from hopcore.layers._pooling import lookup_patterns
 
 Drop = Callable[[str, Array], Array]
-"""``drop(name, values)``: dropout, under the name of its place."""
+"""``drop(name, values)`` applies dropout at the place with this name."""
 
 
 Masks = tuple[Array | None, Array | None]
@@ -26,7 +26,7 @@ Masks = tuple[Array | None, Array | None]
 
 
 class Branches:
-    """The residual branches of a transformer layer, with its associations by name."""
+    """The residual branches of a transformer layer, and its associations by name."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Branches:
         *,
         instead: Callable[[Array], Array] | None = None,
     ) -> Array:
-        """Return the values after the branch of an association, or of a function instead."""
+        """Return the values after the branch of an association, or of a function in its place."""
         work = instead or self.association(name, masks, memory)
         return self(values, norm_of(name), work, f"dropout_{name}")
 
@@ -66,7 +66,7 @@ class Branches:
         memory: Array | None = None,
         compute: Callable[..., Array] = hopfield,
     ) -> Callable[[Array], Array]:
-        """Return an association, or another function of a Hopfield layer, as one of its queries."""
+        """Return an association, or another function of a Hopfield layer, of the queries alone."""
         settings, parameters = self.settings.parts()[name], inner(self.parameters, name)
 
         def work(values: Array) -> Array:
@@ -87,7 +87,7 @@ class Branches:
         return work
 
     def entering(self, values: Array, norm: str) -> Array:
-        """Return what a branch gets of these values: with ``norm_first`` they are normalised."""
+        """Return the input of a branch: the values, normalised with ``norm_first``."""
         return self.norm(values, norm) if self.settings.norm_first else values
 
     def norm(self, values: Array, name: str) -> Array:

@@ -1,7 +1,8 @@
 """Layers in files: one checkpoint for every framework.
 
-A checkpoint is a safetensors file: the parameters by their names, and in its header the settings
-and a digest of all of it. Nothing is ever unpickled; a file is whole or it is refused.
+A checkpoint is a safetensors file. It contains the parameters by name, and in its header the
+settings and a digest of the whole content. Reading it unpickles nothing, and a file that is not
+complete is refused.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ KINDS: dict[str, type[Any]] = {
     "hnm": HNMSettings,
     "quantizer": QuantizerSettings,
 }
-"""The layers that a checkpoint may hold, by the name in its header."""
+"""The kinds of layers in a checkpoint, by the name in its header."""
 
 VERSION = "1"
 
 
 class SavedLayer(NamedTuple):
-    """The settings and parameters that a checkpoint holds.
+    """The settings and parameters of a checkpoint.
 
     Attributes
     ----------
@@ -73,8 +74,8 @@ class SavedLayer(NamedTuple):
 def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[str, Array]) -> None:
     """Write a layer into a file that every framework can read.
 
-    It is written beside its place and renamed: whatever stops it, a file that was there before
-    stays whole.
+    The file is first written under another name and then renamed, so an existing file stays
+    complete whatever interrupts the call.
 
     Parameters
     ----------
@@ -82,14 +83,14 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
         Usually with the suffix ``.safetensors``.
     settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
     parameters : mapping of str to array
-        Of any library; bfloat16 is kept as float32.
+        Arrays of any library by name. Parameters in bfloat16 are saved as float32.
 
     Raises
     ------
     TypeError, ValueError
-        Parameters that are not those of the settings, or not real floating.
+        The parameters do not agree with the settings, or are not real floating.
     OSError
-        The folder is missing, the disk is full.
+        The folder does not exist, or the disk is full.
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
 
@@ -133,9 +134,9 @@ def load_layer(
     backend : str
         The library of the parameters.
     dtype : str, optional
-        The dtype of the parameters; that of the file if not given.
+        The dtype of the parameters; the default is the dtype in the file.
     device : optional
-        Where they are, as their library calls it.
+        The device of the parameters, as the library names it.
 
     Returns
     -------
@@ -145,8 +146,9 @@ def load_layer(
     Raises
     ------
     ValueError
-        Not a checkpoint, truncated, damaged, of another version, or parameters that are not those
-        of its settings; a dtype in which the library does not compute.
+        The file is not a checkpoint, is truncated or damaged, has another version, or has
+        parameters that do not agree with its settings; or the library does not compute in the
+        dtype.
     OSError
         The file cannot be opened.
     ModuleNotFoundError
@@ -188,7 +190,7 @@ def load_layer(
 
 
 def check_floating(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise if parameters are not real floating: values cut to integers would be lost."""
+    """Raise an error if parameters are not real floating: integers would lose information."""
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise TypeError(f"parameter {name} must be real floating, got {array.dtype}")
@@ -201,5 +203,5 @@ def settings_of(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> 
         raise ValueError(f"unknown layer {header['layer']!r}")
     values = json.loads(header["settings"])
     if not isinstance(values, dict):
-        raise ValueError("its settings are no mapping")
+        raise ValueError("its settings are not a mapping")
     return KINDS[header["layer"]].from_dict(values)

@@ -18,18 +18,18 @@ from hopcore.layers._settings import HopfieldSettings, Settings
 
 
 class Composed(Settings):
-    """Settings that hold those of other layers."""
+    """Settings that contain the settings of other layers."""
 
     NESTED: ClassVar[Mapping[str, Any]] = {"hopfield": HopfieldSettings.from_dict}
     PARTS: ClassVar[Mapping[str, str]] = {"hopfield": "hopfield"}
     """The layers within, by the names of their modules, and the fields that are their settings."""
 
     def parts(self) -> dict[str, Any]:
-        """Return the settings of the layers within, by the names of their modules."""
+        """Return the settings of the inner layers by the names of their modules."""
         return {name: getattr(self, field) for name, field in self.PARTS.items()}
 
     def __post_init__(self) -> None:
-        """Raise a TypeError if a part has not settings of its kind, or a flag is no bool."""
+        """Raise a TypeError if a part has settings of another kind, or a flag is not a bool."""
         flags = [one.name for one in fields(self) if one.type == "bool"]  # type: ignore[arg-type]
         names = [*self.PARTS.values(), *flags]
         check_types(type(self), {name: getattr(self, name) for name in names})
@@ -43,7 +43,7 @@ class Learned(Composed):
 
     @property
     def pattern_size(self) -> int:
-        """Depth of the learned patterns."""
+        """The number of features of the learned patterns."""
         raise NotImplementedError
 
     def __post_init__(self) -> None:
@@ -55,15 +55,15 @@ class Learned(Composed):
 
 @dataclass(frozen=True, kw_only=True)
 class PoolingSettings(Learned):
-    """Hopfield pooling: learnable state patterns ask a set of stored patterns.
+    """The settings of Hopfield pooling: learned states attend to a set of stored patterns.
 
     Attributes
     ----------
     hopfield : HopfieldSettings
     quantity : int
-        How many state patterns there are.
+        The number of learned states.
     trainable : bool
-        Whether they are trained.
+        Whether the learned states are trained.
 
     Examples
     --------
@@ -79,22 +79,22 @@ class PoolingSettings(Learned):
 
     @property
     def pattern_size(self) -> int:
-        """Depth of the learnable state patterns."""
+        """The number of features of the learned states."""
         inner = self.hopfield
         return _depth(inner.head_size if inner.state_pattern_as_static else None, inner)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookupSettings(Learned):
-    """Hopfield lookup: state patterns ask a memory that is learned.
+    """The settings of Hopfield lookup: states attend to learned stored patterns.
 
     Attributes
     ----------
     hopfield : HopfieldSettings
     quantity : int
-        How many patterns the memory holds.
+        The number of learned stored patterns.
     lookup_weights_as_separated : bool
-        The values are parameters of their own; otherwise they are the stored patterns.
+        Whether the values are separate parameters; otherwise they are the stored patterns.
     trainable : bool
         Whether the stored patterns are trained.
     lookup_targets_as_trainable : bool
@@ -116,20 +116,20 @@ class LookupSettings(Learned):
 
     @property
     def pattern_size(self) -> int:
-        """Depth of the stored patterns."""
+        """The number of features of the stored patterns."""
         inner = self.hopfield
         static = inner.stored_pattern_as_static
         return _depth(inner.head_size if static else inner.stored_size, inner)
 
     @property
     def target_size(self) -> int:
-        """Depth of separate values."""
+        """The number of features of separate values."""
         given = self.hopfield.pattern_projection_size
         return self.pattern_size if given is None else given
 
 
 def association_of(values: Mapping[str, Any]) -> HopfieldSettings | LookupSettings:
-    """Return the settings in a mapping; those of a lookup hold those of its Hopfield layer."""
+    """Return the settings in a mapping: of a Hopfield layer, or of a lookup that contains one."""
     return (LookupSettings if "hopfield" in values else HopfieldSettings).from_dict(values)
 
 
@@ -156,7 +156,7 @@ class Transformer(Composed):
 
     @property
     def looks_up(self) -> bool:
-        """Whether the sequence is associated with learned patterns, and not with itself."""
+        """Whether the sequence is associated with learned patterns instead of itself."""
         return isinstance(self.hopfield, LookupSettings)
 
     def __post_init__(self) -> None:
@@ -186,21 +186,22 @@ class EncoderSettings(Transformer):
     Attributes
     ----------
     hopfield : HopfieldSettings or LookupSettings
-        The association of a sequence with itself, or with learned patterns; its output is as deep
-        as its input.
+        The association of a sequence with itself, or with learned patterns. Its output has as many
+        features as its input.
     dim_feedforward : int
-        Depth of the hidden layer.
+        The number of features of the hidden layer.
     dropout : float
-        Of both branches and of the hidden layer, in training; the association has its own.
+        The dropout rate of both branches and of the hidden layer during training. The association
+        has its own rate.
     activation : str
-        Of the hidden layer.
+        The activation function of the hidden layer.
     norm_first : bool
-        Normalise before each branch instead of after its sum.
+        Whether to normalise before each branch, instead of after adding it.
     layer_norm_eps : float
-        Added to each variance before the division. Where all features are equal, the result is 0,
-        even if this number is 0.
+        A number that is added to each variance before the division. If all features are equal, the
+        result is 0, even if this number is 0.
     bias : bool
-        Linear maps and normalisations have a bias.
+        Whether linear maps and normalisations have a bias.
 
     Examples
     --------
@@ -229,10 +230,10 @@ class DecoderSettings(Transformer):
     hopfield : HopfieldSettings or LookupSettings
         The association of the target with itself, or with learned patterns.
     cross : HopfieldSettings, optional
-        The association of the target with the memory; like the other if not given. It is needed
-        beside a lookup, which has a memory of its own.
+        The association of the target with the memory; the default is the same settings as
+        ``hopfield``. It must be given if ``hopfield`` is a lookup, which has its own memory.
     dim_feedforward : int
-        This and the following as in :class:`EncoderSettings`.
+        This and the following fields are those of :class:`EncoderSettings`.
     dropout : float
     activation : str
     norm_first : bool

@@ -1,14 +1,15 @@
 r"""Hopfield layers as functions of settings, parameters, patterns and masks.
 
-Normalise, project, split into heads; diffuse the memory over its graph, if asked; update the state
-patterns in the association space; recall the values; join the heads and project the output:
+A layer normalises its inputs, projects them and splits them into heads. If the settings ask for it,
+it diffuses the memory over its graph. It updates the states in the association space, associates
+them with the stored patterns, joins the heads and projects the output:
 
 .. math:: Y = \operatorname{concat}_h \left[
     \operatorname{softmax}(\beta_h Q_h K_h^T)\, V_h \right] W^O
 
-with :math:`Q, K, V` projections of normalised state patterns, stored patterns and pattern
-projections. With no updates this is multi-head attention (Ramsauer et al. 2021, section 3); torch's
-and JAX's modules run the functions here.
+where :math:`Q, K, V` are projections of the normalised states, stored patterns and projections.
+Without updates this is multi-head attention (Ramsauer et al. 2021, section 3). The modules of torch
+and JAX call the functions of this module.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""
 
 MAX_UPDATES = 1000
-"""The most updates until a state rests, where ``update_steps_max`` is None."""
+"""The largest number of updates if ``update_steps_max`` is None."""
 
 
 def hopfield(
@@ -62,49 +63,51 @@ def hopfield(
     drop: Drop | None = None,
     cache: GraphCache | None = None,
 ) -> SomeArray:
-    """A Hopfield layer: what each state pattern recalls from the stored patterns.
+    """Return the output of a Hopfield layer: the association of states with stored patterns.
 
     Parameters
     ----------
     settings : HopfieldSettings
     parameters : mapping of str to array
-        By the names of :func:`hopcore.layers.parameter_shapes`.
+        Arrays by the names of :func:`hopcore.layers.parameter_shapes`.
     stored : array (..., S, d_stored)
         Stored patterns (keys).
     state : array (..., L, d), optional
-        State patterns (queries); the stored patterns if not given.
+        States (queries); the default is the stored patterns.
     projection : array (..., S, d_projection), optional
-        Pattern projections (values); the stored patterns if not given.
+        Projections (values); the default is the stored patterns.
     stored_pattern_padding_mask : array (..., S), optional
-        **True = ignored**, as in torch's modules; or numbers that are added to the scores. Patterns
-        and projections that no query may attend to may hold anything, nan and inf included.
+        **True means that a pattern is ignored**, as in torch's modules. A mask of numbers is added
+        to the scores. Patterns and projections to which no query may attend may have any values,
+        including nan and inf.
     association_mask : array (L, S), (... H, L, S) or (..., H, L, S), optional
-        **True = not attended**, or numbers that are added to the scores.
+        **True means that a query may not attend to a pattern.** A mask of numbers is added to the
+        scores.
     drop : callable, optional
-        Dropout, for those who draw it: a function of association weights ``(..., H, L, S')``. S'
-        counts the patterns that the layer adds.
+        A function that applies dropout to association weights ``(..., H, L, S')``; S' includes the
+        patterns that the layer adds. The default is no dropout.
     cache : GraphCache, optional
-        Keeps the graphs of a diffused memory.
+        A cache for the graphs of a diffused memory.
 
     Returns
     -------
     array (..., L, output_size)
-        Without an output projection ``(..., L, num_heads * pattern_size)``. A query that may attend
-        to nothing recalls zeros.
+        Without an output projection, ``(..., L, num_heads * pattern_size)``. For a query that may
+        attend to nothing, the heads return zeros.
 
     Raises
     ------
     TypeError, ValueError
-        Patterns or masks that do not fit the settings or each other.
+        The patterns or masks do not agree with the settings or with each other.
 
     Notes
     -----
-    The padding mask hides stored patterns, not queries: where a sequence associates with itself,
-    what is returned at padded positions is what they recall. A padded position that holds nan, inf
-    or a number whose fourth power overflows counts as a query of zeros.
+    The padding mask hides stored patterns, not queries. If a sequence associates with itself, the
+    output at a padded position is the association of this position. A padded position with nan, inf
+    or a number whose fourth power overflows is treated as a query of zeros.
 
-    With ``batch_first=False`` patterns are ``(L, ..., d)`` and so is the output. Memory is
-    O(L + S) unless dropout or numbers in a mask ask for the weights.
+    With ``batch_first=False``, patterns and output have the shape ``(L, ..., d)``. The layer needs
+    O(L + S) memory, unless dropout or a mask of numbers requires the weights.
 
     Examples
     --------
@@ -165,7 +168,7 @@ def hopfield_projections(
     state: AnyArray | None = None,
     projection: AnyArray | None = None,
 ) -> SomeArray:
-    """Return the values of each head: the patterns that are averaged when it recalls.
+    """Return the values of each head: the patterns that the association averages.
 
     Parameters
     ----------
@@ -175,7 +178,7 @@ def hopfield_projections(
     Returns
     -------
     array (..., H, S', v)
-        With the patterns that the layer adds.
+        S' includes the patterns that the layer adds.
 
     Examples
     --------
@@ -202,7 +205,7 @@ def prepare(
     masks: tuple[Array | None, Array | None],
     cache: GraphCache | None,
 ) -> Association:
-    """Do everything up to the recall: check, normalise, project, diffuse, add and update."""
+    """Do everything before the association: check, normalise, project, diffuse, add and update."""
     backend, patterns, lead = check_patterns(
         settings,
         parameters,
@@ -244,8 +247,8 @@ def prepare(
 def hide_padding_of(backend: Backend, patterns: Patterns, masks: CoreMasks) -> Patterns:
     """Return the patterns with zeros in place of those to which no query may attend.
 
-    In self-association a padded position is still a query. It keeps its values if they are moderate
-    (:meth:`hopcore.Backend.all_moderate`); otherwise it is a query of zeros.
+    If a sequence associates with itself, a padded position is still a query. It keeps its values if
+    they are moderate (:meth:`hopcore.Backend.all_moderate`); otherwise it is a query of zeros.
     """
     state, stored, projection = patterns
     own = state is stored
@@ -255,7 +258,7 @@ def hide_padding_of(backend: Backend, patterns: Patterns, masks: CoreMasks) -> P
 
 
 def update_state(settings: HopfieldSettings, association: Association) -> Association:
-    """Update the state in the association space until it rests, or as often as the settings say."""
+    """Update the state in the association space until it converges or the limit is reached."""
     inputs, limit, tol = association.inputs, settings.update_steps_max, settings.update_steps_eps
     backend, xp, bias = inputs.backend, inputs.xp, association.bias
     inputs = inputs._replace(state=for_all_heads(settings, association, inputs.state))
@@ -291,7 +294,7 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
 
 
 def recall(settings: HopfieldSettings, association: Association, drop: Drop | None) -> Array:
-    """Return what all heads recall, ``(..., H, L, v)``, with dropout of the weights."""
+    """Return the output of all heads, ``(..., H, L, v)``, with dropout of the weights."""
     if drop is None:
         return for_all_heads(settings, association, association_of(association))
     weights = drop(for_all_heads(settings, association, weights_of(association)))
@@ -300,7 +303,7 @@ def recall(settings: HopfieldSettings, association: Association, drop: Drop | No
 
 
 def association_of(association: Association) -> Array:
-    """Return the values by their association weights, ``(..., H, L, v)``."""
+    """Return the average of the values by their association weights, ``(..., H, L, v)``."""
     inputs, bias = association.inputs, association.bias
     graph, spreading, separation = association.graph, association.spreading, association.separation
     if bias is not None:
@@ -331,7 +334,7 @@ def weights_of(association: Association) -> Array:
 
 
 def for_all_heads(settings: HopfieldSettings, association: Association, values: Array) -> Array:
-    """Broadcast ``(..., H or 1, L, v)``, whose heads may be one for all, to the full shape."""
+    """Broadcast ``(..., H or 1, L, v)``, with one head for all heads, to the full shape."""
     full = (*association.lead, settings.num_heads, *values.shape[-2:])
     if values.ndim == len(full) and values.shape == full:
         return values
@@ -341,7 +344,7 @@ def for_all_heads(settings: HopfieldSettings, association: Association, values: 
 def join_heads(
     settings: HopfieldSettings, parameters: Parameters, association: Association, values: Array
 ) -> Array:
-    """Join what the heads recalled, ``(..., H, L, v)``, project it and apply the activation."""
+    """Join the outputs of the heads, ``(..., H, L, v)``, project them and apply the activation."""
     backend, xp = association.inputs.backend, association.inputs.xp
     joined = swap_heads(backend, values)
     joined = xp.reshape(joined, (*joined.shape[:-2], joined.shape[-2] * joined.shape[-1]))

@@ -16,7 +16,7 @@ def cross_entropy(logits: SomeArray, target: AnyArray) -> SomeArray:
     ----------
     logits : array (..., n, classes)
     target : integer array (..., n)
-        y, the class of each.
+        The class y of each sample.
 
     Returns
     -------

@@ -1,7 +1,9 @@
 """Translate the masks that layers take into those of the core.
 
-Layers follow torch's attention modules: boolean, **True = not attended**, or numbers that are added
-to the scores, with -inf for what is not attended. The core has one boolean mask, True = attended.
+The masks of layers have the meaning of torch's attention modules: a boolean mask is **True for a
+pattern that is ignored**, and a mask of numbers is added to the scores, with -inf for a pattern
+that is ignored. The core has one boolean mask, which is True for a pattern to which a query may
+attend.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class CoreMasks(NamedTuple):
     bias: Array | None
 
     def nodes(self, backend: Backend) -> Array | None:
-        """Return which patterns some query of some head may attend to, ``(..., 1, S)``."""
+        """Return which patterns any query of any head may attend to, ``(..., 1, S)``."""
         if self.mask is None:
             return None
         some = backend.xp.any(self.mask, axis=-2)
@@ -94,7 +96,7 @@ def as_core_masks(
 
 
 def hint_of_tuple(mask: Array) -> str:
-    """What to write if what came as a mask may be patterns."""
+    """Return a hint for a mask that was probably meant as patterns."""
     if "bool" in str(mask.dtype) or "int" in str(mask.dtype):
         return ""
     return "; pass one tuple of patterns, layer((stored, state, projection))"
@@ -103,11 +105,11 @@ def hint_of_tuple(mask: Array) -> str:
 def hide_unattended(
     backend: Backend, patterns: Array, mask: Array | None, *, queries: bool = False
 ) -> Array:
-    """Return patterns ``(..., S, d)`` of a layer whose unattended rows cannot do harm.
+    """Return patterns ``(..., S, d)`` whose unattended rows cannot affect the result.
 
-    Rows that no query of any head may attend to may hold anything. They become zeros before they
-    are normalised or projected, unless all values can be read and are moderate. With ``queries``
-    the patterns are state patterns, too, and a row that is moderate stays as it is.
+    Rows to which no query of any head may attend may have any values. They become zeros before they
+    are normalised or projected, unless all values can be read and are moderate. With ``queries``,
+    the patterns are also states, and rows with moderate values are not changed.
     """
     if mask is None or (backend.can_read_values(patterns) and backend.all_moderate(patterns)):
         return patterns
@@ -121,7 +123,7 @@ def hide_unattended(
 
 
 def hide_padding(patterns: Array, padding: Array | None, batch_first: bool) -> Array:
-    """Return a sequence that associates with itself, without padding that could do harm."""
+    """Return a sequence that associates with itself, whose padding cannot affect the result."""
     if padding is None or getattr(patterns, "ndim", 0) < 2:
         return patterns
     backend = backend_of_input("src", patterns)

@@ -1,4 +1,4 @@
-"""Change the memory of a layer: diffuse it over its graph, add patterns of the layer's own."""
+"""Change the memory of a layer: diffuse it over its graph, and add the patterns of the layer."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def diffuse_memory(
 ) -> Association:
     """Return the association with a memory that is diffused over the graph of its patterns.
 
-    The graph is that of the normalised patterns, one for each sample, and all heads share it; what
-    no query may attend to is isolated in it, and in that of the queries if these are the stored
-    patterns themselves (``own``).
+    There is one graph of the normalised patterns for each sample, which all heads share. Patterns
+    to which no query may attend are isolated in this graph, and also in the graph of the queries if
+    the queries are the stored patterns (``own``).
     """
     backend = association.inputs.backend
     nodes = masks.nodes(backend)
@@ -58,8 +58,8 @@ def diffuse_memory(
     if config.adaptive_eta or config.energy_stop_tol > 0:
         inputs, *_ = engine.advance(inputs, projected=True)
     elif config.diffuse_key:
-        # All steps at once: nothing looks at those between.
-        inputs = inputs._replace(stored=operator(inputs.stored))
+        # All steps are made at once, because the intermediate results are not used. inputs =
+        inputs._replace(stored=operator(inputs.stored))
     return association._replace(
         inputs=inputs,
         graph=graph if config.attention_mode == "graph" else None,

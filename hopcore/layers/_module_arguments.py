@@ -1,4 +1,4 @@
-"""Translate arguments of the modules' constructors into settings, for torch as for JAX."""
+"""Translate the arguments of the modules' constructors into settings, for torch and JAX."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CORE = {
     "normalize_pattern_affine": "normalize_hopfield_space_affine",
     "normalize_pattern_eps": "normalize_hopfield_space_eps",
 }
-"""Arguments of an association without normalisation, and the settings that they are."""
+"""Arguments of an association without normalisation, and the settings that they set."""
 
 DIFFUSION = tuple(
     name for name in DiffusionConfig.__dataclass_fields__ if name not in ("beta", "steps")
@@ -46,7 +46,7 @@ DIFFUSION = tuple(
 
 
 TRANSFORMER = tuple(field.name for field in fields(EncoderSettings) if field.name != "hopfield")
-"""Arguments of a transformer layer that are settings of its own, not of its Hopfield layers."""
+"""Arguments of a transformer layer that are not settings of its Hopfield layers."""
 
 SYNONYMS = {
     "beta": "scaling",
@@ -62,7 +62,7 @@ SYNONYMS = {
     "scaling": "init_temp_factor",
     "temperature": "scaling",
 }
-"""Names of arguments that other libraries use, or other layers, and what they may mean here."""
+"""Names of arguments in other libraries or layers, and the arguments that they may mean here."""
 
 ELSEWHERE = {
     "key_padding_mask": "stored_pattern_padding_mask= takes it, True = ignored as in torch",
@@ -72,13 +72,13 @@ ELSEWHERE = {
     "need_weights": "layer.association_weights(...) returns the weights",
     "beta": "the inverse temperature is set by scaling= when the layer is made",
 }
-"""Arguments that a call of other libraries has, and what a layer has instead."""
+"""Arguments of a call in other libraries, and the corresponding arguments of a layer."""
 
 Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
 def refuse_arguments(arguments: Mapping[str, Any]) -> None:
-    """Raise for arguments that a layer's call does not have, and name those that it has instead."""
+    """Raise an error for unknown arguments of a layer's call that names the right ones."""
     for name in arguments:
         known = "its arguments are input, stored_pattern_padding_mask and association_mask"
         raise TypeError(f"a layer takes no {name}=: {ELSEWHERE.get(name, known)}")
@@ -132,9 +132,9 @@ def named_arguments(names: type | Iterable[str], scope: Mapping[str, Any]) -> di
     Parameters
     ----------
     names : type or names
-        Settings, which are a dataclass, or the names of arguments.
+        The dataclass of the settings, or the names of arguments.
     scope : mapping of str to object
-        What else it holds is left out.
+        The local variables of the constructor; others than the named ones are ignored.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def named_arguments(names: type | Iterable[str], scope: Mapping[str, Any]) -> di
 
 
 def as_numbers(value: Any) -> Any:
-    """Return an array of one value, or of one for each head, as a number or a tuple."""
+    """Return an array with one value, or with a value for each head, as a number or a tuple."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     return tuple(value) if isinstance(value, list) else value
@@ -188,14 +188,14 @@ def attention_settings(
 def attention_patterns(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
     """Return keys, queries and values, as a Hopfield layer takes them.
 
-    Keys are the queries if not given, and values the keys.
+    The default of the keys is the queries, and the default of the values is the keys.
     """
     key = query if key is None else key
     return key, query, key if value is None else value
 
 
 def config_or_fields(constructor: Constructor) -> Constructor:
-    """Decorate the constructor of a diffused layer: it takes a configuration, or its fields."""
+    """Decorate the constructor of a diffused layer to take a configuration, or its fields."""
 
     @wraps(constructor)
     def construct(self: Any, *args: Any, **arguments: Any) -> None:
@@ -228,9 +228,10 @@ def transformer_arguments(scope: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 
 def quantity_of(quantity: int | None, repetitions: int | None) -> int:
-    """Return how many patterns a memory holds, an argument with two names."""
+    """Return the number of learned patterns, an argument with two names."""
     if quantity is not None and repetitions not in (None, quantity):
         raise ValueError(
-            f"quantity and num_pattern_repetitions are the same, got {quantity} and {repetitions}"
+            "quantity and num_pattern_repetitions are two names of one number, "
+            f"got {quantity} and {repetitions}"
         )
     return next((x for x in (quantity, repetitions) if x is not None), 1)

@@ -45,7 +45,7 @@ class AssociationProperties:
     input_size = Setting("Depth of the state patterns.")
     hidden_size = Setting("Depth of the association space of a head.", "head_size")
     output_size = Setting("Depth of the output.", "out_size")
-    pattern_size = Setting("Depth of what a head recalls.", "value_size")
+    pattern_size = Setting("The number of features of the values of a head.", "value_size")
     num_heads = Setting("The number of heads.")
     state_pattern_dim = Setting("Depth of the state patterns.", "input_size")
     stored_pattern_dim = Setting("Depth of the stored patterns.", "stored_size")
@@ -112,32 +112,32 @@ class CoreProperties:
     normalize_pattern_eps = Setting("Added to the variance.", "normalize_hopfield_space_eps")
     static_execution = Setting("Whether nothing is projected.", "static")
     head_dim = Setting("Depth of the association space of a head.", "head_size")
-    pattern_dim = Setting("Depth of what a head recalls.", "value_size")
+    pattern_dim = Setting("The number of features of the values of a head.", "value_size")
     out_dim = Setting("Depth of the output.", "out_size")
 
     @property
     def embed_dim(self) -> int | None:
-        """Depth of the queries; None where nothing is projected."""
+        """The number of features of the queries; None if nothing is projected."""
         return None if self.settings.static else self.settings.input_size
 
     @property
     def kdim(self) -> int | None:
-        """Depth of the keys; None where nothing is projected."""
+        """The number of features of the keys; None if nothing is projected."""
         return None if self.settings.static else self.settings.stored_size
 
     @property
     def vdim(self) -> int | None:
-        """Depth of the values; None where nothing is projected."""
+        """The number of features of the values; None if nothing is projected."""
         return None if self.settings.static else self.settings.projection_size
 
     @property
     def virtual_hopfield_dim(self) -> int | None:
-        """Depth of the association space of all heads."""
+        """The number of features of the association space of all heads."""
         return None if self.head_dim is None else self.num_heads * self.head_dim
 
     @property
     def virtual_pattern_dim(self) -> int | None:
-        """Depth of what all heads recall."""
+        """The number of features of the values of all heads."""
         return None if self.pattern_dim is None else self.num_heads * self.pattern_dim
 
 
@@ -185,7 +185,7 @@ class LearnedPatternMethods(AssociationProperties):
         return self.settings.quantity
 
     def unpack_inputs(self, input: Any) -> tuple[Any, Any, Any]:
-        """Return stored patterns, state patterns and pattern projections."""
+        """Return stored patterns, states and projections."""
         raise NotImplementedError
 
     def association_weights(

@@ -20,35 +20,35 @@ from hopcore.memory._separation import SeparationName
 
 @dataclass(frozen=True, kw_only=True)
 class HNLSettings(Settings):
-    """A Hopfield network layer: features recall from a memory that is learned.
+    """The settings of a Hopfield network layer: features attend to a learned memory.
 
-    It is a lookup (:class:`hopcore.layers.LookupSettings`) whose state and stored patterns are
-    normalised in the association space of each head, so that scores are correlations, in [-1, 1],
-    and a temperature means the same whatever the sizes.
+    The layer is a lookup (:class:`hopcore.layers.LookupSettings`) that normalises states and stored
+    patterns in the association space of each head. So scores are correlations, in [-1, 1], and a
+    temperature has the same meaning for all sizes.
 
     Attributes
     ----------
     input_size : int
-        Depth of the features.
+        The number of features.
     output_size : int, optional
-        Depth of what is recalled; ``input_size``.
+        The number of features of the output; the default is ``input_size``.
     quantity : int
-        How many patterns the memory holds.
+        The number of stored patterns.
     num_heads : int
-        Associations beside each other; in hard mode each chooses one pattern.
+        The number of heads; in hard mode, each head chooses one pattern.
     hidden_size : int
-        At least 2: depth of the association space of each head.
+        The number of dimensions of the association space of each head, at least 2.
     temperature : float
-        Of the scores, where a call names no other.
+        The temperature of the scores if a call gives none.
     separation : str or float
         As in :class:`hopcore.HopfieldSettings`.
     dropout : float
-        Of association weights, in training.
+        The dropout rate of association weights during training.
 
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense.
+        A setting is not valid.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class HNLSettings(Settings):
 
     @cached_property
     def lookup(self) -> LookupSettings:
-        """The settings of the layer as a lookup, at its own temperature."""
+        """The settings of the layer as a lookup, at the temperature of the settings."""
         association = HopfieldSettings(
             input_size=self.input_size,
             hidden_size=self.hidden_size,
@@ -103,18 +103,19 @@ class HNLSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class HNMSettings(Settings):
-    """A stack of Hopfield network layers, all at one temperature.
+    """The settings of a stack of Hopfield network layers, all at the same temperature.
 
     Attributes
     ----------
     input_size : int
-        Depth of the features.
+        The number of features.
     output_size : int
-        Depth of what the last layer recalls.
+        The number of features of the output of the last layer.
     widths : tuple of int
-        Depths between the layers; none for a single layer.
+        The numbers of features between the layers; empty for a single layer.
     quantity : int
-        This and the following are those of every layer, see :class:`hopcore.layers.HNLSettings`.
+        This and the following fields are those of every layer, see
+        :class:`hopcore.layers.HNLSettings`.
     num_heads : int
     hidden_size : int
     temperature : float
@@ -168,20 +169,20 @@ class HNMSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizerSettings(Settings):
-    """A vector quantiser: features in groups, each replaced by a pattern of a codebook.
+    """The settings of a vector quantiser, which replaces groups of features by codes.
 
     Attributes
     ----------
     input_size : int
-        Depth of the features, a multiple of ``groups``.
+        The number of features, a multiple of ``groups``.
     groups : int
-        Parts of the features, each with a codebook of its own.
+        The number of groups of features, each of which has a separate codebook.
     quantity : int
-        How many codes a codebook has.
+        The number of codes in a codebook.
     temperature : float
-        Of the squared distances, where a call names no other.
+        The temperature of the squared distances if a call gives none.
     commitment : float
-        Weight of the commitment in the loss, beside 1 for the codebook.
+        The weight of the commitment in the loss; the codebook has the weight 1.
 
     Examples
     --------
@@ -211,7 +212,7 @@ class QuantizerSettings(Settings):
 
     @property
     def code_size(self) -> int:
-        """Depth of a code."""
+        """The number of features of a code."""
         return self.input_size // self.groups
 
 

@@ -1,6 +1,6 @@
-r"""Hopfield network layers: a learned memory, recalled softly or one pattern at a time.
+r"""Hopfield network layers: an association with learned patterns, on the soft or the hard path.
 
-The temperature comes with the call, so that it can be annealed while the memory is learned:
+Each call gives the temperature, so that it can be annealed while the memory is learned:
 
 .. math:: y = W_O \operatorname{concat}_h\, V_h^T w_h, \quad
     w_h = \operatorname{softmax}(r(W_Q x, K_h) / T)
@@ -32,7 +32,7 @@ from hopcore.layers._projections import Patterns, project
 from hopcore.phase._effective_scale import effective_scale
 
 Noise = Callable[[tuple[int, ...], Array], Array]
-"""``noise(shape, like)``: Gumbel noise of a shape, with the dtype and device of an array."""
+"""``noise(shape, like)`` returns Gumbel noise with the dtype and device of an array."""
 
 
 def hnl(
@@ -45,7 +45,7 @@ def hnl(
     noise: Noise | None = None,
     drop: Drop | None = None,
 ) -> SomeArray:
-    """A Hopfield network layer: what features recall from a learned memory at a temperature.
+    """Return the association of features with a learned memory at a temperature.
 
     Parameters
     ----------
@@ -53,17 +53,18 @@ def hnl(
     parameters : mapping of str to array
         By the names of :func:`hopcore.layers.parameter_shapes`.
     state : array (..., n, d)
-        Features, one a row.
+        Features, one sample in each row.
     temperature : float or array (), optional
-        Positive; that of the settings if not given. A traced scalar does not compile again.
+        Positive; the default is that of the settings. A traced scalar does not cause a new
+        compilation.
     hard : bool
-        Each head recalls one pattern, the first of the largest weight; the gradient is that of the
-        soft weights.
+        Each head returns one pattern, the first one with the largest weight; the gradient is that
+        of the soft weights.
     noise : callable, optional
-        Gumbel noise for the scores ``(..., H, n, S)``, for those who draw it. In hard mode a
-        pattern is then chosen with exactly its soft weight as probability (Gumbel-max).
+        A function that returns Gumbel noise for the scores ``(..., H, n, S)``. In hard mode, the
+        probability that a pattern is chosen is then exactly its soft weight (Gumbel-max).
     drop : callable, optional
-        Dropout of association weights, before one of them is chosen.
+        A function that applies dropout to association weights, before one of them is chosen.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def hnl(
     Raises
     ------
     TypeError, ValueError
-        A temperature that is not positive, features that do not fit.
+        The temperature is not positive, or the features do not agree with the settings.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def hnm(
     noise: Noise | None = None,
     drop: Drop | None = None,
 ) -> SomeArray:
-    """Hopfield network layers, one after another, all at one temperature.
+    """Return the output of a stack of Hopfield network layers, all at the same temperature.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def hnm_cross_entropy_loss(
     noise: Noise | None = None,
     drop: Drop | None = None,
 ) -> SomeArray:
-    """The cross entropy of classes, with the output of the last layer for their logits.
+    """Return the cross entropy of classes, with the output of the last layer as logits.
 
     Parameters
     ----------
@@ -190,12 +191,13 @@ def hnm_cross_entropy_loss(
 
 
 def straight_through(weights: SomeArray) -> SomeArray:
-    """Replace weights by 1 at the largest of a row and 0 elsewhere, and keep their gradient.
+    """Replace the largest weight of each row by 1 and the others by 0, and keep the gradient.
 
     Parameters
     ----------
     weights : array (..., S)
-        Rows of zeros, where nothing may be attended, stay zeros. Of equals the first is chosen.
+        Rows of zeros, where nothing may be attended to, stay zeros. Of equal weights, the first is
+        chosen.
 
     Returns
     -------
@@ -219,7 +221,7 @@ def straight_through(weights: SomeArray) -> SomeArray:
 
 
 def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[float, int]:
-    """Return what the phase transition of a layer's memory depends on: its scale and its size.
+    """Return the scale and the number of patterns of a layer's memory, for its transition.
 
     Parameters
     ----------
@@ -229,10 +231,11 @@ def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[flo
     Returns
     -------
     scale : float
-        Half the mean square distance of its patterns where they are scored, over its heads: the
-        effective inverse temperature at temperature 1 (:func:`hopcore.phase.effective_scale`).
+        Half the mean square distance of the patterns in the association space, over all heads. This
+        is the effective inverse temperature at temperature 1
+        (:func:`hopcore.phase.effective_scale`).
     patterns : int
-        How many there are.
+        The number of patterns.
 
     Examples
     --------

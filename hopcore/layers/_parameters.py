@@ -1,6 +1,6 @@
-"""The parameters of layers by name: their shapes, and where they start.
+"""The parameters of layers by name: their shapes and initial values.
 
-The names are those of a torch state dict; one dictionary serves every framework.
+The names are those of a torch state dict, and are the same in every framework.
 """
 
 from __future__ import annotations
@@ -31,10 +31,8 @@ from hopcore.memory._learnable_alpha import LearnableAlpha
 from hopcore.schedules._learnable_temperature import LearnableTemperature, theta_of_beta
 
 Parameters = Mapping[str, Array]
-"""Arrays by their name.
-
-Under the name of a normalisation or of a linear map, such as ``association_core.out_proj``, there
-may be a function, which takes the place of its parameters.
+"""Arrays by name. Under the name of a normalisation or of a linear map, such as
+``association_core.out_proj``, there may be a function, which replaces its parameters.
 """
 
 SPREAD = 0.02
@@ -42,16 +40,16 @@ SPREAD = 0.02
 
 
 class Parameter(NamedTuple):
-    """A parameter that a layer has.
+    """A parameter of a layer.
 
     Attributes
     ----------
     shape : tuple of int
     start : float, tuple of float or None
-        Its first value; None where it is drawn, normal.
+        The initial value; None if it is drawn from a normal distribution.
     trainable : bool
     spread : float
-        The standard deviation with which it is drawn.
+        The standard deviation of this distribution.
     """
 
     shape: tuple[int, ...]
@@ -61,7 +59,7 @@ class Parameter(NamedTuple):
 
 
 def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
-    """Return the parameters that a layer has, by name."""
+    """Return the parameters of a layer by name."""
     if isinstance(settings, HopfieldSettings):
         return _hopfield(settings)
     if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
@@ -109,17 +107,17 @@ def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
 def initial_parameters(
     settings: LayerSettings, *, seed: int = 0, backend: str = "numpy", dtype: str = "float32"
 ) -> dict[str, Array]:
-    """Return the parameters of a new layer: weights drawn, scales 1, biases 0.
+    """Return the parameters of a new layer: random weights, scales of 1 and biases of 0.
 
     Parameters
     ----------
     settings : HopfieldSettings, PoolingSettings, LookupSettings, EncoderSettings or DecoderSettings
     seed : int
-        Of the weights, the same in every library.
+        The seed of the weights, which are the same in every library.
     backend : str
         The library of the arrays.
     dtype : str
-        ``"float32"``, ``"float64"``, or what the library has beside them.
+        ``"float32"``, ``"float64"``, or another dtype of the library.
 
     Returns
     -------
@@ -145,14 +143,14 @@ def initial_parameters(
 
 
 def first_value(parameter: Parameter, draw: Callable[[Parameter], Any]) -> Any:
-    """Return the first value of a parameter, from ``draw(parameter)`` if it is drawn."""
+    """Return the initial value of a parameter, from ``draw(parameter)`` if it is random."""
     if parameter.start is None:
         return draw(parameter)
     return np.broadcast_to(np.asarray(parameter.start, np.float64), parameter.shape)
 
 
 def check_parameters(settings: LayerSettings, parameters: Mapping[str, Any]) -> None:
-    """Raise if parameters are missing, unknown or of another shape than the layer's."""
+    """Raise an error if parameters are missing, unknown or have a wrong shape."""
     wanted = parameter_shapes(settings)
     missing, unknown = sorted(set(wanted) - set(parameters)), sorted(set(parameters) - set(wanted))
     if missing or unknown:
@@ -166,7 +164,7 @@ def check_parameters(settings: LayerSettings, parameters: Mapping[str, Any]) -> 
 
 
 def inner(parameters: Parameters, name: str) -> Parameters:
-    """Return the parameters of a layer within a layer, by its name."""
+    """Return the parameters of an inner layer, by the name of this layer."""
     start = f"{name}."
     return {key[len(start) :]: value for key, value in parameters.items() if key.startswith(start)}
 
@@ -190,7 +188,7 @@ def _network(settings: HNLSettings | HNMSettings | QuantizerSettings) -> dict[st
 
 
 def _network_layer(settings: HNLSettings) -> dict[str, Parameter]:
-    """Return the parameters of the lookup, drawn so that features keep their size."""
+    """Return the parameters of the lookup, drawn so that features keep their magnitude."""
     return {
         name: one._replace(spread=1.0 if "." not in name else 1.0 / math.sqrt(one.shape[-1]))
         for name, one in layer_parameters(settings.lookup).items()

@@ -1,4 +1,4 @@
-"""Layers that learn one side of the association: pooling its queries, lookup its memory."""
+"""Layers that learn one side of the association: pooling learns queries, lookup a memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def hopfield_pooling(
     drop: Drop | None = None,
     cache: GraphCache | None = None,
 ) -> SomeArray:
-    """Hopfield pooling: what learned state patterns recall from a set, whatever its size.
+    """Return the association of learned states with a set of any size (Hopfield pooling).
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ def hopfield_pooling(
     stored : array (..., S, d_stored)
         The set.
     projection : array (..., S, d_projection), optional
-        Its values; the stored patterns if not given.
+        The values of the set; the default is the stored patterns.
     stored_pattern_padding_mask, association_mask, drop, cache
         As in :func:`hopcore.hopfield`; L is the quantity.
 
     Returns
     -------
     array (..., quantity * output_size)
-        The answers to all state patterns, beside each other.
+        The outputs of all learned states, concatenated.
 
     Examples
     --------
@@ -72,14 +72,14 @@ def hopfield_lookup(
     drop: Drop | None = None,
     cache: GraphCache | None = None,
 ) -> SomeArray:
-    """Hopfield lookup: what state patterns recall from a learned memory.
+    """Return the association of states with learned stored patterns (Hopfield lookup).
 
     Parameters
     ----------
     settings : LookupSettings
     parameters : mapping of str to array
     state : array (..., L, d)
-        State patterns.
+        States (queries).
     stored_pattern_padding_mask, association_mask, drop, cache
         As in :func:`hopcore.hopfield`; S is the quantity.
 
@@ -89,7 +89,7 @@ def hopfield_lookup(
 
     Notes
     -----
-    The memory is projected once, whatever the batch.
+    The memory is projected once, for all samples of the batch.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def hopfield_lookup(
 
 
 def lookup_patterns(parameters: Parameters, state: Array) -> tuple[Array, Array, Array]:
-    """Return what enters the Hopfield layer of a lookup: stored patterns, state and projections."""
+    """Return the inputs of the Hopfield layer of a lookup: stored patterns, state, projections."""
     stored = parameters["lookup_weights"]
     return learned(stored), state, learned(parameters.get("target_weights", stored))
 
@@ -125,7 +125,7 @@ def learned(weights: SomeArray) -> SomeArray:
 
 
 def flattened(settings: PoolingSettings, answers: SomeArray) -> SomeArray:
-    """Join the answers ``(..., quantity, d)`` into one axis."""
+    """Join the outputs ``(..., quantity, d)`` into one axis."""
     backend = backend_of_input("answers", answers)
     if not settings.hopfield.batch_first and answers.ndim > 2:
         answers = backend.xp.moveaxis(answers, 0, -2)

@@ -22,7 +22,7 @@ from hopcore.schedules._learnable_temperature import learned_temperature
 
 
 class Patterns(NamedTuple):
-    """State patterns, stored patterns and pattern projections, ``(..., L or S, d)``."""
+    """States, stored patterns and projections, ``(..., L or S, d)``."""
 
     state: Array
     stored: Array
@@ -37,7 +37,7 @@ class Association(NamedTuple):
     lead : tuple of int
         The leading axes of the output.
     inputs : Inputs
-        ``(..., H, L or S, d)``; H is 1 where all heads are alike.
+        ``(..., H, L or S, d)``; H is 1 if all heads are equal.
     bias : array or None
         Added to the scores.
     graph : Graph or None
@@ -111,7 +111,7 @@ def normalize(
     patterns: Array,
     which: int,
 ) -> Array:
-    """Normalise state patterns (0), stored patterns (1) or projections (2), if the settings do."""
+    """Normalise states (0), stored patterns (1) or projections (2), if the settings say so."""
     names = settings.normalizations[which]
     if names is None:
         return patterns
@@ -130,8 +130,8 @@ def project(
 ) -> Patterns:
     """Return the patterns in the association space, ``(..., H or 1, L or S, d)``.
 
-    ``normalized`` are the patterns after their normalisations, where these are needed elsewhere;
-    else each is normalised here, and dropped as soon as it is projected.
+    ``normalized`` are the normalised patterns if they are also needed elsewhere. Otherwise each
+    input is normalised here, and freed as soon as it is projected.
     """
     heads, static = settings.num_heads, settings.static_patterns
     connected = settings.pattern_projection_as_connected and not static[1]
@@ -158,7 +158,7 @@ def project(
                 features = backend.linear(features, weights[1], biases[1])
             if not static[which]:
                 features = backend.linear(features, weights[which], biases[which])
-            elif not through_stored:  # every head gets the patterns whole
+            elif not through_stored:  # every head gets all features of the patterns
                 projected.append(features[..., None, :, :])
                 continue
             projected.append(split_heads(backend, features, heads))
@@ -178,7 +178,7 @@ def project(
 def input_projections(
     settings: HopfieldSettings, parameters: Parameters, backend: Backend
 ) -> tuple[list[Array | None], list[Array | None]]:
-    """Return weights and biases for state, stored and projected patterns; None where none is."""
+    """Return weights and biases for states, stored patterns and projections, or None."""
     rows, bias_rows = settings.segments
     if settings.static or not any(rows):
         return [None] * 3, [None] * 3

@@ -27,24 +27,25 @@ from hopcore.memory._separation import separate
 
 
 class Quantized(NamedTuple, Generic[SomeArray]):
-    r"""The result of :func:`quantize`: features by their codes.
+    r"""The result of :func:`quantize`.
 
     Attributes
     ----------
     values : array (..., input_size)
-        The features that take the place of those given.
+        The quantised features.
     codes : integer array (..., groups)
-        The nearest code of each group, of equally near ones the first; with noise, the chosen one.
+        The nearest code of each group, or the first of equally near codes; with noise, the chosen
+        code.
     weights : array (..., groups, quantity)
         The soft weights.
     commitment : array ()
-        Mean squared distance of features and nearest codes: as a loss of the codebook, plus
-        ``commitment`` times as a loss of the features. 0 of no features. In at least float32, as
-        ``divergence`` is: the square of a number in float16 may overflow.
+        The mean squared distance of features and nearest codes as a loss of the codebook, plus
+        ``commitment`` times the same distance as a loss of the features. It is 0 if there are no
+        features. It has at least float32, like ``divergence``, because squares in float16 may
+        overflow.
     divergence : array ()
-        Kullback-Leibler divergence of the hard path from the soft one, :math:`-\ln \max_c w_c`,
-        its mean; 0 where the soft path is as hard as the hard one. Equally large weights share its
-        derivative.
+        The mean Kullback-Leibler divergence of the hard path from the soft path, :math:`-\ln \max_c
+        w_c`. It is 0 if both paths agree. Equally large weights share its derivative.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def quantize(
     hard: bool = False,
     noise: Noise | None = None,
 ) -> Quantized[SomeArray]:
-    r"""Features as patterns of a codebook, mixed softly or one for each group.
+    r"""Return features replaced by codes: a soft mixture, or the nearest code of each group.
 
     Parameters
     ----------
@@ -81,13 +82,12 @@ def quantize(
         ``codebook``, ``(groups, quantity, input_size / groups)``.
     features : array (..., input_size)
     temperature : float or array (), optional
-        Positive, of the squared distances; that of the settings if not given.
+        The temperature of the squared distances, positive; the default is that of the settings.
     hard : bool
-        The values are the nearest codes, to the last digit; their gradient goes to the features as
-        if nothing had happened (straight-through), and the codebook learns from ``commitment``
-        alone.
+        The values are exactly the nearest codes. Their gradient is passed to the features unchanged
+        (straight-through), and the codebook learns only from ``commitment``.
     noise : callable, optional
-        Gumbel noise for the scores ``(..., groups, quantity)``.
+        A function that returns Gumbel noise for the scores ``(..., groups, quantity)``.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def quantize(
     Raises
     ------
     TypeError, ValueError
-        A temperature that is not positive, features that do not fit.
+        The temperature is not positive, or the features do not agree with the settings.
 
     Examples
     --------
@@ -165,7 +165,8 @@ def codes_of(backend: Backend, codebook: Array, codes: Array) -> Array:
 def by_group(values: Array, matrices: Array) -> Array:
     """Multiply values ``(..., G, m)`` by matrices ``(G, m, k)``, which gives ``(..., G, k)``.
 
-    One product for each group: to broadcast the matrices over the samples would be to copy them.
+    There is one product for each group, because broadcasting the matrices over the samples would
+    copy them.
     """
     xp, (groups, rows, columns) = backend_of_input("values", values).xp, shape(matrices)
     count = math.prod(shape(values)[:-2])

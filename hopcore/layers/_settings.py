@@ -46,7 +46,7 @@ class Settings:
         Raises
         ------
         TypeError, ValueError
-            A field does not exist, or has a value that it cannot have.
+            A field does not exist, or its value is not valid.
         """
         given = known_fields(cls, values)
         for name, settings_of in cls.NESTED.items():
@@ -62,88 +62,92 @@ ORDER = "state_pattern", "stored_pattern", "pattern_projection"
 
 @dataclass(frozen=True, kw_only=True)
 class HopfieldSettings(Settings):
-    """What a Hopfield layer computes, without its parameters; frozen, checked, serialisable.
+    """The settings of a Hopfield layer, without its parameters; immutable, checked, serialisable.
 
     Attributes
     ----------
     input_size : int, optional
-        Depth of the state patterns, and of the others unless given; needed where anything is
-        projected or normalised.
+        The number of features of the states, and of the other inputs unless given. It is needed if
+        anything is projected or normalised.
     hidden_size : int, optional
-        Depth of the association space, of each head; ``input_size / num_heads``.
+        The number of dimensions of the association space of each head; the default is ``input_size
+        / num_heads``.
     output_size : int, optional
-        Depth of the output; ``input_size``.
+        The number of features of the output; the default is ``input_size``.
     pattern_size : int, optional
-        Depth of the projected values, of each head; ``hidden_size``.
+        The number of features of the values of each head; the default is ``hidden_size``.
     num_heads : int
-        Associations beside each other.
+        The number of heads, which associate independently.
     scaling : float, tuple of float or LearnableTemperature, optional
-        Inverse temperature beta, one for all heads or one for each; ``1 / sqrt(hidden_size)``, or 1
-        where all patterns are static. Or a temperature that is learned and stays positive.
+        The inverse temperature beta: a number for all heads, a number for each head, or a learned
+        temperature, which stays positive. The default is ``1 / sqrt(hidden_size)``, or 1 if all
+        patterns are static.
     learnable_scaling : bool
-        ``scaling`` is a parameter, that starts at this value.
+        Whether ``scaling`` is a trained parameter, which starts at the given value.
     separation : str, float or LearnableAlpha
-        ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse. Or
-        an alpha that is learned and stays between 1 and 2.
+        ``"softmax"``, ``"sparsemax"``, the alpha > 1 of an entmax, whose weights are sparse, or a
+        learned alpha, which stays between 1 and 2.
     update_steps_max : int, tuple of int, or None
-        Updates of the state in the association space before the values are recalled, at most: 0
-        recalls at once (one update), None updates until the state rests. One for each head, or for
-        all.
+        The largest number of updates of the state in the association space before the association.
+        With 0 there is none, and the layer is attention; with None, the state is updated until it
+        converges. One number for all heads, or one for each.
     update_steps_eps : float or tuple of float
-        A query rests when an update moves it by at most this times the largest norm of a stored
-        pattern; each query by itself.
+        A query has converged when an update moves it by at most this number times the largest norm
+        of a stored pattern. Each query is tested separately.
     normalize_stored_pattern : bool
-        Layer normalisation of the stored patterns.
+        Whether the stored patterns pass through layer normalisation.
     normalize_stored_pattern_affine : bool
-        With a learnable scale and shift; without effect where they are not normalised.
+        Whether this normalisation has a learned scale and shift.
     normalize_stored_pattern_eps : float
-        Added to the variance. Values that are all equal become zeros, also with 0.
+        A number that is added to the variance. Values that are all equal become zeros, even if it
+        is 0.
     normalize_state_pattern : bool
-        The same of the state patterns.
+        The same for the states.
     normalize_state_pattern_affine : bool
     normalize_state_pattern_eps : float
     normalize_pattern_projection : bool
-        The same of the pattern projections.
+        The same for the projections.
     normalize_pattern_projection_affine : bool
     normalize_pattern_projection_eps : float
     normalize_hopfield_space : bool
-        The same of state and stored patterns after their projection, in each head.
+        The same for states and stored patterns in the association space of each head.
     normalize_hopfield_space_affine : bool
     normalize_hopfield_space_eps : float
     stored_pattern_as_static : bool
-        The stored patterns are in the association space already; they are not projected, and each
-        head gets them whole.
+        Whether the stored patterns are already in the association space. Then they are not
+        projected, and each head gets all of their features.
     state_pattern_as_static : bool
-        The same of the state patterns.
+        The same for the states.
     pattern_projection_as_static : bool
-        The same of the pattern projections.
+        The same for the projections.
     pattern_projection_as_connected : bool
-        The values pass through the projection of the stored patterns before their own.
+        Whether the values pass through the projection of the stored patterns before their own.
     stored_pattern_size : int, optional
-        Depth of the stored patterns; ``input_size``.
+        The number of features of the stored patterns; the default is ``input_size``.
     pattern_projection_size : int, optional
-        Depth of the pattern projections; ``input_size``.
+        The number of features of the projections; the default is ``input_size``.
     batch_first : bool
-        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+        Whether inputs have the shape ``(..., L, d)``, and otherwise ``(L, ..., d)``.
     association_activation : str, optional
-        Applied to the output: one of :data:`hopcore.layers.ACTIVATIONS`.
+        The activation function of the output: one of :data:`hopcore.layers.ACTIVATIONS`.
     dropout : float
-        Probability with which an association weight is dropped in training.
+        The probability with which an association weight is dropped during training.
     input_bias : bool
-        Projections, also that of the output, have a bias.
+        Whether projections, including that of the output, have a bias.
     concat_bias_pattern : bool
-        One learnable pattern more in the memory of each head.
+        Whether to add a learned pattern to the memory of each head.
     add_zero_association : bool
-        One pattern of zeros more in the memory, to which a query may attend for nothing.
+        Whether to add a pattern of zeros to the memory, so that a query can attend to nothing.
     disable_out_projection : bool
-        The heads are the output, beside each other.
+        Whether the output is the concatenation of the heads, without a projection.
     diffusion : DiffusionConfig, optional
-        Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
+        Settings to diffuse the memory over the graph of its nearest neighbours. Their ``beta`` is
+        not used.
 
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense, or contradict each other.
+        A setting is not valid, or settings contradict each other.
 
     Examples
     --------
@@ -258,7 +262,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def static(self) -> bool:
-        """Whether nothing is projected, so that depths are those of the patterns."""
+        """Whether nothing is projected, so that sizes are those of the patterns."""
         return (
             all(getattr(self, f"{name}_as_static") for name in PATTERNS)
             and not self.pattern_projection_as_connected
@@ -279,7 +283,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def head_size(self) -> int | None:
-        """Depth of the association space of a head; None where all is static."""
+        """The number of dimensions of the association space of a head; None if all is static."""
         if self.static:
             return None
         if self.hidden_size is not None:
@@ -289,12 +293,12 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def value_size(self) -> int | None:
-        """Depth of what a head recalls; None where all is static."""
+        """The number of features of the values of a head; None if all is static."""
         return self.head_size if self.pattern_size is None else self.pattern_size
 
     @cached_property
     def out_size(self) -> int | None:
-        """Depth of the projected output."""
+        """The number of features of the projected output."""
         return self.input_size if self.output_size is None else self.output_size
 
     @cached_property
@@ -308,7 +312,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def beta(self) -> float | tuple[float, ...]:
-        """The inverse temperature, or where it starts."""
+        """The inverse temperature, or its initial value."""
         usual = 1.0 if self.head_size is None else 1.0 / math.sqrt(self.head_size)
         if isinstance(self.scaling, LearnableTemperature):
             return self.scaling.betas(usual)
@@ -326,7 +330,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def added(self) -> int:
-        """How many patterns the layer adds to a memory."""
+        """The number of patterns that the layer adds to a memory."""
         return int(self.concat_bias_pattern) + int(self.add_zero_association)
 
     @cached_property
@@ -353,7 +357,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def depths(self) -> tuple[int | None, int | None, int | None]:
-        """The depths of state, stored and projected patterns; None where any depth will do."""
+        """The sizes of states, stored patterns and projections; None if any size is allowed."""
         if self.static:
             return None, None, None
         state, stored, projection = self.static_patterns
@@ -372,7 +376,7 @@ class HopfieldSettings(Settings):
 
     @cached_property
     def normalizations(self) -> tuple[tuple[str, str, str, float] | None, ...]:
-        """The normalisations of state, stored and projected patterns; None where there is none.
+        """The normalisations of states, stored patterns and projections; None for no normalisation.
 
         Each is its name, the names of its scale and shift, and its eps.
         """

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 QUANTILES = 0.05, 0.5, 0.95
-"""Shares whose temperatures are written at the curve."""
+"""Shares whose temperatures are labelled on the curve."""
 
 
 def critical_distribution(
     ax: Axes, critical: CriticalBetas, *, marks: Mapping[str, float] | None = None
 ) -> Axes:
-    """Which share of the patterns has a minimum of its own, over the inverse temperature.
+    """Draw the share of the patterns that are minima over the inverse temperature.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     critical : CriticalBetas
         From :func:`hopcore.critical_betas`. Patterns that never appear keep the curve below 100 %.
     marks : mapping of str to float, optional
@@ -36,13 +36,13 @@ def critical_distribution(
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     TypeError, ValueError
-        Not what :func:`hopcore.critical_betas` found; no pattern that ever appears; marks that are
-        not positive and finite.
+        ``critical`` is not a result of :func:`hopcore.critical_betas`, no pattern ever appears, or
+        marks are not positive and finite.
 
     Examples
     --------

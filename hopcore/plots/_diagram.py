@@ -1,4 +1,4 @@
-"""What a memory of equidistant patterns holds, by its size and its temperature."""
+"""The minima of a memory of equidistant patterns, by its size and temperature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MEASURED = (*LINES[2:], INK)
-"""Colours of what was measured; the first two are those of the theory."""
+"""Colours of measurements; the first two colours are those of the theory."""
 
 
 def phase_diagram(
@@ -25,29 +25,29 @@ def phase_diagram(
     *,
     measured: Mapping[str, Sequence[Any]] | None = None,
 ) -> Axes:
-    """Where a memory holds the average, its patterns, or both, by its size and temperature.
+    """Draw where the average, the patterns, or both are minima, by size and temperature.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     counts : sequence of int, optional
-        Numbers of patterns; the diagram reaches from the least to the most of them. From 2 to a
-        million, and to what was measured, if not given.
+        Numbers of patterns; the diagram reaches from the smallest to the largest. The default is
+        from 2 to a million, extended to the measurements.
     measured : mapping of str to tuple, optional
         For each name ``(N, b)``, or ``(N, b, low, high)`` with a range of b: the number of patterns
         and the effective inverse temperature (:func:`hopcore.phase.effective_beta`), each a number
-        or several. Points of different names stand a little beside each other.
+        or several numbers. Points of different names are drawn slightly apart.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     TypeError, ValueError
-        Counts below 2, or all the same; measured points that are not positive and finite.
+        Counts are below 2 or all equal, or measured points are not positive and finite.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def phase_diagram(
 def reach(
     counts: Sequence[int] | None, points: Mapping[str, Sequence[np.ndarray]]
 ) -> tuple[float, float]:
-    """The least and the largest number of patterns in the diagram."""
+    """Return the smallest and the largest number of patterns in the diagram."""
     if counts is None:
         return 2.0, max([1e6, *(2.0 * float(part[0].max()) for part in points.values())])
     limits = host("counts", counts).reshape(-1)
@@ -94,7 +94,7 @@ def reach(
 
 
 def regions(low: float, high: float, floor: float, top: float) -> list[tuple[str, float, float]]:
-    """Names of what a memory holds, and where they stand."""
+    """Draw the names of the regions."""
 
     def across(part: float) -> float:
         return math.exp((1.0 - part) * math.log(low) + part * math.log(high))
@@ -116,7 +116,7 @@ def regions(low: float, high: float, floor: float, top: float) -> list[tuple[str
 
 
 def draw_measured(ax: Axes, points: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Points and their ranges; those of one size stand side by side."""
+    """Draw points and their ranges; those of the same size are drawn side by side."""
     low, high = ax.get_xlim()
     for index, (name, (size, b, *bounds)) in enumerate(points.items()):
         color, shift = MEASURED[index % len(MEASURED)], index - 0.5 * (len(points) - 1)
@@ -130,7 +130,7 @@ def draw_measured(ax: Axes, points: Mapping[str, Sequence[np.ndarray]]) -> None:
 
 
 def measured_points(name: str, value: Any) -> list[np.ndarray]:
-    """Sizes, temperatures and perhaps their ranges, all of one length."""
+    """Return sizes, temperatures and optional ranges, all of the same length."""
     what = f"measured[{name!r}]"
     if not isinstance(value, tuple | list):
         raise TypeError(f"{what} must be (N, b) or (N, b, low, high), got {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Images of patterns in rows, and who attends to whom."""
+"""Images of patterns in rows, and maps of association weights."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def gallery(
     failed: Mapping[str, np.ndarray] | None = None,
     limits: tuple[float, float] = (-1.0, 1.0),
 ) -> Axes:
-    """Images in labelled rows, one column per pattern.
+    """Draw images in labelled rows, with one column for each pattern.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     rows : mapping of str to array (n, height, width)
-        A label and its images, from top to bottom; all of one shape.
+        Labels and their images, from top to bottom; all images have the same shape.
     failed : mapping of str to boolean array (n,), optional
         For some labels, the images that get a frame.
     limits : tuple of float
-        The values drawn as paper and as full ink; what lies beyond is clipped.
+        The values that are drawn as paper and as full ink; values beyond are clipped.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     ValueError
-        No rows, or images of different shapes.
+        There are no rows, or images have different shapes.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def gallery(
 
 
 def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: bool) -> None:
-    """A hairline around one image, or a red frame around one that failed."""
+    """Draw a hairline around an image, or a red frame if its retrieval failed."""
     from matplotlib.patches import Rectangle  # noqa: PLC0415  an extra, imported on use
 
     color, line = (FAILED, 1.6) if bad else (HAIRLINE, 0.5)
@@ -93,27 +93,29 @@ def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: 
 
 
 def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None = None) -> Axes:
-    """Association weights as shades: who looks, from the first row down, and at whom.
+    """Draw association weights as shades, with a row for each query.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     weights : array (L, S), (H, L, S) or (layers, H, L, S)
-        Of any library, for example from :func:`hopcore.association_weights`: a map of L state
-        patterns over S stored ones; one for each head, side by side; layers below each other.
+        Weights of any library, for example from :func:`hopcore.association_weights`: a map of L
+        queries and S stored patterns. The maps of heads are drawn side by side, and those of layers
+        below each other.
     limits : tuple of float, optional
-        The weights drawn as paper and as full ink; 0 and the largest weight if not given.
+        The weights that are drawn as paper and as full ink; the default is 0 and the largest
+        weight.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     TypeError, ValueError
-        No numbers; another shape, an empty one.
+        The weights are not numbers, or have another shape or an empty one.
 
     Examples
     --------

@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FLAT = 1e-6
-"""What is this near to a plane lies in it, in units of the largest distance from its origin."""
+"""Points this near to a plane lie in it, in units of the largest distance from its origin."""
 
 STARTS = 256
-"""From so many patterns at most minima are looked for."""
+"""The largest number of patterns from which minima are searched."""
 
 WAY = LINES[4]
 DEPTH = "#5f97cf", "#a9c8e6", "#dbe8f4", "#f7fafd"
-"""From the lowest energy up: ink can be read on all of them."""
+"""The shades from the lowest energy up; lines are visible on all of them."""
 
 
 class Plane(NamedTuple):
-    """An affine plane: an origin (d,), and two axes (2, d) of length 1 at right angles."""
+    """An affine plane: an origin (d,), and two orthonormal axes (2, d)."""
 
     origin: np.ndarray
     axes: np.ndarray
     names: tuple[str, str]
 
     def onto(self, points: np.ndarray) -> np.ndarray:
-        """Coordinates (..., 2) of points (..., d), seen at right angles."""
+        """Return the coordinates (..., 2) of points (..., d), projected onto the plane."""
         return (points - self.origin) @ self.axes.T
 
     def within(self, points: np.ndarray) -> np.ndarray:
-        """Which points (n, d) lie in the plane."""
+        """Return which points (n, d) lie in the plane."""
         off = points - self.origin
         away = np.linalg.norm(off - self.onto(points) @ self.axes, axis=-1)
         return away <= FLAT * max(1e-300, float(np.linalg.norm(off, axis=-1).max()))
@@ -58,41 +58,41 @@ def energy_landscape(
     steps: int = 200,
     levels: int = 16,
 ) -> Axes:
-    r"""The energy over a plane, with the patterns, the minima, and how queries get there.
+    r"""Draw the energy over a plane, with the patterns, the minima, and the paths of queries.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     stored : array (N, d)
         N >= 2 patterns with d >= 2, of any library.
     beta : float
         Inverse temperature, positive.
     plane : sequence of three int, optional
-        Through which patterns the plane goes. If not given: that of the first two principal axes,
-        which is the one through all patterns for N = 3; for d = 2 the patterns' own.
+        The patterns through which the plane goes. The default is the plane of the first two
+        principal axes, which goes through all patterns for N = 3; for d = 2, it is the whole space.
     queries : array (L, d), optional
-        State patterns whose way to a minimum is drawn, seen at right angles to the plane.
+        States whose path to a minimum is drawn, projected onto the plane.
     others : bool
-        Whether patterns beside the plane are shown, and the minima that are found from them. They
-        count for the energy in any case.
+        Whether to show patterns outside the plane, and the minima that are found from them. They
+        always contribute to the energy.
     resolution : int
-        Points along each side, >= 2.
+        The number of points along each side, >= 2.
     steps : int
-        Updates of each query at most, >= 0.
+        The largest number of updates of each query, >= 0.
     levels : int
-        Steps of shade, >= 2. They are finer near the lowest energy.
+        The number of shades, >= 2. They are finer near the lowest energy.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     TypeError, ValueError
-        Inputs that do not fit together, or are not finite; patterns as in
-        :func:`hopcore.phase.minima`; a plane that is not through three of them, or through three on
+        Inputs do not fit together or are not finite; the patterns are not valid, as in
+        :func:`hopcore.phase.minima`; or the plane is not given by three patterns that are not on
         one line.
 
     Warns
@@ -102,8 +102,8 @@ def energy_landscape(
 
     Notes
     -----
-    Only where all patterns lie in the plane do queries stay in it. Else their ways and the minima
-    are seen from above, and the energy is that of the plane beneath them.
+    Queries stay in the plane only if all patterns lie in it. Otherwise their paths and the minima
+    are projected onto the plane, and the shades show the energy in the plane below them.
 
     Examples
     --------
@@ -161,14 +161,14 @@ def energy_landscape(
 
 
 def broken(rows: np.ndarray) -> int:
-    """The first row that is not finite."""
+    """Return the first row that is not finite."""
     return int(np.argmin(np.isfinite(rows).all(axis=-1)))
 
 
 def starts(
     patterns: np.ndarray, inside: np.ndarray, shown: np.ndarray, states: np.ndarray
 ) -> np.ndarray:
-    """From where minima are looked for: patterns, their mean, and the queries."""
+    """Return the states from which minima are searched: patterns, their mean, and the queries."""
     rows = np.nonzero(shown)[0]
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), STARTS)).astype(int)]
     rows = np.union1d(rows, np.nonzero(inside)[0][:STARTS])
@@ -178,7 +178,7 @@ def starts(
 def points(
     ax: Axes, places: np.ndarray, name: str, marker: str, size: float, color: str, **style: Any
 ) -> None:
-    """Points (n, 2) with their name, if there are any."""
+    """Draw points (n, 2) with their name, if there are any."""
     if len(places):
         ax.plot(
             *places.T, marker, markersize=size, color=color, linestyle="none", label=name, **style
@@ -186,7 +186,7 @@ def points(
 
 
 def heights(view: Plane, places: np.ndarray, patterns: np.ndarray, beta: float) -> np.ndarray:
-    """The energy at places (..., 2) of the plane."""
+    """Return the energy at places (..., 2) of the plane."""
     # The plane and the origin of the patterns span three axes; seen in them, scores stay the same.
     span = np.linalg.qr(np.vstack([view.axes, view.origin]).T)[0]
     states = (view.origin + places.reshape(-1, 2) @ view.axes) @ span
@@ -197,7 +197,7 @@ def heights(view: Plane, places: np.ndarray, patterns: np.ndarray, beta: float) 
 
 
 def shade(ax: Axes, side: Sequence[np.ndarray], level: np.ndarray, levels: int) -> None:
-    """Filled contours, finer where the energy is low."""
+    """Draw filled contours, which are finer where the energy is low."""
     from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap  # noqa: PLC0415
 
     low, high = float(level.min()), float(np.quantile(level, 0.97))
@@ -216,7 +216,7 @@ def shade(ax: Axes, side: Sequence[np.ndarray], level: np.ndarray, levels: int) 
 
 
 def plane_of(patterns: np.ndarray, chosen: Sequence[int] | None) -> Plane:
-    """The plane that is asked for, or the one that shows most."""
+    """Return the plane that is asked for, or the default plane."""
     count, depth = patterns.shape
     if chosen is None and depth == 2:
         return Plane(np.zeros(2), np.eye(2), ("$x_1$", "$x_2$"))
@@ -237,7 +237,7 @@ def plane_of(patterns: np.ndarray, chosen: Sequence[int] | None) -> Plane:
 
 
 def walked(states: np.ndarray, patterns: np.ndarray, beta: float, steps: int) -> np.ndarray:
-    """States after each of so many updates, (updates + 1, L, d), until all of them rest."""
+    """Return the states after each update, (updates + 1, L, d), until all have converged."""
     path, near = [states], FLAT * float(np.abs(patterns).max())
     for _ in range(steps if len(states) else 0):
         path.append(update(path[-1], patterns, beta))
@@ -247,7 +247,7 @@ def walked(states: np.ndarray, patterns: np.ndarray, beta: float, steps: int) ->
 
 
 def framed(points: np.ndarray, resolution: int) -> list[np.ndarray]:
-    """Places along the sides of a square around points (n, 2), with a margin."""
+    """Return places along the sides of a square around points (n, 2), with a margin."""
     low, high = points.min(axis=0), points.max(axis=0)
     half = 0.6 * float((high - low).max())
     return [np.linspace(x - half, x + half, resolution) for x in 0.5 * (low + high)]

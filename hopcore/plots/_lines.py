@@ -1,4 +1,4 @@
-"""Lines over numbers, and over places that have names."""
+"""Lines over numbers, and over places with names."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class Curve(NamedTuple):
 def curves(
     ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True
 ) -> Axes:
-    """Curves with bars over places that have names; the first is dashed, what others are held to.
+    """Draw curves with bars over named places; the first curve, the reference, is dashed.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     named : mapping of str to Curve
     ticks : sequence of str
         The names of the places 0, 1, ...
     joined : bool
-        Whether the places are in an order, so that lines join them; otherwise points lie side by
-        side, and the first is a dash across each place.
+        Whether the places are ordered, so that lines join them. Otherwise points are drawn side by
+        side, and the first curve is a dash across each place.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
     """
     middle = 0.5 * len(named)
     for index, (name, curve) in enumerate(named.items()):
@@ -72,21 +72,22 @@ def curves(
 def over(
     ax: Axes, places: Sequence[float], named: Mapping[str, Sequence[float]], *, log: bool = False
 ) -> Axes:
-    """Lines over numbers, on a logarithmic axis if asked; a legend where there are several.
+    """Draw lines over numbers, with a legend if there are several.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     places : sequence of float
     named : mapping of str to sequence of float
         A value for each place.
     log : bool
+        Whether the axis is logarithmic.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
     """
     for index, (name, values) in enumerate(named.items()):
         ax.plot(places, values, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
@@ -103,31 +104,32 @@ def temperature_history(
     name: str = "epoch",
     colors: Mapping[str, str] | None = None,
 ) -> Axes:
-    """Temperatures over the steps of a training, on a logarithmic axis.
+    """Draw temperatures over the steps of a training, on a logarithmic axis.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     steps : array (n,)
         Epochs or steps.
     temperatures : array (n,), or mapping of str to array (n,)
-        One temperature at every step, or several with their names, which a legend shows; nan where
-        there is none.
+        One temperature for every step, or several with their names, which a legend shows; nan for a
+        step without a temperature.
     name : str
-        What is counted by the steps.
+        The name of the horizontal axis, for example step or epoch.
     colors : mapping of str to str, optional
-        Of some of the lines.
+        The colours of some of the lines.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     TypeError, ValueError
-        No numbers; not as many temperatures as steps; one that is not positive.
+        The values are not numbers, there are not as many temperatures as steps, or one is not
+        positive.
 
     Examples
     --------

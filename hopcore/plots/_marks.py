@@ -1,4 +1,4 @@
-"""Temperatures that have a name, as vertical marks."""
+"""Named temperatures as vertical marks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Side: TypeAlias = Literal["left", "center", "right"]
 
 
 def temperatures(marks: Mapping[str, float] | None) -> dict[str, float]:
-    """Marks that are positive and finite, from the lowest up.
+    """Return the marks, positive and finite, in ascending order.
 
     Raises
     ------
     TypeError, ValueError
-        No mapping of names to positive, finite numbers.
+        The marks are not a mapping of names to positive, finite numbers.
     """
     if marks is None:
         return {}
@@ -39,7 +39,7 @@ def temperatures(marks: Mapping[str, float] | None) -> dict[str, float]:
 
 
 def mark(ax: Axes, betas: Mapping[str, float]) -> Axes:
-    """Dashed lines across axes that are logarithmic, with their names above the frame.
+    """Draw dashed lines across logarithmic axes, with their names above the frame.
 
     The names are ticks of an axis at the top, so that a title moves out of their way.
     """
@@ -71,10 +71,10 @@ def mark(ax: Axes, betas: Mapping[str, float]) -> Axes:
 
 
 def arranged(places: Sequence[float], widths: Sequence[float]) -> list[tuple[int, Side]]:
-    """The row and the alignment of names over their places, so that none covers another.
+    """Return the row and the alignment of names over their places, so that none overlap.
 
-    Of names that would, the last begins at its place and the others end at theirs, each between in
-    a row above: no line to a name crosses another name.
+    If names would overlap, the last one begins at its place and the others end at their places,
+    each in a row above the next one, so that no line to a name crosses another name.
     """
     crowds: list[list[int]] = []
     for index, (place, long) in enumerate(zip(places, widths, strict=True)):

@@ -1,4 +1,4 @@
-"""The reduced map of equidistant patterns, and where it leads."""
+"""The reduced map of equidistant patterns, and paths to its fixed points."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def cobweb(
     starts: Sequence[float] | None = None,
     steps: int = 50,
 ) -> Axes:
-    """The reduced map of N equidistant patterns, its fixed points, and paths to them.
+    """Draw the reduced map of N equidistant patterns, its fixed points, and paths to them.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     b : float
         Effective inverse temperature, positive.
     patterns : int
         N >= 2.
     starts : sequence of float, optional
-        Overlaps at which paths start. If not given: one on each side of the barrier, or, where
-        there is none, one that goes far.
+        Overlaps at which paths start. The default is one on each side of the barrier, or, without a
+        barrier, one far from the fixed point.
     steps : int
-        Updates of each path, >= 0.
+        The number of updates of each path, >= 0.
 
     Returns
     -------
     Axes
-        The same. Fixed points that attract are filled, those that repel hollow.
+        The same axes. Attracting fixed points are filled, and repelling ones are hollow.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def cobweb(
 
 
 def beginnings(places: Sequence[float]) -> list[float]:
-    """Where paths start that show which fixed point attracts what."""
+    """Return starts of paths that show which fixed point attracts what."""
     barrier = [place for place in places if 0.0 < place < max(places)]
     if barrier:
         return [0.82 * barrier[0], 1.18 * barrier[0]]
@@ -108,7 +108,7 @@ def beginnings(places: Sequence[float]) -> list[float]:
 
 
 def names_of(places: Sequence[float]) -> list[str]:
-    """What the fixed points are."""
+    """Return the names of the fixed points."""
     return [
         "others" if place < 0.0 else "average" if place == 0.0
         else "pattern" if place == max(places) else "barrier"

@@ -1,4 +1,4 @@
-"""How pictures look: colours, figures, quiet axes, legends, headings."""
+"""The style of pictures: colours, figures, plain axes, legends, headings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNDATED = {"pdf": "CreationDate", "svg": "Date"}
 
 
 def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
-    """An empty figure of so many inches, tied to no window.
+    """Return an empty figure of this size in inches, without a window.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
 
 
 def quiet(ax: Axes) -> Axes:
-    """Axes that do not shout: hairlines, no box."""
+    """Draw the axes with hairlines and without a box."""
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
     ax.grid(axis="y", color=HAIRLINE, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)
@@ -58,7 +58,7 @@ def quiet(ax: Axes) -> Axes:
 
 
 def decades(ax: Axes, axis: Literal["x", "y"]) -> Axes:
-    """A logarithmic axis with numbers that can be read: 1, 2, 5 where there are few decades."""
+    """Make an axis logarithmic, with readable numbers: 1, 2, 5 if there are few decades."""
     from matplotlib.ticker import LogFormatterMathtext, LogLocator, NullFormatter  # noqa: PLC0415
 
     set_scale, limits = (
@@ -76,7 +76,7 @@ def decades(ax: Axes, axis: Literal["x", "y"]) -> Axes:
 
 
 def legend_below(ax: Axes) -> Axes:
-    """A legend under the name of the x axis, where nothing is drawn, as wide as the axes."""
+    """Draw a legend under the name of the x axis, as wide as the axes."""
     from matplotlib.transforms import offset_copy  # noqa: PLC0415  an extra, imported on use
 
     handles, names = ax.get_legend_handles_labels()
@@ -91,12 +91,12 @@ def legend_below(ax: Axes) -> Axes:
 
 
 def width(ax: Axes) -> float:
-    """The width of axes in points, before figures are laid out about right."""
+    """Return the approximate width of axes in points."""
     return ax.get_window_extent().width * 72.0 / ax.figure.dpi
 
 
 def columns(names: Sequence[str], points: float) -> int:
-    """Into how many columns a legend fits."""
+    """Return the number of columns of a legend."""
     for count in range(len(names), 1, -1):
         rows = math.ceil(len(names) / count)
         longest = (max(map(len, names[k : k + rows])) for k in range(0, len(names), rows))
@@ -106,7 +106,7 @@ def columns(names: Sequence[str], points: float) -> int:
 
 
 def scale(ax: Axes, drawn: Any, name: str, ticks: int = 5) -> None:
-    """A narrow scale of shades at the right of the axes."""
+    """Draw a narrow scale of shades at the right of the axes."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  an extra, imported on use
 
     place = ax.inset_axes((1.025, 0.0, 0.03, 1.0))
@@ -119,23 +119,23 @@ def scale(ax: Axes, drawn: Any, name: str, ticks: int = 5) -> None:
 
 
 def heading(ax: Axes, title: str, note: str = "") -> Axes:
-    """A title above the left edge, and a quieter note at the right."""
+    """Draw a title above the left edge, and a grey note at the right."""
     ax.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=8)
     ax.set_title(note, loc="right", fontsize=8.5, color=QUIET, pad=8)
     return ax
 
 
 def caption(figure: Figure, title: str, note: str = "") -> Figure:
-    """A title over the whole figure, and a quieter note under it."""
+    """Draw a title over the whole figure, and a grey note under it."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, color=INK, fontweight="bold")
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=QUIET)
     return figure
 
 
 def save(figure: Figure, path: Path, colors: int | None = None) -> None:
-    """Write a figure in the format of its extension, whole or not at all.
+    """Write a figure in the format of its extension, completely or not at all.
 
-    The same figure gives the same bytes whenever it is written: no file holds a date.
+    The same figure always gives the same bytes, because the file contains no date.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def save(figure: Figure, path: Path, colors: int | None = None) -> None:
     Raises
     ------
     ValueError
-        Another extension.
+        The extension is not one of these.
     OSError
         The folder does not exist, or cannot be written to.
     """

@@ -1,4 +1,4 @@
-"""What pictures are given: numbers of any library, what functions of hopcore found."""
+"""Check the arguments of pictures: numbers of any library, and results of hopcore."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hopcore.arrays._discovery import backend_of
 
 
 def host(name: str, values: Any) -> np.ndarray:
-    """Numbers of any library, or of a list, on the host in double precision.
+    """Return numbers of any library, or of a list, on the host in double precision.
 
     Raises
     ------
     TypeError
-        They are no numbers.
+        The values are not numbers.
     """
     with suppress(TypeError):  # no array: a number, or a sequence of them
         values = backend_of(values).to_numpy(values)
@@ -29,7 +29,7 @@ def host(name: str, values: Any) -> np.ndarray:
 
 
 def instance(name: str, value: Any, kind: type, function: str) -> None:
-    """Refuse what no function of hopcore has found."""
+    """Raise an error for an object that is not the result of this function of hopcore."""
     if not isinstance(value, kind):
         raise TypeError(
             f"{name} must be what hopcore.phase.{function} found, got {type(value).__name__}"

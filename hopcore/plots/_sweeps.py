@@ -1,4 +1,4 @@
-"""What a sweep of inverse temperatures found: the memory that is heated and the one cooled."""
+"""The results of a sweep of inverse temperatures, on heating and on cooling."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def minima_over_beta(
     marks: Mapping[str, float] | None = None,
     count: Count = "minima",
 ) -> Axes:
-    """How many minima a memory has, heated and cooled; the hysteresis lies between the lines.
+    """Draw the number of minima of a memory on heating and on cooling.
 
     Parameters
     ----------
     ax : Axes
-        Drawn into.
+        The axes to draw into.
     sweep : Sweep
         From :func:`hopcore.phase.sweep`.
     critical : CriticalBetas, optional
-        From :func:`hopcore.critical_betas`; a bar on the axis reaches from where 5 % of the
-        patterns appear to where 95 % do, with a point at half of them.
+        From :func:`hopcore.critical_betas`; a bar on the axis reaches from the beta at which 5 % of
+        the patterns appear to that of 95 %, with a point at 50 %.
     marks : mapping of str to float, optional
         Inverse temperatures with their names, drawn as vertical lines.
     count : {"minima", "retrieved"}
@@ -50,12 +50,12 @@ def minima_over_beta(
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
     TypeError, ValueError
-        No sweep; marks that are not positive and finite; an unknown count.
+        ``sweep`` is not a sweep, marks are not positive and finite, or the count is unknown.
 
     Examples
     --------
@@ -91,10 +91,10 @@ def minima_over_beta(
 def sharpness_over_beta(
     ax: Axes, sweep: Sweep, *, marks: Mapping[str, float] | None = None
 ) -> Axes:
-    r"""The mean curvature of a memory's minima, heated and cooled.
+    r"""Draw the mean curvature of the minima of a memory on heating and on cooling.
 
-    1 is a pattern alone in its minimum, and 0 where a state loses its stability in all directions
-    at once.
+    The curvature is 1 for a minimum that is a single pattern, and 0 for a state that loses its
+    stability in all directions at once.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def sharpness_over_beta(
     Returns
     -------
     Axes
-        The same.
+        The same axes.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def sharpness_over_beta(
 
 
 def both(ax: Axes, sweep: Sweep, field: str) -> None:
-    """A field of both branches over beta, and the hysteresis between them."""
+    """Draw a field of both branches over beta, and the hysteresis between them."""
     heated, cooled = (getattr(branch, field) for branch in (sweep.heated, sweep.cooled))
     ax.fill_between(sweep.betas, heated, cooled, color=QUIET, alpha=0.13, linewidth=0)
     # The arrows of the names point where time goes. Where the lines are one, both are seen.
@@ -136,7 +136,7 @@ def both(ax: Axes, sweep: Sweep, field: str) -> None:
 
 
 def appearing(ax: Axes, critical: CriticalBetas, betas: np.ndarray) -> None:
-    """A bar on the axis where the middle 90 % of the patterns appear, as far as the sweep goes."""
+    """Draw a bar on the axis where the middle 90 % of the patterns appear, within the sweep."""
     low, middle, high = np.clip(
         np.quantile(critical.appear, (0.05, 0.5, 0.95), method="lower"), betas[0], betas[-1]
     )
@@ -149,7 +149,7 @@ def appearing(ax: Axes, critical: CriticalBetas, betas: np.ndarray) -> None:
 
 
 def finished(ax: Axes, marks: Mapping[str, float]) -> Axes:
-    """The axis of temperatures, the marks and the legend."""
+    """Draw the axis of temperatures, the marks and the legend."""
     ax.set_xscale("log")
     ax.set_xlabel(r"inverse temperature $\beta$", fontsize=9)
     mark(quiet(ax), marks)

@@ -4,8 +4,8 @@ A :class:`TrainConfig` holds the settings of a training and a :class:`Run` carri
 batches, anneals the temperatures, measures the soft and the hard path after each :class:`Epoch` and
 writes the last and the best state, which :func:`read_run` reads. A model is a :class:`Classifier`,
 or any :class:`Model` with an objective. :func:`trainer` returns the trainer of torch or JAX (in
-``hopcore_torch.training`` and ``hopcore_jax.training``); each of its steps is taken under
-:class:`Conditions`: the temperatures, the path, and the noise.
+``hopcore_torch.training`` and ``hopcore_jax.training``). Each of its steps takes
+:class:`Conditions`, which are the temperatures, the path, and the noise.
 """
 
 from hopcore.training._classifier import Classifier, Images

@@ -1,6 +1,6 @@
-"""What a classifier of images is, and what it is given.
+"""The base of classifiers of images, and their input.
 
-All are asked under conditions (:class:`hopcore.training.Conditions`); those without a memory
+Every call takes conditions (:class:`hopcore.training.Conditions`); classifiers without a memory
 ignore them.
 """
 
@@ -33,7 +33,7 @@ class Images(NamedTuple):
 
 
 class Classifier(Settings):
-    """What classifiers share: cross entropy as their objective, no temperature, no memory."""
+    """The base of classifiers: the objective is the cross entropy; there is no memory."""
 
     KIND = ""
     TEMPERATURES: tuple[str, ...] = ()
@@ -50,16 +50,16 @@ class Classifier(Settings):
         return cross_entropy(outputs, batch.target), outputs
 
     def first_parameters(self, *, seed: int) -> dict[str, np.ndarray]:
-        """Parameters to start from."""
+        """Return the initial parameters."""
         raise NotImplementedError
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]] | None:
         """The shapes of the parameters, by their names, or None if they are known once made.
 
-        A run that is resumed compares them with its files before it makes arrays of the settings.
+        A resumed run compares them with its files before it allocates arrays.
         """
         return None
 
     def memory(self, parameters: Parameters) -> tuple[float, int] | None:
-        """Scale and number of patterns of its memory (:func:`hopcore.layers.effective_memory`)."""
+        """Return the scale and the number of patterns (:func:`hopcore.layers.effective_memory`)."""
         return None

@@ -1,4 +1,4 @@
-"""How a training goes: epochs, learning rate, and the temperature on its way."""
+"""The settings of a training: epochs, learning rate, and the schedule of the temperature."""
 
 from __future__ import annotations
 
@@ -23,65 +23,67 @@ from hopcore.schedules._phase_aware import PhaseAware
 from hopcore.schedules._schedule import Schedule
 
 SCHEDULES = ("constant", "geometric", "phase-aware", *ANNEALING)
-"""Schedules of the temperature, by their names."""
+"""The names of the schedules of the temperature."""
 
 RATES = "constant", "cosine", "temperature"
-"""How the learning rate goes: as it is, along a cosine to 0, in proportion to the temperature."""
+"""How the learning rate changes: constant, along a cosine to 0, or with the temperature."""
 
 PATHS = "soft", "hard"
-"""Mix the memories, or choose one of them."""
+"""The paths: average the stored patterns, or choose one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The settings of a training; frozen, checked, serialisable.
+    """The settings of a training; immutable, checked, serialisable.
 
     Attributes
     ----------
     epochs : int
     batch_size : int
     learning_rate : float
-        Of AdamW.
+        The learning rate of AdamW.
     weight_decay : float
-        Of AdamW.
+        The weight decay of AdamW.
     rate : str
-        How the learning rate goes, of ``RATES``.
+        How the learning rate changes: one of ``RATES``.
     clip_norm : float, optional
-        Gradients are scaled down to this norm. Those of a cold memory are rare and large.
+        The norm to which gradients are clipped. At a low temperature, a few batches have very large
+        gradients.
     temp_start : float
         The temperature at the first step.
     temp_end : float
         The temperature at the end of the annealing.
     temp_anneal_steps : int, optional
-        Steps of the annealing; all steps of the training if not given.
+        The number of steps of the annealing; the default is all steps of the training.
     schedule : str
         ``"constant"`` (``temp_start``), ``"linear"``, ``"cosine"``, ``"exponential"``,
         ``"geometric"`` (``temp_start`` times ``factor`` after every epoch), or ``"phase-aware"``
-        (:class:`hopcore.PhaseAware` of the memory as it is at the start of each epoch; it never
-        goes back).
+        (:class:`hopcore.PhaseAware` of the memory at the start of each epoch; the temperature never
+        rises).
     factor : float
-        Of the geometric schedule.
+        The factor of the geometric schedule.
     floor : float
-        The temperature is never below it.
+        The lowest temperature.
     warmup : int
-        Epochs at ``temp_start`` before the annealing begins, which is that much shorter.
+        The number of epochs at ``temp_start`` before the annealing, which is shorter by them.
     freeze_after : int, optional
-        Epochs after which the temperature stays what it is.
+        The number of epochs after which the temperature stays constant.
     path : str
-        What trains: ``"soft"``, or ``"hard"`` with the straight-through gradient.
+        The path whose loss is minimised: ``"soft"``, or ``"hard"`` with the straight-through
+        gradient.
     gumbel : bool
-        Noise for the choice in training.
+        Whether to add Gumbel noise to the scores during training.
     select : str
         The path whose accuracy decides which epoch is the best.
     seed : int
-        Of the first parameters, the order of the batches, dropout and noise.
+        The seed of the initial parameters, the order of the batches, dropout and noise.
     schedules : mapping of str to Schedule
-        Other schedules for temperatures by their names, in steps.
+        Other schedules for some temperatures by name, as functions of the step.
 
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense.
+        A setting is not valid.
 
     Examples
     --------
@@ -113,7 +115,7 @@ class TrainConfig:
     schedules: Mapping[str, Schedule] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Validate the settings."""
         for name in ("epochs", "batch_size"):
             check_integer(name, getattr(self, name), 1)
         check_integer("seed", self.seed, 0, MOST_SEED)
@@ -157,12 +159,12 @@ class TrainConfig:
         return partial(TrainConfig, **values | {"schedules": dict(self.schedules)}), ()
 
     def schedule_of(self, steps: int, memory: tuple[float, int] | None = None) -> Schedule:
-        """The schedule of the temperature.
+        """Return the schedule of the temperature.
 
         Parameters
         ----------
         steps : int
-            In an epoch.
+            The number of steps in an epoch.
         memory : tuple of float and int, optional
             Scale and number of patterns (:func:`hopcore.layers.effective_memory`), for
             ``"phase-aware"``.
@@ -170,7 +172,7 @@ class TrainConfig:
         Raises
         ------
         ValueError
-            An annealing beyond the training; no memory where one is needed.
+            The annealing is longer than the training, or a memory is needed and not given.
         """
         waits = self.warmup * steps
         left = self.epochs * steps - waits
@@ -193,19 +195,19 @@ class TrainConfig:
         return ANNEALING[self.schedule](self.temp_start, self.temp_end, anneal, **limits)
 
     def rate_at(self, step: int, steps: int, temperature: float) -> float:
-        """The factor of the learning rate at a step of all steps, at a temperature."""
+        """Return the factor of the learning rate at a step, given all steps and the temperature."""
         if self.rate == "cosine":
             return (1.0 + math.cos(math.pi * step / steps)) / 2.0
         return temperature / self.temp_start if self.rate == "temperature" else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as numbers, strings and mappings."""
+        """Return the settings as numbers, strings and mappings."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return plain | {"schedules": {k: one.to_dict() for k, one in self.schedules.items()}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from a mapping; fields that are not there keep their default."""
+        """Return settings from a mapping; missing fields keep their default."""
         given = known_fields(cls, values)
         own = given.get("schedules", {})
         if isinstance(own, Mapping):

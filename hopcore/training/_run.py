@@ -1,7 +1,8 @@
-"""Training a classifier at a temperature that is annealed: epochs, the best and the last of them.
+"""Train a classifier while its temperature is annealed, and keep the best and the last epoch.
 
-After each epoch everything the next one depends on is in a file, so that whatever stops a run costs
-at most the epoch it stopped in, and a run that goes on is the run that was never stopped.
+After each epoch, a file contains everything on which the next epoch depends. So an interruption
+costs at most the unfinished epoch, and a resumed run gives the same results as one that was never
+stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from hopcore.training._trainer import Step, batches, check_finite, scores, train
 
 
 class Moment(NamedTuple):
-    """Where a run is: after ``step`` of ``steps`` of an epoch, means over the epoch so far.
+    """The progress of a run: after ``step`` of ``steps`` of an epoch, with means so far.
 
     Examples
     --------
@@ -65,31 +66,32 @@ Watch = Callable[[Moment], object]
 
 
 class Run:
-    """A classifier in training.
+    """The training of a classifier.
 
     Parameters
     ----------
     model : Classifier
     config : TrainConfig
     train, test : Images
-        Samples to train with, and samples that do not train.
+        Samples for training, and samples for testing.
     validation : Images, optional
-        Samples that each epoch is measured with, and by which the best epoch is chosen. The test
-        samples are not looked at then. Without them, each epoch is measured with the test samples,
-        and the accuracy of the best epoch is a little too high, since it was chosen by them.
+        Samples on which each epoch is measured, and by which the best epoch is chosen. Then the
+        test samples are not used. Without validation samples, each epoch is measured on the test
+        samples, and the test accuracy of the best epoch is slightly too high, because they were
+        used to choose it.
     backend : str
-        What trains, as in :func:`hopcore.training.trainer`.
+        The library that trains, as in :func:`hopcore.training.trainer`.
     device : optional
     folder : str or Path, optional
-        Where the files of the run will be; it is made if it is missing. Without it nothing is
+        The folder for the files of the run, which is created if necessary. Without it, nothing is
         written.
     about : mapping of str to str, optional
-        What else the files are to say, for example of the data.
+        Additional entries for the files, for example about the data.
 
     Raises
     ------
     ValueError
-        The folder holds a run; settings that do not fit the model or the data.
+        The folder already contains a run, or the settings do not agree with the model or the data.
 
     Examples
     --------
@@ -157,21 +159,21 @@ class Run:
         models: Mapping[str, type[Classifier]],
         device: Any = None,
     ) -> Run:
-        """Return the run of a folder, as it was after its last epoch.
+        """Return the run in a folder, in its state after the last epoch.
 
         Parameters
         ----------
         folder : str or Path
         train, test, validation : Images
-            The samples of the run, which are compared with those that it was begun with.
+            The samples of the run, which are compared with those with which it began.
         models : mapping of str to type of Classifier
-            The classes of models by their ``KIND``, among them that of the run.
+            The classes of models by their ``KIND``, including the model of the run.
         device : optional
 
         Raises
         ------
         ValueError
-            Files that are not whole, of another model, or other data.
+            The files are not complete, or belong to another model or other data.
         OSError
             There is no run in the folder.
         """
@@ -199,43 +201,44 @@ class Run:
 
     @property
     def data(self) -> str:
-        """A digest of the samples."""
+        """The digest of the samples."""
         held_out = () if self.validation is None else (self.validation,)
         return fingerprint(self.train, self.test, *held_out)
 
     @property
     def measured(self) -> Images:
-        """The samples that each epoch is measured with."""
+        """The samples on which each epoch is measured."""
         return self.test if self.validation is None else self.validation
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch with the highest accuracy on the selected path; the first of equals."""
+        """The epoch with the highest accuracy on the selected path, the first one of equals."""
         return max(self.history, key=self._accuracy, default=None)
 
     def _accuracy(self, epoch: Epoch) -> float:
         return getattr(epoch, self.config.select)
 
     def epochs(self, watch: Watch | None = None) -> Iterator[Epoch]:
-        """Train what is left of the epochs.
+        """Train the remaining epochs.
 
         Parameters
         ----------
         watch : callable, optional
-            Called with a :class:`Moment` after every step; it waits for the device.
+            A function that is called with a :class:`Moment` after every step, and waits for the
+            device.
 
         Yields
         ------
         Epoch
-            When it is in the files.
+            Each epoch, after it has been saved.
 
         Raises
         ------
         ValueError
-            The loss of a step is no longer finite, the epochs before are kept; another run writes
-            into the folder, or has done so since this one was made or resumed.
+            The loss of a step is no longer finite (the earlier epochs are kept), or another run
+            writes into the folder, or has done so since this run was made or resumed.
         OSError
-            A file could not be written; the epochs before are kept.
+            A file could not be written; the earlier epochs are kept.
         """
         if self.folder is None:
             yield from self._epochs(watch)
@@ -275,12 +278,12 @@ class Run:
         return Epoch(epoch, loss, right, soft, hard, norm, end, rate, seconds, split)
 
     def accuracy(self, temperatures: dict[str, float], *, hard: bool) -> float:
-        """The share of the measured samples that are classified rightly, on one of the paths."""
+        """Return the accuracy on the measured samples, on one of the paths."""
         found = scores(self.trainer, self.measured, temperatures=temperatures, hard=hard)
         return share_right(found, self.measured.target)
 
     def _accuracy_after(self, epoch: int, temperatures: dict[str, float], path: str) -> float:
-        """Return the accuracy after an epoch; raise if its last step spoiled the parameters."""
+        """Return the accuracy after an epoch; raise an error if the parameters are not finite."""
         hard = path == "hard"
         found = scores(self.trainer, self.measured, temperatures=temperatures, hard=hard)
         if not np.isfinite(found).all():
@@ -328,7 +331,7 @@ class Run:
 
 
 class Sums:
-    """Sums over the samples of an epoch; what steps find stays on its device until asked for."""
+    """Sums over the samples of an epoch, which stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -336,11 +339,11 @@ class Sums:
         self._waiting: list[tuple[Step, np.ndarray]] = []
 
     def add(self, found: Step, target: np.ndarray) -> None:
-        """One more batch."""
+        """Add a batch."""
         self._waiting.append((found, target))
 
     def means(self) -> tuple[float, float, float]:
-        """Mean loss, share of samples that were classified rightly, mean norm of the gradients."""
+        """Return the mean loss, the accuracy, and the mean norm of the gradients."""
         for found, target in self._waiting:
             outputs = backend_of_input("outputs", found.outputs).to_numpy(found.outputs)
             self.count += len(target)
@@ -357,7 +360,7 @@ def share_right(outputs: np.ndarray, target: np.ndarray) -> float:
 
 
 def checked(samples: Images, name: str) -> Images:
-    """Samples as they can be trained with."""
+    """Return the samples, checked for training."""
     pixels, target = samples
     if pixels.ndim != 2 or target.shape != pixels.shape[:1] or not len(target):
         raise ValueError(
@@ -369,7 +372,7 @@ def checked(samples: Images, name: str) -> Images:
 
 
 def check_resumable(run: Run, saved: SavedRun) -> None:
-    """Raise if a saved run does not fit the model, the trainer or the data that it goes on with."""
+    """Raise an error if a saved run does not agree with the model, the trainer or the data."""
     names = set(run.model.TEMPERATURES)
     split = "test" if run.validation is None else "validation"
     for epoch in saved.history:
@@ -392,7 +395,7 @@ def check_resumable(run: Run, saved: SavedRun) -> None:
 
 
 def model_of(saved: SavedRun, models: Mapping[str, type[Classifier]]) -> Classifier:
-    """The classifier of a run in a file."""
+    """Return the classifier of a saved run."""
     kind = str(saved.model.get("kind"))
     if kind not in models:
         raise ValueError(f"unknown model {short_repr(kind)}; known: {', '.join(models)}")

@@ -1,4 +1,4 @@
-"""A training in files: its last state, from which it goes on, and its best parameters."""
+"""The files of a run: the last state, from which it can be resumed, and the best parameters."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ LAST, BEST, HISTORY = "last.safetensors", "best.safetensors", "history.csv"
 KIND, VERSION = "hopcore run", "2"
 
 SPLITS = "validation", "test"
-"""The samples that epochs may be measured on."""
+"""The samples on which epochs may be measured."""
 
 PARAMETERS = "parameters."
-"""What the names of parameters begin with."""
+"""The prefix of the names of parameters."""
 
 
 class Epoch(NamedTuple):
-    """What an epoch came to.
+    """The results of an epoch.
 
     Attributes
     ----------
     epoch : int
         1, 2, ...
     loss : float
-        Mean over the samples as they trained.
+        The mean loss over the samples during training.
     accuracy : float
-        As they trained, too.
+        The accuracy during training.
     soft : float
-        Accuracy of the soft path on the samples of ``split``, at the temperatures at the end of the
-        epoch.
+        The accuracy of the soft path on the samples of ``split``, at the temperatures at the end of
+        the epoch.
     hard : float
-        The same of the hard path.
+        The same for the hard path.
     norm : float
-        Mean norm of the gradients of the batches, before they are clipped.
+        The mean norm of the gradients of the batches before clipping.
     temperatures : dict of str to float
-        At the end of the epoch, by their names.
+        The temperatures at the end of the epoch by name.
     rate : float
-        The factor of the learning rate there.
+        The factor of the learning rate at the end of the epoch.
     seconds : float
     split : str
-        The samples that ``soft`` and ``hard`` were measured on: ``"validation"`` or ``"test"``.
+        The samples on which ``soft`` and ``hard`` were measured: ``"validation"`` or ``"test"``.
 
     Examples
     --------
@@ -78,12 +78,12 @@ class Epoch(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """By how much the soft path is better than the hard one."""
+        """The accuracy of the soft path minus that of the hard path."""
         return self.soft - self.hard
 
 
 class SavedRun(NamedTuple):
-    """What a file of a run holds.
+    """The content of a file of a run.
 
     Attributes
     ----------
@@ -94,11 +94,11 @@ class SavedRun(NamedTuple):
     data : str
         A digest of the samples.
     about : dict of str to str
-        What else was to be kept.
+        Additional entries.
     history : list of Epoch
-        Up to the epoch of the file.
+        The epochs up to that of the file.
     arrays : dict of str to array
-        The state of the trainer; of the best epoch the parameters alone.
+        The state of the trainer; for the best epoch, only the parameters.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class SavedRun(NamedTuple):
 
 
 def write_run(path: Path, run: SavedRun) -> None:
-    """Write a file of a run, whole or not at all; see :func:`read_run`."""
+    """Write a file of a run completely or not at all; see :func:`read_run`."""
     last = run.history[-1]
     facts = {
         "model": run.model,
@@ -158,9 +158,9 @@ def read_run(path: str | Path) -> SavedRun:
     Raises
     ------
     ValueError
-        Not a file of a run, truncated, or damaged.
+        The file is not that of a run, is truncated, or is damaged.
     OSError
-        It cannot be opened.
+        The file cannot be opened.
     ModuleNotFoundError
         safetensors is not installed (extra ``checkpoint``).
 
@@ -234,7 +234,7 @@ def check_version(folder: Path, known: Version | None) -> None:
 
 
 def to_csv(history: Sequence[Epoch]) -> str:
-    """Every epoch as comma-separated values, with a header."""
+    """Return all epochs as comma-separated values, with a header."""
     names = list(history[0].temperatures)
     plain = [name for name in Epoch._fields if name != "temperatures"]
     rows = (
@@ -251,7 +251,7 @@ def write_history(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def fingerprint(*samples: tuple[Any, ...]) -> str:
-    """A digest of arrays, by which other data are told apart."""
+    """Return a digest of arrays, by which different data are recognised."""
     found = hashlib.sha256()
     for arrays in samples:
         for array in arrays:
@@ -261,7 +261,7 @@ def fingerprint(*samples: tuple[Any, ...]) -> str:
 
 
 def check_same(name: str, saved: Any, given: Any) -> None:
-    """Refuse a run that was started with something else."""
+    """Raise an error if a run was started with other data or settings."""
     if saved != given:
         detail = ""
         if isinstance(saved, Mapping) and isinstance(given, Mapping):

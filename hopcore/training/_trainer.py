@@ -1,8 +1,8 @@
 """Training in any library: batches, the loop over a trainer's steps, losses, measures.
 
-A *model* is pure functions of parameters on the Array API. A *trainer* owns parameters of one
-library, which has gradients and an optimiser, and is found by the library's name; hopcore itself
-imports none of them.
+A *model* consists of pure functions of parameters in the Array API. A *trainer* owns the parameters
+in one library, which provides gradients and an optimiser. It is found by the name of the library;
+hopcore itself imports none of these libraries.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ Samples = TypeVar("Samples", bound=tuple[Any, ...])
 """A named tuple of arrays whose first axis counts the samples."""
 
 Dropout = Callable[[Array, float], Array]
-"""``dropout(values, rate)``, as a trainer draws it."""
+"""``dropout(values, rate)`` applies the dropout of a trainer."""
 
 
 class Conditions(NamedTuple):
-    """Under which conditions a model is asked.
+    """The conditions of a call of a model: temperatures, path, dropout and noise.
 
     Attributes
     ----------
     temperatures : mapping of str to float or array ()
-        By the names the model has for them; what is not there is the model's own.
+        The temperatures by the names that the model gives them; for a missing one, the model uses
+        its own.
     hard : bool
-        Choose one memory instead of mixing them.
+        Whether to choose one stored pattern instead of averaging them.
     dropout : Dropout or None
-        In training alone.
+        Dropout, only during training.
     noise : Noise or None
-        Gumbel noise for the choice, where it is asked for.
+        Gumbel noise for the scores, or None.
 
     Examples
     --------
@@ -54,28 +55,28 @@ class Conditions(NamedTuple):
 
 
 class Model(Protocol):
-    """What is trained; hashable, so that a library may compile for each model once."""
+    """A model that can be trained; hashable, so that a library may compile it once."""
 
     def outputs(self, parameters: Parameters, batch: Any, conditions: Conditions = ...) -> Array:
-        """What the model says of each sample."""
+        """Return the outputs of the model for each sample."""
         ...
 
     def objective(
         self, parameters: Parameters, batch: Any, conditions: Conditions
     ) -> tuple[Array, Array]:
-        """How wrong that is, one number for the batch, and the outputs."""
+        """Return the loss of the batch, one number, and the outputs."""
         ...
 
 
 class Step(NamedTuple):
-    """What a step of training found before it, on the device.
+    """The results of a training step, measured before the step, on the device.
 
     Attributes
     ----------
     loss : array ()
     outputs : array
     norm : array ()
-        Of the gradient by all parameters together, before it is clipped.
+        The norm of the gradient with respect to all parameters together, before clipping.
     """
 
     loss: Array
@@ -84,7 +85,7 @@ class Step(NamedTuple):
 
 
 class Trainer(Protocol):
-    """Parameters of one library, and how they are improved."""
+    """The parameters in one library, and the steps that train them."""
 
     def step(
         self,
@@ -95,25 +96,25 @@ class Trainer(Protocol):
         hard: bool = False,
         gumbel: bool = False,
     ) -> Step:
-        """Improve the parameters by one batch of NumPy arrays; ``rate`` times the learning rate."""
+        """Train on one batch of NumPy arrays, with ``rate`` times the learning rate."""
         ...
 
     def values(
         self, batch: Any, temperatures: Mapping[str, float] = ..., *, hard: bool = False
     ) -> np.ndarray:
-        """The outputs for a batch, without anything random."""
+        """Return the outputs for a batch, without dropout and noise."""
         ...
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """The parameters as they are now."""
+        """The current parameters."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that the next step depends on: parameters, optimiser, random numbers."""
+        """Everything on which the next step depends: parameters, optimiser, random numbers."""
         ...
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a state of a trainer of the same library and model."""
+        """Continue from a state of a trainer of the same library and model."""
         ...
 
 
@@ -128,24 +129,24 @@ def trainer(
     seed: int = 0,
     device: Any = None,
 ) -> Trainer:
-    """A trainer of a library, with AdamW (Loshchilov and Hutter 2019).
+    """Return a trainer of a library, with AdamW (Loshchilov and Hutter 2019).
 
     Parameters
     ----------
     backend : str
-        ``"torch"`` or ``"jax"``, or X where a package ``hopcore_X`` has a module ``training`` with
-        a ``Trainer``.
+        ``"torch"`` or ``"jax"``, or X if a package ``hopcore_X`` has a module ``training`` with a
+        ``Trainer``.
     model : Model
     parameters : mapping of str to NumPy array
-        Where they start; they are copied.
+        The initial parameters, which are copied.
     learning_rate, weight_decay : float
-        Of AdamW.
+        The learning rate and the weight decay of AdamW.
     clip_norm : float, optional
-        Gradients are scaled down to this norm, of all parameters together.
+        The norm to which the gradient of all parameters together is clipped.
     seed : int
-        Of dropout and noise.
+        The seed of dropout and noise.
     device
-        As the library calls its devices.
+        The device, as the library names it.
 
     Returns
     -------
@@ -154,7 +155,7 @@ def trainer(
     Raises
     ------
     ValueError
-        No such library trains; a rate that makes no sense.
+        No library with this name can train, or a rate is not valid.
     ModuleNotFoundError
         The library is not installed; the message names the extra.
 
@@ -203,16 +204,16 @@ def train(
     batch_size: int,
     rng: np.random.Generator,
 ) -> Iterator[float]:
-    """Step through the data, epoch by epoch, in a new order each time.
+    """Train on the data epoch by epoch, in a new order in each epoch.
 
     Parameters
     ----------
     trainer : Trainer
     data : named tuple of arrays
     epochs, batch_size : int
-        At least 1; batches are of one size, give or take a sample.
+        At least 1. The sizes of batches differ by at most one sample.
     rng : numpy.random.Generator
-        Draws the orders.
+        The generator of the orders.
 
     Yields
     ------
@@ -222,7 +223,7 @@ def train(
     Raises
     ------
     ValueError
-        No samples, no epochs; the loss is no longer finite.
+        There are no samples or no epochs, or the loss is no longer finite.
     """
     if epochs < 1:
         raise ValueError(f"epochs must be >= 1, got {epochs}")
@@ -236,7 +237,7 @@ def train(
 
 
 def check_finite(name: str, value: float, epoch: int, step: int, remedy: str) -> None:
-    """Raise a ValueError if what a step found is no longer finite, and say what to try."""
+    """Raise a ValueError with advice if the results of a step are no longer finite."""
     if not math.isfinite(value):
         raise ValueError(f"the {name} is {value} in epoch {epoch}, step {step}; try {remedy}")
 
@@ -244,14 +245,14 @@ def check_finite(name: str, value: float, epoch: int, step: int, remedy: str) ->
 def batches(
     data: Samples, batch_size: int, rng: np.random.Generator | None = None
 ) -> Iterator[Samples]:
-    """The samples in batches of ``batch_size`` at most, all of one size give or take a sample.
+    """Yield batches of at most ``batch_size`` samples, whose sizes differ by at most one.
 
     Parameters
     ----------
     data : named tuple of arrays
     batch_size : int
     rng : numpy.random.Generator, optional
-        Draws their order; without it they stay as they are.
+        The generator of the order; without it, the order does not change.
 
     Yields
     ------
@@ -260,7 +261,7 @@ def batches(
     Raises
     ------
     ValueError
-        No samples; a batch size below 1.
+        There are no samples, or the batch size is below 1.
 
     Examples
     --------
@@ -292,7 +293,7 @@ def scores(
     *,
     hard: bool = False,
 ) -> np.ndarray:
-    """The outputs for all samples, a batch at a time."""
+    """Return the outputs for all samples, computed batch by batch."""
     found = [
         trainer.values(batch, temperatures or {}, hard=hard) for batch in batches(data, batch_size)
     ]
@@ -300,7 +301,7 @@ def scores(
 
 
 def accuracy(scores: np.ndarray, target: np.ndarray) -> float:
-    """The share of samples whose score is positive where the target is 1, and only there."""
+    """Return the share of samples whose score is positive exactly if the target is 1."""
     return float(np.mean((scores > 0) == (target > 0.5)))
 
 
@@ -318,7 +319,7 @@ def auc(scores: np.ndarray, target: np.ndarray) -> float:
     Raises
     ------
     ValueError
-        All targets are alike.
+        All targets are equal.
 
     Examples
     --------

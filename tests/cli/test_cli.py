@@ -210,7 +210,7 @@ def test_a_large_file_is_never_loaded(run, memory, tmp_path, streamed):
     assert plot.read_bytes().startswith(PNG)
     code, _, err = run("retrieve", *files)
     assert (code, err.count("\n")) == (2, 1)
-    assert "--beta auto looks at all patterns at once" in err
+    assert "--beta auto needs all patterns in memory" in err
 
 
 @pytest.mark.parametrize("loaded", [True, False])

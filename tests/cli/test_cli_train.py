@@ -97,9 +97,7 @@ def test_going_on(train, tmp_path, monkeypatch):
     assert [epoch.epoch for epoch in read_run(tmp_path / "run" / LAST).history] == [1, 2, 3, 4]
     code, _, err = train("--resume", "run", "--epochs", 9, "--temp-start", 1)
     assert code == 2
-    assert err == (
-        "hopcore: a run that is resumed keeps its settings: leave out --epochs, --temp-start\n"
-    )
+    assert err == ("hopcore: a resumed run keeps its settings: leave out --epochs, --temp-start\n")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +111,10 @@ def test_going_on(train, tmp_path, monkeypatch):
         (["--temp-anneal-steps", "99999"], "temp_anneal_steps must be within the 1600 steps"),
         (["--schedule", "sudden"], "unknown schedule 'sudden'; known: constant, geometric"),
         (["--model", "gru"], "unknown model 'gru'; known: hnm, mlp, cnn, vq"),
-        (["--model", "cnn", "--widths", "3"], "widths are of hnm and mlp, got them for cnn"),
+        (
+            ["--model", "cnn", "--widths", "3"],
+            "--widths is an option of the models hnm and mlp, got it for cnn",
+        ),
         (["--widths", "a"], "widths must be integers, got 'a'"),
         (["--backend", "numpy"], "nothing trains on 'numpy'; torch and jax do"),
         (["--dataset", "mnist"], "mnist is read from a folder of IDX files; none was given"),

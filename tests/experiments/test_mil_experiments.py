@@ -164,7 +164,7 @@ def test_a_classifier_refuses():
     inner = hopcore.HopfieldSettings(input_size=8)
     with pytest.raises(ValueError, match="input_size=16, as the last embedding"):
         BagClassifier(input_size=3, embedding=(16,), layer=inner)
-    with pytest.raises(ValueError, match=r"one or more and >= 1, got \(\)"):
+    with pytest.raises(ValueError, match=r"one or more sizes >= 1, got \(\)"):
         BagClassifier(input_size=3, embedding=(), layer=None)
     fixed = hopcore.layers.PoolingSettings(hopfield=inner, trainable=False)
     with pytest.raises(ValueError, match="all parameters are trained, got pooling_weights"):

@@ -499,7 +499,7 @@ def test_bad_input_is_refused():
         hopcore_jax.HopfieldPooling(6, num_heads=4, key=KEY)
     with pytest.raises(ValueError, match="one value for each of the 2 heads, got 3"):
         hopcore_jax.Hopfield(6, num_heads=2, scaling=jnp.ones(3), key=KEY)
-    with pytest.raises(ValueError, match="are the same, got 2 and 3"):
+    with pytest.raises(ValueError, match="two names of one number, got 2 and 3"):
         hopcore_jax.HopfieldLayer(6, quantity=2, num_pattern_repetitions=3, key=KEY)
     with pytest.raises(ValueError, match="config or its fields, got both: eta"):
         hopcore_jax.DiffusedHopfield(6, eta=0.1, config=DiffusionConfig(), key=KEY)

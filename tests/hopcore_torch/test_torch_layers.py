@@ -259,7 +259,7 @@ class TestSparse:
 
     def test_goes_with_diffusion_of_the_keys_alone(self, separation, patterns):
         DiffusedHopfield(8, k_neighbors=2, separation=separation)(patterns)
-        with pytest.raises(ValueError, match="go with the softmax"):
+        with pytest.raises(ValueError, match="need the softmax"):
             DiffusedHopfield(8, use_logit_diffusion=True, separation=separation)
 
 

@@ -150,22 +150,22 @@ def test_a_set_of_any_size_is_pooled() -> None:
         (
             {"diffusion": DiffusionConfig(use_logit_diffusion=True), "update_steps_max": 1},
             ValueError,
-            "make one association, got update_steps_max=1",
+            "need update_steps_max=0, got 1",
         ),
         (
             {"diffusion": DiffusionConfig(attention_mode="graph"), "add_zero_association": True},
             ValueError,
-            "go without concat_bias_pattern and add_zero_association",
+            "cannot be combined with concat_bias_pattern or add_zero_association",
         ),
         (
             {"diffusion": DiffusionConfig(attention_mode="graph", adaptive_eta="query")},
             ValueError,
-            "do not go together",
+            "give only one of logit diffusion",
         ),
         (
             {"diffusion": DiffusionConfig(energy_stop_tol=0.1, adaptive_eta="query")},
             ValueError,
-            "without energy_stop_tol, got 0.1",
+            "needs energy_stop_tol=0, got 0.1",
         ),
     ],
 )

@@ -129,7 +129,7 @@ def test_nothing_is_told_that_is_not_there() -> None:
 
 def test_every_name_is_told() -> None:
     text = (PAGES / "migrate-difflayers.md").read_text(encoding="utf-8")
-    table = text[text.index("## Names") : text.index("## In a few lines")]
+    table = text[text.index("## Names") : text.index("## Examples")]
     rows = re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)
     names = {name for row in rows for name in keys_of(row)}
     public = {*difflayers.__all__, *graph.__all__, "HopfieldEncoderLayer", "HopfieldDecoderLayer"}

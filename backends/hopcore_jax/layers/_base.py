@@ -1,4 +1,4 @@
-"""How modules own the parameters of a layer that :mod:`hopcore` defines."""
+"""The base of modules that own the parameters of a layer of :mod:`hopcore`."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ Layer = TypeVar("Layer", bound="ParameterOwner")
 
 
 class ParameterOwner(eqx.Module):
-    """A module that is its settings, which are static, and their parameters, by the same names.
+    """A module with static settings and the parameters of these settings, by the same names.
 
     Attributes
     ----------
     settings
-        Modules of equal settings are compiled once.
+        The settings; modules with equal settings are compiled once.
     parameters : dict of str to array
-        By the names of :func:`hopcore.layers.parameter_shapes`, those of a torch state dict.
+        The parameters by the names of :func:`hopcore.layers.parameter_shapes`, which are those of a
+        torch state dict.
     inference : bool
-        Whether nothing is dropped; ``equinox.nn.inference_mode`` sets it.
+        Whether dropout is switched off; ``equinox.nn.inference_mode`` sets it.
     """
 
     KIND: ClassVar[type]
@@ -57,20 +58,19 @@ class ParameterOwner(eqx.Module):
         parameters: Mapping[str, Any] | None = None,
         inference: bool = False,
     ) -> Self:
-        """The layer with these settings, and with these parameters, if they are given.
+        """Return the layer with these settings, and with these parameters if they are given.
 
         Parameters
         ----------
         settings
             Of this kind of layer.
         key : jax.random key, optional
-            For the first values of the parameters.
+            The key of the initial parameters.
         dtype : optional
-            Of the parameters; that of those given, otherwise JAX's own.
+            The dtype of the parameters; the default is that of the given ones, or JAX's own.
         parameters : mapping of str to array, optional
-            NumPy's or JAX's arrays, as of a checkpoint.
-        inference : bool
-            Drop nothing.
+            Arrays of NumPy or JAX, for example from a checkpoint.
+        inference : bool Whether dropout is switched off.
         """
         if not isinstance(settings, cls.KIND):
             raise TypeError(f"settings must be {cls.KIND.__name__}, got {type(settings).__name__}")
@@ -96,7 +96,7 @@ class ParameterOwner(eqx.Module):
     def arrays(self) -> dict[str, jax.Array]:
         """The parameters as the functions of :mod:`hopcore` take them.
 
-        Those that are not trained are without their gradient.
+        Parameters that are not trained have no gradient.
         """
         declared = layer_parameters(self.settings)
         return {
@@ -107,7 +107,7 @@ class ParameterOwner(eqx.Module):
     def _dropout(
         self, rate: float, key: Key | None, inference: bool | None
     ) -> Callable[[jax.Array], jax.Array] | None:
-        """Dropout of an array, or None where nothing is dropped."""
+        """Return dropout of an array, or None if nothing is dropped."""
         if rate == 0.0 or (self.inference if inference is None else inference):
             return None
         if key is None:
@@ -118,14 +118,14 @@ class ParameterOwner(eqx.Module):
 
 
 def part(layer: ParameterOwner, kind: type[Layer], name: str, settings: Any) -> Layer:
-    """Return a layer within a layer, with its share of the parameters."""
+    """Return an inner layer, with its parameters."""
     inner_layer = object.__new__(kind)
     inner_layer._hold(settings, inner(layer.parameters, name), layer.inference)
     return inner_layer
 
 
 def drawn(settings: Any, key: Key | None, dtype: DTypeLike | None) -> dict[str, jax.Array]:
-    """Draw the first values of the parameters of a layer."""
+    """Draw the initial parameters of a layer."""
     parameters = layer_parameters(settings)
     at_random = [name for name, one in parameters.items() if one.start is None]
     keys: dict[str, Key] = {}

@@ -54,13 +54,13 @@ def save_layer(path: str | Path, layer: ParameterOwner) -> None:
 
 
 def load_layer(path: str | Path, *, dtype: Any = None) -> Any:
-    """The layer in a file that any framework wrote; see :func:`hopcore.load_layer`.
+    """Load a layer from a file that any framework wrote; see :func:`hopcore.load_layer`.
 
     Parameters
     ----------
     path : str or Path
     dtype : optional
-        Of the parameters; that of the file if not given.
+        The dtype of the parameters; the default is that of the file.
 
     Returns
     -------

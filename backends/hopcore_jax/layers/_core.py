@@ -1,4 +1,4 @@
-"""The association of a Hopfield layer as a module of its own."""
+"""The association of a Hopfield layer as a separate module."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from hopcore_jax.layers._base import Key, ParameterOwner, as_array, optional
 
 
 class HopfieldCore(ParameterOwner, AssociationProperties):
-    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+    """Association in several heads without normalisation, like ``torch.nn.MultiheadAttention``.
 
     Parameters
     ----------
     embed_dim : int, optional
-        Depth of the queries.
+        The number of features of the queries.
     num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim
         As in ``torch.nn.MultiheadAttention``.
     head_dim, pattern_dim, out_dim : int, optional
-        Depth of the association space, of what a head recalls, and of the output.
+        The number of features of the association space, of the values of a head, and of the output.
     disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
-        As in :class:`hopcore.HopfieldSettings`, by other names.
+        As in :class:`hopcore.HopfieldSettings`, under other names.
     normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
         Normalisation in the association space.
     batch_first : bool
-        Inputs are ``(L, N, E)`` unless this is True.
+        Whether inputs have the shape ``(N, L, E)``, and otherwise ``(L, N, E)``.
     key, dtype, inference
         As in :class:`Hopfield`.
 
@@ -109,11 +109,11 @@ class HopfieldCore(ParameterOwner, AssociationProperties):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> tuple[jax.Array, jax.Array | None, jax.Array | None, jax.Array | None]:
-        """The output; if asked for, weights over all heads, of each head, and values of each.
+        """Return the output and, if asked for, weights of all heads together, of each, and values.
 
-        Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, since ``key``
-        draws the dropout. Masks are True where a pattern is not attended to, or added to the
-        scores. A ``scaling`` that is a JAX array is differentiated; it is 1 if not given.
+        Stored patterns are called ``key_`` as in ``equinox.nn.MultiheadAttention``, because ``key``
+        is the key of dropout. Masks are True for patterns that are ignored, or numbers that are
+        added to the scores. A ``scaling`` that is a JAX array is differentiated; the default is 1.
         """
         arrays = self.arrays()
         if isinstance(scaling, jax.Array):

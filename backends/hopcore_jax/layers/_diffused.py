@@ -26,8 +26,8 @@ from hopcore_jax.layers._hopfield import Hopfield
 class DiffusedHopfield(Hopfield, DiffusionMethods):
     """A Hopfield layer whose memory is diffused over the graph of its nearest neighbours.
 
-    The keys of all heads are diffused over one graph for each sample; then the layer associates as
-    ever, with its own inverse temperature, and recalls the values as given.
+    The layer diffuses the keys of all heads over one graph for each sample. Then it associates like
+    a plain layer, with its own inverse temperature, and returns averages of the given values.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
     key, dtype, inference
         As in :class:`Hopfield`.
     diffusion_steps : int
-        T, the ``steps`` of the configuration.
+        T, the field ``steps`` of the configuration.
     config : DiffusionConfig, optional
         The whole configuration, instead of its fields; its ``beta`` is not used.
     eta, diffusion_mode, attention_mode, k_neighbors, use_normalized_laplacian, use_sparse
@@ -55,8 +55,8 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
 
     Notes
     -----
-    Each call builds its graphs: under ``jax.jit`` there is nothing to compare patterns with, so
-    that ``cache_graph`` is without effect.
+    Each call builds its graphs, because patterns cannot be compared under ``jax.jit``. So
+    ``cache_graph`` has no effect.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Hopfield layers: association of state patterns with stored patterns."""
+"""Hopfield layers: the association of states with stored patterns."""
 
 from __future__ import annotations
 
@@ -27,72 +27,74 @@ from hopcore.schedules import learned_temperature
 from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, optional
 
 Patterns = jax.Array | tuple[jax.Array, jax.Array, jax.Array]
-"""One array for all patterns, or stored patterns, state patterns and pattern projections."""
+"""One array for all patterns, or stored patterns, states and projections."""
 
 
 class Hopfield(ParameterOwner, AssociationProperties):
-    """A Hopfield layer: state patterns recall from stored patterns, in several heads.
+    """A Hopfield layer: the association of states with stored patterns, in several heads.
 
     Parameters
     ----------
     input_size, hidden_size, output_size, pattern_size, num_heads
-        Depths and heads, see :class:`hopcore.HopfieldSettings`.
+        Sizes and number of heads, see :class:`hopcore.HopfieldSettings`.
     scaling : float, int, tuple, array or LearnableTemperature, optional
-        Inverse temperature: a number, or one for each head, trained with ``learnable_scaling``; or
-        a temperature that is learned and stays positive.
+        The inverse temperature: a number or a number for each head, which is trained with
+        ``learnable_scaling``, or a learned temperature, which stays positive.
     update_steps_max, update_steps_eps
-        Updates of the state, and when it rests.
+        The largest number of updates of the state, and the tolerance for convergence.
     learnable_scaling : bool
-        ``scaling`` is trained with the layer.
+        Whether ``scaling`` is trained with the layer.
     separation : str or float
         ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
-        Layer normalisation of the stored patterns: whether there is any, whether its scale and
-        shift are learned, and what it adds to the variance.
+        Whether the stored patterns pass through layer normalisation, whether its scale and shift
+        are learned, and what it adds to the variance.
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
-        The same of the state patterns.
+        The same for the states.
     normalize_pattern_projection, normalize_pattern_projection_affine
     normalize_pattern_projection_eps
-        The same of the pattern projections.
+        The same for the projections.
     normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
-        The same of state and stored patterns after their projection, in each head.
+        The same for states and stored patterns in the association space of each head.
     stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static : bool
-        These patterns are in the association space already and are not projected.
+        Whether these patterns are already in the association space and are not projected.
     pattern_projection_as_connected : bool
-        The values pass through the projection of the stored patterns before their own.
+        Whether the values pass through the projection of the stored patterns before their own.
     stored_pattern_size, pattern_projection_size : int, optional
-        Depths of the stored patterns and of the pattern projections; ``input_size``.
+        The numbers of features of the stored patterns and projections; the default is
+        ``input_size``.
     batch_first : bool
-        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+        Whether inputs have the shape ``(..., L, d)``, and otherwise ``(L, ..., d)``.
     association_activation : str, optional
-        Applied to the output: one of :data:`hopcore.layers.ACTIVATIONS`.
+        The activation function of the output: one of :data:`hopcore.layers.ACTIVATIONS`.
     dropout : float
-        Probability with which an association weight is dropped in training.
+        The probability with which an association weight is dropped during training.
     input_bias : bool
-        Projections, also that of the output, have a bias.
+        Whether projections, including that of the output, have a bias.
     concat_bias_pattern, add_zero_association : bool
-        One learnable pattern, or one of zeros, more in the memory of each head.
+        Whether to add a learned pattern, or a pattern of zeros, to the memory of each head.
     disable_out_projection : bool
-        The heads are the output, beside each other.
+        Whether the output is the concatenation of the heads, without a projection.
     diffusion : DiffusionConfig, optional
         Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
     key : jax.random key
-        For the first values of the parameters; not needed where there are none to draw.
+        The key of the initial parameters; not needed if no parameter is random.
     dtype : optional
-        Of the parameters, and so of the patterns; JAX's own if not given.
+        The dtype of the parameters, and so of the patterns; the default is JAX's own.
     inference : bool
-        Drop nothing.
+        Whether dropout is switched off.
 
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense, or contradict each other.
+        A setting is not valid, or settings contradict each other.
 
     Notes
     -----
-    A module of equinox: a pytree of its parameters, whose settings are static. Call it inside
-    ``equinox.filter_jit``: eager calls give the same, several times slower. Association weights are
-    dropped in training alone, with the ``key`` of the call; ``inference`` of call or layer ends it.
+    The layer is a module of equinox: a pytree of its parameters, with static settings. Call it
+    inside ``equinox.filter_jit``; eager calls give the same results several times slower.
+    Association weights are dropped only during training, with the ``key`` of the call;
+    ``inference`` of the call or of the layer switches dropout off.
 
     Examples
     --------
@@ -193,24 +195,25 @@ class Hopfield(ParameterOwner, AssociationProperties):
         inference: bool | None = None,
         **others: Any,
     ) -> jax.Array:
-        """Return what each state pattern recalls.
+        """Return the association of the states with the stored patterns.
 
         Parameters
         ----------
         input : array, or tuple of three
-            Stored patterns, state patterns and pattern projections, ``(..., S or L, d)``; one
-            array stands for all.
+            Stored patterns, states and projections, ``(..., S or L, d)``; one array is used for all
+            three.
         stored_pattern_padding_mask : array (..., S), optional
-            True = ignored; or numbers that are added to the scores. The masks of the core, as of
-            :func:`hopcore.association`, are the opposite: True = attend.
+            True means that a pattern is ignored; numbers are added to the scores. The masks of the
+            core, such as of :func:`hopcore.association`, have the opposite meaning: True means
+            attend.
         association_mask : array (L, S), (B H, L, S) or (B, H, L, S), optional
-            True = not attended; or numbers that are added to the scores.
+            True means that a query may not attend to a pattern; numbers are added to the scores.
         key : jax.random key, optional
-            For dropout; needed where there is any.
+            The key of dropout; needed if there is any.
         inference : bool, optional
-            Drop nothing; what the layer says, if not given.
+            Whether dropout is switched off; the default is the setting of the layer.
         **others
-            None: an argument of another library is refused by the name that it has here.
+            Arguments of other libraries, which raise an error that names the right argument.
 
         Returns
         -------
@@ -261,7 +264,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
 
 
 def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return stored patterns, state patterns and pattern projections."""
+    """Return stored patterns, states and projections."""
     if isinstance(input, jax.Array | np.ndarray):
         patterns = as_array("input", input)
         return patterns, patterns, patterns

@@ -1,4 +1,4 @@
-"""Memories that are learned, at a temperature of the call."""
+"""Networks with a learned memory, whose temperature is an argument of the call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hopcore_jax.training import dropout_of, noise_of
 
 
 class _Network(ParameterOwner):
-    """What modules share whose constructor takes settings alone."""
+    """The base of modules whose constructor takes only settings."""
 
     def _conditions(
         self, temperature: Any, noise_key: Key | None, key: Key | None, inference: bool | None
@@ -37,7 +37,7 @@ class _Network(ParameterOwner):
     def _dropout(
         self, rate: float, key: Key | None, inference: bool | None
     ) -> Callable[[jax.Array], jax.Array] | None:
-        """Dropout that draws with a key of its own in each layer."""
+        """Return dropout that uses a separate key in each layer."""
         if super()._dropout(rate, key, inference) is None or key is None:
             return None
         dropout = dropout_of(key)
@@ -45,7 +45,7 @@ class _Network(ParameterOwner):
 
 
 class HNL(_Network):
-    """A Hopfield network layer: features recall from a learned memory, softly or one pattern.
+    """A Hopfield network layer: features attend to a learned memory, on the soft or hard path.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ class HNL(_Network):
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense.
+        A setting is not valid.
 
     Notes
     -----
-    ``equinox.filter_jit`` takes a Python number for a constant and compiles again for another one:
-    there give the temperature as an array ``()``, as a schedule gives it for a traced step.
+    ``equinox.filter_jit`` treats a Python number as a constant and compiles again for another
+    number. So pass the temperature as an array ``()``, which a schedule returns for a traced step.
     ``jax.jit`` traces numbers.
 
     Examples
@@ -98,7 +98,7 @@ class HNL(_Network):
 
     @property
     def hopfield(self) -> Hopfield:
-        """The association within, with its share of the parameters."""
+        """The inner association, with its parameters."""
         return part(self, Hopfield, "hopfield", self.settings.lookup.hopfield)
 
     def __call__(
@@ -111,18 +111,18 @@ class HNL(_Network):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """Return what features recall at a temperature.
+        """Return the association of features with the memory at a temperature.
 
         Parameters
         ----------
         x : array (..., n, d)
-            Features, one a row.
+            Features, one sample in each row.
         temperature : float or array (), optional
-            Positive; that of the settings if not given.
+            Positive; the default is that of the settings.
         hard : bool
-            Each head recalls one pattern, with the gradient of the soft weights.
+            Each head returns one pattern, with the gradient of the soft weights.
         noise_key : jax.random key, optional
-            For Gumbel noise of the scores; without one there is none.
+            The key of Gumbel noise for the scores; without a key there is no noise.
         key, inference
             As in :meth:`Hopfield.__call__`.
 
@@ -137,14 +137,14 @@ class HNL(_Network):
 
 
 class HNM(_Network):
-    """A stack of Hopfield network layers, all at one temperature.
+    """A stack of Hopfield network layers, all at the same temperature.
 
     Parameters
     ----------
     input_size, output_size, widths
         See :class:`hopcore.layers.HNMSettings`.
     quantity, num_heads, hidden_size, temperature, separation, dropout
-        Of every layer, see :class:`hopcore.layers.HNLSettings`.
+        Settings of every layer, see :class:`hopcore.layers.HNLSettings`.
     key, dtype, inference
         As in :class:`Hopfield`.
 
@@ -182,7 +182,7 @@ class HNM(_Network):
 
     @property
     def layers(self) -> tuple[HNL, ...]:
-        """The layers, each with its share of the parameters."""
+        """The layers, each with its parameters."""
         within = enumerate(self.settings.layers)
         return tuple(part(self, HNL, f"layers.{place}", one) for place, one in within)
 
@@ -196,7 +196,7 @@ class HNM(_Network):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """The output of the last layer ``(..., n, output_size)``; all is as in :class:`HNL`."""
+        """Return the output of the last layer, with arguments as in :class:`HNL`."""
         conditions = self._conditions(temperature, noise_key, key, inference)
         return hopcore.layers.hnm(
             self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
@@ -204,7 +204,7 @@ class HNM(_Network):
 
 
 class VectorQuantizer(_Network):
-    """A vector quantiser: features become patterns of a codebook, softly or the nearest of them.
+    """A vector quantiser: features become a soft mixture of codes, or the nearest code.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ class VectorQuantizer(_Network):
         hard: bool = False,
         noise_key: Key | None = None,
     ) -> Quantized[jax.Array]:
-        """Features ``(..., input_size)`` by their codes.
+        """Return features ``(..., input_size)`` replaced by codes.
 
         Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:
         ``values``, ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.

@@ -1,4 +1,4 @@
-"""Layers that learn one side of the association: pooling its queries, lookup its memory."""
+"""Layers that learn one side of the association: pooling learns queries, lookup a memory."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from hopcore_jax.layers._hopfield import Hopfield
 
 
 class _Learned(ParameterOwner, LearnedPatternMethods):
-    """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
+    """The base of pooling and lookup: a Hopfield layer, and learned patterns."""
 
     @property
     def hopfield(self) -> Hopfield:
-        """The Hopfield layer within, with its share of the parameters."""
+        """The inner Hopfield layer, with its parameters."""
         return part(self, Hopfield, "hopfield", self.settings.hopfield)
 
 
 class HopfieldPooling(_Learned):
-    """Hopfield pooling: learned state patterns recall from a set, whatever its size.
+    """Hopfield pooling: the association of learned states with a set of any size.
 
     Parameters
     ----------
     input_size : int
-        Depth of the set, and of the state patterns.
+        The number of features of the set and of the states.
     quantity : int
-        How many state patterns are learned.
+        The number of learned states.
     trainable : bool
-        Whether they are trained; where not, their gradient is 0, and an optimiser that decays
-        weights is to be masked.
+        Whether the learned states are trained. If not, their gradient is 0; mask them in an
+        optimiser with weight decay.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
     learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -136,9 +136,9 @@ class HopfieldPooling(_Learned):
         inference: bool | None = None,
         **others: Any,
     ) -> jax.Array:
-        """The answers to the state patterns, ``(..., quantity * output_size)``.
+        """Return the outputs of the learned states, ``(..., quantity * output_size)``.
 
-        ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; all else is as
+        ``input`` is the set ``(..., S, d)``, or the set and its projections; other arguments are as
         in :meth:`Hopfield.__call__`.
         """
         if others:
@@ -158,16 +158,16 @@ class HopfieldPooling(_Learned):
 
 
 class HopfieldLayer(_Learned):
-    """Hopfield lookup: state patterns recall from a learned memory.
+    """Hopfield lookup: the association of states with learned stored patterns.
 
     Parameters
     ----------
     input_size : int
-        Depth of the state patterns.
+        The number of features of the states.
     quantity, num_pattern_repetitions : int, optional
-        How many patterns the memory holds, 1 if not given; both names mean the same.
+        The number of learned stored patterns, by default 1; both names mean the same.
     lookup_weights_as_separated : bool
-        Values are learned, too; otherwise they are the stored patterns.
+        Whether the values are learned separately; otherwise they are the stored patterns.
     lookup_targets_as_trainable, trainable : bool
         Whether separate values, and stored patterns, are trained; see :class:`HopfieldPooling`.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
@@ -263,7 +263,7 @@ class HopfieldLayer(_Learned):
         inference: bool | None = None,
         **others: Any,
     ) -> jax.Array:
-        """What state patterns ``(..., L, d)`` recall; all else is as in :class:`Hopfield`."""
+        """Return the output for states ``(..., L, d)``; arguments as in :class:`Hopfield`."""
         if others:
             refuse_arguments(others)
         return hopcore.layers.hopfield_lookup(
@@ -280,14 +280,14 @@ class HopfieldLayer(_Learned):
 
 
 def one(input: Any) -> jax.Array:
-    """Return state patterns as a JAX array."""
+    """Return states as a JAX array."""
     if not isinstance(input, jax.Array | np.ndarray):
         raise TypeError(f"input must be one array, state patterns, got {type(input).__name__}")
     return as_array("input", input)
 
 
 def two(input: Any) -> tuple[jax.Array, jax.Array]:
-    """Return stored patterns and pattern projections."""
+    """Return stored patterns and projections."""
     if isinstance(input, jax.Array | np.ndarray):
         patterns = as_array("input", input)
         return patterns, patterns

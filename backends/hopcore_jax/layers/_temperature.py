@@ -35,13 +35,14 @@ class LearnableTemperatureAttention(Hopfield):
     Parameters
     ----------
     d_model, num_heads : int
-        Depth of the sequence, and heads.
+        The number of features of the sequence, and the number of heads.
     init_temp_factor : float or tuple of float
-        Where the temperature starts; a tuple has one for each head.
+        The initial temperature; a tuple has one for each head.
     per_head : bool
-        Each head learns its own.
+        Whether each head learns its own temperature.
     shared : bool
-        Times a second temperature, which layers may share (:func:`share_temperature`).
+        Whether to multiply by a second temperature, which layers may share
+        (:func:`share_temperature`).
     separation : str or float
         As in :class:`hopcore.HopfieldSettings`.
     key, dtype, inference
@@ -115,11 +116,11 @@ class LearnableTemperatureAttention(Hopfield):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """What queries ``(..., L, d)`` recall of keys ``key_`` and values ``(..., S, d)``.
+        """Return the association of queries ``(..., L, d)`` with keys and values ``(..., S, d)``.
 
-        Keys are the queries if not given, values the keys. Masks are True where a key is not
-        attended to, or added to the scores. ``key`` and ``inference`` are as in
-        :meth:`Hopfield.__call__`.
+        The default of the keys is the queries, and the default of the values is the keys. Masks are
+        True for keys that are ignored, or numbers that are added to the scores. ``key`` and
+        ``inference`` are as in :meth:`Hopfield.__call__`.
         """
         masks = key_padding_mask, attn_mask
         patterns = attention_patterns(query, key_, value)
@@ -151,7 +152,7 @@ class LearnableTemperatureAttention(Hopfield):
 
 
 def share_temperature(layers: Layers, theta: Any = None) -> Layers:
-    """Let layers share one temperature: one array in each of them.
+    """Let layers share one temperature, as one array in each of them.
 
     Within a loss, so that its gradient with respect to ``theta`` is the sum over the layers.
 
@@ -172,7 +173,7 @@ def share_temperature(layers: Layers, theta: Any = None) -> Layers:
     Raises
     ------
     ValueError
-        A layer without a shared temperature, one that is no single number.
+        A layer has no shared temperature, or theta is not a single number.
 
     Examples
     --------

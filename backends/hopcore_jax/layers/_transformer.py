@@ -81,7 +81,7 @@ class _TransformerLayer(ParameterOwner, AssociationProperties):
 
 
 class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
-    """A transformer encoder layer with a Hopfield layer for its attention.
+    """A transformer encoder layer whose attention is a Hopfield layer.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
     batch_first : bool
         Sequences are ``(..., L, d)``; unlike in torch, that is the default.
     input_bias : bool, optional
-        Whether the projections of the Hopfield layer have a bias; ``bias`` if not given.
+        Whether the projections of the Hopfield layer have a bias; the default is ``bias``.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
     update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -184,7 +184,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """The sequence ``(..., L, d)`` encoded.
+        """Return the encoded sequence ``(..., L, d)``.
 
         Masks are True where a pattern is not attended to, or numbers that are added to the scores;
         ``~jnp.tri(L, dtype=bool)`` masks what comes later. ``key`` and ``inference`` are as in
@@ -207,7 +207,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
 
 
 class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
-    """A transformer decoder layer with Hopfield layers for its attentions.
+    """A transformer decoder layer whose attentions are Hopfield layers.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
-        """The target ``(..., L, d)`` decoded, with a memory ``(..., S, d)``.
+        """Return the decoded target ``(..., L, d)``, given a memory ``(..., S, d)``.
 
         All else is as in :meth:`HopfieldEncoderLayer.__call__`.
         """

@@ -1,4 +1,4 @@
-"""How modules own the parameters of a layer that :mod:`hopcore` defines."""
+"""The base of modules that own the parameters of a layer of :mod:`hopcore`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from hopcore.layers import HopfieldSettings, LookupSettings, Parameter, layer_pa
 from hopcore.schedules import LearnableTemperature
 
 Device: TypeAlias = torch.device | str | int | None
-"""Where parameters are: a device, its name or its number; None is torch's default."""
+"""The device of parameters: a device, its name or its number; None is torch's default."""
 
 Scaling: TypeAlias = float | tuple[float, ...] | torch.Tensor | LearnableTemperature
-"""An inverse temperature, one for each head, a parameter, or a temperature that is learned."""
+"""An inverse temperature, one for each head, a parameter, or a learned temperature."""
 
 COMPUTE_PARAMETERS = BasePruningMethod, SpectralNorm, WeightNorm
 """Hooks of torch that compute a parameter before a call, and do nothing else."""
 
 
 def tensor(parameter: Parameter, **where: Any) -> nn.Parameter:
-    """Return a parameter without its first value."""
+    """Return a parameter without an initial value."""
     return nn.Parameter(torch.empty(parameter.shape, **where), requires_grad=parameter.trainable)
 
 
 def start(module: nn.Module, parameters: Mapping[str, Parameter], draw: Any = None) -> None:
-    """Give the parameters of a module their first values; ``draw`` is a ``torch.Generator``."""
+    """Set the initial values of the parameters of a module; ``draw`` is a ``torch.Generator``."""
     for name, parameter in parameters.items():
         value = parameter_of(module, name)
         with torch.no_grad():
@@ -80,7 +80,7 @@ class ParameterOwner(nn.Module):
     _places: list[Place]
 
     def _own(self, settings: Any, names: Iterable[str], prefix: str = "") -> None:
-        """Initialise the module, and remember where parameters of these names are.
+        """Initialise the module, and store where parameters of these names are.
 
         Its own names are those without the prefix.
         """
@@ -95,7 +95,7 @@ class ParameterOwner(nn.Module):
         ]
 
     def _watch(self, *names: str) -> None:
-        """From now on notice hooks, replacements and a new eps of submodules, and of those named.
+        """Start to watch for hooks, replacements and a new eps of submodules, and of those named.
 
         A linear map or a normalisation that was changed is called; other changes are refused.
         """
@@ -110,7 +110,7 @@ class ParameterOwner(nn.Module):
                 self._places[at] = place._replace(kind=type(owner), eps=eps)
 
     def _below(self, path: Iterable[str]) -> Any:
-        """Return a module below this one, or None where there is none."""
+        """Return a module below this one, or None."""
         owner: Any = self
         for part in path:
             owner = getattr(owner, part)
@@ -167,7 +167,7 @@ class ParameterOwner(nn.Module):
         start(self, layer_parameters(self.settings), generator)
 
     def extra_repr(self) -> str:
-        """The settings that are not the usual ones."""
+        """Show the settings that differ from their default."""
         return describe(self.settings)
 
 
@@ -211,7 +211,7 @@ def describe(settings: Any) -> str:
 
 
 def split_scaling(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Parameter | None]:
-    """Return arguments of a constructor, and the parameter that was handed in as scaling."""
+    """Return the arguments of a constructor, and the parameter that was passed as scaling."""
     plain = dict(arguments)
     scaling, parameter = plain.get("scaling"), None
     if isinstance(scaling, nn.Parameter):

@@ -85,20 +85,20 @@ def current_settings(layer: Any) -> Any:
 
 
 def load_layer(path: str | Path, *, dtype: torch.dtype | None = None, device: Any = None) -> Any:
-    """The layer in a file that any framework wrote; see :func:`hopcore.load_layer`.
+    """Load a layer from a file that any framework wrote; see :func:`hopcore.load_layer`.
 
     Parameters
     ----------
     path : str or Path
     dtype : torch.dtype, optional
-        Of the parameters; that of the file if not given.
+        The dtype of the parameters; the default is that of the file.
     device : optional
-        Where they are.
+        The device of the parameters.
 
     Returns
     -------
     torch.nn.Module
-        In training mode, as a new layer is.
+        The layer in training mode, like a new layer.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The association of a Hopfield layer as a module of its own, and the parameters it holds."""
+"""The association of a Hopfield layer as a separate module, and its parameters."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ NAMES = (
 
 
 class HopfieldCore(ParameterOwner, CoreProperties):
-    """Association in several heads, like ``torch.nn.MultiheadAttention``: no normalisation.
+    """Association in several heads without normalisation, like ``torch.nn.MultiheadAttention``.
 
-    As in hopfield-layers, scores are **not divided** by the root of the depth of a head: with the
-    state dict of ``torch.nn.MultiheadAttention`` it computes the same when it is called with
-    ``scaling=head_dim ** -0.5``. :meth:`Hopfield.from_multihead_attention` makes a layer with this
-    scaling.
+    As in hopfield-layers, the scores are **not divided** by the square root of the size of a head.
+    With the state dict of a ``torch.nn.MultiheadAttention``, the module computes the same if it is
+    called with ``scaling=head_dim ** -0.5``. :meth:`Hopfield.from_multihead_attention` makes a
+    layer with this scaling.
 
     Parameters
     ----------
     embed_dim : int, optional
-        Depth of the queries.
+        The number of features of the queries.
     num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim
         As in ``torch.nn.MultiheadAttention``.
     head_dim, pattern_dim, out_dim : int, optional
-        Depth of the association space, of what a head recalls, and of the output.
+        The number of features of the association space, of the values of a head, and of the output.
     disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
-        As in :class:`hopcore.HopfieldSettings`, by other names.
+        As in :class:`hopcore.HopfieldSettings`, under other names.
     normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
         Normalisation in the association space.
     batch_first : bool
-        Inputs are ``(L, N, E)`` unless this is True.
+        Whether inputs have the shape ``(N, L, E)``, and otherwise ``(L, N, E)``.
     device, dtype
-        Of the parameters.
+        The device and the dtype of the parameters.
 
     Examples
     --------
@@ -144,7 +144,7 @@ class HopfieldCore(ParameterOwner, CoreProperties):
         start(self, {name.removeprefix(PREFIX): x for name, x in parameters.items()}, generator)
 
     def extra_repr(self) -> str:
-        """Show no settings: the layer around shows them."""
+        """Show no settings, because the outer layer shows them."""
         return ""
 
     def forward(
@@ -161,11 +161,12 @@ class HopfieldCore(ParameterOwner, CoreProperties):
         return_raw_associations: bool = False,
         return_pattern_projections: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-        """The output; if asked for, weights over all heads, of each head, and values of each.
+        """Return the output and, if asked for, weights of all heads together, of each, and values.
 
-        Masks are True where a pattern is not attended to, or added to the scores. ``scaling`` is
-        the inverse temperature, 1 if not given: unlike ``torch.nn.MultiheadAttention``, the scores
-        are not divided by the root of the depth.
+        Masks are True for patterns that are ignored, or numbers that are added to the scores.
+        ``scaling`` is the inverse temperature, by default 1: unlike in
+        ``torch.nn.MultiheadAttention``, the scores are not divided by the square root of the size
+        of a head.
         """
         changes, parameter = split_scaling({"scaling": 1.0 if scaling is None else scaling})
         arrays = self.arrays()

@@ -19,7 +19,7 @@ from hopcore_torch.layers._transformer import Association, TransformerLayer, acc
 
 
 class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
-    """A transformer decoder layer with Hopfield layers for its attentions.
+    """A transformer decoder layer whose attentions are Hopfield layers.
 
     Takes the place of ``torch.nn.TransformerDecoderLayer``.
 
@@ -34,7 +34,7 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
     hopfield_association_self, hopfield_association_cross : Hopfield or HopfieldLayer, optional
         The layer, or layers, by name instead of by position.
     input_bias : bool, optional
-        Whether the projections of the Hopfield layer have a bias; ``bias`` if not given.
+        Whether the projections of the Hopfield layer have a bias; the default is ``bias``.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
     update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -120,7 +120,7 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
 
     @classmethod
     def from_transformer(cls, layer: nn.TransformerDecoderLayer) -> Self:
-        """The layer that computes what torch's layer computes, with copies of its parameters."""
+        """Return a layer that computes the same as torch's, with copies of its parameters."""
         return cls._from_transformer(layer)
 
     def forward(

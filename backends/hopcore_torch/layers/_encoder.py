@@ -18,23 +18,23 @@ from hopcore_torch.layers._transformer import Association, TransformerLayer, acc
 
 
 class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncoderLayer):
-    """A transformer encoder layer with a Hopfield layer for its attention.
+    """A transformer encoder layer whose attention is a Hopfield layer.
 
-    Takes the place of ``torch.nn.TransformerEncoderLayer``, also in ``torch.nn.TransformerEncoder``
-    and there with nested tensors.
+    It replaces ``torch.nn.TransformerEncoderLayer``, also in ``torch.nn.TransformerEncoder`` and
+    with nested tensors.
 
     Parameters
     ----------
     d_model : int, Hopfield or HopfieldLayer
-        Depth of the sequence; or the Hopfield layer, of which a copy is taken, followed by
+        The number of features of the sequence. Or a Hopfield layer, which is copied, followed by
         ``dim_feedforward``, ``dropout`` and ``activation``. A HopfieldLayer associates each
-        position with its learned patterns, which the masks then hide.
+        position with its learned patterns, and the masks then hide these patterns.
     nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias
         As in ``torch.nn.TransformerEncoderLayer``, with the same defaults.
     hopfield_association : Hopfield or HopfieldLayer, optional
         The layer, or layers, by name instead of by position.
     input_bias : bool, optional
-        Whether the projections of the Hopfield layer have a bias; ``bias`` if not given.
+        Whether the projections of the Hopfield layer have a bias; the default is ``bias``.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
     update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -117,7 +117,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
 
     @classmethod
     def from_transformer(cls, layer: nn.TransformerEncoderLayer) -> Self:
-        """The layer that computes what torch's layer computes, with copies of its parameters."""
+        """Return a layer that computes the same as torch's, with copies of its parameters."""
         return cls._from_transformer(layer)
 
     def forward(
@@ -127,10 +127,10 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
         src_key_padding_mask: torch.Tensor | None = None,
         is_causal: bool = False,
     ) -> torch.Tensor:
-        """The sequence ``(B, L, d)``, or ``(L, B, d)`` unless ``batch_first``, encoded.
+        """Encode the sequence ``(B, L, d)``, or ``(L, B, d)`` unless ``batch_first``.
 
-        Masks are True where a pattern is not attended to, or numbers that are added to the scores;
-        ``is_causal`` masks what comes later where no mask is given.
+        Masks are True for patterns that are ignored, or numbers that are added to the scores. With
+        ``is_causal`` and without a mask, later positions are masked.
         """
         if getattr(src, "is_nested", False):
             return nested(self, src, src_mask, is_causal)
@@ -155,13 +155,13 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
     ) -> torch.Tensor:
         """Return the association weights of the forward pass, ``(B, H, L, S)``, without a gradient.
 
-        ``input`` is the sequence; three patterns are taken as those that enter the association.
+        ``input`` is the sequence, or the three inputs of the association.
         """
         if isinstance(input, torch.Tensor):
             src_mask = self._mask(src_mask, is_causal, input)
         return super().get_association_matrix(input, src_mask, src_key_padding_mask)
 
-    # What torch's encoder looks at.
+    # Attributes that torch's encoder reads.
 
     @property
     def self_attn(self) -> HopfieldCore:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -1,4 +1,4 @@
-"""Torch's own layers: their arguments and parameters, as hopcore's layers have them."""
+"""Translate the arguments and parameters of torch's own layers into those of hopcore's layers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def attention_arguments(attention: nn.MultiheadAttention) -> dict[str, Any]:
 
 
 def check_attention(attention: nn.MultiheadAttention) -> None:
-    """Raise if attention computes something else than its options say."""
+    """Raise an error if attention does not compute what its options say."""
     kind = type(attention)
     if not isinstance(attention, nn.MultiheadAttention):
         raise TypeError(f"attention must be a torch.nn.MultiheadAttention, got {kind.__name__}")
@@ -111,7 +111,7 @@ def check_attention(attention: nn.MultiheadAttention) -> None:
 
 
 def copy_parameters(target: nn.Module, layer: nn.Module, names: dict[str, str]) -> None:
-    """Copy the parameters of torch's layer, whose parts have other names; frozen ones stay so."""
+    """Copy the parameters of torch's layer under their new names; frozen ones stay frozen."""
     given = layer.state_dict()
     renamed = {}
     for ours, theirs in names.items():

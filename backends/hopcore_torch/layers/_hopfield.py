@@ -1,4 +1,4 @@
-"""Hopfield layers: association of state patterns with stored patterns."""
+"""Hopfield layers: the association of states with stored patterns."""
 
 from __future__ import annotations
 
@@ -40,58 +40,59 @@ Patterns = torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Hopfield(ParameterOwner, AssociationProperties):
-    """A Hopfield layer: state patterns recall from stored patterns, in several heads.
+    """A Hopfield layer: the association of states with stored patterns, in several heads.
 
     Parameters
     ----------
     input_size, hidden_size, output_size, pattern_size, num_heads
-        Depths and heads, see :class:`hopcore.HopfieldSettings`.
+        Sizes and number of heads, see :class:`hopcore.HopfieldSettings`.
     scaling : float, int, tensor, torch.nn.Parameter or LearnableTemperature, optional
-        Inverse temperature: a number, one for each head, or a parameter of one of these shapes that
-        is trained with the layer; or a temperature that is learned and stays positive.
+        The inverse temperature: a number, a number for each head, a parameter of one of these
+        shapes that is trained with the layer, or a learned temperature, which stays positive.
     update_steps_max, update_steps_eps
-        Updates of the state, and when it rests.
+        The largest number of updates of the state, and the tolerance for convergence.
     learnable_scaling : bool
-        ``scaling`` is trained with the layer.
+        Whether ``scaling`` is trained with the layer.
     separation : str or float
         ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
-        Layer normalisation of the stored patterns: whether there is any, whether its scale and
-        shift are learned, and what it adds to the variance.
+        Whether the stored patterns pass through layer normalisation, whether its scale and shift
+        are learned, and what it adds to the variance.
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
-        The same of the state patterns.
+        The same for the states.
     normalize_pattern_projection, normalize_pattern_projection_affine
     normalize_pattern_projection_eps
-        The same of the pattern projections.
+        The same for the projections.
     normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps
-        The same of state and stored patterns after their projection, in each head.
+        The same for states and stored patterns in the association space of each head.
     stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static : bool
-        These patterns are in the association space already and are not projected.
+        Whether these patterns are already in the association space and are not projected.
     pattern_projection_as_connected : bool
-        The values pass through the projection of the stored patterns before their own.
+        Whether the values pass through the projection of the stored patterns before their own.
     stored_pattern_size, pattern_projection_size : int, optional
-        Depths of the stored patterns and of the pattern projections; ``input_size``.
+        The numbers of features of the stored patterns and projections; the default is
+        ``input_size``.
     batch_first : bool
-        Inputs are ``(..., L, d)``; otherwise ``(L, ..., d)``.
+        Whether inputs have the shape ``(..., L, d)``, and otherwise ``(L, ..., d)``.
     association_activation : str, optional
-        Applied to the output: one of :data:`hopcore.layers.ACTIVATIONS`.
+        The activation function of the output: one of :data:`hopcore.layers.ACTIVATIONS`.
     dropout : float
-        Probability with which an association weight is dropped in training.
+        The probability with which an association weight is dropped during training.
     input_bias : bool
-        Projections, also that of the output, have a bias.
+        Whether projections, including that of the output, have a bias.
     concat_bias_pattern, add_zero_association : bool
-        One learnable pattern, or one of zeros, more in the memory of each head.
+        Whether to add a learned pattern, or a pattern of zeros, to the memory of each head.
     disable_out_projection : bool
-        The heads are the output, beside each other.
+        Whether the output is the concatenation of the heads, without a projection.
     diffusion : DiffusionConfig, optional
         Diffuse the memory over the graph of its nearest neighbours; its ``beta`` is not used.
     device, dtype
-        Of the parameters.
+        The device and the dtype of the parameters.
 
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense, or contradict each other.
+        A setting is not valid, or settings contradict each other.
 
     Examples
     --------
@@ -160,7 +161,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        """Return the layer with these settings, with parameters of this device and dtype."""
         layer = cls.__new__(cls)
         layer._make(settings, scaling, device=device, dtype=dtype)
         return layer
@@ -302,20 +303,21 @@ class Hopfield(ParameterOwner, AssociationProperties):
         association_mask: torch.Tensor | None = None,
         **others: Any,
     ) -> torch.Tensor:
-        """Return what each state pattern recalls.
+        """Return the association of the states with the stored patterns.
 
         Parameters
         ----------
         input : tensor, or tuple of three
-            Stored patterns, state patterns and pattern projections, ``(..., S or L, d)``; one
-            tensor stands for all.
+            Stored patterns, states and projections, ``(..., S or L, d)``; one tensor is used for
+            all three.
         stored_pattern_padding_mask : tensor (..., S), optional
-            True = ignored; or numbers that are added to the scores. The masks of the core, as of
-            :func:`hopcore.association`, are the opposite: True = attend.
+            True means that a pattern is ignored; numbers are added to the scores. The masks of the
+            core, such as of :func:`hopcore.association`, have the opposite meaning: True means
+            attend.
         association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), optional
-            True = not attended; or numbers that are added to the scores.
+            True means that a query may not attend to a pattern; numbers are added to the scores.
         **others
-            None: an argument of another library is refused by the name that it has here.
+            Arguments of other libraries, which raise an error that names the right argument.
 
         Returns
         -------
@@ -373,7 +375,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
 
 
 def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return stored patterns, state patterns and pattern projections."""
+    """Return stored patterns, states and projections."""
     if isinstance(input, torch.Tensor):
         patterns, nested = (input, input, input), input.is_nested
     elif isinstance(input, tuple | list) and len(input) == 3:

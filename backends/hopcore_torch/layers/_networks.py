@@ -1,4 +1,4 @@
-"""Memories that are learned, at a temperature of the call."""
+"""Networks with a learned memory, whose temperature is an argument of the call."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from hopcore_torch.training import gumbel
 
 
 class _Network(ParameterOwner):
-    """What modules share whose constructor takes settings alone."""
+    """The base of modules whose constructor takes only settings."""
 
     KIND: ClassVar[type]
 
     @classmethod
     def of(cls, settings: Any, *, device: Device = None, dtype: torch.dtype | None = None) -> Self:
-        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        """Return the layer with these settings, with parameters of this device and dtype."""
         layer = cls.__new__(cls)
         layer._make(settings, device=device, dtype=dtype)
         return layer
@@ -51,7 +51,7 @@ class _Network(ParameterOwner):
 
 
 class HNL(_Network):
-    """A Hopfield network layer: features recall from a learned memory, softly or one pattern.
+    """A Hopfield network layer: features attend to a learned memory, on the soft or hard path.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ class HNL(_Network):
     Raises
     ------
     TypeError, ValueError
-        Settings that make no sense.
+        A setting is not valid.
 
     Notes
     -----
-    Under ``torch.compile`` another temperature, number or tensor, does not compile again;
-    noise can be drawn there by ``torch.default_generator`` alone.
+    Under ``torch.compile``, a call with another temperature, a number or a tensor, does not cause a
+    new compilation. Noise can only be drawn there with ``torch.default_generator``.
 
     Examples
     --------
@@ -113,19 +113,19 @@ class HNL(_Network):
         hard: bool = False,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """Return what features recall at a temperature.
+        """Return the association of features with the memory at a temperature.
 
         Parameters
         ----------
         x : tensor (..., n, d)
-            Features, one a row.
+            Features, one sample in each row.
         temperature : float or tensor (), optional
-            Positive; that of the settings if not given.
+            Positive; the default is that of the settings.
         hard : bool
-            Each head recalls one pattern, with the gradient of the soft weights.
+            Each head returns one pattern, with the gradient of the soft weights.
         generator : torch.Generator, optional
-            Draws Gumbel noise for the scores; ``torch.default_generator`` stands for torch's own on
-            whatever device. Without one there is no noise.
+            The generator of Gumbel noise for the scores; ``torch.default_generator`` means torch's
+            own generator on any device. Without a generator there is no noise.
 
         Returns
         -------
@@ -143,14 +143,14 @@ class HNL(_Network):
 
 
 class HNM(_Network):
-    """A stack of Hopfield network layers, all at one temperature.
+    """A stack of Hopfield network layers, all at the same temperature.
 
     Parameters
     ----------
     input_size, output_size, widths
         See :class:`hopcore.layers.HNMSettings`.
     quantity, num_heads, hidden_size, temperature, separation, dropout
-        Of every layer, see :class:`hopcore.layers.HNLSettings`.
+        Settings of every layer, see :class:`hopcore.layers.HNLSettings`.
     device, dtype
         Of the parameters.
 
@@ -195,7 +195,7 @@ class HNM(_Network):
         hard: bool = False,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """The output of the last layer ``(..., n, output_size)``; all is as in :class:`HNL`."""
+        """Return the output of the last layer, with arguments as in :class:`HNL`."""
         return hopcore.layers.hnm(
             self.settings,
             self.arrays(),
@@ -208,14 +208,14 @@ class HNM(_Network):
 
 
 class VectorQuantizer(_Network):
-    """A vector quantiser: features become patterns of a codebook, softly or the nearest of them.
+    """A vector quantiser: features become a soft mixture of codes, or the nearest code.
 
     Parameters
     ----------
     input_size, groups, quantity, temperature, commitment
         See :class:`hopcore.layers.QuantizerSettings`.
     device, dtype
-        Of the codebook.
+        The device and the dtype of the codebook.
 
     Examples
     --------
@@ -256,7 +256,7 @@ class VectorQuantizer(_Network):
         hard: bool = False,
         generator: torch.Generator | None = None,
     ) -> Quantized[torch.Tensor]:
-        """Features ``(..., input_size)`` by their codes.
+        """Return features ``(..., input_size)`` replaced by codes.
 
         Arguments are as in :class:`HNL`, the result is a :class:`hopcore.layers.Quantized`:
         ``values``, ``codes``, ``weights`` and the losses ``commitment`` and ``divergence``.
@@ -283,7 +283,7 @@ def temperature_argument(temperature: Any, x: torch.Tensor) -> Any:
 
 
 def noise_of(generator: torch.Generator | None) -> Noise | None:
-    """Return Gumbel noise of a generator, or None; torch's own generator is that of any device."""
+    """Return Gumbel noise of a generator, or None; torch's own generator works on any device."""
     if generator is None:
         return None
     return partial(gumbel, generator=None if generator is torch.default_generator else generator)

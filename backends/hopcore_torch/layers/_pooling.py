@@ -1,4 +1,4 @@
-"""Layers that learn one side of the association: pooling its queries, lookup its memory."""
+"""Layers that learn one side of the association: pooling learns queries, lookup a memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hopcore_torch.layers._hopfield import Hopfield
 
 
 class _Learned(ParameterOwner, LearnedPatternMethods):
-    """What pooling and lookup share: a Hopfield layer, and patterns of their own."""
+    """The base of pooling and lookup: a Hopfield layer, and learned patterns."""
 
     hopfield: Hopfield
 
@@ -47,23 +47,23 @@ class _Learned(ParameterOwner, LearnedPatternMethods):
 
     @classmethod
     def of(cls, settings: Any, *, device: Device = None, dtype: torch.dtype | None = None) -> Self:
-        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        """Return the layer with these settings, with parameters of this device and dtype."""
         layer = cls.__new__(cls)
         layer._make(settings, None, device=device, dtype=dtype)
         return layer
 
 
 class HopfieldPooling(_Learned):
-    """Hopfield pooling: learned state patterns recall from a set, whatever its size.
+    """Hopfield pooling: the association of learned states with a set of any size.
 
     Parameters
     ----------
     input_size : int
-        Depth of the set, and of the state patterns.
+        The number of features of the set and of the states.
     quantity : int
-        How many state patterns are learned.
+        The number of learned states.
     trainable : bool
-        Whether they are trained.
+        Whether the learned states are trained.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
     learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -146,10 +146,10 @@ class HopfieldPooling(_Learned):
         association_mask: torch.Tensor | None = None,
         **others: Any,
     ) -> torch.Tensor:
-        """The answers to the state patterns, ``(..., quantity * output_size)``.
+        """Return the outputs of the learned states, ``(..., quantity * output_size)``.
 
-        ``input`` is the set ``(..., S, d)``, or the set and its pattern projections; masks are as
-        in :meth:`Hopfield.forward`.
+        ``input`` is the set ``(..., S, d)``, or the set and its projections; masks are as in
+        :meth:`Hopfield.forward`.
         """
         if others:
             refuse_arguments(others)
@@ -168,18 +168,18 @@ class HopfieldPooling(_Learned):
 
 
 class HopfieldLayer(_Learned):
-    """Hopfield lookup: state patterns recall from a learned memory.
+    """Hopfield lookup: the association of states with learned stored patterns.
 
     Parameters
     ----------
     input_size : int
-        Depth of the state patterns.
+        The number of features of the states.
     quantity, num_pattern_repetitions : int, optional
-        How many patterns the memory holds, 1 if not given; both names mean the same.
+        The number of learned stored patterns, by default 1; both names mean the same.
     lookup_weights_as_separated : bool
-        Values are learned, too; otherwise they are the stored patterns.
+        Whether the values are learned separately; otherwise they are the stored patterns.
     lookup_targets_as_trainable, trainable : bool
-        Whether separate values, and stored patterns, are trained.
+        Whether separate values and stored patterns are trained.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
     learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
@@ -270,7 +270,7 @@ class HopfieldLayer(_Learned):
         association_mask: torch.Tensor | None = None,
         **others: Any,
     ) -> torch.Tensor:
-        """What state patterns ``(..., L, d)`` recall; masks are as in :meth:`Hopfield.forward`."""
+        """Return the output for states ``(..., L, d)``; masks as in :meth:`Hopfield.forward`."""
         if others:
             refuse_arguments(others)
         return self.hopfield(
@@ -286,7 +286,7 @@ class HopfieldLayer(_Learned):
 
 
 def own_patterns(weights: torch.Tensor) -> torch.Tensor:
-    """Return learned patterns as ``(quantity, d)``; without a gradient where none is recorded.
+    """Return learned patterns as ``(quantity, d)``, without a gradient if none is recorded.
 
     Torch's counters of operations refuse an argument with a gradient that has no history.
     """

@@ -32,17 +32,18 @@ class LearnableTemperatureAttention(Hopfield):
     Parameters
     ----------
     d_model, num_heads : int
-        Depth of the sequence, and heads.
+        The number of features of the sequence, and the number of heads.
     init_temp_factor : float or tuple of float
-        Where the temperature starts; a tuple has one for each head.
+        The initial temperature; a tuple has one for each head.
     per_head : bool
-        Each head learns its own.
+        Whether each head learns its own temperature.
     shared : bool
-        Times a second temperature, which layers may share (:func:`share_temperature`).
+        Whether to multiply by a second temperature, which layers may share
+        (:func:`share_temperature`).
     separation : str or float
         As in :class:`hopcore.HopfieldSettings`.
     device, dtype
-        Of the parameters.
+        The device and the dtype of the parameters.
     dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, head_dim, pattern_dim, out_dim
     disable_out_projection, key_as_static, query_as_static, value_as_static, value_as_connected
     normalize_pattern, normalize_pattern_affine, normalize_pattern_eps
@@ -50,8 +51,8 @@ class LearnableTemperatureAttention(Hopfield):
 
     Notes
     -----
-    It is a :class:`Hopfield` layer without normalisations, and in a checkpoint it is nothing else:
-    ``load_layer`` gives a :class:`Hopfield`, whose ``settings`` ``of`` takes.
+    The layer is a :class:`Hopfield` layer without normalisation, and is saved as one:
+    ``load_layer`` returns a :class:`Hopfield`, and ``of`` takes its ``settings``.
 
     Examples
     --------
@@ -107,10 +108,10 @@ class LearnableTemperatureAttention(Hopfield):
         key_padding_mask: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What queries ``(..., L, d)`` recall of keys and values ``(..., S, d)``.
+        """Return the association of queries ``(..., L, d)`` with keys and values ``(..., S, d)``.
 
-        Keys are the queries if not given, values the keys. Masks are True where a key is not
-        attended to, or added to the scores.
+        The default of the keys is the queries, and the default of the values is the keys. Masks are
+        True for keys that are ignored, or numbers that are added to the scores.
         """
         return super().forward(attention_patterns(query, key, value), key_padding_mask, attn_mask)
 
@@ -141,16 +142,16 @@ class LearnableTemperatureAttention(Hopfield):
 
 
 def share_temperature(layers: Layers, theta: nn.Parameter | None = None) -> Layers:
-    """Let layers share one temperature: one parameter, tied in place.
+    """Let layers share one temperature, which is one parameter, tied in place.
 
     Parameters
     ----------
     layers : torch.nn.Module, or sequence of them
-        Each with layers whose ``scaling`` is a ``LearnableTemperature(shared=True)``, itself or
-        anywhere within. Tie them before the optimiser is made.
+        Each is, or contains, layers whose ``scaling`` is a ``LearnableTemperature(shared=True)``.
+        Tie them before you make the optimiser.
     theta : torch.nn.Parameter, optional
-        The parameter ``()`` whose softplus is the shared temperature; that of the first layer if
-        not given.
+        The parameter ``()`` whose softplus is the shared temperature; the default is that of the
+        first layer.
 
     Returns
     -------
@@ -159,7 +160,7 @@ def share_temperature(layers: Layers, theta: nn.Parameter | None = None) -> Laye
     Raises
     ------
     ValueError
-        A layer without a shared temperature, one that is no single number.
+        A layer has no shared temperature, or theta is not a single number.
 
     Examples
     --------

@@ -51,7 +51,7 @@ class TransformerLayer(ParameterOwner):
 
     @classmethod
     def of(cls, settings: Any, *, device: Device = None, dtype: torch.dtype | None = None) -> Self:
-        """The layer with these settings; ``device`` and ``dtype`` of its parameters."""
+        """Return the layer with these settings, with parameters of this device and dtype."""
         layer = cls.__new__(cls)
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         kinds: dict[type, Any] = {HopfieldSettings: Hopfield, LookupSettings: HopfieldLayer}
@@ -61,7 +61,7 @@ class TransformerLayer(ParameterOwner):
 
     @classmethod
     def _from_transformer(cls, layer: Any) -> Self:
-        """The layer that computes what torch's layer computes, with copies of its parameters."""
+        """Return a layer that computes the same as torch's, with copies of its parameters."""
         if not isinstance(layer, cls.TORCH) or isinstance(layer, TransformerLayer):
             raise TypeError(
                 f"layer must be a torch.nn.{cls.TORCH.__name__}, got {type(layer).__name__}"

@@ -194,9 +194,9 @@ class TemperatureFloor(ArmStudy):
     """Measure whether classifiers that train on the soft path collapse on the hard path."""
 
     study: Annotated[str, option(METHOD, f"The part of the study: {', '.join(FLOORS)}.")] = "fixes"
-    epochs: Annotated[
-        str, option(TRAINING, "How often training goes through all training images.")
-    ] = "30,120"
+    epochs: Annotated[str, option(TRAINING, "The number of passes over the training images.")] = (
+        "30,120"
+    )
 
     name = "temperature-floor"
     example = "--study causes --epochs 30"

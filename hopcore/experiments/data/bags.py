@@ -281,7 +281,8 @@ def folds(target: np.ndarray, count: int, rng: np.random.Generator) -> list[np.n
     fewest = min(map(len, groups), default=0)
     if not 2 <= count <= fewest or len(groups) < 2:
         raise ValueError(
-            f"between 2 folds and the {fewest} samples of the rarest of two targets, got {count}"
+            f"folds must be at least 2 and at most {fewest}, the number of samples of the rarer "
+            f"target, got {count}"
         )
     dealt = np.concatenate([rng.permutation(group) for group in groups])
     return [np.sort(dealt[start::count]) for start in range(count)]

@@ -277,7 +277,7 @@ def diffused(
         )
         keys = operator(task.memory)
         if method.values != "tied":
-            raise ValueError("the random-walk Laplacian is measured with tied values alone")
+            raise ValueError("the random-walk Laplacian can only be measured with tied values")
         return hopcore.retrieve(task.queries, keys, beta, max_steps=updates).state, keys
     once = method.values == "evolving" or config.use_logit_diffusion
     found = hopcore.diffused_retrieve(

@@ -25,9 +25,7 @@ from hopcore.experiments.study import Report, Study, load_images
 from hopcore.experiments.tables import facts_of
 
 ALL_LAYERS = ",".join(trials.LAYERS)
-Layers = Annotated[
-    str, option(METHOD, f"The layers that are compared, of {', '.join(trials.LAYERS)}.")
-]
+Layers = Annotated[str, option(METHOD, f"The layers to compare: {', '.join(trials.LAYERS)}.")]
 
 
 @dataclass(kw_only=True)
@@ -80,9 +78,9 @@ class BagStudy(Study):
 
 @dataclass(kw_only=True)
 class BitPattern(BagStudy):
-    """Find which of 2048 bags of 16 bit patterns hold one of 8 signals."""
+    """Find which of 2048 bags of 16 bit patterns contain one of 8 signals."""
 
-    bags: Annotated[str, option(METHOD, "How many bags train; one training for each number.")] = (
+    bags: Annotated[str, option(METHOD, "The numbers of training bags, one for each training.")] = (
         "384,768,1536"
     )
 
@@ -104,7 +102,7 @@ class BitPattern(BagStudy):
 class Latch(BagStudy):
     """Find which of two symbols a sequence began with, before the noise."""
 
-    length: Annotated[str, option(METHOD, "How long the sequences are.")] = "20,50,100"
+    length: Annotated[str, option(METHOD, "The lengths of the sequences.")] = "20,50,100"
     epochs: Epochs = 10
 
     name = "latch"
@@ -123,12 +121,12 @@ class Latch(BagStudy):
 
 @dataclass(kw_only=True)
 class MnistBags(BagStudy):
-    """Find which bags of about 10 images of digits hold a nine."""
+    """Find which bags of about 10 images of digits contain a nine."""
 
     dataset: Dataset = "digits"
     data: Data = None
-    digit: Annotated[int, option(METHOD, "The digit that a positive bag holds.", min=0, max=9)] = 9
-    bags: Annotated[str, option(METHOD, "How many bags train; one training for each number.")] = (
+    digit: Annotated[int, option(METHOD, "The digit in the positive bags.", min=0, max=9)] = 9
+    bags: Annotated[str, option(METHOD, "The numbers of training bags, one for each training.")] = (
         "100,400,1200"
     )
     epochs: Epochs = 40
@@ -153,9 +151,9 @@ class BagFiles(BagStudy):
     """Classify bags of features from files, cross-validated."""
 
     data: Annotated[str, option(INPUT, "The bags: .npz files with features, bag and label.")]
-    folds: Annotated[int, option(METHOD, "Into how many folds the bags are divided.", min=2)] = 10
+    folds: Annotated[int, option(METHOD, "The number of folds.", min=2)] = 10
     dropout: Annotated[
-        str, option(TRAINING, "Rates of dropout, of which the training bags choose one.")
+        str, option(TRAINING, "The dropout rates, one of which is chosen on the training bags.")
     ] = "0,0.5,0.75"
     layer: Layers = "mean,pooling"
     epochs: Epochs = 10

@@ -87,7 +87,7 @@ class BagClassifier:
         """Refuse what does not fit."""
         sizes = (self.input_size, *self.embedding)
         if len(sizes) < 2 or min(sizes) < 1:
-            raise ValueError(f"embeddings must be one or more and >= 1, got {self.embedding}")
+            raise ValueError(f"embedding must have one or more sizes >= 1, got {self.embedding}")
         if self.layer is None:
             return
         association = self._association

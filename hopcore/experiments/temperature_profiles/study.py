@@ -30,10 +30,10 @@ class TemperatureProfiles(Study):
     and NAME-temperatures.png and NAME-attention.png beside the picture.
     """
 
-    task: Annotated[str, option(METHOD, f"The tasks, of {', '.join(TASKS)}.")] = ",".join(TASKS)
-    distance: Annotated[
-        str, option(METHOD, "How many symbols of noise lie between question and answer.")
-    ] = "4,8,16,32"
+    task: Annotated[str, option(METHOD, f"The tasks: {', '.join(TASKS)}.")] = ",".join(TASKS)
+    distance: Annotated[str, option(METHOD, "The numbers of noise symbols before the query.")] = (
+        "4,8,16,32"
+    )
     arm: Annotated[
         str,
         option(
@@ -43,16 +43,16 @@ class TemperatureProfiles(Study):
             "--arm",
         ),
     ] = ",".join(map(str, trials.ARMS))
-    seeds: Annotated[int, option(METHOD, "How many seeds of parameters and sequences.", min=1)] = 3
+    seeds: Annotated[int, option(METHOD, "The number of seeds.", min=1)] = 3
     first_seed: Annotated[int, option(METHOD, "The first of these seeds.", min=0)] = 0
     steps: Annotated[
-        int, option(METHOD, "How many batches train for one task and distance.", min=1)
+        int, option(METHOD, "The number of batches for each task and distance.", min=1)
     ] = 192
     batch_size: Batch = 24
-    d_model: Annotated[int, option(METHOD, "How many features a symbol has.", min=1)] = 256
-    d_ff: Annotated[int, option(METHOD, "How many features a hidden layer has.", min=1)] = 512
-    layers: Annotated[int, option(METHOD, "How many encoder layers there are.", min=1)] = 4
-    heads: Annotated[int, option(METHOD, "How many heads a layer has.", min=1)] = 4
+    d_model: Annotated[int, option(METHOD, "The number of features of a symbol.", min=1)] = 256
+    d_ff: Annotated[int, option(METHOD, "The number of hidden features.", min=1)] = 512
+    layers: Annotated[int, option(METHOD, "The number of encoder layers.", min=1)] = 4
+    heads: Annotated[int, option(METHOD, "The number of heads of a layer.", min=1)] = 4
     backend: TrainingBackend = "torch"
     device: Device = None
     resume: Resume = False

@@ -50,7 +50,7 @@ class Transition(MemoryStudy):
     """
 
     stored: Sizes = "10,30,100,300,1000"
-    images: Annotated[str, option(METHOD, f"What is stored: {', '.join(trials.IMAGES)}.")] = (
+    images: Annotated[str, option(METHOD, f"The stored patterns: {', '.join(trials.IMAGES)}.")] = (
         ",".join(trials.IMAGES)
     )
     followed: Annotated[
