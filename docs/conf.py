@@ -21,6 +21,7 @@ extensions = [
     "mathml",
     "matplotlib.sphinxext.plot_directive",
     "myst_parser",
+    "notebooks",
     "package_names",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
