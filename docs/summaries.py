@@ -64,20 +64,17 @@ def write(app: Sphinx) -> None:
 
 
 def file_names(names: list[str]) -> dict[str, str]:
-    """The names of the pages: where capitals alone tell two objects apart, the class says so.
+    """The names of the pages: they say so where capitals alone tell two objects apart.
 
     Some file systems take ``Backend`` and ``backend`` for one name.
     """
     folded = Counter(name.lower() for name in names)
-    return {
-        name: f"{name}-class" if folded[name.lower()] > 1 and is_class(name) else name
-        for name in names
-    }
+    return {name: name if folded[name.lower()] == 1 else with_capitals(name) for name in names}
 
 
-def is_class(name: str) -> bool:
-    """Whether a name is spelt as a class is."""
-    return name.rpartition(".")[2][0].isupper()
+def with_capitals(name: str) -> str:
+    """The name of the page of an object whose own name begins with a capital, or not."""
+    return f"{name}-capital" if name.rpartition(".")[2][0].isupper() else name
 
 
 def entries(text: str) -> Iterator[Entry]:
