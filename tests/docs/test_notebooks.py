@@ -49,6 +49,10 @@ def test_a_notebook_is_valid_and_has_the_code_of_its_page(page: Path) -> None:
     blocks = pages.blocks(page.read_text(encoding="utf-8"))
     wanted = "\n".join(typed(block) for block in blocks)
     assert without_empty_lines("\n".join(code(notebook))) == without_empty_lines(wanted)
+    raising = [
+        cell for cell in notebook.cells if "raises-exception" in cell.metadata.get("tags", [])
+    ]
+    assert len(raising) == "\n".join(blocks).count("Traceback (most recent call last)")
 
 
 def typed(block: str) -> str:
