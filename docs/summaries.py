@@ -12,8 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 FOLDER = "objects"
@@ -37,6 +38,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autosummary")
     app.connect("builder-inited", write)
     app.connect("source-read", fill_in)
+    app.connect("html-page-context", shorten, priority=100)  # before the theme takes the contents
     return {"parallel_read_safe": True}
 
 
@@ -103,3 +105,15 @@ def table(found: Iterator[re.Match[str]]) -> str:
     """The table of some objects: their names, which lead to their pages, and their summaries."""
     rows = "\n".join(f"   ~{entry['name']}" for entry in found)
     return f".. autosummary::\n   :nosignatures:\n   :toctree: {FOLDER}\n\n{rows}\n"
+
+
+def shorten(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave the objects of other packages out of the navigation of a page.
+
+    With all of them, a page would be three times as large, and the build would take twice as long.
+    """
+    whole = context["toctree"]
+    options = {"collapse": True} if page.startswith("api/") else {"maxdepth": 2}
+    context["toctree"] = lambda **given: whole(**{**given, **options})
