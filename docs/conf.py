@@ -21,6 +21,7 @@ extensions = [
     "mathml",
     "matplotlib.sphinxext.plot_directive",
     "myst_parser",
+    "notebooks",
     "package_names",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
@@ -35,7 +36,7 @@ html_title = f"hopcore {release}"
 html_math_renderer = "mathml"
 html_static_path = ["static"]
 html_css_files = ["hopcore.css"]
-html_js_files = ["copy.js"]
+html_js_files = ["copy.js", "pictures.js"]
 
 # The tables that begin a page of the API link to the entries below, on the same page.
 autosummary_generate = False

@@ -12,6 +12,10 @@ from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
 
+SPELLINGS = {r"\arg\max": r"\operatorname{argmax}", r"\Big\|": r"\Big‖"}
+"""What the converter does not understand, and what to write instead."""
+
+OTHERWISE = re.compile("|".join(map(re.escape, SPELLINGS)))
 BEFORE_A_NAME = re.compile(r"(?<!<msub>)(?<!<msup>)<mi>(ln|log|cos)</mi>(?=<m(i|n|sub|sup|row)>)")
 
 
@@ -35,8 +39,9 @@ def displayed(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 def mathml(node: nodes.math | nodes.math_block, display: str) -> str:
     """A formula as MathML, with a warning of what would not be drawn."""
-    source = node.astext().replace(r"\arg\max", r"\operatorname{argmax}")
-    drawn = convert(source, display=display)
-    if left := re.search(r">(\\[a-zA-Z]+)<", drawn):
+    source = node.astext()
+    drawn = convert(OTHERWISE.sub(lambda found: SPELLINGS[found[0]], source), display=display)
+    drawn = drawn.replace(r"\_", "_")  # in words, which are left as they are
+    if left := re.search(r">[^<]*?(\\[^<]+)<", drawn):
         logger.warning("%s cannot be drawn in %s", left[1], source, location=node)
     return BEFORE_A_NAME.sub(r'<mi>\1</mi><mspace width="0.17em"/>', drawn)

@@ -9,27 +9,22 @@ from __future__ import annotations
 import doctest
 import re
 import sys
-import textwrap
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-BLOCK = re.compile(
-    r"^ *```(?:\{doctest\}|pycon|python)\n(?P<fenced>(?:.*\n)*?) *```$"
-    r"|^\.\. plot::\n(?:   :.*\n)*\n(?P<plot>(?:   .*\n|\n)*)",
-    re.MULTILINE,
-)
+sys.path.append(str(Path(__file__).parents[1] / "docs"))
+
+from shown_code import PROMPT, blocks
+
+ROOT = Path(__file__).parents[1]
 IMPORT = re.compile(r"^(?:>>> |\.\.\. )? *(?:from|import) (.+)$", re.MULTILINE)
 THEIRS = (r"`isinstance\(treespec, LeafSpec\)` is deprecated",)
 """Warnings that libraries cause by calling each other; a page cannot avoid them."""
 
+ADAPTS = {"hopcore_torch": "torch", "hopcore_jax": "jax"}
 FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
-
-
-def blocks(text: str) -> list[str]:
-    """The blocks of Python code of a page, in their order."""
-    found = BLOCK.finditer(text)
-    return [textwrap.dedent(block["fenced"] or block["plot"] or "").strip("\n") for block in found]
 
 
 def imported(text: str) -> set[str]:
@@ -37,6 +32,12 @@ def imported(text: str) -> set[str]:
     lines = IMPORT.findall("\n".join(blocks(text)))
     modules = [name for line in lines for name in line.partition(" import ")[0].split(",")]
     return {module.split()[0].partition(".")[0] for module in modules}
+
+
+def missing(text: str) -> list[str]:
+    """The packages that the code of a page needs and that are not installed."""
+    needed = sorted({ADAPTS.get(package, package) for package in imported(text)})
+    return [name for name in needed if find_spec(name) is None and not (ROOT / name).exists()]
 
 
 def run(page: Path) -> int:
@@ -48,7 +49,7 @@ def run(page: Path) -> int:
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for number, block in enumerate(blocks(page.read_text(encoding="utf-8")), 1):
         place = f"{page.name}, block {number}"
-        if block.startswith(">>> "):
+        if block.startswith(PROMPT):
             test = doctest.DocTestParser().get_doctest(f"{block}\n", names, place, None, None)
             runner.run(test, clear_globs=False)
             names = test.globs

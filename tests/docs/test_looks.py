@@ -1,9 +1,11 @@
-"""The pictures of the help show the commands and options that there are."""
+"""The pictures of the help show the commands that there are; those of pages are all there."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from html import unescape
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +22,9 @@ LOOKS = ROOT / "docs" / "design" / "looks"
 AGAIN = "run `python docs/draw_looks.py`"
 
 
-def drawing() -> ModuleType:
-    path = ROOT / "docs" / "draw_looks.py"
-    spec = importlib.util.spec_from_file_location("draw_looks", path)
+def drawing(name: str = "draw_looks") -> ModuleType:
+    path = ROOT / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -81,3 +83,27 @@ def test_a_picture_is_drawn_as_the_help_is_now(name: str) -> None:
         if f"{package}=={version(package)}" not in pinned:
             pytest.skip(f"another {package} lays out the help in its own way")
     assert (LOOKS / f"{name}.svg").read_text(encoding="utf-8") == drawing().picture(name), AGAIN
+
+
+def test_pages_are_drawn_at_both_widths_in_small_files_and_shown() -> None:
+    pytest.importorskip("PIL")
+    pages = drawing("draw_pages")
+    wanted = {f"{name}-{width}.png" for name in pages.PAGES for width in pages.WIDTHS}
+    assert {path.name for path in LOOKS.glob("*.png")} == wanted
+    shown = (ROOT / "docs" / "design" / "looks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\(looks/(\S+)\)", shown)) == {path.name for path in LOOKS.iterdir()}
+    assert [path.name for path in LOOKS.glob("*.png") if path.stat().st_size > 150_000] == []
+
+
+def test_without_a_browser_a_line_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "draw_pages.py"), str(tmp_path)],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("draw_pages: no browser to draw with; install one of chromium")
+    assert done.stderr.count("\n") == 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pages
@@ -19,8 +18,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWING = [page for page in PAGES if pages.blocks(page.read_text(encoding="utf-8"))]
 SLOW = {"jax", "torch", "hopcore_jax", "hopcore_torch", "matplotlib", "sklearn"}
 """Packages that take a second or more to import or to compile."""
-
-ADAPTS = {"hopcore_torch": "torch", "hopcore_jax": "jax"}
 
 
 def case(page: Path) -> object:
@@ -46,10 +43,8 @@ def ran(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("page", [case(page) for page in SHOWING])
 def test_the_code_of_a_page_runs_from_the_top(page: Path, tmp_path: Path) -> None:
-    for package in pages.imported(page.read_text(encoding="utf-8")):
-        needed = ADAPTS.get(package, package)
-        if find_spec(needed) is None and not (ROOT / needed).exists():
-            pytest.skip(f"needs {needed}")
+    if missing := pages.missing(page.read_text(encoding="utf-8")):
+        pytest.skip(f"needs {', '.join(missing)}")
     done = ran(page, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
