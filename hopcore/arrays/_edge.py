@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of
 from hopcore.arrays._inputs import Inputs, backend_of_input, check_inputs, own, shape
@@ -99,6 +100,7 @@ def as_floating(name: str, array: Any) -> Any:
     return array if library is None else floating(name, array, library, None, untyped=untyped)
 
 
+@suggest_names
 def as_patterns(images: Any) -> Array:
     """Flatten images ``(N, h, w)``, or of more axes, to patterns ``(N, h * w)``.
 

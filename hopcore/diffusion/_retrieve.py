@@ -6,6 +6,7 @@ import math
 from functools import partial
 from typing import Any, Generic, NamedTuple, get_args
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, own
@@ -81,6 +82,7 @@ class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):
     energy: SomeArray | None
 
 
+@suggest_names
 @quiet
 def diffused_retrieve(
     state: SomeArray,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.graphs._graph import Graph, Normalization
@@ -35,6 +36,7 @@ class PatternGraph(NamedTuple):
     deg: Array
 
 
+@suggest_names
 class GraphBuilder:
     """Build the graph of patterns ``(..., N, d)`` in a chain of named steps.
 

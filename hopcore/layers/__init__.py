@@ -4,6 +4,7 @@ The functions here are the definition of every layer. Modules of ``hopcore_torch
 ``hopcore_jax`` hold the parameters and call them.
 """
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.layers._activations import ACTIVATIONS, ActivationName
 from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
 from hopcore.layers._composed_settings import (
@@ -26,8 +27,6 @@ from hopcore.layers._module_arguments import (
     hopfield_settings,
     named_arguments,
     quantity_of,
-    refuse_arguments,
-    suggest_names,
     transformer_arguments,
 )
 from hopcore.layers._module_mixins import (
@@ -129,7 +128,6 @@ __all__ = [
     "parameter_shapes",
     "quantity_of",
     "quantize",
-    "refuse_arguments",
     "save_layer",
     "straight_through",
     "suggest_names",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._inputs import backend_of_input
@@ -70,6 +71,7 @@ class SavedLayer(NamedTuple):
     parameters: dict[str, Array]
 
 
+@suggest_names
 def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[str, Array]) -> None:
     """Write a layer into a file that every framework can read.
 
@@ -122,6 +124,7 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
     write_tensors(Path(path), header, arrays)
 
 
+@suggest_names
 def load_layer(
     path: str | Path, *, backend: str = "numpy", dtype: str | None = None, device: Any = None
 ) -> SavedLayer:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, SomeArray
@@ -50,6 +51,7 @@ MAX_UPDATES = 1000
 """The most updates until a state rests, where ``update_steps_max`` is None."""
 
 
+@suggest_names
 def hopfield(
     settings: HopfieldSettings,
     parameters: Parameters,
@@ -119,6 +121,7 @@ def hopfield(
     return join_heads(settings, parameters, association, recall(settings, association, drop))
 
 
+@suggest_names
 def hopfield_weights(
     settings: HopfieldSettings,
     parameters: Parameters,
@@ -158,6 +161,7 @@ def hopfield_weights(
     return for_all_heads(settings, association, weights_of(association))
 
 
+@suggest_names
 def hopfield_projections(
     settings: HopfieldSettings,
     parameters: Parameters,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import MOST_SEED, as_integer
 from hopcore.layers._composed_settings import (
@@ -106,6 +107,7 @@ def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
     return {name: parameter.shape for name, parameter in layer_parameters(settings).items()}
 
 
+@suggest_names
 def initial_parameters(
     settings: LayerSettings, *, seed: int = 0, backend: str = "numpy", dtype: str = "float32"
 ) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Generic, NamedTuple
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import (
     backend_of_input,
@@ -63,6 +64,7 @@ class Quantized(NamedTuple, Generic[SomeArray]):
     divergence: SomeArray
 
 
+@suggest_names
 def quantize(
     settings: QuantizerSettings,
     parameters: Parameters,

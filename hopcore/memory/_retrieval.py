@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import (
     Array,
     beta_of_rows,
@@ -113,6 +114,7 @@ class Retrieval(RetrievalFields[SomeArray]):
         return type(self), tuple(self)
 
 
+@suggest_names
 def retrieve(
     state: SomeArray,
     stored: AnyArray,

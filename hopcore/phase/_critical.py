@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import BLOCK, Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import QUIET, AnyArray
@@ -64,6 +65,7 @@ class CriticalBetas(NamedTuple):
     centroid: float
 
 
+@suggest_names
 @QUIET
 def critical_betas(
     stored: AnyArray, *, patterns: int | None = None, track: Track = silent

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, beta_of_rows
 from hopcore.arrays._inputs import Inputs, check_inputs
 from hopcore.arrays._library import QUIET
@@ -71,6 +72,7 @@ class Minima(NamedTuple):
     stable: np.ndarray
 
 
+@suggest_names
 @QUIET
 def minima(
     stored: Array,

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, orders_of
 from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._validation import as_number, short_repr
@@ -71,6 +72,7 @@ class Suggestion(NamedTuple):
     bound: float
 
 
+@suggest_names
 @QUIET
 def suggest_beta(
     stored: AnyArray,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._validation import MOST_STEPS, check_integer, check_positive
@@ -83,6 +84,7 @@ class Sweep(NamedTuple):
     cooled: Branch
 
 
+@suggest_names
 @QUIET
 def sweep(
     stored: Array,

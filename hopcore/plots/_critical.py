@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._critical import CriticalBetas
 from hopcore.plots._marks import mark, temperatures
 from hopcore.plots._style import INK, LINES, QUIET, decades, quiet
@@ -19,6 +20,7 @@ QUANTILES = 0.05, 0.5, 0.95
 """Shares whose temperatures are written at the curve."""
 
 
+@suggest_names
 def critical_distribution(
     ax: Axes, critical: CriticalBetas, *, marks: Mapping[str, float] | None = None
 ) -> Axes:

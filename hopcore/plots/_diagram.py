@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._theory import centroid_beta, coexistence_beta, saddle_node_beta
 from hopcore.plots._style import INK, LINES, decades, legend_below, quiet
 from hopcore.plots._style_checks import host
@@ -19,6 +20,7 @@ MEASURED = (*LINES[2:], INK)
 """Colours of what was measured; the first two are those of the theory."""
 
 
+@suggest_names
 def phase_diagram(
     ax: Axes,
     counts: Sequence[int] | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.plots._style import FAILED, HAIRLINE, INK, QUIET, scale
 from hopcore.plots._style_checks import host
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@suggest_names
 def gallery(
     ax: Axes,
     rows: Mapping[str, np.ndarray],
@@ -92,6 +94,7 @@ def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: 
     ax.add_patch(box)
 
 
+@suggest_names
 def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None = None) -> Axes:
     """Association weights as shades: who looks, from the first row down, and at whom.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._association import update
 from hopcore.memory._energy import energy
@@ -46,6 +47,7 @@ class Plane(NamedTuple):
         return away <= FLAT * max(1e-300, float(np.linalg.norm(off, axis=-1).max()))
 
 
+@suggest_names
 def energy_landscape(
     ax: Axes,
     stored: Any,

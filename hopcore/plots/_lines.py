@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.plots._style import INK, LINES, decades, quiet
 from hopcore.plots._style_checks import host
 
@@ -22,6 +23,7 @@ class Curve(NamedTuple):
     deviations: Sequence[float]
 
 
+@suggest_names
 def curves(
     ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True
 ) -> Axes:
@@ -69,6 +71,7 @@ def curves(
     return quiet(ax)
 
 
+@suggest_names
 def over(
     ax: Axes, places: Sequence[float], named: Mapping[str, Sequence[float]], *, log: bool = False
 ) -> Axes:
@@ -95,6 +98,7 @@ def over(
     return decades(quiet(ax), "y") if log else quiet(ax)
 
 
+@suggest_names
 def temperature_history(
     ax: Axes,
     steps: Any,

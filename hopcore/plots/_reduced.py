@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._reduced_map import cobweb as cobweb_path
 from hopcore.phase._reduced_map import reduced_fixed_points, reduced_map
 from hopcore.plots._style import INK, LINES, QUIET, legend_below, quiet
@@ -24,6 +25,7 @@ SIDES = {
 """Where the names of fixed points stand, so that two that are near do not cover each other."""
 
 
+@suggest_names
 def cobweb(
     ax: Axes,
     b: float,

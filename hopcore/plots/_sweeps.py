@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._validation import short_repr
 from hopcore.phase._critical import CriticalBetas
 from hopcore.phase._sweep import Sweep
@@ -22,6 +23,7 @@ Count = Literal["minima", "retrieved"]
 HEATED, COOLED = LINES[1], LINES[0]
 
 
+@suggest_names
 def minima_over_beta(
     ax: Axes,
     sweep: Sweep,
@@ -88,6 +90,7 @@ def minima_over_beta(
     return finished(ax, named)
 
 
+@suggest_names
 def sharpness_over_beta(
     ax: Axes, sweep: Sweep, *, marks: Mapping[str, float] | None = None
 ) -> Axes:

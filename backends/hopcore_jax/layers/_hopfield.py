@@ -19,7 +19,6 @@ from hopcore.layers import (
     HopfieldSettings,
     hopfield_settings,
     named_arguments,
-    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
@@ -183,6 +182,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             raise AttributeError("this layer learns no alpha: separation=LearnableAlpha()")
         return learned_alpha(self.parameters["alpha_logit"])
 
+    @suggest_names
     def __call__(
         self,
         input: Patterns,
@@ -191,7 +191,6 @@ class Hopfield(ParameterOwner, AssociationProperties):
         *,
         key: Key | None = None,
         inference: bool | None = None,
-        **others: Any,
     ) -> jax.Array:
         """Return what each state pattern recalls.
 
@@ -209,15 +208,11 @@ class Hopfield(ParameterOwner, AssociationProperties):
             For dropout; needed where there is any.
         inference : bool, optional
             Drop nothing; what the layer says, if not given.
-        **others
-            None: an argument of another library is refused by the name that it has here.
 
         Returns
         -------
         array (..., L, output_size)
         """
-        if others:
-            refuse_arguments(others)
         return hopcore.hopfield(
             self.settings,
             self.arrays(),
@@ -227,6 +222,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             drop=self._dropout(self.settings.dropout, key, inference),
         )
 
+    @suggest_names
     def association_weights(
         self,
         input: Patterns,

@@ -147,6 +147,7 @@ class HopfieldCore(ParameterOwner, CoreProperties):
         """Show no settings: the layer around shows them."""
         return ""
 
+    @suggest_names
     def forward(
         self,
         query: torch.Tensor,

@@ -123,6 +123,7 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
         """The layer that computes what torch's layer computes, with copies of its parameters."""
         return cls._from_transformer(layer)
 
+    @suggest_names
     def forward(
         self,
         tgt: torch.Tensor,

@@ -120,6 +120,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
         """The layer that computes what torch's layer computes, with copies of its parameters."""
         return cls._from_transformer(layer)
 
+    @suggest_names
     def forward(
         self,
         src: torch.Tensor,

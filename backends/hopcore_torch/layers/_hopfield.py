@@ -17,7 +17,6 @@ from hopcore.layers import (
     hopfield_settings,
     layer_parameters,
     named_arguments,
-    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
@@ -295,12 +294,12 @@ class Hopfield(ParameterOwner, AssociationProperties):
             return 1.0 / self.temperature
         return super().__getattr__(name)
 
+    @suggest_names
     def forward(
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
-        **others: Any,
     ) -> torch.Tensor:
         """Return what each state pattern recalls.
 
@@ -314,15 +313,11 @@ class Hopfield(ParameterOwner, AssociationProperties):
             :func:`hopcore.association`, are the opposite: True = attend.
         association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), optional
             True = not attended; or numbers that are added to the scores.
-        **others
-            None: an argument of another library is refused by the name that it has here.
 
         Returns
         -------
         tensor (..., L, output_size)
         """
-        if others:
-            refuse_arguments(others)
         return hopcore.hopfield(
             self.settings,
             self.arrays(),
@@ -333,6 +328,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             cache=self.cache,
         )
 
+    @suggest_names
     def association_weights(
         self,
         input: Patterns,

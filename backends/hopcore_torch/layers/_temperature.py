@@ -99,6 +99,7 @@ class LearnableTemperatureAttention(Hopfield):
         settings = attention_settings(d_model, learned, separation, arguments)
         self._make(settings, None, device=device, dtype=dtype)
 
+    @suggest_names
     def forward(
         self,
         query: torch.Tensor,
@@ -114,6 +115,7 @@ class LearnableTemperatureAttention(Hopfield):
         """
         return super().forward(attention_patterns(query, key, value), key_padding_mask, attn_mask)
 
+    @suggest_names
     def association_weights(
         self,
         query: torch.Tensor,
