@@ -290,6 +290,6 @@ def draw_retrieved(memory: Memory, state: np.ndarray, title: str, path: Path) ->
     height, width = (0.9 * side / max(shape) for side in shape)
     figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
     limits = float(values.min()), float(values.max())
-    plots.heading(plots.gallery(figure.subplots(), images, limits=limits), title)
+    plots.heading(plots.gallery(images, limits=limits, ax=figure.subplots()), title)
     plots.save(figure, path)
     return count

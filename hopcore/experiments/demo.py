@@ -156,7 +156,7 @@ def draw_demo(demo: Demo, path: Path) -> None:
             failed[name] = ~retrieved[shown]
             any_failed |= bool(failed[name].any())
             shares.append(f"{name} {in_percent(float(np.mean(retrieved)))}")
-        plots.heading(plots.gallery(ax, rows, failed=failed), title, "   ".join(shares))
+        plots.heading(plots.gallery(rows, failed=failed, ax=ax), title, "   ".join(shares))
     note = f"Percentages: cosine above 0.9, of all {len(demo.images.pixels)} stored digits."
     if any_failed:
         note += " Framed in red: shown here and not retrieved."

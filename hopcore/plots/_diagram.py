@@ -10,7 +10,7 @@ import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._theory import centroid_beta, coexistence_beta, saddle_node_beta
-from hopcore.plots._style import INK, LINES, decades, legend_below, quiet
+from hopcore.plots._style import INK, LINES, decades, legend_below, own_axes, quiet
 from hopcore.plots._style_checks import host
 
 if TYPE_CHECKING:
@@ -22,17 +22,15 @@ MEASURED = (*LINES[2:], INK)
 
 @suggest_names
 def phase_diagram(
-    ax: Axes,
     counts: Sequence[int] | None = None,
     *,
     measured: Mapping[str, Sequence[Any]] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Where a memory holds the average, its patterns, or both, by its size and temperature.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
     counts : sequence of int, optional
         Numbers of patterns; the diagram reaches from the least to the most of them. From 2 to a
         million, and to what was measured, if not given.
@@ -40,11 +38,13 @@ def phase_diagram(
         For each name ``(N, b)``, or ``(N, b, low, high)`` with a range of b: the number of patterns
         and the effective inverse temperature (:func:`hopcore.phase.effective_beta`), each a number
         or several. Points of different names stand a little beside each other.
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
 
     Raises
     ------
@@ -55,10 +55,11 @@ def phase_diagram(
     --------
     >>> from hopcore import plots
     >>> ax = plots.new_figure(5, 4).subplots()
-    >>> ax = plots.phase_diagram(ax, measured={"ten points": (10, 4.56)})
+    >>> ax = plots.phase_diagram(measured={"ten points": (10, 4.56)}, ax=ax)
     >>> ax.get_xscale(), ax.get_yscale()
     ('log', 'log')
     """
+    ax = own_axes(ax)
     points = {name: measured_points(name, value) for name, value in (measured or {}).items()}
     low, high = reach(counts, points)
     n = np.geomspace(low, high, 400)

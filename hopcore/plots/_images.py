@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.plots._style import FAILED, HAIRLINE, INK, QUIET, scale
-from hopcore.plots._style_checks import host
+from hopcore.plots._style import FAILED, HAIRLINE, INK, QUIET, own_axes, scale
+from hopcore.plots._style_checks import by_name, host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 @suggest_names
 def gallery(
-    ax: Axes,
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, Any] | Any,
     *,
-    failed: Mapping[str, np.ndarray] | None = None,
+    failed: Mapping[str, Any] | None = None,
     limits: tuple[float, float] = (-1.0, 1.0),
+    ax: Axes | None = None,
 ) -> Axes:
     """Images in labelled rows, one column per pattern.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
-    rows : mapping of str to array (n, height, width)
-        A label and its images, from top to bottom; all of one shape.
+    rows : array (n, height, width), or mapping of str to array (n, height, width)
+        Images of any library; or, from top to bottom, a label and its images, all of one shape.
     failed : mapping of str to boolean array (n,), optional
         For some labels, the images that get a frame.
     limits : tuple of float
         The values drawn as paper and as full ink; what lies beyond is clipped.
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
 
     Raises
     ------
@@ -51,10 +51,12 @@ def gallery(
     >>> import numpy as np
     >>> from hopcore import plots
     >>> figure = plots.new_figure(4.0, 2.0)
-    >>> ax = plots.gallery(figure.subplots(), {"stored": np.ones((3, 4, 4))})
+    >>> ax = plots.gallery({"stored": np.ones((3, 4, 4))}, ax=figure.subplots())
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['stored']
     """
+    ax = own_axes(ax)
+    rows = {label: host(f"rows {label}".strip(), each) for label, each in by_name(rows).items()}
     shapes = {images.shape for images in rows.values()}
     if len(shapes) != 1 or any(len(shape) != 3 for shape in shapes):
         raise ValueError(
@@ -95,23 +97,25 @@ def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: 
 
 
 @suggest_names
-def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None = None) -> Axes:
+def attention_map(
+    weights: Any, *, limits: tuple[float, float] | None = None, ax: Axes | None = None
+) -> Axes:
     """Association weights as shades: who looks, from the first row down, and at whom.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
     weights : array (L, S), (H, L, S) or (layers, H, L, S)
         Of any library, for example from :func:`hopcore.association_weights`: a map of L state
         patterns over S stored ones; one for each head, side by side; layers below each other.
     limits : tuple of float, optional
         The weights drawn as paper and as full ink; 0 and the largest weight if not given.
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
 
     Raises
     ------
@@ -123,10 +127,11 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
     >>> import numpy as np, hopcore
     >>> from hopcore import plots
     >>> weights = hopcore.association_weights(np.eye(3), np.eye(3), 4.0)
-    >>> ax = plots.attention_map(plots.new_figure(3, 3).subplots(), weights)
+    >>> ax = plots.attention_map(weights, ax=plots.new_figure(3, 3).subplots())
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('stored pattern', 'state pattern')
     """
+    ax = own_axes(ax)
     shades = host("weights", weights)
     if shades.ndim not in (2, 3, 4) or not shades.size:
         raise ValueError(
@@ -139,7 +144,7 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
     if shades.ndim > 2:
         layers = shades.reshape(-1, *shades.shape[-3:])
         names = [f"layer {place + 1}" if shades.ndim == 4 else "" for place in range(len(layers))]
-        gallery(ax, dict(zip(names, layers, strict=True)), limits=(low, high))
+        gallery(dict(zip(names, layers, strict=True)), limits=(low, high), ax=ax)
         if shades.shape[-3] > 1:
             ax.set_xlabel(f"heads 1 to {shades.shape[-3]}", fontsize=8, color=QUIET)
         return ax

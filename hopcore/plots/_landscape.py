@@ -12,7 +12,7 @@ from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._association import update
 from hopcore.memory._energy import energy
 from hopcore.phase._fixed_points import minima
-from hopcore.plots._style import HAIRLINE, INK, LINES, QUIET, legend_below, scale
+from hopcore.plots._style import HAIRLINE, INK, LINES, QUIET, legend_below, own_axes, scale
 from hopcore.plots._style_checks import host
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ class Plane(NamedTuple):
 
 @suggest_names
 def energy_landscape(
-    ax: Axes,
     stored: Any,
     beta: float,
     *,
@@ -59,13 +58,12 @@ def energy_landscape(
     resolution: int = 160,
     steps: int = 200,
     levels: int = 16,
+    ax: Axes | None = None,
 ) -> Axes:
     r"""The energy over a plane, with the patterns, the minima, and how queries get there.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
     stored : array (N, d)
         N >= 2 patterns with d >= 2, of any library.
     beta : float
@@ -84,11 +82,13 @@ def energy_landscape(
         Updates of each query at most, >= 0.
     levels : int
         Steps of shade, >= 2. They are finer near the lowest energy.
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
 
     Raises
     ------
@@ -112,10 +112,11 @@ def energy_landscape(
     >>> import numpy as np, hopcore
     >>> from hopcore import plots
     >>> ax = plots.new_figure(4, 4).subplots()
-    >>> ax = plots.energy_landscape(ax, np.eye(3), 4.0, queries=0.6 * np.eye(3), resolution=20)
+    >>> ax = plots.energy_landscape(np.eye(3), 4.0, queries=0.6 * np.eye(3), resolution=20, ax=ax)
     >>> ax.get_aspect()
     1.0
     """
+    ax = own_axes(ax)
     check_positive("beta", beta)
     for name, value, least in (
         ("resolution", resolution, 2),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.plots._style import INK, LINES, decades, quiet
-from hopcore.plots._style_checks import host
+from hopcore.plots._style import INK, LINES, decades, own_axes, quiet
+from hopcore.plots._style_checks import by_name, host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,26 +25,27 @@ class Curve(NamedTuple):
 
 @suggest_names
 def curves(
-    ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True
+    named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True, ax: Axes | None = None
 ) -> Axes:
     """Curves with bars over places that have names; the first is dashed, what others are held to.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
     named : mapping of str to Curve
     ticks : sequence of str
         The names of the places 0, 1, ...
     joined : bool
         Whether the places are in an order, so that lines join them; otherwise points lie side by
         side, and the first is a dash across each place.
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
     """
+    ax = own_axes(ax)
     middle = 0.5 * len(named)
     for index, (name, curve) in enumerate(named.items()):
         first = index == 0
@@ -73,46 +74,57 @@ def curves(
 
 @suggest_names
 def over(
-    ax: Axes, places: Sequence[float], named: Mapping[str, Sequence[float]], *, log: bool = False
+    places: Any,
+    named: Mapping[str, Any] | Any,
+    *,
+    log: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
     """Lines over numbers, on a logarithmic axis if asked; a legend where there are several.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
-    places : sequence of float
-    named : mapping of str to sequence of float
-        A value for each place.
+    places : array (n,)
+        Numbers of any library, or a list.
+    named : array (n,), or mapping of str to array (n,)
+        A value for each place, of one line or of several with their names.
     log : bool
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
     """
-    for index, (name, values) in enumerate(named.items()):
-        ax.plot(places, values, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
-    if len(named) > 1:
+    ax = own_axes(ax)
+    numbers, several = host("places", places), by_name(named)
+    for index, (name, values) in enumerate(several.items()):
+        line = host(f"named {name}".strip(), values)
+        if numbers.ndim != 1 or line.shape != numbers.shape:
+            raise ValueError(
+                f"named {name} must have a value for each of the places {numbers.shape}, "
+                f"got {line.shape}".replace("  ", " ")
+            )
+        ax.plot(numbers, line, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
+    if len(several) > 1:
         ax.legend(frameon=False, fontsize=8)
     return decades(quiet(ax), "y") if log else quiet(ax)
 
 
 @suggest_names
 def temperature_history(
-    ax: Axes,
     steps: Any,
     temperatures: Mapping[str, Any] | Any,
     *,
     name: str = "epoch",
     colors: Mapping[str, str] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Temperatures over the steps of a training, on a logarithmic axis.
 
     Parameters
     ----------
-    ax : Axes
-        Drawn into.
     steps : array (n,)
         Epochs or steps.
     temperatures : array (n,), or mapping of str to array (n,)
@@ -122,11 +134,13 @@ def temperature_history(
         What is counted by the steps.
     colors : mapping of str to str, optional
         Of some of the lines.
+    ax : Axes, optional
+        Drawn into; axes of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        What was drawn into.
 
     Raises
     ------
@@ -139,12 +153,13 @@ def temperature_history(
     >>> from hopcore import plots
     >>> schedule, steps = hopcore.Cosine(1.0, 0.01, steps=100), np.arange(120)
     >>> ax = plots.new_figure(4, 2).subplots()
-    >>> ax = plots.temperature_history(ax, steps, schedule(steps), name="step")
+    >>> ax = plots.temperature_history(steps, schedule(steps), name="step", ax=ax)
     >>> ax.get_yscale(), ax.get_ylabel()
     ('log', 'temperature')
     """
+    ax = own_axes(ax)
     places = host("steps", steps)
-    named = temperatures if isinstance(temperatures, Mapping) else {"": temperatures}
+    named = by_name(temperatures)
     for index, (label, values) in enumerate(named.items()):
         history = host(f"temperatures {label}".strip(), values)
         if places.ndim != 1 or history.shape != places.shape:

@@ -48,6 +48,22 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
+def own_axes(ax: Axes | None) -> Axes:
+    """The axes of a picture: those that were given, or those of a new figure.
+
+    Raises
+    ------
+    TypeError
+        Something else was given, such as all axes of a figure.
+    """
+    if ax is None:
+        return new_figure(5.0, 4.0).subplots()
+    if not hasattr(ax, "plot"):
+        advice = "figure.subplots()" if hasattr(ax, "subplots") else "one of them, as axes[0]"
+        raise TypeError(f"ax must be matplotlib's Axes, got {type(ax).__name__}; give {advice}")
+    return ax
+
+
 def quiet(ax: Axes) -> Axes:
     """Axes that do not shout: hairlines, no box."""
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)

@@ -178,7 +178,7 @@ def test_curves_draw_into_the_axes_they_are_given():
         "plain": plots.Curve([0, 1], [1.0, 2.0], [0.1, 0.1]),
         "tied": plots.Curve([1], [3.0], [0.2]),
     }
-    assert plots.curves(ax, named, ["a", "b"]) is ax
+    assert plots.curves(named, ["a", "b"], ax=ax) is ax
     assert ax.get_legend_handles_labels()[1] == ["plain", "tied"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
     np.testing.assert_array_equal(ax.containers[1].lines[0].get_data(), [[1], [3.0]])
