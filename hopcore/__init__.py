@@ -9,6 +9,7 @@ The names of daily use are here. Every subject is a package of its own with all 
 - :mod:`hopcore.schedules`: annealing schedules and learnable temperatures;
 - :mod:`hopcore.layers`: Hopfield layers as functions, their settings and checkpoints;
 - :mod:`hopcore.training`, :mod:`hopcore.plots`, :mod:`hopcore.files`: training, pictures, files;
+- :mod:`hopcore.datasets`: images to try all of this with;
 - :mod:`hopcore.arrays`: what a backend is.
 
 A package is imported when one of its names is first used, so that ``import hopcore`` costs nothing.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # A package is an attribute, too; see ``__getattr__``.
     from hopcore import arrays as arrays
+    from hopcore import datasets as datasets
     from hopcore import diffusion as diffusion
     from hopcore import files as files
     from hopcore import graphs as graphs
@@ -103,8 +105,8 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a program listens
 
 PACKAGES = (
-    "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase",
-    "plots", "schedules", "streamed", "training",
+    "arrays", "cli", "datasets", "diffusion", "experiments", "files", "graphs", "layers", "memory",
+    "phase", "plots", "schedules", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {
@@ -248,21 +250,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the package in which a name lives, and keep the name.
-
-    ``hopcore.datasets`` is the module of image data sets that the studies use.
-    """
+    """Import the package in which a name lives, and keep the name."""
     if name in _HOME:
         value = getattr(import_module(f"hopcore.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     if name in PACKAGES:
         return import_module(f"hopcore.{name}")
-    if name == "datasets":
-        return import_module("hopcore.experiments.data.datasets")
     raise AttributeError(f"module 'hopcore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """The names of daily use and the packages."""
-    return sorted([*__all__, *PACKAGES, "__version__", "datasets"])
+    return sorted([*__all__, *PACKAGES, "__version__"])

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from hopcore import plots
 from hopcore.cli.cluster import cluster
+from hopcore.datasets._sources import files_in
 from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
-from hopcore.experiments.data.datasets import files_in
 from hopcore.experiments.data.inputs import files_given
 from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
 from hopcore.experiments.notes import noted

@@ -10,9 +10,8 @@ import numpy as np
 from rich.table import Table
 
 import hopcore
-from hopcore import plots
+from hopcore import datasets, plots
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
-from hopcore.experiments.data import datasets
 from hopcore.experiments.tables import SUCCESS_NOTES, Summary, in_percent
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import plots
+from hopcore import datasets, plots
 from hopcore.__main__ import main
 from hopcore.experiments.batched_retrieval import nearest
-from hopcore.experiments.data import datasets
 from hopcore.experiments.diffusion import report as diffusion_report
 from hopcore.experiments.diffusion import trials as diffusion
 from hopcore.experiments.diffusion.studies import STUDIES, Strength

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore import plots
+from hopcore import datasets, plots
+from hopcore.datasets._images import Images
 from hopcore.experiments.batched_retrieval import cosine
-from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
 from hopcore.phase._patterns import HypothesisWarning
 from hopcore.phase._suggest import Goal
