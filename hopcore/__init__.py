@@ -185,6 +185,22 @@ NAMES = {
 }
 """The names of daily use, by the package in which each one lives."""
 
+MODULES = (
+    "DiffusedHopfield", "HNL", "HNM", "Hopfield", "HopfieldCore", "HopfieldDecoderLayer",
+    "HopfieldEncoderLayer", "HopfieldLayer", "HopfieldPooling", "LearnableTemperatureAttention",
+    "VectorQuantizer",
+)  # fmt: skip
+"""Layers that are modules of torch and of JAX."""
+
+MEANT = {
+    "attention": "association",
+    "logsumexp": "lse",
+    "scaled_dot_product_attention": "association",
+    "softmax": "separate",
+    "sparsemax": "separate",
+}
+"""Names of other libraries, and those that do the same here."""
+
 _HOME = {name: package for package, names in NAMES.items() for name in names}
 
 __all__ = [
@@ -257,7 +273,19 @@ def __getattr__(name: str) -> Any:
         return value
     if name in PACKAGES:
         return import_module(f"hopcore.{name}")
-    raise AttributeError(f"module 'hopcore' has no attribute {name!r}")
+    raise AttributeError(f"module 'hopcore' has no attribute {name!r}{_advice(name)}")
+
+
+def _advice(name: str) -> str:
+    """Say where a name is that is not here, as far as that can be guessed."""
+    if name.startswith("_"):
+        return ""
+    if name in MODULES:
+        return f": modules are in the adapters, hopcore_torch.{name} and hopcore_jax.{name}"
+    from difflib import get_close_matches  # noqa: PLC0415  only where something is wrong
+
+    near = [MEANT[name]] if name in MEANT else get_close_matches(name, __dir__(), 1)
+    return f": did you mean hopcore.{near[0]}?" if near else ""
 
 
 def __dir__() -> list[str]:

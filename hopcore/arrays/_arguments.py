@@ -38,9 +38,13 @@ MEANT = {
     "config": "diffusion",
     "k_neighbors": "k n_neighbors neighbors",
     "k": "k_neighbors n_neighbors neighbors",
-    "seed": "rng random_state generator",
+    "seed": "rng random_state generator key",
     "generator": "seed rng random_state noise_key",
     "noise_key": "seed rng random_state generator",
+    "key": "seed rng rngs random_state generator prng_key",
+    "inference": "deterministic train training is_training",
+    "goal": "target task",
+    "diffusion_mode": "mode method",
     "stored_pattern_padding_mask": "padding_mask src_key_padding_mask",
     "src_key_padding_mask": "key_padding_mask padding_mask",
     "association_mask": "attention_mask src_mask",
@@ -105,8 +109,18 @@ ADVICE = {
     "dropout_p": {
         "stored": "the core drops nothing; multiply hopcore.association_weights(...) instead",
     },
+    **{
+        name: {"config": f"write config=hopcore.DiffusionConfig({name}=...)"}
+        for name in ("eta", "k_neighbors", "diffusion_mode", "adaptive_eta")
+    },
+    "k": {"k_neighbors": "", "config": "write config=hopcore.DiffusionConfig(k_neighbors=...)"},
+    "src_mask": {"tgt_mask": "did you mean tgt_mask or memory_mask?"},
     "figsize": {"ax": "pass ax=hopcore.plots.new_figure(width, height).subplots()"},
     "device": {"inference": "jax.device_put moves arrays, jax.default_device chooses a device"},
+    **{
+        name: {"association_mask": "give one tuple, layer((key, query, value))"}
+        for name in ("query", "key", "value")
+    },
     **{name: {"stored": HEADS} for name in ("num_heads", "n_heads", "nhead", "heads")},
 }
 """What to write instead of an argument, by the argument of hopcore that does the same.
@@ -216,7 +230,7 @@ def hint(name: str, own: Sequence[str], made: Iterable[str]) -> str:
     for meant in synonyms:
         if meant in own:
             return f"did you mean {meant}?"
-    for meant in (name, *synonyms):
+    for meant in (name, *ADVICE.get(name, {}), *synonyms):
         if meant in made:
             return f"{meant}= is given when the layer is made"
     near = get_close_matches(name, own, 1)

@@ -141,6 +141,9 @@ def as_patterns(images: Any) -> Array:
 
 def as_host_array(name: str, value: Any) -> Any:
     """Return lists and tables as NumPy arrays; everything else as it is."""
+    if hasattr(value, "pixels"):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array, got {kind}; write {name}.pixels")
     if isinstance(value, list | tuple):
         leaf: Any = value
         while isinstance(leaf, list | tuple) and leaf:

@@ -42,8 +42,17 @@ class Images(NamedTuple):
         return f"<{len(self.pixels)} images of {self.shape[0]} x {self.shape[1]}, {labels}>"
 
 
-def choose(images: Images, count: int, rng: np.random.Generator) -> Images:
+def choose(images: Images, count: int, rng: np.random.Generator | int = 0) -> Images:
     """``count`` different images, drawn without replacement.
+
+    Parameters
+    ----------
+    images : Images
+        Of which some are chosen.
+    count : int
+        How many.
+    rng : numpy.random.Generator or int
+        Draws them, or a seed.
 
     Raises
     ------
@@ -52,14 +61,13 @@ def choose(images: Images, count: int, rng: np.random.Generator) -> Images:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from hopcore import datasets
-    >>> datasets.choose(datasets.digits(), 20, np.random.default_rng(0)).pixels.shape
+    >>> datasets.choose(datasets.digits(), 20).pixels.shape
     (20, 64)
     """
     if not 1 <= count <= len(images.pixels):
         raise ValueError(f"between 1 and {len(images.pixels)} patterns can be stored, got {count}")
-    rows = rng.permutation(len(images.pixels))[:count]
+    rows = np.random.default_rng(rng).permutation(len(images.pixels))[:count]
     labels = None if images.labels is None else images.labels[rows]
     return Images(images.pixels[rows], images.shape, labels)
 
@@ -142,7 +150,7 @@ def split_three(images: Images, seed: int) -> tuple[Samples, Samples, Samples]:
     return train, validation, test
 
 
-def corrupt(images: Images, corruption: str, rng: np.random.Generator) -> np.ndarray:
+def corrupt(images: Images, corruption: str, rng: np.random.Generator | int = 0) -> np.ndarray:
     """Corrupted copies of images, as queries.
 
     Parameters
@@ -152,8 +160,8 @@ def corrupt(images: Images, corruption: str, rng: np.random.Generator) -> np.nda
     corruption : str
         ``"half"``: the lower half is removed, its pixels set to 0 (of an odd height, the smaller
         half stays). ``"noise:SIGMA"``: gaussian noise of that standard deviation is added.
-    rng : numpy.random.Generator
-        Draws the noise.
+    rng : numpy.random.Generator or int
+        Draws the noise, or a seed.
 
     Returns
     -------
@@ -169,7 +177,7 @@ def corrupt(images: Images, corruption: str, rng: np.random.Generator) -> np.nda
     >>> import numpy as np
     >>> from hopcore import datasets
     >>> one = datasets.Images(np.ones((1, 4)), (2, 2))
-    >>> datasets.corrupt(one, "half", np.random.default_rng(0))
+    >>> datasets.corrupt(one, "half")
     array([[1., 1., 0., 0.]])
     """
     kind, _, value = corruption.partition(":")
@@ -185,5 +193,7 @@ def corrupt(images: Images, corruption: str, rng: np.random.Generator) -> np.nda
             sigma = np.nan
         if not 0.0 <= sigma < np.inf:
             raise ValueError(f"noise must be noise:SIGMA with SIGMA >= 0, got {corruption!r}")
-        return images.pixels + sigma * rng.standard_normal(images.pixels.shape)
+        return images.pixels + sigma * np.random.default_rng(rng).standard_normal(
+            images.pixels.shape
+        )
     raise ValueError(f"unknown corruption {corruption!r}; known: 'half', 'noise:SIGMA'")

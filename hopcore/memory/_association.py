@@ -250,6 +250,11 @@ def merge_associations(
     first = next(pieces, None)
     if first is None:
         raise ValueError("merge_associations needs at least one part")
+    if not isinstance(first, tuple | list) or len(first) != 2:
+        raise TypeError(
+            "parts must be pairs (output, log-sum-exp), in an iterable such as a list, got a part "
+            f"{short_repr(first)}"
+        )
     part, lse = first
     backend = backend_of_input("output", part)
     check_floating(backend, "output", part)

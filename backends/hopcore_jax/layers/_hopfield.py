@@ -267,5 +267,5 @@ def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         return stored, state, projection
     raise TypeError(
         "input must be one array, or three: stored patterns, state patterns and pattern "
-        f"projections; got {type(input).__name__}"
+        f"projections; got {type(input).__name__}, of which jnp.asarray(...) makes an array"
     )

@@ -387,5 +387,5 @@ def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         return patterns
     raise TypeError(
         "input must be one tensor, or three: stored patterns, state patterns and pattern "
-        f"projections; got {type(input).__name__}"
+        f"projections; got {type(input).__name__}, of which torch.as_tensor(...) makes a tensor"
     )
