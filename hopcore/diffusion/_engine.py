@@ -87,6 +87,10 @@ class DynamicsEngine:
         self.diffusion, self.attention, self.config = diffusion, attention, config
         self.values: Values = values
 
+    def __repr__(self) -> str:
+        parts = f"{self.diffusion!r}, {self.attention!r}, {self.config!r}"
+        return f"DynamicsEngine({parts}, values={self.values!r})"
+
     @quiet
     def run(
         self,

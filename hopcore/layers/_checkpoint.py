@@ -17,6 +17,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import short_repr
 from hopcore.files._safetensors import check_header, read_tensors, write_tensors
 from hopcore.layers._composed_settings import (
@@ -69,6 +70,9 @@ class SavedLayer(NamedTuple):
 
     settings: Any
     parameters: dict[str, Array]
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 @suggest_names

@@ -20,6 +20,7 @@ from hopcore.arrays._inputs import (
     shape,
 )
 from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._reprs import one_line
 from hopcore.layers._losses import mean
 from hopcore.layers._network_settings import QuantizerSettings
 from hopcore.layers._networks import Noise
@@ -62,6 +63,9 @@ class Quantized(NamedTuple, Generic[SomeArray]):
     weights: SomeArray
     commitment: SomeArray
     divergence: SomeArray
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 @suggest_names

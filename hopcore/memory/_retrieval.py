@@ -26,6 +26,7 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
@@ -48,6 +49,9 @@ class RetrievalFields(NamedTuple, Generic[SomeArray]):
     converged: SomeArray
     residual: SomeArray
     energy: SomeArray
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 class Retrieval(RetrievalFields[SomeArray]):

@@ -15,6 +15,7 @@ import numpy as np
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, orders_of
 from hopcore.arrays._library import QUIET, AnyArray
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._separation import Separation, get_separation
@@ -70,6 +71,9 @@ class Suggestion(NamedTuple):
     margin: float
     error: float
     bound: float
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 @suggest_names
