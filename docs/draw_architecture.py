@@ -15,7 +15,8 @@ PICTURE = ROOT / "docs" / "design" / "architecture.svg"
 
 CAPTIONS = {
     "cli": "the command line",
-    "experiments": "studies with real data, their data sets and models",
+    "experiments": "studies with real data, and their models",
+    "datasets": "images to store: digits, MNIST, corrupted copies",
     "training": "the epoch loop, runs and their files",
     "plots": "pictures",
     "layers": "Hopfield layers as functions: settings, parameters, masks, checkpoints",

@@ -9,6 +9,7 @@ The names of daily use are here. Every subject is a package of its own with all 
 - :mod:`hopcore.schedules`: annealing schedules and learnable temperatures;
 - :mod:`hopcore.layers`: Hopfield layers as functions, their settings and checkpoints;
 - :mod:`hopcore.training`, :mod:`hopcore.plots`, :mod:`hopcore.files`: training, pictures, files;
+- :mod:`hopcore.datasets`: images to try all of this with;
 - :mod:`hopcore.arrays`: what a backend is.
 
 A package is imported when one of its names is first used, so that ``import hopcore`` costs nothing.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # A package is an attribute, too; see ``__getattr__``.
     from hopcore import arrays as arrays
+    from hopcore import datasets as datasets
     from hopcore import diffusion as diffusion
     from hopcore import files as files
     from hopcore import graphs as graphs
@@ -103,8 +105,8 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a program listens
 
 PACKAGES = (
-    "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase",
-    "plots", "schedules", "streamed", "training",
+    "arrays", "cli", "datasets", "diffusion", "experiments", "files", "graphs", "layers", "memory",
+    "phase", "plots", "schedules", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {
@@ -183,6 +185,22 @@ NAMES = {
 }
 """The names of daily use, by the package in which each one lives."""
 
+MODULES = (
+    "DiffusedHopfield", "HNL", "HNM", "Hopfield", "HopfieldCore", "HopfieldDecoderLayer",
+    "HopfieldEncoderLayer", "HopfieldLayer", "HopfieldPooling", "LearnableTemperatureAttention",
+    "VectorQuantizer",
+)  # fmt: skip
+"""Layers that are modules of torch and of JAX."""
+
+MEANT = {
+    "attention": "association",
+    "logsumexp": "lse",
+    "scaled_dot_product_attention": "association",
+    "softmax": "separate",
+    "sparsemax": "separate",
+}
+"""Names of other libraries, and those that do the same here."""
+
 _HOME = {name: package for package, names in NAMES.items() for name in names}
 
 __all__ = [
@@ -248,21 +266,28 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the package in which a name lives, and keep the name.
-
-    ``hopcore.datasets`` is the module of image data sets that the studies use.
-    """
+    """Import the package in which a name lives, and keep the name."""
     if name in _HOME:
         value = getattr(import_module(f"hopcore.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     if name in PACKAGES:
         return import_module(f"hopcore.{name}")
-    if name == "datasets":
-        return import_module("hopcore.experiments.data.datasets")
-    raise AttributeError(f"module 'hopcore' has no attribute {name!r}")
+    raise AttributeError(f"module 'hopcore' has no attribute {name!r}{_advice(name)}")
+
+
+def _advice(name: str) -> str:
+    """Say where a name is that is not here, as far as that can be guessed."""
+    if name.startswith("_"):
+        return ""
+    if name in MODULES:
+        return f": modules are in the adapters, hopcore_torch.{name} and hopcore_jax.{name}"
+    from difflib import get_close_matches  # noqa: PLC0415  only where something is wrong
+
+    near = [MEANT[name]] if name in MEANT else get_close_matches(name, __dir__(), 1)
+    return f": did you mean hopcore.{near[0]}?" if near else ""
 
 
 def __dir__() -> list[str]:
     """The names of daily use and the packages."""
-    return sorted([*__all__, *PACKAGES, "__version__", "datasets"])
+    return sorted([*__all__, *PACKAGES, "__version__"])

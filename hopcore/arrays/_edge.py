@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of
 from hopcore.arrays._inputs import Inputs, backend_of_input, check_inputs, own, shape
@@ -100,6 +101,7 @@ def as_floating(name: str, array: Any) -> Any:
     return array if library is None else floating(name, array, library, None, untyped=untyped)
 
 
+@suggest_names
 def as_patterns(images: Any) -> Array:
     """Flatten images ``(N, h, w)``, or arrays with more axes, to patterns ``(N, h * w)``.
 
@@ -140,6 +142,9 @@ def as_patterns(images: Any) -> Array:
 
 def as_host_array(name: str, value: Any) -> Any:
     """Return lists and tables as NumPy arrays; everything else as it is."""
+    if hasattr(value, "pixels"):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array, got {kind}; write {name}.pixels")
     if isinstance(value, list | tuple):
         leaf: Any = value
         while isinstance(leaf, list | tuple) and leaf:

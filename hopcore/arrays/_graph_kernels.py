@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from hopcore.arrays._library import Array, ArrayLibrary
+from hopcore.arrays._reprs import one_line
 
 GATHER_BLOCK = 1 << 20
 """How many numbers the portable kernels gather or compare at once."""
@@ -39,6 +40,9 @@ class Rows(NamedTuple):
     indptr: Array
     rows: Array
     columns: Array
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     @property
     def count(self) -> int:

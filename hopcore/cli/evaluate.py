@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from hopcore.cli.training_lines import in_words, temperatures
-from hopcore.experiments.data.datasets import files_in
+from hopcore.datasets._sources import files_in
 from hopcore.experiments.options import (
     INPUT,
     OUTPUT,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from hopcore import plots
-from hopcore.experiments.data.datasets import files_in
+from hopcore.datasets._sources import files_in
 from hopcore.experiments.data.inputs import files_given
 from hopcore.experiments.options import (
     INPUT,

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from hopcore import plots
 from hopcore.cli.cluster import cluster
+from hopcore.datasets._sources import files_in
 from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
-from hopcore.experiments.data.datasets import files_in
 from hopcore.experiments.data.inputs import files_given
 from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
 from hopcore.experiments.notes import noted
@@ -290,6 +290,6 @@ def draw_retrieved(memory: Memory, state: np.ndarray, title: str, path: Path) ->
     height, width = (0.9 * side / max(shape) for side in shape)
     figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
     limits = float(values.min()), float(values.max())
-    plots.heading(plots.gallery(figure.subplots(), images, limits=limits), title)
+    plots.heading(plots.gallery(images, limits=limits, ax=figure.subplots()), title)
     plots.save(figure, path)
     return count

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hopcore import datasets
 from hopcore.cli.training_lines import facts_of, finished_line, line_of, progress_bar, summary
+from hopcore.datasets._images import split_three
+from hopcore.datasets._sources import files_in
 from hopcore.experiments import training_picture as run_report
-from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import split_three
 from hopcore.experiments.models.image_classifiers import CLASSIFIERS
 from hopcore.experiments.options import (
     INPUT,
@@ -172,7 +173,7 @@ def train(
     """
     folder = resume or out or Path(f"{model}-{dataset}-{backend}-{seed}")
     files = {f"the run ({name})": folder / name for name in (LAST, BEST, HISTORY)}
-    check_outputs({"--plot": plot}, {**files, **datasets.files_in(data)})
+    check_outputs({"--plot": plot}, {**files, **files_in(data)})
     if resume is not None:
         run = resumed(context, resume, data, device)
     else:

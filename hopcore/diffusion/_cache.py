@@ -7,6 +7,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any, NamedTuple
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._validation import as_integer
@@ -15,6 +16,7 @@ from hopcore.graphs._builder import PatternGraph, pattern_graph
 from hopcore.graphs._knn import knn_graph, reweighted
 
 
+@suggest_names
 class GraphCache:
     """Keep the graphs of patterns, and find them by the values of the patterns.
 

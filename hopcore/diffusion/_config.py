@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
     MOST,
@@ -24,6 +25,7 @@ Adaptive: TypeAlias = Literal["sample", "query"]
 """For what an adaptive eta has a value of its own."""
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     """The settings of diffusion-augmented retrieval; they are frozen and checked.

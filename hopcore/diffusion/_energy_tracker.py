@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, in_precise_dtype
 from hopcore.arrays._library import QUIET, quiet
@@ -41,6 +42,7 @@ class Step(NamedTuple):
     dirichlet: Array | None
 
 
+@suggest_names
 class EnergyTracker:
     """Record the energies before the first step of diffusion and after each step.
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, check_inputs, own
 from hopcore.arrays._library import quiet
@@ -39,6 +40,7 @@ from hopcore.memory._separation import get_separation
 Values = Literal["tied", "evolving", "untied"]
 
 
+@suggest_names
 class DynamicsEngine:
     """The loop of diffusion and association, with a diffusion operator and an attention.
 
@@ -84,6 +86,10 @@ class DynamicsEngine:
             )
         self.diffusion, self.attention, self.config = diffusion, attention, config
         self.values: Values = values
+
+    def __repr__(self) -> str:
+        parts = f"{self.diffusion!r}, {self.attention!r}, {self.config!r}"
+        return f"DynamicsEngine({parts}, values={self.values!r})"
 
     @quiet
     def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import own
 from hopcore.arrays._library import quiet
@@ -53,6 +54,7 @@ class Explicit(DiffusionOperator):
         return own(laplacian.backend, features, given)
 
 
+@suggest_names
 class SimpleDiffusion(Explicit):
     r"""One explicit step: :math:`(I - \eta L) x`.
 
@@ -83,6 +85,7 @@ class SimpleDiffusion(Explicit):
         super().__init__(laplacian, eta, 1)
 
 
+@suggest_names
 class IterativeDiffusion(Explicit):
     r"""T explicit steps: :math:`(I - \eta L)^T x`.
 
@@ -106,6 +109,7 @@ class IterativeDiffusion(Explicit):
         super().__init__(laplacian, eta, steps)
 
 
+@suggest_names
 class FactoredDiffusion(Explicit):
     r"""T explicit steps from weights and degrees: :math:`x - \eta (c \cdot x - W' x)`.
 

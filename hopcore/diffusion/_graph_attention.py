@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, TypeAlias
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast_shapes, check_inputs, shape
 from hopcore.arrays._library import quiet
@@ -22,6 +23,7 @@ AttentionMode: TypeAlias = Literal["dense", "graph"]
 """Whether a query is associated with all patterns, or with an anchor and its neighbours."""
 
 
+@suggest_names
 @quiet
 def anchored_association(
     state: Array,
@@ -235,6 +237,7 @@ def spread_weights(weights: Array, scores: Array, operator: DiffusionOperator, x
     return spread / xp.where(total > 0, total, 1.0)
 
 
+@suggest_names
 class AttentionOperator:
     """The association in a loop of diffusion, with all patterns or an anchor's neighbours.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._library import quiet
 from hopcore.arrays._validation import as_fraction
@@ -20,6 +21,7 @@ from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
+@suggest_names
 class SpectralDiffusion(DiffusionOperator):
     r"""The exact heat kernel :math:`e^{-\eta L} x = U e^{-\eta \Lambda} U^T x`, dense.
 
@@ -69,6 +71,7 @@ class SpectralDiffusion(DiffusionOperator):
         return backend.astype((self._kernel @ (precise * scale)) / scale, features.dtype)
 
 
+@suggest_names
 class ChebyshevDiffusion(DiffusionOperator):
     r"""The heat kernel :math:`e^{-\eta L} x` by a Chebyshev series of a computed degree.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._library import quiet
@@ -15,6 +16,7 @@ from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
+@suggest_names
 class ImplicitDiffusion(DiffusionOperator):
     r"""The implicit step :math:`(I + \eta L)^{-1} x`, by conjugate gradients.
 

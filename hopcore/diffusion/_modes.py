@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._library import SomeArray
 from hopcore.arrays._validation import short_repr
 from hopcore.diffusion._explicit import Explicit, IterativeDiffusion, SimpleDiffusion
@@ -39,6 +40,7 @@ OPERATORS: dict[str, Callable[..., DiffusionOperator]] = {
 }
 
 
+@suggest_names
 def diffusion_operator(
     laplacian: Any, eta: Any, mode: Mode = "simple", steps: int = 3
 ) -> DiffusionOperator:
@@ -71,6 +73,7 @@ def diffusion_operator(
     return OPERATORS[mode](laplacian, eta, steps)
 
 
+@suggest_names
 def apply_diffusion(
     features: SomeArray, laplacian: Any, eta: Any, mode: Mode = "simple", steps: int = 3
 ) -> SomeArray:

@@ -6,11 +6,13 @@ import math
 from functools import partial
 from typing import Any, Generic, NamedTuple, get_args
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs, broadcast_shapes, own
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
     AdaptedDiffusion,
@@ -80,7 +82,11 @@ class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):
     residual: SomeArray
     energy: SomeArray | None
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 @quiet
 def diffused_retrieve(
     state: SomeArray,

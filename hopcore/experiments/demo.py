@@ -10,9 +10,8 @@ import numpy as np
 from rich.table import Table
 
 import hopcore
-from hopcore import plots
+from hopcore import datasets, plots
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
-from hopcore.experiments.data import datasets
 from hopcore.experiments.tables import SUCCESS_NOTES, Summary, in_percent
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}
@@ -156,7 +155,7 @@ def draw_demo(demo: Demo, path: Path) -> None:
             failed[name] = ~retrieved[shown]
             any_failed |= bool(failed[name].any())
             shares.append(f"{name} {in_percent(float(np.mean(retrieved)))}")
-        plots.heading(plots.gallery(ax, rows, failed=failed), title, "   ".join(shares))
+        plots.heading(plots.gallery(rows, failed=failed, ax=ax), title, "   ".join(shares))
     note = f"Percentages: cosine above 0.9, of all {len(demo.images.pixels)} stored digits."
     if any_failed:
         note += " Framed in red: shown here and not retrieved."

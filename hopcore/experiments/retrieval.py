@@ -15,8 +15,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from hopcore import datasets
+from hopcore.datasets._sources import files_in
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
-from hopcore.experiments.data import datasets
 from hopcore.experiments.options import (
     METHOD,
     OUTPUT,
@@ -100,7 +101,7 @@ def run_trials(
     seeds : int
         Memories of each size, from the seeds 0, 1, ...
     corruption : str
-        As in :func:`hopcore.experiments.data.datasets.corrupt`.
+        As in :func:`hopcore.datasets.corrupt`.
     backend, device : str
         As in :func:`hopcore.experiments.batched_retrieval.run_job`.
 
@@ -201,7 +202,7 @@ def command(
     The share depends on beta, the size of the memory and the separation function. Separate the
     values of a list by commas.
     """
-    check_outputs({"--csv": csv, "--markdown": markdown}, datasets.files_in(data))
+    check_outputs({"--csv": csv, "--markdown": markdown}, files_in(data))
     images = datasets.load(dataset, data)
     grid = {
         "stored": integers(stored, "stored"),

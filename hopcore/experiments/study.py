@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hopcore.experiments.data import datasets
+from hopcore import datasets
+from hopcore.datasets._sources import files_in
 from hopcore.experiments.options import AsJson, Csv, Markdown, Plot, Resume, show_json, tracked
 from hopcore.experiments.outputs import check_outputs
 from hopcore.files._csv import from_csv, to_csv
@@ -69,7 +70,7 @@ class Study:
 
     def reads(self) -> dict[str, Path | None]:
         """Return the files that the study reads, by the options that name them."""
-        return dict(datasets.files_in(getattr(self, "data", None)))
+        return dict(files_in(getattr(self, "data", None)))
 
     def outcomes(self) -> tuple[Iterable[Any], int]:
         """Check the options; return the rows, which are measured one by one, and their number."""

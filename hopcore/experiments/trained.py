@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
+from hopcore import datasets
 from hopcore.experiments.batched_retrieval import on_device
-from hopcore.experiments.data import datasets
 from hopcore.experiments.models.image_classifiers import CLASSIFIERS
 from hopcore.training._classifier import Classifier, Images
 from hopcore.training._config import PATHS

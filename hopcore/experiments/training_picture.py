@@ -22,13 +22,15 @@ def draw(history: Sequence[Epoch], title: str, path: Path) -> None:
         for label, name in {"training": "accuracy", **named}.items()
     }
     note = f"soft and hard: {split} images" if annealed else f"{split}: images that do not train"
-    plots.heading(plots.over(top, epochs, lines), "Accuracy, %", note)
-    plots.heading(plots.over(middle, epochs, {"loss": [e.loss for e in history]}, log=True), "Loss")
+    plots.heading(plots.over(epochs, lines, ax=top), "Accuracy, %", note)
+    plots.heading(
+        plots.over(epochs, {"loss": [e.loss for e in history]}, log=True, ax=middle), "Loss"
+    )
     for bottom in rest:
         temperatures = {
             name: [epoch.temperatures[name] for epoch in history]
             for name in history[0].temperatures
         }
-        plots.heading(plots.temperature_history(bottom, epochs, temperatures), "Temperature")
+        plots.heading(plots.temperature_history(epochs, temperatures, ax=bottom), "Temperature")
         bottom.set_ylabel("")
     plots.save(plots.caption(figure, title), path)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._reprs import brief, one_line
 from hopcore.graphs._graph import Graph, Normalization
 from hopcore.graphs._knn import build_knn_graph, build_similarity_matrix, knn_graph
 from hopcore.graphs._laplacian import dense_laplacian, laplacian_of
@@ -34,7 +36,11 @@ class PatternGraph(NamedTuple):
     W: Any
     deg: Array
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 class GraphBuilder:
     """Build the graph of patterns ``(..., N, d)`` in a chain of named steps.
 
@@ -51,6 +57,10 @@ class GraphBuilder:
         self._patterns, self._mask = patterns, mask
         self._k, self._sparse = 5, False
         self._normalization: Normalization = "none"
+
+    def __repr__(self) -> str:
+        kind = {"none": "unnormalised"}.get(self._normalization, self._normalization)
+        return f"<GraphBuilder of {brief(self._patterns)}: {self._k} neighbours, {kind} Laplacian>"
 
     def cosine_similarity(self) -> GraphBuilder:
         """Use the cosine, with negative values set to 0; this is the only similarity."""

@@ -108,7 +108,10 @@ def as_laplacian(laplacian: Any) -> AnyLaplacian:
     backend = backend_of_input("laplacian", laplacian)
     check_floating(backend, "laplacian", laplacian)
     if laplacian.ndim < 2 or not 0 < laplacian.shape[-1] == laplacian.shape[-2]:
-        raise ValueError(f"laplacian must be (..., N, N), got {shape(laplacian)}")
+        raise ValueError(
+            f"laplacian must be (..., N, N), got {shape(laplacian)}; the graph of patterns (N, d) "
+            "is hopcore.knn_graph(patterns, k)"
+        )
     if 0 not in laplacian.shape and backend.can_read_values(laplacian):
         check_finite(backend, "laplacian", laplacian)
         xp = backend.xp

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._inputs import check_floating
 from hopcore.arrays._library import SomeArray, quiet
 from hopcore.graphs._dense_laplacian import as_laplacian
 from hopcore.graphs._laplacian import Laplacian
 
 
+@suggest_names
 @quiet
 def dirichlet_energy(features: SomeArray, laplacian: Any) -> SomeArray:
     r"""The Dirichlet energy :math:`\operatorname{tr}(X^T L X) / 2` of features on a graph.

@@ -86,7 +86,10 @@ def check_adjacency(backend: Backend, name: str, matrix: Array) -> None:
     """Raise unless a matrix is ``(..., N, N)``, symmetric, finite and >= 0, with diagonal 0."""
     check_floating(backend, name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
-        raise ValueError(f"{name} must be (..., N, N), got {shape(matrix)}")
+        raise ValueError(
+            f"{name} must be (..., N, N), got {shape(matrix)}; the graph of patterns (N, d) is "
+            "hopcore.knn_graph(patterns, k)"
+        )
     if 0 in matrix.shape or not backend.can_read_values(matrix):
         return
     xp, matrix = backend.xp, backend.constant(matrix)

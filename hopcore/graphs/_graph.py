@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._graph_kernels import Rows
@@ -32,6 +33,7 @@ Normalization = Literal["none", "symmetric", "random_walk"]
 NORMALIZATIONS = ("none", "symmetric", "random_walk")
 
 
+@suggest_names
 @dataclass(frozen=True, eq=False)
 class Graph:
     r"""Graphs with symmetric non-negative weights, one for each element of a batch.

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._edge import as_floating
@@ -41,6 +42,7 @@ SEARCHED = 30
 """The approximate search looks for at least this many neighbours; with fewer it misses more."""
 
 
+@suggest_names
 def build_similarity_matrix(patterns: SomeArray, *, mask: AnyArray | None = None) -> SomeArray:
     r"""Cosine similarities of all patterns: :math:`\max(0, \cos(x_i, x_j))`, 0 on the diagonal.
 
@@ -78,6 +80,7 @@ def build_similarity_matrix(patterns: SomeArray, *, mask: AnyArray | None = None
     return backend.astype(xp.maximum(cosine, xp.matrix_transpose(cosine)), patterns.dtype)
 
 
+@suggest_names
 def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array | Graph:
     """Build the graph of the k most similar patterns of each, from all similarities.
 
@@ -120,6 +123,7 @@ def build_knn_graph(similarity: Array, k: int, as_sparse: bool = False) -> Array
     return graph if as_sparse else graph.to_dense()
 
 
+@suggest_names
 def knn_graph(
     patterns: AnyArray,
     k: int,

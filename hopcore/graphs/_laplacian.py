@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import SomeArray, quiet
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+@suggest_names
 @dataclass(frozen=True, eq=False)
 class Laplacian:
     r"""The Laplacian of a graph, or of each graph of a batch, stored by rows.
@@ -204,6 +206,7 @@ def _laplacian_of_any(adjacency: Array | Graph, normalization: Normalization) ->
 def compute_laplacian(adjacency: Graph) -> Laplacian: ...
 @overload
 def compute_laplacian(adjacency: SomeArray) -> SomeArray: ...
+@suggest_names
 def compute_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
     """The unnormalised Laplacian ``D - W``; eigenvalues in ``[0, 2 max(deg)]``.
 
@@ -230,6 +233,7 @@ def compute_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
 def compute_normalized_laplacian(adjacency: Graph) -> Laplacian: ...
 @overload
 def compute_normalized_laplacian(adjacency: SomeArray) -> SomeArray: ...
+@suggest_names
 def compute_normalized_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
     r"""The symmetric Laplacian :math:`D^{-1/2} (D - W) D^{-1/2}`; eigenvalues in [0, 2].
 
@@ -257,6 +261,7 @@ def compute_normalized_laplacian(adjacency: SomeArray | Graph) -> SomeArray | La
 def compute_random_walk_laplacian(adjacency: Graph) -> Laplacian: ...
 @overload
 def compute_random_walk_laplacian(adjacency: SomeArray) -> SomeArray: ...
+@suggest_names
 def compute_random_walk_laplacian(adjacency: SomeArray | Graph) -> SomeArray | Laplacian:
     r"""The random-walk Laplacian :math:`D^{-1} (D - W)`; eigenvalues in [0, 2]; rows sum to 0.
 

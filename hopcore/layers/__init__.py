@@ -4,6 +4,7 @@ The functions here are the definition of every layer. The modules of ``hopcore_t
 ``hopcore_jax`` own the parameters and call these functions.
 """
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.layers._activations import ACTIVATIONS, ActivationName
 from hopcore.layers._attention import dot_product_attention
 from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
@@ -27,8 +28,6 @@ from hopcore.layers._module_arguments import (
     hopfield_settings,
     named_arguments,
     quantity_of,
-    refuse_arguments,
-    suggest_names,
     transformer_arguments,
 )
 from hopcore.layers._module_mixins import (
@@ -131,7 +130,6 @@ __all__ = [
     "parameter_shapes",
     "quantity_of",
     "quantize",
-    "refuse_arguments",
     "save_layer",
     "straight_through",
     "suggest_names",

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import short_repr
 from hopcore.files._safetensors import check_header, read_tensors, write_tensors
 from hopcore.layers._composed_settings import (
@@ -70,7 +72,11 @@ class SavedLayer(NamedTuple):
     settings: Any
     parameters: dict[str, Array]
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[str, Array]) -> None:
     """Write a layer into a file that every framework can read.
 
@@ -123,6 +129,7 @@ def save_layer(path: str | Path, settings: LayerSettings, parameters: Mapping[st
     write_tensors(Path(path), header, arrays)
 
 
+@suggest_names
 def load_layer(
     path: str | Path, *, backend: str = "numpy", dtype: str | None = None, device: Any = None
 ) -> SavedLayer:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._fields import check_types
 from hopcore.arrays._validation import (
     check_integer,
@@ -53,6 +54,7 @@ class Learned(Composed):
         check_integer("pattern_size", self.pattern_size, 1)
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class PoolingSettings(Learned):
     """The settings of Hopfield pooling: learned states attend to a set of stored patterns.
@@ -84,6 +86,7 @@ class PoolingSettings(Learned):
         return _depth(inner.head_size if inner.state_pattern_as_static else None, inner)
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class LookupSettings(Learned):
     """The settings of Hopfield lookup: states attend to learned stored patterns.
@@ -179,6 +182,7 @@ class Transformer(Composed):
                 )
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings(Transformer):
     """A transformer encoder layer whose attention is a Hopfield layer.
@@ -221,6 +225,7 @@ class EncoderSettings(Transformer):
     bias: bool = True
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class DecoderSettings(Transformer):
     """A transformer decoder layer whose attentions are Hopfield layers.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, SomeArray
@@ -51,6 +52,7 @@ MAX_UPDATES = 1000
 """The largest number of updates if ``update_steps_max`` is None."""
 
 
+@suggest_names
 def hopfield(
     settings: HopfieldSettings,
     parameters: Parameters,
@@ -122,6 +124,7 @@ def hopfield(
     return join_heads(settings, parameters, association, recall(settings, association, drop))
 
 
+@suggest_names
 def hopfield_weights(
     settings: HopfieldSettings,
     parameters: Parameters,
@@ -161,6 +164,7 @@ def hopfield_weights(
     return for_all_heads(settings, association, weights_of(association))
 
 
+@suggest_names
 def hopfield_projections(
     settings: HopfieldSettings,
     parameters: Parameters,

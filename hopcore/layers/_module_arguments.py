@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from functools import wraps
-from inspect import signature
 from typing import Any, TypeVar, cast
 
 from hopcore.diffusion._config import DiffusionConfig
@@ -48,82 +46,7 @@ DIFFUSION = tuple(
 TRANSFORMER = tuple(field.name for field in fields(EncoderSettings) if field.name != "hopfield")
 """Arguments of a transformer layer that are not settings of its Hopfield layers."""
 
-SYNONYMS = {
-    "beta": "scaling",
-    "d_model": "input_size",
-    "embed_dim": "input_size",
-    "in_features": "input_size",
-    "out_features": "output_size",
-    "heads": "num_heads",
-    "nhead": "num_heads",
-    "num_heads": "nhead",
-    "diffusion": "config",
-    "k": "k_neighbors",
-    "scaling": "init_temp_factor",
-    "temperature": "scaling",
-}
-"""Names of arguments in other libraries or layers, and the arguments that they may mean here."""
-
-ELSEWHERE = {
-    "key_padding_mask": "stored_pattern_padding_mask= takes it, True = ignored as in torch",
-    "attn_mask": "association_mask= takes it, True = not attended as in torch",
-    "mask": "association_mask= takes ~mask: True = not attended; in the core True = attend",
-    "is_causal": "pass association_mask=, True above the diagonal, ones(L, S, dtype=bool).triu(1)",
-    "need_weights": "layer.association_weights(...) returns the weights",
-    "beta": "the inverse temperature is set by scaling= when the layer is made",
-}
-"""Arguments of a call in other libraries, and the corresponding arguments of a layer."""
-
 Constructor = TypeVar("Constructor", bound=Callable[..., None])
-
-
-def refuse_arguments(arguments: Mapping[str, Any]) -> None:
-    """Raise an error for unknown arguments of a layer's call that names the right ones."""
-    for name in arguments:
-        known = "its arguments are input, stored_pattern_padding_mask and association_mask"
-        raise TypeError(f"a layer takes no {name}=: {ELSEWHERE.get(name, known)}")
-
-
-def suggest_names(constructor: Constructor) -> Constructor:
-    """Return the constructor with an error that suggests the right name of an unknown argument.
-
-    ``inspect.signature`` and ``help`` still show the arguments of the constructor itself.
-    """
-    parameters = list(signature(constructor).parameters.values())[1:]
-    names = [one.name for one in parameters]
-    places = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
-    known = frozenset(names)
-
-    @wraps(constructor)
-    def construct(self: Any, *args: Any, **arguments: Any) -> None:
-        kind = type(self).__name__
-        if len(args) > len(places):
-            raise TypeError(by_position(kind, places, names, len(args)))
-        if not known.issuperset(arguments):
-            raise TypeError(no_argument(kind, names, arguments))
-        constructor(self, *args, **arguments)
-
-    return cast(Constructor, construct)
-
-
-def by_position(kind: str, places: Sequence[str], names: Sequence[str], given: int) -> str:
-    """Return the error for more arguments by position than a constructor takes."""
-    if not places:
-        named = ", ".join(f"{name}=" for name in names)
-        return f"{kind} takes its settings by name, {named}; got {given} by position"
-    return (
-        f"{kind} takes {len(places)} arguments by position, {', '.join(places)}, and the others "
-        f"by name; got {given} by position"
-    )
-
-
-def no_argument(kind: str, names: Sequence[str], given: Iterable[str]) -> str:
-    """Return the error for arguments that a constructor does not have."""
-    unknown = [name for name in given if name not in names]
-    name = unknown[0]
-    near = [SYNONYMS[name]] if SYNONYMS.get(name) in names else get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-    return f"{kind} has no argument {name}: {hint}"
 
 
 def named_arguments(names: type | Iterable[str], scope: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -18,6 +19,7 @@ from hopcore.layers._settings import HopfieldSettings, Settings
 from hopcore.memory._separation import SeparationName
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class HNLSettings(Settings):
     """The settings of a Hopfield network layer: features attend to a learned memory.
@@ -101,6 +103,7 @@ class HNLSettings(Settings):
         return 1.0 / (temperature * float(self.hidden_size))
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class HNMSettings(Settings):
     """The settings of a stack of Hopfield network layers, all at the same temperature.
@@ -167,6 +170,7 @@ class HNMSettings(Settings):
         )
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class QuantizerSettings(Settings):
     """The settings of a vector quantiser, which replaces groups of features by codes.

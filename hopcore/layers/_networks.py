@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import (
     backend_of_input,
@@ -35,6 +36,7 @@ Noise = Callable[[tuple[int, ...], Array], Array]
 """``noise(shape, like)`` returns Gumbel noise with the dtype and device of an array."""
 
 
+@suggest_names
 def hnl(
     settings: HNLSettings,
     parameters: Parameters,
@@ -111,6 +113,7 @@ def hnl(
     )
 
 
+@suggest_names
 def hnm(
     settings: HNMSettings,
     parameters: Parameters,

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import MOST_SEED, as_integer
+from hopcore.arrays._validation import MOST_SEED, as_integer, short_repr
 from hopcore.layers._composed_settings import (
     DecoderSettings,
     EncoderSettings,
@@ -64,6 +65,11 @@ def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
         return _hopfield(settings)
     if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
         return _network(settings)
+    if not hasattr(settings, "parts"):
+        raise TypeError(
+            "settings must be settings of a layer, as HopfieldSettings(input_size=4), got "
+            f"{short_repr(settings)}"
+        )
     inner = {
         f"{part}.{name}": parameter
         for part, within in settings.parts().items()
@@ -104,6 +110,7 @@ def parameter_shapes(settings: LayerSettings) -> dict[str, tuple[int, ...]]:
     return {name: parameter.shape for name, parameter in layer_parameters(settings).items()}
 
 
+@suggest_names
 def initial_parameters(
     settings: LayerSettings, *, seed: int = 0, backend: str = "numpy", dtype: str = "float32"
 ) -> dict[str, Array]:

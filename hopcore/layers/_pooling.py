@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import AnyArray, SomeArray
@@ -11,6 +12,7 @@ from hopcore.layers._hopfield import Drop, hopfield
 from hopcore.layers._parameters import Parameters, inner
 
 
+@suggest_names
 def hopfield_pooling(
     settings: PoolingSettings,
     parameters: Parameters,
@@ -62,6 +64,7 @@ def hopfield_pooling(
     return flattened(settings, answers)
 
 
+@suggest_names
 def hopfield_lookup(
     settings: LookupSettings,
     parameters: Parameters,

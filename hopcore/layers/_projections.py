@@ -90,7 +90,8 @@ def check_patterns(
             dtype = getattr(parameter, "dtype", stored.dtype)
             if dtype != stored.dtype and not backend.uses_autocast(stored):
                 raise TypeError(
-                    f"patterns must have the dtype of the parameters, {dtype}, got {stored.dtype}"
+                    f"patterns must have the dtype of the parameters, {dtype}, got {stored.dtype}; "
+                    "convert the patterns, or make the layer with dtype="
                 )
             break
     lead = state.shape[:-2]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Generic, NamedTuple
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import (
     backend_of_input,
@@ -19,6 +20,7 @@ from hopcore.arrays._inputs import (
     shape,
 )
 from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._reprs import one_line
 from hopcore.layers._losses import mean
 from hopcore.layers._network_settings import QuantizerSettings
 from hopcore.layers._networks import Noise
@@ -63,7 +65,11 @@ class Quantized(NamedTuple, Generic[SomeArray]):
     commitment: SomeArray
     divergence: SomeArray
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 def quantize(
     settings: QuantizerSettings,
     parameters: Parameters,

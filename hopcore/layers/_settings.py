@@ -9,6 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import SeparationFunction
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
@@ -60,6 +61,7 @@ ORDER = "state_pattern", "stored_pattern", "pattern_projection"
 """The inputs of a layer in the order of queries, keys and values."""
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class HopfieldSettings(Settings):
     """The settings of a Hopfield layer, without its parameters; immutable, checked, serialisable.

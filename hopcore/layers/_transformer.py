@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.arrays._library import AnyArray, SomeArray
@@ -17,6 +18,7 @@ from hopcore.layers._masks import hide_padding
 from hopcore.layers._parameters import Parameters
 
 
+@suggest_names
 def encoder_layer(
     settings: EncoderSettings,
     parameters: Parameters,
@@ -67,6 +69,7 @@ def encoder_layer(
     return branch(src, "norm_output", branch.feed_forward, "dropout_output")
 
 
+@suggest_names
 def decoder_layer(
     settings: DecoderSettings,
     parameters: Parameters,

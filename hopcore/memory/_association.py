@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Literal, overload
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import (
@@ -49,6 +50,7 @@ def association(
     separation: Separation = ...,
     return_lse: Literal[True],
 ) -> tuple[SomeArray, SomeArray]: ...
+@suggest_names
 @quiet
 def association(
     state: SomeArray,
@@ -128,6 +130,7 @@ def association(
     return without_row(output, single), without_axis(conjugate, single)
 
 
+@suggest_names
 def update(
     state: SomeArray,
     stored: AnyArray,
@@ -166,6 +169,7 @@ def update(
     return association(state, stored, beta=beta, mask=mask, separation=separation)
 
 
+@suggest_names
 def association_weights(
     state: SomeArray,
     stored: AnyArray,
@@ -207,6 +211,7 @@ def association_weights(
     return without_row(backend.astype(weights, state.dtype), single)
 
 
+@suggest_names
 def merge_associations(
     parts: Iterable[tuple[SomeArray, SomeArray]],
 ) -> tuple[SomeArray, SomeArray]:
@@ -246,6 +251,11 @@ def merge_associations(
     first = next(pieces, None)
     if first is None:
         raise ValueError("merge_associations needs at least one part")
+    if not isinstance(first, tuple | list) or len(first) != 2:
+        raise TypeError(
+            "parts must be pairs (output, log-sum-exp), in an iterable such as a list, got a part "
+            f"{short_repr(first)}"
+        )
     part, lse = first
     backend = backend_of_input("output", part)
     check_floating(backend, "output", part)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import (
@@ -30,6 +31,7 @@ from hopcore.arrays._validation import as_number, is_number
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 
+@suggest_names
 @quiet
 def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> SomeArray:
     r"""Log-sum-exp at an inverse temperature: :math:`\log(\sum_i e^{\beta z_i}) / \beta`.
@@ -89,6 +91,7 @@ def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> S
     return xp.where(nothing[..., 0], -math.inf, value)
 
 
+@suggest_names
 def energy(
     state: SomeArray,
     stored: AnyArray,
@@ -157,6 +160,7 @@ def energy_of(inputs: Inputs, separation: Any) -> Array:
     return xp.where(attending, value, math.inf)
 
 
+@suggest_names
 @quiet
 def energy_gradient(
     state: SomeArray,

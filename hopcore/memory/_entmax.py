@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Loop
 from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.arrays._validation import as_number, is_number, short_repr
 from hopcore.memory._order_derivative import expm1_ratio, order_change
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Entmax:
     r"""Tsallis, :math:`\alpha > 1`: :math:`w_i = [(\alpha-1) z_i - \tau]_+^{1/(\alpha-1)}`.

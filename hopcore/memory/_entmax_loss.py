@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input, check_same_device, shape
 from hopcore.arrays._validation import as_integer, is_number, short_repr
@@ -20,6 +21,7 @@ from hopcore.memory._separation import get_separation, scores_and_function
 REDUCTIONS = "mean", "sum", "none"
 
 
+@suggest_names
 def entmax_loss(
     scores: Array,
     target: Array,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._inputs import backend_of_input
@@ -19,6 +20,7 @@ MOST_HEADS = 1 << 16
 """The most heads that may each learn an alpha of their own."""
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class LearnableAlpha:
     r"""An alpha of entmax that is learned; the ``separation`` of a Hopfield layer.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import (
     Array,
     beta_of_rows,
@@ -25,6 +26,7 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._memory_kernels import norm
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
@@ -47,6 +49,9 @@ class RetrievalFields(NamedTuple, Generic[SomeArray]):
     converged: SomeArray
     residual: SomeArray
     energy: SomeArray
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 class Retrieval(RetrievalFields[SomeArray]):
@@ -113,6 +118,7 @@ class Retrieval(RetrievalFields[SomeArray]):
         return type(self), tuple(self)
 
 
+@suggest_names
 def retrieve(
     state: SomeArray,
     stored: AnyArray,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, Loop, SeparationFunction, orders_of
 from hopcore.arrays._inputs import (
     Inputs,
@@ -141,6 +142,7 @@ def check_orders(backend: Any, like: Array, alpha: Array) -> Array:
     return alpha
 
 
+@suggest_names
 def separate(scores: SomeArray, separation: Separation = "softmax") -> SomeArray:
     r"""Association weights of scores: a distribution over the last axis.
 

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import BLOCK, Array
 from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import QUIET, AnyArray
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._continuation import Curve, energy_slope, follow
@@ -63,7 +65,11 @@ class CriticalBetas(NamedTuple):
     coexist: np.ndarray
     centroid: float
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 @QUIET
 def critical_betas(
     stored: AnyArray, *, patterns: int | None = None, track: Track = silent

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, beta_of_rows
 from hopcore.arrays._inputs import Inputs, check_inputs
 from hopcore.arrays._library import QUIET
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import as_number
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
@@ -70,7 +72,11 @@ class Minima(NamedTuple):
     radius: Array
     stable: np.ndarray
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 @QUIET
 def minima(
     stored: Array,

@@ -12,8 +12,10 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, orders_of
 from hopcore.arrays._library import QUIET, AnyArray
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._separation import Separation, get_separation
@@ -70,7 +72,11 @@ class Suggestion(NamedTuple):
     error: float
     bound: float
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 @QUIET
 def suggest_beta(
     stored: AnyArray,

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._library import QUIET
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._fixed_points import describe_states, group_states, tolerance
@@ -57,6 +59,9 @@ class Branch(NamedTuple):
     sharpness: np.ndarray
     energy: np.ndarray
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
 
 class Sweep(NamedTuple):
     """The result of a sweep.
@@ -82,7 +87,11 @@ class Sweep(NamedTuple):
     heated: Branch
     cooled: Branch
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 @QUIET
 def sweep(
     stored: Array,

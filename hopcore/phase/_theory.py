@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, check_real
 from hopcore.arrays._validation import as_integer, check_integer, short_repr
@@ -45,6 +46,7 @@ class Transition(NamedTuple):
     spinodal: float
 
 
+@suggest_names
 def transition(patterns: int) -> Transition:
     r"""Return the effective inverse temperatures at which the minima of a memory change.
 

@@ -1,4 +1,8 @@
-"""Pictures. Functions take matplotlib's Axes and return them; matplotlib is imported on use."""
+"""Pictures, drawn into matplotlib's Axes or into a new figure.
+
+Functions take the Axes as ``ax=`` and return them; arrays may be lists, or arrays of any library.
+matplotlib is imported on use.
+"""
 
 from hopcore.plots._critical import critical_distribution
 from hopcore.plots._diagram import phase_diagram

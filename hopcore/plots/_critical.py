@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._critical import CriticalBetas
 from hopcore.plots._marks import mark, temperatures
-from hopcore.plots._style import INK, LINES, QUIET, decades, quiet
+from hopcore.plots._style import INK, LINES, QUIET, decades, own_axes, quiet
 from hopcore.plots._style_checks import instance
 
 if TYPE_CHECKING:
@@ -19,24 +20,25 @@ QUANTILES = 0.05, 0.5, 0.95
 """Shares whose temperatures are labelled on the curve."""
 
 
+@suggest_names
 def critical_distribution(
-    ax: Axes, critical: CriticalBetas, *, marks: Mapping[str, float] | None = None
+    critical: CriticalBetas, *, marks: Mapping[str, float] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw the share of the patterns that are minima over the inverse temperature.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     critical : CriticalBetas
         From :func:`hopcore.critical_betas`. Patterns that never appear keep the curve below 100 %.
     marks : mapping of str to float, optional
         Inverse temperatures with their names, drawn as vertical lines.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -50,9 +52,10 @@ def critical_distribution(
     >>> from hopcore import plots
     >>> found = hopcore.critical_betas(np.random.default_rng(0).standard_normal((20, 8)))
     >>> ax = plots.new_figure(5, 3).subplots()
-    >>> plots.critical_distribution(ax, found, marks={"suggested": 1.5}).get_ylabel()
+    >>> plots.critical_distribution(found, marks={"suggested": 1.5}, ax=ax).get_ylabel()
     'patterns with a minimum'
     """
+    ax = own_axes(ax)
     from matplotlib.patheffects import withStroke  # noqa: PLC0415  an extra, imported on use
 
     instance("critical", critical, CriticalBetas, "critical_betas")

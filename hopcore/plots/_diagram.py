@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._theory import centroid_beta, coexistence_beta, saddle_node_beta
-from hopcore.plots._style import INK, LINES, decades, legend_below, quiet
+from hopcore.plots._style import INK, LINES, decades, legend_below, own_axes, quiet
 from hopcore.plots._style_checks import host
 
 if TYPE_CHECKING:
@@ -19,18 +20,17 @@ MEASURED = (*LINES[2:], INK)
 """Colours of measurements; the first two colours are those of the theory."""
 
 
+@suggest_names
 def phase_diagram(
-    ax: Axes,
     counts: Sequence[int] | None = None,
     *,
     measured: Mapping[str, Sequence[Any]] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw where the average, the patterns, or both are minima, by size and temperature.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     counts : sequence of int, optional
         Numbers of patterns; the diagram reaches from the smallest to the largest. The default is
         from 2 to a million, extended to the measurements.
@@ -38,11 +38,13 @@ def phase_diagram(
         For each name ``(N, b)``, or ``(N, b, low, high)`` with a range of b: the number of patterns
         and the effective inverse temperature (:func:`hopcore.phase.effective_beta`), each a number
         or several numbers. Points of different names are drawn slightly apart.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -53,10 +55,11 @@ def phase_diagram(
     --------
     >>> from hopcore import plots
     >>> ax = plots.new_figure(5, 4).subplots()
-    >>> ax = plots.phase_diagram(ax, measured={"ten points": (10, 4.56)})
+    >>> ax = plots.phase_diagram(measured={"ten points": (10, 4.56)}, ax=ax)
     >>> ax.get_xscale(), ax.get_yscale()
     ('log', 'log')
     """
+    ax = own_axes(ax)
     points = {name: measured_points(name, value) for name, value in (measured or {}).items()}
     low, high = reach(counts, points)
     n = np.geomspace(low, high, 400)

@@ -7,37 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hopcore.plots._style import FAILED, HAIRLINE, INK, QUIET, scale
-from hopcore.plots._style_checks import host
+from hopcore.arrays._arguments import suggest_names
+from hopcore.plots._style import FAILED, HAIRLINE, INK, QUIET, own_axes, scale
+from hopcore.plots._style_checks import by_name, host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@suggest_names
 def gallery(
-    ax: Axes,
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, Any] | Any,
     *,
-    failed: Mapping[str, np.ndarray] | None = None,
+    failed: Mapping[str, Any] | None = None,
     limits: tuple[float, float] = (-1.0, 1.0),
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw images in labelled rows, with one column for each pattern.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
-    rows : mapping of str to array (n, height, width)
-        Labels and their images, from top to bottom; all images have the same shape.
+    rows : array (n, height, width), or mapping of str to array (n, height, width)
+        Images of any library; or, from top to bottom, a label and its images, all of one shape.
     failed : mapping of str to boolean array (n,), optional
         For some labels, the images that get a frame.
     limits : tuple of float
         The values that are drawn as paper and as full ink; values beyond are clipped.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -49,10 +51,12 @@ def gallery(
     >>> import numpy as np
     >>> from hopcore import plots
     >>> figure = plots.new_figure(4.0, 2.0)
-    >>> ax = plots.gallery(figure.subplots(), {"stored": np.ones((3, 4, 4))})
+    >>> ax = plots.gallery({"stored": np.ones((3, 4, 4))}, ax=figure.subplots())
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['stored']
     """
+    ax = own_axes(ax)
+    rows = {label: host(f"rows {label}".strip(), each) for label, each in by_name(rows).items()}
     shapes = {images.shape for images in rows.values()}
     if len(shapes) != 1 or any(len(shape) != 3 for shape in shapes):
         raise ValueError(
@@ -92,13 +96,14 @@ def frame(ax: Axes, column: float, row: float, width: int, height: int, *, bad: 
     ax.add_patch(box)
 
 
-def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None = None) -> Axes:
+@suggest_names
+def attention_map(
+    weights: Any, *, limits: tuple[float, float] | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw association weights as shades, with a row for each query.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     weights : array (L, S), (H, L, S) or (layers, H, L, S)
         Weights of any library, for example from :func:`hopcore.association_weights`: a map of L
         queries and S stored patterns. The maps of heads are drawn side by side, and those of layers
@@ -106,11 +111,13 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
     limits : tuple of float, optional
         The weights that are drawn as paper and as full ink; the default is 0 and the largest
         weight.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -122,10 +129,11 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
     >>> import numpy as np, hopcore
     >>> from hopcore import plots
     >>> weights = hopcore.association_weights(np.eye(3), np.eye(3), 4.0)
-    >>> ax = plots.attention_map(plots.new_figure(3, 3).subplots(), weights)
+    >>> ax = plots.attention_map(weights, ax=plots.new_figure(3, 3).subplots())
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('stored pattern', 'state pattern')
     """
+    ax = own_axes(ax)
     shades = host("weights", weights)
     if shades.ndim not in (2, 3, 4) or not shades.size:
         raise ValueError(
@@ -138,7 +146,7 @@ def attention_map(ax: Axes, weights: Any, *, limits: tuple[float, float] | None 
     if shades.ndim > 2:
         layers = shades.reshape(-1, *shades.shape[-3:])
         names = [f"layer {place + 1}" if shades.ndim == 4 else "" for place in range(len(layers))]
-        gallery(ax, dict(zip(names, layers, strict=True)), limits=(low, high))
+        gallery(dict(zip(names, layers, strict=True)), limits=(low, high), ax=ax)
         if shades.shape[-3] > 1:
             ax.set_xlabel(f"heads 1 to {shades.shape[-3]}", fontsize=8, color=QUIET)
         return ax

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._association import update
 from hopcore.memory._energy import energy
 from hopcore.phase._fixed_points import minima
-from hopcore.plots._style import HAIRLINE, INK, LINES, QUIET, legend_below, scale
+from hopcore.plots._style import HAIRLINE, INK, LINES, QUIET, legend_below, own_axes, scale
 from hopcore.plots._style_checks import host
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class Plane(NamedTuple):
         return away <= FLAT * max(1e-300, float(np.linalg.norm(off, axis=-1).max()))
 
 
+@suggest_names
 def energy_landscape(
-    ax: Axes,
     stored: Any,
     beta: float,
     *,
@@ -57,13 +58,12 @@ def energy_landscape(
     resolution: int = 160,
     steps: int = 200,
     levels: int = 16,
+    ax: Axes | None = None,
 ) -> Axes:
     r"""Draw the energy over a plane, with the patterns, the minima, and the paths of queries.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     stored : array (N, d)
         N >= 2 patterns with d >= 2, of any library.
     beta : float
@@ -82,11 +82,13 @@ def energy_landscape(
         The largest number of updates of each query, >= 0.
     levels : int
         The number of shades, >= 2. They are finer near the lowest energy.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -110,10 +112,11 @@ def energy_landscape(
     >>> import numpy as np, hopcore
     >>> from hopcore import plots
     >>> ax = plots.new_figure(4, 4).subplots()
-    >>> ax = plots.energy_landscape(ax, np.eye(3), 4.0, queries=0.6 * np.eye(3), resolution=20)
+    >>> ax = plots.energy_landscape(np.eye(3), 4.0, queries=0.6 * np.eye(3), resolution=20, ax=ax)
     >>> ax.get_aspect()
     1.0
     """
+    ax = own_axes(ax)
     check_positive("beta", beta)
     for name, value, least in (
         ("resolution", resolution, 2),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hopcore.plots._style import INK, LINES, decades, quiet
-from hopcore.plots._style_checks import host
+from hopcore.arrays._arguments import suggest_names
+from hopcore.plots._style import INK, LINES, decades, own_axes, quiet
+from hopcore.plots._style_checks import by_name, host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,27 +23,29 @@ class Curve(NamedTuple):
     deviations: Sequence[float]
 
 
+@suggest_names
 def curves(
-    ax: Axes, named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True
+    named: Mapping[str, Curve], ticks: Sequence[str], *, joined: bool = True, ax: Axes | None = None
 ) -> Axes:
     """Draw curves with bars over named places; the first curve, the reference, is dashed.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     named : mapping of str to Curve
     ticks : sequence of str
         The names of the places 0, 1, ...
     joined : bool
         Whether the places are ordered, so that lines join them. Otherwise points are drawn side by
         side, and the first curve is a dash across each place.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
     """
+    ax = own_axes(ax)
     middle = 0.5 * len(named)
     for index, (name, curve) in enumerate(named.items()):
         first = index == 0
@@ -69,47 +72,59 @@ def curves(
     return quiet(ax)
 
 
+@suggest_names
 def over(
-    ax: Axes, places: Sequence[float], named: Mapping[str, Sequence[float]], *, log: bool = False
+    places: Any,
+    named: Mapping[str, Any] | Any,
+    *,
+    log: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw lines over numbers, with a legend if there are several.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
-    places : sequence of float
-    named : mapping of str to sequence of float
-        A value for each place.
+    places : array (n,)
+        Numbers of any library, or a list.
+    named : array (n,), or mapping of str to array (n,)
+        A value for each place, of one line or of several with their names.
     log : bool
-        Whether the axis is logarithmic.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
     """
-    for index, (name, values) in enumerate(named.items()):
-        ax.plot(places, values, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
-    if len(named) > 1:
+    ax = own_axes(ax)
+    numbers, several = host("places", places), by_name(named)
+    for index, (name, values) in enumerate(several.items()):
+        line = host(f"named {name}".strip(), values)
+        if numbers.ndim != 1 or line.shape != numbers.shape:
+            raise ValueError(
+                f"named {name} must have a value for each of the places {numbers.shape}, "
+                f"got {line.shape}".replace("  ", " ")
+            )
+        ax.plot(numbers, line, label=name, color=LINES[index % len(LINES)], linewidth=1.4)
+    if len(several) > 1:
         ax.legend(frameon=False, fontsize=8)
     return decades(quiet(ax), "y") if log else quiet(ax)
 
 
+@suggest_names
 def temperature_history(
-    ax: Axes,
     steps: Any,
     temperatures: Mapping[str, Any] | Any,
     *,
     name: str = "epoch",
     colors: Mapping[str, str] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw temperatures over the steps of a training, on a logarithmic axis.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     steps : array (n,)
         Epochs or steps.
     temperatures : array (n,), or mapping of str to array (n,)
@@ -119,11 +134,13 @@ def temperature_history(
         The name of the horizontal axis, for example step or epoch.
     colors : mapping of str to str, optional
         The colours of some of the lines.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -137,12 +154,13 @@ def temperature_history(
     >>> from hopcore import plots
     >>> schedule, steps = hopcore.Cosine(1.0, 0.01, steps=100), np.arange(120)
     >>> ax = plots.new_figure(4, 2).subplots()
-    >>> ax = plots.temperature_history(ax, steps, schedule(steps), name="step")
+    >>> ax = plots.temperature_history(steps, schedule(steps), name="step", ax=ax)
     >>> ax.get_yscale(), ax.get_ylabel()
     ('log', 'temperature')
     """
+    ax = own_axes(ax)
     places = host("steps", steps)
-    named = temperatures if isinstance(temperatures, Mapping) else {"": temperatures}
+    named = by_name(temperatures)
     for index, (label, values) in enumerate(named.items()):
         history = host(f"temperatures {label}".strip(), values)
         if places.ndim != 1 or history.shape != places.shape:

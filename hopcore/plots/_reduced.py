@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.phase._reduced_map import cobweb as cobweb_path
 from hopcore.phase._reduced_map import reduced_fixed_points, reduced_map
-from hopcore.plots._style import INK, LINES, QUIET, legend_below, quiet
+from hopcore.plots._style import INK, LINES, QUIET, legend_below, own_axes, quiet
 from hopcore.plots._style_checks import host
 
 if TYPE_CHECKING:
@@ -24,20 +25,19 @@ SIDES = {
 """Where the names of fixed points stand, so that two that are near do not cover each other."""
 
 
+@suggest_names
 def cobweb(
-    ax: Axes,
     b: float,
     patterns: int,
     *,
     starts: Sequence[float] | None = None,
     steps: int = 50,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the reduced map of N equidistant patterns, its fixed points, and paths to them.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     b : float
         Effective inverse temperature, positive.
     patterns : int
@@ -47,11 +47,13 @@ def cobweb(
         barrier, one far from the fixed point.
     steps : int
         The number of updates of each path, >= 0.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes. Attracting fixed points are filled, and repelling ones are hollow.
+        The axes that were drawn into. Attracting fixed points are filled, repelling ones hollow.
 
     Raises
     ------
@@ -61,10 +63,11 @@ def cobweb(
     Examples
     --------
     >>> from hopcore import plots
-    >>> ax = plots.cobweb(plots.new_figure(3, 3).subplots(), 6.0, 10, starts=[0.2, 0.3])
+    >>> ax = plots.cobweb(6.0, 10, starts=[0.2, 0.3], ax=plots.new_figure(3, 3).subplots())
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('overlap $s$', 'next overlap $f(s)$')
     """
+    ax = own_axes(ax)
     points = reduced_fixed_points(b, patterns)
     places = [point.overlap for point in points]
     overlaps = beginnings(places) if starts is None else host("starts", starts).reshape(-1)

@@ -48,6 +48,22 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
+def own_axes(ax: Axes | None) -> Axes:
+    """The axes of a picture: those that were given, or those of a new figure.
+
+    Raises
+    ------
+    TypeError
+        Something else was given, such as all axes of a figure.
+    """
+    if ax is None:
+        return new_figure(5.0, 4.0).subplots()
+    if not hasattr(ax, "plot"):
+        advice = "figure.subplots()" if hasattr(ax, "subplots") else "one of them, as axes[0]"
+        raise TypeError(f"ax must be matplotlib's Axes, got {type(ax).__name__}; give {advice}")
+    return ax
+
+
 def quiet(ax: Axes) -> Axes:
     """Draw the axes with hairlines and without a box."""
     ax.tick_params(labelsize=8, labelcolor=INK, color=HAIRLINE)
@@ -132,15 +148,16 @@ def caption(figure: Figure, title: str, note: str = "") -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path, colors: int | None = None) -> None:
+def save(figure: Figure | Axes, path: str | Path, colors: int | None = None) -> None:
     """Write a figure in the format of its extension, completely or not at all.
 
     The same figure always gives the same bytes, because the file contains no date.
 
     Parameters
     ----------
-    figure : Figure
-    path : Path
+    figure : Figure or Axes
+        A figure, or the axes of which one is written.
+    path : str or Path
         Ends in ``.png``, ``.pdf`` or ``.svg``; without an extension the picture is a PNG.
     colors : int, optional
         The largest number of colours of a PNG, for a smaller file.
@@ -152,27 +169,29 @@ def save(figure: Figure, path: Path, colors: int | None = None) -> None:
     OSError
         The folder does not exist, or cannot be written to.
     """
+    whole: Any = figure.figure
+    path = Path(path)
     if path.suffix:
         check_extension("path", path, PICTURES)
     kind = path.suffix.lower().removeprefix(".") or "png"
     # Axes of a fixed shape have their names inside the picture only after a second layout.
-    figure.draw_without_rendering()
+    whole.draw_without_rendering()
 
     def write(file: BinaryIO) -> None:
         if kind != "png":
             from matplotlib import rc_context  # noqa: PLC0415  an extra, imported on use
 
             with rc_context({"svg.hashsalt": "hopcore"}):
-                figure.savefig(file, format=kind, metadata={UNDATED[kind]: None})
+                whole.savefig(file, format=kind, metadata={UNDATED[kind]: None})
             return
         if colors is None:
-            figure.savefig(file, format="png")
+            whole.savefig(file, format="png")
             return
         from PIL import Image  # noqa: PLC0415  comes with matplotlib
 
-        whole = BytesIO()
-        figure.savefig(whole, format="png")
-        few = Image.open(whole).convert("RGB").quantize(colors)
+        drawn = BytesIO()
+        whole.savefig(drawn, format="png")
+        few = Image.open(drawn).convert("RGB").quantize(colors)
         few.save(file, format="png", optimize=True)
 
     write_whole(path, write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +27,11 @@ def host(name: str, values: Any) -> np.ndarray:
         raise TypeError(
             f"{name} must be numbers, or an array of any library, got {type(values).__name__}"
         ) from None
+
+
+def by_name(values: Any) -> dict[str, Any]:
+    """Values with their names, a mapping; those that have none get an empty one."""
+    return dict(values) if isinstance(values, Mapping) else {"": values}
 
 
 def instance(name: str, value: Any, kind: type, function: str) -> None:

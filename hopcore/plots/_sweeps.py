@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._validation import short_repr
 from hopcore.phase._critical import CriticalBetas
 from hopcore.phase._sweep import Sweep
 from hopcore.plots._marks import mark, temperatures
-from hopcore.plots._style import LINES, QUIET, decades, legend_below, quiet
+from hopcore.plots._style import LINES, QUIET, decades, legend_below, own_axes, quiet
 from hopcore.plots._style_checks import instance
 
 if TYPE_CHECKING:
@@ -22,20 +23,19 @@ Count = Literal["minima", "retrieved"]
 HEATED, COOLED = LINES[1], LINES[0]
 
 
+@suggest_names
 def minima_over_beta(
-    ax: Axes,
     sweep: Sweep,
     *,
     critical: CriticalBetas | None = None,
     marks: Mapping[str, float] | None = None,
     count: Count = "minima",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the number of minima of a memory on heating and on cooling.
 
     Parameters
     ----------
-    ax : Axes
-        The axes to draw into.
     sweep : Sweep
         From :func:`hopcore.phase.sweep`.
     critical : CriticalBetas, optional
@@ -46,11 +46,13 @@ def minima_over_beta(
     count : {"minima", "retrieved"}
         The number of distinct states, on a logarithmic axis, or the share of the patterns that are
         retrieved.
+    ax : Axes, optional
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -64,10 +66,11 @@ def minima_over_beta(
     >>> found = hopcore.phase.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
     >>> ax = plots.new_figure(5, 3).subplots()
     >>> marks = {"saddle-node": hopcore.phase.saddle_node_beta(10)}
-    >>> ax = plots.minima_over_beta(ax, found, marks=marks)
+    >>> ax = plots.minima_over_beta(found, marks=marks, ax=ax)
     >>> [line.get_label() for line in ax.lines[:2]]
     ['← heated, from the patterns', 'cooled, from the average →']
     """
+    ax = own_axes(ax)
     instance("sweep", sweep, Sweep, "sweep")
     if critical is not None:
         instance("critical", critical, CriticalBetas, "critical_betas")
@@ -88,8 +91,9 @@ def minima_over_beta(
     return finished(ax, named)
 
 
+@suggest_names
 def sharpness_over_beta(
-    ax: Axes, sweep: Sweep, *, marks: Mapping[str, float] | None = None
+    sweep: Sweep, *, marks: Mapping[str, float] | None = None, ax: Axes | None = None
 ) -> Axes:
     r"""Draw the mean curvature of the minima of a memory on heating and on cooling.
 
@@ -98,13 +102,13 @@ def sharpness_over_beta(
 
     Parameters
     ----------
-    ax, sweep, marks
+    sweep, marks, ax
         As in :func:`minima_over_beta`.
 
     Returns
     -------
     Axes
-        The same axes.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -116,9 +120,10 @@ def sharpness_over_beta(
     >>> import numpy as np, hopcore
     >>> from hopcore import plots
     >>> found = hopcore.phase.sweep(np.eye(10), np.geomspace(3.0, 15.0, 12))
-    >>> plots.sharpness_over_beta(plots.new_figure(5, 3).subplots(), found).get_xscale()
+    >>> plots.sharpness_over_beta(found, ax=plots.new_figure(5, 3).subplots()).get_xscale()
     'log'
     """
+    ax = own_axes(ax)
     instance("sweep", sweep, Sweep, "sweep")
     named = temperatures(marks)
     both(ax, sweep, "sharpness")

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.schedules._schedule import Schedule
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Constant(Schedule):
     """A constant temperature.
@@ -72,6 +74,7 @@ class Between(Schedule):
         raise NotImplementedError
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Linear(Between):
     r"""The same change at every step, :math:`T = a + (b-a)\,t`.
@@ -98,6 +101,7 @@ class Linear(Between):
         return self.start + (self.end - self.start) * done
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Cosine(Between):
     r"""Slow, fast, slow, :math:`T = b + (a-b)\,(1 + \cos \pi t)/2`.
@@ -124,6 +128,7 @@ class Cosine(Between):
         return self.end + (self.start - self.end) * (1.0 + xp.cos(math.pi * done)) / 2.0
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Exponential(Between):
     r"""The same factor at every step, :math:`T = a\,e^{t \ln(b/a)}`.
@@ -150,6 +155,7 @@ class Exponential(Between):
         return self.start * xp.exp((math.log(self.end) - math.log(self.start)) * done)
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Geometric(Schedule):
     r"""The same factor after every m steps, :math:`T = a \gamma^{\lfloor n / m \rfloor}`.
@@ -196,6 +202,7 @@ ANNEALING: dict[str, type[Between]] = {kind.KIND: kind for kind in (Linear, Cosi
 """The schedules that are defined by a start, an end and a number of steps."""
 
 
+@suggest_names
 def compute_annealed_temperature(
     step: int | Array,
     total_steps: int,

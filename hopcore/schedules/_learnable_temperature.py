@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._inputs import backend_of_input, clip
@@ -30,6 +31,7 @@ HOT, COLD = 2.0, 0.5
 """The factors of hot and cold layers or heads."""
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class LearnableTemperature:
     r"""A temperature of scores that is learned; the ``scaling`` of a Hopfield layer.
@@ -155,6 +157,7 @@ def learned_temperature(theta: Array, shared: Array | None = None) -> Array:
     return clip(temperature * softplus(shared), LEAST, MOST, backend.xp)
 
 
+@suggest_names
 def temperature_profile(
     profile: Profile, layers: int, heads: int = 1
 ) -> tuple[LearnableTemperature, ...]:

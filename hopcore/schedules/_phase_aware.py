@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._library import AnyArray
 from hopcore.arrays._validation import check_number, check_positive
 from hopcore.phase._effective_scale import effective_scale
@@ -13,6 +14,7 @@ from hopcore.phase._theory import transition
 from hopcore.schedules._kinds import Between
 
 
+@suggest_names
 @dataclass(frozen=True)
 class PhaseAware(Between):
     r"""Exponential annealing that slows down at the phase transition of a memory.

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types
 from hopcore.arrays._inputs import backend_of_input, check_real
@@ -139,6 +140,7 @@ class Schedule:
         return kind(**settings)
 
 
+@suggest_names
 @dataclass(frozen=True)
 class Joined(Schedule):
     """One schedule followed by another.

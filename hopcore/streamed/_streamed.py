@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
@@ -43,6 +44,7 @@ Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """``track(pieces, count)`` passes the pieces on and shows the progress."""
 
 
+@suggest_names
 class Streamed:
     """Stored patterns ``(S, d)`` of which only two pieces are in memory at a time.
 

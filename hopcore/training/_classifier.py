@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._reprs import one_line
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._settings import Settings
@@ -30,6 +31,9 @@ class Images(NamedTuple):
 
     pixels: Array
     target: Array
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 class Classifier(Settings):

@@ -9,6 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._fields import check_types, known_fields
 from hopcore.arrays._validation import (
     MOST_SEED,
@@ -32,6 +33,7 @@ PATHS = "soft", "hard"
 """The paths: average the stored patterns, or choose one of them."""
 
 
+@suggest_names
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The settings of a training; immutable, checked, serialisable.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._fields import fits, type_hints
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import short_repr
 from hopcore.files._csv import csv_of
 from hopcore.files._files import write_whole
@@ -117,6 +118,9 @@ class SavedRun(NamedTuple):
     about: dict[str, str]
     history: list[Epoch]
     arrays: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:

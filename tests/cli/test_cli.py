@@ -516,7 +516,7 @@ def test_gallery_draws_into_the_axes_it_is_given():
     ax = plots.new_figure(3, 2).subplots()
     rows = {"original": np.zeros((4, 5, 6)), "retrieved": np.ones((4, 5, 6))}
     failed = {"retrieved": np.asarray([False, True, False, True])}
-    returned = plots.heading(plots.gallery(ax, rows, failed=failed), "title", "note")
+    returned = plots.heading(plots.gallery(rows, failed=failed, ax=ax), "title", "note")
     assert returned is ax
     assert isinstance(ax, Axes)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["original", "retrieved"]
@@ -526,14 +526,14 @@ def test_gallery_draws_into_the_axes_it_is_given():
     assert sorted(patch.get_x() for patch in red) == [6.5, 20.5]
     assert {patch.get_y() for patch in red} == {5.5}
     with pytest.raises(ValueError, match="one shape"):
-        plots.gallery(ax, {"a": np.zeros((1, 2, 2)), "b": np.zeros((1, 2, 3))})
+        plots.gallery({"a": np.zeros((1, 2, 2)), "b": np.zeros((1, 2, 3))}, ax=ax)
     with pytest.raises(ValueError, match="one shape"):
-        plots.gallery(ax, {})
+        plots.gallery({}, ax=ax)
 
 
 def test_a_picture_repeats(tmp_path):
     for name in ("a", "b"):
         figure = plots.new_figure(2, 2)
-        plots.gallery(figure.subplots(), {"row": np.eye(3)[None]})
+        plots.gallery({"row": np.eye(3)[None]}, ax=figure.subplots())
         plots.save(figure, tmp_path / name)
     assert Path(tmp_path / "a").read_bytes() == Path(tmp_path / "b").read_bytes()

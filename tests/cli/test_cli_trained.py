@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import hopcore
+from hopcore import datasets
 from hopcore.__main__ import main
-from hopcore.experiments.data import datasets
 from hopcore.experiments.trained import open_run, samples_of, scores_of
 from hopcore.training import read_run
 

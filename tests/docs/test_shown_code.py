@@ -6,6 +6,7 @@ Nothing is imported or prepared out of a reader's sight, and warnings are errors
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ SLOW = {"jax", "torch", "hopcore_jax", "hopcore_torch", "matplotlib", "sklearn"}
 def case(page: Path) -> object:
     """A page as a parameter; those that train or compile run in the full matrix only."""
     text = page.read_text(encoding="utf-8")
-    slow = pages.imported(text) & SLOW or "hopcore.experiments" in "\n".join(pages.blocks(text))
+    code = "\n".join(pages.blocks(text))
+    slow = pages.imported(text) & SLOW or re.search(r"hopcore\.experiments|datasets", code)
     marks = [pytest.mark.full] if slow and page.name != "README.md" else []
     return pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from libraries import libraries
 
+from hopcore import datasets
 from hopcore.__main__ import main
 from hopcore.experiments.annealing import gradients as annealing_gradients
 from hopcore.experiments.annealing import report as annealing_report
@@ -18,7 +19,6 @@ from hopcore.experiments.annealing import trials as annealing
 from hopcore.experiments.annealing.gradients import Gradient
 from hopcore.experiments.annealing.report import Point
 from hopcore.experiments.annealing.trials import Outcome, Trial
-from hopcore.experiments.data import datasets
 from hopcore.experiments.models.image_classifiers import HNM, VQ, Images
 from hopcore.experiments.tables import Spread, facts_of, percent
 from hopcore.files._csv import from_csv, to_csv

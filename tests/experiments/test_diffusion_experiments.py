@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import plots
+from hopcore import datasets, plots
 from hopcore.__main__ import main
 from hopcore.experiments.batched_retrieval import nearest
-from hopcore.experiments.data import datasets
 from hopcore.experiments.diffusion import report as diffusion_report
 from hopcore.experiments.diffusion import trials as diffusion
 from hopcore.experiments.diffusion.studies import STUDIES, Strength
@@ -178,7 +177,7 @@ def test_curves_draw_into_the_axes_they_are_given():
         "plain": plots.Curve([0, 1], [1.0, 2.0], [0.1, 0.1]),
         "tied": plots.Curve([1], [3.0], [0.2]),
     }
-    assert plots.curves(ax, named, ["a", "b"]) is ax
+    assert plots.curves(named, ["a", "b"], ax=ax) is ax
     assert ax.get_legend_handles_labels()[1] == ["plain", "tied"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
     np.testing.assert_array_equal(ax.containers[1].lines[0].get_data(), [[1], [3.0]])

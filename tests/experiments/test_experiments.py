@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import hopcore
+from hopcore import datasets
 from hopcore.experiments import retrieval
 from hopcore.experiments.batched_retrieval import CHUNK, cosine, nearest, run_job
-from hopcore.experiments.data import datasets
 from hopcore.experiments.data.patterns import image_shape
 from hopcore.experiments.demo import run_demo
 from hopcore.experiments.parsing import integers, numbers, separation_named

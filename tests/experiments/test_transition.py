@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 import hopcore
+from hopcore import datasets
 from hopcore.__main__ import main
-from hopcore.experiments.data import datasets
 from hopcore.experiments.suggested_beta import report as suggested_beta_report
 from hopcore.experiments.suggested_beta import trials as suggested_beta
 from hopcore.experiments.suggested_beta.trials import GRID

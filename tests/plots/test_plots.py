@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from itertools import combinations
@@ -50,32 +51,98 @@ def test_every_public_name_is_there():
         assert getattr(plots, name) is not None
 
 
+# Axes and arrays.
+
+WITH_AXES = {"frame", "heading", "quiet"}
+"""Functions that change axes in which something is drawn already."""
+
+PLAIN = {
+    "attention_map": (TEN,),
+    "cobweb": (6.0, 10),
+    "critical_distribution": (FOUND,),
+    "curves": ({"a": plots.Curve([0, 1], [1.0, 2.0], [0.1, 0.1])}, ["x", "y"]),
+    "energy_landscape": (RING, 6.0),
+    "gallery": (CLOUD.reshape(30, 2, 3),),
+    "minima_over_beta": (SWEEP,),
+    "over": (BETAS, 1.0 / BETAS),
+    "phase_diagram": (np.asarray([2, 60]),),
+    "sharpness_over_beta": (SWEEP,),
+    "temperature_history": (BETAS, 1.0 / BETAS),
+}
+"""What each function draws, with arrays of NumPy."""
+
+
+def drawing():
+    """The functions that draw into axes."""
+    functions = {name: getattr(plots, name) for name in plots.__all__}
+    return {
+        name
+        for name, function in functions.items()
+        if inspect.isfunction(function) and "ax" in inspect.signature(function).parameters
+    }
+
+
+def test_the_last_argument_is_the_axes():
+    assert drawing() - WITH_AXES == set(PLAIN)
+    for name in PLAIN:
+        *_, last = inspect.signature(getattr(plots, name)).parameters.values()
+        assert (last.name, last.kind, last.default) == ("ax", last.KEYWORD_ONLY, None), name
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_lists_are_drawn_like_arrays_with_and_without_axes(ax, name):
+    function, arguments = getattr(plots, name), PLAIN[name]
+    lists = [x.tolist() if isinstance(x, np.ndarray) else x for x in arguments]
+    assert function(*arguments, ax=ax) is ax
+    alone = function(*lists)
+    assert alone.figure is not ax.figure
+    assert len(alone.lines) == len(ax.lines)
+    for one, other in zip(alone.lines, ax.lines, strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+    for one, other in zip(alone.images, ax.images, strict=True):
+        np.testing.assert_array_equal(one.get_array(), other.get_array())
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_axes_in_a_wrong_place_are_refused(ax, name):
+    with pytest.raises(TypeError, match=f"{name} takes .* by position"):
+        getattr(plots, name)(*PLAIN[name], *[ax] * 4)
+    with pytest.raises(TypeError, match=r"must be matplotlib's Axes, got Figure; give figure\.sub"):
+        getattr(plots, name)(*PLAIN[name], ax=ax.figure)
+    with pytest.raises(TypeError, match=r"got ndarray; give one of them, as axes\[0\]"):
+        getattr(plots, name)(*PLAIN[name], ax=np.asarray([ax, ax]))
+    with pytest.raises(TypeError, match="has no argument axes: did you mean ax"):
+        getattr(plots, name)(*PLAIN[name], axes=ax)
+
+
 # Every picture.
 
 PICTURES = {
-    "landscape of two axes": lambda ax: plots.energy_landscape(ax, RING, 6.0, queries=0.5 * RING),
-    "landscape of principal axes": lambda ax: plots.energy_landscape(ax, CLOUD, 1.0),
-    "landscape of three": lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, plane=(4, 0, 9)),
-    "cobweb, hot": lambda ax: plots.cobweb(ax, 3.0, 10),
-    "cobweb, at the saddle-node": lambda ax: plots.cobweb(ax, 4.56, 10),
-    "cobweb, between": lambda ax: plots.cobweb(ax, 6.0, 10),
-    "cobweb, cold": lambda ax: plots.cobweb(ax, 20.0, 10),
-    "cobweb of two": lambda ax: plots.cobweb(ax, 4.0, 2),
-    "phase diagram": plots.phase_diagram,
-    "phase diagram of few": lambda ax: plots.phase_diagram(ax, (2, 4)),
-    "measured": lambda ax: plots.phase_diagram(
-        ax, measured={"one": (100, 9.0, 8.0, 300.0), "two": (100, 0.5), "more": ([3, 9], [4, 5])}
+    "landscape of two axes": lambda ax: plots.energy_landscape(
+        RING, 6.0, queries=0.5 * RING, ax=ax
     ),
-    "minima": lambda ax: plots.minima_over_beta(ax, SWEEP, critical=FOUND, marks=MARKS),
-    "retrieved": lambda ax: plots.minima_over_beta(ax, SWEEP, marks=MARKS, count="retrieved"),
-    "sharpness": lambda ax: plots.sharpness_over_beta(ax, SWEEP, marks=MARKS),
-    "critical": lambda ax: plots.critical_distribution(ax, FOUND, marks=MARKS),
-    "attention": lambda ax: plots.attention_map(ax, TEN),
-    "heads": lambda ax: plots.attention_map(ax, CLOUD.reshape(3, 10, 6) ** 2),
-    "layers": lambda ax: plots.attention_map(ax, CLOUD.reshape(2, 3, 5, 6) ** 2),
-    "history": lambda ax: plots.temperature_history(ax, BETAS, 1.0 / BETAS),
+    "landscape of principal axes": lambda ax: plots.energy_landscape(CLOUD, 1.0, ax=ax),
+    "landscape of three": lambda ax: plots.energy_landscape(CLOUD, 1.0, plane=(4, 0, 9), ax=ax),
+    "cobweb, hot": lambda ax: plots.cobweb(3.0, 10, ax=ax),
+    "cobweb, at the saddle-node": lambda ax: plots.cobweb(4.56, 10, ax=ax),
+    "cobweb, between": lambda ax: plots.cobweb(6.0, 10, ax=ax),
+    "cobweb, cold": lambda ax: plots.cobweb(20.0, 10, ax=ax),
+    "cobweb of two": lambda ax: plots.cobweb(4.0, 2, ax=ax),
+    "phase diagram": lambda ax: plots.phase_diagram(ax=ax),
+    "phase diagram of few": lambda ax: plots.phase_diagram((2, 4), ax=ax),
+    "measured": lambda ax: plots.phase_diagram(
+        measured={"one": (100, 9.0, 8.0, 300.0), "two": (100, 0.5), "more": ([3, 9], [4, 5])}, ax=ax
+    ),
+    "minima": lambda ax: plots.minima_over_beta(SWEEP, critical=FOUND, marks=MARKS, ax=ax),
+    "retrieved": lambda ax: plots.minima_over_beta(SWEEP, marks=MARKS, count="retrieved", ax=ax),
+    "sharpness": lambda ax: plots.sharpness_over_beta(SWEEP, marks=MARKS, ax=ax),
+    "critical": lambda ax: plots.critical_distribution(FOUND, marks=MARKS, ax=ax),
+    "attention": lambda ax: plots.attention_map(TEN, ax=ax),
+    "heads": lambda ax: plots.attention_map(CLOUD.reshape(3, 10, 6) ** 2, ax=ax),
+    "layers": lambda ax: plots.attention_map(CLOUD.reshape(2, 3, 5, 6) ** 2, ax=ax),
+    "history": lambda ax: plots.temperature_history(BETAS, 1.0 / BETAS, ax=ax),
     "marks in a crowd": lambda ax: plots.minima_over_beta(
-        ax, SWEEP, marks={f"a name, the {k}th": 4.0 + 0.1 * k for k in range(5)}
+        SWEEP, marks={f"a name, the {k}th": 4.0 + 0.1 * k for k in range(5)}, ax=ax
     ),
 }
 MARKS = {"one name": 4.5, "one beside it": 4.6, "another between": 4.7, "far away": 20.0}
@@ -157,7 +224,7 @@ def test_the_first_axes_are_those_of_the_largest_variance():
 
 def test_ways_are_updates_and_minima_fixed_points(ax):
     queries = np.asarray([[0.3, 0.2], [-0.5, 0.1]])
-    plots.energy_landscape(ax, RING, 6.0, queries=queries, steps=7, resolution=20)
+    plots.energy_landscape(RING, 6.0, queries=queries, steps=7, resolution=20, ax=ax)
     ways = [np.stack(one.get_data(), axis=-1) for one in ax.lines if one.get_marker() == "."]
     assert len(ways) == 2
     for query, way in zip(queries, ways, strict=True):
@@ -179,7 +246,7 @@ def test_ways_end_at_rest():
 
 
 def test_the_frame_holds_all_that_is_drawn(ax):
-    plots.energy_landscape(ax, RING, 6.0, queries=np.asarray([[3.0, -0.5]]), resolution=20)
+    plots.energy_landscape(RING, 6.0, queries=np.asarray([[3.0, -0.5]]), resolution=20, ax=ax)
     for shown in ax.lines:
         places = np.stack(shown.get_data(), axis=-1)
         for column, (low, high) in enumerate((ax.get_xlim(), ax.get_ylim())):
@@ -188,17 +255,17 @@ def test_the_frame_holds_all_that_is_drawn(ax):
 
 
 def test_the_shades_fill_the_frame(ax):
-    plots.energy_landscape(ax, RING, 6.0, resolution=20)
+    plots.energy_landscape(RING, 6.0, resolution=20, ax=ax)
     corners = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
     np.testing.assert_allclose((corners[:, 0].min(), corners[:, 0].max()), ax.get_xlim())
     np.testing.assert_allclose((corners[:, 1].min(), corners[:, 1].max()), ax.get_ylim())
 
 
 def test_what_is_beside_the_plane_may_be_left_out(ax):
-    plots.energy_landscape(ax, CLOUD, 1.0, plane=(0, 1, 2), resolution=20)
+    plots.energy_landscape(CLOUD, 1.0, plane=(0, 1, 2), resolution=20, ax=ax)
     assert len(points(ax, "pattern beside the plane")) == 27
     ax.clear()
-    plots.energy_landscape(ax, CLOUD, 1.0, plane=(0, 1, 2), others=False, resolution=20)
+    plots.energy_landscape(CLOUD, 1.0, plane=(0, 1, 2), others=False, resolution=20, ax=ax)
     assert "pattern beside the plane" not in [one.get_label() for one in ax.lines]
     assert len(points(ax, "pattern")) == 3
 
@@ -207,15 +274,15 @@ def test_what_is_beside_the_plane_may_be_left_out(ax):
 def test_arrays_of_any_library(ax, library):
     xp = pytest.importorskip(library)
     few = RING.astype(np.float32)
-    plots.energy_landscape(ax, xp.asarray(few), 6.0, queries=xp.asarray(few[:2]), resolution=20)
+    plots.energy_landscape(xp.asarray(few), 6.0, queries=xp.asarray(few[:2]), resolution=20, ax=ax)
     found = points(ax, "minimum")
     other = plots.new_figure(5, 4).subplots()
-    plots.energy_landscape(other, few, 6.0, queries=few[:2], resolution=20)
+    plots.energy_landscape(few, 6.0, queries=few[:2], resolution=20, ax=other)
     np.testing.assert_array_equal(found, points(other, "minimum"))
-    image = plots.attention_map(plots.new_figure(5, 4).subplots(), xp.asarray(few)).images[0]
+    image = plots.attention_map(xp.asarray(few), ax=plots.new_figure(5, 4).subplots()).images[0]
     np.testing.assert_array_equal(image.get_array(), few)
     history = plots.new_figure(5, 4).subplots()
-    plots.temperature_history(history, xp.asarray([0.0, 1.0]), {"T": xp.asarray([1.0, 0.5])})
+    plots.temperature_history(xp.asarray([0.0, 1.0]), {"T": xp.asarray([1.0, 0.5])}, ax=history)
     assert history.lines[0].get_ydata().tolist() == [1.0, 0.5]
 
 
@@ -224,7 +291,7 @@ def test_arrays_of_any_library(ax, library):
 
 @pytest.mark.parametrize(("b", "patterns"), [(3.0, 10), (6.0, 10), (20.0, 10), (4.0, 3)])
 def test_fixed_points_are_filled_where_they_attract(ax, b, patterns):
-    plots.cobweb(ax, b, patterns)
+    plots.cobweb(b, patterns, ax=ax)
     found = hopcore.phase.reduced_fixed_points(b, patterns)
     for label, attracts, face in (("attracts", True, plots.INK), ("repels", False, "white")):
         expected = [at for at, slope in found if (slope < 1.0) == attracts]
@@ -233,7 +300,7 @@ def test_fixed_points_are_filled_where_they_attract(ax, b, patterns):
 
 
 def test_paths_are_cobwebs_of_the_map_that_is_drawn(ax):
-    plots.cobweb(ax, 6.0, 10, starts=[0.5, 0.1], steps=9)
+    plots.cobweb(6.0, 10, starts=[0.5, 0.1], steps=9, ax=ax)
     lines = [np.stack(one.get_data(), axis=-1) for one in ax.lines]
     (drawn_map,) = [one for one in lines if len(one) > 100]
     np.testing.assert_allclose(drawn_map[:, 1], hopcore.phase.reduced_map(drawn_map[:, 0], 6.0, 10))
@@ -243,7 +310,7 @@ def test_paths_are_cobwebs_of_the_map_that_is_drawn(ax):
 
 
 def test_paths_begin_on_both_sides_of_the_barrier(ax):
-    plots.cobweb(ax, 6.0, 10)
+    plots.cobweb(6.0, 10, ax=ax)
     ends = sorted(
         np.stack(one.get_data(), axis=-1)[-1, 0] for one in ax.lines if one.get_xdata().size == 101
     )
@@ -252,7 +319,7 @@ def test_paths_begin_on_both_sides_of_the_barrier(ax):
 
 
 def test_the_diagram_has_the_three_curves(ax):
-    plots.phase_diagram(ax, (3, 1000))
+    plots.phase_diagram((3, 1000), ax=ax)
     for label, curve in (
         ("patterns appear", hopcore.phase.saddle_node_beta),
         ("same energy", hopcore.phase.coexistence_beta),
@@ -265,14 +332,14 @@ def test_the_diagram_has_the_three_curves(ax):
 
 def test_what_was_measured_is_in_the_diagram(ax):
     measured = {"a": (50, 400.0, 0.1, 900.0), "b": (50, 7.0), "c": ([5, 9], [1.0, 2.0])}
-    plots.phase_diagram(ax, (2, 60), measured=measured)
+    plots.phase_diagram((2, 60), measured=measured, ax=ax)
     assert points(ax, "b")[0] == pytest.approx([50.0, 7.0])
     assert points(ax, "a")[0, 0] < 50.0 < points(ax, "c")[0, 0] * 50.0 / 5.0
     assert points(ax, "c")[:, 1].tolist() == [1.0, 2.0]
     low, high = ax.get_ylim()
     assert low < 0.1
     assert high > 900.0
-    plots.phase_diagram(ax.figure.add_subplot(), measured={"large": (1e9, 30.0)})
+    plots.phase_diagram(measured={"large": (1e9, 30.0)}, ax=ax.figure.add_subplot())
     assert ax.figure.axes[-1].get_xlim()[1] > 1e9
 
 
@@ -282,9 +349,9 @@ def test_what_was_measured_is_in_the_diagram(ax):
 @pytest.mark.parametrize("field", ["minima", "retrieved", "sharpness"])
 def test_heated_and_cooled_are_two_lines(ax, field):
     if field == "sharpness":
-        plots.sharpness_over_beta(ax, SWEEP)
+        plots.sharpness_over_beta(SWEEP, ax=ax)
     else:
-        plots.minima_over_beta(ax, SWEEP, count=field)
+        plots.minima_over_beta(SWEEP, count=field, ax=ax)
     for label, branch in (
         ("← heated, from the patterns", SWEEP.heated),
         ("cooled, from the average →", SWEEP.cooled),
@@ -296,7 +363,7 @@ def test_heated_and_cooled_are_two_lines(ax, field):
 
 
 def test_marks_stand_where_they_belong(ax):
-    plots.minima_over_beta(ax, SWEEP, marks=MARKS)
+    plots.minima_over_beta(SWEEP, marks=MARKS, ax=ax)
     dashed = [one.get_xdata()[0] for one in ax.lines if one.get_color() == plots.QUIET]
     assert dashed == [4.5, 4.6, 4.7, 20.0]
     (top,) = ax.child_axes
@@ -309,7 +376,7 @@ def test_marks_stand_where_they_belong(ax):
 
 def test_a_bar_shows_where_patterns_appear(ax):
     sweep = hopcore.phase.sweep(CLOUD, np.geomspace(1e-3, 1e3, 8))
-    plots.minima_over_beta(ax, sweep, critical=FOUND)
+    plots.minima_over_beta(sweep, critical=FOUND, ax=ax)
     ends = line(ax, "5, 50, 95 % appear").get_xdata()
     for end, part in zip(ends, (0.05, 0.95), strict=True):
         below = np.mean(FOUND.appear < end)
@@ -319,7 +386,7 @@ def test_a_bar_shows_where_patterns_appear(ax):
 def test_the_share_that_has_appeared(ax):
     appear = np.asarray([4.0, 1.0, np.inf, 2.0])
     found = FOUND._replace(pattern=np.arange(4), appear=appear, coexist=appear)
-    plots.critical_distribution(ax, found)
+    plots.critical_distribution(found, ax=ax)
     betas, shares = ax.lines[0].get_data()
     for beta, share in ((0.99, 0.0), (1.01, 0.25), (2.01, 0.5), (3.99, 0.5), (4.01, 0.75)):
         assert shares[np.nonzero(betas <= beta)[0][-1]] == share
@@ -330,7 +397,7 @@ def test_the_share_that_has_appeared(ax):
 
 def test_limits_that_were_chosen_stay(ax):
     ax.set_xlim(0.5, 7.0)
-    plots.critical_distribution(ax, FOUND)
+    plots.critical_distribution(FOUND, ax=ax)
     assert ax.get_xlim() == (0.5, 7.0)
 
 
@@ -338,16 +405,16 @@ def test_limits_that_were_chosen_stay(ax):
 
 
 def test_weights_are_shades(ax):
-    plots.attention_map(ax, TEN)
+    plots.attention_map(TEN, ax=ax)
     assert ax.images[0].get_clim() == (0.0, 1.0)
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is at the top
-    plots.attention_map(ax, TEN, limits=(0.0, 2.0))
+    plots.attention_map(TEN, limits=(0.0, 2.0), ax=ax)
     assert ax.images[1].get_clim() == (0.0, 2.0)
 
 
 def test_heads_stand_side_by_side(ax):
     weights = np.arange(2 * 3 * 4 * 5, dtype=np.float64).reshape(2, 3, 4, 5)
-    plots.attention_map(ax, weights)
+    plots.attention_map(weights, ax=ax)
     sheet = np.asarray(ax.images[0].get_array())
     np.testing.assert_array_equal(sheet[:4, :5], weights[0, 0])
     np.testing.assert_array_equal(sheet[-4:, -5:], weights[1, 2])
@@ -355,7 +422,7 @@ def test_heads_stand_side_by_side(ax):
 
 
 def test_a_history_may_have_gaps(ax):
-    plots.temperature_history(ax, [1, 2, 3], {"a": [0.1, np.nan, 0.2], "b": [1, 2, 3]})
+    plots.temperature_history([1, 2, 3], {"a": [0.1, np.nan, 0.2], "b": [1, 2, 3]}, ax=ax)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
     assert ax.get_yscale() == "log"
 
@@ -363,45 +430,55 @@ def test_a_history_may_have_gaps(ax):
 # Bad input.
 
 BAD = [
-    (lambda ax: plots.energy_landscape(ax, CLOUD[0], 1.0), "stored must be (N, d)", "(6,)"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD[:, :1], 1.0), "d >= 2", "(30, 1)"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD[:1], 1.0), "N >= 2", "(1, 6)"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 0.0), "beta must be positive", "0.0"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, plane=(0, 1)), "0 to 29", "(0, 1)"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, plane=(0, 1, 30)), "0 to 29", "30"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, plane=(0, 1, -1)), "0 to 29", "-1"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, plane=(0, 1, 1)), "one line", "[0, 1, 1]"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, queries=RING), "(L, 6)", "(5, 2)"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, resolution=1), "resolution", ">= 2"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, steps=-1), "steps", ">= 0"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, levels=1), "levels", ">= 2"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD * np.nan, 1.0), "finite", "stored[0]"),
-    (lambda ax: plots.energy_landscape(ax, CLOUD, 1.0, queries=CLOUD / 0), "finite", "queries[0]"),
-    (lambda ax: plots.energy_landscape(ax, "words", 1.0), "numbers", "str"),
-    (lambda ax: plots.cobweb(ax, -1.0, 10), "b must be positive", "-1.0"),
-    (lambda ax: plots.cobweb(ax, 1.0, 1), "patterns must be >= 2", "1"),
-    (lambda ax: plots.cobweb(ax, 1.0, 10, starts=[np.nan]), "finite", "nan"),
-    (lambda ax: plots.phase_diagram(ax, [5]), "two or more", "[5]"),
-    (lambda ax: plots.phase_diagram(ax, [1, 5]), "from 2 on", "[1, 5]"),
-    (lambda ax: plots.phase_diagram(ax, measured={"x": (1, 2, 3)}), "measured['x']", "3 of"),
-    (lambda ax: plots.phase_diagram(ax, measured={"x": ([1, 2], 3)}), "one length", "[2, 1]"),
-    (lambda ax: plots.phase_diagram(ax, measured={"x": (9, np.inf)}), "positive", "inf"),
-    (lambda ax: plots.phase_diagram(ax, measured={"x": (1, 3.0)}), "N >= 2", "1."),
-    (lambda ax: plots.phase_diagram(ax, measured={"x": 3.0}), "(N, b)", "float"),
-    (lambda ax: plots.minima_over_beta(ax, BETAS), "hopcore.phase.sweep", "ndarray"),
-    (lambda ax: plots.sharpness_over_beta(ax, None), "hopcore.phase.sweep", "NoneType"),
-    (lambda ax: plots.minima_over_beta(ax, SWEEP, count="all"), "minima, retrieved", "'all'"),
-    (lambda ax: plots.minima_over_beta(ax, SWEEP, critical=3.0), "critical_betas", "float"),
-    (lambda ax: plots.minima_over_beta(ax, SWEEP, marks=[3.0]), "mapping", "list"),
-    (lambda ax: plots.minima_over_beta(ax, SWEEP, marks={"x": np.inf}), "marks['x']", "inf"),
-    (lambda ax: plots.minima_over_beta(ax, SWEEP, marks={"x": "y"}), "marks['x']", "str"),
-    (lambda ax: plots.critical_distribution(ax, BETAS), "critical_betas", "ndarray"),
-    (lambda ax: plots.attention_map(ax, BETAS), "(L, S)", "(12,)"),
-    (lambda ax: plots.attention_map(ax, np.empty((0, 4))), "none of them 0", "(0, 4)"),
-    (lambda ax: plots.attention_map(ax, TEN * np.nan), "finite", "nan"),
-    (lambda ax: plots.temperature_history(ax, [1, 2], [1.0]), "(2,)", "(1,)"),
-    (lambda ax: plots.temperature_history(ax, [1], {"x": [1, 2]}), "temperatures x", "(2,)"),
-    (lambda ax: plots.temperature_history(ax, [1], [0.0]), "positive", "0"),
+    (lambda ax: plots.energy_landscape(CLOUD[0], 1.0, ax=ax), "stored must be (N, d)", "(6,)"),
+    (lambda ax: plots.energy_landscape(CLOUD[:, :1], 1.0, ax=ax), "d >= 2", "(30, 1)"),
+    (lambda ax: plots.energy_landscape(CLOUD[:1], 1.0, ax=ax), "N >= 2", "(1, 6)"),
+    (lambda ax: plots.energy_landscape(CLOUD, 0.0, ax=ax), "beta must be positive", "0.0"),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, plane=(0, 1), ax=ax), "0 to 29", "(0, 1)"),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, plane=(0, 1, 30), ax=ax), "0 to 29", "30"),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, plane=(0, 1, -1), ax=ax), "0 to 29", "-1"),
+    (
+        lambda ax: plots.energy_landscape(CLOUD, 1.0, plane=(0, 1, 1), ax=ax),
+        "one line",
+        "[0, 1, 1]",
+    ),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, queries=RING, ax=ax), "(L, 6)", "(5, 2)"),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, resolution=1, ax=ax), "resolution", ">= 2"),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, steps=-1, ax=ax), "steps", ">= 0"),
+    (lambda ax: plots.energy_landscape(CLOUD, 1.0, levels=1, ax=ax), "levels", ">= 2"),
+    (lambda ax: plots.energy_landscape(CLOUD * np.nan, 1.0, ax=ax), "finite", "stored[0]"),
+    (
+        lambda ax: plots.energy_landscape(CLOUD, 1.0, queries=CLOUD / 0, ax=ax),
+        "finite",
+        "queries[0]",
+    ),
+    (lambda ax: plots.energy_landscape("words", 1.0, ax=ax), "numbers", "str"),
+    (lambda ax: plots.cobweb(-1.0, 10, ax=ax), "b must be positive", "-1.0"),
+    (lambda ax: plots.cobweb(1.0, 1, ax=ax), "patterns must be >= 2", "1"),
+    (lambda ax: plots.cobweb(1.0, 10, starts=[np.nan], ax=ax), "finite", "nan"),
+    (lambda ax: plots.phase_diagram([5], ax=ax), "two or more", "[5]"),
+    (lambda ax: plots.phase_diagram([1, 5], ax=ax), "from 2 on", "[1, 5]"),
+    (lambda ax: plots.phase_diagram(measured={"x": (1, 2, 3)}, ax=ax), "measured['x']", "3 of"),
+    (lambda ax: plots.phase_diagram(measured={"x": ([1, 2], 3)}, ax=ax), "one length", "[2, 1]"),
+    (lambda ax: plots.phase_diagram(measured={"x": (9, np.inf)}, ax=ax), "positive", "inf"),
+    (lambda ax: plots.phase_diagram(measured={"x": (1, 3.0)}, ax=ax), "N >= 2", "1."),
+    (lambda ax: plots.phase_diagram(measured={"x": 3.0}, ax=ax), "(N, b)", "float"),
+    (lambda ax: plots.minima_over_beta(BETAS, ax=ax), "hopcore.phase.sweep", "ndarray"),
+    (lambda ax: plots.sharpness_over_beta(None, ax=ax), "hopcore.phase.sweep", "NoneType"),
+    (lambda ax: plots.minima_over_beta(SWEEP, count="all", ax=ax), "minima, retrieved", "'all'"),
+    (lambda ax: plots.minima_over_beta(SWEEP, critical=3.0, ax=ax), "critical_betas", "float"),
+    (lambda ax: plots.minima_over_beta(SWEEP, marks=[3.0], ax=ax), "mapping", "list"),
+    (lambda ax: plots.minima_over_beta(SWEEP, marks={"x": np.inf}, ax=ax), "marks['x']", "inf"),
+    (lambda ax: plots.minima_over_beta(SWEEP, marks={"x": "y"}, ax=ax), "marks['x']", "str"),
+    (lambda ax: plots.critical_distribution(BETAS, ax=ax), "critical_betas", "ndarray"),
+    (lambda ax: plots.attention_map(BETAS, ax=ax), "(L, S)", "(12,)"),
+    (lambda ax: plots.attention_map(np.empty((0, 4)), ax=ax), "none of them 0", "(0, 4)"),
+    (lambda ax: plots.attention_map(TEN * np.nan, ax=ax), "finite", "nan"),
+    (lambda ax: plots.temperature_history([1, 2], [1.0], ax=ax), "(2,)", "(1,)"),
+    (lambda ax: plots.over([1, 2], {"x": [1.0]}, ax=ax), "named x must", "(1,)"),
+    (lambda ax: plots.gallery({"x": "y"}, ax=ax), "rows x must be numbers", "str"),
+    (lambda ax: plots.temperature_history([1], {"x": [1, 2]}, ax=ax), "temperatures x", "(2,)"),
+    (lambda ax: plots.temperature_history([1], [0.0], ax=ax), "positive", "0"),
 ]
 
 
@@ -420,14 +497,14 @@ def test_bad_input_is_told_in_one_line(ax, call, rule, value):
 def test_nothing_that_ever_appears(ax):
     never = FOUND._replace(appear=np.full(30, np.inf))
     with pytest.raises(ValueError, match="none of the 30 patterns appears"):
-        plots.critical_distribution(ax, never)
-    plots.minima_over_beta(ax, SWEEP, critical=never)
+        plots.critical_distribution(never, ax=ax)
+    plots.minima_over_beta(SWEEP, critical=never, ax=ax)
 
 
 def test_a_picture_is_written_whole(ax, tmp_path):
     from PIL import Image
 
-    plots.cobweb(ax, 6.0, 10)
+    plots.cobweb(6.0, 10, ax=ax)
     plots.save(ax.figure, tmp_path / "all.png")
     plots.save(ax.figure, tmp_path / "few.png", colors=16)
     with Image.open(tmp_path / "all.png") as whole, Image.open(tmp_path / "few.png") as few:

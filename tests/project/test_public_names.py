@@ -102,6 +102,15 @@ def test_every_package_has_a_page() -> None:
     assert pages == {"hopcore", *hopcore.PACKAGES, "torch", "jax"} - PROGRAMS
 
 
+def test_packages_are_imported_by_statements_and_as_attributes() -> None:
+    first = {n: public(f"hopcore.{n}")[0] for n in hopcore.PACKAGES if n not in PROGRAMS}
+    lines = ["import hopcore", *(f"hopcore.{n}.{name}" for n, name in first.items())]
+    for n, name in first.items():
+        lines += [f"from hopcore import {n}", f"import hopcore.{n}", f"hopcore.{n}.{name}"]
+        lines += [f"from hopcore.{n} import {name}"]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=300)
+
+
 def test_the_first_page_lists_the_names_of_daily_use() -> None:
     page = (ROOT / "docs" / "api" / "hopcore.md").read_text(encoding="utf-8")
     for package, names in hopcore.NAMES.items():

@@ -42,8 +42,6 @@ OTHER_TYPES = {"scaling"}
 """Arguments that also take arrays of the library, which settings do not hold."""
 
 VARIADIC = {
-    "__call__": "refuses arguments of other libraries by the name that they have here",
-    "forward": "refuses arguments of other libraries by the name that they have here",
     "over_blocks": "arrays that belong to the queries, as many as a block takes",
     "requires_gradient": "takes any number of arrays",
     "OverWorkers.sum": "passes the options of the namespace on",
@@ -250,6 +248,29 @@ def test_a_wrong_argument_is_answered_with_the_right_one(
     with pytest.raises(TypeError, match=words) as error:
         getattr(import_module(adapter), name)(*args, **arguments)
     assert "\n" not in str(error.value)
+
+
+MADE_BY_OTHERS = {"Backend", "DiffusionOperator", "Retrieval", "Softmax", "backend"}
+"""Names of daily use that are derived from, returned, or take nothing by name."""
+
+
+@pytest.mark.parametrize("name", sorted({*hopcore.__all__} - MADE_BY_OTHERS))
+def test_names_of_daily_use_know_their_arguments(name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} has no argument zzzzz: there are ") as error:
+        getattr(hopcore, name)(zzzzz=1)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("adapter", "name"), CLASSES)
+def test_calls_of_layers_know_their_arguments(adapter: str, name: str) -> None:
+    kind = getattr(import_module(adapter), name)
+    call = kind.forward if adapter == "hopcore_torch" else kind.__call__
+    layer = object.__new__(kind)
+    with pytest.raises(TypeError, match=f"^a call of {name} has no argument zzzzz: there are "):
+        call(layer, zzzzz=1)
+    made = sorted(parameters_of(adapter, name).keys() - inspect.signature(call).parameters)[0]
+    with pytest.raises(TypeError, match=f"{made}= is given when the layer is made"):
+        call(layer, **{made: 1})
 
 
 def callables() -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -49,6 +49,7 @@ def test_pyright(tmp_path: Path) -> None:
     check(found)
 
 
+@pytest.mark.full  # half a minute, since the cache of types begins empty
 def test_mypy(tmp_path: Path) -> None:
     needs("mypy", "torch", "jax", "equinox")
     done = subprocess.run(

@@ -118,11 +118,28 @@ hopcore_jax.DiffusedHopfield(32, eta=0.2, key=key)
 hopcore_jax.HopfieldEncoderLayer(32, 4, update_steps_max=3, key=key)
 hopcore_jax.HNL(input_size=8, output_size=3, key=key)
 
+hopcore_jax.Hopfield(32, key=key)(j, association_mask=j, inference=True)
+hopcore_jax.HopfieldEncoderLayer(32, 4, key=key)(j, src_mask=j, key=key)
+
+hopcore_jax.Hopfield(32, key=key)(j, key_padding_mask=j)  # wrong
+hopcore_jax.HopfieldEncoderLayer(32, 4, key=key)(j, is_causal=True)  # wrong
+hopcore_torch.Hopfield(32).forward(t, key_padding_mask=t)  # wrong
+hopcore_torch.Hopfield(32).forward("x")  # wrong
 hopcore_jax.Hopfield(inptu_size=32, key=key)  # wrong
 hopcore_jax.Hopfield(32, device="cpu")  # wrong
 hopcore_jax.HopfieldPooling(32, quantity="2", key=key)  # wrong
 hopcore_jax.HopfieldDecoderLayer(32, nheads=4, key=key)  # wrong
 hopcore_jax.HNL(8, 3, key=key)  # wrong
+
+# Pictures and images.
+ax = hopcore.plots.energy_landscape(x, 4.0, resolution=20)
+hopcore.plots.attention_map(t, ax=ax)
+hopcore.plots.gallery(hopcore.datasets.digits().pixels.reshape(-1, 8, 8)[:10], ax=ax)
+assert_type(hopcore.datasets.choose(hopcore.datasets.digits(), 10), hopcore.datasets.Images)
+
+hopcore.plots.cobweb(ax, 6.0, 10)  # wrong
+hopcore.plots.cobweb(6.0, 10, axes=ax)  # wrong
+hopcore.datasets.load(3)  # wrong
 
 # A schedule for a memory.
 hopcore.PhaseAware.of_patterns(x, 1.0, 0.01, 100, share=0.8)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import hopcore
-from hopcore.experiments.data.datasets import read_idx
+from hopcore.datasets._idx import read_idx
 from hopcore.files import read_array, read_tensors, write_tensors
 from soak.laws import deliberate
 

@@ -49,7 +49,10 @@ def save_layer(path: str | Path, layer: ParameterOwner) -> None:
     4
     """
     if not isinstance(layer, ParameterOwner) or type(layer.settings) not in MODULES:
-        raise TypeError(f"layer must be one of hopcore_jax, got {type(layer).__name__}")
+        raise TypeError(
+            f"layer must be one of hopcore_jax, got {type(layer).__name__}; write "
+            "save_layer(path, layer)"
+        )
     hopcore.save_layer(path, layer.settings, layer.parameters)
 
 

@@ -92,6 +92,7 @@ class HopfieldCore(ParameterOwner, AssociationProperties):
         """The settings of the association."""
         return self.settings
 
+    @suggest_names
     def __call__(
         self,
         query: jax.Array,

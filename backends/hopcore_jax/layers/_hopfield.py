@@ -19,7 +19,6 @@ from hopcore.layers import (
     HopfieldSettings,
     hopfield_settings,
     named_arguments,
-    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
@@ -185,6 +184,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             raise AttributeError("this layer learns no alpha: separation=LearnableAlpha()")
         return learned_alpha(self.parameters["alpha_logit"])
 
+    @suggest_names
     def __call__(
         self,
         input: Patterns,
@@ -193,7 +193,6 @@ class Hopfield(ParameterOwner, AssociationProperties):
         *,
         key: Key | None = None,
         inference: bool | None = None,
-        **others: Any,
     ) -> jax.Array:
         """Return the association of the states with the stored patterns.
 
@@ -212,15 +211,11 @@ class Hopfield(ParameterOwner, AssociationProperties):
             The key of dropout; needed if there is any.
         inference : bool, optional
             Whether dropout is switched off; the default is the setting of the layer.
-        **others
-            Arguments of other libraries, which raise an error that names the right argument.
 
         Returns
         -------
         array (..., L, output_size)
         """
-        if others:
-            refuse_arguments(others)
         return hopcore.hopfield(
             self.settings,
             self.arrays(),
@@ -230,6 +225,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             drop=self._dropout(self.settings.dropout, key, inference),
         )
 
+    @suggest_names
     def association_weights(
         self,
         input: Patterns,
@@ -274,5 +270,5 @@ def unpack_inputs(input: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         return stored, state, projection
     raise TypeError(
         "input must be one array, or three: stored patterns, state patterns and pattern "
-        f"projections; got {type(input).__name__}"
+        f"projections; got {type(input).__name__}, of which jnp.asarray(...) makes an array"
     )

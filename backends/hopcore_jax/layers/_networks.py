@@ -101,6 +101,7 @@ class HNL(_Network):
         """The inner association, with its parameters."""
         return part(self, Hopfield, "hopfield", self.settings.lookup.hopfield)
 
+    @suggest_names
     def __call__(
         self,
         x: jax.Array,
@@ -186,6 +187,7 @@ class HNM(_Network):
         within = enumerate(self.settings.layers)
         return tuple(part(self, HNL, f"layers.{place}", one) for place, one in within)
 
+    @suggest_names
     def __call__(
         self,
         x: jax.Array,
@@ -247,6 +249,7 @@ class VectorQuantizer(_Network):
         """The codes, ``(groups, quantity, input_size / groups)``."""
         return self.parameters["codebook"]
 
+    @suggest_names
     def __call__(
         self,
         x: jax.Array,

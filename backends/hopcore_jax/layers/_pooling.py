@@ -22,7 +22,6 @@ from hopcore.layers import (
     lookup_patterns,
     named_arguments,
     quantity_of,
-    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName
@@ -126,6 +125,7 @@ class HopfieldPooling(_Learned):
         settings = PoolingSettings(hopfield=inner, quantity=quantity, trainable=trainable)
         self._own(settings, key, dtype, inference)
 
+    @suggest_names
     def __call__(
         self,
         input: jax.Array | tuple[jax.Array, jax.Array],
@@ -134,15 +134,12 @@ class HopfieldPooling(_Learned):
         *,
         key: Key | None = None,
         inference: bool | None = None,
-        **others: Any,
     ) -> jax.Array:
         """Return the outputs of the learned states, ``(..., quantity * output_size)``.
 
         ``input`` is the set ``(..., S, d)``, or the set and its projections; other arguments are as
         in :meth:`Hopfield.__call__`.
         """
-        if others:
-            refuse_arguments(others)
         return hopcore.layers.hopfield_pooling(
             self.settings,
             self.arrays(),
@@ -253,6 +250,7 @@ class HopfieldLayer(_Learned):
         )
         self._own(settings, key, dtype, inference)
 
+    @suggest_names
     def __call__(
         self,
         input: jax.Array,
@@ -261,11 +259,8 @@ class HopfieldLayer(_Learned):
         *,
         key: Key | None = None,
         inference: bool | None = None,
-        **others: Any,
     ) -> jax.Array:
         """Return the output for states ``(..., L, d)``; arguments as in :class:`Hopfield`."""
-        if others:
-            refuse_arguments(others)
         return hopcore.layers.hopfield_lookup(
             self.settings,
             self.arrays(),

@@ -105,6 +105,7 @@ class LearnableTemperatureAttention(Hopfield):
         settings = attention_settings(d_model, learned, separation, arguments)
         self._own(settings, key, dtype, inference)
 
+    @suggest_names
     def __call__(
         self,
         query: jax.Array,
@@ -126,6 +127,7 @@ class LearnableTemperatureAttention(Hopfield):
         patterns = attention_patterns(query, key_, value)
         return super().__call__(patterns, *masks, key=key, inference=inference)
 
+    @suggest_names
     def association_weights(
         self,
         query: jax.Array,

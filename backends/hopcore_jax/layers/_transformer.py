@@ -175,6 +175,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
         """The association, with its share of the parameters."""
         return self._association("hopfield_association")
 
+    @suggest_names
     def __call__(
         self,
         src: jax.Array,
@@ -301,6 +302,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
         """The association of the target with the memory."""
         return self._association("hopfield_association_cross")
 
+    @suggest_names
     def __call__(
         self,
         tgt: jax.Array,

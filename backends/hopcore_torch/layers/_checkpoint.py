@@ -55,7 +55,10 @@ def save_layer(path: str | Path, layer: nn.Module) -> None:
     """
     settings: Any = getattr(layer, "settings", None)
     if type(settings) not in MODULES or not hasattr(layer, "arrays"):
-        raise TypeError(f"layer must be one of hopcore_torch, got {type(layer).__name__}")
+        raise TypeError(
+            f"layer must be one of hopcore_torch, got {type(layer).__name__}; write "
+            "save_layer(path, layer)"
+        )
     settings = current_settings(layer)
     parameters = {name: parameter_of(layer, name).detach() for name in parameter_shapes(settings)}
     hopcore.save_layer(path, settings, parameters)

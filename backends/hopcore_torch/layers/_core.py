@@ -147,6 +147,7 @@ class HopfieldCore(ParameterOwner, CoreProperties):
         """Show no settings, because the outer layer shows them."""
         return ""
 
+    @suggest_names
     def forward(
         self,
         query: torch.Tensor,

@@ -123,6 +123,7 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
         """Return a layer that computes the same as torch's, with copies of its parameters."""
         return cls._from_transformer(layer)
 
+    @suggest_names
     def forward(
         self,
         tgt: torch.Tensor,

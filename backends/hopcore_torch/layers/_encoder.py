@@ -120,6 +120,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
         """Return a layer that computes the same as torch's, with copies of its parameters."""
         return cls._from_transformer(layer)
 
+    @suggest_names
     def forward(
         self,
         src: torch.Tensor,

@@ -17,7 +17,6 @@ from hopcore.layers import (
     hopfield_settings,
     layer_parameters,
     named_arguments,
-    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
@@ -296,12 +295,12 @@ class Hopfield(ParameterOwner, AssociationProperties):
             return 1.0 / self.temperature
         return super().__getattr__(name)
 
+    @suggest_names
     def forward(
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
-        **others: Any,
     ) -> torch.Tensor:
         """Return the association of the states with the stored patterns.
 
@@ -316,15 +315,11 @@ class Hopfield(ParameterOwner, AssociationProperties):
             attend.
         association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), optional
             True means that a query may not attend to a pattern; numbers are added to the scores.
-        **others
-            Arguments of other libraries, which raise an error that names the right argument.
 
         Returns
         -------
         tensor (..., L, output_size)
         """
-        if others:
-            refuse_arguments(others)
         return hopcore.hopfield(
             self.settings,
             self.arrays(),
@@ -335,6 +330,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
             cache=self.cache,
         )
 
+    @suggest_names
     def association_weights(
         self,
         input: Patterns,
@@ -393,5 +389,5 @@ def unpack_inputs(input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         return patterns
     raise TypeError(
         "input must be one tensor, or three: stored patterns, state patterns and pattern "
-        f"projections; got {type(input).__name__}"
+        f"projections; got {type(input).__name__}, of which torch.as_tensor(...) makes a tensor"
     )

@@ -106,6 +106,7 @@ class HNL(_Network):
             if "." not in name:
                 self.register_parameter(name, tensor(parameter, **where))
 
+    @suggest_names
     def forward(
         self,
         x: torch.Tensor,
@@ -188,6 +189,7 @@ class HNM(_Network):
     def _register(self, **where: Any) -> None:
         self.layers = nn.ModuleList(HNL.of(one, **where) for one in self.settings.layers)
 
+    @suggest_names
     def forward(
         self,
         x: torch.Tensor,
@@ -249,6 +251,7 @@ class VectorQuantizer(_Network):
         for name, parameter in layer_parameters(self.settings).items():
             self.register_parameter(name, tensor(parameter, **where))
 
+    @suggest_names
     def forward(
         self,
         x: torch.Tensor,

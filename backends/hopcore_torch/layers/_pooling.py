@@ -20,7 +20,6 @@ from hopcore.layers import (
     learned,
     named_arguments,
     quantity_of,
-    refuse_arguments,
     suggest_names,
 )
 from hopcore.memory import LearnableAlpha, SeparationName
@@ -139,20 +138,18 @@ class HopfieldPooling(_Learned):
         )
         self._make(settings, parameter, device=device, dtype=dtype)
 
+    @suggest_names
     def forward(
         self,
         input: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
-        **others: Any,
     ) -> torch.Tensor:
         """Return the outputs of the learned states, ``(..., quantity * output_size)``.
 
         ``input`` is the set ``(..., S, d)``, or the set and its projections; masks are as in
         :meth:`Hopfield.forward`.
         """
-        if others:
-            refuse_arguments(others)
         masks = stored_pattern_padding_mask, association_mask
         return flattened(self.settings, self.hopfield(self.unpack_inputs(input), *masks))
 
@@ -263,16 +260,14 @@ class HopfieldLayer(_Learned):
         )
         self._make(settings, parameter, device=device, dtype=dtype)
 
+    @suggest_names
     def forward(
         self,
         input: torch.Tensor,
         stored_pattern_padding_mask: torch.Tensor | None = None,
         association_mask: torch.Tensor | None = None,
-        **others: Any,
     ) -> torch.Tensor:
         """Return the output for states ``(..., L, d)``; masks as in :meth:`Hopfield.forward`."""
-        if others:
-            refuse_arguments(others)
         return self.hopfield(
             self.unpack_inputs(input), stored_pattern_padding_mask, association_mask
         )

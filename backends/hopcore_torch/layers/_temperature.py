@@ -100,6 +100,7 @@ class LearnableTemperatureAttention(Hopfield):
         settings = attention_settings(d_model, learned, separation, arguments)
         self._make(settings, None, device=device, dtype=dtype)
 
+    @suggest_names
     def forward(
         self,
         query: torch.Tensor,
@@ -115,6 +116,7 @@ class LearnableTemperatureAttention(Hopfield):
         """
         return super().forward(attention_patterns(query, key, value), key_padding_mask, attn_mask)
 
+    @suggest_names
     def association_weights(
         self,
         query: torch.Tensor,

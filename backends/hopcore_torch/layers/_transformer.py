@@ -182,7 +182,10 @@ def arguments_of(
     own, inner = transformer_arguments(scope)
     if not isinstance(own["activation"], str):
         name = getattr(own["activation"], "__name__", "")
-        raise TypeError(f"activation must be the name of one, such as 'relu', got {name!r}")
+        raise TypeError(
+            "activation must be the name of one, such as 'relu', got the function "
+            f"{name or own['activation']!r}"
+        )
     if scope[names[0]] is not None:
         refuse_settings(scope)
         return own, {name: association_of(name, scope[name]) for name in names}

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore import plots
+from hopcore.datasets._images import Images, split_images
 from hopcore.experiments.annealing.report import errors, right_axis
 from hopcore.experiments.annealing.trials import COLD, WARM, Arm
-from hopcore.experiments.data.datasets import Images, split_images
 from hopcore.experiments.tables import Summary, grouped
 from hopcore.training._classifier import Images as Samples
 from hopcore.training._config import PATHS, TrainConfig

@@ -207,5 +207,5 @@ def temperatures(ax: Axes, own: Sequence[Point], colors: Mapping[str, str]) -> N
             known.setdefault(point.arm, []).append((point.epoch, point.temperature))
     for arm, history in known.items():
         epochs, values = zip(*history, strict=True)
-        plots.temperature_history(ax, epochs, {arm: values}, colors=colors)
+        plots.temperature_history(epochs, {arm: values}, colors=colors, ax=ax)
     plots.quiet(ax).label_outer()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hopcore.experiments.data.datasets import Images, split_images
+from hopcore.datasets._images import Images, split_images
 from hopcore.experiments.models.image_classifiers import CNN, HNM, MLP
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import TrainConfig
@@ -98,7 +98,7 @@ def run_trials(
     ----------
     data : str
         What tables call the images.
-    images : hopcore.experiments.data.datasets.Images
+    images : hopcore.datasets.Images
         With labels.
     arms : sequence of Arm
     seeds : int
@@ -119,7 +119,7 @@ def run_trials(
 
     Examples
     --------
-    >>> from hopcore.experiments.data import datasets
+    >>> from hopcore import datasets
     >>> from hopcore.experiments.annealing import trials as annealing
     >>> arms = annealing.schedules(epochs=2)[:1]
     >>> for trial, history in annealing.run_trials("digits", datasets.digits(), arms, seeds=1):

@@ -1,1 +1,1 @@
-"""The data sets of the studies: images, bags of instances, sequences, memories in files."""
+"""The data sets of the studies: bags of instances, sequences, memories in files."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hopcore.experiments.data.datasets import Images
+from hopcore.datasets._images import Images
 from hopcore.experiments.models.bag_classifier import Bags
 from hopcore.files._arrays import read_archive
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore.experiments.data import datasets
+from hopcore import datasets
 from hopcore.experiments.data.inputs import (
     is_stored,
     is_streamable,
@@ -126,11 +126,11 @@ def from_dataset(
     Parameters
     ----------
     name, data
-        As in :func:`hopcore.experiments.data.datasets.load`.
+        As in :func:`hopcore.datasets.load`.
     stored : int
         How many images.
     corruption : str
-        As in :func:`hopcore.experiments.data.datasets.corrupt`.
+        As in :func:`hopcore.datasets.corrupt`.
     seed : int
         Chooses the images and draws the noise; >= 0.
     dtype : str, optional
@@ -139,7 +139,7 @@ def from_dataset(
     Raises
     ------
     ValueError, ModuleNotFoundError, OSError
-        As :func:`hopcore.experiments.data.datasets.load`; too many images; an unknown corruption.
+        As :func:`hopcore.datasets.load`; too many images; an unknown corruption.
     """
     rng = np.random.default_rng(seed)
     images = datasets.choose(datasets.load(name, data), stored, rng)

@@ -184,7 +184,7 @@ def draw(study: Picture, lines: Sequence[Line], title: str, path: Path) -> None:
     for (measure, column), ax in zip(panels, axes.flat, strict=True):
         chosen = best(lines, "label" if "label" in measure else "exact") if study.best else lines
         chosen = [line for line in chosen if belongs(line.setting, study.column, column)]
-        plots.curves(ax, curves_of(study, chosen, measure, ticks), named, joined=joined)
+        plots.curves(curves_of(study, chosen, measure, ticks), named, joined=joined, ax=ax)
         if measure == "milliseconds":
             ax.set_ylim(bottom=0.0)
         if column is None:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hopcore
+from hopcore import datasets
 from hopcore.arrays._backend import Array
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.experiments.batched_retrieval import nearest, on_device
-from hopcore.experiments.data import datasets
 from hopcore.graphs._graph import Graph
 
 PLAIN = "plain"
@@ -131,7 +131,7 @@ def run_trials(
     stored : sequence of int
         Sizes of the memory.
     corruptions : sequence of str
-        As in :func:`hopcore.experiments.data.datasets.corrupt`; the same noise at each strength.
+        As in :func:`hopcore.datasets.corrupt`; the same noise at each strength.
     levels : sequence of float
         Effective inverse temperatures before diffusion, see :class:`Setting`.
     updates : int

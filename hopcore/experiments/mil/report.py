@@ -67,7 +67,7 @@ def draw(title: str, axis: str, lines: Sequence[Line], path: Path, *, joined: bo
                 [100.0 * value.mean for value in values],
                 [100.0 * value.deviation for value in values],
             )
-        plots.heading(plots.curves(ax, found, tasks, joined=joined), name)
+        plots.heading(plots.curves(found, tasks, joined=joined, ax=ax), name)
         ax.set_xlabel(axis, fontsize=9)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.datasets._images import Images, choose
 from hopcore.experiments.data import bags
-from hopcore.experiments.data.datasets import Images, choose
 from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
 from hopcore.layers._settings import HopfieldSettings

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 import hopcore
+from hopcore import datasets
 from hopcore.arrays._validation import check_integer
 from hopcore.experiments.batched_retrieval import on_device
-from hopcore.experiments.data import datasets
 from hopcore.experiments.data.inputs import read_patterns
 from hopcore.experiments.data.patterns import converted
 from hopcore.experiments.notes import noted

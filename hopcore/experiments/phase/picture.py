@@ -51,16 +51,16 @@ def draw_sweep(figure: Figure, found: Study) -> None:
     critical = found.critical
     plots.heading(first, "Patterns that have a minimum")
     if np.isfinite(critical.appear).any():
-        plots.critical_distribution(first, critical, marks=marks)
+        plots.critical_distribution(critical, marks=marks, ax=first)
     else:
         first.text(0.5, 0.5, "none, at any temperature", ha="center", color=plots.QUIET)
         first.set_axis_off()
     followed = len(critical.pattern)
     note = f"of {followed} patterns followed" if followed < len(found.norms) else ""
-    plots.minima_over_beta(second, found.sweep, critical=critical, marks=marks)
+    plots.minima_over_beta(found.sweep, critical=critical, marks=marks, ax=second)
     plots.heading(second, "Minima", note)
     plots.heading(
-        plots.sharpness_over_beta(third, found.sweep, marks=marks), "Sharpness of the minima"
+        plots.sharpness_over_beta(found.sweep, marks=marks, ax=third), "Sharpness of the minima"
     )
 
 
@@ -71,12 +71,14 @@ def draw_planes(figure: Figure, found: Study) -> None:
     first, *others = figure.subplots(
         1, 1 + len(shown), squeeze=False, width_ratios=[1.25, *[1.0] * len(shown)]
     )[0]
-    plots.heading(plots.phase_diagram(first, measured=measured(found)), "Theory, and this memory")
+    plots.heading(
+        plots.phase_diagram(measured=measured(found), ax=first), "Theory, and this memory"
+    )
     plane = spanning(found)
     starts = None if plane is None else mixed(values[plane].astype(np.float64))
     for ax, (name, answer) in zip(others, shown.items(), strict=True):
         plots.energy_landscape(
-            ax, values, answer.beta, plane=plane, queries=starts, others=plane is None
+            values, answer.beta, plane=plane, queries=starts, others=plane is None, ax=ax
         )
         plots.heading(ax, rf"{name}, $\beta$ = {answer.beta:.3g}")
         ax.set_xticks([])
@@ -113,7 +115,7 @@ def draw_images(ax: Axes, found: Study) -> None:
         failed[name] = ~answer.own[few] if name == "retrieve" else np.zeros(len(few), bool)
     images = {name: flat.reshape(-1, *shape) for name, flat in rows.items()}
     limits = float(found.patterns.values.min()), float(found.patterns.values.max())
-    plots.gallery(ax, images, failed=failed, limits=limits)
+    plots.gallery(images, failed=failed, limits=limits, ax=ax)
     plots.heading(ax, "What noisy copies become", "red: not the pattern it was made of")
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
+from hopcore import datasets
+from hopcore.datasets._images import Images
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest
-from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.transition.local_saddle_node import local_saddle_node
 from hopcore.phase._error_bound import separations
 

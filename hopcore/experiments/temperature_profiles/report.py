@@ -224,7 +224,7 @@ def draw_attention(patterns: Mapping[str, np.ndarray], title: str, path: Path) -
     figure = plots.new_figure(across * (0.7 * heads + 0.75), down * (0.7 * layers + 0.5), dpi=100)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for ax, (name, found) in zip(panels, patterns.items(), strict=False):
-        plots.heading(plots.attention_map(ax, found, limits=(0.0, 1.0)), name)
+        plots.heading(plots.attention_map(found, limits=(0.0, 1.0), ax=ax), name)
     for ax in panels[len(patterns) :]:
         ax.set_visible(False)
     note = "Rows of an image: who looks, from the first place down; columns: at whom. Black: 1."

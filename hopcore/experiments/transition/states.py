@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore import plots
+from hopcore import datasets, plots
+from hopcore.datasets._images import Images
 from hopcore.experiments.batched_retrieval import cosine
-from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import Images
 from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
 from hopcore.phase._patterns import HypothesisWarning
 from hopcore.phase._suggest import Goal
@@ -152,7 +151,7 @@ def draw(images: Images, which: Memory, path: Path) -> None:
         rows[name] = drawn.pixels[column].reshape(-1, *drawn.shape)
         failed[name] = labels[column] != common
     figure = plots.new_figure(0.8 + 0.8 * len(kept), 0.9 + 0.8 * len(rows), dpi=100)
-    ax = plots.gallery(figure.subplots(), rows, failed=failed)
+    ax = plots.gallery(rows, failed=failed, ax=figure.subplots())
     height, gap = drawn.shape[1], max(1, round(min(drawn.shape) / 8))
     names = [f"{count[state]}" for state in kept]
     ax.set_xticks(

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from hopcore.experiments.data.datasets import Images
+from hopcore.datasets._images import Images
 from hopcore.experiments.options import METHOD, OUTPUT, Data, Dataset, Memories, Sizes, option
 from hopcore.experiments.parsing import integers, names, unlike
 from hopcore.experiments.study import (

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hopcore
-from hopcore.experiments.data import datasets
-from hopcore.experiments.data.datasets import Images
+from hopcore import datasets
+from hopcore.datasets._images import Images
 from hopcore.experiments.transition.local_saddle_node import local_saddle_node
 from hopcore.phase._patterns import HypothesisWarning
 

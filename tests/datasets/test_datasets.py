@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hopcore import files
-from hopcore.experiments.data import datasets
+from hopcore import datasets, files
+from hopcore.datasets._idx import read_idx
 
 IMAGES = np.random.default_rng(7).integers(0, 256, (6, 4, 3), dtype=np.uint8)
 
@@ -46,7 +46,7 @@ def test_mnist_prefers_the_test_set(tmp_path):
 def test_idx_labels_have_one_axis(tmp_path):
     path = tmp_path / "labels"
     path.write_bytes(idx(np.arange(5, dtype=np.uint8)))
-    np.testing.assert_array_equal(datasets.read_idx(path), np.arange(5))
+    np.testing.assert_array_equal(read_idx(path), np.arange(5))
 
 
 WHOLE = idx(IMAGES)
