@@ -221,14 +221,14 @@ def test_automatic_gradients_are_the_formulas(
     p = p.on(subject)
     w = dense.weights(*p.formula)
     probe = subject.precise.rounded(rng.normal(size=w.shape[-1 if name == "received" else -2]))
-    h, square = dense.entropy(w)[..., None], np.maximum(dense.squares(w), 1e-300)[..., None]
+    h, wide = dense.entropy(w)[..., None], dense.effective(w)[..., None]
     if name == "received":
         slope = w * (probe - np.sum(w * probe, axis=-1, keepdims=True))
         size = 2.0 * w * np.max(np.abs(probe))
     else:
         slope = dense.slopes_by_scores(w)[name] * probe[..., None]
         # Of the terms of a slope: each is a product of weights and of what they are compared with.
-        terms = {"entropy": np.abs(dense.logarithm(w)) + h + 1.0, "effective": 2.0 / square**2}
+        terms = {"entropy": np.abs(dense.logarithm(w)) + h + 1.0, "effective": 2.0 * wide**2}
         size = w * terms.get(name, 1.0) * np.abs(probe)[..., None]
         if name == "largest":
             size = size + np.max(w, axis=-1, keepdims=True) * np.abs(slope)
