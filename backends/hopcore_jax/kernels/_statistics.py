@@ -47,7 +47,9 @@ def statistics(
     queries_at_once = max(FEWEST_ROWS, budget // size)
     cuts = max(1, -(-batch // memories_at_once)), max(1, -(-queries // queries_at_once))
 
-    def block(stored: Array, state: Array, beta: Array, counts: Array, which: Any, orders: Any):
+    def block(
+        stored: Array, state: Array, beta: Array, counts: Array, which: Any, orders: Any
+    ) -> tuple[Array, ...]:
         part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
         scores = backend.scores(state, stored, beta, part)
         return statistics_of_scores(with_orders(separation, orders), scores, counts)

@@ -169,6 +169,20 @@ class Total(Sum):
         return Copy.apply(by, ctx.workers), None
 
 
+class Alike(Function):
+    """Own arrays that are the same on all workers, as a shared array from then on."""
+
+    @staticmethod
+    def forward(ctx: Any, array: torch.Tensor, workers: Workers) -> torch.Tensor:
+        ctx.workers = workers
+        return array.view_as(array)
+
+    @staticmethod
+    def backward(ctx: Any, by: torch.Tensor) -> Any:
+        # Each worker takes its share: what made these arrays alike sums over all of them.
+        return Copy.apply(by, ctx.workers) / ctx.workers.count, None
+
+
 class Largest(Function):
     """The largest value over the last axis of all workers' arrays ``(..., S)``, shared.
 

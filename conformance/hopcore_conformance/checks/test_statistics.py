@@ -19,6 +19,7 @@ from hopcore_conformance.cases.memory import (
     generators,
     large_problem,
     problems,
+    rows,
 )
 from hopcore_conformance.checks import tolerance
 from hopcore_conformance.checks.measure import agree, at_most
@@ -56,9 +57,9 @@ def weight_error(subject: Subject, p: Problem) -> Array:
 def entropy_error(subject: Subject, p: Problem, h: Array) -> Array:
     r"""Error of an entropy H, (..., L).
 
-    For the softmax :math:`|dH| \le \sum_i w_i |\log w_i + H|\, |dz_i| \le 2 H \delta`. Where weights
-    are off by e, :math:`|w \log w - w' \log w'| \le -e \log e` for each of S terms. Weights below
-    the smallest normal number are lost.
+    For the softmax :math:`|dH| \le \sum_i w_i |\log w_i + H|\, |dz_i| \le 2 H \delta`. Where
+    weights are off by e, :math:`|w \log w - w' \log w'| \le -e \log e` for each of S terms.
+    Weights below the smallest normal number are lost.
     """
     count = p.stored.shape[-2]
     lost = count * 1000.0 * subject.tiny
@@ -171,8 +172,7 @@ def test_small_entropies_are_exact(subject: Subject, gap: float, rng: np.random.
 def test_statistics_in_blocks(subject: Subject, separation: Any, masked: bool) -> None:
     p, w, spread = large(separation, masked, subject.dtype, subject)
     got = measured(subject, p)
-    edges = Problem(p.state[EDGES], p.stored, p.beta if isinstance(p.beta, float) else p.beta[EDGES],
-                    None if p.mask is None else p.mask[EDGES], p.separation)  # fmt: skip
+    edges = rows(p, EDGES)
     within = entropy_error(subject, edges, spread[EDGES])
     agree("entropy", got.entropy[EDGES], spread[EDGES], within)
     if p.alpha == 1.0:
@@ -193,12 +193,12 @@ def large(
 
 
 @statement("H.parts")
-@given(p=problems(), rows=st.integers(1, 5))
-def test_statistics_with_any_pieces(subject: Subject, p: Problem, rows: int) -> None:
+@given(p=problems(), size=st.integers(1, 5))
+def test_statistics_with_any_pieces(subject: Subject, p: Problem, size: int) -> None:
     if subject.dtype not in ("float64", "float32"):
         pytest.skip("what is read from elsewhere is float32 or float64")
     p = p.on(subject)
-    stored = hopcore.Streamed(p.stored.astype(subject.dtype), rows=rows)
+    stored = hopcore.Streamed(p.stored.astype(subject.dtype), rows=size)
     mask = {} if p.mask is None else {"mask": subject.put(p.mask)}
     state, options = subject.put(p.state), {**mask, "separation": p.separation}
     got = subject.get(hopcore.statistics(state, stored, p.beta, **options))
@@ -250,6 +250,7 @@ def field(name: str) -> Any:
 
     def one(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
         value = getattr(hopcore.statistics(state, stored, beta, **options), name)
+        value = value.full_tensor() if hasattr(value, "full_tensor") else value  # of all workers
         xp = array_namespace(value)
         return xp.where(xp.isfinite(value), value, xp.zeros_like(value))
 
