@@ -120,7 +120,7 @@ def test_values_in_float32(split: Any, separation: Any) -> None:
 
 @pytest.mark.parametrize("separation", SEPARATIONS, ids=str)
 def test_statistics(mesh: DeviceMesh, separation: Any) -> None:
-    """Values, and derivatives of a number made of all of them, on parts that are uneven."""
+    """Values, and derivatives of a number made of all of them."""
     probe = torch.cos(torch.arange(ROWS, dtype=torch.float64))
 
     def number(state: Any, stored: Any, beta: Any) -> Any:
@@ -132,7 +132,7 @@ def test_statistics(mesh: DeviceMesh, separation: Any) -> None:
     state, stored, beta = random(5, 4), random(ROWS, 4, seed=1), BETAS[1].clone()
     leaves = [x.requires_grad_() for x in (state, stored, beta)]
     found, total = number(*leaves)
-    parts = uneven(stored.detach(), mesh).requires_grad_()
+    parts = shard(stored.detach(), mesh).requires_grad_()
     mine, other = number(state, parts, beta)
     for ours, theirs in zip(mine, found, strict=True):
         if isinstance(ours, DTensor):

@@ -185,9 +185,10 @@ class DistributedBackend(TorchBackend):
         state = Copy.apply(state, own.workers)
         if not isinstance(beta, float):
             beta = Copy.apply(beta, own.workers)
-        *found, received = part.statistics(state, own.stored, beta, own.mask, separation)
-        alike = (Alike.apply(x, own.workers) for x in found)
-        return *alike, split_last(received, stored)
+        conjugate, *sums, received = part.statistics(state, own.stored, beta, own.mask, separation)
+        conjugate = Alike.apply(conjugate, own.workers, 1)
+        alike = (Alike.apply(x, own.workers, own.workers.count) for x in sums)
+        return conjugate, *alike, split_last(received, stored)
 
     def _merged(
         self, own: Own, part: Part, separation: Any, state: Any, beta: Beta, fast: Callable

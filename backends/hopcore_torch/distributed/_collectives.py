@@ -170,17 +170,20 @@ class Total(Sum):
 
 
 class Alike(Function):
-    """Own arrays that are the same on all workers, as a shared array from then on."""
+    """An own array that is the same on all workers, as a shared array from then on.
+
+    Its derivative is divided by ``among``: the number of workers where the array is a
+    :class:`Sum`, whose own derivative adds up what all workers get; 1 otherwise.
+    """
 
     @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, workers: Workers) -> torch.Tensor:
-        ctx.workers = workers
+    def forward(ctx: Any, array: torch.Tensor, workers: Workers, among: int) -> torch.Tensor:
+        ctx.workers, ctx.among = workers, among
         return array.view_as(array)
 
     @staticmethod
     def backward(ctx: Any, by: torch.Tensor) -> Any:
-        # Each worker takes its share: what made these arrays alike sums over all of them.
-        return Copy.apply(by, ctx.workers) / ctx.workers.count, None
+        return Copy.apply(by, ctx.workers) / ctx.among, None, None
 
 
 class Largest(Function):
