@@ -37,6 +37,13 @@ def weight_statistics(weights: Any, xp: ModuleType) -> tuple[Array, Array, Array
         :math:`\sum_i w_i^2`.
     array (...)
         :math:`\max_i w_i`; equal weights share its derivative.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> entropy, square, largest = hopcore.arrays.weight_statistics(np.asarray([0.5, 0.5]), np)
+    >>> entropy.round(4), square, largest
+    (np.float64(0.6931), np.float64(0.5), np.float64(0.5))
     """
     dtype = weights.dtype
     largest = xp.max(weights, axis=-1, keepdims=True)
