@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         load_layer,
         save_layer,
         share_temperature,
+        with_statistics,
     )
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
@@ -48,6 +49,7 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "load_layer",
     "save_layer",
     "share_temperature",
+    "with_statistics",
 ]
 
 

@@ -27,6 +27,7 @@ CHECKS = (
     "test_energy.py",
     "test_masked.py",
     "test_retrieval.py",
+    "test_statistics.py",
     "test_ties.py",
 )
 """The checks that memories in parts must pass."""

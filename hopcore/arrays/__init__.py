@@ -22,6 +22,7 @@ from hopcore.arrays._backend import (
     mask_of_columns,
     mask_of_rows,
     orders_of,
+    orders_of_rows,
     scale_by_beta,
     with_orders,
 )
@@ -40,6 +41,7 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, orders_in_parts, too_many_weights
 from hopcore.arrays._validation import MOST_NUMBER
+from hopcore.arrays._weight_statistics import weight_statistics
 
 __all__ = [  # noqa: RUF022 (grouped by subject)
     # Arrays, their backends and the checks of a call
@@ -66,12 +68,14 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "mask_of_columns",
     "scale_by_beta",
     "orders_of",
+    "orders_of_rows",
     "with_orders",
     "LONG",
     "PART",
     "MOST_NUMBER",
     "long_product",
     "conjugate_gradients",
+    "weight_statistics",
     # Graphs
     "Rows",
     "GATHER_BLOCK",

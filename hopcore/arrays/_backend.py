@@ -21,6 +21,7 @@ from hopcore.arrays._library import Array
 from hopcore.arrays._long_sums import LONG, in_pairs, long_product
 from hopcore.arrays._memory_kernels import MemoryKernels
 from hopcore.arrays._merge import merged
+from hopcore.arrays._weight_statistics import weight_statistics
 
 Beta: TypeAlias = Any
 """A positive Python float, or an array that broadcasts over ``(..., L)``."""
@@ -172,6 +173,53 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
         return self.over_blocks(block, state, stored, beta, mask, orders_of(separation))[0]
 
+    def statistics(
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        """Conjugate, entropy, sum of squares and largest of the weights, and what patterns receive.
+
+        The first four are ``(..., L)``, the last, the sum of the weights over the queries, is
+        ``(..., S)``. No half precision. Never holds more than about :data:`hopcore.arrays.BLOCK`
+        scores (or one row of them).
+        """
+        return in_pairs(
+            partial(joined_queries, self.xp),
+            (
+                self.statistics_at_once(
+                    state[..., rows, :],
+                    stored,
+                    beta_of_rows(beta, rows),
+                    mask_of_rows(mask, rows),
+                    orders_of_rows(separation, rows),
+                )
+                for rows in chunks(state.shape[-2], self.statistics_rows(state, stored))
+            ),
+        )
+
+    def statistics_at_once(
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        """:meth:`statistics` with all scores at once."""
+        scores = self.scores(state, stored, beta, mask)
+        weights, conjugate = self.separate(scores, separation)
+        ones = self.xp.ones_like(conjugate)[..., None, :]
+        received = self.recalled(ones, weights)[..., 0, :]
+        return conjugate, *weight_statistics(weights, self.xp), received
+
+    def statistics_rows(self, state: Array, stored: Array) -> int:
+        """How many queries :meth:`statistics` looks at together."""
+        return block_rows(state, stored)
+
     def loop(
         self,
         cond: Callable[[Any], Array],
@@ -305,6 +353,20 @@ def beta_of_rows(beta: Beta, part: slice) -> Beta:
     if isinstance(beta, float) or beta.ndim == 0 or beta.shape[-1] == 1:
         return beta
     return beta[..., part]
+
+
+def orders_of_rows(separation: Any, part: slice) -> Any:
+    """The separation function with the orders of some queries, if it has any."""
+    orders = orders_of(separation)
+    return separation if orders is None else with_orders(separation, beta_of_rows(orders, part))
+
+
+def joined_queries(
+    xp: ModuleType, first: tuple[Array, ...], second: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """Statistics of two blocks of queries: joined, and what patterns receive added up."""
+    *of_queries, received = zip(first, second, strict=True)
+    return *(xp.concat(pair, axis=-1) for pair in of_queries), received[0] + received[1]
 
 
 def mask_of_rows(mask: Array | None, part: slice) -> Array | None:

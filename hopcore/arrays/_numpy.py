@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -11,9 +12,20 @@ import array_api_compat.numpy as xp
 import numpy as np
 from scipy.sparse import csr_array
 
-from hopcore.arrays._backend import Backend, Beta, SeparationFunction, orders_of, with_orders
+from hopcore.arrays._backend import (
+    Backend,
+    Beta,
+    SeparationFunction,
+    beta_of_rows,
+    joined_queries,
+    mask_of_rows,
+    orders_of,
+    orders_of_rows,
+    with_orders,
+)
+from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET
-from hopcore.arrays._long_sums import LONG, PART, long_product
+from hopcore.arrays._long_sums import LONG, PART, in_pairs, long_product
 from hopcore.arrays._numpy_graphs import NumpyGraphKernels
 from hopcore.arrays._sparse import SMALL, Support, support
 from hopcore.arrays._threads import on_all_cores
@@ -23,6 +35,9 @@ ROWS, COLUMNS = 256, 1024
 
 TILE = 1 << 20
 """Scores of a sparse separation function that a thread processes at once, in whole rows."""
+
+STATISTICS_TILE = 1 << 18
+"""Weights of which a thread computes statistics at once, in whole rows."""
 
 SERIAL = 1 << 20
 """Up to this many scores are computed in one array; threads would cost more than they save."""
@@ -170,6 +185,33 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             return in_tiles(query, stored, None, mask, separation, self)[1]
         except FloatingPointError:
             return quietly(self.conjugate, state, stored, beta, mask, separation)
+
+    def statistics(
+        self,
+        state: np.ndarray,
+        stored: np.ndarray,
+        beta: Beta,
+        mask: np.ndarray | None,
+        separation: SeparationFunction,
+    ) -> tuple[np.ndarray, ...]:
+        """A block of queries at a time on all cores; sums are those of the portable kernel."""
+        size = max(math.prod(state.shape[:-2]), math.prod(stored.shape[:-2]), 1) * stored.shape[-2]
+        parts = list(chunks(state.shape[-2], max(1, STATISTICS_TILE // max(1, size))))
+        found: list[Any] = [None] * len(parts)
+
+        def work(index: int) -> None:
+            rows = parts[index]
+            with np.errstate(under="ignore"):
+                found[index] = self.statistics_at_once(
+                    state[..., rows, :],
+                    stored,
+                    beta_of_rows(beta, rows),
+                    mask_of_rows(mask, rows),
+                    orders_of_rows(separation, rows),
+                )
+
+        on_all_cores(work, list(range(len(parts))))
+        return in_pairs(partial(joined_queries, xp), found)
 
     def scores(
         self, state: np.ndarray, stored: np.ndarray, beta: Beta, mask: np.ndarray | None

@@ -64,6 +64,7 @@ from hopcore.layers._pooling import (
 )
 from hopcore.layers._quantizer import Quantized, quantize
 from hopcore.layers._settings import PATTERNS, HopfieldSettings
+from hopcore.layers._statistics import hopfield_statistics, mean_statistics
 from hopcore.layers._transformer import decoder_layer, encoder_layer
 from hopcore.layers._transformer_weights import (
     decoder_weights_cross,
@@ -119,6 +120,7 @@ __all__ = [
     "hopfield_pooling",
     "hopfield_projections",
     "hopfield_settings",
+    "hopfield_statistics",
     "hopfield_weights",
     "initial_parameters",
     "inner",
@@ -126,6 +128,7 @@ __all__ = [
     "learned",
     "load_layer",
     "lookup_patterns",
+    "mean_statistics",
     "named_arguments",
     "parameter_shapes",
     "quantity_of",

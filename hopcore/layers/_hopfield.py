@@ -323,6 +323,12 @@ def association_of(association: Association) -> Array:
 
 def weights_of(association: Association) -> Array:
     """Return the association weights of the heads, ``(..., H, L, S)``."""
+    inputs = association.inputs
+    return inputs.backend.astype(separated(association)[0], inputs.state.dtype)
+
+
+def separated(association: Association) -> tuple[Array, Array]:
+    """Return the association weights in the precise dtype, and the conjugate of their scores."""
     backend, xp, state, stored, _, beta, mask = association.inputs
     scores = backend.scores(state, stored, beta, mask)
     if association.bias is not None:
@@ -331,10 +337,10 @@ def weights_of(association: Association) -> Array:
         anchors = xp.argmax(backend.constant(scores), axis=-1)
         near = neighbor_mask(broadcast_state(association.inputs), association.graph, anchors)
         scores = xp.where(near, scores, -math.inf)
-    weights = backend.separate(scores, association.separation)[0]
+    weights, conjugate = backend.separate(scores, association.separation)
     if association.spreading is not None:
         weights = spread_weights(weights, scores, association.spreading, xp)
-    return backend.astype(weights, state.dtype)
+    return weights, conjugate
 
 
 def for_all_heads(settings: HopfieldSettings, association: Association, values: Array) -> Array:

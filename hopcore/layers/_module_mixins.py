@@ -198,6 +198,16 @@ class LearnedPatternMethods(AssociationProperties):
         masks = stored_pattern_padding_mask, association_mask
         return self.hopfield.association_weights(self.unpack_inputs(input), *masks)
 
+    def statistics(
+        self,
+        input: Any,
+        stored_pattern_padding_mask: Any = None,
+        association_mask: Any = None,
+    ) -> Any:
+        """Return the statistics of each head: ``(..., H, L)``, and received ``(..., H, S)``."""
+        masks = stored_pattern_padding_mask, association_mask
+        return self.hopfield.statistics(self.unpack_inputs(input), *masks)
+
     def get_association_matrix(
         self,
         input: Any,

@@ -18,6 +18,7 @@ from hopcore.memory._separation import (
     get_separation,
     separate,
 )
+from hopcore.memory._statistics import Statistics, statistics
 
 __all__ = [
     "Entmax",
@@ -27,6 +28,7 @@ __all__ = [
     "Separation",
     "SeparationName",
     "Softmax",
+    "Statistics",
     "association",
     "association_weights",
     "energy",
@@ -38,5 +40,6 @@ __all__ = [
     "merge_associations",
     "retrieve",
     "separate",
+    "statistics",
     "update",
 ]

@@ -144,12 +144,28 @@ def energy(
 @quiet
 def energy_of(inputs: Inputs, separation: Any) -> Array:
     """:func:`energy` of checked inputs."""
-    backend, xp, state, stored, _, beta, mask = inputs
-    precise = backend.precise[state.dtype]
-    if state.dtype != precise:
-        state, stored = backend.astype(state, precise), backend.astype(stored, precise)
-        beta = beta if isinstance(beta, float) else backend.astype(beta, precise)
+    inputs = in_precise(inputs)
+    backend, _, state, stored, _, beta, mask = inputs
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
+    return energy_by_conjugate(inputs, separation, conjugate)
+
+
+def in_precise(inputs: Inputs) -> Inputs:
+    """Return the inputs in the dtype in which energies are computed."""
+    backend, _, state, stored, _, beta, _ = inputs
+    precise = backend.precise[state.dtype]
+    if state.dtype == precise:
+        return inputs
+    return inputs._replace(
+        state=backend.astype(state, precise),
+        stored=backend.astype(stored, precise),
+        beta=beta if isinstance(beta, float) else backend.astype(beta, precise),
+    )
+
+
+def energy_by_conjugate(inputs: Inputs, separation: Any, conjugate: Array) -> Array:
+    """:func:`energy` of checked inputs in the precise dtype, given the conjugate of the scores."""
+    backend, xp, state, stored, _, beta, mask = inputs
     square = backend.square_lengths(state)
     largest = backend.largest_square(stored, mask)
     count = backend.count_attended(stored, mask)

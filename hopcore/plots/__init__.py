@@ -10,6 +10,7 @@ from hopcore.plots._images import attention_map, frame, gallery
 from hopcore.plots._landscape import energy_landscape
 from hopcore.plots._lines import Curve, curves, over, temperature_history
 from hopcore.plots._reduced import cobweb
+from hopcore.plots._statistics import statistics
 from hopcore.plots._style import (
     FAILED,
     HAIRLINE,
@@ -47,5 +48,6 @@ __all__ = [
     "quiet",
     "save",
     "sharpness_over_beta",
+    "statistics",
     "temperature_history",
 ]

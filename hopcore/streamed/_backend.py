@@ -6,7 +6,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from operator import add
+from operator import add, itemgetter
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from hopcore.arrays._library import QUIET, Array, ArrayLibrary
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
+from hopcore.arrays._weight_statistics import merged_statistics, weight_statistics
 from hopcore.streamed._scores import Scores, ScoresNamespace
 from hopcore.streamed._sources import Piece, patterns_of
 from hopcore.streamed._streamed import Streamed, magnitude, split_piece
@@ -271,6 +272,52 @@ class StreamedBackend:
 
         join = partial(merged, self.states.xp)
         return stored.reduce(self.on_cores(state, work, join), join, mask=mask)[1]
+
+    @QUIET
+    def statistics(
+        self,
+        state: Array,
+        stored: Any,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        """See :meth:`hopcore.Backend.statistics`; one pass and another for what is received.
+
+        Separation functions other than the softmax take a pass for each sum.
+        """
+        self.refuse_derivatives(state, None, beta, orders_of(separation))
+        xp = self.states.xp
+        if separation.softmax:
+
+            def work(piece: Piece) -> tuple[Array, ...]:
+                keys = self.put(piece.patterns)
+                return self.states.statistics(state, keys, beta, piece.mask, separation)[:4]
+
+            join = partial(merged_statistics, xp)
+            found = stored.reduce(self.on_cores(state, work, join), join, mask=mask)
+            level = xp.where(found[0] == -math.inf, 0.0, found[0])[..., None]
+
+            def of(scores: Array) -> Array:
+                return xp.exp(scores - level)
+        else:
+            weights, conjugate = self.weights(state, stored, beta, mask, separation)
+            namespace: Any = ScoresNamespace(xp)
+            found, of = (conjugate, *weight_statistics(weights, namespace)), weights.of
+
+        def receive(piece: Piece) -> list[tuple[int, Array]]:
+            blocks = self.blocks(state, piece, self.put(piece.patterns), beta)
+            received = [self.received(of(scores)) for scores, _ in blocks]
+            return [(piece.rows.start, xp.concat(received, axis=-1))]
+
+        parts = stored.reduce(self.on_cores(state, receive, add), add, mask=mask)
+        received = xp.concat([part for _, part in sorted(parts, key=itemgetter(0))], axis=-1)
+        return *found, received
+
+    def received(self, weights: Array) -> Array:
+        """The sum of weights ``(..., L, S)`` over the queries."""
+        ones = self.states.xp.ones_like(weights[..., 0])
+        return self.states.recalled(ones[..., None, :], weights)[..., 0, :]
 
     def weights(
         self,

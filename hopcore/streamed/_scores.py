@@ -57,6 +57,9 @@ class Scores:
     def __gt__(self, other: Any) -> Scores:
         return self._with(other, operator.gt)
 
+    def __ge__(self, other: Any) -> Scores:
+        return self._with(other, operator.ge)
+
     def __neg__(self) -> Scores:
         return self.then(operator.neg)
 

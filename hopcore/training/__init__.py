@@ -5,9 +5,11 @@ batches, anneals the temperatures, measures the soft and the hard path after eac
 writes the last and the best state, which :func:`read_run` reads. A model is a :class:`Classifier`,
 or any :class:`Model` with an objective. :func:`trainer` returns the trainer of torch or JAX (in
 ``hopcore_torch.training`` and ``hopcore_jax.training``). Each of its steps takes
-:class:`Conditions`, which are the temperatures, the path, and the noise.
+:class:`Conditions`, which are the temperatures, the path, and the noise. :class:`AttentionRecords` collect
+what the heads of a model do meanwhile.
 """
 
+from hopcore.training._attention_records import AttentionRecord, AttentionRecords
 from hopcore.training._classifier import Classifier, Images
 from hopcore.training._config import TrainConfig
 from hopcore.training._run import Moment, Run
@@ -25,6 +27,8 @@ from hopcore.training._trainer import (
 __all__ = [
     "BEST",
     "LAST",
+    "AttentionRecord",
+    "AttentionRecords",
     "Classifier",
     "Conditions",
     "Dropout",

@@ -118,6 +118,33 @@ def test_values_in_float32(split: Any, separation: Any) -> None:
         assert error.abs().max().item() < 1e-6 * square
 
 
+@pytest.mark.parametrize("separation", SEPARATIONS, ids=str)
+def test_statistics(mesh: DeviceMesh, separation: Any) -> None:
+    """Values, and derivatives of a number made of all of them."""
+    probe = torch.cos(torch.arange(ROWS, dtype=torch.float64))
+
+    def number(state: Any, stored: Any, beta: Any) -> Any:
+        found = hopcore.statistics(state, stored, beta, separation=separation)
+        received = found.received
+        received = received.full_tensor() if isinstance(received, DTensor) else received
+        return found, sum(x.sin().sum() for x in (*found[:4], found[5])) + received @ probe
+
+    state, stored, beta = random(5, 4), random(ROWS, 4, seed=1), BETAS[1].clone()
+    leaves = [x.requires_grad_() for x in (state, stored, beta)]
+    found, total = number(*leaves)
+    parts = shard(stored.detach(), mesh).requires_grad_()
+    mine, other = number(state, parts, beta)
+    for ours, theirs in zip(mine, found, strict=True):
+        if isinstance(ours, DTensor):
+            ours = ours.full_tensor()  # noqa: PLW2901 - gathered
+        same(ours, theirs)
+    gradients = torch.autograd.grad(total, leaves)
+    for got, expected in zip(
+        torch.autograd.grad(other, [state, parts, beta]), gradients, strict=True
+    ):
+        same(got, expected, 1e-9)
+
+
 def loss(separation: Any, mask: Any, state: Any, stored: Any, values: Any, beta: Any) -> Any:
     """A number made of all that is differentiated."""
     options: Any = {"mask": mask, "separation": separation}

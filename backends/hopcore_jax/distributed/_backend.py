@@ -167,6 +167,22 @@ class ShardedBackend(JaxBackend):
         output, conjugate = workers.associate(state, stored, projection, beta, mask, **options)
         return output, conjugate if need_conjugate else None
 
+    def statistics(
+        self,
+        state: Array,
+        stored: Any,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        if not isinstance(stored, Shards):
+            return super().statistics(state, stored, beta, mask, separation)
+        if orders_of(separation) is not None:
+            raise orders_in_parts("a memory of shards")
+        same_devices(stored, state=state, beta=beta, mask=mask)
+        options: Any = {"backend": self, "separation": separation, "budget": self.block(state)}
+        return workers.statistics(state, stored, beta, mask, **options)
+
 
 def mesh_of(shards: Shards) -> tuple[Any, str]:
     """The mesh and the axis over which shards are split."""

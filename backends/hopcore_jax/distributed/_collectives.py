@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec
 
@@ -24,7 +25,11 @@ from hopcore.arrays import (
 )
 from hopcore_jax.distributed._memory import Shards, rows_over, values_of, with_rows
 from hopcore_jax.kernels import _blocks as blocks
+from hopcore_jax.kernels import _statistics as kernels
 from hopcore_jax.kernels._separate import InParts
+
+EVERYWHERE = PartitionSpec()
+"""The partition of an array that every worker holds."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,18 @@ class OverShards(InParts):
         return self.separation.tangent(weights, change, self.library(xp))
 
 
-def over_workers(work: Callable[..., Any], stored: Shards, arrays: Any, split: Any) -> Any:
+def over_workers(
+    work: Callable[..., Any], stored: Shards, arrays: Any, split: Any, results: Any = EVERYWHERE
+) -> Any:
     """Call ``work`` on each worker with its rows, and with its part of the arrays that are split.
 
-    The result must be the same on all workers.
+    The results must be the same on all workers, unless it is said how they are split.
     """
     return jax.shard_map(
         work,
         mesh=stored.mesh,
         in_specs=(rows_over(stored.axis, stored.ndim), *split),
-        out_specs=PartitionSpec(),
+        out_specs=results,
         axis_names={stored.axis},
         check_vma=False,
     )(stored.array, *arrays)
@@ -136,6 +143,44 @@ def associate(
     return over_workers(
         work, stored, (values, state, beta, mask), (rows, everywhere, everywhere, split)
     )
+
+
+@partial(jax.jit, static_argnames=("backend", "separation", "budget"))
+def statistics(
+    state: Array,
+    stored: Shards,
+    beta: Beta,
+    mask: Array | None,
+    *,
+    backend: Backend,
+    separation: SeparationFunction,
+    budget: int,
+) -> tuple[Array, ...]:
+    """:meth:`hopcore.Backend.statistics`; what patterns receive stays where they are."""
+    own = OverShards(separation, Workers(stored.axis))
+
+    def work(stored: Array, state: Array, beta: Array, mask: Any) -> tuple[Array, ...]:
+        return kernels.statistics(
+            state, stored, beta, mask, backend=backend, separation=own, budget=budget
+        )
+
+    mask, split = columns(mask, stored)
+    beta, everywhere = jnp.asarray(beta, dtype=state.dtype), PartitionSpec()
+    lead = np.broadcast_shapes(
+        state.shape[:-2],
+        stored.shape[:-2],
+        beta.shape[:-1],
+        () if mask is None else mask.shape[:-2],
+    )
+    of_patterns = PartitionSpec(*[None] * len(lead), stored.axis)
+    *found, received = over_workers(
+        work,
+        stored,
+        (state, beta, mask),
+        (everywhere, everywhere, split),
+        (*[everywhere] * 4, of_patterns),
+    )
+    return *found, received[..., : stored.count]
 
 
 @partial(jax.jit, static_argnames="backend")

@@ -32,6 +32,7 @@ from hopcore_jax.kernels._graphs import JaxGraphKernels
 from hopcore_jax.kernels._layers import JaxLayerKernels
 from hopcore_jax.kernels._products import recalled, scored
 from hopcore_jax.kernels._separate import separate, split_orders
+from hopcore_jax.kernels._statistics import statistics, statistics_of_scores
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, since small blocks would not keep it busy."""
@@ -175,6 +176,21 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
             "budget": self.block(state),
         }
         return blocks.associate(state, stored, projection, beta, mask, orders, **options)
+
+    def statistics(
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        if not (self.has_known_sizes(state) and self.has_known_sizes(stored)):
+            scores = self.scores(state, stored, beta, mask)
+            return statistics_of_scores(separation, scores, jnp.ones_like(scores[..., 0]))
+        kind, orders = split_orders(separation)
+        options: Any = {"backend": self, "separation": kind, "budget": self.block(state)}
+        return statistics(state, stored, beta, mask, orders, **options)
 
     def loop(
         self,

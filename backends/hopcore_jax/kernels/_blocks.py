@@ -99,22 +99,34 @@ def piecewise(
     if count == 1:
         return function(*arrays)
     length = jax.tree.leaves(arrays)[0].shape[axis]
-    size = -(-length // count)
+    pieces = lax.map(lambda some: function(*some), cut(tuple(arrays), axis, count))
+    return join(pieces, axis, length)
 
-    def cut(array: Array) -> Array:
+
+def cut(arrays: Any, axis: int, count: int) -> Any:
+    """Cut arrays into pieces along an axis, which are stacked in front; the last has zeros."""
+
+    def pieces_of(array: Array) -> Array:
+        length = array.shape[axis]
+        size = -(-length // count)
         before, after = array.shape[:axis], array.shape[axis + 1 :]
         padding = [(0, 0)] * array.ndim
         padding[axis] = (0, size * count - length)
         padded = jnp.pad(array, padding)
         return jnp.moveaxis(jnp.reshape(padded, (*before, count, size, *after)), axis, 0)
 
-    def join(pieces: Array) -> Array:
+    return jax.tree.map(pieces_of, arrays)
+
+
+def join(arrays: Any, axis: int, length: int) -> Any:
+    """Join pieces that are stacked in front along an axis of that length."""
+
+    def whole(pieces: Array) -> Array:
         pieces = jnp.moveaxis(pieces, 0, axis)
         before, after = pieces.shape[:axis], pieces.shape[axis + 2 :]
         return lax.slice_in_dim(jnp.reshape(pieces, (*before, -1, *after)), 0, length, axis=axis)
 
-    pieces = lax.map(lambda some: function(*some), jax.tree.map(cut, tuple(arrays)))
-    return jax.tree.map(join, pieces)
+    return jax.tree.map(whole, arrays)
 
 
 @dataclass(frozen=True)

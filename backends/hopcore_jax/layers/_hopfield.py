@@ -241,6 +241,25 @@ class Hopfield(ParameterOwner, AssociationProperties):
             association_mask=optional(association_mask),
         )
 
+    def statistics(
+        self,
+        input: Patterns,
+        stored_pattern_padding_mask: Any = None,
+        association_mask: Any = None,
+    ) -> hopcore.Statistics[jax.Array]:
+        """Return the statistics of each head: ``(..., H, L)``, and received ``(..., H, S)``.
+
+        They are those of the weights of the forward pass without dropout; see
+        :func:`hopcore.layers.hopfield_statistics`.
+        """
+        return hopcore.layers.hopfield_statistics(
+            self.settings,
+            self.arrays(),
+            *unpack_inputs(input),
+            stored_pattern_padding_mask=optional(stored_pattern_padding_mask),
+            association_mask=optional(association_mask),
+        )
+
     def get_association_matrix(
         self,
         input: Patterns,

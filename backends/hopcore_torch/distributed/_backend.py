@@ -24,8 +24,16 @@ from hopcore.arrays import (
     too_many_weights,
 )
 from hopcore_torch.distributed import _rings as rings
-from hopcore_torch.distributed._collectives import Copy, Largest, Total, Workers
-from hopcore_torch.distributed._parts import Namespace, Own, agreed, described, group_of, split_like
+from hopcore_torch.distributed._collectives import Alike, Copy, Largest, Total, Workers
+from hopcore_torch.distributed._parts import (
+    Namespace,
+    Own,
+    agreed,
+    described,
+    group_of,
+    split_last,
+    split_like,
+)
 from hopcore_torch.kernels._autograd import Association, Recomputed, Separate, pull_back
 from hopcore_torch.kernels._backend import TorchBackend
 from hopcore_torch.kernels._modes import differentiated, eager
@@ -162,6 +170,26 @@ class DistributedBackend(TorchBackend):
 
         return self._merged(own, part, separation, state, beta, fast)
 
+    def statistics(
+        self,
+        state: torch.Tensor,
+        stored: Any,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> tuple[Any, ...]:
+        """Sums over the patterns go over all workers; what patterns receive stays with them."""
+        own = self._own("statistics", stored, None, state, beta, mask, separation)
+        part = Part(own.workers, self.loop)
+        part.rows = own.rows(state)
+        state = Copy.apply(state, own.workers)
+        if not isinstance(beta, float):
+            beta = Copy.apply(beta, own.workers)
+        conjugate, *sums, received = part.statistics(state, own.stored, beta, own.mask, separation)
+        conjugate = Alike.apply(conjugate, own.workers, 1)
+        alike = (Alike.apply(x, own.workers, own.workers.count) for x in sums)
+        return conjugate, *alike, split_last(received, stored)
+
     def _merged(
         self, own: Own, part: Part, separation: Any, state: Any, beta: Beta, fast: Callable
     ) -> Any:
@@ -283,6 +311,15 @@ class Part(TorchBackend):
         self.workers, self.plain = workers, self.xp
         self.xp: Any = OverWorkers(self.xp, workers)
         self.loop = loop
+        self.rows = 0
+        """How many queries to look at together, the same on all workers."""
+
+    def statistics_rows(self, state: torch.Tensor, stored: torch.Tensor) -> int:
+        return self.rows
+
+    def statistics(self, *arguments: Any) -> tuple[torch.Tensor, ...]:
+        """Go the portable way, whose sums are those of this namespace."""
+        return Backend.statistics(self, *arguments)
 
     def evaluate(self, scores: torch.Tensor, separation: SeparationFunction) -> Any:
         return separation.evaluate(scores, self.xp, self.loop)

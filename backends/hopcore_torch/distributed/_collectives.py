@@ -169,6 +169,23 @@ class Total(Sum):
         return Copy.apply(by, ctx.workers), None
 
 
+class Alike(Function):
+    """An own array that is the same on all workers, as a shared array from then on.
+
+    Its derivative is divided by ``among``: the number of workers where the array is a
+    :class:`Sum`, whose own derivative adds up what all workers get; 1 otherwise.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, array: torch.Tensor, workers: Workers, among: int) -> torch.Tensor:
+        ctx.workers, ctx.among = workers, among
+        return array.view_as(array)
+
+    @staticmethod
+    def backward(ctx: Any, by: torch.Tensor) -> Any:
+        return Copy.apply(by, ctx.workers) / ctx.among, None, None
+
+
 class Largest(Function):
     """The largest value over the last axis of all workers' arrays ``(..., S)``, shared.
 

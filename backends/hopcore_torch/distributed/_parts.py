@@ -90,6 +90,16 @@ def split_like(part: torch.Tensor, like: DTensor) -> DTensor:
     )
 
 
+def split_last(part: torch.Tensor, like: DTensor) -> DTensor:
+    """Make a ``DTensor`` ``(..., S)`` of numbers of each worker's own patterns ``(..., S, d)``."""
+    shape = torch.Size((*part.shape[:-1], like.shape[-2]))
+    stride = torch.empty(shape, device="meta").stride()
+    placements = [x if isinstance(x, Replicate) else Shard(part.ndim - 1) for x in like.placements]
+    return DTensor.from_local(
+        part, like.device_mesh, placements, run_check=False, shape=shape, stride=stride
+    )
+
+
 class Namespace(ModuleType):
     """Torch's namespace, in which ``where`` mixes ordinary tensors and split ones."""
 

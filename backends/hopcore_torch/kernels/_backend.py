@@ -16,6 +16,7 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 import hopcore
 from hopcore.arrays import (
@@ -356,6 +357,36 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         beta_ = None if isinstance(beta, float) else beta
         tensors = state, stored, None, beta_, orders_of(separation)
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
+
+    def statistics(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> tuple[torch.Tensor, ...]:
+        """A block of queries at a time; all at once in a trace, whose shapes may be unknown."""
+        arguments = state, stored, beta, mask
+        if traced():
+            return self.statistics_at_once(*arguments, separation)
+        orders = orders_of(separation)
+        if self.can_read_values(state) and not differentiated(state, stored, beta, orders):
+            function = numpy_orders(separation)
+            return in_numpy(hopcore.backend("numpy").statistics, *arguments, function)
+        return super().statistics(*arguments, separation)
+
+    def statistics_at_once(self, *arguments: Any) -> tuple[torch.Tensor, ...]:
+        """Weights that are differentiated are computed again, so that no block of them is kept."""
+        *tensors, _, separation = arguments
+        if eager() and differentiated(*tensors, orders_of(separation)):
+            return checkpoint(
+                super().statistics_at_once,
+                *arguments,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+        return super().statistics_at_once(*arguments)
 
     def is_long(self, memory: torch.Tensor) -> bool:
         """In an exported graph, only if its number of patterns is known.

@@ -347,6 +347,26 @@ class Hopfield(ParameterOwner, AssociationProperties):
             cache=self.cache,
         )
 
+    def statistics(
+        self,
+        input: Patterns,
+        stored_pattern_padding_mask: torch.Tensor | None = None,
+        association_mask: torch.Tensor | None = None,
+    ) -> hopcore.Statistics[torch.Tensor]:
+        """Return the statistics of each head: ``(..., H, L)``, and received ``(..., H, S)``.
+
+        They are those of the weights of the forward pass without dropout; see
+        :func:`hopcore.layers.hopfield_statistics`.
+        """
+        return hopcore.layers.hopfield_statistics(
+            self.settings,
+            self.arrays(),
+            *unpack_inputs(input),
+            stored_pattern_padding_mask=stored_pattern_padding_mask,
+            association_mask=association_mask,
+            cache=self.cache,
+        )
+
     @torch.no_grad()
     def get_association_matrix(
         self,

@@ -147,6 +147,15 @@ DIFFUSED: dict[str, HopfieldSettings] = {
 
 EVERY = {**SETTINGS, **UPDATES, **DIFFUSED}
 
+WEIGHED = {
+    name: EVERY[name]
+    for name in (
+        *("projections static", "patterns added", "two updates"),
+        *("eta of each query", "along the graph", "weights"),
+    )
+}
+"""Settings whose weights are looked at: shared values, longer memories, each way to find them."""
+
 SOME = {
     **{name: SETTINGS[name] for name in ("as it comes", "patterns added", "nothing projected")},
     "two updates": settings_of(

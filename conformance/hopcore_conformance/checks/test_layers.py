@@ -19,6 +19,7 @@ from hopcore_conformance.cases.layer_options import (
     RAW,
     SETTINGS,
     UPDATES,
+    WEIGHED,
     settings_of,
 )
 from hopcore_conformance.cases.layers import (
@@ -131,16 +132,6 @@ def test_every_query_updates_by_itself(subject: Subject, limit: Any) -> None:
         patterns = {**case.patterns, "state": case.patterns["state"][:, i : i + 1]}
         alone = run(subject, hopcore.hopfield, case.but(patterns=patterns))
         agree(f"query {i} alone", alone[:, 0], together[:, i], 2 * within)
-
-
-WEIGHED = {
-    name: EVERY[name]
-    for name in (
-        *("projections static", "patterns added", "two updates"),
-        *("eta of each query", "along the graph", "weights"),
-    )
-}
-"""Settings for checks of weights: shared values, longer memories, each kind of association."""
 
 
 @statement("L8")

@@ -47,6 +47,22 @@ STATEMENTS: dict[str, str] = {
     "F2": "0 <= E <= min(2 M^2, -Omega(1/N)/beta + M^2/2) in the hull",
     "F3": "margin m = 1/(alpha-1): x_i is an exact fixed point iff Delta_i >= m/beta, and a query "
     "with xi.(x_i - x_j) >= m/beta for all j retrieves x_i exactly in one step",
+    # H: statistics of association weights.
+    "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
+    "l - beta xi.f(xi)",
+    "H.effective": "the effective number of patterns, 1 / sum_i w_i^2; for the softmax "
+    "exp(2 l(beta) - l(2 beta))",
+    "H.largest": "the largest weight; for the softmax exp(max_i z_i - l)",
+    "H.received": "what a pattern receives: the sum of its weights over all queries",
+    "H.energy": "log-sum-exp and energy beside them are those of the functions",
+    "H.order": "1 <= 1/max w <= effective number <= exp(entropy) <= N; patterns receive as many "
+    "as there are queries with something to attend to",
+    "H.empty": "a query that may attend to nothing has entropy, effective number and largest "
+    "weight 0, log-sum-exp -inf and energy +inf; masked patterns receive 0",
+    "H.sharp": "a small entropy is as exact as a large one: its error is relative to it",
+    "H.gradient": "derivatives are those of the formulas, and finite everywhere",
+    "H.parts": "statistics of a memory in parts are those of the whole, however it is divided",
+    "H.layer": "statistics of a layer are those of the weights of its forward pass",
     # G: graphs over patterns.
     "G.similarity": "similarity is the cosine, negatives set to 0, 0 on the diagonal",
     "G.knn": "an edge exists iff either end chose it among its k most similar, with weight S_ij; "

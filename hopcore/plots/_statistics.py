@@ -1,0 +1,73 @@
+"""Statistics of the heads of a model over the steps of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from hopcore.plots._lines import over
+from hopcore.plots._style import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABELS = {
+    "entropy": "entropy (nats)",
+    "effective": "effective number of patterns",
+    "largest": "largest weight",
+    "log_sum_exp": "log-sum-exp of the scores",
+    "energy": "energy",
+    "used": "patterns in use",
+}
+"""What can be drawn, and the labels of the axes."""
+
+
+def statistics(
+    records: Iterable[Any],
+    name: str = "effective",
+    *,
+    layer: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A statistic of each head over the steps of a training.
+
+    Parameters
+    ----------
+    records : iterable of AttentionRecord
+        Those of :class:`hopcore.training.AttentionRecords`, or of a monitor.
+    name : str
+        ``"effective"``, ``"entropy"``, ``"largest"``, ``"log_sum_exp"``, ``"energy"`` or
+        ``"used"``.
+    layer : str, optional
+        Only the heads of this layer.
+    ax : Axes, optional
+        Drawn into; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Raises
+    ------
+    ValueError
+        An unknown statistic, or no record of the layer.
+    """
+    if name not in LABELS:
+        raise ValueError(f"name must be one of {', '.join(map(repr, LABELS))}, got {name!r}")
+    rows = [row for row in records if layer in (None, row.layer)]
+    if not rows:
+        raise ValueError("there are no records" + (f" of layer {layer!r}" if layer else ""))
+    steps = sorted({row.step for row in rows})
+    several = len({row.layer for row in rows}) > 1
+    lines: dict[str, dict[int, float]] = {}
+    for row in rows:
+        head = f"{row.layer}, head {row.head}" if several else f"head {row.head}"
+        lines.setdefault(head, {})[row.step] = getattr(row, name)
+    axes = new_figure(5.0, 3.0).subplots() if ax is None else ax
+    missing = float("nan")
+    named = {head: [line.get(x, missing) for x in steps] for head, line in lines.items()}
+    over(axes, steps, named, log=name in ("effective", "used"))
+    axes.set_xlabel("step")
+    axes.set_ylabel(LABELS[name])
+    return axes
