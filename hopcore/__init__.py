@@ -8,6 +8,7 @@ The names of daily use are here. Every subject is a package of its own with all 
 - :mod:`hopcore.phase`: the temperature phase transition, and which beta to take;
 - :mod:`hopcore.schedules`: annealing schedules and learnable temperatures;
 - :mod:`hopcore.layers`: Hopfield layers as functions, their settings and checkpoints;
+- :mod:`hopcore.sklearn`: estimators of scikit-learn (needs its extra);
 - :mod:`hopcore.training`, :mod:`hopcore.plots`, :mod:`hopcore.files`: training, pictures, files;
 - :mod:`hopcore.arrays`: what a backend is.
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hopcore import phase as phase
     from hopcore import plots as plots
     from hopcore import schedules as schedules
+    from hopcore import sklearn as sklearn
     from hopcore import streamed as streamed
     from hopcore import training as training
     from hopcore.arrays import Backend, as_patterns, backend
@@ -104,7 +106,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a
 
 PACKAGES = (
     "arrays", "cli", "diffusion", "experiments", "files", "graphs", "layers", "memory", "phase",
-    "plots", "schedules", "streamed", "training",
+    "plots", "schedules", "sklearn", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {
