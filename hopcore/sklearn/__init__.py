@@ -14,7 +14,15 @@ except ModuleNotFoundError as missing:
     ) from None
 
 from hopcore.sklearn._imputer import HopfieldImputer
+from hopcore.sklearn._prediction import HopfieldClassifier, HopfieldRegressor
+from hopcore.sklearn._retrieval import HopfieldClusterer, HopfieldRetriever
 
 del _sklearn
 
-__all__ = ["HopfieldImputer"]
+__all__ = [
+    "HopfieldClassifier",
+    "HopfieldClusterer",
+    "HopfieldImputer",
+    "HopfieldRegressor",
+    "HopfieldRetriever",
+]

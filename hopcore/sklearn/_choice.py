@@ -42,6 +42,8 @@ class HeldOut(NamedTuple):
     """How much the squared error of each target counts; broadcastable to (L, v)."""
     predict: Callable[[np.ndarray], np.ndarray]
     """Averages (L, v) of the projections by unnormalised weights (L, S)."""
+    unit: float
+    """The mean of the squared distances, which the lowest beta is a multiple of."""
 
     def error(self, weights: np.ndarray) -> float:
         """Return the sum of the squared errors of predictions by weights, as far as they count."""
@@ -68,12 +70,9 @@ def best_beta(held: HeldOut) -> float:
 
     It is 1.0 if there is nothing to choose by: no targets, or no pair at a positive distance.
     """
-    used = np.isfinite(held.distances)
-    pairs = int(used.sum())
-    mean = float(held.distances.sum(where=used)) / max(pairs, 1)
-    if not 0.0 < mean < math.inf:
+    if not (np.isfinite(held.distances).any() and 0.0 < held.unit < math.inf):
         return 1.0
-    lowest = LOWEST / mean
+    lowest = LOWEST / held.unit
     weights = unnormalized_weights(held.distances, lowest)
     errors = [held.error(weights)]
     while len(errors) <= OCTAVES and np.argmin(errors) > len(errors) - 1 - PATIENCE:

@@ -11,17 +11,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import (
-    FLOAT_DTYPES,
-    _check_feature_names_in,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from hopcore.arrays._threads import on_all_cores
 from hopcore.arrays._validation import short_repr
 from hopcore.memory import association
 from hopcore.sklearn._choice import HeldOut, best_beta, check_beta, evenly_spaced
+from hopcore.sklearn._inputs import later_rows, training_rows
 from hopcore.sklearn._masked import MaskedMemory, MaskedPatterns, unnormalized_weights
 
 TILE = 1 << 18
@@ -126,8 +122,8 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
             The imputer itself.
         """
         beta = check_beta(self.beta)
-        data, missing = self._validated(X, reset=True)
-        known = ~missing
+        data = training_rows(self, X, allow_nan=self._missing_is_nan())
+        known = ~self._holes(data)
         count = known.sum(axis=0)
         zeroed = np.where(known, data, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -159,8 +155,8 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
         array (n_samples, n_features_out)
             Known values are as they were.
         """
-        check_is_fitted(self)
-        data, missing = self._validated(X, reset=False)
+        data = later_rows(self, X, allow_nan=self._missing_is_nan())
+        missing = self._holes(data)
         filled, empty = self._filled, ~self._filled
         output = data.copy()
         output[:, empty] = 0.0
@@ -175,7 +171,7 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
             output = output[:, filled]
         if self.indicator_ is None:
             return output
-        marks = self.indicator_.transform(data)
+        marks: Any = self.indicator_.transform(data)
         return np.hstack([output, marks]).astype(output.dtype, copy=False)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -191,7 +187,7 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
         array of str
         """
         check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
+        names: Any = _check_feature_names_in(self, input_features)
         kept = names if self.keep_empty_features else names[self._filled]
         if self.indicator_ is None:
             return kept
@@ -211,19 +207,9 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
             )
         return math.isnan(self.missing_values)
 
-    def _validated(self, X: ArrayLike, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return checked rows, and where they miss values."""
-        data = validate_data(
-            self,
-            X,
-            dtype=FLOAT_DTYPES,
-            ensure_all_finite="allow-nan" if self._missing_is_nan() else True,
-            reset=reset,
-        )
-        dtype = np.result_type(data.dtype, np.float32)  # float16 is computed in float32
-        data = data.astype(dtype, copy=False)
-        missing = np.isnan(data) if self._missing_is_nan() else data == self.missing_values
-        return data, missing
+    def _holes(self, data: np.ndarray) -> np.ndarray:
+        """Return where rows miss values."""
+        return np.isnan(data) if self._missing_is_nan() else data == self.missing_values
 
     def _patterns(self, data: np.ndarray, known: np.ndarray) -> MaskedPatterns:
         """Return centred and scaled rows, without the columns that have no training value."""
@@ -297,7 +283,9 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
         def predict(weights: np.ndarray) -> np.ndarray:
             return memory.averages(weights)[0]
 
-        return best_beta(HeldOut(distances, values[index], counted, predict))
+        shared = distances[np.isfinite(distances)]
+        unit = float(shared.mean()) if shared.size else 0.0
+        return best_beta(HeldOut(distances, values[index], counted, predict, unit))
 
 
 def one_each(hidden: np.ndarray, known: np.ndarray, random: np.random.RandomState) -> None:
