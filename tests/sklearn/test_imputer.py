@@ -48,7 +48,7 @@ TABLES = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(**TABLES, beta=st.floats(1e-3, 1e4))
 def test_it_is_the_formula(rows: int, columns: int, share: float, seed: int, beta: float) -> None:
     train, test = table(rows, columns, share, seed), table(7, columns, 0.5, seed + 1)
