@@ -101,7 +101,7 @@ class HopfieldRetriever(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         beta = check_beta(self.beta)
         check_one_of("similarity", self.similarity, ("distance", "dot"))
-        self._stored = training_rows(self, X)
+        self._stored = training_rows(self, X).copy()
         if beta is not None:
             self.beta_ = beta
         elif self.similarity == "distance":
