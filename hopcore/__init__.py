@@ -8,6 +8,7 @@ The names of daily use are here. Every subject is a package of its own with all 
 - :mod:`hopcore.phase`: the temperature phase transition, and which beta to take;
 - :mod:`hopcore.schedules`: annealing schedules and learnable temperatures;
 - :mod:`hopcore.layers`: Hopfield layers as functions, their settings and checkpoints;
+- :mod:`hopcore.sklearn`: estimators of scikit-learn (needs its extra);
 - :mod:`hopcore.training`, :mod:`hopcore.plots`, :mod:`hopcore.files`: training, pictures, files;
 - :mod:`hopcore.datasets`: images to try all of this with;
 - :mod:`hopcore.arrays`: what a backend is.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from hopcore import phase as phase
     from hopcore import plots as plots
     from hopcore import schedules as schedules
+    from hopcore import sklearn as sklearn
     from hopcore import streamed as streamed
     from hopcore import training as training
     from hopcore.arrays import Backend, as_patterns, backend
@@ -108,7 +110,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a
 
 PACKAGES = (
     "arrays", "cli", "datasets", "diffusion", "experiments", "files", "graphs", "layers", "memory",
-    "phase", "plots", "schedules", "streamed", "training",
+    "phase", "plots", "schedules", "sklearn", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {

@@ -5,8 +5,8 @@ batches, anneals the temperatures, measures the soft and the hard path after eac
 writes the last and the best state, which :func:`read_run` reads. A model is a :class:`Classifier`,
 or any :class:`Model` with an objective. :func:`trainer` returns the trainer of torch or JAX (in
 ``hopcore_torch.training`` and ``hopcore_jax.training``). Each of its steps takes
-:class:`Conditions`, which are the temperatures, the path, and the noise. :class:`AttentionRecords` collect
-what the heads of a model do meanwhile.
+:class:`Conditions`, which are the temperatures, the path, and the noise.
+:class:`AttentionRecords` collect what the heads of a model do meanwhile.
 """
 
 from hopcore.training._attention_records import AttentionRecord, AttentionRecords

@@ -1,0 +1,1 @@
+"""The estimators of ``hopcore.sklearn`` beside those of scikit-learn, on its own data sets."""

@@ -1,0 +1,220 @@
+"""Errors and times of estimators that are tuned alike, on data sets that come with scikit-learn.
+
+A third of the rows is for testing. Every setting is chosen on the other rows alone: by a grid
+search with five folds, or, for imputers, by entries of the training rows that are hidden for it.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import hopcore
+
+IMPUTE, LARGE, CLASSIFY, REGRESS = "impute", "impute-large", "classify", "regress"
+DATA = {
+    IMPUTE: ("iris", "wine", "breast_cancer", "digits", "diabetes", "friedman"),
+    CLASSIFY: ("iris", "wine", "breast_cancer", "digits"),
+    REGRESS: ("diabetes", "friedman"),
+    LARGE: ("factors:1000", "factors:3000", "factors:10000"),
+}
+"""The data sets of each task. A grid search on ``factors`` would take hours: defaults are used."""
+
+METHODS = {
+    IMPUTE: ("hopfield", "hopfield-grid", "knn", "iterative", "mean"),
+    CLASSIFY: ("hopfield", "hopfield-grid", "knn", "svm"),
+    REGRESS: ("hopfield", "hopfield-grid", "knn", "kernel-ridge"),
+    LARGE: ("hopfield", "knn", "iterative"),
+}
+"""The estimators of each task; ``hopfield`` chooses beta itself, without a search."""
+
+MISSING = 0.2
+"""The share of the entries that is removed at random."""
+
+FOLDS = 5
+"""Folds of a grid search."""
+
+
+class Case(NamedTuple):
+    """A task, a data set, an estimator and the seed of the split."""
+
+    task: str
+    data: str
+    method: str
+    seed: int
+
+
+class Trial(NamedTuple):
+    """The error of a tuned estimator on test rows, and times on one core.
+
+    ``error``: the share of wrong classes; else the root mean squared error in standard deviations
+    of the training data. ``search``: seconds of CPU time to choose the settings with a grid;
+    ``fit`` and ``apply``: to fit the chosen estimator, and to apply it to the test rows.
+    """
+
+    task: str
+    data: str
+    method: str
+    seed: int
+    error: float
+    search: float
+    fit: float
+    apply: float
+
+
+def cases(tasks: list[str], seeds: int) -> list[Case]:
+    """All of a study. Large data sets are measured once."""
+    return [
+        Case(task, data, method, seed)
+        for task in tasks
+        for data, seed, method in product(DATA[task], range(seeds), METHODS[task])
+        if task != LARGE or seed == 0
+    ]
+
+
+def run(wanted: list[Case]) -> Iterator[list[Trial]]:
+    """Yield the trial of each case."""
+    for case in wanted:
+        measure = imputed if case.task in (IMPUTE, LARGE) else predicted
+        with warnings.catch_warnings():
+            # IterativeImputer warns that it is experimental, or has not converged in ten rounds.
+            warnings.simplefilter("ignore")
+            yield [measure(case)]
+
+
+def sklearn_module(name: str) -> Any:
+    """Import a module of scikit-learn; the error for a missing one names the extra."""
+    import_module("hopcore.sklearn")
+    return import_module(f"sklearn.{name}")
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of a call and the seconds of CPU time that it took."""
+    begun = time.process_time()
+    found = call()
+    return found, time.process_time() - begun
+
+
+def rows_of(data: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and the targets of a data set; nothing is downloaded."""
+    datasets = sklearn_module("datasets")
+    if data == "friedman":
+        return datasets.make_friedman1(500, noise=1.0, random_state=0)
+    if data.startswith("factors:"):
+        rng = np.random.default_rng(0)
+        count = int(data.partition(":")[2])
+        rows = rng.normal(size=(count, 5)) @ rng.normal(size=(5, 30))
+        return rows + 0.3 * rng.normal(size=rows.shape), np.zeros(count)
+    found = getattr(datasets, f"load_{data}")()
+    return found.data, found.target
+
+
+def split(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return training rows, test rows, and the targets of both; the seed draws which is which."""
+    rows, targets = rows_of(case.data)
+    order = np.random.default_rng(case.seed).permutation(len(rows))
+    test, train = np.split(order, [len(rows) // 3])
+    return rows[train], rows[test], targets[train], targets[test]
+
+
+def imputed(case: Case) -> Trial:
+    """Remove entries at random, and compare what an imputer fills in with what was there."""
+    train, test, *_ = split(case)
+    deviation = train.std(axis=0)
+    varied = deviation > 0.0
+    mean, deviation = train.mean(axis=0)[varied], deviation[varied]
+    train, test = (train[:, varied] - mean) / deviation, (test[:, varied] - mean) / deviation
+    rng = np.random.default_rng(case.seed + 1000)
+    train = np.where(rng.random(train.shape) < MISSING, np.nan, train)
+    gaps = rng.random(test.shape) < MISSING
+    holes = np.where(gaps, np.nan, test)
+    hidden = (rng.random(train.shape) < MISSING) & ~np.isnan(train)
+    grid = imputers(case.method) if case.task == IMPUTE else imputers(case.method)[:1]
+
+    def missed(imputer: Any) -> float:
+        filled = imputer.fit_transform(np.where(hidden, np.nan, train))
+        return root_mean_square((filled - train)[hidden])
+
+    def choose() -> Any:
+        return min(grid, key=missed) if len(grid) > 1 else grid[0]
+
+    imputer, search = timed(choose)
+    _, fit = timed(lambda: imputer.fit(train))
+    filled, apply = timed(lambda: imputer.transform(holes))
+    return Trial(*case, root_mean_square((filled - test)[gaps]), search, fit, apply)
+
+
+def imputers(method: str) -> list[Any]:
+    """Return the imputers of which the best one is chosen; the first one has its defaults."""
+    impute = sklearn_module("impute")
+    if method == "mean":
+        return [impute.SimpleImputer(keep_empty_features=True)]
+    if method == "iterative":
+        sklearn_module("experimental.enable_iterative_imputer")
+        return [impute.IterativeImputer(random_state=0, keep_empty_features=True)]
+    if method == "knn":
+        settings = product((5, 2, 10, 20), ("uniform", "distance"))
+        return [
+            impute.KNNImputer(n_neighbors=k, weights=w, keep_empty_features=True)
+            for k, w in settings
+        ]
+    imputer = hopcore.sklearn.HopfieldImputer
+    if method == "hopfield":
+        return [imputer(keep_empty_features=True)]
+    betas = np.geomspace(0.05, 50.0, 8)
+    return [imputer(float(beta), keep_empty_features=True) for beta in betas]
+
+
+def predicted(case: Case) -> Trial:
+    """Fit a classifier or a regressor behind a ``StandardScaler``, and compare test targets."""
+    train, test, target, wanted = split(case)
+    if case.task == REGRESS:
+        mean, deviation = target.mean(), target.std()
+        target, wanted = (target - mean) / deviation, (wanted - mean) / deviation
+    pipeline = sklearn_module("pipeline").make_pipeline
+    model, grid = predictor(case.task, case.method)
+    model = pipeline(sklearn_module("preprocessing").StandardScaler(), model)
+    grid = {f"{model.steps[-1][0]}__{name}": values for name, values in grid.items()}
+    search = 0.0
+    if grid:
+        scoring = "accuracy" if case.task == CLASSIFY else "neg_mean_squared_error"
+        searching = sklearn_module("model_selection").GridSearchCV(
+            model, grid, cv=FOLDS, scoring=scoring, refit=False
+        )
+        _, search = timed(lambda: searching.fit(train, target))
+        model.set_params(**searching.best_params_)
+    _, fit = timed(lambda: model.fit(train, target))
+    found, apply = timed(lambda: model.predict(test))
+    if case.task == CLASSIFY:
+        error = float(np.mean(found != wanted))
+    else:
+        error = root_mean_square(found - wanted)
+    return Trial(*case, error, search, fit, apply)
+
+
+def predictor(task: str, method: str) -> tuple[Any, dict[str, list[Any]]]:
+    """Return an estimator, and the grid of its settings."""
+    kind = "Classifier" if task == CLASSIFY else "Regressor"
+    if method == "knn":
+        model = getattr(sklearn_module("neighbors"), f"KNeighbors{kind}")()
+        return model, {"n_neighbors": [1, 3, 5, 10, 20], "weights": ["uniform", "distance"]}
+    if method == "svm":
+        model = sklearn_module("svm").SVC()
+        return model, {"C": [0.1, 1.0, 10.0, 100.0], "gamma": ["scale", 0.001, 0.01, 0.1]}
+    if method == "kernel-ridge":
+        model = sklearn_module("kernel_ridge").KernelRidge(kernel="rbf")
+        return model, {"alpha": [0.001, 0.01, 0.1, 1.0], "gamma": [0.001, 0.003, 0.01, 0.03, 0.1]}
+    model = getattr(hopcore.sklearn, f"Hopfield{kind}")()
+    grid = {"beta": [float(beta) for beta in np.geomspace(0.05, 50.0, 10)]}
+    return model, grid if method == "hopfield-grid" else {}
+
+
+def root_mean_square(values: np.ndarray) -> float:
+    """Return the root of the mean of the squares."""
+    return float(np.sqrt(np.mean(values**2)))
