@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 FOLDER = "objects"
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -37,6 +38,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages of the objects before the build looks for pages, and fill in the tables."""
     app.setup_extension("sphinx.ext.autosummary")
     app.connect("builder-inited", write)
+    app.connect("env-before-read-docs", forget)
     app.connect("source-read", fill_in)
     app.connect("html-page-context", shorten, priority=100)  # before the theme takes the contents
     return {"parallel_read_safe": True}
@@ -93,6 +95,14 @@ def page(entry: Entry, parent: str) -> str:
     rule = "=" * len(entry.name)
     back = f":doc:`/api/{parent}`" + (f": {entry.subject}" if entry.subject else "")
     return f"{entry.name}\n{rule}\n\n.. rst-class:: back\n\n{back}\n\n{entry.directive}"
+
+
+def forget(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+    """Forget pages that are about to be read again, before an object is met on another page."""
+    for name in names:
+        if name.startswith("api/"):
+            app.emit("env-purge-doc", env, name)
+            env.clear_doc(name)
 
 
 def fill_in(app: Sphinx, name: str, source: list[str]) -> None:

@@ -58,7 +58,7 @@ class Softmax:
 
     @property
     def reach(self) -> float:
-        """Infinite: no score is so low that its weight is exactly 0."""
+        """Infinite, since no score is so low that its weight is exactly 0."""
         return math.inf
 
     def uniform(self, count: Array, xp: ModuleType) -> Array:
