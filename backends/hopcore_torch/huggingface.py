@@ -11,14 +11,16 @@ The module needs the extra ``transformers``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from hopcore.layers import dot_product_attention
+from hopcore.layers import attention_statistics, dot_product_attention
 from hopcore.memory import Separation
+from hopcore.training import AttentionRecords
 
 try:
     from transformers import AttentionInterface
@@ -32,7 +34,7 @@ except ModuleNotFoundError as missing:
         name="transformers",
     ) from None
 
-__all__ = ["register"]
+__all__ = ["AttentionMonitor", "register"]
 
 OWN = frozenset({"eager", "sdpa", "flex_attention", "paged|eager"})
 """Names of transformers' own attentions, which are not replaced."""
@@ -46,12 +48,75 @@ REFUSED = {
 """Arguments that change the attention in a way that an association does not have."""
 
 
+class AttentionMonitor(AttentionRecords):
+    """Records the mean statistics of every attention and head of a model of transformers.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model, whose modules name the records.
+    every : int
+        Record the calls of an attention whose number is a multiple of this; a call of the model is
+        one of each attention. Statistics cost about as much as the attention itself.
+
+    Attributes
+    ----------
+    records : list of AttentionRecord
+        A row for each recorded call, attention and head. Queries that are padding are left out:
+        those that may attend to nothing, and in self-attention those that nobody attends to.
+
+    Raises
+    ------
+    ValueError
+        ``every`` is no integer of at least 1.
+
+    Examples
+    --------
+    >>> monitor = huggingface.AttentionMonitor(model)  # doctest: +SKIP
+    >>> huggingface.register("hopfield", monitor=monitor)  # doctest: +SKIP
+    >>> model.set_attn_implementation("hopfield")  # doctest: +SKIP
+    >>> loss = model(**batch).loss  # doctest: +SKIP
+    >>> monitor.save("heads.csv")  # doctest: +SKIP
+    """
+
+    def __init__(self, model: torch.nn.Module, every: int = 1) -> None:
+        super().__init__()
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(f"every must be an integer of at least 1, got {every!r}")
+        self.every = every
+        self._names = {id(module): name for name, module in model.named_modules()}
+        self._calls: Counter[str] = Counter()
+
+    @torch.no_grad()
+    def record(
+        self, module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, options: Any
+    ) -> None:
+        """Record one call of an attention, with the options of its association."""
+        name = self._names.get(id(module), type(module).__name__)
+        step = self._calls[name]
+        self._calls[name] += 1
+        if step % self.every != 0:
+            return
+        found = attention_statistics(query, key, **options)
+        padding, mask = None, options["mask"]
+        beside_others = any(word in name.lower() for word in CROSS)
+        if mask is not None and not beside_others and query.shape[-2] == key.shape[-2]:
+            # In self-attention, padding is what no query of any head attends to.
+            padding = ~mask.any(-2).reshape(mask.shape[0], -1, mask.shape[-1]).any(-2)
+        self.add(step, name, found, padding)
+
+
+CROSS = ("cross", "encdec", "encoder_attn")
+"""Parts of the names of modules that attend to another sequence."""
+
+
 def register(
     name: str = "hopfield",
     *,
     separation: Separation = "softmax",
     beta: float | torch.Tensor | None = None,
     update_steps: int = 0,
+    monitor: AttentionMonitor | None = None,
 ) -> None:
     r"""Register an attention of hopcore under a name that models of transformers accept.
 
@@ -68,6 +133,8 @@ def register(
     update_steps : int
         Updates of the queries over the keys before the values are recalled, as of a Hopfield
         network: :math:`q \leftarrow K^T w(\beta K q)`. 0 is attention.
+    monitor : AttentionMonitor, optional
+        Records the entropy, the effective number of keys and the energy of every head in each call.
 
     Raises
     ------
@@ -94,12 +161,15 @@ def register(
         raise ValueError(f"{name!r} is an attention of transformers itself; choose another name")
     if isinstance(update_steps, bool) or not isinstance(update_steps, int) or update_steps < 0:
         raise ValueError(f"update_steps must be an integer >= 0, got {update_steps!r}")
-    AttentionInterface.register(name, hopfield_attention(separation, beta, update_steps))
+    AttentionInterface.register(name, hopfield_attention(separation, beta, update_steps, monitor))
     AttentionMaskInterface.register(name, sdpa_mask)
 
 
 def hopfield_attention(
-    separation: Separation, beta: float | torch.Tensor | None, update_steps: int
+    separation: Separation,
+    beta: float | torch.Tensor | None,
+    update_steps: int,
+    monitor: AttentionMonitor | None = None,
 ) -> Callable[..., tuple[torch.Tensor, None]]:
     """Return an attention with the arguments that models of transformers pass."""
 
@@ -134,6 +204,8 @@ def hopfield_attention(
         }
         for _ in range(update_steps):
             query = dot_product_attention(query, key, key, **options)
+        if monitor is not None:
+            monitor.record(module, query, key, options)
         drop = None if dropout == 0.0 else lambda weights: F.dropout(weights, dropout)
         output = dot_product_attention(query, key, value, **options, drop=drop)
         return output.transpose(1, 2).contiguous(), None

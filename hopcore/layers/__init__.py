@@ -6,7 +6,7 @@ The functions here are the definition of every layer. The modules of ``hopcore_t
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.layers._activations import ACTIVATIONS, ActivationName
-from hopcore.layers._attention import dot_product_attention
+from hopcore.layers._attention import attention_statistics, dot_product_attention
 from hopcore.layers._checkpoint import SavedLayer, load_layer, save_layer
 from hopcore.layers._composed_settings import (
     DecoderSettings,
@@ -99,6 +99,7 @@ __all__ = [
     "as_numbers",
     "attention_patterns",
     "attention_settings",
+    "attention_statistics",
     "check_parameters",
     "config_or_fields",
     "core_settings",

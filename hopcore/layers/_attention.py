@@ -10,18 +10,18 @@ translate the arguments of their framework's own function into those of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import backend_of_input, check_inputs, shape
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._validation import is_number, short_repr
+from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
+from hopcore.layers._projections import Association
+from hopcore.layers._statistics import statistics_of_heads
 from hopcore.memory._separation import Separation, with_separation
-
-Drop = Callable[[Array], Array]
-"""Dropout of attention weights ``(..., H, L, S)``."""
+from hopcore.memory._statistics import Statistics
 
 
 @quiet
@@ -85,27 +85,95 @@ def dot_product_attention(
     >>> hopcore.layers.dot_product_attention(query, key, key, causal=True).shape
     (2, 1, 3)
     """
+    association, groups = prepare_attention(
+        query, key, value, scale, mask, bias, causal, separation
+    )
+    inputs = association.inputs
+    if drop is None:
+        output = joined_groups(inputs.xp, association_of(association), groups)
+    else:
+        values = inputs.projection
+        weights = drop(joined_groups(inputs.xp, weights_of(association), groups))
+        if groups is not None:
+            lead = tuple(weights.shape[:-3])
+            weights = inputs.xp.reshape(weights, (*lead, *groups, *weights.shape[-2:]))
+        output = joined_groups(inputs.xp, inputs.backend.recalled(weights, values), groups)
+    return inputs.backend.astype(output, query.dtype)
+
+
+@quiet
+def attention_statistics(
+    query: SomeArray,
+    key: AnyArray,
+    *,
+    scale: float | AnyArray | None = None,
+    mask: AnyArray | None = None,
+    bias: AnyArray | None = None,
+    causal: bool = False,
+    separation: Separation = "softmax",
+) -> Statistics[SomeArray]:
+    """Return the statistics of the weights of :func:`dot_product_attention`.
+
+    Parameters
+    ----------
+    query, key, scale, mask, bias, causal, separation
+        As in :func:`dot_product_attention`.
+
+    Returns
+    -------
+    Statistics
+        Those of :func:`hopcore.statistics` for each query, ``(..., H, L)``, and what each key
+        receives from the queries of each head, ``(..., H, S)``. The energy is that of a query at
+        the inverse temperature ``scale``; where that is not a positive number, it is the energy of
+        the scaled query at the inverse temperature 1.
+
+    Notes
+    -----
+    Memory is O(L + S), unless there is a bias.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> query, key = np.zeros((2, 3, 4)), np.ones((2, 3, 4))
+    >>> hopcore.layers.attention_statistics(query, key, causal=True).effective
+    array([[1., 2., 3.],
+           [1., 2., 3.]])
+    """
+    association, groups = prepare_attention(query, key, key, scale, mask, bias, causal, separation)
+    xp = association.inputs.xp
+    found = statistics_of_heads(association)
+    columns = (x[..., None] for x in found)
+    joined = Statistics(*(joined_groups(xp, x, groups)[..., 0] for x in columns))
+    full = tuple(joined.entropy.shape[:-1])
+    return joined._replace(received=xp.broadcast_to(joined.received, (*full, key.shape[-2])))
+
+
+def prepare_attention(
+    query: Array,
+    key: Any,
+    value: Any,
+    scale: Any,
+    mask: Any,
+    bias: Any,
+    causal: bool,
+    separation: Separation,
+) -> tuple[Association, tuple[int, int] | None]:
+    """Check the arrays; return their association, and the groups of its heads, if there are any."""
     backend = backend_of_input("query", query)
     check_alike_in_all(backend, query, key, value)
     masks = attention_masks(backend, query, key, mask, bias, causal)
     scaled, beta = scaled_query(backend, query, scale)
-    stored, values = (backend.astype(x, scaled.dtype) for x in (key, value))
-    state, stored, values, masks = grouped(backend, scaled, stored, values, masks)
-    inputs = check_inputs(state, stored, values, beta=beta, mask=masks.mask)
+    stored = backend.astype(key, scaled.dtype)
+    values = stored if value is key else backend.astype(value, scaled.dtype)
+    groups = groups_of(query, key, value)
+    if groups is not None:
+        scaled, masks = in_groups(backend, scaled, groups), masks_in_groups(backend, masks, groups)
+        own = values is stored
+        stored = stored[..., None, :, :]
+        values = stored if own else values[..., None, :, :]
+    inputs = check_inputs(scaled, stored, values, beta=beta, mask=masks.mask)
     inputs, function = with_separation(inputs, separation)
-    if drop is not None:
-        scores = backend.scores(inputs.state, inputs.stored, inputs.beta, inputs.mask)
-        scores = scores if masks.bias is None else scores + masks.bias
-        weights = backend.separate(scores, function)[0]
-        flat = backend.xp.reshape(weights, (*query.shape[:-1], key.shape[-2]))
-        dropped = backend.astype(drop(flat), state.dtype)
-        output = backend.recalled(backend.xp.reshape(dropped, weights.shape), inputs.projection)
-    elif masks.bias is not None:
-        output = backend.associate_biased(*inputs[2:], masks.bias, function)
-    else:
-        output = backend.associate(*inputs[2:], function)[0]
-    output = backend.xp.reshape(output, (*query.shape[:-1], value.shape[-1]))
-    return backend.astype(output, query.dtype)
+    return Association(shape(query)[:-3], inputs, masks.bias, None, None, function), groups
 
 
 def check_alike_in_all(backend: Backend, query: Array, key: Any, value: Any) -> None:
@@ -180,27 +248,43 @@ def scaled_query(backend: Backend, query: Array, scale: Any) -> tuple[Array, flo
     return backend.astype(query, wide) * scale[..., None], 1.0
 
 
-def grouped(
-    backend: Backend, query: Array, key: Array, value: Array, masks: CoreMasks
-) -> tuple[Array, Array, Array, CoreMasks]:
-    """Give the heads of queries that share a head of keys an axis of their own."""
+def groups_of(query: Array, key: Array, value: Array) -> tuple[int, int] | None:
+    """Return the heads of keys, and how many heads of queries share each; None if each has its own.
+
+    Raise if the heads of the queries are no multiple.
+    """
     if query.ndim < 3 or query.shape[-3] == key.shape[-3] == value.shape[-3]:
-        return query, key, value, masks
-    xp, heads, shared = backend.xp, query.shape[-3], key.shape[-3]
+        return None
+    heads, shared = query.shape[-3], key.shape[-3]
     if value.shape[-3] != shared or shared == 0 or heads % shared != 0:
         raise ValueError(
             "the heads of query must be a multiple of those of key and value, "
             f"got {heads}, {shared} and {value.shape[-3]}"
         )
-    groups = (shared, heads // shared)
+    return shared, heads // shared
 
-    def of_query(array: Array) -> Array:
-        return xp.reshape(array, (*array.shape[:-3], *groups, *array.shape[-2:]))
 
-    def of_mask(array: Array | None) -> Array | None:
+def in_groups(backend: Backend, array: Array, groups: tuple[int, int]) -> Array:
+    """Divide the axis of the heads ``(..., H, L, n)`` into groups ``(..., K, H / K, L, n)``."""
+    return backend.xp.reshape(array, (*array.shape[:-3], *groups, *array.shape[-2:]))
+
+
+def masks_in_groups(backend: Backend, masks: CoreMasks, groups: tuple[int, int]) -> CoreMasks:
+    """Divide the heads of masks, which may be one for all."""
+
+    def divide(array: Array | None) -> Array | None:
         if array is None or array.ndim < 3:
             return array
-        return of_query(array) if array.shape[-3] == heads else array[..., None, :, :]
+        if array.shape[-3] == 1:
+            return array[..., None, :, :]
+        return in_groups(backend, array, groups)
 
-    masks = CoreMasks(of_mask(masks.mask), of_mask(masks.bias))
-    return of_query(query), key[..., None, :, :], value[..., None, :, :], masks
+    return CoreMasks(divide(masks.mask), divide(masks.bias))
+
+
+def joined_groups(xp: Any, array: Array, groups: tuple[int, int] | None) -> Array:
+    """Join the groups of heads ``(..., K, H / K, L, n)`` to one axis ``(..., H, L, n)``."""
+    if groups is None:
+        return array
+    heads = groups[0] * groups[1]
+    return xp.reshape(array, (*array.shape[:-4], heads, *array.shape[-2:]))

@@ -85,6 +85,35 @@ def test_weights_are_those_of_the_separation_function(separation: str) -> None:
     )
 
 
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+@pytest.mark.parametrize("mask", ["none", "boolean", "numbers", "causal"])
+def test_statistics_are_those_of_the_weights(separation: str, mask: str) -> None:
+    torch.manual_seed(4)
+    query, key = torch.randn(2, 6, 5, 4).double(), torch.randn(2, 3, 5, 4).double()
+    options: dict[str, Any] = {"separation": separation, "scale": 0.8, "enable_gqa": True}
+    scores = 0.8 * query @ key.repeat_interleave(2, 1).mT
+    hidden = torch.ones(5, 5, dtype=torch.bool).tril()
+    if mask == "boolean":
+        hidden = torch.rand(2, 1, 5, 5) < 0.7
+        hidden[..., 0] = True
+        options["attn_mask"] = hidden
+    elif mask == "numbers":
+        numbers = torch.randn(6, 5, 5).double()
+        options["attn_mask"], scores = numbers, scores + numbers
+    options["is_causal"] = mask == "causal"
+    if mask in ("boolean", "causal"):
+        scores = scores.masked_fill(~hidden, -math.inf)
+    weights = hopcore.separate(scores, separation)
+    output, found = attention(query, key, key, **options, return_statistics=True)
+    torch.testing.assert_close(output, weights @ key.repeat_interleave(2, 1))
+    torch.testing.assert_close(found.entropy, torch.special.entr(weights).sum(-1))
+    torch.testing.assert_close(found.effective, 1 / weights.square().sum(-1))
+    torch.testing.assert_close(found.largest, weights.amax(-1))
+    torch.testing.assert_close(found.received, weights.sum(-2))
+    if separation == "softmax":
+        torch.testing.assert_close(found.log_sum_exp, torch.logsumexp(scores, -1))
+
+
 def test_a_scale_is_learned() -> None:
     torch.manual_seed(1)
     query, key = (torch.randn(2, 3, n, 4, dtype=torch.float64) for n in (5, 7))

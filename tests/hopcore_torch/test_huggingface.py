@@ -130,6 +130,40 @@ def test_an_update_moves_the_queries_over_the_keys() -> None:
     torch.testing.assert_close(got, want.transpose(1, 2))
 
 
+@pytest.mark.parametrize("name", ["llama", "bert", "t5"])
+def test_a_monitor_records_each_head_without_padding(name: str) -> None:
+    model, inputs = model_of(name), inputs_of(name, "left" if name == "llama" else "right")
+    monitor = huggingface.AttentionMonitor(model, every=2)
+    huggingface.register("hopfield-watched", monitor=monitor)
+    model.set_attn_implementation("hopfield-watched")
+    for _ in range(3):
+        model(**inputs)
+    layers = 6 if name == "t5" else 2
+    rows = [row for row in monitor.records if row.step == 0]
+    assert {row.step for row in monitor.records} == {0, 2}
+    assert len(rows) == layers * 4
+    assert len({row.layer for row in rows}) == layers
+    model.set_attn_implementation("eager")
+    found = model(**inputs, output_attentions=True)
+    weights = found.encoder_attentions[0] if name == "t5" else found.attentions[0]
+    kept = inputs["attention_mask"].bool()
+    weights = weights.detach().double().transpose(1, 2)[kept]  # (queries, heads, keys)
+    logarithms = torch.where(weights > 0, weights, 1.0).log()
+    first = [row for row in rows if row.layer == rows[0].layer]
+    for head, row in enumerate(first):
+        assert row.head == head
+        assert row.queries == int(kept.sum())
+        entropy = -(weights[:, head] * logarithms[:, head]).sum(-1).mean().item()
+        assert row.entropy == pytest.approx(entropy, rel=1e-4)
+        effective = (1 / weights[:, head].square().sum(-1)).mean().item()
+        assert row.effective == pytest.approx(effective, rel=1e-4)
+
+
+def test_a_bad_interval_of_records_is_refused() -> None:
+    with pytest.raises(ValueError, match="every must be an integer"):
+        huggingface.AttentionMonitor(torch.nn.Identity(), every=0)
+
+
 def test_a_training_step_with_dropout_runs() -> None:
     fields = {**GROUPED, "attention_dropout": 0.5}
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**fields)).train()

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal, overload
+
 import torch
 import torch.nn.functional as F
 
-from hopcore.layers import dot_product_attention
-from hopcore.memory import Separation
+from hopcore.layers import attention_statistics, dot_product_attention
+from hopcore.memory import Separation, Statistics
 
 
+@overload
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = ...,
+    dropout_p: float = ...,
+    is_causal: bool = ...,
+    scale: float | torch.Tensor | None = ...,
+    enable_gqa: bool = ...,
+    *,
+    separation: Separation = ...,
+    return_statistics: Literal[False] = ...,
+) -> torch.Tensor: ...
+@overload
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = ...,
+    dropout_p: float = ...,
+    is_causal: bool = ...,
+    scale: float | torch.Tensor | None = ...,
+    enable_gqa: bool = ...,
+    *,
+    separation: Separation = ...,
+    return_statistics: Literal[True],
+) -> tuple[torch.Tensor, Statistics[torch.Tensor]]: ...
 def attention(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -20,7 +50,8 @@ def attention(
     enable_gqa: bool = False,
     *,
     separation: Separation = "softmax",
-) -> torch.Tensor:
+    return_statistics: bool = False,
+) -> torch.Tensor | tuple[torch.Tensor, Statistics[torch.Tensor]]:
     r"""Scaled dot-product attention in the place of torch's, with what fused kernels lack.
 
     With a scale s and a mask of numbers B it is :math:`w(s\, Q K^T + B)\, V`. The arguments and
@@ -51,11 +82,17 @@ def attention(
         Let each head of keys serve several heads of queries (grouped queries).
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
+    return_statistics : bool
+        Also return the statistics of the weights before dropout, see
+        :func:`hopcore.layers.attention_statistics`: the log-sum-exp, the entropy, the effective
+        number of keys, the largest weight, what each key receives, and the energy.
 
     Returns
     -------
     tensor (..., H, L, v)
         Zeros for a query that may attend to nothing.
+    Statistics
+        With ``return_statistics``: ``(..., H, L)``, and ``received (..., H, S)``.
 
     Raises
     ------
@@ -79,14 +116,15 @@ def attention(
             "enable_gqa=True lets each of these serve several heads of query"
         )
     numbers = attn_mask is not None and attn_mask.dtype != torch.bool
-    return dot_product_attention(
-        query,
-        key,
-        value,
-        scale=scale,
-        mask=None if numbers else attn_mask,
-        bias=attn_mask if numbers else None,
-        causal=is_causal,
-        separation=separation,
-        drop=None if dropout_p == 0.0 else lambda weights: F.dropout(weights, dropout_p),
-    )
+    options: dict[str, Any] = {
+        "scale": scale,
+        "mask": None if numbers else attn_mask,
+        "bias": attn_mask if numbers else None,
+        "causal": is_causal,
+        "separation": separation,
+    }
+    drop = None if dropout_p == 0.0 else lambda weights: F.dropout(weights, dropout_p)
+    output = dot_product_attention(query, key, value, **options, drop=drop)
+    if not return_statistics:
+        return output
+    return output, attention_statistics(query, key, **options)
