@@ -135,7 +135,7 @@ def test_a_set_of_any_size_is_pooled() -> None:
         (
             {"pattern_projection_as_connected": True, "stored_pattern_size": 4},
             ValueError,
-            "depth of the stored patterns, 4, got 6",
+            "size of the stored patterns, 4, got 6",
         ),
         (
             {
