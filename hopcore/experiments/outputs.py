@@ -29,8 +29,8 @@ def check_outputs(
     Parameters
     ----------
     writes, reads : mapping of str to Path or None
-        As in :func:`hopcore.files._files.check_places`. What is in brackets after the name of an
-        option does not count for its extension.
+        As in :func:`hopcore.files._files.check_places`. A name with brackets is that of a file
+        beside the one of an option, whose extension is not the user's.
     extensions : mapping of str to sequence of str
         By option.
 
@@ -41,7 +41,7 @@ def check_outputs(
     """
     check_places(writes, reads)
     for name, path in writes.items():
-        known = extensions.get(name.partition(" ")[0])
+        known = extensions.get(name)
         if path is not None and known is not None:
             check_extension(name, path, known)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from hopcore.arrays._validation import short_repr
 
@@ -83,16 +84,18 @@ def from_csv(text: str, kind: type[Row]) -> list[Row]:
 
 def _value(hint: Any, name: str, cell: str, line: int) -> Any:
     """Return the value of a cell, or raise if it is none of the type of its column."""
-    kinds = get_args(hint) or (hint,)
-    plain = next(one for one in kinds if one is not type(None))
+    kinds = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
+    plain = next(one for one in kinds if one is not NoneType)
     if plain is str:
         return cell
-    if not cell and type(None) in kinds:
+    if not cell and NoneType in kinds:
         return None
+    choices = get_args(plain)
+    wanted = f"one of {', '.join(choices)}" if choices else plain.__name__
     try:
-        return plain(cell)
+        if not choices:
+            return plain(cell)
+        return choices[choices.index(cell)]
     except (TypeError, ValueError, OverflowError):
         got = short_repr(cell) if cell else "an empty cell"
-        raise ValueError(
-            f"line {line}, column {name}: must be {plain.__name__}, got {got}"
-        ) from None
+        raise ValueError(f"line {line}, column {name}: must be {wanted}, got {got}") from None

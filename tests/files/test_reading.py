@@ -9,7 +9,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -231,6 +231,17 @@ def test_tables_that_are_none(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         from_csv(text, Row)
     assert "\n" not in str(error.value)
+
+
+class Arm(NamedTuple):
+    arm: Literal["soft", "hard"]
+    run: int
+
+
+def test_a_column_of_choices() -> None:
+    assert from_csv("arm,run\nhard,1\n", Arm) == [Arm("hard", 1)]
+    with pytest.raises(ValueError, match="column arm: must be one of soft, hard, got 'warm'"):
+        from_csv("arm,run\nwarm,1\n", Arm)
 
 
 def test_an_empty_cell_is_none_where_a_column_may_be_empty(tmp_path: Path) -> None:
