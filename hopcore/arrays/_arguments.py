@@ -152,7 +152,7 @@ def suggest_names(function: Function) -> Function:
     if isinstance(function, type):
         kind: Any = function
         kind.__init__ = suggest_names(kind.__init__)
-        return function
+        return cast(Function, kind)
     parameters = list(signature(function).parameters.values())
     method = bool(parameters) and parameters[0].name == "self"
     known = frozenset(one.name for one in parameters)

@@ -117,6 +117,17 @@ class LookupSettings(Learned):
     trainable: bool = True
     lookup_targets_as_trainable: bool = True
 
+    def __post_init__(self) -> None:
+        """Validate the settings."""
+        super().__post_init__()
+        wanted = self.hopfield.depths[2]
+        if not self.lookup_weights_as_separated and wanted not in (None, self.pattern_size):
+            raise ValueError(
+                "a lookup recalls its stored patterns unless lookup_weights_as_separated, so "
+                "stored_pattern_size and pattern_projection_size must be equal, got "
+                f"{self.pattern_size} and {wanted}"
+            )
+
     @property
     def pattern_size(self) -> int:
         """The number of features of the stored patterns."""
@@ -127,8 +138,9 @@ class LookupSettings(Learned):
     @property
     def target_size(self) -> int:
         """The number of features of separate values."""
-        given = self.hopfield.pattern_projection_size
-        return self.pattern_size if given is None else given
+        given, wanted = self.hopfield.pattern_projection_size, self.hopfield.depths[2]
+        wanted = self.pattern_size if wanted is None else wanted
+        return wanted if given is None else given
 
 
 def association_of(values: Mapping[str, Any]) -> HopfieldSettings | LookupSettings:

@@ -150,6 +150,8 @@ class HNMSettings(Settings):
         object.__setattr__(self, "widths", tuple(self.widths))
         for width in self.widths:
             check_integer("widths", width, 1)
+        # None would mean the input's depth to a layer, and a stack says what it recalls.
+        check_integer("output_size", self.output_size, 1)
         _ = self.layers
 
     @cached_property

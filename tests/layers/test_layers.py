@@ -287,3 +287,22 @@ def test_no_dropout_may_be_written_as_false() -> None:
     assert EncoderSettings(hopfield=SETTINGS, dropout=False).dropout == 0.0
     with pytest.raises(TypeError, match="dropout"):
         HopfieldSettings(input_size=6, dropout=True)
+
+
+def test_a_lookup_recalls_patterns_of_the_depth_of_its_values() -> None:
+    inner = HopfieldSettings(input_size=4, stored_pattern_size=6)
+    with pytest.raises(ValueError, match="must be equal, got 6 and 4"):
+        LookupSettings(hopfield=inner)
+    deep = HopfieldSettings(input_size=4, stored_pattern_size=6, pattern_projection_size=6)
+    for settings in (
+        LookupSettings(hopfield=deep, quantity=3),
+        LookupSettings(hopfield=inner, quantity=3, lookup_weights_as_separated=True),
+    ):
+        parameters = hopcore.initial_parameters(settings)
+        got = hopcore.layers.hopfield_lookup(settings, parameters, np.ones((2, 5, 4), np.float32))
+        assert got.shape == (2, 5, 4)
+
+
+def test_a_stack_says_how_deep_its_answer_is() -> None:
+    with pytest.raises(TypeError, match="output_size must be an integer, got None"):
+        hopcore.layers.HNMSettings(input_size=4, output_size=None)  # type: ignore[arg-type]
