@@ -11,6 +11,7 @@ import torch
 
 import hopcore
 from hopcore.training import Conditions, Model, Samples, Step
+
 NONE: Mapping[str, float] = {}
 """No temperatures."""
 
