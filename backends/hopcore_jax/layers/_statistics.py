@@ -60,7 +60,7 @@ def with_statistics(
     >>> import jax, jax.numpy as jnp
     >>> from hopcore_jax import HopfieldPooling, with_statistics
     >>> layer = HopfieldPooling(4, num_heads=2, key=jax.random.key(0))
-    >>> output, found = jax.jit(lambda x: with_statistics(layer)(x))(jnp.ones((8, 5, 4)))
+    >>> output, found = jax.jit(with_statistics(layer))(jnp.ones((8, 5, 4)))
     >>> output.shape, found[""].entropy.shape
     ((8, 4), (8, 2, 1))
     """
