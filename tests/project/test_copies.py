@@ -40,6 +40,13 @@ def tracker() -> Any:
     return found
 
 
+def estimator(kind: str) -> Any:
+    made = getattr(import_module("hopcore.sklearn"), f"Hopfield{kind}")(beta=2.0)
+    if kind == "Imputer":
+        made.set_params(missing_values=-1.0)  # NaN, the default, does not equal itself
+    return made.fit(PATTERNS, [0, 1, 0, 1])
+
+
 OBJECTS: dict[str, Callable[[], Any]] = {
     "arrays.Backend": lambda: hopcore.backend("numpy"),
     "arrays.Rows": lambda: graph().entries,
@@ -93,6 +100,10 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "schedules.LearnableTemperature": schedules.LearnableTemperature,
     "schedules.Linear": lambda: schedules.Linear(1.0, 0.1, 10),
     "schedules.PhaseAware": lambda: schedules.PhaseAware(1.0, 0.1, 5, hot=0.2, cold=0.1),
+    **{
+        f"sklearn.Hopfield{kind}": lambda kind=kind: estimator(kind)
+        for kind in ("Classifier", "Clusterer", "Imputer", "Regressor", "Retriever")
+    },
     "streamed.Streamed": lambda: hopcore.Streamed(PATTERNS, rows=2),
     "training.Conditions": training.Conditions,
     "training.Epoch": lambda: training.Epoch(*range(len(training.Epoch._fields))),

@@ -18,6 +18,10 @@ TITLES = {
 }
 
 
+HIGHEST = 1.5
+"""The top of a panel at most; the mean has an error of 1. A number stands for what is beyond."""
+
+
 class Line(NamedTuple):
     """An estimator on a data set, over the seeds."""
 
@@ -35,7 +39,8 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
     """Return a line for each task, data set and estimator."""
     lines = []
     for (task, data, method), own in grouped(trials, lambda one: one[:3]).items():
-        times = [spread(one[place] for one in own).mean for place in (5, 6, 7)]
+        names = ("search", "fit", "apply")
+        times = [spread(getattr(one, name) for one in own).mean for name in names]
         lines.append(Line(task, data, method, len(own), spread(t.error for t in own), *times))
     return lines
 
@@ -48,7 +53,7 @@ def table(lines: Sequence[Line]) -> Summary:
             line.data,
             line.method,
             f"{line.error.mean:.3f} ± {line.error.deviation:.3f}",
-            *(f"{value:.3g}" for value in (line.search, line.fit, line.apply)),
+            *(f"{value:.3f}" for value in (line.search, line.fit, line.apply)),
         ]
         for line in lines
     ]
@@ -82,9 +87,14 @@ def draw(lines: Sequence[Line], path: Path) -> None:
                 fmt="o", markersize=4, linewidth=1.1, label=method,
                 color=(*plots.LINES, plots.INK)[methods.index(method)],
             )  # fmt: skip
-        ax.set_xticks(range(len(data)), [name.replace("_", "\n") for name in data], fontsize=7)
+            for line in some:
+                if line.error.mean > HIGHEST:
+                    at, beyond = data.index(line.data) + shift, f"{line.error.mean:.1f} "
+                    ax.text(at, HIGHEST, beyond, ha="right", va="top", size=7)
+        names = [name.replace("_", "\n").replace(":", "\n") for name in data]
+        ax.set_xticks(range(len(data)), names, fontsize=7)
         ax.set_xlim(-0.6, len(data) - 0.4)
-        ax.set_ylim(bottom=0.0)
+        ax.set_ylim(0.0, min(ax.get_ylim()[1], HIGHEST))
         plots.heading(plots.quiet(ax), TITLES[task])
     figure.legend(
         list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8

@@ -73,8 +73,9 @@ def cases(tasks: list[str], seeds: int) -> list[Case]:
     return [
         Case(task, data, method, seed)
         for task in tasks
-        for data, seed, method in product(DATA[task], range(seeds), METHODS[task])
-        if task != LARGE or seed == 0
+        for data in DATA[task]
+        for seed in range(1 if task == LARGE else seeds)
+        for method in METHODS[task]
     ]
 
 
@@ -147,7 +148,8 @@ def imputed(case: Case) -> Trial:
     imputer, search = timed(choose)
     _, fit = timed(lambda: imputer.fit(train))
     filled, apply = timed(lambda: imputer.transform(holes))
-    return Trial(*case, root_mean_square((filled - test)[gaps]), search, fit, apply)
+    error = root_mean_square((filled - test)[gaps])
+    return Trial(*case, error, search, fit, apply)
 
 
 def imputers(method: str) -> list[Any]:
