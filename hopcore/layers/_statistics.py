@@ -104,9 +104,11 @@ def mean_statistics(
     """
     backend = backend_of_input("entropy", found.entropy)
     xp = backend.xp
-    counted = found.largest > 0.0
+    largest: Array = found.largest
+    counted = largest > 0.0
     if ignored is not None:
-        counted = counted & ~ignored[..., None, :]
+        hidden: Array = ignored
+        counted = counted & ~hidden[..., None, :]
     counts: Array = backend.astype(counted, found.entropy.dtype)
 
     def mean(values: Array, counts: Array) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hopcore.plots._lines import over
-from hopcore.plots._style import new_figure
+from hopcore.plots._style import own_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +41,12 @@ def statistics(
     layer : str, optional
         Only the heads of this layer.
     ax : Axes, optional
-        Drawn into; a new figure if not given.
+        The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
     Returns
     -------
     Axes
-        The same.
+        The axes that were drawn into.
 
     Raises
     ------
@@ -64,10 +64,10 @@ def statistics(
     for row in rows:
         head = f"{row.layer}, head {row.head}" if several else f"head {row.head}"
         lines.setdefault(head, {})[row.step] = getattr(row, name)
-    axes = new_figure(5.0, 3.0).subplots() if ax is None else ax
+    axes = own_axes(ax)
     missing = float("nan")
     named = {head: [line.get(x, missing) for x in steps] for head, line in lines.items()}
-    over(axes, steps, named, log=name in ("effective", "used"))
+    over(steps, named, log=name in ("effective", "used"), ax=axes)
     axes.set_xlabel("step")
     axes.set_ylabel(LABELS[name])
     return axes

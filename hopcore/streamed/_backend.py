@@ -298,7 +298,7 @@ class StreamedBackend:
             found = stored.reduce(self.on_cores(state, work, join), join, mask=mask)
             level = xp.where(found[0] == -math.inf, 0.0, found[0])[..., None]
 
-            def of(scores: Array) -> Array:
+            def of(scores: Array, /) -> Array:
                 return xp.exp(scores - level)
         else:
             weights, conjugate = self.weights(state, stored, beta, mask, separation)

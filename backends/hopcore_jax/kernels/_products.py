@@ -25,16 +25,22 @@ LONG_ELSEWHERE = 1 << 20
 """GPUs and TPUs add in many lanes, and need parts of longer memories only."""
 
 
+def is_long(memory: Array) -> bool:
+    """Whether products with a memory ``(..., S, v)`` are summed in parts: never where S is open."""
+    patterns = memory.shape[-2]
+    return isinstance(patterns, int) and patterns > LONG
+
+
 def recalled(weights: Array, values: Array) -> Array:
     """``weights (..., L, S) @ values (..., S, v)``."""
-    if values.shape[-2] <= LONG:
+    if not is_long(values):
         return weights @ values
     return with_one_lead(product_p, weights, values)
 
 
 def scored(query: Array, stored: Array) -> Array:
     """``query (..., L, d) @ stored^T (..., d, S)``."""
-    if stored.shape[-2] <= LONG:
+    if not is_long(stored):
         return query @ jnp.matrix_transpose(stored)
     return with_one_lead(scores_p, query, stored)
 
