@@ -17,7 +17,7 @@ import numpy as np
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
-from hopcore.arrays._edge import as_floating
+from hopcore.arrays._edge import as_floating, known_backend
 from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._inputs import (
     backend_of_input,
@@ -131,6 +131,7 @@ def knn_graph(
     mask: AnyArray | None = None,
     method: Search = "exact",
     seed: int = 0,
+    index: AnyArray | None = None,
 ) -> Graph:
     """Build the graph of the k most similar patterns of each, for each element of a batch.
 
@@ -149,6 +150,11 @@ def knn_graph(
         is approximate, for many patterns (extra ``graphs``).
     seed : int
         The seed of ``"nndescent"``.
+    index : integer array (..., N, m), optional
+        The neighbours of each pattern, nearest first, that another tool has found, such as the
+        second array of ``index.search(patterns, k + 1)`` of FAISS, in place of a search. Each
+        pattern takes its first k; itself and -1 do not count. The weights are computed from the
+        patterns.
 
     Returns
     -------
@@ -159,7 +165,7 @@ def knn_graph(
     Raises
     ------
     TypeError, ValueError
-        Unsuitable patterns; a bad k; an unknown method.
+        Unsuitable patterns; a bad k; an unknown method; an index of no pattern.
     ModuleNotFoundError
         pynndescent is not installed.
 
@@ -176,7 +182,10 @@ def knn_graph(
     array([[0, 1, 1, 2],
            [1, 0, 2, 1]], dtype=int32)
     """
+    if index is not None and method != "exact":
+        raise ValueError(f"index= is in place of a search, got method {short_repr(method)}, too")
     if isinstance(patterns, Streamed):
+        refuse_index("streamed", index)
         return streamed_graph(patterns, k, mask, method)
     patterns = as_floating("patterns", patterns)
     backend, patterns, mask = check_patterns(patterns, mask)
@@ -187,21 +196,37 @@ def knn_graph(
     if backend.has_known_sizes(patterns):
         check_numbers("entries of graphs", math.prod(patterns.shape[:-1]) * (2 * k + 1))
     if backend.is_sharded(patterns):
+        refuse_index("sharded", index)
         if method != "exact":
             raise ValueError(f"a sharded memory needs method 'exact', got {short_repr(method)}")
         similarities, choices = backend.neighbours(patterns, k, mask, unit_patterns)
         return graph_of_neighbors(backend, similarities, choices, tuple(patterns.shape[:-2]))
     unit = unit_patterns(backend, patterns, mask)
-    if method == "exact":
-        choices = None
-        if k:
-            choices = backend.nearest(backend.constant(unit), k, mask)
-            choices = backend.astype(choices, backend.xp.int32)
-    elif method == "nndescent":
-        choices = nndescent_neighbors(backend, unit, k, seed)
+    if index is not None:
+        choices = given_neighbors(backend, patterns, index, k)
     else:
-        raise ValueError(f"method must be 'exact' or 'nndescent', got {short_repr(method)}")
+        choices = found_neighbors(backend, unit, k, mask, method, seed)
     return from_choices(backend, None, choices, unit)
+
+
+def refuse_index(kind: str, index: Any) -> None:
+    """Raise if neighbours are given for a memory in parts."""
+    if index is not None:
+        raise ValueError(f"a {kind} memory is searched exactly, it takes no index=")
+
+
+def found_neighbors(
+    backend: Backend, unit: Array, k: int, mask: Array | None, method: Search, seed: int
+) -> Array | None:
+    """Search for the k nearest patterns of each; None if there are no others."""
+    if method == "exact":
+        if not k:
+            return None
+        choices = backend.nearest(backend.constant(unit), k, mask)
+        return backend.astype(choices, backend.xp.int32)
+    if method == "nndescent":
+        return nndescent_neighbors(backend, unit, k, seed)
+    raise ValueError(f"method must be 'exact' or 'nndescent', got {short_repr(method)}")
 
 
 def streamed_graph(patterns: Streamed, k: Any, mask: Any, method: Search) -> Graph:
@@ -323,6 +348,36 @@ def from_choices(
         flat = xp.reshape(unit, (entries.count, unit.shape[-1]))
         weights = backend.pair_products(flat, flat, entries)
     return positive_graph(backend, entries, valued, weights, (*batch, nodes))
+
+
+def given_neighbors(backend: Backend, patterns: Array, index: Any, k: int) -> Array:
+    """Return the first k others of the neighbours ``(..., N, m)``; others become the node itself.
+
+    An edge of a node with itself has no weight.
+    """
+    own = known_backend(index) is backend
+    given = index if own else np.asarray(index)
+    places, nodes = shape(patterns)[:-1], patterns.shape[-2]
+    if "int" not in str(given.dtype) or shape(given)[:-1] != places:
+        raise ValueError(
+            f"index must be integers {(*places, 'm')}, the neighbours of each pattern, "
+            f"got {given.dtype} {shape(given)}"
+        )
+    if not own or backend.can_read_values(given):
+        values = backend.to_numpy(given) if own else given
+        if values.size and not -1 <= values.min() <= values.max() < nodes:
+            raise ValueError(
+                f"index must number {nodes} patterns from 0, or be -1, "
+                f"got {values.min()} to {values.max()}"
+            )
+    if not own:
+        given = backend.asarray(given, dtype="int32", device=backend.device(patterns))
+    xp = backend.xp
+    given = backend.astype(given, xp.int32)
+    itself = xp.arange(nodes, dtype=xp.int32, device=backend.device(patterns))[:, None]
+    others = (given >= 0) & (given != itself)
+    rank = xp.cumulative_sum(backend.astype(others, xp.int32), axis=-1)
+    return xp.where(others & (rank <= k), given, itself)
 
 
 def nndescent_neighbors(backend: Backend, unit: Array, k: int, seed: int) -> Array | None:
