@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         load_layer,
         save_layer,
         share_temperature,
-        with_statistics,
     )
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
@@ -47,7 +46,6 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "load_layer",
     "save_layer",
     "share_temperature",
-    "with_statistics",
 ]
 
 

@@ -298,12 +298,13 @@ class StreamedBackend:
             found = stored.reduce(self.on_cores(state, work, join), join, mask=mask)
             level = xp.where(found[0] == -math.inf, 0.0, found[0])[..., None]
 
-            def of(scores: Array) -> Array:
+            def of(scores: Array, /) -> Array:
                 return xp.exp(scores - level)
         else:
             weights, conjugate = self.weights(state, stored, beta, mask, separation)
             namespace: Any = ScoresNamespace(xp)
-            found, of = (conjugate, *weight_statistics(weights, namespace)), weights.of
+            found = conjugate, *weight_statistics(weights, namespace)
+            of = weights.of
 
         def receive(piece: Piece) -> list[tuple[int, Array]]:
             blocks = self.blocks(state, piece, self.put(piece.patterns), beta)

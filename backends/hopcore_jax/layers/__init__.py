@@ -6,7 +6,6 @@ from hopcore_jax.layers._diffused import DiffusedHopfield
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
-from hopcore_jax.layers._statistics import with_statistics
 from hopcore_jax.layers._temperature import LearnableTemperatureAttention, share_temperature
 from hopcore_jax.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
@@ -25,5 +24,4 @@ __all__ = [
     "load_layer",
     "save_layer",
     "share_temperature",
-    "with_statistics",
 ]
