@@ -9,6 +9,8 @@ import jax
 
 import hopcore
 
+__all__ = ["with_statistics"]
+
 
 class Watched:
     """A layer that keeps the statistics of its last call."""

@@ -9,6 +9,8 @@ import torch
 from hopcore.training import AttentionRecords
 from hopcore_torch.layers import Hopfield
 
+__all__ = ["AttentionMonitor"]
+
 
 class AttentionMonitor(AttentionRecords):
     """Records the mean statistics of every Hopfield layer and head of a model while it trains.
