@@ -314,6 +314,16 @@ ROWS: dict[str, Row] = {
             for library, most in (("torch", 2.0), ("numpy", 2.7))
         ),
         Row(
+            "statistics",
+            "statistics of an association against those of all its weights, in NumPy",
+            ours("statistics", "numpy", "torch", "jax"),
+            (Case(4096, 4096),),
+            (Case(1024, 1024),),
+            by_hand("numpy", "statistics"),
+            most=1.5,
+            no_scores=True,
+        ),
+        Row(
             "gradient",
             "the explicit energy gradient against autograd through the naive energy, torch",
             ours("energy_gradient", "torch"),

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         load_layer,
         save_layer,
         share_temperature,
-        with_statistics,
     )
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
@@ -49,7 +48,6 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "load_layer",
     "save_layer",
     "share_temperature",
-    "with_statistics",
 ]
 
 

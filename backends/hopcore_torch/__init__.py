@@ -28,7 +28,6 @@ from hopcore_torch.kernels._backend import TorchBackend
 from hopcore_torch.layers import (
     HNL,
     HNM,
-    AttentionMonitor,
     DiffusedHopfield,
     Hopfield,
     HopfieldCore,
@@ -45,7 +44,6 @@ from hopcore_torch.layers import (
 )
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
-    "AttentionMonitor",
     "AttentionOperator",
     "DiffusedHopfield",
     "DiffusionConfig",

@@ -24,6 +24,23 @@ def association(case: Case, library: str) -> Prepared:
     return Prepared(call)
 
 
+def statistics(case: Case, library: str) -> Prepared:
+    """Entropy, effective number, largest weight and what is received, from all weights."""
+    state, stored = arrays(case)
+
+    def call() -> np.ndarray:
+        weights = case.beta * state @ stored.swapaxes(-1, -2)
+        weights -= weights.max(-1, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= weights.sum(-1, keepdims=True)
+        entropy = -np.sum(weights * np.log(weights), axis=-1)
+        others = 1.0 / np.sum(weights * weights, axis=-1), weights.max(-1), weights.sum(-2)
+        assert len(others) == 3
+        return entropy
+
+    return Prepared(call)
+
+
 def pairs(case: Case, library: str) -> Prepared:
     """The inner products of all pairs of stored patterns and nothing else, in tiles."""
     return gemm(replace(case, L=case.S, state="noisy"), library)

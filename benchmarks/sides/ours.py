@@ -69,6 +69,13 @@ def energy(case: Case, library: str) -> Prepared:
     return prepared(library, call, case)
 
 
+def statistics(case: Case, library: str) -> Prepared:
+    def call(state: Any, stored: Any) -> Any:
+        return hopcore.statistics(state, stored, case.beta).entropy
+
+    return prepared(library, call, case)
+
+
 def energy_gradient(case: Case, library: str) -> Prepared:
     def call(state: Any, stored: Any) -> Any:
         return hopcore.energy_gradient(state, stored, case.beta)

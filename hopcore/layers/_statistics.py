@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
@@ -103,13 +103,11 @@ def mean_statistics(
     (array([2.]), array([2.]), array([3.]))
     """
     backend = backend_of_input("entropy", found.entropy)
-    xp = backend.xp
-    largest: Array = found.largest
+    xp, largest, padding = backend.xp, cast("Array", found.largest), cast("Array", ignored)
     counted = largest > 0.0
-    if ignored is not None:
-        hidden: Array = ignored
-        counted = counted & ~hidden[..., None, :]
-    counts: Array = backend.astype(counted, found.entropy.dtype)
+    if padding is not None:
+        counted = counted & ~padding[..., None, :]
+    counts: Array = backend.astype(counted, largest.dtype)
 
     def mean(values: Array, counts: Array) -> Array:
         axes = (*range(values.ndim - 2), values.ndim - 1)

@@ -52,6 +52,17 @@ def statistics(
     ------
     ValueError
         An unknown statistic, or no record of the layer.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> from hopcore.training import AttentionRecords
+    >>> collected = AttentionRecords()
+    >>> for step in range(5):
+    ...     found = hopcore.statistics(np.ones((1, 3, 2)), np.eye(2)[None], 1.0 + step)
+    ...     collected.add(step, "first", found)
+    >>> hopcore.plots.statistics(collected.records, "entropy").get_ylabel()
+    'entropy (nats)'
     """
     if name not in LABELS:
         raise ValueError(f"name must be one of {', '.join(map(repr, LABELS))}, got {name!r}")

@@ -303,7 +303,8 @@ class StreamedBackend:
         else:
             weights, conjugate = self.weights(state, stored, beta, mask, separation)
             namespace: Any = ScoresNamespace(xp)
-            found, of = (conjugate, *weight_statistics(weights, namespace)), weights.of
+            found = conjugate, *weight_statistics(weights, namespace)
+            of = weights.of
 
         def receive(piece: Piece) -> list[tuple[int, Array]]:
             blocks = self.blocks(state, piece, self.put(piece.patterns), beta)

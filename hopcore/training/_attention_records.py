@@ -31,6 +31,12 @@ class AttentionRecord(NamedTuple):
         :func:`hopcore.layers.mean_statistics`.
     queries : int
         How many queries were counted, padding left out.
+
+    Examples
+    --------
+    >>> from hopcore.training import AttentionRecord
+    >>> AttentionRecord(0, "first", 1, 0.7, 2.0, 0.5, 0.9, 0.1, 2.0, 3).head
+    1
     """
 
     step: int

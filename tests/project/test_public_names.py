@@ -27,7 +27,7 @@ FACES = [
     *(
         f"{adapter}{part}"
         for adapter in ("hopcore_torch", "hopcore_jax")
-        for part in ("", ".kernels", ".layers", ".distributed")
+        for part in ("", ".kernels", ".layers", ".distributed", ".monitor")
     ),
     "hopcore_torch.huggingface",
 ]

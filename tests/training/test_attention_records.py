@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ import pytest
 import hopcore
 from hopcore import plots
 from hopcore.training import AttentionRecord, AttentionRecords
+
+
+def monitor_of(model: Any, **options: Any) -> Any:
+    return importlib.import_module("hopcore_torch.monitor").AttentionMonitor(model, **options)
 
 
 def some_records() -> AttentionRecords:
@@ -85,7 +91,7 @@ def test_the_monitor_of_torch() -> None:
     before = layer(x, padding).shape
     torch.manual_seed(0)
     plain = layer(x, padding)
-    with hopcore_torch.AttentionMonitor(layer, every=2) as monitor:
+    with monitor_of(layer, every=2) as monitor:
         torch.manual_seed(0)
         watched = layer(x, stored_pattern_padding_mask=padding)
         for _ in range(3):
@@ -107,16 +113,16 @@ def test_the_monitor_refuses_what_it_cannot_watch() -> None:
     torch = pytest.importorskip("torch")
     hopcore_torch = pytest.importorskip("hopcore_torch")
     with pytest.raises(ValueError, match=r"a Linear has no hopcore_torch\.Hopfield"):
-        hopcore_torch.AttentionMonitor(torch.nn.Linear(2, 2))
+        monitor_of(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="every must be an integer of at least 1, got 0"):
-        hopcore_torch.AttentionMonitor(hopcore_torch.Hopfield(2), every=0)
+        monitor_of(hopcore_torch.Hopfield(2), every=0)
 
 
 def test_the_monitor_looks_into_transformers() -> None:
     torch = pytest.importorskip("torch")
     hopcore_torch = pytest.importorskip("hopcore_torch")
     encoder = hopcore_torch.HopfieldEncoderLayer(hopcore_torch.Hopfield(4, num_heads=2))
-    with hopcore_torch.AttentionMonitor(encoder) as monitor:
+    with monitor_of(encoder) as monitor:
         encoder(torch.randn(2, 5, 4))
     assert [row.layer for row in monitor.records] == 2 * ["hopfield_association"]
 
@@ -125,6 +131,7 @@ def test_statistics_beside_the_output_in_jax() -> None:
     jax = pytest.importorskip("jax")
     eqx = pytest.importorskip("equinox")
     hopcore_jax = pytest.importorskip("hopcore_jax")
+    with_statistics = importlib.import_module("hopcore_jax.monitor").with_statistics
     first, second = jax.random.split(jax.random.key(0))
     model = eqx.nn.Sequential(
         [
@@ -133,7 +140,7 @@ def test_statistics_beside_the_output_in_jax() -> None:
         ]
     )
     x = jax.random.normal(jax.random.key(1), (3, 5, 4))
-    output, found = jax.jit(hopcore_jax.with_statistics(model))(x)
+    output, found = jax.jit(with_statistics(model))(x)
     np.testing.assert_allclose(output, model(x), rtol=1e-5, atol=1e-6)
     assert list(found) == ["layers[0].fn", "layers[1].fn"]
     wanted = model.layers[0].fn.statistics(x)
@@ -142,4 +149,4 @@ def test_statistics_beside_the_output_in_jax() -> None:
     collected.add_all(0, found)
     assert len(collected.records) == 3
     with pytest.raises(ValueError, match="a Linear has no layer with statistics"):
-        hopcore_jax.with_statistics(eqx.nn.Linear(2, 2, key=first))
+        with_statistics(eqx.nn.Linear(2, 2, key=first))

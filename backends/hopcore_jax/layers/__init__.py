@@ -7,7 +7,6 @@ from hopcore_jax.layers._diffused import DiffusedHopfield
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
-from hopcore_jax.layers._statistics import with_statistics
 from hopcore_jax.layers._temperature import LearnableTemperatureAttention, share_temperature
 from hopcore_jax.layers._transformer import HopfieldDecoderLayer, HopfieldEncoderLayer
 
@@ -27,5 +26,4 @@ __all__ = [
     "load_layer",
     "save_layer",
     "share_temperature",
-    "with_statistics",
 ]

@@ -376,10 +376,17 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return in_numpy(hopcore.backend("numpy").statistics, *arguments, function)
         return super().statistics(*arguments, separation)
 
-    def statistics_at_once(self, *arguments: Any) -> tuple[torch.Tensor, ...]:
+    def statistics_at_once(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> tuple[torch.Tensor, ...]:
         """Weights that are differentiated are computed again, so that no block of them is kept."""
-        *tensors, _, separation = arguments
-        if eager() and differentiated(*tensors, orders_of(separation)):
+        arguments = state, stored, beta, mask, separation
+        if eager() and differentiated(state, stored, beta, orders_of(separation)):
             return checkpoint(
                 super().statistics_at_once,
                 *arguments,

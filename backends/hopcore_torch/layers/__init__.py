@@ -7,7 +7,6 @@ from hopcore_torch.layers._decoder import HopfieldDecoderLayer
 from hopcore_torch.layers._diffused import DiffusedHopfield
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
 from hopcore_torch.layers._hopfield import Hopfield
-from hopcore_torch.layers._monitor import AttentionMonitor
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
 from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_temperature
@@ -15,7 +14,6 @@ from hopcore_torch.layers._temperature import LearnableTemperatureAttention, sha
 __all__ = [
     "HNL",
     "HNM",
-    "AttentionMonitor",
     "DiffusedHopfield",
     "Hopfield",
     "HopfieldCore",

@@ -7,7 +7,9 @@ from typing import Any, Self
 import torch
 
 from hopcore.training import AttentionRecords
-from hopcore_torch.layers._hopfield import Hopfield
+from hopcore_torch.layers import Hopfield
+
+__all__ = ["AttentionMonitor"]
 
 
 class AttentionMonitor(AttentionRecords):
@@ -39,7 +41,8 @@ class AttentionMonitor(AttentionRecords):
     Examples
     --------
     >>> import torch
-    >>> from hopcore_torch import AttentionMonitor, HopfieldPooling
+    >>> from hopcore_torch import HopfieldPooling
+    >>> from hopcore_torch.monitor import AttentionMonitor
     >>> model = torch.nn.Sequential(HopfieldPooling(4, num_heads=2), torch.nn.Linear(4, 1))
     >>> with AttentionMonitor(model) as monitor:
     ...     for _ in range(3):

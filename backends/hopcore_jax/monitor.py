@@ -1,4 +1,4 @@
-"""Statistics of all Hopfield layers of a model, beside its output."""
+"""Return the statistics of all Hopfield layers of a model beside its output."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import jax
 
 import hopcore
+
+__all__ = ["with_statistics"]
 
 
 class Watched:
@@ -58,7 +60,8 @@ def with_statistics(
     Examples
     --------
     >>> import jax, jax.numpy as jnp
-    >>> from hopcore_jax import HopfieldPooling, with_statistics
+    >>> from hopcore_jax import HopfieldPooling
+    >>> from hopcore_jax.monitor import with_statistics
     >>> layer = HopfieldPooling(4, num_heads=2, key=jax.random.key(0))
     >>> output, found = jax.jit(with_statistics(layer))(jnp.ones((8, 5, 4)))
     >>> output.shape, found[""].entropy.shape
