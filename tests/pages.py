@@ -20,7 +20,10 @@ from shown_code import PROMPT, blocks
 
 ROOT = Path(__file__).parents[1]
 IMPORT = re.compile(r"^(?:>>> |\.\.\. )? *(?:from|import) (.+)$", re.MULTILINE)
-THEIRS = (r"`isinstance\(treespec, LeafSpec\)` is deprecated",)
+THEIRS = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"`torch\.jit\.script(_method)?` is deprecated",  # of torch's forward mode
+)
 """Warnings that libraries cause by calling each other; a page cannot avoid them."""
 
 ADAPTS = {"hopcore_torch": "torch", "hopcore_jax": "jax"}
