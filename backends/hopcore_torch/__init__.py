@@ -31,6 +31,7 @@ from hopcore_torch.layers import (
     AttentionMonitor,
     DiffusedHopfield,
     Hopfield,
+    HopfieldAttention,
     HopfieldCore,
     HopfieldDecoderLayer,
     HopfieldEncoderLayer,
@@ -40,6 +41,8 @@ from hopcore_torch.layers import (
     VectorQuantizer,
     attention,
     load_layer,
+    replace_attention,
+    restore_attention,
     save_layer,
     share_temperature,
 )
@@ -58,6 +61,7 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "HNL",
     "HNM",
     "Hopfield",
+    "HopfieldAttention",
     "HopfieldCore",
     "HopfieldDecoderLayer",
     "HopfieldEncoderLayer",
@@ -76,6 +80,8 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "compute_laplacian",
     "compute_normalized_laplacian",
     "load_layer",
+    "replace_attention",
+    "restore_attention",
     "save_layer",
     "share_temperature",
 ]

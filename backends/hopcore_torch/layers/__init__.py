@@ -8,8 +8,10 @@ from hopcore_torch.layers._diffused import DiffusedHopfield
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._monitor import AttentionMonitor
+from hopcore_torch.layers._multihead import HopfieldAttention
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.layers._replace import replace_attention, restore_attention
 from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_temperature
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "AttentionMonitor",
     "DiffusedHopfield",
     "Hopfield",
+    "HopfieldAttention",
     "HopfieldCore",
     "HopfieldDecoderLayer",
     "HopfieldEncoderLayer",
@@ -27,6 +30,8 @@ __all__ = [
     "VectorQuantizer",
     "attention",
     "load_layer",
+    "replace_attention",
+    "restore_attention",
     "save_layer",
     "share_temperature",
 ]
