@@ -33,6 +33,14 @@ LAYERS: dict[type, type[TransformerLayer]] = {
 ATTENTION = {"hopfield.association_core": ""}
 """Where the parameters of attention are in the module that takes its place."""
 
+PARTS = {
+    "self_attn": nn.MultiheadAttention,
+    "linear1": nn.Linear,
+    "norm1": nn.LayerNorm,
+    "dropout": nn.Dropout,
+}
+"""The parts of torch's layers that say what its options are."""
+
 METHODS = {"forward", "_sa_block", "_mha_block", "_ff_block"}
 """The methods that say what a module computes."""
 
@@ -43,9 +51,9 @@ def is_plain(layer: nn.Module, uses: Mapping[int, int]) -> bool:
     ``uses`` counts the places of each module in the model, since attention that is shared by
     layers must stay so.
     """
-    if type(layer) not in LAYERS:
-        return False
     given: Any = layer
+    if type(layer) not in LAYERS or any(type(getattr(given, k)) is not x for k, x in PARTS.items()):
+        return False
     usual = given.activation in (F.relu, torch.relu, F.gelu)
     exact = type(given.activation) is nn.GELU and given.activation.approximate == "none"
     if not (usual or exact or type(given.activation) is nn.ReLU):

@@ -21,6 +21,9 @@ from hopcore_torch.layers._decoder import HopfieldDecoderLayer
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
 from hopcore_torch.layers._multihead import HopfieldAttention
 
+REPLACED = HopfieldAttention, HopfieldEncoderLayer, HopfieldDecoderLayer
+"""What takes the place of attention and of layers of torch."""
+
 Translate = Callable[[nn.Module], nn.Module | None]
 """Return what takes the place of a module, None to look within it, or raise an error."""
 
@@ -99,7 +102,10 @@ def replace_attention(
             return hopfield_attention_of(module, options)
         return None
 
-    return swapped(model, hopfield_of, "torch.nn.MultiheadAttention")
+    already = any(isinstance(module, REPLACED) for module in model.modules())
+    sought = "torch.nn.MultiheadAttention among its modules"
+    sought += ": call restore_attention first to choose other options" if already else ""
+    return swapped(model, hopfield_of, sought)
 
 
 @suggest_names
@@ -145,7 +151,9 @@ def restore_attention(model: nn.Module) -> nn.Module:
             return transformer_of(module)
         return None
 
-    return swapped(model, torch_of, "HopfieldAttention or transformer layer of hopcore_torch")
+    return swapped(
+        model, torch_of, "HopfieldAttention or transformer layer of hopcore_torch among its modules"
+    )
 
 
 def check_model(model: nn.Module) -> None:
@@ -161,7 +169,8 @@ def swapped(model: nn.Module, translate: Translate, sought: str) -> nn.Module:
     """
     found: dict[int, nn.Module | None] = {}
     swaps: list[tuple[nn.Module, str, nn.Module]] = []
-    refused: list[tuple[str, Exception]] = []
+    refused: dict[str, list[str]] = {}
+    kinds: set[type] = set()
 
     def visit(module: nn.Module, path: str) -> nn.Module | None:
         if id(module) in found:
@@ -170,7 +179,8 @@ def swapped(model: nn.Module, translate: Translate, sought: str) -> nn.Module:
         try:
             found[id(module)] = other = translate(module)
         except (TypeError, ValueError) as error:
-            refused.append((path or "the model itself", error))
+            refused.setdefault(str(error), []).append(path or "the model itself")
+            kinds.add(TypeError if isinstance(error, TypeError) else ValueError)
             return None
         if other is None:
             for name, child in module.named_children():
@@ -181,15 +191,18 @@ def swapped(model: nn.Module, translate: Translate, sought: str) -> nn.Module:
 
     other = visit(model, "")
     if refused:
-        kind = TypeError if all(isinstance(x, TypeError) for _, x in refused) else ValueError
-        more = f"; and {len(refused) - 3} more" if len(refused) > 3 else ""
-        reasons = "; ".join(f"{path}: {error}" for path, error in refused[:3])
-        raise kind(f"nothing was replaced, because of {reasons}{more}")
+        reasons = "; ".join(f"{named(paths)}: {reason}" for reason, paths in refused.items())
+        raise (TypeError if kinds == {TypeError} else ValueError)(f"nothing was changed: {reasons}")
     if other is None and not swaps:
-        raise ValueError(f"a {type(model).__name__} has no {sought} among its modules")
+        raise ValueError(f"a {type(model).__name__} has no {sought}")
     for parent, name, inner in swaps:
         parent._modules[name] = inner
     return model if other is None else other
+
+
+def named(paths: list[str]) -> str:
+    """Return the first of several places in a model, and the number of the others."""
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
 def places(module: nn.Module, child: nn.Module) -> list[str]:
