@@ -57,7 +57,7 @@ class Block(nn.Module):
         return x + self.mlp(self.attention(y, y, y, need_weights=False)[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     options=OPTIONS,
     masks=st.sampled_from(["none", "keys", "pairs", "heads", "numbers"]),
@@ -94,7 +94,7 @@ def test_attention_and_what_takes_its_place_are_called_alike(
     torch.testing.assert_close(back(query, key, value, **call), wanted)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     batch_first=st.booleans(),
     norm_first=st.booleans(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -212,9 +212,8 @@ def check_association(layer: nn.Module) -> None:
     wanted.update({name: False for name in wanted if name.startswith("normalize_")})
     wanted.update(head_size=size, out_size=settings.input_size)
     refuse({name: getattr(settings, name) for name in wanted}, wanted)
-    usual = 1.0 / size**0.5
-    beta = layer.scaling if isinstance(layer.scaling, float) else None
-    if beta is None or abs(beta - usual) > 1e-12 * usual:
+    usual = replace(settings, scaling=None).beta
+    if isinstance(layer.scaling, torch.Tensor) or layer.scaling != usual:
         raise ValueError(f"torch's attention has no scaling={layer.scaling}, only {usual}")
 
 
