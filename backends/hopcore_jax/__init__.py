@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         HNM,
         DiffusedHopfield,
         Hopfield,
+        HopfieldAttention,
         HopfieldCore,
         HopfieldDecoderLayer,
         HopfieldEncoderLayer,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         VectorQuantizer,
         dot_product_attention,
         load_layer,
+        replace_attention,
+        restore_attention,
         save_layer,
         share_temperature,
     )
@@ -36,6 +39,7 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "HNL",
     "HNM",
     "Hopfield",
+    "HopfieldAttention",
     "HopfieldCore",
     "HopfieldDecoderLayer",
     "HopfieldEncoderLayer",
@@ -46,6 +50,8 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "VectorQuantizer",
     "dot_product_attention",
     "load_layer",
+    "replace_attention",
+    "restore_attention",
     "save_layer",
     "share_temperature",
 ]

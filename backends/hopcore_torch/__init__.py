@@ -30,6 +30,7 @@ from hopcore_torch.layers import (
     HNM,
     DiffusedHopfield,
     Hopfield,
+    HopfieldAttention,
     HopfieldCore,
     HopfieldDecoderLayer,
     HopfieldEncoderLayer,
@@ -39,6 +40,8 @@ from hopcore_torch.layers import (
     VectorQuantizer,
     attention,
     load_layer,
+    replace_attention,
+    restore_attention,
     save_layer,
     share_temperature,
 )
@@ -56,6 +59,7 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "HNL",
     "HNM",
     "Hopfield",
+    "HopfieldAttention",
     "HopfieldCore",
     "HopfieldDecoderLayer",
     "HopfieldEncoderLayer",
@@ -74,6 +78,8 @@ __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "compute_laplacian",
     "compute_normalized_laplacian",
     "load_layer",
+    "replace_attention",
+    "restore_attention",
     "save_layer",
     "share_temperature",
 ]

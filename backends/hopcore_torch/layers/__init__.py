@@ -7,8 +7,10 @@ from hopcore_torch.layers._decoder import HopfieldDecoderLayer
 from hopcore_torch.layers._diffused import DiffusedHopfield
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
 from hopcore_torch.layers._hopfield import Hopfield
+from hopcore_torch.layers._multihead import HopfieldAttention
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
+from hopcore_torch.layers._replace import replace_attention, restore_attention
 from hopcore_torch.layers._temperature import LearnableTemperatureAttention, share_temperature
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "HNM",
     "DiffusedHopfield",
     "Hopfield",
+    "HopfieldAttention",
     "HopfieldCore",
     "HopfieldDecoderLayer",
     "HopfieldEncoderLayer",
@@ -25,6 +28,8 @@ __all__ = [
     "VectorQuantizer",
     "attention",
     "load_layer",
+    "replace_attention",
+    "restore_attention",
     "save_layer",
     "share_temperature",
 ]

@@ -14,6 +14,7 @@ from hopcore.memory import LearnableAlpha, SeparationName
 from hopcore_torch.layers._base import Device, Scaling
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import ENCODER
+from hopcore_torch.layers._nested import nested_again, padded_of
 from hopcore_torch.layers._transformer import Association, TransformerLayer, accept_layers
 
 
@@ -184,19 +185,6 @@ def nested(
     layer: HopfieldEncoderLayer, src: torch.Tensor, mask: torch.Tensor | None, is_causal: bool
 ) -> torch.Tensor:
     """Apply an encoder layer to a nested tensor: pad it, mask the padding, and nest it again."""
-    rows = [len(x) for x in src.unbind()]
-    if not any(rows):
-        raise ValueError(
-            "every sample of the nested tensor is empty: if all is padding, give "
-            "torch.nn.TransformerEncoder enable_nested_tensor=False"
-        )
-    lengths = torch.tensor(rows, device=src.device)
-    padded = src.to_padded_tensor(0.0)
-    kept = torch.arange(padded.shape[1], device=src.device) < lengths[:, None]
+    padded, kept = padded_of(src)
     padding = None if layer.settings.looks_up else ~kept
-    encoded = layer(padded, mask, padding, is_causal)
-    if src.layout == torch.jagged:
-        samples = [x[:length] for x, length in zip(encoded, rows, strict=True)]
-        return torch.nested.as_nested_tensor(samples, layout=torch.jagged)
-    join = torch._nested_tensor_from_mask  # pyright: ignore[reportPrivateImportUsage]
-    return join(encoded, kept, mask_check=False)
+    return nested_again(layer(padded, mask, padding, is_causal), kept, src)

@@ -105,22 +105,31 @@ def check_attention(attention: nn.MultiheadAttention) -> None:
             "attention must have the parameters that its options say, but it differs in "
             f"{', '.join(other[:3])}: make what parametrize, prune or an adapter computes permanent"
         )
-    for module in attention.modules():
-        if any(getattr(module, name) for name in HOOKS):
-            raise ValueError("attention has hooks, which a copy would lack: remove them first")
+    if has_hooks(attention):
+        raise ValueError("attention has hooks, which a copy would lack: remove them first")
+
+
+def has_hooks(layer: nn.Module) -> bool:
+    """Whether hooks are called with a module or one within."""
+    return any(getattr(module, name) for module in layer.modules() for name in HOOKS)
 
 
 def copy_parameters(target: nn.Module, layer: nn.Module, names: dict[str, str]) -> None:
     """Copy the parameters of torch's layer under their new names; frozen ones stay frozen."""
-    given = layer.state_dict()
-    renamed = {}
-    for ours, theirs in names.items():
-        inner = f"{ours}.association_core" if "hopfield_association" in ours else ours
-        before = f"{theirs}." if theirs else ""
-        for name in given:
-            if name.startswith(before):
-                renamed[f"{inner}.{name.removeprefix(before)}"] = name
+    given, renamed = layer.state_dict(), renamed_parameters(layer, names)
     target.load_state_dict({ours: given[theirs] for ours, theirs in renamed.items()}, strict=True)
     for ours, theirs in renamed.items():
         trained = layer.get_parameter(theirs).requires_grad
         target.get_parameter(ours).requires_grad_(trained)
+
+
+def renamed_parameters(layer: nn.Module, names: dict[str, str]) -> dict[str, str]:
+    """Return the names of the parameters of torch's layer by their names in hopcore's layer."""
+    renamed = {}
+    for ours, theirs in names.items():
+        inner = f"{ours}.association_core" if "hopfield_association" in ours else ours
+        before = f"{theirs}." if theirs else ""
+        for name in layer.state_dict():
+            if name.startswith(before):
+                renamed[f"{inner}.{name.removeprefix(before)}"] = name
+    return renamed
