@@ -320,8 +320,7 @@ ROWS: dict[str, Row] = {
             (Case(4096, 4096),),
             (Case(1024, 1024),),
             by_hand("numpy", "statistics"),
-            most=1.5,
-            no_scores=True,
+            scratch=40,
         ),
         Row(
             "gradient",

@@ -49,15 +49,17 @@ def weight_statistics(weights: Any, xp: ModuleType) -> tuple[Array, Array, Array
     largest = xp.max(weights, axis=-1, keepdims=True)
     zero = xp.zeros_like(largest)
     # Arithmetic instead of where, which the weights of a streamed memory do not have.
-    major = xp.astype(weights > 0.5, dtype)
-    minor = weights * (major * -1.0 + 1.0)
-    others = xp.sum(minor, axis=-1, keepdims=True)
-    others = xp.where(others < 0.75, others, zero)
+    minor = weights * xp.astype(weights <= 0.5, dtype)
+    others = xp.sum(minor, axis=-1)
     logarithm = xp.log(xp.maximum(weights, zero + xp.finfo(dtype).smallest_normal))
-    terms = minor * logarithm + weights * major * xp.log1p(-others)
+    terms = xp.sum(minor * logarithm, axis=-1)
     ties = xp.astype(weights >= largest, dtype)
     shared = xp.sum(weights * ties, axis=-1) / xp.sum(ties, axis=-1)
-    return -xp.sum(terms, axis=-1), xp.sum(weights * weights, axis=-1), shared
+    # The one weight above one half is the largest. Without one, the others sum to 1 or 0.
+    major = xp.where(shared > 0.5, shared, zero[..., 0])
+    others = xp.where(shared > 0.5, others, zero[..., 0])
+    entropy = 0.0 - (terms + major * xp.log1p(-others))  # never -0.0
+    return entropy, xp.sum(weights * weights, axis=-1), shared
 
 
 def merged_statistics(

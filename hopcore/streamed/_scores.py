@@ -57,6 +57,9 @@ class Scores:
     def __gt__(self, other: Any) -> Scores:
         return self._with(other, operator.gt)
 
+    def __le__(self, other: Any) -> Scores:
+        return self._with(other, operator.le)
+
     def __ge__(self, other: Any) -> Scores:
         return self._with(other, operator.ge)
 

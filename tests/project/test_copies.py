@@ -83,6 +83,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "memory.LearnableAlpha": lambda: hopcore.LearnableAlpha(start=(1.2, 1.7)),
     "memory.Retrieval": lambda: memory.retrieve(PATTERNS, PATTERNS, 2.0),
     "memory.Softmax": memory.Softmax,
+    "memory.Statistics": lambda: memory.statistics(PATTERNS, PATTERNS, 2.0),
     "phase.Branch": lambda: phase.sweep(PATTERNS, [1.0, 2.0]).heated,
     "phase.CriticalBetas": lambda: phase.critical_betas(PATTERNS),
     "phase.HypothesisWarning": lambda: phase.HypothesisWarning("text"),
@@ -106,6 +107,10 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     },
     "streamed.Streamed": lambda: hopcore.Streamed(PATTERNS, rows=2),
     "training.Conditions": training.Conditions,
+    "training.AttentionRecord": lambda: training.AttentionRecord(
+        0, "first", 1, 0.7, 2.0, 0.5, 0.9, 0.1, 2.0, 3
+    ),
+    "training.AttentionRecords": training.AttentionRecords,
     "training.Epoch": lambda: training.Epoch(*range(len(training.Epoch._fields))),
     "training.Images": lambda: training.Images(PATTERNS, np.asarray([0, 1, 0, 1])),
     "training.Moment": lambda: training.Moment(2, 10, 40, 0.7, 0.8, {"memory": 0.05}),
