@@ -137,7 +137,7 @@ def swapped(model: Any, kind: type, translate: Callable[[Any], Any]) -> Any:
         other, model, is_leaf=lambda part: isinstance(part, kind)
     )
     if refused:
-        reasons = "; ".join(f"{', '.join(at[:3])}: {reason}" for reason, at in refused.items())
+        reasons = "; ".join(f"{', '.join(at)}: {reason}" for reason, at in refused.items())
         raise (TypeError if kinds == {TypeError} else ValueError)(f"nothing was changed: {reasons}")
     if not found:
         raise ValueError(f"a {type(model).__name__} has no {kind.__name__} in it")
