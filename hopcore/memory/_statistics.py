@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Any, Generic, NamedTuple
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
+from hopcore.arrays._reprs import one_line
 from hopcore.memory._energy import energy_by_conjugate, in_precise
 from hopcore.memory._separation import Separation, with_separation
 
@@ -55,7 +57,11 @@ class Statistics(NamedTuple, Generic[SomeArray]):
     received: SomeArray
     energy: SomeArray
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
+
+@suggest_names
 def statistics(
     state: SomeArray,
     stored: AnyArray,

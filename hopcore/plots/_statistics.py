@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from hopcore.arrays._arguments import suggest_names
 from hopcore.plots._lines import over
 from hopcore.plots._style import own_axes
 
@@ -22,6 +23,7 @@ LABELS = {
 """What can be drawn, and the labels of the axes."""
 
 
+@suggest_names
 def statistics(
     records: Iterable[Any],
     name: str = "effective",
@@ -29,7 +31,7 @@ def statistics(
     layer: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A statistic of each head over the steps of a training.
+    """Draw a statistic of each head over the steps of a training.
 
     Parameters
     ----------

@@ -72,6 +72,9 @@ class AttentionRecords:
     def __init__(self) -> None:
         self.records: list[AttentionRecord] = []
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.records)} records>"
+
     def add(
         self, step: int, layer: str, found: Statistics[Any], ignored: Any | None = None
     ) -> None:

@@ -81,7 +81,7 @@ def test_missing_settings_keep_their_defaults() -> None:
 def test_settings_are_frozen_and_named() -> None:
     with pytest.raises(FrozenInstanceError):
         DiffusionConfig().eta = 0.2  # type: ignore[misc]
-    with pytest.raises(TypeError, match="by name, eta=.*got 1 by position"):
+    with pytest.raises(TypeError, match=r"by name, eta=.*got 1 by position"):
         DiffusionConfig(0.2)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match=r"no such fields: etta, t; there are .*beta.*steps"):
         DiffusionConfig.from_dict({"t": 3, "etta": 0.2, "eta": 0.1})

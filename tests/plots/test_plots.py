@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 import hopcore
-from hopcore import plots
+from hopcore import plots, training
 from hopcore.plots import _landscape as landscape
 
 TEN = np.eye(10)
@@ -53,6 +53,9 @@ def test_every_public_name_is_there():
 
 # Axes and arrays.
 
+RECORDS = training.AttentionRecords()
+RECORDS.add(0, "first", hopcore.statistics(CLOUD[None], CLOUD[None], 1.0))
+
 WITH_AXES = {"frame", "heading", "quiet"}
 """Functions that change axes in which something is drawn already."""
 
@@ -67,6 +70,7 @@ PLAIN = {
     "over": (BETAS, 1.0 / BETAS),
     "phase_diagram": (np.asarray([2, 60]),),
     "sharpness_over_beta": (SWEEP,),
+    "statistics": (RECORDS.records,),
     "temperature_history": (BETAS, 1.0 / BETAS),
 }
 """What each function draws, with arrays of NumPy."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import datasets, layers, phase, training
+from hopcore import datasets, layers, phase, sklearn, training
 
 X = np.random.default_rng(0).normal(size=(200, 16))
 X /= np.linalg.norm(X, axis=-1, keepdims=True)
@@ -26,8 +26,14 @@ QUANTIZER = layers.QuantizerSettings(input_size=4)
 CODEBOOK = hopcore.initial_parameters(QUANTIZER)
 SWEEP = phase.sweep(X[:20], np.geomspace(0.1, 1.0, 50))
 
+HEADS = hopcore.statistics(X[None], X[None], 4.0)
+RECORDS = training.AttentionRecords()
+RECORDS.add(0, "first", HEADS)
+
 INSTANCES: dict[str, Any] = {
     "AttentionOperator": ATTENTION,
+    "AttentionRecord": RECORDS.records[0],
+    "AttentionRecords": RECORDS,
     "Branch": SWEEP.heated,
     "ChebyshevDiffusion": hopcore.ChebyshevDiffusion(LAPLACIAN, 0.1),
     "CriticalBetas": hopcore.critical_betas(X[:20]),
@@ -38,6 +44,11 @@ INSTANCES: dict[str, Any] = {
     "Graph": GRAPH,
     "GraphBuilder": hopcore.GraphBuilder(X),
     "GraphCache": hopcore.GraphCache(CONFIG),
+    "HopfieldClassifier": sklearn.HopfieldClassifier(beta=2.0),
+    "HopfieldClusterer": sklearn.HopfieldClusterer(beta=2.0),
+    "HopfieldImputer": sklearn.HopfieldImputer(beta=2.0),
+    "HopfieldRegressor": sklearn.HopfieldRegressor(beta=2.0),
+    "HopfieldRetriever": sklearn.HopfieldRetriever(beta=2.0),
     "Images": training.Images(np.zeros((1000, 64)), np.zeros(1000, int)),
     "ImplicitDiffusion": hopcore.ImplicitDiffusion(LAPLACIAN, 0.1),
     "IterativeDiffusion": hopcore.IterativeDiffusion(LAPLACIAN, 0.1, 3),
@@ -50,6 +61,7 @@ INSTANCES: dict[str, Any] = {
     "SavedLayer": layers.SavedLayer(HOPFIELD, hopcore.initial_parameters(HOPFIELD)),
     "SimpleDiffusion": SIMPLE,
     "SpectralDiffusion": hopcore.SpectralDiffusion(LAPLACIAN, 0.1),
+    "Statistics": HEADS,
     "Streamed": hopcore.Streamed(X),
     "Suggestion": hopcore.suggest_beta(X),
     "Sweep": SWEEP,

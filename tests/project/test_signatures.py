@@ -250,7 +250,9 @@ def test_a_wrong_argument_is_answered_with_the_right_one(
     assert "\n" not in str(error.value)
 
 
-MADE_BY_OTHERS = {"Backend", "DiffusionOperator", "Retrieval", "Softmax", "backend"}
+MADE_BY_OTHERS = {
+    "Backend", "DiffusionOperator", "Retrieval", "Softmax", "Statistics", "backend",
+}  # fmt: skip
 """Names of daily use that are derived from, returned, or take nothing by name."""
 
 
