@@ -59,7 +59,7 @@ def diffuse_memory(
         inputs, *_ = engine.advance(inputs, projected=True)
     elif config.diffuse_key:
         # All steps are made at once, because the intermediate results are not used. inputs =
-        inputs._replace(stored=operator(inputs.stored))
+        inputs = inputs._replace(stored=operator(inputs.stored))
     return association._replace(
         inputs=inputs,
         graph=graph if config.attention_mode == "graph" else None,
