@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from hopcore.layers import attention_statistics, dot_product_attention
-from hopcore.memory import Separation
+from hopcore.memory import Separation, get_separation
 from hopcore.training import AttentionRecords
 
 try:
@@ -92,7 +92,12 @@ class AttentionMonitor(AttentionRecords):
         self, module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, options: Any
     ) -> None:
         """Record one call of an attention, with the options of its association."""
-        name = self._names.get(id(module), type(module).__name__)
+        name = self._names.get(id(module))
+        if name is None:
+            raise ValueError(
+                f"the monitor watches another model, which has no such {type(module).__name__}; "
+                "register an attention with a monitor of this model"
+            )
         step = self._calls[name]
         self._calls[name] += 1
         if step % self.every != 0:
@@ -140,8 +145,9 @@ def register(
     ------
     ModuleNotFoundError
         transformers is not installed: the extra ``transformers``.
-    ValueError
-        A name of transformers' own, or a number of updates below 0.
+    TypeError, ValueError
+        A name of transformers' own, an unknown separation function, a beta that is not positive, or
+        a number of updates below 0.
 
     Notes
     -----
@@ -149,7 +155,7 @@ def register(
     relative position biases and dropout of the weights are those of the model. A query that may
     attend to nothing recalls zeros, where the eager attention averages all values; such queries are
     padding. A model whose attention limits its scores or has sinks is refused when it is run. The
-    weights are not returned (``output_attentions=True`` gives None for each layer).
+    weights are not returned (``output_attentions=True`` gives none).
 
     Examples
     --------
@@ -157,10 +163,19 @@ def register(
     >>> huggingface.register("hopfield", separation="entmax15")  # doctest: +SKIP
     >>> model.set_attn_implementation("hopfield")  # doctest: +SKIP
     """
+    if not isinstance(name, str) or not name:
+        raise TypeError(
+            f"name must be a word for model.set_attn_implementation, got {type(name).__name__}"
+        )
     if name in OWN or name.startswith(("flash_attention", "paged|")):
         raise ValueError(f"{name!r} is an attention of transformers itself; choose another name")
     if isinstance(update_steps, bool) or not isinstance(update_steps, int) or update_steps < 0:
         raise ValueError(f"update_steps must be an integer >= 0, got {update_steps!r}")
+    if monitor is not None and not isinstance(monitor, AttentionMonitor):
+        raise TypeError(f"monitor must be an AttentionMonitor, got {type(monitor).__name__}")
+    if isinstance(beta, str | bool) or (isinstance(beta, int | float) and not beta > 0):
+        raise ValueError(f"beta must be a positive number or a tensor, got {beta!r}")
+    get_separation(separation)
     AttentionInterface.register(name, hopfield_attention(separation, beta, update_steps, monitor))
     AttentionMaskInterface.register(name, sdpa_mask)
 

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._edge import known_backend
 from hopcore.arrays._inputs import backend_of_input, check_inputs, shape
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._validation import is_number, short_repr
@@ -216,6 +217,11 @@ def attention_masks(
                     "bias= takes numbers that are added to the scores"
                 )
             parts.append(CoreMasks(array, None))
+        elif array.dtype not in backend.precise:
+            raise TypeError(
+                f"bias must hold real numbers that are added to the scores, got {array.dtype}; "
+                "a boolean mask, True = attend, is mask="
+            )
         else:
             parts.append(as_core_mask(backend, "bias", query, array))
     if causal:
@@ -234,6 +240,10 @@ def scaled_query(backend: Backend, query: Array, scale: Any) -> tuple[Array, flo
         if not math.isfinite(scale):
             raise ValueError(f"scale must be finite, got {short_repr(scale)}")
         return (query, float(scale)) if scale > 0 else (query * float(scale), 1.0)
+    if known_backend(scale) is not backend or scale.dtype not in backend.precise:
+        raise TypeError(
+            f"scale must be a number or a floating array of {backend.name}, got {short_repr(scale)}"
+        )
     wide = backend.precise[query.dtype]
     scale = backend.astype(scale, wide)
     rows = shape(query)[:-1]

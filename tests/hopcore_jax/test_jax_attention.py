@@ -85,6 +85,12 @@ def test_a_query_that_attends_to_nothing_recalls_zeros() -> None:
         ((QUERY, KEY, VALUE), {"mask": MASK[..., :3]}, "mask must broadcast"),
         ((QUERY, KEY, VALUE), {"mask": MASK.astype(jnp.float32)}, "bias="),
         ((QUERY, KEY, VALUE), {"scale": float("inf")}, "scale must be finite"),
+        # The mask in the place of torch's.
+        ((QUERY, KEY, VALUE, MASK), {}, "True = attend, is mask="),
+        ((QUERY, KEY, VALUE), {"query_seq_lengths": jnp.ones(1, dtype=jnp.int32)}, "one for each"),
+        ((QUERY, KEY, VALUE), {"key_value_seq_lengths": jnp.ones(2)}, "must be integers (B,)"),
+        ((QUERY, KEY, VALUE), {"local_window_size": -1}, "local_window_size must be"),
+        ((QUERY, KEY, VALUE), {"local_window_size": (1, 2, 3)}, "local_window_size must be"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line(

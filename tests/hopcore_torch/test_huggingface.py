@@ -159,6 +159,30 @@ def test_a_monitor_records_each_head_without_padding(name: str) -> None:
         assert row.effective == pytest.approx(effective, rel=1e-4)
 
 
+def test_a_monitor_of_another_model_is_refused() -> None:
+    watched, other = model_of("llama"), model_of("llama")
+    huggingface.register("hopfield-other", monitor=huggingface.AttentionMonitor(watched))
+    other.set_attn_implementation("hopfield-other")
+    with pytest.raises(ValueError, match="watches another model"):
+        other(**inputs_of("llama"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": ""}, "name must be a word"),
+        ({"name": torch.nn.Identity()}, "name must be a word"),
+        ({"monitor": True}, "must be an AttentionMonitor"),
+        ({"beta": "auto"}, "beta must be a positive number"),
+        ({"beta": -1.0}, "beta must be a positive number"),
+        ({"separation": "sparsemx"}, "sparsemax"),
+    ],
+)
+def test_bad_arguments_are_refused_when_registered(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        huggingface.register(**{"name": "hopfield-bad", **arguments})
+
+
 def test_a_bad_interval_of_records_is_refused() -> None:
     with pytest.raises(ValueError, match="every must be an integer"):
         huggingface.AttentionMonitor(torch.nn.Identity(), every=0)

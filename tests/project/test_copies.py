@@ -50,6 +50,7 @@ def estimator(kind: str) -> Any:
 OBJECTS: dict[str, Callable[[], Any]] = {
     "arrays.Backend": lambda: hopcore.backend("numpy"),
     "arrays.Rows": lambda: graph().entries,
+    "datasets.Images": lambda: hopcore.datasets.Images(PATTERNS, (1, PATTERNS.shape[1])),
     "diffusion.AttentionOperator": lambda: diffusion.AttentionOperator(beta=2.0),
     "diffusion.ChebyshevDiffusion": lambda: diffusion.ChebyshevDiffusion(graph(), ETA),
     "diffusion.DiffusedRetrieval": lambda: diffusion.diffused_retrieve(

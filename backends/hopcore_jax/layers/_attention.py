@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from hopcore.layers import dot_product_attention as attention_by_heads
+from hopcore.layers import suggest_names
 from hopcore.memory import Separation
 
 
+@suggest_names
 def dot_product_attention(
     query: jax.Array,
     key: jax.Array,
@@ -82,12 +84,13 @@ def dot_product_attention(
     rows, columns = jnp.arange(queries)[:, None], jnp.arange(keys)[None, :]
     masks = [] if mask is None else [mask]
     if query_seq_lengths is not None:
-        masks.append(rows < jnp.asarray(query_seq_lengths)[:, None, None, None])
+        lengths = lengths_of("query_seq_lengths", query_seq_lengths, query)
+        masks.append(rows < lengths)
     if key_value_seq_lengths is not None:
-        masks.append(columns < jnp.asarray(key_value_seq_lengths)[:, None, None, None])
+        lengths = lengths_of("key_value_seq_lengths", key_value_seq_lengths, query)
+        masks.append(columns < lengths)
     if local_window_size is not None:
-        sides = local_window_size
-        before, after = (sides, sides) if isinstance(sides, int) else sides
+        before, after = sides_of(local_window_size)
         masks.append((columns >= rows - before) & (columns <= rows + after))
     joined = None
     for one in masks:
@@ -101,3 +104,25 @@ def dot_product_attention(
         separation=separation,
     )
     return jnp.swapaxes(output, -2, -3)
+
+
+def lengths_of(name: str, lengths: jax.Array, query: jax.Array) -> jax.Array:
+    """Return the lengths of the sequences of a batch, ``(B, 1, 1, 1)``."""
+    lengths = jnp.asarray(lengths)
+    batch = query.shape[0]
+    if query.ndim != 4 or lengths.shape != (batch,) or lengths.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be integers (B,), one for each sequence of a batch, "
+            f"got {lengths.dtype} {lengths.shape} for query {query.shape}"
+        )
+    return lengths[:, None, None, None]
+
+
+def sides_of(window: int | tuple[int, int]) -> tuple[int, int]:
+    """Return how many keys before and after its own position a query attends to."""
+    sides = (window, window) if isinstance(window, int) else tuple(window)
+    if len(sides) != 2 or not all(isinstance(n, int) and n >= 0 for n in sides):
+        raise ValueError(
+            f"local_window_size must be an integer >= 0 or two of them, got {window!r}"
+        )
+    return sides

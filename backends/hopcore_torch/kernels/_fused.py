@@ -73,6 +73,8 @@ def heads(
         shape = *batch, *x.shape[-2:]
         if place == 2 and projection is stored:
             tensors[2] = tensors[1]
+        elif place == 3 and all(size == 1 for size in x.shape[:-2]):
+            tensors[place] = x.reshape(1, 1, *x.shape[-2:])  # the kernels broadcast it
         elif x.ndim != 4 or x.shape != shape:
             tensors[place] = (x if shared else x.expand(*lead, *x.shape[-2:])).reshape(shape)
     query, key, value, *masks = tensors

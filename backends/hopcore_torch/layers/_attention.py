@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 import torch
 import torch.nn.functional as F
 
-from hopcore.layers import attention_statistics, dot_product_attention
+from hopcore.layers import attention_statistics, dot_product_attention, suggest_names
 from hopcore.memory import Separation, Statistics
 
 
@@ -39,6 +39,7 @@ def attention(
     separation: Separation = ...,
     return_statistics: Literal[True],
 ) -> tuple[torch.Tensor, Statistics[torch.Tensor]]: ...
+@suggest_names
 def attention(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -107,15 +108,29 @@ def attention(
     >>> attention(query, key, key, separation="entmax15").shape
     torch.Size([2, 8, 5, 16])
     """
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        check_tensor(name, tensor)
+    if isinstance(dropout_p, bool) or not isinstance(dropout_p, int | float):
+        raise TypeError(f"dropout_p must be a number, got {dropout_p!r}")
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(f"dropout_p must be a probability from 0 to 1, got {dropout_p}")
+    if not isinstance(is_causal, bool):
+        raise TypeError(f"is_causal must be True or False, got {is_causal!r}")
     heads = [x.shape[-3] if x.ndim > 2 else 1 for x in (query, key, value)]
     if not enable_gqa and any(n not in (1, heads[0]) for n in heads[1:]):
         raise ValueError(
             f"query has {heads[0]} heads, key and value {heads[1]} and {heads[2]}; "
             "enable_gqa=True lets each of these serve several heads of query"
         )
-    numbers = attn_mask is not None and attn_mask.dtype != torch.bool
+    numbers = False
+    if attn_mask is not None:
+        check_tensor("attn_mask", attn_mask)
+        numbers = attn_mask.dtype != torch.bool
+        if numbers and not attn_mask.is_floating_point():
+            raise TypeError(
+                f"attn_mask must be boolean, True = attend, or floating, got {attn_mask.dtype}; "
+                "write attn_mask.bool()"
+            )
     options: dict[str, Any] = {
         "scale": scale,
         "mask": None if numbers else attn_mask,
@@ -128,3 +143,9 @@ def attention(
     if not return_statistics:
         return output
     return output, attention_statistics(query, key, **options)
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Raise if an argument is no tensor."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
