@@ -64,9 +64,9 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [
     (
         "py:class",
-        r"((boolean|integer|float32) )?(NumPy )?array|[BEKLNSdnv]|n \+ 1|\.\.\.|optional"
+        r"((boolean|integer|float32|float64) )?(NumPy )?array|[BEKLNSdnv]|n \+ 1|\.\.\.|optional"
         r"|\{?\"\w+\"\}?|height \* width|mapping|str to \w+|Dropout|Noise|groups|quantity"
-        r"|input_size|S'|jax\.Array|jax\.sharding\.Mesh|collections\.abc\.Callable",
+        r"|input_size|n_(classes|samples|clusters|features)|S'|jax\.Array|jax\.sharding\.Mesh|collections\.abc\.Callable",
     )
 ]
 

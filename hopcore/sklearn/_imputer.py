@@ -63,10 +63,11 @@ class HopfieldImputer(TransformerMixin, BaseEstimator):
     ----------
     beta_ : float
         The inverse temperature that is used.
-    center_, scale_ : array (n_features_in_,)
-        Mean and scale of the known training values; NaN and 1 where there are none. All scales are
-        1 with ``scale=False``.
-    indicator_ : MissingIndicator or None
+    center_ : array (n_features,)
+        The means of the known training values; NaN where there are none.
+    scale_ : array (n_features,)
+        Their scales; 1 where there are none, and all 1 with ``scale=False``.
+    indicator_ : object or None
     n_features_in_ : int
     feature_names_in_ : array of str
         The names of the columns, if the training data had names.

@@ -24,8 +24,16 @@ class AttentionRecord(NamedTuple):
     layer : str
         The name of the layer in its model.
     head : int
-    entropy, effective, largest, log_sum_exp, energy : float
-        Means over samples and queries; see :class:`hopcore.Statistics`.
+    entropy : float
+        The mean entropy of the weights over samples and queries; see :class:`hopcore.Statistics`.
+    effective : float
+        The mean effective number of patterns.
+    largest : float
+        The mean of the largest weights.
+    log_sum_exp : float
+        The mean log-sum-exp of the scores.
+    energy : float
+        The mean energy.
     used : float
         The effective number of stored patterns that receive; see
         :func:`hopcore.layers.mean_statistics`.

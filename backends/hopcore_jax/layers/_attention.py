@@ -28,7 +28,7 @@ def dot_product_attention(
     r"""Scaled dot-product attention in the place of JAX's, with sparse weights and learned scales.
 
     With a scale s and a bias B it is :math:`w(s\, Q K^T + B)\, V`. The arguments, the order of
-    axes and the results are those of :func:`jax.nn.dot_product_attention`, without the choice of an
+    axes and the results are those of ``jax.nn.dot_product_attention``, without the choice of an
     implementation.
 
     Parameters

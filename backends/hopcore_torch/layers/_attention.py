@@ -56,7 +56,7 @@ def attention(
     r"""Scaled dot-product attention in the place of torch's, with what fused kernels lack.
 
     With a scale s and a mask of numbers B it is :math:`w(s\, Q K^T + B)\, V`. The arguments and
-    results are those of :func:`torch.nn.functional.scaled_dot_product_attention`; besides, the
+    results are those of ``torch.nn.functional.scaled_dot_product_attention``; besides, the
     scale may be a tensor that is learned, weights may be sparse, derivatives of every order exist.
 
     Parameters
