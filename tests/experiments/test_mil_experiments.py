@@ -14,8 +14,9 @@ from libraries import libraries, needs
 from sklearn.metrics import roc_auc_score
 
 import hopcore
+from hopcore import datasets
 from hopcore.__main__ import main
-from hopcore.experiments.data import bags, datasets
+from hopcore.experiments.data import bags
 from hopcore.experiments.mil import report as mil_report
 from hopcore.experiments.mil import trials as mil
 from hopcore.experiments.mil.trials import Fitting, Split, Trial

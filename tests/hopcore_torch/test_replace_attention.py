@@ -16,7 +16,6 @@ from torch.nn.utils import parametrize
 
 from hopcore import LearnableTemperature
 from hopcore_torch import (
-    AttentionMonitor,
     Hopfield,
     HopfieldAttention,
     HopfieldDecoderLayer,
@@ -25,6 +24,7 @@ from hopcore_torch import (
     replace_attention,
     restore_attention,
 )
+from hopcore_torch.monitor import AttentionMonitor
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nested tensor.*:UserWarning")
 

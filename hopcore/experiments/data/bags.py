@@ -155,7 +155,8 @@ def digit_bags(
     Examples
     --------
     >>> import numpy as np
-    >>> from hopcore.experiments.data import bags, datasets
+    >>> from hopcore import datasets
+    >>> from hopcore.experiments.data import bags
     >>> found = bags.digit_bags(np.random.default_rng(0), datasets.digits(), bags=6)
     >>> found.patterns.shape, (~found.padding).sum(axis=1)
     ((6, 11, 64), array([ 9,  7,  9, 11,  9,  9]))
