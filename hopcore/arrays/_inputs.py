@@ -195,9 +195,10 @@ def check_alike(backend: Backend, state: Array, name: str, array: Any) -> None:
     """Raise if an array differs from the state in its library, its dtype or its device."""
     other = BY_TYPE.get(type(array)) or backend_of_input(name, array)
     if other is not backend and not backend.mixes_with(other):
+        library = other.name.partition("-")[0]  # a memory in parts takes states of its library
         raise TypeError(
             f"state and {name} must be arrays of one library, got {backend.name} and {other.name}"
-            f"; convert one of them, for example hopcore.backend({other.name!r}).asarray(state)"
+            f"; convert one of them, for example hopcore.backend({library!r}).asarray(state)"
         )
     dtype = array.dtype if other is backend else backend.dtype(array)
     if dtype != state.dtype:
