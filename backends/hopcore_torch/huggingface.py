@@ -57,7 +57,7 @@ class AttentionMonitor(AttentionRecords):
         The model, whose modules name the records.
     every : int
         Record the calls of an attention whose number is a multiple of this; a call of the model is
-        one of each attention. Statistics cost about as much as the attention itself.
+        one of each attention. Statistics cost several times as much as the attention.
 
     Attributes
     ----------

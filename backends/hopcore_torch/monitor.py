@@ -23,8 +23,8 @@ class AttentionMonitor(AttentionRecords):
     model : torch.nn.Module
         It contains :class:`hopcore_torch.Hopfield`, by itself or within other layers.
     every : int
-        Record each step that is a multiple of this number; statistics cost about as much as the
-        association itself.
+        Record each step that is a multiple of this number; statistics cost several
+        times as much as the association itself.
 
     Attributes
     ----------

@@ -82,9 +82,10 @@ def orders_in_parts(what: str) -> TypeError:
 
 
 class OverWorkers:
-    """A namespace whose sums and maxima over the last axis include the parts of all workers.
+    """A namespace whose ``sum`` and ``max`` over the last axis run over the parts of all workers.
 
-    With it, a separation function turns the scores of one part into weights in the whole memory.
+    A separation function that uses it computes, from the scores of one part, the weights that its
+    patterns have in the whole memory.
     """
 
     def __init__(self, xp: ModuleType, workers: Collectives) -> None:

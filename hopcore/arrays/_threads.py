@@ -1,7 +1,7 @@
 """Run tiles of work on all cores, in Python threads whose BLAS calls use one thread each.
 
-The exponentials of an association take as long as its products, and with BLAS threads they would
-run on a single core. NumPy releases the interpreter lock in both.
+The exponentials of an association take as long as its matrix products. If only BLAS used threads,
+the exponentials would run on a single core. NumPy releases the interpreter lock in both.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def mean_statistics(
 
 @quiet
 def statistics_of_heads(association: Association) -> Statistics[Any]:
-    """Return the statistics of heads, which may be one for all."""
+    """Return the statistics of each head; the axis of heads has size 1 if all heads are equal."""
     separation = association.separation
     if association.bias is None and association.graph is None and association.spreading is None:
         return statistics_of(association.inputs, separation)

@@ -78,7 +78,7 @@ class TrainConfig:
     select : str
         The path whose accuracy decides which epoch is the best.
     seed : int
-        The seed of the initial parameters, the order of the batches, dropout and noise.
+        Seeds the initial parameters, the order of the batches, the dropout and the noise.
     schedules : mapping of str to Schedule
         Other schedules for some temperatures by name, as functions of the step.
 

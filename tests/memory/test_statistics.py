@@ -1,4 +1,4 @@
-"""Statistics of associations: what may be passed, what is held, and further derivatives."""
+"""Statistics of associations: their inputs, the memory that they need, and their derivatives."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ def test_entropies_are_relatively_exact() -> None:
 
 @pytest.mark.parametrize("separation", SEPARATIONS, ids=str)
 def test_derivatives_of_torch(separation: Any) -> None:
-    """First ones for every separation function, second ones for the softmax; blocks of one row."""
+    """Check first derivatives for every separation function, and second ones for the softmax.
+
+    Each block of queries has one row.
+    """
     torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(3)
     state, stored = (

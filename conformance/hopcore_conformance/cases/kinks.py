@@ -1,6 +1,7 @@
 """Points at which functions have a kink, with the value and the derivative that is returned.
 
-All numbers are exact in every dtype, so that each library computes at the kink and not beside it.
+Every dtype represents all of these numbers exactly, so each library computes at the kink itself and
+not at a point beside it.
 """
 
 from __future__ import annotations

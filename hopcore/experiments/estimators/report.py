@@ -66,7 +66,7 @@ def table(lines: Sequence[Line]) -> Summary:
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
-    """Draw the errors, a panel for each task, and an estimator in one colour everywhere."""
+    """Draw the errors in a panel for each task; an estimator has the same colour in all."""
     tasks = list(dict.fromkeys(line.task for line in lines))
     methods = list(dict.fromkeys(line.method for line in lines))
     widths = [len({line.data for line in lines if line.task == task}) for task in tasks]
