@@ -296,6 +296,8 @@ FULL = {
 """Each backend of the full matrix, with its dtypes."""
 
 OPTIONS = {
+    # JAX compiles every operation of every shape.
+    "jax": (*SIDE_BY_SIDE, "--max-examples", "5"),
     # Dask takes milliseconds for every operation, and a sweep over temperatures is thousands.
     "dask.array": (*SIDE_BY_SIDE, "--max-examples", "1", "-k", "not test_phase_"),
     "dask": (*SIDE_BY_SIDE, "--max-examples", "5"),
