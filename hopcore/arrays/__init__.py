@@ -39,6 +39,7 @@ from hopcore.arrays._graph_kernels import (
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._long_sums import LONG, PART, long_product
+from hopcore.arrays._masked import attended_by_some
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, orders_in_parts, too_many_weights
 from hopcore.arrays._validation import MOST_NUMBER
 from hopcore.arrays._weight_statistics import weight_statistics
@@ -66,6 +67,7 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "beta_of_rows",
     "mask_of_rows",
     "mask_of_columns",
+    "attended_by_some",
     "scale_by_beta",
     "orders_of",
     "orders_of_rows",

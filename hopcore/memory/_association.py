@@ -25,6 +25,7 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
+from hopcore.memory._scores import Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
 
@@ -37,6 +38,8 @@ def association(
     beta: BetaLike,
     mask: AnyArray | None = ...,
     separation: Separation = ...,
+    similarity: Similarity = ...,
+    bias: AnyArray | None = ...,
     return_lse: Literal[False] = ...,
 ) -> SomeArray: ...
 @overload
@@ -48,6 +51,8 @@ def association(
     beta: BetaLike,
     mask: AnyArray | None = ...,
     separation: Separation = ...,
+    similarity: Similarity = ...,
+    bias: AnyArray | None = ...,
     return_lse: Literal[True],
 ) -> tuple[SomeArray, SomeArray]: ...
 @suggest_names
@@ -60,6 +65,8 @@ def association(
     beta: BetaLike,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
     return_lse: bool = False,
 ) -> SomeArray | tuple[SomeArray, SomeArray]:
     r"""Associate state patterns with a memory: :math:`V^T w(\beta X \xi)`.
@@ -84,6 +91,14 @@ def association(
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``; alpha
         may be an array that broadcasts to (..., L) as beta does, one for each head or query.
+    similarity : {"dot", "distance"}
+        How queries are compared with stored patterns: by dot products :math:`x_i \cdot \xi`, or
+        by distances, :math:`x_i \cdot \xi - \|x_i\|^2 / 2`, which is
+        :math:`-\|\xi - x_i\|^2 / 2` up to a number that the weights do not depend on. With
+        distances, a long pattern does not hide a shorter one.
+    bias : array (S,) or (..., S), optional
+        A number added to the score of each stored pattern, in units of scores, so it is not
+        multiplied by beta: the logarithm of a prior, or of how many patterns it stands for.
     return_lse : bool
         Also return the log-sum-exp of the scores, for :func:`merge_associations`. Softmax only.
 
@@ -92,8 +107,10 @@ def association(
     array (..., L, v)
         The association, in the dtype of the state. A query that may attend to nothing gets zeros.
     array (..., L)
-        With ``return_lse``: :math:`\log \sum_i e^{\beta x_i \cdot \xi}`, not divided by beta, in at
-        least float32; -inf for a query that may attend to nothing.
+        With ``return_lse``: the log-sum-exp of the scores, for dot products
+        :math:`\log \sum_i e^{\beta x_i \cdot \xi}`, not divided by beta, in at least float32; -inf
+        for a query that may attend to nothing. With distances, it is that of
+        :math:`-\beta \|\xi - x_i\|^2 / 2`.
 
     Raises
     ------
@@ -114,15 +131,18 @@ def association(
     """
     inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
-    backend, _, state, stored, values, beta, mask = inputs
+    scores = scores_of(inputs, similarity, bias)
+    backend, _, state, stored, values, beta, mask = scores.inputs(inputs)
     if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
+    output = backend.astype(output, inputs.state.dtype)
     if not return_lse:
         return without_row(output, single)
     assert conjugate is not None
+    conjugate = scores.conjugate(inputs, conjugate)
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
         # Some kernels return it without the axes that only the projection has.
@@ -138,6 +158,8 @@ def update(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
 ) -> SomeArray:
     r"""One update of a Hopfield network: :math:`f(\xi) = X^T w(\beta X \xi)`.
 
@@ -151,7 +173,7 @@ def update(
         Stored patterns.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
-    mask, separation
+    mask, separation, similarity, bias
         As in :func:`association`.
 
     Returns
@@ -166,7 +188,15 @@ def update(
     >>> hopcore.update(np.asarray([[0.9, 0.1]]), stored, 4.0, separation="sparsemax")
     array([[1., 0.]])
     """
-    return association(state, stored, beta=beta, mask=mask, separation=separation)
+    return association(
+        state,
+        stored,
+        beta=beta,
+        mask=mask,
+        separation=separation,
+        similarity=similarity,
+        bias=bias,
+    )
 
 
 @suggest_names
@@ -177,6 +207,8 @@ def association_weights(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
 ) -> SomeArray:
     r"""Return how much each query attends to each stored pattern: :math:`w(\beta X \xi)`.
 
@@ -188,7 +220,7 @@ def association_weights(
         Stored patterns.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
-    mask, separation
+    mask, separation, similarity, bias
         As in :func:`association`.
 
     Returns
@@ -205,10 +237,11 @@ def association_weights(
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
-    backend, _, state, stored, _, beta, mask = inputs
+    scored = scores_of(inputs, similarity, bias).inputs(inputs)
+    backend, _, state, stored, _, beta, mask = scored
     scores = backend.scores(state, stored, beta, mask)
     weights = backend.separate(scores, function)[0]
-    return without_row(backend.astype(weights, state.dtype), single)
+    return without_row(backend.astype(weights, inputs.state.dtype), single)
 
 
 @suggest_names

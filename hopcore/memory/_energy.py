@@ -8,6 +8,16 @@ with :math:`M = \max_i \|x_i\|`. For the softmax, :math:`\Omega^*` is the log-su
 :math:`-\Omega(1/N) = \log N` (Ramsauer et al. 2021, equation 1); for the other separation functions
 this is the Hopfield-Fenchel-Young energy (Santos et al. 2024), whose Fenchel-Young loss
 :math:`L_\Omega(z; 1/N)` and mean-centred square add up to the same expression.
+
+With scores by distance, the energy is
+
+.. math::
+    E(\xi) = -\tfrac{1}{\beta} \Omega^*(-\tfrac{\beta}{2} \|\xi - x_i\|^2)
+           = \tfrac12 \|\xi\|^2
+             - \tfrac{1}{\beta} \Omega^*(\beta (x_i \cdot \xi - \tfrac12 \|x_i\|^2)),
+
+for the softmax between :math:`d^2/2 - \log N / \beta` and :math:`d^2/2`, with d the distance to the
+nearest pattern.
 """
 
 from __future__ import annotations
@@ -28,6 +38,7 @@ from hopcore.arrays._inputs import (
 )
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._validation import as_number, is_number
+from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 
@@ -99,6 +110,8 @@ def energy(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
 ) -> SomeArray:
     r"""Return the energy of state patterns in a memory.
 
@@ -115,14 +128,15 @@ def energy(
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend (in layers, True where it may not). The N and M of a query
         do not include the patterns that are masked for it.
-    separation : str or separation function
+    separation, similarity, bias
         As in :func:`hopcore.association`.
 
     Returns
     -------
     array (..., L)
-        In [0, 2 M^2] for states in the convex hull of the patterns; +inf for a query that may
-        attend to nothing. The dtype is that of the state, or float32 for half precision. If
+        For dot products in [0, 2 M^2] for states in the convex hull of the patterns, and for
+        distances at most half of the squared distance to the nearest pattern; +inf for a query that
+        may attend to nothing. The dtype is that of the state, or float32 for half precision. If
         several patterns have the largest norm, they share the derivative of M equally.
 
     Raises
@@ -138,16 +152,18 @@ def energy(
     array([0.0139, 0.0139])
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    return without_axis(energy_of(*with_separation(inputs, separation)), single)
+    inputs, function = with_separation(inputs, separation)
+    scores = scores_of(inputs, similarity, bias)
+    return without_axis(energy_of(inputs, function, scores), single)
 
 
 @quiet
-def energy_of(inputs: Inputs, separation: Any) -> Array:
+def energy_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Array:
     """:func:`energy` of checked inputs."""
     inputs = in_precise(inputs)
-    backend, _, state, stored, _, beta, mask = inputs
+    backend, _, state, stored, _, beta, mask = scores.inputs(inputs)
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
-    return energy_by_conjugate(inputs, separation, conjugate)
+    return energy_by_conjugate(inputs, separation, conjugate, scores)
 
 
 def in_precise(inputs: Inputs) -> Inputs:
@@ -163,13 +179,21 @@ def in_precise(inputs: Inputs) -> Inputs:
     )
 
 
-def energy_by_conjugate(inputs: Inputs, separation: Any, conjugate: Array) -> Array:
-    """:func:`energy` of checked inputs in the precise dtype, given the conjugate of the scores."""
+def energy_by_conjugate(
+    inputs: Inputs, separation: Any, conjugate: Array, scores: Scores = PLAIN
+) -> Array:
+    """:func:`energy` of checked inputs in the precise dtype.
+
+    ``conjugate`` is that of the products of queries and keys.
+    """
     backend, xp, state, stored, _, beta, mask = inputs
-    square = backend.square_lengths(state)
-    largest = backend.largest_square(stored, mask)
     count = backend.count_attended(stored, mask)
     attending = count > 0
+    if scores.distance:
+        conjugate = xp.where(attending, conjugate, 0.0)
+        return xp.where(attending, -scores.conjugate(inputs, conjugate) / beta, math.inf)
+    square = backend.square_lengths(state)
+    largest = backend.largest_square(stored, mask)
     level = separation.uniform(xp.where(attending, count, 1.0), xp)
     # The difference first: both terms are about log N, and their difference may be small.
     value = (level - xp.where(attending, conjugate, 0.0)) / beta + 0.5 * (square + largest)
@@ -185,6 +209,8 @@ def energy_gradient(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
 ) -> SomeArray:
     r"""Return the gradient of the energy with respect to the state, :math:`\xi - f(\xi)`.
 
@@ -192,7 +218,7 @@ def energy_gradient(
 
     Parameters
     ----------
-    state, stored, beta, mask, separation
+    state, stored, beta, mask, separation, similarity, bias
         As in :func:`energy`.
 
     Returns
@@ -208,6 +234,7 @@ def energy_gradient(
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
-    backend, _, state, stored, _, beta, mask = inputs
-    new = backend.associate(state, stored, stored, beta, mask, function)[0]
-    return without_row(state - new, single)
+    scored = scores_of(inputs, similarity, bias).inputs(inputs)
+    backend, _, state, stored, values, beta, mask = scored
+    new = backend.associate(state, stored, values, beta, mask, function)[0]
+    return without_row(inputs.state - backend.astype(new, inputs.state.dtype), single)

@@ -29,6 +29,7 @@ from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
+from hopcore.memory._scores import Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
@@ -88,7 +89,7 @@ class Retrieval(RetrievalFields[SomeArray]):
     """
 
     suggestion: Any = None
-    _memory: tuple[Inputs, bool] | None = None
+    _memory: tuple[Inputs, Scores, bool] | None = None
 
     @property
     def index(self) -> Array:
@@ -101,12 +102,12 @@ class Retrieval(RetrievalFields[SomeArray]):
                 "index needs the memory, which jax.jit, a copy or a file does not keep: read "
                 "retrieve(...).index before, or use the argmax of association_weights"
             )
-        inputs, single = self._memory
+        inputs, scores, single = self._memory
         state: Array = self.state
         if single:
             state = state[..., None, :]
         try:
-            found = largest_weight(inputs._replace(state=state))
+            found = largest_weight(scores.inputs(inputs._replace(state=state)))
         except TypeError as error:  # a memory in parts, which has no array of scores
             raise AttributeError(
                 f"index is available only for a memory that is a single array: {error}"
@@ -126,6 +127,8 @@ def retrieve(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
     max_steps: int = 100,
     tol: float = 1e-6,
     gradient: Gradient = "unrolled",
@@ -143,13 +146,14 @@ def retrieve(
     beta : float or array broadcastable to (..., L), or "auto"
         Inverse temperature, positive. ``"auto"`` takes that of :func:`hopcore.suggest_beta`, which
         the result keeps as its ``suggestion``; the logger ``hopcore`` gets its reason.
-    mask, separation
+    mask, separation, similarity, bias
         As in :func:`hopcore.association`.
     max_steps : int
         The largest number of updates, from 0 to 1,000,000.
     tol : float
         A query rests when an update moves it by at most ``tol * M``, with M the largest norm of a
-        pattern it may attend to; >= 0. With 0 it makes ``max_steps`` updates, unless one of them
+        pattern it may attend to, for distances the largest distance from the mean of the patterns;
+        >= 0. With 0 it makes ``max_steps`` updates, unless one of them
         does not change it at all.
     gradient : {"unrolled", "implicit"}
         How torch and JAX differentiate the result. ``"unrolled"`` differentiates the updates that
@@ -193,21 +197,24 @@ def retrieve(
         beta = suggestion.beta
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation)
+    scores = scores_of(inputs, similarity, bias)
     inputs, orders = broadcast_state(inputs), orders_of(function)
     found, steps, residual, unit = iterate_to_fixed_point(
         inputs,
-        partial(update_of, function),
+        partial(scored_update_of, function, scores),
         max_steps,
         tol,
         gradient=gradient,
         others=() if orders is None else (orders,),
+        shared=scores.arrays,
+        unit=length_unit(inputs, scores.centred(inputs)),
     )
-    final = energy_of(inputs._replace(state=found), function)
+    final = energy_of(inputs._replace(state=found), function, scores)
     results = steps, residual <= tol, residual * unit, final
     result = Retrieval(
         without_row(found, single), *(without_axis(array, single) for array in results)
     )
-    result._memory = inputs, single
+    result._memory = inputs, scores, single
     result.suggestion = suggestion
     return result
 
@@ -263,6 +270,8 @@ def iterate_to_fixed_point(
     limits: Array | None = None,
     gradient: Gradient = "unrolled",
     others: tuple[Array, ...] = (),
+    shared: tuple[Array, ...] = (),
+    unit: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Repeat an update until each query rests.
 
@@ -271,7 +280,7 @@ def iterate_to_fixed_point(
     inputs : Inputs
         The checked inputs, with the state broadcast to all leading axes.
     update : callable
-        ``update(inputs, *others)`` is the new state.
+        ``update(inputs, *others, *shared)`` is the new state.
     max_steps : int
         The largest number of updates.
     tol : float or array
@@ -282,6 +291,10 @@ def iterate_to_fixed_point(
         As in :func:`retrieve`.
     others : tuple of arrays
         Further arguments of the update, for all queries together. They may have gradients.
+    shared : tuple of arrays
+        Further arguments of which no axis belongs to the queries.
+    unit : array, optional
+        The length in which ``tol`` is measured; M if not given.
 
     Returns
     -------
@@ -290,13 +303,13 @@ def iterate_to_fixed_point(
         moved it, divided by the unit; and the unit, which is M.
     """
     backend, xp, state, stored, *_ = inputs
-    unit = length_unit(inputs)
+    unit = length_unit(inputs) if unit is None else unit
     tol = backend.constant(tol)
     if isinstance(inputs.beta, float):
         inputs = inputs._replace(beta=backend.constant(inputs.beta))
-    start, constants = inputs, others
+    start, constants = inputs, (*others, *shared)
     if gradient == "implicit":
-        start, constants = without_gradient(inputs), tuple(map(backend.constant, others))
+        start, constants = without_gradient(inputs), tuple(map(backend.constant, constants))
     drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
     drop = drop and len(others) == 0
     precise = backend.precise[state.dtype]
@@ -341,13 +354,17 @@ def iterate_to_fixed_point(
     if found is start.state:  # no update was made, and the result must not be the input
         found = backend.copied(found)
     if gradient == "implicit":
-        found = at_fixed_point(found, inputs, update, others)
+        found = at_fixed_point(found, inputs, update, (*others, *shared))
     return found, steps, residual, unit
 
 
-def length_unit(inputs: Inputs) -> Array:
-    """Return M per query, the unit in which a residual is measured, or 1 where M is 0."""
-    largest = inputs.backend.radius(inputs.stored, inputs.mask)
+def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
+    """Return M per query, the unit in which a residual is measured, or 1 where M is 0.
+
+    ``patterns`` are those whose largest norm is M, the stored patterns if they are not given.
+    """
+    patterns = inputs.stored if patterns is None else patterns
+    largest = inputs.backend.radius(patterns, inputs.mask)
     return inputs.xp.where(largest > 0, largest, 1.0)
 
 
@@ -367,6 +384,18 @@ def update_of(separation: Any, inputs: Inputs, orders: Array | None = None) -> A
     backend, _, state, stored, projection, beta, mask = inputs
     function = with_orders(separation, orders)
     return backend.associate(state, stored, projection, beta, mask, function)[0]
+
+
+def scored_update_of(separation: Any, scores: Scores, inputs: Inputs, *others: Array) -> Array:
+    """Return the states after one update whose scores are computed from given keys.
+
+    ``others`` are the orders of an entmax, if it has any, and the arrays of the scores.
+    """
+    arrays = scores.arrays
+    split = len(others) - len(arrays)
+    scored = scores.with_arrays(others[split:]).inputs(inputs)
+    new = update_of(separation, scored, *others[:split])
+    return inputs.backend.astype(new, inputs.state.dtype)
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:

@@ -17,6 +17,7 @@ from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
 from hopcore.memory._energy import energy_by_conjugate, in_precise
+from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
 
@@ -69,6 +70,8 @@ def statistics(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
 ) -> Statistics[SomeArray]:
     r"""Statistics of an association, without its weights: entropy, effective number, and others.
 
@@ -83,7 +86,7 @@ def statistics(
         Inverse temperature, positive.
     mask : boolean array broadcastable to (..., L, S), optional
         True where a query may attend (layers: True where it may not).
-    separation : str or separation function
+    separation, similarity, bias
         As in :func:`hopcore.association`.
 
     Returns
@@ -115,7 +118,8 @@ def statistics(
     (array([0.003]), array([1.0007]))
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    found = statistics_of(*with_separation(inputs, separation))
+    inputs, function = with_separation(inputs, separation)
+    found = statistics_of(inputs, function, scores_of(inputs, similarity, bias))
     return Statistics(
         *(
             array if name == "received" else without_axis(array, single)
@@ -125,14 +129,15 @@ def statistics(
 
 
 @quiet
-def statistics_of(inputs: Inputs, separation: Any) -> Statistics[Any]:
+def statistics_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Statistics[Any]:
     """:func:`statistics` of checked inputs."""
     inputs = in_precise(inputs)
-    backend, _, state, stored, _, beta, mask = inputs
+    backend, _, state, stored, _, beta, mask = scores.inputs(inputs)
     conjugate, entropy, square, largest, received = backend.statistics(
         state, stored, beta, mask, separation
     )
-    energy = energy_by_conjugate(inputs, separation, conjugate)
+    energy = energy_by_conjugate(inputs, separation, conjugate, scores)
+    conjugate = scores.conjugate(inputs, conjugate)
     return Statistics(
         conjugate, entropy, effective_number(square, inputs.xp), largest, received, energy
     )

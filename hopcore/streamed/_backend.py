@@ -23,12 +23,24 @@ from hopcore.arrays._discovery import BY_TYPE, backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET, Array, ArrayLibrary
 from hopcore.arrays._long_sums import in_pairs
+from hopcore.arrays._masked import attended_by_some
 from hopcore.arrays._merge import merged, too_many_weights
 from hopcore.arrays._threads import cores, on_all_cores
 from hopcore.arrays._weight_statistics import merged_statistics, weight_statistics
 from hopcore.streamed._scores import Scores, ScoresNamespace
 from hopcore.streamed._sources import Piece, patterns_of
 from hopcore.streamed._streamed import Streamed, magnitude, split_piece
+
+
+def patterns_read(stored: Streamed) -> Streamed:
+    """The patterns of which keys are made, or the memory itself."""
+    return stored if stored.keys is None else stored.keys.of
+
+
+def add_pairs(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Add two pairs of arrays."""
+    return one[0] + other[0], one[1] + other[1]
+
 
 Join = Callable[[Array, Array], Array]
 
@@ -166,13 +178,57 @@ class StreamedBackend:
 
     def radius(self, stored: Any, mask: Array | None) -> Array:
         """M: without a mask it is computed once and cached, with a mask in one pass."""
-        if mask is None:
+        if mask is None and stored.keys is None:
             return self.states.radius(self.one(stored, stored.radius), mask)
+        patterns_of_piece = self.keys_of(stored)
 
         def work(piece: Piece) -> Array:
-            return self.states.radius(self.put(piece.patterns), piece.mask)
+            return self.states.radius(patterns_of_piece(piece), piece.mask)
 
         return stored.reduce(work, self.states.xp.maximum, mask=mask)
+
+    def origin(self, stored: Streamed, mask: Array | None) -> Array:
+        """See :meth:`hopcore.Backend.origin`; without a mask it is computed once and cached."""
+        xp, precise = self.states.xp, self.states.precise[self.dtype(stored)]
+        if mask is None:
+            return self.states.astype(self.put(stored.mean[None, :]), precise)
+
+        def work(piece: Piece) -> tuple[Array, Array]:
+            patterns = self.states.astype(self.put(piece.patterns), precise)
+            attended = attended_by_some(xp, piece.mask, ())[..., None]
+            shown = xp.where(attended, patterns, 0.0)
+            count = xp.where(attended, xp.ones_like(patterns[:, :1]), 0.0)
+            return xp.sum(shown, axis=-2, keepdims=True), xp.sum(count, axis=-2, keepdims=True)
+
+        total, count = stored.reduce(work, add_pairs, mask=mask)
+        return total / xp.where(count > 0.0, count, 1.0)
+
+    def keys(self, stored: Streamed, origin: Array | None, bias: Array | None) -> Streamed:
+        """See :meth:`hopcore.Backend.keys`; they are made from the patterns of each piece."""
+        if bias is not None and bias.ndim > 1:
+            raise ValueError(
+                "bias must be (S,) for a streamed memory, which has no leading axes, "
+                f"got {tuple(bias.shape)}"
+            )
+        self.refuse_derivatives(bias)
+        return stored.with_keys(origin, bias)
+
+    def without_coordinates(self, keys: Streamed, width: int) -> Streamed:
+        """See :meth:`hopcore.Backend.without_coordinates`."""
+        assert keys.keys is not None
+        return keys.keys.of.with_keys(keys.keys.origin, None)
+
+    def keys_of(self, stored: Streamed) -> Callable[[Piece], Array]:
+        """Return the function that makes the keys of a piece."""
+        if stored.keys is None:
+            return lambda piece: self.put(piece.patterns)
+        origin, bias = stored.keys.origin, stored.keys.bias
+
+        def keys(piece: Piece) -> Array:
+            some = None if bias is None else bias[..., piece.rows]
+            return self.states.keys(self.put(piece.patterns), origin, some)
+
+        return keys
 
     def largest_square(self, stored: Any, mask: Array | None) -> Array:
         """The square of :meth:`radius`."""
@@ -207,13 +263,16 @@ class StreamedBackend:
     ) -> tuple[Array, Array]:
         """Associate in one pass with the softmax, in several with other separation functions."""
         self.refuse_derivatives(state, projection, beta, orders_of(separation))
-        values = None if projection is stored else projection
+        values = None if projection is patterns_read(stored) else projection
         precise = self.states.precise[state.dtype]
         read = isinstance(values, Streamed)  # so that work to be sent does not hold projections
+        keys_of, keyed = self.keys_of(stored), stored.keys is not None
 
         def patterns(piece: Piece) -> tuple[Array, Array]:
-            keys = self.put(piece.patterns)
-            return keys, keys if piece.values is None else self.put_if(read, piece.values)
+            keys = keys_of(piece)
+            if piece.values is not None:
+                return keys, self.put_if(read, piece.values)
+            return keys, self.put(piece.patterns) if keyed else keys
 
         if separation.softmax:
 
@@ -264,9 +323,10 @@ class StreamedBackend:
         self.refuse_derivatives(state, None, beta, orders_of(separation))
         if not separation.softmax:
             return self.weights(state, stored, beta, mask, separation)[1]
+        keys_of = self.keys_of(stored)
 
         def work(piece: Piece) -> tuple[Array, Array]:
-            keys = self.put(piece.patterns)
+            keys = keys_of(piece)
             lse = self.states.conjugate(state, keys, beta, piece.mask, separation)
             return lse[..., None][..., :0], lse
 
@@ -287,11 +347,11 @@ class StreamedBackend:
         Separation functions other than the softmax take a pass for each sum.
         """
         self.refuse_derivatives(state, None, beta, orders_of(separation))
-        xp = self.states.xp
+        xp, keys_of = self.states.xp, self.keys_of(stored)
         if separation.softmax:
 
             def work(piece: Piece) -> tuple[Array, ...]:
-                keys = self.put(piece.patterns)
+                keys = keys_of(piece)
                 return self.states.statistics(state, keys, beta, piece.mask, separation)[:4]
 
             join = partial(merged_statistics, xp)
@@ -307,7 +367,7 @@ class StreamedBackend:
             of = weights.of
 
         def receive(piece: Piece) -> list[tuple[int, Array]]:
-            blocks = self.blocks(state, piece, self.put(piece.patterns), beta)
+            blocks = self.blocks(state, piece, keys_of(piece), beta)
             received = [self.received(of(scores)) for scores, _ in blocks]
             return [(piece.rows.start, xp.concat(received, axis=-1))]
 
@@ -329,10 +389,11 @@ class StreamedBackend:
         separation: SeparationFunction,
     ) -> tuple[Scores, Array]:
         """Find weights, as a function of scores, and the conjugate by passes over the memory."""
+        keys_of = self.keys_of(stored)
 
         def over(work: Callable[[Array], Array], join: Join) -> Array:
             def all_blocks(piece: Piece) -> Array:
-                blocks = self.blocks(state, piece, self.put(piece.patterns), beta)
+                blocks = self.blocks(state, piece, keys_of(piece), beta)
                 return in_pairs(join, (work(scores) for scores, _ in blocks))
 
             return stored.reduce(self.on_cores(state, all_blocks, join), join, mask=mask)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import mask_of_columns
 from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
+from hopcore.arrays._library import Array
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._validation import as_integer
 from hopcore.streamed._sources import (
@@ -100,6 +102,9 @@ class Streamed:
 
     ndim = 2
 
+    keys: Keys | None = None
+    """How the patterns that are read become keys, where scores are not products with them."""
+
     def __init__(
         self,
         source: Any,
@@ -145,6 +150,12 @@ class Streamed:
             return self
         other = copy(self)
         other.dtype = np.dtype(dtype)
+        return other
+
+    def with_keys(self, origin: Array | None, bias: Array | None) -> Streamed:
+        """Return the same patterns, from which keys are made after reading."""
+        other = copy(self)
+        other.keys = Keys(self, origin, bias)
         return other
 
     def read(
@@ -232,6 +243,11 @@ class Streamed:
             return in_pairs(join, map(work, pieces))
 
     @cached_property
+    def mean(self) -> np.ndarray:
+        """The mean of the patterns, ``(d,)``; the first access takes one pass over the memory."""
+        return self.reduce(total, np.add) / self.shape[0]
+
+    @cached_property
     def radius(self) -> float:
         """M, the largest norm; the first access takes one pass over the memory."""
         return self.reduce(radius, max)
@@ -240,6 +256,16 @@ class Streamed:
     def magnitude(self) -> float:
         """The largest magnitude of a value; the first access takes one pass over the memory."""
         return self.reduce(magnitude, max)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """How patterns become keys (see :meth:`hopcore.Backend.keys`), in the library of the states."""
+
+    of: Streamed
+    """The patterns."""
+    origin: Array | None
+    bias: Array | None
 
 
 def dask_source_of(source: Any, rows: int | None, dask: bool) -> Any:
@@ -252,6 +278,11 @@ def dask_source_of(source: Any, rows: int | None, dask: bool) -> Any:
     except ModuleNotFoundError:
         raise missing_extra("dask", "workers", "dask") from None
     return DaskBlocks(source, rows) if blocks else DaskPieces(source_of(source))
+
+
+def total(piece: Piece) -> np.ndarray:
+    """The sum of the patterns of one piece, in float64."""
+    return piece.patterns.sum(axis=0, dtype=np.float64)
 
 
 def radius(piece: Piece) -> float:

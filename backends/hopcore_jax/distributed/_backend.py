@@ -14,6 +14,7 @@ from hopcore.arrays import (
     Backend,
     Beta,
     SeparationFunction,
+    attended_by_some,
     orders_in_parts,
     orders_of,
     too_many_weights,
@@ -101,6 +102,36 @@ class ShardedBackend(JaxBackend):
             return super().radius(stored, mask)
         same_devices(stored, mask=mask)
         return workers.radius(stored, mask, backend=self)
+
+    def origin(self, stored: Any, mask: Array | None) -> Array:
+        """See :meth:`hopcore.Backend.origin`; the rows that pad the parts are zeros."""
+        if not isinstance(stored, Shards):
+            return super().origin(stored, mask)
+        same_devices(stored, mask=mask)
+        shown = stored if mask is None else self.without_unattended(stored, mask)
+        array = jax.lax.stop_gradient(super().astype(shown.array, self.precise[stored.dtype]))
+        count: Any = float(stored.count)
+        if mask is not None:
+            attended = attended_by_some(jnp, mask, stored.array.shape[:-2])
+            attended = jnp.broadcast_to(attended, (*attended.shape[:-1], stored.count))
+            count = jnp.maximum(jnp.sum(attended, axis=-1), 1)[..., None, None]
+        return jnp.sum(array, axis=-2, keepdims=True) / count
+
+    def keys(self, stored: Any, origin: Array | None, bias: Array | None) -> Any:
+        """See :meth:`hopcore.Backend.keys`; each worker makes those of its own patterns."""
+        if not isinstance(stored, Shards):
+            return super().keys(stored, origin, bias)
+        same_devices(stored, bias=bias)
+        size = stored.array.shape[-2]
+        if bias is not None:
+            bias = jnp.pad(bias, [*[(0, 0)] * (bias.ndim - 1), (0, size - stored.count)])
+        keys = super().keys(stored.array, origin, bias)
+        return stored.with_array(jnp.where((jnp.arange(size) < stored.count)[:, None], keys, 0.0))
+
+    def without_coordinates(self, keys: Any, width: int) -> Any:
+        if not isinstance(keys, Shards):
+            return super().without_coordinates(keys, width)
+        return keys.with_array(keys.array[..., :width])
 
     def scores(self, state: Array, stored: Any, beta: Beta, mask: Array | None) -> Array:
         """Raise a TypeError for shards, whose scores are too many for one array."""

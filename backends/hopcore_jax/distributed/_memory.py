@@ -84,9 +84,12 @@ class Shards:
             missing = self.array.shape[-2] - other.shape[-2]
             # Padded with ones, so that the padding of the patterns stays 0.
             other = jnp.pad(other, ((0, missing), (0, 0)), constant_values=1)
-        sharding = NamedSharding(self.mesh, rows_over(self.axis, self.ndim))
-        array = jax.lax.with_sharding_constraint(function(self.array, other), sharding)
-        return replace(self, array=array)
+        return self.with_array(function(self.array, other))
+
+    def with_array(self, array: jax.Array) -> Shards:
+        """Return other patterns ``(..., S', d)`` that are split in the same way."""
+        sharding = NamedSharding(self.mesh, rows_over(self.axis, array.ndim))
+        return replace(self, array=jax.lax.with_sharding_constraint(array, sharding))
 
     def __add__(self, other: Shards) -> Shards:
         return self._with(other, jnp.add)

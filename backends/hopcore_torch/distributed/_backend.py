@@ -15,6 +15,7 @@ from hopcore.arrays import (
     OverWorkers,
     Rows,
     SeparationFunction,
+    attended_by_some,
     beta_of_rows,
     mask_of_columns,
     mask_of_rows,
@@ -105,6 +106,33 @@ class DistributedBackend(TorchBackend):
         if mask is None:
             return Largest.apply(squares, own.workers)[..., None]
         return Largest.apply(torch.where(mask, squares[..., None, :], 0.0), own.workers)
+
+    def origin(self, stored: Any, mask: torch.Tensor | None) -> torch.Tensor:
+        """See :meth:`hopcore.Backend.origin`: the mean of the means of all parts."""
+        own = self._own("origin", stored, mask=mask)
+        part = own.stored.detach().to(self.precise[stored.dtype])
+        shown = torch.ones_like(part[..., :1])
+        if own.mask is not None:
+            attended = attended_by_some(self.xp, own.mask, tuple(part.shape[:-2]))[..., None]
+            shown = torch.where(attended, shown, 0.0)
+            part = torch.where(attended, part, 0.0)
+        total = own.workers.sum(part.sum(-2, keepdim=True))
+        return total / own.workers.sum(shown.sum(-2, keepdim=True)).clamp_min(1.0)
+
+    def keys(self, stored: Any, origin: Any, bias: torch.Tensor | None) -> Any:
+        """See :meth:`hopcore.Backend.keys`; each worker makes those of its own patterns."""
+        own = self._own("keys", stored, mask=None if bias is None else bias[..., None, :])
+        bias = None if own.mask is None else Copy.apply(own.mask[..., 0, :], own.workers)
+        keys = super().keys(own.stored, origin, bias)
+        if keys.ndim != stored.ndim:
+            raise ValueError(
+                "bias must not have more leading axes than the patterns of a memory over the "
+                f"workers of a mesh, got {tuple(keys.shape[:-2])} for {tuple(stored.shape[:-2])}"
+            )
+        return split_like(keys, stored)
+
+    def without_coordinates(self, keys: Any, width: int) -> Any:
+        return split_like(keys.to_local()[..., :width], keys)
 
     def scores(self, *arrays: Any) -> torch.Tensor:
         """Raise a TypeError: scores would take a number for every pattern and query."""

@@ -1,0 +1,185 @@
+r"""Scores: how a state is compared with stored patterns.
+
+The scores of a call are :math:`z_i = \beta\, s(\xi, x_i) + b_i`, with a similarity s and a bias
+:math:`b_i` of each stored pattern, in units of scores. The similarity is the dot product
+:math:`x_i \cdot \xi`, or the distance
+
+.. math::
+    s(\xi, x_i) = x_i \cdot \xi - \tfrac12 \|x_i\|^2
+                = -\tfrac12 \|\xi - x_i\|^2 + \tfrac12 \|\xi\|^2,
+
+whose last term changes neither weights nor updates. Both are products of a query with keys, so that
+every kernel serves them: a key has :math:`-\|x_i\|^2 / 2` and :math:`b_i` as further coordinates,
+and the query has 1 and :math:`1 / \beta` there. Distances do not change when all patterns and
+states are moved, so the mean of the stored patterns is subtracted first: otherwise much would be
+lost to cancellation where the mean is far from 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+from hopcore.arrays._backend import Array
+from hopcore.arrays._discovery import backend_of
+from hopcore.arrays._edge import as_host_array, floating
+from hopcore.arrays._inputs import (
+    EXTREME,
+    Inputs,
+    backend_of_input,
+    broadcast_shapes,
+    check_finite,
+    check_overflow,
+    shape,
+)
+from hopcore.arrays._memory_kernels import concatenated
+from hopcore.arrays._validation import short_repr
+
+Similarity: TypeAlias = Literal["dot", "distance"]
+"""How a state is compared with a stored pattern: by their dot product or by their distance."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How the scores of one call are computed.
+
+    Attributes
+    ----------
+    keys : array (..., S, d + c) or memory in parts
+        The keys, in the dtype in which scores are computed; None where they are the stored
+        patterns.
+    origin : array (..., 1, d)
+        The mean of the stored patterns, which is subtracted from them and from states; None for
+        dot products.
+    biased : bool
+        Whether the last coordinate of the keys is a bias.
+    """
+
+    keys: Any = None
+    origin: Any = None
+    biased: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether scores are products of states with stored patterns, and nothing else."""
+        return self.keys is None
+
+    @property
+    def distance(self) -> bool:
+        """Whether states are compared by their distance."""
+        return self.origin is not None
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """The arrays of the scores, which may have gradients."""
+        return tuple(x for x in (self.keys, self.origin) if x is not None)
+
+    def with_arrays(self, arrays: tuple[Any, ...]) -> Scores:
+        """Return the same scores with other :attr:`arrays`."""
+        if self.plain:
+            return self
+        return replace(self, keys=arrays[0], origin=arrays[1] if self.distance else None)
+
+    def centred(self, inputs: Inputs) -> Any:
+        """Return the stored patterns, for distances relative to the origin."""
+        if not self.distance:
+            return inputs.stored
+        return inputs.backend.without_coordinates(self.keys, inputs.stored.shape[-1])
+
+    def query(self, inputs: Inputs) -> Array:
+        """Return what the keys are multiplied with, ``(..., L, d + c)``, for the states."""
+        backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
+        state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
+        if self.distance:
+            state = state - self.origin
+        one = xp.ones_like(state[..., :1])
+        parts = [state, one] if self.distance else [state]
+        if self.biased:
+            parts.append(one / (beta if isinstance(beta, float) else beta[..., None]))
+        return concatenated(xp, parts)
+
+    def conjugate(self, inputs: Inputs, conjugate: Array) -> Array:
+        r"""Return the conjugate of the scores, given that of the products of queries and keys.
+
+        For distances these are the scores :math:`-\beta \|\xi - x_i\|^2 / 2`, whatever the origin.
+        """
+        if not self.distance:
+            return conjugate
+        backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
+        state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
+        level = 0.5 * beta * backend.square_lengths(state - self.origin)
+        return xp.where(conjugate > -math.inf, conjugate - level, -math.inf)
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """Return inputs whose state is the query and whose stored patterns are the keys.
+
+        Their projection stays, in the dtype of the keys.
+        """
+        if self.plain:
+            return inputs
+        backend, beta = inputs.backend, inputs.beta
+        precise = backend.precise[inputs.state.dtype]
+        return inputs._replace(
+            state=self.query(inputs),
+            stored=self.keys,
+            projection=backend.astype(inputs.projection, precise),
+            beta=beta if isinstance(beta, float) else backend.astype(beta, precise),
+        )
+
+
+PLAIN = Scores()
+"""Products of states with stored patterns."""
+
+
+def scores_of(inputs: Inputs, similarity: Similarity, bias: Any) -> Scores:
+    """Return how the scores of checked inputs are computed; raise if the options do not fit."""
+    check_similarity(similarity)
+    if similarity == "dot" and bias is None:
+        return PLAIN
+    backend, mask = inputs.backend, inputs.mask
+    bias = None if bias is None else checked_bias(inputs, bias)
+    origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
+    scores = Scores(backend.keys(inputs.stored, origin, bias), origin, bias is not None)
+    if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
+        scored = scores.inputs(inputs)
+        if backend.can_read_values(scored.state):
+            check_overflow(backend, scored.state, scored.stored, scored.beta, mask)
+    return scores
+
+
+def check_similarity(similarity: Any) -> None:
+    """Raise if a similarity is unknown."""
+    if not isinstance(similarity, str):
+        raise TypeError(f"similarity must be 'dot' or 'distance', got {type(similarity).__name__}")
+    if similarity not in get_args(Similarity):
+        raise ValueError(f"similarity must be 'dot' or 'distance', got {short_repr(similarity)}")
+
+
+def checked_bias(inputs: Inputs, bias: Any) -> Array:
+    """Return a bias ``(..., S)`` in the dtype in which scores are computed.
+
+    Lists, integers and NumPy arrays are converted as patterns are.
+    """
+    library, state = backend_of(inputs.state), inputs.state
+    bias = as_host_array("bias", bias)
+    bias = floating("bias", bias, library, library.device(state), untyped=True)
+    other = backend_of_input("bias", bias)
+    if other is not library:
+        raise TypeError(
+            f"state and bias must be arrays of one library, got {library.name} and {other.name}"
+        )
+    if bias.dtype not in library.precise:
+        raise TypeError(f"bias must be real floating, got {bias.dtype}")
+    patterns = inputs.stored.shape[-2]
+    if bias.ndim == 0 or bias.shape[-1] != patterns:
+        raise ValueError(
+            f"bias must hold one number for each stored pattern, (..., {patterns}), "
+            f"got {shape(bias)}"
+        )
+    broadcast_shapes(
+        state=shape(state)[:-2], stored=shape(inputs.stored)[:-2], bias=shape(bias)[:-1]
+    )
+    if library.can_read_values(bias):
+        check_finite(library, "bias", bias)
+    return library.astype(bias, library.precise[state.dtype])
