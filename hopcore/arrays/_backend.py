@@ -18,13 +18,10 @@ from typing import Any, Protocol, TypeAlias
 from hopcore.arrays._graph_kernels import GraphKernels, chunks, without_rounding
 from hopcore.arrays._layer_kernels import LayerKernels
 from hopcore.arrays._library import Array
-from hopcore.arrays._long_sums import LONG, in_pairs, long_product
-from hopcore.arrays._memory_kernels import MemoryKernels
+from hopcore.arrays._long_sums import LONG, in_pairs
 from hopcore.arrays._merge import merged
+from hopcore.arrays._score_kernels import Beta, ScoreKernels
 from hopcore.arrays._weight_statistics import weight_statistics
-
-Beta: TypeAlias = Any
-"""A positive Python float, or an array that broadcasts over ``(..., L)``."""
 
 Loop: TypeAlias = Callable[..., Any]
 """``loop(cond, body, init, max_steps)``, as in :meth:`hopcore.Backend.loop`."""
@@ -77,7 +74,7 @@ def with_orders(separation: Any, orders: Array | None) -> Any:
     return separation if orders is None else separation.with_orders(orders)
 
 
-class Backend(GraphKernels, LayerKernels, MemoryKernels):
+class Backend(GraphKernels, LayerKernels, ScoreKernels):
     """One array library: its Array-API namespace, its dtypes, and the kernels it may replace.
 
     Parameters
@@ -264,38 +261,6 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
 
     # Helpers for kernels.
 
-    def scores(self, state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
-        """``beta X xi`` of shape ``(..., L, S)``, in the precise dtype, -inf where masked."""
-        xp, precise = self.xp, self.precise[state.dtype]
-        state, stored = self.astype(state, precise), self.astype(stored, precise)
-        scores = self.products(scale_by_beta(state, beta), stored)
-        if mask is None:
-            return scores
-        masked = xp.asarray(-math.inf, dtype=precise, device=self.device(scores))
-        return xp.where(mask, scores, masked)
-
-    def products(self, query: Array, stored: Array) -> Array:
-        """``query (..., L, d) @ stored^T (..., d, S)``.
-
-        The derivative with respect to the query is a sum of S numbers, which a library with
-        gradients must compute in parts.
-        """
-        return self.xp.matmul(query, self.xp.matrix_transpose(stored))
-
-    def is_long(self, memory: Array) -> bool:
-        """Whether products with a memory ``(..., S, v)`` must be summed in parts."""
-        return memory.shape[-2] > LONG
-
-    def recalled(self, weights: Array, values: Array) -> Array:
-        """``weights (..., L, S) @ values (..., S, v)``, as accurate for a large S as for a small.
-
-        A float32 product of a library may add S numbers one after another; see
-        ``hopcore/arrays/_long_sums.py``.
-        """
-        if self.is_long(values):
-            return long_product(self.xp, weights, values)
-        return self.xp.matmul(weights, values)
-
     def in_parts(
         self, work: Callable[[slice], tuple[Array, Array]], patterns: int
     ) -> tuple[Array, Array]:
@@ -335,11 +300,6 @@ class Backend(GraphKernels, LayerKernels, MemoryKernels):
             self.xp.concat(results, axis=-2 if results[0].ndim >= rank else -1)
             for results in zip(*(results for _, results in parts), strict=True)
         )
-
-
-def scale_by_beta(state: Array, beta: Beta) -> Array:
-    """``beta xi``: scaling the queries is cheaper than scaling the more numerous scores."""
-    return state * (beta if isinstance(beta, float) else beta[..., None])
 
 
 def block_rows(state: Array, stored: Array) -> int:

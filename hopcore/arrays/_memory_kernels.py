@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._library import Array, ArrayLibrary
-from hopcore.arrays._masked import attended_by_some, without_unattended
+from hopcore.arrays._masked import without_unattended
 
 
 class MemoryKernels(ArrayLibrary):
@@ -51,42 +51,6 @@ class MemoryKernels(ArrayLibrary):
             return self.xp.max(lengths, axis=-1, keepdims=True)
         return self.xp.max(self.xp.where(mask, lengths[..., None, :], 0.0), axis=-1)
 
-    def origin(self, stored: Array, mask: Array | None) -> Array:
-        """The mean of the patterns that some query may attend to, ``(..., 1, d)``.
-
-        It is in the precise dtype and has no derivative. It only has to be near the patterns:
-        distances from it are sums of fewer digits than distances from 0.
-        """
-        xp, precise = self.xp, self.precise[stored.dtype]
-        patterns = self.astype(self.constant(stored), precise)
-        weights = xp.ones_like(patterns[..., 0])
-        if mask is not None:
-            attended = attended_by_some(xp, mask, tuple(stored.shape[:-2]))
-            weights = xp.where(attended, weights, 0.0)
-            patterns = xp.where(attended[..., None], patterns, 0.0)
-        total = xp.sum(weights, axis=-1, keepdims=True)
-        weights = weights / xp.where(total > 0.0, total, 1.0)
-        return self.recalled(weights[..., None, :], patterns)
-
-    def keys(self, stored: Array, origin: Array | None, bias: Array | None) -> Array:
-        """What queries are multiplied with, ``(..., S, d + c)``, in the precise dtype.
-
-        With an origin ``(..., 1, d)`` these are the patterns relative to it, and one more
-        coordinate, minus half of their squared lengths; with a bias ``(..., S)`` one more, the
-        bias.
-        """
-        parts = [self.astype(stored, self.precise[stored.dtype])]
-        if origin is not None:
-            parts[0] = parts[0] - origin
-            parts.append(-0.5 * self.square_lengths(parts[0])[..., None])
-        if bias is not None:
-            parts.append(bias[..., None])
-        return concatenated(self.xp, parts)
-
-    def without_coordinates(self, keys: Array, width: int) -> Array:
-        """The patterns ``(..., S, d)`` in keys, without the coordinates that follow them."""
-        return keys[..., :width]
-
     def without_unattended(self, array: Array, mask: Array) -> Array:
         """Patterns or projections ``(..., S, d)`` with zeros where no query may attend."""
         return without_unattended(self, array, mask)
@@ -108,14 +72,6 @@ class MemoryKernels(ArrayLibrary):
         if 0 in array.shape:
             return 0.0
         return float(self.xp.max(self.xp.abs(self.astype(array, self.precise[array.dtype]))))
-
-
-def concatenated(xp: Any, parts: list[Array]) -> Array:
-    """Join arrays along their last axis, with their other axes broadcast to one another."""
-    if any(part.shape[:-1] != parts[0].shape[:-1] for part in parts):
-        places = xp.broadcast_arrays(*(part[..., 0] for part in parts))[0].shape
-        parts = [xp.broadcast_to(part, (*places, part.shape[-1])) for part in parts]
-    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
 
 
 def norm(vectors: Array, xp: Any) -> Array:

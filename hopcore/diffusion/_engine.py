@@ -34,7 +34,7 @@ from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian
-from hopcore.memory._retrieval import broadcast_state
+from hopcore.memory._fixed_point import broadcast_state
 from hopcore.memory._separation import get_separation
 
 Values = Literal["tied", "evolving", "untied"]

@@ -35,7 +35,7 @@ from hopcore.graphs._graph import Graph, Normalization
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian, laplacian_of
 from hopcore.memory._energy import energy_of
-from hopcore.memory._retrieval import (
+from hopcore.memory._fixed_point import (
     broadcast_state,
     iterate_to_fixed_point,
     length_unit,

@@ -43,7 +43,7 @@ from hopcore.layers._projections import (
     swap_heads,
 )
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._retrieval import broadcast_state, iterate_to_fixed_point
+from hopcore.memory._fixed_point import broadcast_state, iterate_to_fixed_point
 
 Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""

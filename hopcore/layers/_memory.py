@@ -20,7 +20,7 @@ from hopcore.layers._masks import CoreMasks
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._projections import Association, Patterns
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._retrieval import broadcast_state
+from hopcore.memory._fixed_point import broadcast_state
 
 
 @quiet

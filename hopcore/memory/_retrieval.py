@@ -1,17 +1,12 @@
-r"""Retrieval: the update, repeated until a state pattern rests.
-
-Every query stops on its own, as soon as its update moves it by at most ``tol * M``; its result
-never depends on the other queries.
-"""
+"""Retrieval: the update, repeated until each state pattern rests, and what it returns."""
 
 from __future__ import annotations
 
 import logging
 import math
 import pkgutil
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias
+from typing import Any, Generic, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import (
@@ -20,26 +15,33 @@ from hopcore.arrays._backend import (
     block_rows,
     mask_of_rows,
     orders_of,
-    with_orders,
 )
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
-from hopcore.arrays._inputs import Inputs, broadcast_shapes
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
-from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.memory._energy import energy_of
+from hopcore.memory._fixed_point import (
+    Gradient,
+    broadcast_state,
+    iterate_to_fixed_point,
+    length_unit,
+    scored_update_of,
+)
+from hopcore.memory._known import (
+    Known,
+    Unknown,
+    check_unknown,
+    known_of,
+    known_update_of,
+    without_unknown,
+)
 from hopcore.memory._scores import Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
-Gradient: TypeAlias = Literal["unrolled", "implicit"]
-"""How the result of a retrieval is differentiated."""
-
 LOGGER = logging.getLogger("hopcore")
 """Silent unless the program gives it, or the root logger, a handler and a level."""
-
-UNMOVED = 3e38
-"""The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
 class RetrievalFields(NamedTuple, Generic[SomeArray]):
@@ -89,7 +91,7 @@ class Retrieval(RetrievalFields[SomeArray]):
     """
 
     suggestion: Any = None
-    _memory: tuple[Inputs, Scores, bool] | None = None
+    _memory: tuple[Inputs, Scores, Array | None, bool] | None = None
 
     @property
     def index(self) -> Array:
@@ -102,12 +104,12 @@ class Retrieval(RetrievalFields[SomeArray]):
                 "index needs the memory, which jax.jit, a copy or a file does not keep: read "
                 "retrieve(...).index before, or use the argmax of association_weights"
             )
-        inputs, scores, single = self._memory
+        inputs, scores, known, single = self._memory
         state: Array = self.state
         if single:
             state = state[..., None, :]
         try:
-            found = largest_weight(scores.inputs(inputs._replace(state=state)))
+            found = largest_weight(scores.inputs(inputs._replace(state=state), known))
         except TypeError as error:  # a memory in parts, which has no array of scores
             raise AttributeError(
                 f"index is available only for a memory that is a single array: {error}"
@@ -127,8 +129,10 @@ def retrieve(
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",
-    similarity: Similarity = "dot",
+    similarity: Similarity | None = None,
     bias: AnyArray | None = None,
+    known: AnyArray | None = None,
+    unknown: Unknown = "ignore",
     max_steps: int = 100,
     tol: float = 1e-6,
     gradient: Gradient = "unrolled",
@@ -146,8 +150,19 @@ def retrieve(
     beta : float or array broadcastable to (..., L), or "auto"
         Inverse temperature, positive. ``"auto"`` takes that of :func:`hopcore.suggest_beta`, which
         the result keeps as its ``suggestion``; the logger ``hopcore`` gets its reason.
-    mask, separation, similarity, bias
+    mask, separation, bias
         As in :func:`hopcore.association`.
+    similarity : {"dot", "distance"}, optional
+        As in :func:`hopcore.association`. The default is ``"dot"``, and ``"distance"`` where only
+        known coordinates are compared.
+    known : boolean array broadcastable to (..., L, d), optional
+        **True where a coordinate of a query is known.** Known coordinates stay as they are, and the
+        others are recalled: the missing half of an image, for example. All are known by default.
+    unknown : {"ignore", "settle"}
+        What becomes of the coordinates that are not known. With ``"ignore"``, they may hold
+        anything, such as nan: only the known coordinates are compared with the stored patterns, by
+        their distance. With ``"settle"``, they start as they are, all coordinates are compared, and
+        the updates change the unknown ones alone, until the energy no longer falls.
     max_steps : int
         The largest number of updates, from 0 to 1,000,000.
     tol : float
@@ -191,21 +206,38 @@ def retrieve(
         tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
+    check_unknown(unknown)
+    ignores = known is not None and unknown == "ignore"
+    if similarity is None:
+        similarity = "distance" if ignores else "dot"
+    if ignores and similarity == "dot":
+        raise ValueError(
+            "coordinates that are not known can be ignored only by distances: write "
+            "similarity='distance', or unknown='settle' to compare all coordinates"
+        )
+    if ignores:
+        state = without_unknown(state, known)
     suggestion = None
     if isinstance(beta, str) and beta == "auto":
         suggestion = suggested(stored, get_separation(separation))
         beta = suggestion.beta
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation)
-    scores = scores_of(inputs, similarity, bias)
+    scores = scores_of(inputs, similarity, bias, squares=ignores)
     inputs, orders = broadcast_state(inputs), orders_of(function)
+    others = () if orders is None else (orders,)
+    update: Any = partial(scored_update_of, function, scores)
+    fixed: Known | None = None
+    if known is not None:
+        fixed = known_of(inputs, known)
+        update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
     found, steps, residual, unit = iterate_to_fixed_point(
         inputs,
-        partial(scored_update_of, function, scores),
+        update,
         max_steps,
         tol,
         gradient=gradient,
-        others=() if orders is None else (orders,),
+        others=others,
         shared=scores.arrays,
         unit=length_unit(inputs, scores.centred(inputs)),
     )
@@ -214,7 +246,7 @@ def retrieve(
     result = Retrieval(
         without_row(found, single), *(without_axis(array, single) for array in results)
     )
-    result._memory = inputs, scores, single
+    result._memory = inputs, scores, fixed.mask if ignores and fixed else None, single
     result.suggestion = suggestion
     return result
 
@@ -241,192 +273,3 @@ def largest_weight(inputs: Inputs) -> Array:
         index = xp.argmax(scores, axis=-1)
         found.append(xp.where(xp.max(scores, axis=-1) > -math.inf, index, -1))
     return found[0] if len(found) == 1 else xp.concat(found, axis=-1)
-
-
-def broadcast_state(inputs: Inputs) -> Inputs:
-    """Return the inputs with the state broadcast to the leading axes of all of them."""
-    leading = {"state": inputs.state.shape[:-2], "stored": inputs.stored.shape[:-2]}
-    if not isinstance(inputs.beta, float):
-        leading["beta"] = inputs.beta.shape[:-1]
-    if inputs.mask is not None:
-        leading["mask"] = inputs.mask.shape[:-2]
-    own = leading["state"]
-    for axes in leading.values():
-        if len(axes) > 0 and (len(axes) != len(own) or axes != own):
-            break
-    else:
-        return inputs
-    axes = broadcast_shapes(**leading)
-    state = inputs.xp.broadcast_to(inputs.state, (*axes, *inputs.state.shape[-2:]))
-    return inputs._replace(state=state)
-
-
-def iterate_to_fixed_point(
-    inputs: Inputs,
-    update: Callable[..., Array],
-    max_steps: int,
-    tol: Any,
-    *,
-    limits: Array | None = None,
-    gradient: Gradient = "unrolled",
-    others: tuple[Array, ...] = (),
-    shared: tuple[Array, ...] = (),
-    unit: Array | None = None,
-) -> tuple[Array, Array, Array, Array]:
-    """Repeat an update until each query rests.
-
-    Parameters
-    ----------
-    inputs : Inputs
-        The checked inputs, with the state broadcast to all leading axes.
-    update : callable
-        ``update(inputs, *others, *shared)`` is the new state.
-    max_steps : int
-        The largest number of updates.
-    tol : float or array
-        A query rests when an update moves it by at most ``tol`` times M.
-    limits : integer array, optional
-        The largest number of updates of each query, if queries have different limits.
-    gradient : {"unrolled", "implicit"}
-        As in :func:`retrieve`.
-    others : tuple of arrays
-        Further arguments of the update, for all queries together. They may have gradients.
-    shared : tuple of arrays
-        Further arguments of which no axis belongs to the queries.
-    unit : array, optional
-        The length in which ``tol`` is measured; M if not given.
-
-    Returns
-    -------
-    state, steps, residual, unit : array
-        For each query: its last state; the number of its updates; the distance that the last update
-        moved it, divided by the unit; and the unit, which is M.
-    """
-    backend, xp, state, stored, *_ = inputs
-    unit = length_unit(inputs) if unit is None else unit
-    tol = backend.constant(tol)
-    if isinstance(inputs.beta, float):
-        inputs = inputs._replace(beta=backend.constant(inputs.beta))
-    start, constants = inputs, (*others, *shared)
-    if gradient == "implicit":
-        start, constants = without_gradient(inputs), tuple(map(backend.constant, constants))
-    drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
-    drop = drop and len(others) == 0
-    precise = backend.precise[state.dtype]
-
-    def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        state, steps, residual, active = carry
-        rows = xp.nonzero(active)[0] if drop else None
-        if rows is None or rows.shape[0] == state.shape[0]:
-            new = update(start._replace(state=state), *constants)
-        else:
-            some = update(select(start._replace(state=state), rows), *constants)
-            # Put the updated queries back by a gather, since scatter is not portable.
-            place = xp.cumulative_sum(xp.astype(active, xp.int64), axis=0) - 1
-            new = xp.take(some, xp.where(place > 0, place, 0), axis=0)
-        if state.dtype == precise:
-            moved = norm(new - state, xp) / unit
-        else:
-            moved = norm(backend.astype(new, precise) - backend.astype(state, precise), xp) / unit
-        state = xp.where(active[..., None], new, state)
-        steps = steps + xp.astype(active, steps.dtype)
-        residual = xp.where(active, moved, residual)
-        active = active & (moved > tol)
-        return state, steps, residual, active if limits is None else active & (steps < limits)
-
-    queries, device = state.shape[:-1], backend.device(state)
-    active = xp.ones(queries, dtype=xp.bool, device=device)
-    init = (
-        start.state,
-        xp.zeros(queries, dtype=xp.int32, device=device),
-        xp.full(queries, UNMOVED, dtype=precise, device=device),
-        active if limits is None else active & (limits > 0),
-    )
-    found, steps, residual, _ = backend.loop(
-        lambda carry: xp.any(carry[3]),
-        body,
-        init,
-        max_steps,
-        differentiable=gradient == "unrolled",
-    )
-    if max_steps == 0 or limits is not None:
-        residual = xp.where(steps > 0, residual, math.inf)
-    if found is start.state:  # no update was made, and the result must not be the input
-        found = backend.copied(found)
-    if gradient == "implicit":
-        found = at_fixed_point(found, inputs, update, (*others, *shared))
-    return found, steps, residual, unit
-
-
-def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
-    """Return M per query, the unit in which a residual is measured, or 1 where M is 0.
-
-    ``patterns`` are those whose largest norm is M, the stored patterns if they are not given.
-    """
-    patterns = inputs.stored if patterns is None else patterns
-    largest = inputs.backend.radius(patterns, inputs.mask)
-    return inputs.xp.where(largest > 0, largest, 1.0)
-
-
-def without_gradient(inputs: Inputs) -> Inputs:
-    """Return the inputs without the gradients of their arrays."""
-    constant = inputs.backend.constant
-    return inputs._replace(
-        state=constant(inputs.state),
-        stored=constant(inputs.stored),
-        projection=constant(inputs.projection),
-        beta=constant(inputs.beta),
-    )
-
-
-def update_of(separation: Any, inputs: Inputs, orders: Array | None = None) -> Array:
-    """Return the states after one update of checked inputs, with the orders of an entmax."""
-    backend, _, state, stored, projection, beta, mask = inputs
-    function = with_orders(separation, orders)
-    return backend.associate(state, stored, projection, beta, mask, function)[0]
-
-
-def scored_update_of(separation: Any, scores: Scores, inputs: Inputs, *others: Array) -> Array:
-    """Return the states after one update whose scores are computed from given keys.
-
-    ``others`` are the orders of an entmax, if it has any, and the arrays of the scores.
-    """
-    arrays = scores.arrays
-    split = len(others) - len(arrays)
-    scored = scores.with_arrays(others[split:]).inputs(inputs)
-    new = update_of(separation, scored, *others[:split])
-    return inputs.backend.astype(new, inputs.state.dtype)
-
-
-def select(inputs: Inputs, rows: Array) -> Inputs:
-    """Return the inputs of some queries, where the state is ``(L, d)``."""
-    xp, beta, mask = inputs.xp, inputs.beta, inputs.mask
-    if not isinstance(beta, float) and beta.ndim == 1 and beta.shape[0] > 1:
-        beta = xp.take(beta, rows, axis=0)
-    if mask is not None and mask.ndim == 2 and mask.shape[0] > 1:
-        mask = xp.take(mask, rows, axis=0)
-    return inputs._replace(state=xp.take(inputs.state, rows, axis=0), beta=beta, mask=mask)
-
-
-def at_fixed_point(
-    found: Array, inputs: Inputs, update: Callable[..., Array], others: tuple[Array, ...]
-) -> Array:
-    """Return a fixed point that is differentiable in the stored patterns, beta and ``others``.
-
-    The initial state is also a parameter, although the update does not depend on it: so its
-    derivative is zero and not missing. Optimisers over several processes would wait for a missing
-    one.
-    """
-    beta = () if isinstance(inputs.beta, float) else (inputs.beta,)
-
-    def update_with(state: Array, stored: Array, *rest: Array) -> Array:
-        replaced = inputs._replace(
-            state=state,
-            stored=stored,
-            projection=stored,
-            beta=rest[0] if beta else inputs.beta,
-        )
-        return update(replaced, *rest[len(beta) : -1])
-
-    parameters = inputs.stored, *beta, *others, inputs.state
-    return inputs.backend.implicit(update_with, found, parameters)

@@ -33,7 +33,7 @@ from hopcore.arrays._inputs import (
     check_overflow,
     shape,
 )
-from hopcore.arrays._memory_kernels import concatenated
+from hopcore.arrays._score_kernels import concatenated
 from hopcore.arrays._validation import short_repr
 
 Similarity: TypeAlias = Literal["dot", "distance"]
@@ -54,11 +54,15 @@ class Scores:
         dot products.
     biased : bool
         Whether the last coordinate of the keys is a bias.
+    squares : bool
+        Whether the keys have the square of each coordinate and not only the squared length, so that
+        a query can leave out coordinates.
     """
 
     keys: Any = None
     origin: Any = None
     biased: bool = False
+    squares: bool = False
 
     @property
     def plain(self) -> bool:
@@ -87,14 +91,22 @@ class Scores:
             return inputs.stored
         return inputs.backend.without_coordinates(self.keys, inputs.stored.shape[-1])
 
-    def query(self, inputs: Inputs) -> Array:
-        """Return what the keys are multiplied with, ``(..., L, d + c)``, for the states."""
+    def query(self, inputs: Inputs, known: Array | None = None) -> Array:
+        """Return what the keys are multiplied with, ``(..., L, d + c)``, for the states.
+
+        ``known (..., L, d)`` is 1 for the coordinates that are compared, and 0 for the others; it
+        needs keys with squares.
+        """
         backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
         state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
         if self.distance:
             state = state - self.origin
-        one = xp.ones_like(state[..., :1])
-        parts = [state, one] if self.distance else [state]
+        one, parts = xp.ones_like(state[..., :1]), [state]
+        if self.squares:
+            seen = xp.ones_like(state) if known is None else known
+            parts = [xp.where(seen > 0.0, state, 0.0), seen]
+        elif self.distance:
+            parts.append(one)
         if self.biased:
             parts.append(one / (beta if isinstance(beta, float) else beta[..., None]))
         return concatenated(xp, parts)
@@ -111,8 +123,8 @@ class Scores:
         level = 0.5 * beta * backend.square_lengths(state - self.origin)
         return xp.where(conjugate > -math.inf, conjugate - level, -math.inf)
 
-    def inputs(self, inputs: Inputs) -> Inputs:
-        """Return inputs whose state is the query and whose stored patterns are the keys.
+    def inputs(self, inputs: Inputs, known: Array | None = None) -> Inputs:
+        """Return inputs whose state is the :meth:`query` and whose stored patterns are the keys.
 
         Their projection stays, in the dtype of the keys.
         """
@@ -121,7 +133,7 @@ class Scores:
         backend, beta = inputs.backend, inputs.beta
         precise = backend.precise[inputs.state.dtype]
         return inputs._replace(
-            state=self.query(inputs),
+            state=self.query(inputs, known),
             stored=self.keys,
             projection=backend.astype(inputs.projection, precise),
             beta=beta if isinstance(beta, float) else backend.astype(beta, precise),
@@ -132,7 +144,9 @@ PLAIN = Scores()
 """Products of states with stored patterns."""
 
 
-def scores_of(inputs: Inputs, similarity: Similarity, bias: Any) -> Scores:
+def scores_of(
+    inputs: Inputs, similarity: Similarity, bias: Any, *, squares: bool = False
+) -> Scores:
     """Return how the scores of checked inputs are computed; raise if the options do not fit."""
     check_similarity(similarity)
     if similarity == "dot" and bias is None:
@@ -140,7 +154,8 @@ def scores_of(inputs: Inputs, similarity: Similarity, bias: Any) -> Scores:
     backend, mask = inputs.backend, inputs.mask
     bias = None if bias is None else checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
-    scores = Scores(backend.keys(inputs.stored, origin, bias), origin, bias is not None)
+    keys = backend.keys(inputs.stored, origin, bias, squares)
+    scores = Scores(keys, origin, bias is not None, squares)
     if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
         scored = scores.inputs(inputs)
         if backend.can_read_values(scored.state):

@@ -16,7 +16,7 @@ import numpy as np
 from hopcore.arrays._edge import inputs_at_edge
 from hopcore.arrays._inputs import Inputs
 from hopcore.memory import Separation, association, get_separation
-from hopcore.memory._retrieval import iterate_to_fixed_point
+from hopcore.memory._fixed_point import iterate_to_fixed_point
 
 
 class DistanceMemory:

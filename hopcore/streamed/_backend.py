@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from operator import add, itemgetter
 from typing import Any
@@ -29,7 +30,7 @@ from hopcore.arrays._threads import cores, on_all_cores
 from hopcore.arrays._weight_statistics import merged_statistics, weight_statistics
 from hopcore.streamed._scores import Scores, ScoresNamespace
 from hopcore.streamed._sources import Piece, patterns_of
-from hopcore.streamed._streamed import Streamed, magnitude, split_piece
+from hopcore.streamed._streamed import Keys, Streamed, magnitude, split_piece
 
 
 def patterns_read(stored: Streamed) -> Streamed:
@@ -203,7 +204,9 @@ class StreamedBackend:
         total, count = stored.reduce(work, add_pairs, mask=mask)
         return total / xp.where(count > 0.0, count, 1.0)
 
-    def keys(self, stored: Streamed, origin: Array | None, bias: Array | None) -> Streamed:
+    def keys(
+        self, stored: Streamed, origin: Array | None, bias: Array | None, squares: bool = False
+    ) -> Streamed:
         """See :meth:`hopcore.Backend.keys`; they are made from the patterns of each piece."""
         if bias is not None and bias.ndim > 1:
             raise ValueError(
@@ -211,22 +214,23 @@ class StreamedBackend:
                 f"got {tuple(bias.shape)}"
             )
         self.refuse_derivatives(bias)
-        return stored.with_keys(origin, bias)
+        return stored.with_keys(Keys(stored, origin, bias, squares))
 
     def without_coordinates(self, keys: Streamed, width: int) -> Streamed:
         """See :meth:`hopcore.Backend.without_coordinates`."""
         assert keys.keys is not None
-        return keys.keys.of.with_keys(keys.keys.origin, None)
+        return keys.with_keys(replace(keys.keys, bias=None, only_shifted=True))
 
     def keys_of(self, stored: Streamed) -> Callable[[Piece], Array]:
         """Return the function that makes the keys of a piece."""
         if stored.keys is None:
             return lambda piece: self.put(piece.patterns)
-        origin, bias = stored.keys.origin, stored.keys.bias
+        made, width = stored.keys, stored.shape[1]
 
         def keys(piece: Piece) -> Array:
-            some = None if bias is None else bias[..., piece.rows]
-            return self.states.keys(self.put(piece.patterns), origin, some)
+            bias = None if made.bias is None else made.bias[..., piece.rows]
+            found = self.states.keys(self.put(piece.patterns), made.origin, bias, made.squares)
+            return found[..., :width] if made.only_shifted else found
 
         return keys
 

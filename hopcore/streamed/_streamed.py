@@ -152,10 +152,10 @@ class Streamed:
         other.dtype = np.dtype(dtype)
         return other
 
-    def with_keys(self, origin: Array | None, bias: Array | None) -> Streamed:
+    def with_keys(self, keys: Keys) -> Streamed:
         """Return the same patterns, from which keys are made after reading."""
         other = copy(self)
-        other.keys = Keys(self, origin, bias)
+        other.keys = keys
         return other
 
     def read(
@@ -266,6 +266,9 @@ class Keys:
     """The patterns."""
     origin: Array | None
     bias: Array | None
+    squares: bool
+    only_shifted: bool = False
+    """Whether to leave out the coordinates that follow those of the patterns."""
 
 
 def dask_source_of(source: Any, rows: int | None, dask: bool) -> Any:

@@ -253,13 +253,13 @@ def together(patch):
 
         return iterate
 
-    everywhere(patch, "memory._retrieval", "iterate_to_fixed_point", wrong)
+    everywhere(patch, "memory._fixed_point", "iterate_to_fixed_point", wrong)
 
 
 @mutant("a stop without regard to the lengths of patterns", "L3")
 def absolute(patch):
     everywhere(
-        patch, "memory._retrieval", "length_unit", lambda right: lambda x: 1.0 + 0.0 * right(x)
+        patch, "memory._fixed_point", "length_unit", lambda right: lambda x: 1.0 + 0.0 * right(x)
     )
 
 
@@ -298,7 +298,7 @@ def only_hidden(patch):
 
 @mutant("a mask of two is that of one", "L4")
 def one_mask(patch):
-    everywhere(patch, "layers._masks", "_joined", lambda right: lambda parts: parts[-1])
+    everywhere(patch, "layers._masks", "joined_masks", lambda right: lambda parts: parts[-1])
 
 
 @mutant("masked patterns a little visible", "L4 L5 L14")
@@ -693,7 +693,7 @@ def constant_numbers(patch):
 
         return at_fixed_point
 
-    everywhere(patch, "memory._retrieval", "at_fixed_point", wrong)
+    everywhere(patch, "memory._fixed_point", "at_fixed_point", wrong)
 
 
 @in_torch("updates without a derivative", "L17")

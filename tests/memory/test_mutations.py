@@ -59,7 +59,7 @@ class RoundedScores(Backend):
         return super().separate(scores.astype(np.float32).astype(np.float64), separation)
 
 
-@mutant("softmax without its maximum", "B.extreme F.softmax E.lse", "float32")
+@mutant("softmax without its maximum", "B.extreme F.softmax", "float32")
 class NoMaximum(Backend):
     def separate(self, scores, separation):
         if not separation.softmax:
@@ -131,14 +131,15 @@ class OnePiece(Backend):
 
 @mutant("the first betas and masks for every block", "B.blocks")
 class FirstRows(Backend):
-    def over_blocks(self, block, state, stored, beta, mask):
+    def over_blocks(self, block, state, stored, beta, mask, *of_queries):
         def rows(part: slice) -> Any:
             first = slice(0, state[..., part, :].shape[-2])
             few = beta if isinstance(beta, float) or beta.ndim == 0 else beta[..., first]
-            return super(FirstRows, self).over_blocks(block, state[..., part, :], stored, few, mask)
+            some = state[..., part, :]
+            return super(FirstRows, self).over_blocks(block, some, stored, few, mask, *of_queries)
 
         if state.ndim > 2 or state.shape[0] < 400:
-            return super().over_blocks(block, state, stored, beta, mask)
+            return super().over_blocks(block, state, stored, beta, mask, *of_queries)
         mask = None if mask is None else mask[:225]
         parts = rows(slice(0, 225)), rows(slice(225, 450))
         return tuple(np.concat(both) for both in zip(*parts, strict=True))
@@ -219,7 +220,7 @@ class Careless(Backend):
 def add_to_energy(monkeypatch: pytest.MonkeyPatch, excess: Callable[[Any], Any]) -> None:
     right = core("memory._energy").energy_of
     for name in ("memory._energy", "memory._retrieval"):
-        wrong = lambda inputs, kind: right(inputs, kind) + excess(inputs)  # noqa: E731
+        wrong = lambda inputs, *rest: right(inputs, *rest) + excess(inputs)  # noqa: E731
         monkeypatch.setattr(core(name), "energy_of", wrong)
 
 
@@ -266,20 +267,22 @@ def measured(monkeypatch):
 @mutant("a stop without regard to M", "E.retrieval")
 def absolute(monkeypatch):
     monkeypatch.setattr(
-        core("memory._retrieval"), "length_unit", lambda inputs: xp.ones_like(inputs.state[..., 0])
+        core("memory._retrieval"),
+        "length_unit",
+        lambda inputs, patterns: xp.ones_like(inputs.state[..., 0]),
     )
 
 
 @mutant("finished queries dropped, their betas kept", "E.alone E.retrieval")
 def shifted(monkeypatch):
-    right = core("memory._retrieval").select
+    right = core("memory._fixed_point").select
 
     def wrong(inputs: Any, rows: Any) -> Any:
         beta, some = inputs.beta, right(inputs, rows)
         each = not isinstance(beta, float) and beta.ndim > 0 and beta.shape[0] > 1
         return some._replace(beta=beta[: rows.shape[0]]) if each else some
 
-    monkeypatch.setattr(core("memory._retrieval"), "select", wrong)
+    monkeypatch.setattr(core("memory._fixed_point"), "select", wrong)
 
 
 @mutant("a gradient without the state", "E3")

@@ -117,15 +117,17 @@ class ShardedBackend(JaxBackend):
             count = jnp.maximum(jnp.sum(attended, axis=-1), 1)[..., None, None]
         return jnp.sum(array, axis=-2, keepdims=True) / count
 
-    def keys(self, stored: Any, origin: Array | None, bias: Array | None) -> Any:
+    def keys(
+        self, stored: Any, origin: Array | None, bias: Array | None, squares: bool = False
+    ) -> Any:
         """See :meth:`hopcore.Backend.keys`; each worker makes those of its own patterns."""
         if not isinstance(stored, Shards):
-            return super().keys(stored, origin, bias)
+            return super().keys(stored, origin, bias, squares)
         same_devices(stored, bias=bias)
         size = stored.array.shape[-2]
         if bias is not None:
             bias = jnp.pad(bias, [*[(0, 0)] * (bias.ndim - 1), (0, size - stored.count)])
-        keys = super().keys(stored.array, origin, bias)
+        keys = super().keys(stored.array, origin, bias, squares)
         return stored.with_array(jnp.where((jnp.arange(size) < stored.count)[:, None], keys, 0.0))
 
     def without_coordinates(self, keys: Any, width: int) -> Any:

@@ -119,11 +119,13 @@ class DistributedBackend(TorchBackend):
         total = own.workers.sum(part.sum(-2, keepdim=True))
         return total / own.workers.sum(shown.sum(-2, keepdim=True)).clamp_min(1.0)
 
-    def keys(self, stored: Any, origin: Any, bias: torch.Tensor | None) -> Any:
+    def keys(
+        self, stored: Any, origin: Any, bias: torch.Tensor | None, squares: bool = False
+    ) -> Any:
         """See :meth:`hopcore.Backend.keys`; each worker makes those of its own patterns."""
         own = self._own("keys", stored, mask=None if bias is None else bias[..., None, :])
         bias = None if own.mask is None else Copy.apply(own.mask[..., 0, :], own.workers)
-        keys = super().keys(own.stored, origin, bias)
+        keys = super().keys(own.stored, origin, bias, squares)
         if keys.ndim != stored.ndim:
             raise ValueError(
                 "bias must not have more leading axes than the patterns of a memory over the "

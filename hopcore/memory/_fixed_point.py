@@ -1,0 +1,213 @@
+r"""The loop of a retrieval: an update, repeated until each query rests.
+
+Every query stops on its own, as soon as its update moves it by at most ``tol * M``; its result
+never depends on the other queries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+from hopcore.arrays._backend import Array, with_orders
+from hopcore.arrays._inputs import Inputs, broadcast_shapes
+from hopcore.arrays._memory_kernels import norm
+from hopcore.memory._scores import Scores
+
+Gradient: TypeAlias = Literal["unrolled", "implicit"]
+"""How the result of a retrieval is differentiated."""
+
+UNMOVED = 3e38
+"""The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
+
+
+def broadcast_state(inputs: Inputs) -> Inputs:
+    """Return the inputs with the state broadcast to the leading axes of all of them."""
+    leading = {"state": inputs.state.shape[:-2], "stored": inputs.stored.shape[:-2]}
+    if not isinstance(inputs.beta, float):
+        leading["beta"] = inputs.beta.shape[:-1]
+    if inputs.mask is not None:
+        leading["mask"] = inputs.mask.shape[:-2]
+    own = leading["state"]
+    for axes in leading.values():
+        if len(axes) > 0 and (len(axes) != len(own) or axes != own):
+            break
+    else:
+        return inputs
+    axes = broadcast_shapes(**leading)
+    state = inputs.xp.broadcast_to(inputs.state, (*axes, *inputs.state.shape[-2:]))
+    return inputs._replace(state=state)
+
+
+def iterate_to_fixed_point(
+    inputs: Inputs,
+    update: Callable[..., Array],
+    max_steps: int,
+    tol: Any,
+    *,
+    limits: Array | None = None,
+    gradient: Gradient = "unrolled",
+    others: tuple[Array, ...] = (),
+    shared: tuple[Array, ...] = (),
+    unit: Array | None = None,
+) -> tuple[Array, Array, Array, Array]:
+    """Repeat an update until each query rests.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The checked inputs, with the state broadcast to all leading axes.
+    update : callable
+        ``update(inputs, *others, *shared)`` is the new state.
+    max_steps : int
+        The largest number of updates.
+    tol : float or array
+        A query rests when an update moves it by at most ``tol`` times M.
+    limits : integer array, optional
+        The largest number of updates of each query, if queries have different limits.
+    gradient : {"unrolled", "implicit"}
+        As in :func:`retrieve`.
+    others : tuple of arrays
+        Further arguments of the update, for all queries together. They may have gradients.
+    shared : tuple of arrays
+        Further arguments of which no axis belongs to the queries.
+    unit : array, optional
+        The length in which ``tol`` is measured; M if not given.
+
+    Returns
+    -------
+    state, steps, residual, unit : array
+        For each query: its last state; the number of its updates; the distance that the last update
+        moved it, divided by the unit; and the unit, which is M.
+    """
+    backend, xp, state, stored, *_ = inputs
+    unit = length_unit(inputs) if unit is None else unit
+    tol = backend.constant(tol)
+    if isinstance(inputs.beta, float):
+        inputs = inputs._replace(beta=backend.constant(inputs.beta))
+    start, constants = inputs, (*others, *shared)
+    if gradient == "implicit":
+        start, constants = without_gradient(inputs), tuple(map(backend.constant, constants))
+    drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
+    drop = drop and len(others) == 0
+    precise = backend.precise[state.dtype]
+
+    def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        state, steps, residual, active = carry
+        rows = xp.nonzero(active)[0] if drop else None
+        if rows is None or rows.shape[0] == state.shape[0]:
+            new = update(start._replace(state=state), *constants)
+        else:
+            some = update(select(start._replace(state=state), rows), *constants)
+            # Put the updated queries back by a gather, since scatter is not portable.
+            place = xp.cumulative_sum(xp.astype(active, xp.int64), axis=0) - 1
+            new = xp.take(some, xp.where(place > 0, place, 0), axis=0)
+        if state.dtype == precise:
+            moved = norm(new - state, xp) / unit
+        else:
+            moved = norm(backend.astype(new, precise) - backend.astype(state, precise), xp) / unit
+        state = xp.where(active[..., None], new, state)
+        steps = steps + xp.astype(active, steps.dtype)
+        residual = xp.where(active, moved, residual)
+        active = active & (moved > tol)
+        return state, steps, residual, active if limits is None else active & (steps < limits)
+
+    queries, device = state.shape[:-1], backend.device(state)
+    active = xp.ones(queries, dtype=xp.bool, device=device)
+    init = (
+        start.state,
+        xp.zeros(queries, dtype=xp.int32, device=device),
+        xp.full(queries, UNMOVED, dtype=precise, device=device),
+        active if limits is None else active & (limits > 0),
+    )
+    found, steps, residual, _ = backend.loop(
+        lambda carry: xp.any(carry[3]),
+        body,
+        init,
+        max_steps,
+        differentiable=gradient == "unrolled",
+    )
+    if max_steps == 0 or limits is not None:
+        residual = xp.where(steps > 0, residual, math.inf)
+    if found is start.state:  # no update was made, and the result must not be the input
+        found = backend.copied(found)
+    if gradient == "implicit":
+        found = at_fixed_point(found, inputs, update, (*others, *shared))
+    return found, steps, residual, unit
+
+
+def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
+    """Return M per query, the unit in which a residual is measured, or 1 where M is 0.
+
+    ``patterns`` are those whose largest norm is M, the stored patterns if they are not given.
+    """
+    patterns = inputs.stored if patterns is None else patterns
+    largest = inputs.backend.radius(patterns, inputs.mask)
+    return inputs.xp.where(largest > 0, largest, 1.0)
+
+
+def without_gradient(inputs: Inputs) -> Inputs:
+    """Return the inputs without the gradients of their arrays."""
+    constant = inputs.backend.constant
+    return inputs._replace(
+        state=constant(inputs.state),
+        stored=constant(inputs.stored),
+        projection=constant(inputs.projection),
+        beta=constant(inputs.beta),
+    )
+
+
+def update_of(separation: Any, inputs: Inputs, orders: Array | None = None) -> Array:
+    """Return the states after one update of checked inputs, with the orders of an entmax."""
+    backend, _, state, stored, projection, beta, mask = inputs
+    function = with_orders(separation, orders)
+    return backend.associate(state, stored, projection, beta, mask, function)[0]
+
+
+def scored_update_of(
+    separation: Any, scores: Scores, inputs: Inputs, *others: Array, known: Array | None = None
+) -> Array:
+    """Return the states after one update whose scores are computed from given keys.
+
+    ``others`` are the orders of an entmax, if it has any, and the arrays of the scores. Only the
+    ``known`` coordinates are compared, where they are given.
+    """
+    split = len(others) - len(scores.arrays)
+    scored = scores.with_arrays(others[split:]).inputs(inputs, known)
+    new = update_of(separation, scored, *others[:split])
+    return inputs.backend.astype(new, inputs.state.dtype)
+
+
+def select(inputs: Inputs, rows: Array) -> Inputs:
+    """Return the inputs of some queries, where the state is ``(L, d)``."""
+    xp, beta, mask = inputs.xp, inputs.beta, inputs.mask
+    if not isinstance(beta, float) and beta.ndim == 1 and beta.shape[0] > 1:
+        beta = xp.take(beta, rows, axis=0)
+    if mask is not None and mask.ndim == 2 and mask.shape[0] > 1:
+        mask = xp.take(mask, rows, axis=0)
+    return inputs._replace(state=xp.take(inputs.state, rows, axis=0), beta=beta, mask=mask)
+
+
+def at_fixed_point(
+    found: Array, inputs: Inputs, update: Callable[..., Array], others: tuple[Array, ...]
+) -> Array:
+    """Return a fixed point that is differentiable in the stored patterns, beta and ``others``.
+
+    The initial state is also a parameter, although the update does not depend on it: so its
+    derivative is zero and not missing. Optimisers over several processes would wait for a missing
+    one.
+    """
+    beta = () if isinstance(inputs.beta, float) else (inputs.beta,)
+
+    def update_with(state: Array, stored: Array, *rest: Array) -> Array:
+        replaced = inputs._replace(
+            state=state,
+            stored=stored,
+            projection=stored,
+            beta=rest[0] if beta else inputs.beta,
+        )
+        return update(replaced, *rest[len(beta) : -1])
+
+    parameters = inputs.stored, *beta, *others, inputs.state
+    return inputs.backend.implicit(update_with, found, parameters)
