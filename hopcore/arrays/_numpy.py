@@ -213,6 +213,23 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         on_all_cores(work, list(range(len(parts))))
         return in_pairs(partial(joined_queries, xp), found)
 
+    def keys(
+        self,
+        stored: np.ndarray,
+        origin: np.ndarray | None,
+        bias: np.ndarray | None,
+        squares: bool = False,
+    ) -> np.ndarray:
+        """In one array, which is filled in place."""
+        if origin is None or squares or bias is not None or stored.shape[:-2] != origin.shape[:-2]:
+            return super().keys(stored, origin, bias, squares)
+        *lead, width = stored.shape
+        keys = np.empty((*lead, width + 1), dtype=origin.dtype)
+        patterns = np.subtract(stored, origin, out=keys[..., :width])
+        with np.errstate(under="ignore"):
+            np.multiply(np.vecdot(patterns, patterns), -0.5, out=keys[..., width])
+        return keys
+
     def scores(
         self, state: np.ndarray, stored: np.ndarray, beta: Beta, mask: np.ndarray | None
     ) -> np.ndarray:

@@ -87,6 +87,13 @@ class ScoreKernels(MemoryKernels):
             parts.append(bias[..., None])
         return concatenated(self.xp, parts)
 
+    def values_for(self, keys: Array, projection: Array) -> Array:
+        """Projections ``(..., S, v)`` in the dtype of the keys, to be associated with them.
+
+        A kernel that is faster where values are as wide as keys gets zeros as further coordinates.
+        """
+        return self.astype(projection, keys.dtype)
+
     def without_coordinates(self, keys: Array, width: int) -> Array:
         """The patterns ``(..., S, d)`` in keys, without the coordinates that follow them."""
         return keys[..., :width]

@@ -138,8 +138,7 @@ def association(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
-    if not scores.plain:
-        output = backend.astype(output, inputs.state.dtype)
+    output = scores.recalled(inputs, output)
     if not return_lse:
         return without_row(output, single)
     assert conjugate is not None

@@ -234,7 +234,7 @@ def energy_gradient(
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
-    scored = scores_of(inputs, similarity, bias).inputs(inputs)
-    backend, _, state, stored, values, beta, mask = scored
+    scores = scores_of(inputs, similarity, bias)
+    backend, _, state, stored, values, beta, mask = scores.inputs(inputs)
     new = backend.associate(state, stored, values, beta, mask, function)[0]
-    return without_row(inputs.state - backend.astype(new, inputs.state.dtype), single)
+    return without_row(inputs.state - scores.recalled(inputs, new), single)

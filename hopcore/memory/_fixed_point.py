@@ -174,9 +174,9 @@ def scored_update_of(
     ``known`` coordinates are compared, where they are given.
     """
     split = len(others) - len(scores.arrays)
-    scored = scores.with_arrays(others[split:]).inputs(inputs, known)
-    new = update_of(separation, scored, *others[:split])
-    return inputs.backend.astype(new, inputs.state.dtype)
+    scores = scores.with_arrays(others[split:])
+    new = update_of(separation, scores.inputs(inputs, known), *others[:split])
+    return scores.recalled(inputs, new)
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:

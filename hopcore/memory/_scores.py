@@ -49,6 +49,8 @@ class Scores:
     keys : array (..., S, d + c) or memory in parts
         The keys, in the dtype in which scores are computed; None where they are the stored
         patterns.
+    values : array (..., S, v) or memory in parts
+        What is associated with the keys: the projections, maybe followed by zeros.
     origin : array (..., 1, d)
         The mean of the stored patterns, which is subtracted from them and from states; None for
         dot products.
@@ -60,6 +62,7 @@ class Scores:
     """
 
     keys: Any = None
+    values: Any = None
     origin: Any = None
     biased: bool = False
     squares: bool = False
@@ -77,13 +80,14 @@ class Scores:
     @property
     def arrays(self) -> tuple[Any, ...]:
         """The arrays of the scores, which may have gradients."""
-        return tuple(x for x in (self.keys, self.origin) if x is not None)
+        return tuple(x for x in (self.keys, self.values, self.origin) if x is not None)
 
     def with_arrays(self, arrays: tuple[Any, ...]) -> Scores:
         """Return the same scores with other :attr:`arrays`."""
         if self.plain:
             return self
-        return replace(self, keys=arrays[0], origin=arrays[1] if self.distance else None)
+        keys, values, *origin = arrays
+        return replace(self, keys=keys, values=values, origin=origin[0] if origin else None)
 
     def centred(self, inputs: Inputs) -> Any:
         """Return the stored patterns, for distances relative to the origin."""
@@ -124,10 +128,7 @@ class Scores:
         return xp.where(conjugate > -math.inf, conjugate - level, -math.inf)
 
     def inputs(self, inputs: Inputs, known: Array | None = None) -> Inputs:
-        """Return inputs whose state is the :meth:`query` and whose stored patterns are the keys.
-
-        Their projection stays, in the dtype of the keys.
-        """
+        """Return inputs whose state is the :meth:`query` and whose stored patterns are the keys."""
         if self.plain:
             return inputs
         backend, beta = inputs.backend, inputs.beta
@@ -135,9 +136,18 @@ class Scores:
         return inputs._replace(
             state=self.query(inputs, known),
             stored=self.keys,
-            projection=backend.astype(inputs.projection, precise),
+            projection=self.values,
             beta=beta if isinstance(beta, float) else backend.astype(beta, precise),
         )
+
+    def recalled(self, inputs: Inputs, output: Array) -> Array:
+        """Return an association with the values as one with the projections of the inputs."""
+        if self.plain:
+            return output
+        width = inputs.projection.shape[-1]
+        if output.shape[-1] != width:
+            output = output[..., :width]
+        return inputs.backend.astype(output, inputs.state.dtype)
 
 
 PLAIN = Scores()
@@ -155,7 +165,8 @@ def scores_of(
     bias = None if bias is None else checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
     keys = backend.keys(inputs.stored, origin, bias, squares)
-    scores = Scores(keys, origin, bias is not None, squares)
+    values = backend.values_for(keys, inputs.projection)
+    scores = Scores(keys, values, origin, bias is not None, squares)
     if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
         scored = scores.inputs(inputs)
         if backend.can_read_values(scored.state):

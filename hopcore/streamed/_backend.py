@@ -216,6 +216,10 @@ class StreamedBackend:
         self.refuse_derivatives(bias)
         return stored.with_keys(Keys(stored, origin, bias, squares))
 
+    def values_for(self, keys: Streamed, projection: Any) -> Any:
+        """See :meth:`hopcore.Backend.values_for`; the patterns themselves are read once."""
+        return self.astype(projection, self.states.precise[self.dtype(keys)])
+
     def without_coordinates(self, keys: Streamed, width: int) -> Streamed:
         """See :meth:`hopcore.Backend.without_coordinates`."""
         assert keys.keys is not None

@@ -133,6 +133,10 @@ class DistributedBackend(TorchBackend):
             )
         return split_like(keys, stored)
 
+    def values_for(self, keys: Any, projection: Any) -> Any:
+        """The projections of each worker in the dtype of the keys."""
+        return projection.to(keys.dtype)
+
     def without_coordinates(self, keys: Any, width: int) -> Any:
         return split_like(keys.to_local()[..., :width], keys)
 

@@ -215,6 +215,28 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         with torch.autocast(state.device.type, enabled=False):
             return super().scores(state, stored, beta, mask)
 
+    def keys(
+        self,
+        stored: torch.Tensor,
+        origin: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        squares: bool = False,
+    ) -> torch.Tensor:
+        """In one array, which is filled in place where nothing is differentiated."""
+        plain = origin is not None and bias is None and not squares and eager()
+        if not plain or differentiated(stored) or stored.shape[:-2] != origin.shape[:-2]:
+            return super().keys(stored, origin, bias, squares)
+        *lead, width = stored.shape
+        keys = torch.empty((*lead, width + 1), dtype=origin.dtype, device=stored.device)
+        patterns = torch.sub(stored, origin, out=keys[..., :width])
+        torch.mul(self.square_lengths(patterns), -0.5, out=keys[..., width])
+        return keys
+
+    def values_for(self, keys: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:
+        """As wide as the keys, as torch's fused kernel wants them."""
+        values, missing = projection.to(keys.dtype), keys.shape[-1] - projection.shape[-1]
+        return F.pad(values, (0, missing)) if missing > 0 else values
+
     def products(self, query: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
         """Multiply part by part where torch differentiates the product with a long memory."""
         if not eager() and self.is_long(stored):

@@ -48,11 +48,8 @@ def heads(
     scale = beta if isinstance(beta, float) else 1.0
     if not isinstance(beta, float):
         state = scale_by_beta(state, beta)
-    if width != depth:
-        # The fused kernels want one depth; zeros change neither scores nor sums.
-        state, stored, projection = (
-            F.pad(x, (0, max(width, depth) - x.shape[-1])) for x in (state, stored, projection)
-        )
+    # The fused kernels want one depth; zeros change neither scores nor sums.
+    state, stored, projection = (padded(x, max(width, depth)) for x in (state, stored, projection))
     if mask is not None and mask.ndim == 1:
         mask = mask[None, :]
     tensors = [state, stored, projection] if mask is None else [state, stored, projection, mask]
@@ -79,6 +76,11 @@ def heads(
             tensors[place] = (x if shared else x.expand(*lead, *x.shape[-2:])).reshape(shape)
     query, key, value, *masks = tensors
     return Heads(query, key, value, masks[0] if masks else None, scale, tuple(axes), width)
+
+
+def padded(x: torch.Tensor, width: int) -> torch.Tensor:
+    """The tensor with zeros as further features; itself if it is wide enough."""
+    return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
 def has_lse(h: Heads) -> bool:
