@@ -9,8 +9,11 @@ from hopcore.memory._association import association, association_weights, merge_
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
+from hopcore.memory._fixed_point import Gradient
+from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
-from hopcore.memory._retrieval import Gradient, Retrieval, retrieve
+from hopcore.memory._retrieval import Retrieval, retrieve
+from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import (
     Separation,
     SeparationName,
@@ -27,8 +30,10 @@ __all__ = [
     "Retrieval",
     "Separation",
     "SeparationName",
+    "Similarity",
     "Softmax",
     "Statistics",
+    "Unknown",
     "association",
     "association_weights",
     "energy",
