@@ -11,8 +11,8 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from hopcore.memory import association
 from hopcore.sklearn._choice import HeldOut, best_beta, check_beta, evenly_spaced
-from hopcore.sklearn._distances import DistanceMemory
 from hopcore.sklearn._inputs import later_rows, training_rows, training_targets
 
 
@@ -36,13 +36,20 @@ class AssociationPredictor(BaseEstimator):
             used = weight > 0.0
             rows, targets, weight = rows[used], targets[used], weight[used]
         self.beta_ = best_beta(left_out(rows, targets, weight)) if beta is None else beta
-        self._memory = DistanceMemory(rows, weight)
-        self._targets = targets
+        self._stored, self._targets = rows.copy(), targets
+        self._bias = None if weight is None else np.log(weight)
 
     def _recall(self, X: ArrayLike) -> np.ndarray:
         """Return the averages (L, v) of the targets that rows recall."""
         rows = later_rows(self, X)
-        return self._memory.associate(rows, self._targets, self.beta_)
+        return association(
+            rows.astype(self._stored.dtype, copy=False),
+            self._stored,
+            self._targets,
+            beta=self.beta_,
+            similarity="distance",
+            bias=self._bias,
+        )
 
 
 def left_out(rows: np.ndarray, targets: np.ndarray, weight: np.ndarray | None) -> HeldOut:

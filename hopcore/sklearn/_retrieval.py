@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +11,9 @@ from scipy.spatial import KDTree
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.neighbors import NearestNeighbors
 
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, check_one_of
-from hopcore.memory import Separation, retrieve
+from hopcore.arrays._validation import check_one_of
+from hopcore.memory import Separation, Similarity, retrieve
 from hopcore.sklearn._choice import check_beta, evenly_spaced
-from hopcore.sklearn._distances import DistanceMemory
 from hopcore.sklearn._inputs import later_rows, training_rows
 
 RETRIEVED = 0.95
@@ -73,13 +72,13 @@ class HopfieldRetriever(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self,
         beta: float | str = "auto",
         *,
-        similarity: Literal["distance", "dot"] = "distance",
+        similarity: Similarity = "distance",
         separation: Separation = "softmax",
         max_steps: int = 100,
         tol: float = 1e-6,
     ) -> None:
         self.beta = beta
-        self.similarity = similarity
+        self.similarity: Similarity = similarity
         self.separation = separation
         self.max_steps = max_steps
         self.tol = tol
@@ -125,22 +124,15 @@ class HopfieldRetriever(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Where each row rests, or is after ``max_steps`` updates.
         """
         rows = later_rows(self, X).astype(self._stored.dtype, copy=False)
-        if self.similarity == "dot":
-            return retrieve(
-                rows,
-                self._stored,
-                self.beta_,
-                separation=self.separation,
-                max_steps=self.max_steps,
-                tol=self.tol,
-            ).state
-        return DistanceMemory(self._stored).retrieve(
+        return retrieve(
             rows,
+            self._stored,
             self.beta_,
+            similarity=self.similarity,
             separation=self.separation,
-            max_steps=as_integer("max_steps", self.max_steps, 0, MOST_STEPS),
-            tol=as_number("tol", self.tol, 0.0),
-        )[0]
+            max_steps=self.max_steps,
+            tol=self.tol,
+        ).state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -246,7 +238,7 @@ class HopfieldClusterer(ClusterMixin, BaseEstimator):
         beta = check_beta(self.beta)
         rows = training_rows(self, X)
         self.beta_ = normal_reference_beta(rows) if beta is None else beta
-        self._memory = DistanceMemory(rows)
+        self._stored = rows.copy()
         found, steps = self._rest(rows)
         self.n_iter_ = int(steps.max(initial=0))
         self.labels_, self.cluster_centers_ = grouped(found, APART / math.sqrt(self.beta_))
@@ -269,12 +261,15 @@ class HopfieldClusterer(ClusterMixin, BaseEstimator):
 
     def _rest(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the states that rows retrieve, and the numbers of updates."""
-        return self._memory.retrieve(
-            rows,
+        found = retrieve(
+            rows.astype(self._stored.dtype, copy=False),
+            self._stored,
             self.beta_,
-            max_steps=as_integer("max_steps", self.max_steps, 0, MOST_STEPS),
-            tol=as_number("tol", self.tol, 0.0),
+            similarity="distance",
+            max_steps=self.max_steps,
+            tol=self.tol,
         )
+        return found.state, found.steps
 
 
 def normal_reference_beta(rows: np.ndarray) -> float:

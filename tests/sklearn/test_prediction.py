@@ -15,7 +15,6 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 import hopcore
 from hopcore.sklearn import HopfieldClassifier, HopfieldRegressor
 from hopcore.sklearn._choice import LOWEST, best_beta
-from hopcore.sklearn._distances import DistanceMemory
 from hopcore.sklearn._prediction import left_out
 
 CASES = {"rows": st.integers(2, 40), "columns": st.integers(1, 5), "seed": st.integers(0, 1000)}
@@ -88,11 +87,10 @@ def test_auto_is_the_best_of_leaving_one_out(rows: int, columns: int, seed: int)
 
 def test_leaving_one_out_is_an_association_without_the_diagonal() -> None:
     train, targets, _ = data(60, 3, 0)
-    held, memory = left_out(train, targets, None), DistanceMemory(train)
+    held = left_out(train, targets, None)
     weights = np.exp(-0.5 * 3.0 * held.distances)
-    state = np.concatenate([memory.stored, np.ones((60, 1))], axis=1)
     mask = ~np.eye(60, dtype=bool)
-    wanted = hopcore.association(state, memory.keys(3.0), targets, beta=3.0, mask=mask)
+    wanted = hopcore.association(train, train, targets, beta=3.0, mask=mask, similarity="distance")
     np.testing.assert_allclose(held.predict(weights), wanted, rtol=1e-9)
 
 
