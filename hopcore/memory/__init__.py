@@ -21,6 +21,7 @@ from hopcore.memory._separation import (
     get_separation,
     separate,
 )
+from hopcore.memory._sequence import recall_sequence
 from hopcore.memory._statistics import Statistics, statistics
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "learned_alpha",
     "lse",
     "merge_associations",
+    "recall_sequence",
     "retrieve",
     "separate",
     "statistics",
