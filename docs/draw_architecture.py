@@ -25,6 +25,7 @@ CAPTIONS = {
     "schedules": "falling temperatures",
     "sklearn": "scikit-learn estimators",
     "phase": "the phase transition, choice of beta",
+    "convex": "two convex functions",
     "graphs": "neighbours, Laplacians",
     "streamed": "memories larger than the machine",
     "memory": "association, energy, retrieval",

@@ -3,6 +3,7 @@
 The names of daily use are here. Every subject is a package of its own with all of its names:
 
 - :mod:`hopcore.memory`: energies, associations, updates, retrieval, separation functions;
+- :mod:`hopcore.convex`: classical, polynomial and layered memories, of two convex functions;
 - :mod:`hopcore.streamed`: memories that are larger than the machine;
 - :mod:`hopcore.graphs` and :mod:`hopcore.diffusion`: graphs of patterns, and diffusion over them;
 - :mod:`hopcore.phase`: the temperature phase transition, and which beta to take;
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # A package is an attribute, too; see ``__getattr__``.
     from hopcore import arrays as arrays
+    from hopcore import convex as convex
     from hopcore import datasets as datasets
     from hopcore import diffusion as diffusion
     from hopcore import files as files
@@ -110,8 +112,8 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a program listens
 
 PACKAGES = (
-    "arrays", "cli", "datasets", "diffusion", "experiments", "files", "graphs", "layers", "memory",
-    "phase", "plots", "schedules", "sklearn", "streamed", "training",
+    "arrays", "cli", "convex", "datasets", "diffusion", "experiments", "files", "graphs", "layers",
+    "memory", "phase", "plots", "schedules", "sklearn", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {

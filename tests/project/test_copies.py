@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import diffusion, graphs, layers, memory, phase, schedules, training
+from hopcore import convex, diffusion, graphs, layers, memory, phase, schedules, training
 from hopcore.experiments.models.image_classifiers import MLP
 
 PATTERNS = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
@@ -51,6 +51,20 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "arrays.Backend": lambda: hopcore.backend("numpy"),
     "arrays.Rows": lambda: graph().entries,
     "datasets.Images": lambda: hopcore.datasets.Images(PATTERNS, (1, PATTERNS.shape[1])),
+    "convex.AbsoluteSum": convex.AbsoluteSum,
+    "convex.ConvexMemory": lambda: convex.ConvexMemory(convex.Polynomial(3), convex.Norm()),
+    "convex.Coupling": lambda: convex.Coupling("a", "b", PATTERNS),
+    "convex.Exponential": convex.Exponential,
+    "convex.FenchelYoung": lambda: convex.FenchelYoung(2.0, "sparsemax"),
+    "convex.LayerNorm": convex.LayerNorm,
+    "convex.LayeredMemory": lambda: convex.LayeredMemory(
+        {"a": convex.Norm(), "b": convex.Norm()}, [convex.Coupling("a", "b", PATTERNS)]
+    ),
+    "convex.LogCosh": convex.LogCosh,
+    "convex.Norm": convex.Norm,
+    "convex.Polynomial": lambda: convex.Polynomial(3),
+    "convex.PowerNorm": lambda: convex.PowerNorm(3.0),
+    "convex.Quadratic": convex.Quadratic,
     "diffusion.AttentionOperator": lambda: diffusion.AttentionOperator(beta=2.0),
     "diffusion.ChebyshevDiffusion": lambda: diffusion.ChebyshevDiffusion(graph(), ETA),
     "diffusion.DiffusedRetrieval": lambda: diffusion.diffused_retrieve(
@@ -125,6 +139,7 @@ ABSTRACT = {
     "arrays.OverWorkers": "made and used inside of one call",
     "arrays.AnyArray": "a protocol",
     "arrays.SeparationFunction": "a protocol",
+    "convex.Lagrangian": "a protocol",
     "diffusion.DiffusionOperator": "abstract",
     "schedules.Schedule": "abstract",
     "training.Classifier": "abstract",

@@ -47,6 +47,14 @@ STATEMENTS: dict[str, str] = {
     "F2": "0 <= E <= min(2 M^2, -Omega(1/N)/beta + M^2/2) in the hull",
     "F3": "margin m = 1/(alpha-1): x_i is an exact fixed point iff Delta_i >= m/beta, and a query "
     "with xi.(x_i - x_j) >= m/beta for all j retrieves x_i exactly in one step",
+    # C: memories of two convex functions (Krotov and Hopfield 2021).
+    "C.lagrangian": "L(u) + L*(g) = <g, u> for the activation g of u, and L(u) + L*(h) >= <h, u> "
+    "for the activation h of any other input",
+    "C.energy": "E(xi) = Psi(xi) - Phi(X xi), and the update is grad Psi*(X^T grad Phi(X xi))",
+    "C.descent": "an update lowers E by at least the Bregman distance D_Psi(xi, f(xi))",
+    "C.modern": "log-sum-exp and a quadratic state are the modern Hopfield network",
+    "C.layers": "the update of one layer is the minimum of the energy over that layer",
+    "C.classical": "asynchronous updates never raise -xi^T W xi / 2, and end where none changes it",
     # H: statistics of association weights.
     "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
     "l - beta xi.f(xi)",
