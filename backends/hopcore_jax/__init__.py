@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         HNL,
         HNM,
         DiffusedHopfield,
+        EnergyTransformer,
         Hopfield,
         HopfieldAttention,
         HopfieldCore,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [  # noqa: RUF022 (as sorted() has it: HNL is no constant)
     "DiffusedHopfield",
+    "EnergyTransformer",
     "HNL",
     "HNM",
     "Hopfield",

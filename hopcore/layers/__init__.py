@@ -14,6 +14,7 @@ from hopcore.layers._composed_settings import (
     LookupSettings,
     PoolingSettings,
 )
+from hopcore.layers._energy_transformer import energy_transformer, energy_transformer_energy
 from hopcore.layers._hopfield import hopfield, hopfield_projections, hopfield_weights
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._module_arguments import (
@@ -38,7 +39,12 @@ from hopcore.layers._module_mixins import (
     EncoderMethods,
     LearnedPatternMethods,
 )
-from hopcore.layers._network_settings import HNLSettings, HNMSettings, QuantizerSettings
+from hopcore.layers._network_settings import (
+    EnergyTransformerSettings,
+    HNLSettings,
+    HNMSettings,
+    QuantizerSettings,
+)
 from hopcore.layers._networks import (
     Noise,
     effective_memory,
@@ -85,6 +91,7 @@ __all__ = [
     "DiffusionMethods",
     "EncoderMethods",
     "EncoderSettings",
+    "EnergyTransformerSettings",
     "HNLSettings",
     "HNMSettings",
     "HopfieldSettings",
@@ -112,6 +119,8 @@ __all__ = [
     "effective_memory",
     "encoder_layer",
     "encoder_weights",
+    "energy_transformer",
+    "energy_transformer_energy",
     "flattened",
     "hnl",
     "hnm",

@@ -28,6 +28,7 @@ from hopcore.layers._composed_settings import (
     PoolingSettings,
 )
 from hopcore.layers._network_settings import (
+    EnergyTransformerSettings,
     HNLSettings,
     HNMSettings,
     LayerSettings,
@@ -45,6 +46,7 @@ KINDS: dict[str, type[Any]] = {
     "hnl": HNLSettings,
     "hnm": HNMSettings,
     "quantizer": QuantizerSettings,
+    "energy transformer": EnergyTransformerSettings,
 }
 """The kinds of layers in a checkpoint, by the name in its header."""
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._validation import check_integer, check_number, check_positive, short_repr
+from hopcore.arrays._validation import (
+    check_bool,
+    check_integer,
+    check_number,
+    check_positive,
+    short_repr,
+)
 from hopcore.layers._composed_settings import (
     DecoderSettings,
     EncoderSettings,
@@ -222,6 +229,67 @@ class QuantizerSettings(Settings):
         return self.input_size // self.groups
 
 
+@suggest_names
+@dataclass(frozen=True, kw_only=True)
+class EnergyTransformerSettings(Settings):
+    """The settings of an energy transformer block.
+
+    Attributes
+    ----------
+    input_size : int
+        The number of features of a token.
+    num_heads : int
+        The number of heads.
+    head_size : int
+        The number of dimensions of queries and keys of each head.
+    quantity : int
+        The number of stored patterns of the memory.
+    beta : float, optional
+        The inverse temperature of the attention; the default is ``1 / sqrt(head_size)``.
+    steps : int
+        The number of steps down the energy, if a call gives none.
+    step_size : float
+        The size of a step, positive.
+    attends_to_itself : bool
+        Whether a token is among the keys of its own query; in the paper it is not.
+    eps : float
+        What the normalisation adds to the variance, positive.
+
+    Examples
+    --------
+    >>> import hopcore
+    >>> settings = hopcore.layers.EnergyTransformerSettings(input_size=16, num_heads=2, head_size=8)
+    >>> hopcore.layers.parameter_shapes(settings)["memory_weight"]
+    (64, 16)
+    """
+
+    input_size: int
+    num_heads: int = 8
+    head_size: int = 16
+    quantity: int = 64
+    beta: float | None = None
+    steps: int = 12
+    step_size: float = 0.1
+    attends_to_itself: bool = True
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Validate the settings."""
+        for name in ("input_size", "num_heads", "head_size", "quantity"):
+            check_integer(name, getattr(self, name), 1)
+        if self.beta is not None:
+            check_positive("beta", self.beta)
+        check_integer("steps", self.steps, 0)
+        check_positive("step_size", self.step_size)
+        check_bool("attends_to_itself", self.attends_to_itself)
+        check_positive("eps", self.eps)
+
+    @property
+    def inverse_temperature(self) -> float:
+        """The inverse temperature of the attention."""
+        return 1.0 / math.sqrt(self.head_size) if self.beta is None else float(self.beta)
+
+
 LayerSettings = (
     HopfieldSettings
     | PoolingSettings
@@ -231,5 +299,6 @@ LayerSettings = (
     | HNLSettings
     | HNMSettings
     | QuantizerSettings
+    | EnergyTransformerSettings
 )
 """The settings of every kind of layer that has parameters."""

@@ -22,6 +22,7 @@ from hopcore.layers._composed_settings import (
     norm_of,
 )
 from hopcore.layers._network_settings import (
+    EnergyTransformerSettings,
     HNLSettings,
     HNMSettings,
     LayerSettings,
@@ -65,6 +66,8 @@ def layer_parameters(settings: LayerSettings) -> dict[str, Parameter]:
         return _hopfield(settings)
     if isinstance(settings, HNLSettings | HNMSettings | QuantizerSettings):
         return _network(settings)
+    if isinstance(settings, EnergyTransformerSettings):
+        return _energy_transformer(settings)
     if not hasattr(settings, "parts"):
         raise TypeError(
             "settings must be settings of a layer, as HopfieldSettings(input_size=4), got "
@@ -199,6 +202,19 @@ def _network_layer(settings: HNLSettings) -> dict[str, Parameter]:
     return {
         name: one._replace(spread=1.0 if "." not in name else 1.0 / math.sqrt(one.shape[-1]))
         for name, one in layer_parameters(settings.lookup).items()
+    }
+
+
+def _energy_transformer(settings: EnergyTransformerSettings) -> dict[str, Parameter]:
+    """Return the parameters of a block, drawn so that projections keep their magnitude."""
+    size, spread = settings.input_size, 1.0 / math.sqrt(settings.input_size)
+    heads = settings.num_heads * settings.head_size
+    return {
+        "norm_weight": Parameter((), 1.0),
+        "norm_bias": Parameter((size,), 0.0),
+        "query_weight": Parameter((heads, size), spread=spread),
+        "key_weight": Parameter((heads, size), spread=spread),
+        "memory_weight": Parameter((settings.quantity, size), spread=spread),
     }
 
 

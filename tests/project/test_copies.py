@@ -84,6 +84,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "graphs.Laplacian": lambda: graphs.compute_laplacian(graph()),
     "graphs.PatternGraph": lambda: graphs.GraphBuilder(PATTERNS).knn(2, sparse=True).build(),
     "layers.DecoderSettings": lambda: layers.DecoderSettings(hopfield=HOPFIELD, cross=HOPFIELD),
+    "layers.EnergyTransformerSettings": lambda: layers.EnergyTransformerSettings(input_size=8),
     "layers.EncoderSettings": lambda: layers.EncoderSettings(hopfield=HOPFIELD),
     "layers.HNLSettings": lambda: layers.HNLSettings(input_size=8, hidden_size=4),
     "layers.HNMSettings": lambda: layers.HNMSettings(input_size=8, output_size=2, widths=(4,)),
@@ -255,6 +256,7 @@ def test_torch_modules_and_graphs(make_copy: Callable[[Any], Any]) -> None:
         modules.HNM(input_size=8, output_size=2, widths=(4,)),
         modules.LearnableTemperatureAttention(8, 2),
         modules.VectorQuantizer(input_size=8, quantity=6),
+        modules.EnergyTransformer(input_size=8, quantity=6),
     ]
     for module in made:
         copied = make_copy(module)

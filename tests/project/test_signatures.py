@@ -130,6 +130,7 @@ CONSTRUCTORS = {
     "HNL": Constructor(layers.HNLSettings),
     "HNM": Constructor(layers.HNMSettings),
     "VectorQuantizer": Constructor(layers.QuantizerSettings),
+    "EnergyTransformer": Constructor(layers.EnergyTransformerSettings),
 }
 """The constructors of both adapters."""
 

@@ -4,6 +4,7 @@ from hopcore_jax.layers._attention import dot_product_attention
 from hopcore_jax.layers._checkpoint import load_layer, save_layer
 from hopcore_jax.layers._core import HopfieldCore
 from hopcore_jax.layers._diffused import DiffusedHopfield
+from hopcore_jax.layers._energy_transformer import EnergyTransformer
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._multihead import HopfieldAttention
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
@@ -16,6 +17,7 @@ __all__ = [
     "HNL",
     "HNM",
     "DiffusedHopfield",
+    "EnergyTransformer",
     "Hopfield",
     "HopfieldAttention",
     "HopfieldCore",

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import hopcore
 from hopcore_jax.layers._base import ParameterOwner
 from hopcore_jax.layers._diffused import DiffusedHopfield
+from hopcore_jax.layers._energy_transformer import EnergyTransformer
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_jax.layers._pooling import HopfieldLayer, HopfieldPooling
@@ -26,6 +27,7 @@ MODULES: dict[type, type[ParameterOwner]] = {
         HNL,
         HNM,
         VectorQuantizer,
+        EnergyTransformer,
     )
 }
 """The module of each kind of settings."""

@@ -6,6 +6,7 @@ from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._decoder import HopfieldDecoderLayer
 from hopcore_torch.layers._diffused import DiffusedHopfield
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
+from hopcore_torch.layers._energy_transformer import EnergyTransformer
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._multihead import HopfieldAttention
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
@@ -17,6 +18,7 @@ __all__ = [
     "HNL",
     "HNM",
     "DiffusedHopfield",
+    "EnergyTransformer",
     "Hopfield",
     "HopfieldAttention",
     "HopfieldCore",

@@ -16,6 +16,7 @@ from hopcore_torch.layers._base import parameter_of
 from hopcore_torch.layers._decoder import HopfieldDecoderLayer
 from hopcore_torch.layers._diffused import DiffusedHopfield
 from hopcore_torch.layers._encoder import HopfieldEncoderLayer
+from hopcore_torch.layers._energy_transformer import EnergyTransformer
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._networks import HNL, HNM, VectorQuantizer
 from hopcore_torch.layers._pooling import HopfieldLayer, HopfieldPooling
@@ -31,6 +32,7 @@ MODULES: dict[type, Any] = {
         HNL,
         HNM,
         VectorQuantizer,
+        EnergyTransformer,
     )
 }
 """The module of each kind of settings."""

@@ -50,6 +50,14 @@ class _Network(ParameterOwner):
         raise NotImplementedError
 
 
+class FlatNetwork(_Network):
+    """The base of modules whose parameters all belong to the module itself."""
+
+    def _register(self, **where: Any) -> None:
+        for name, parameter in layer_parameters(self.settings).items():
+            self.register_parameter(name, tensor(parameter, **where))
+
+
 class HNL(_Network):
     """A Hopfield network layer: features attend to a learned memory, on the soft or hard path.
 
@@ -209,7 +217,7 @@ class HNM(_Network):
         )
 
 
-class VectorQuantizer(_Network):
+class VectorQuantizer(FlatNetwork):
     """A vector quantiser: features become a soft mixture of codes, or the nearest code.
 
     Parameters
@@ -246,10 +254,6 @@ class VectorQuantizer(_Network):
     ) -> None:
         settings = QuantizerSettings.from_dict(named_arguments(QuantizerSettings, locals()))
         self._make(settings, device=device, dtype=dtype)
-
-    def _register(self, **where: Any) -> None:
-        for name, parameter in layer_parameters(self.settings).items():
-            self.register_parameter(name, tensor(parameter, **where))
 
     @suggest_names
     def forward(

@@ -55,6 +55,13 @@ STATEMENTS: dict[str, str] = {
     "C.modern": "log-sum-exp and a quadratic state are the modern Hopfield network",
     "C.layers": "the update of one layer is the minimum of the energy over that layer",
     "C.classical": "asynchronous updates never raise -xi^T W xi / 2, and end where none changes it",
+    # L: the energy transformer block (Hoover et al. 2023).
+    "L.block-energy": "the energy of a block is that of its attention without values and of its "
+    "rectified memory",
+    "L.block-step": "a step moves tokens along minus the gradient of the energy by the normalised "
+    "tokens, computed by two associations",
+    "L.block-descent": "the energy does not rise along a step: dE/dt = -v^T (dg/dx) v <= 0",
+    "L.block-padding": "padding neither asks nor answers, is never read, and stays as it is",
     # H: statistics of association weights.
     "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
     "l - beta xi.f(xi)",
