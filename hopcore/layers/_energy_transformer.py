@@ -126,9 +126,9 @@ def energy_transformer(
 
     Notes
     -----
-    The energy falls along the direction of a step. A step that is too large may still raise it: take
-    a smaller ``step_size`` if :func:`energy_transformer_energy` does not fall. No array of shape
-    (L, L) is held, but for a mask of one byte an entry if ``attends_to_itself`` is False.
+    The energy falls along the direction of a step. A step that is too large may still raise it:
+    take a smaller ``step_size`` if :func:`energy_transformer_energy` does not fall. No array of
+    shape (L, L) is held, but for a mask of one byte an entry if ``attends_to_itself`` is False.
 
     Examples
     --------
