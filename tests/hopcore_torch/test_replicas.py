@@ -22,6 +22,7 @@ def test_replicas_learn_what_one_process_learns(kind: str) -> None:
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", str(SCRIPT), kind]
     done = subprocess.run(
         command,
+        check=False,
         capture_output=True,
         text=True,
         timeout=300,
