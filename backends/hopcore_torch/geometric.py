@@ -30,7 +30,6 @@ Symmetrize: TypeAlias = Literal["mean", "max"]
 """How the weights of the two directions of an edge become one."""
 
 RULES = ("mean", "max")
-NORMALIZATIONS = ("none", "symmetric", "random_walk")
 
 
 def to_graph(
@@ -230,16 +229,16 @@ class HeatKernelDiffusion:
         symmetrize: Symmetrize | None = None,
         tol: float = 1e-6,
     ) -> None:
-        if normalization not in NORMALIZATIONS:
-            names = ", ".join(NORMALIZATIONS)
-            raise ValueError(f"normalization must be one of {names}, got {normalization!r}")
         if isinstance(attrs, str) or not all(isinstance(name, str) for name in attrs):
             raise TypeError(f"attrs must be names of attributes, such as ('x',), got {attrs!r}")
         check_rule(symmetrize)
-        ChebyshevDiffusion(torch.zeros(1, 1), eta, tol=tol)  # refuses a bad eta and a bad tol
-        self.eta, self.normalization, self.tol = eta, normalization, tol
+        # A graph of one node refuses bad settings as any graph does, but now.
+        ChebyshevDiffusion(Graph.from_dense(torch.zeros(1, 1)).using(normalization), eta, tol=tol)
+        self.eta, self.tol = eta, tol
+        self.normalization: Literal["none", "symmetric", "random_walk"] = normalization
         self.attrs = tuple(attrs)
-        self.edge_weight, self.symmetrize = edge_weight, symmetrize
+        self.edge_weight = edge_weight
+        self.symmetrize: Symmetrize | None = symmetrize
 
     def __repr__(self) -> str:
         return f"HeatKernelDiffusion(eta={self.eta}, normalization={self.normalization!r})"
@@ -249,8 +248,7 @@ class HeatKernelDiffusion:
         data = copy.copy(data)
         operators: dict[torch.dtype, ChebyshevDiffusion] = {}
         for name in self.attrs:
-            features = getattr(data, name, None)
-            check_features(name, features, data)
+            features = checked_features(name, data)
             dtype = features.dtype if features.dtype == torch.float64 else torch.float32
             if dtype not in operators:
                 graph = to_graph(
@@ -262,8 +260,9 @@ class HeatKernelDiffusion:
         return data
 
 
-def check_features(name: str, features: Any, data: Any) -> None:
-    """Raise unless features are floating and ``(N, d)``."""
+def checked_features(name: str, data: Any) -> torch.Tensor:
+    """Return features, floating and ``(N, d)``."""
+    features = getattr(data, name, None)
     if not isinstance(features, torch.Tensor):
         raise TypeError(f"data.{name} must be a tensor (N, d), got {type(features).__name__}")
     if not features.is_floating_point():
@@ -273,3 +272,4 @@ def check_features(name: str, features: Any, data: Any) -> None:
     nodes = getattr(data, "num_nodes", None)
     if features.ndim != 2 or nodes not in (None, features.shape[0]):
         raise ValueError(f"data.{name} must be ({nodes}, d), got {tuple(features.shape)}")
+    return features

@@ -9,7 +9,7 @@ kept by Lightning's own ``ModelCheckpoint``. The module needs ``pytorch-lightnin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,18 +17,22 @@ from hopcore.training import AttentionRecord
 from hopcore_torch.layers import Hopfield
 from hopcore_torch.monitor import AttentionMonitor
 
-try:
+if TYPE_CHECKING:
     from pytorch_lightning import Callback
-except ModuleNotFoundError as missing:
-    if missing.name != "pytorch_lightning":
-        raise
+else:
     try:
-        from lightning.pytorch import Callback
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "hopcore_torch.lightning needs Lightning; install it: pip install pytorch-lightning",
-            name="pytorch_lightning",
-        ) from None
+        from pytorch_lightning import Callback
+    except ModuleNotFoundError as missing:
+        if missing.name != "pytorch_lightning":
+            raise
+        try:
+            from lightning.pytorch import Callback
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "hopcore_torch.lightning needs Lightning; install it: pip install "
+                "pytorch-lightning",
+                name="pytorch_lightning",
+            ) from None
 
 __all__ = ["Annealing", "AttentionLogger"]
 
