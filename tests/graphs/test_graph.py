@@ -162,6 +162,15 @@ def test_nonsense_is_refused_in_one_line(call, kind, says):
     assert "\n" not in str(refused.value)
 
 
+def test_a_graph_of_networkx():
+    networkx = pytest.importorskip("networkx")
+    club = networkx.karate_club_graph()
+    expected = networkx.to_numpy_array(club)
+    assert np.array_equal(Graph.from_networkx(club).to_dense(), expected)
+    with pytest.raises(ValueError, match="to_undirected"):
+        Graph.from_networkx(networkx.DiGraph(club))
+
+
 @pytest.mark.parametrize("how", ["directed", "multi"])
 def test_networkx_graphs_of_other_kinds_are_refused(how):
     graph = SimpleNamespace(

@@ -536,52 +536,6 @@ class TestSharedRoom:
                 share_temperature(layer, shared_temperature)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # Lightning's own use of torch's trees
-def test_a_lightning_callback_sets_the_temperature_of_every_step(tmp_path):
-    pl = pytest.importorskip("pytorch_lightning", reason="Lightning is not installed")
-
-    class Annealing(pl.Callback):
-        def __init__(self, schedule):
-            self.schedule = schedule
-
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            pl_module.temperature = self.schedule(trainer.global_step)
-
-    class Classifier(pl.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.model, self.seen = HNM(input_size=8, output_size=3), []
-
-        def training_step(self, batch, batch_idx):
-            self.seen.append(self.temperature)
-            return nn.functional.cross_entropy(self.model(batch[0], self.temperature), batch[1])
-
-        def configure_optimizers(self):
-            return torch.optim.AdamW(self.parameters(), lr=1e-3)
-
-    schedule = hopcore.Linear(1.0, 0.1, steps=9)
-    samples = drawn(12, 8, dtype=torch.float32), torch.arange(12) % 3
-    batches = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(*samples), batch_size=4, shuffle=False
-    )
-
-    def fit(module, epochs, **more):
-        quiet = dict.fromkeys(
-            ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
-        )
-        callbacks = [Annealing(schedule)]
-        trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", callbacks=callbacks, **quiet)
-        trainer.fit(module, batches, **more)
-        return trainer
-
-    begun = Classifier()
-    fit(begun, 2).save_checkpoint(tmp_path / "last.ckpt")
-    assert begun.seen == [schedule(step) for step in range(6)]
-    resumed = Classifier()
-    fit(resumed, 3, ckpt_path=tmp_path / "last.ckpt")
-    assert resumed.seen == [schedule(step) for step in range(6, 9)]
-
-
 @pytest.mark.parametrize("kind", ["HNL", "HNM", "VectorQuantizer"])
 def test_settings_by_position_are_refused_by_name(kind):
     with pytest.raises(TypeError, match=f"^{kind} takes its settings by name, .*; got 2 by") as bad:

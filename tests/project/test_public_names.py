@@ -30,6 +30,8 @@ FACES = [
         for part in ("", ".kernels", ".layers", ".distributed", ".monitor")
     ),
     "hopcore_torch.huggingface",
+    "hopcore_torch.geometric",
+    "hopcore_torch.lightning",
 ]
 DIRECTIVE = re.compile(r"^\.\. auto(?:function|class|exception|data):: (\S+)$", re.MULTILINE)
 
