@@ -384,6 +384,13 @@ class AbsoluteSum:
         return 0.0 * active[..., 0]
 
 
+def is_lagrangian(value: Any) -> bool:
+    """Whether a value has the methods of a Lagrangian."""
+    return not isinstance(value, type) and all(
+        callable(getattr(value, name, None)) for name in ("value", "activation", "conjugate")
+    )
+
+
 def rectified(values: Array, backend: Backend) -> Array:
     """The values, and 0 in place of negative ones."""
     return backend.xp.where(values > 0.0, values, 0.0)

@@ -20,7 +20,7 @@ from hopcore.arrays import Array, Backend
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._inputs import backend_of_input, check_alike, check_floating
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
-from hopcore.convex._lagrangians import Lagrangian
+from hopcore.convex._lagrangians import Lagrangian, is_lagrangian
 
 
 class Coupling(NamedTuple):
@@ -84,16 +84,25 @@ class LayeredMemory:
 
     def __post_init__(self) -> None:
         """Validate the couplings."""
+        check_layers(self.layers)
+        couplings = self.couplings
+        if not isinstance(couplings, list | tuple) or not all(map(is_coupling, couplings)):
+            raise TypeError(
+                "couplings must be a list of Coupling(first, second, weights), got "
+                f"{short_repr(couplings)}"
+            )
         sizes: dict[str, int] = {}
-        for first, second, weights in self.couplings:
+        for first, second, weights in couplings:
             if first == second:
                 raise ValueError(f"a layer cannot be coupled with itself, got {first!r}")
             for axis, name in enumerate((first, second)):
                 if name not in self.layers:
                     known = ", ".join(map(repr, self.layers))
                     raise ValueError(f"unknown layer {name!r}; the layers are {known}")
+                if weights.ndim != 2:
+                    raise ValueError(f"weights must be of two axes, got {tuple(weights.shape)}")
                 size = sizes.setdefault(name, weights.shape[axis])
-                if weights.ndim != 2 or size != weights.shape[axis]:
+                if size != weights.shape[axis]:
                     raise ValueError(
                         f"the weights between {first!r} and {second!r} must be of shape "
                         f"({sizes.get(first)}, {sizes.get(second)}), got {tuple(weights.shape)}"
@@ -218,3 +227,28 @@ class LayeredMemory:
                         f"got {tuple(states[name].shape)}"
                     )
         return backend
+
+
+def check_layers(layers: Any) -> None:
+    """Raise if layers are not Lagrangians by their names."""
+    if not isinstance(layers, Mapping) or not layers:
+        raise TypeError(
+            f"layers must be a mapping of names to Lagrangians, got {short_repr(layers)}"
+        )
+    for name, layer in layers.items():
+        if not isinstance(name, str) or not is_lagrangian(layer):
+            raise TypeError(
+                "layers must be a mapping of names to Lagrangians such as Norm(), got "
+                f"{short_repr(name)}: {short_repr(layer)}"
+            )
+
+
+def is_coupling(value: Any) -> bool:
+    """Whether a value is two names and weights with axes."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(isinstance(name, str) for name in value[:2])
+        and hasattr(value[2], "shape")
+        and hasattr(value[2], "ndim")
+    )

@@ -10,8 +10,8 @@ from hopcore.arrays._discovery import BY_TYPE
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, Array, SomeArray, quiet
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number
-from hopcore.convex._lagrangians import FenchelYoung, Lagrangian, Quadratic
+from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.convex._lagrangians import FenchelYoung, Lagrangian, Quadratic, is_lagrangian
 from hopcore.memory import Gradient, Retrieval
 from hopcore.memory._energy import in_precise
 from hopcore.memory._fixed_point import broadcast_state, iterate_to_fixed_point
@@ -67,8 +67,10 @@ class ConvexMemory:
         """Validate the two functions."""
         for name in ("hidden", "visible"):
             given = getattr(self, name)
-            if isinstance(given, type) or not hasattr(given, "activation"):
-                raise TypeError(f"{name} must be a Lagrangian such as Polynomial(3), got {given!r}")
+            if not is_lagrangian(given):
+                raise TypeError(
+                    f"{name} must be a Lagrangian such as Polynomial(3), got {short_repr(given)}"
+                )
 
     def energy(self, state: SomeArray, stored: AnyArray) -> SomeArray:
         r"""Return the energy of states, :math:`\Psi(\xi) - \Phi(X \xi)`.

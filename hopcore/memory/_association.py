@@ -25,7 +25,7 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
-from hopcore.memory._scores import Similarity, scores_of
+from hopcore.memory._scores import PLAIN, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
 
@@ -132,17 +132,20 @@ def association(
     inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation)
     scores = scores_of(inputs, similarity, bias)
-    backend, _, state, stored, values, beta, mask = scores.inputs(inputs)
+    scored = inputs if scores is PLAIN else scores.inputs(inputs)
+    backend, _, state, stored, values, beta, mask = scored
     if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
-    output = scores.recalled(inputs, output)
+    if scores is not PLAIN:
+        output = scores.recalled(inputs, output)
     if not return_lse:
         return without_row(output, single)
     assert conjugate is not None
-    conjugate = scores.conjugate(inputs, conjugate)
+    if scores is not PLAIN:
+        conjugate = scores.conjugate(inputs, conjugate)
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
         # Some kernels return it without the axes that only the projection has.

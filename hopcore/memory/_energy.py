@@ -161,7 +161,8 @@ def energy(
 def energy_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Array:
     """:func:`energy` of checked inputs."""
     inputs = in_precise(inputs)
-    backend, _, state, stored, _, beta, mask = scores.inputs(inputs)
+    scored = inputs if scores is PLAIN else scores.inputs(inputs)
+    backend, _, state, stored, _, beta, mask = scored
     conjugate = backend.conjugate(state, stored, beta, mask, separation)
     return energy_by_conjugate(inputs, separation, conjugate, scores)
 
@@ -189,7 +190,7 @@ def energy_by_conjugate(
     backend, xp, state, stored, _, beta, mask = inputs
     count = backend.count_attended(stored, mask)
     attending = count > 0
-    if scores.distance:
+    if scores is not PLAIN and scores.distance:
         conjugate = xp.where(attending, conjugate, 0.0)
         return xp.where(attending, -scores.conjugate(inputs, conjugate) / beta, math.inf)
     square = backend.square_lengths(state)

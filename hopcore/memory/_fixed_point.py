@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from hopcore.arrays._backend import Array, with_orders
 from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._memory_kernels import norm
-from hopcore.memory._scores import Scores
+from hopcore.memory._scores import PLAIN, Scores
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
 """How the result of a retrieval is differentiated."""
@@ -173,6 +173,8 @@ def scored_update_of(
     ``others`` are the orders of an entmax, if it has any, and the arrays of the scores. Only the
     ``known`` coordinates are compared, where they are given.
     """
+    if scores is PLAIN:
+        return update_of(separation, inputs, *others)
     split = len(others) - len(scores.arrays)
     scores = scores.with_arrays(others[split:])
     new = update_of(separation, scores.inputs(inputs, known), *others[:split])

@@ -28,6 +28,7 @@ from hopcore.memory._fixed_point import (
     iterate_to_fixed_point,
     length_unit,
     scored_update_of,
+    update_of,
 )
 from hopcore.memory._known import (
     Known,
@@ -37,7 +38,7 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
-from hopcore.memory._scores import Scores, Similarity, scores_of
+from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 LOGGER = logging.getLogger("hopcore")
@@ -206,7 +207,8 @@ def retrieve(
         tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
-    check_unknown(unknown)
+    if unknown != "ignore":
+        check_unknown(unknown)
     ignores = known is not None and unknown == "ignore"
     if similarity is None:
         similarity = "distance" if ignores else "dot"
@@ -226,7 +228,9 @@ def retrieve(
     scores = scores_of(inputs, similarity, bias, squares=ignores)
     inputs, orders = broadcast_state(inputs), orders_of(function)
     others = () if orders is None else (orders,)
-    update: Any = partial(scored_update_of, function, scores)
+    update: Any = partial(update_of, function)
+    if scores is not PLAIN:
+        update = partial(scored_update_of, function, scores)
     fixed: Known | None = None
     if known is not None:
         fixed = known_of(inputs, known)
@@ -238,8 +242,8 @@ def retrieve(
         tol,
         gradient=gradient,
         others=others,
-        shared=scores.arrays,
-        unit=length_unit(inputs, scores.centred(inputs)),
+        shared=() if scores is PLAIN else scores.arrays,
+        unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
     )
     final = energy_of(inputs._replace(state=found), function, scores)
     results = steps, residual <= tol, residual * unit, final

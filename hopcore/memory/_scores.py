@@ -68,11 +68,6 @@ class Scores:
     squares: bool = False
 
     @property
-    def plain(self) -> bool:
-        """Whether scores are products of states with stored patterns, and nothing else."""
-        return self.keys is None
-
-    @property
     def distance(self) -> bool:
         """Whether states are compared by their distance."""
         return self.origin is not None
@@ -84,7 +79,7 @@ class Scores:
 
     def with_arrays(self, arrays: tuple[Any, ...]) -> Scores:
         """Return the same scores with other :attr:`arrays`."""
-        if self.plain:
+        if self is PLAIN:
             return self
         keys, values, *origin = arrays
         return replace(self, keys=keys, values=values, origin=origin[0] if origin else None)
@@ -129,7 +124,7 @@ class Scores:
 
     def inputs(self, inputs: Inputs, known: Array | None = None) -> Inputs:
         """Return inputs whose state is the :meth:`query` and whose stored patterns are the keys."""
-        if self.plain:
+        if self is PLAIN:
             return inputs
         backend, beta = inputs.backend, inputs.beta
         precise = backend.precise[inputs.state.dtype]
@@ -142,7 +137,7 @@ class Scores:
 
     def recalled(self, inputs: Inputs, output: Array) -> Array:
         """Return an association with the values as one with the projections of the inputs."""
-        if self.plain:
+        if self is PLAIN:
             return output
         width = inputs.projection.shape[-1]
         if output.shape[-1] != width:
@@ -151,16 +146,16 @@ class Scores:
 
 
 PLAIN = Scores()
-"""Products of states with stored patterns."""
+"""Products of states with stored patterns and nothing else."""
 
 
 def scores_of(
     inputs: Inputs, similarity: Similarity, bias: Any, *, squares: bool = False
 ) -> Scores:
     """Return how the scores of checked inputs are computed; raise if the options do not fit."""
-    check_similarity(similarity)
     if similarity == "dot" and bias is None:
         return PLAIN
+    check_similarity(similarity)
     backend, mask = inputs.backend, inputs.mask
     bias = None if bias is None else checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hopcore
-from hopcore import layers, schedules
+from hopcore import convex, layers, schedules
 
 INNER = hopcore.HopfieldSettings(input_size=8)
 LINE = schedules.Linear(1.0, 0.1, 10)
@@ -21,6 +21,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{key: {"hopfield": INNER} for key in ("EncoderSettings", "DecoderSettings")},
     **{key: {"input_size": 8, "output_size": 4} for key in ("HNLSettings", "HNMSettings")},
     "QuantizerSettings": {"input_size": 8},
+    "EnergyTransformerSettings": {"input_size": 8},
+    "ConvexMemory": {"hidden": convex.Quadratic()},
+    "FenchelYoung": {"beta": 2.0},
+    "LayeredMemory": {
+        "layers": {"a": convex.Norm(), "b": convex.Norm()},
+        "couplings": [convex.Coupling("a", "b", np.eye(2))],
+    },
+    **{key: {"power": 3} for key in ("Polynomial", "PowerNorm")},
     "Entmax": {"alpha": 1.5},
     "Constant": {"value": 1.0},
     "Geometric": {"start": 1.0, "factor": 0.5},
@@ -42,7 +50,7 @@ WRONG: list[Any] = [
 
 def settings_of_packages() -> dict[str, type]:
     found = {}
-    for package in ("memory", "diffusion", "graphs", "schedules", "layers", "training"):
+    for package in ("memory", "convex", "diffusion", "graphs", "schedules", "layers", "training"):
         module = import_module(f"hopcore.{package}")
         for name in module.__all__:
             kind = getattr(module, name)

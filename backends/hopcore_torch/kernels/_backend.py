@@ -223,8 +223,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         squares: bool = False,
     ) -> torch.Tensor:
         """In one array, which is filled in place where nothing is differentiated."""
-        plain = origin is not None and bias is None and not squares and eager()
-        if not plain or differentiated(stored) or stored.shape[:-2] != origin.shape[:-2]:
+        in_place = eager() and not differentiated(stored) and not squares and bias is None
+        if origin is None or not in_place or stored.shape[:-2] != origin.shape[:-2]:
             return super().keys(stored, origin, bias, squares)
         *lead, width = stored.shape
         keys = torch.empty((*lead, width + 1), dtype=origin.dtype, device=stored.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -48,8 +49,8 @@ def heads(
     scale = beta if isinstance(beta, float) else 1.0
     if not isinstance(beta, float):
         state = scale_by_beta(state, beta)
-    # The fused kernels want one depth; zeros change neither scores nor sums.
-    state, stored, projection = (padded(x, max(width, depth)) for x in (state, stored, projection))
+    if width != depth:
+        state, stored, projection = in_one_depth(state, stored, projection)
     if mask is not None and mask.ndim == 1:
         mask = mask[None, :]
     tensors = [state, stored, projection] if mask is None else [state, stored, projection, mask]
@@ -78,9 +79,14 @@ def heads(
     return Heads(query, key, value, masks[0] if masks else None, scale, tuple(axes), width)
 
 
-def padded(x: torch.Tensor, width: int) -> torch.Tensor:
-    """The tensor with zeros as further features; itself if it is wide enough."""
-    return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
+def in_one_depth(*tensors: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the tensors with zeros as further features, so that all are as wide as the widest.
+
+    The fused kernels want one depth; zeros change neither scores nor sums.
+    """
+    wide = max(x.shape[-1] for x in tensors)
+    for x in tensors:
+        yield x if x.shape[-1] == wide else F.pad(x, (0, wide - x.shape[-1]))
 
 
 def has_lse(h: Heads) -> bool:
