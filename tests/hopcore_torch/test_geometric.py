@@ -208,7 +208,7 @@ class TestPyTorchGeometric:
         torch.testing.assert_close(batch.x, torch.cat([one.x for one in each]))
         assert type(batch).__name__ == "DataBatch"
 
-    @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+    @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
     def test_several_types_of_nodes_and_sparse_tensors_are_refused(self):
         from torch_geometric.data import HeteroData
         from torch_geometric.transforms import ToSparseTensor
