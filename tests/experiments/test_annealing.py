@@ -353,7 +353,7 @@ BAD = {
     "epochs twice": ("temperature-floor --epochs 3,3", "epochs must have no value twice"),
     "numpy": ("annealing --backend numpy", "nothing trains on 'numpy'"),
     "data set": ("annealing --dataset cifar", "unknown data set 'cifar'"),
-    "no data": ("temperature-floor --dataset mnist", "none was given (--data)"),
+    "no data": ("temperature-floor --dataset mnist", "none was given (data=, or --data)"),
     "folder": ("annealing --csv no/where.csv", "folder no does not exist"),
     "seeds": ("annealing --seeds 0", "--seeds"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
-from planting import CHECKS, MUTANTS, InTorch, Mutant, complaint, core, mutant
+from planting import CHECKS, MUTANTS, InTorch, Mutant, complaint, core, everywhere, mutant
 
 import hopcore
 from hopcore.arrays import Backend, orders_of
@@ -266,11 +266,10 @@ def measured(monkeypatch):
 
 @mutant("a stop without regard to M", "E.retrieval")
 def absolute(monkeypatch):
-    monkeypatch.setattr(
-        core("memory._retrieval"),
-        "length_unit",
-        lambda inputs, patterns: xp.ones_like(inputs.state[..., 0]),
-    )
+    def wrong(inputs: Any, patterns: Any = None) -> Any:
+        return xp.ones_like(inputs.state[..., 0])
+
+    everywhere(monkeypatch, "memory._fixed_point", "length_unit", lambda _: wrong)
 
 
 @mutant("finished queries dropped, their betas kept", "E.alone E.retrieval")
@@ -317,6 +316,17 @@ def any_mask(monkeypatch):
 @mutant("numbers of any kind", "A.type")
 def any_dtype(monkeypatch):
     monkeypatch.setattr(core("arrays._inputs"), "check_floating", lambda *given: None)
+
+
+@mutant("a single query that keeps its axis", "A.single")
+def kept_axis(monkeypatch):
+    for name in ("without_axis", "without_row"):
+        everywhere(monkeypatch, "arrays._edge", name, lambda _: lambda array, single: array)
+
+
+@mutant("integers of any size", "A.convert")
+def any_size(monkeypatch):
+    monkeypatch.setattr(core("arrays._edge"), "check_exact", lambda *given: None)
 
 
 @mutant("an alpha of 1 for a slightly larger one", "F.orders")

@@ -100,7 +100,7 @@ class Colder(Backend):
 @mutant("an energy that is hotter than asked", "P2")
 def hotter_energy(patch):
     def wrong(right):
-        return lambda inputs, function: right(inputs._replace(beta=inputs.beta * 0.99), function)
+        return lambda inputs, *rest: right(inputs._replace(beta=inputs.beta * 0.99), *rest)
 
     everywhere(patch, "memory._energy", "energy_of", wrong)
 

@@ -39,7 +39,11 @@ def largest_for_all(patch):
 def pieces(patch: Any, change: Any) -> None:
     """Change which pieces a pass has."""
     right = Streamed.pieces
-    patch.setattr(Streamed, "pieces", lambda *given, **named: change(list(right(*given, **named))))
+
+    def changed(*given: Any, **named: Any) -> Any:
+        yield from change(list(right(*given, **named)))
+
+    patch.setattr(Streamed, "pieces", changed)
 
 
 @mutant("the last piece forgotten", "M1")
@@ -66,9 +70,9 @@ def all_at_once(patch):
 def read_twice(patch):
     right = Streamed.read
 
-    def read(self, *given):
-        right(self, *given)
-        return right(self, *given)
+    def read(self, *given, **named):
+        right(self, *given, **named)
+        return right(self, *given, **named)
 
     patch.setattr(Streamed, "read", read)
 
