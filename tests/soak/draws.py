@@ -12,7 +12,11 @@ Array = np.ndarray
 
 SIZES = (0.0, 1e-30, 1e-4, 1.0, 1.0, 1.0, 1e3, 1e15)
 BETAS = (0.0, 1e-30, 1e-3, 0.3, 1.0, 1.0, 4.0, 1e4, 1e30, -1.0, np.inf, np.nan)
-SEPARATIONS = ("softmax", "softmax", "sparsemax", "entmax15", "argmax", None, 1.5)
+LEADS = ((), (), (), (1,), (2,), (2,), (3, 2), (0,))
+QUERIES = (2, 5, 1, 2, 5, 2, 1, 0)
+"""Axes of size 0 are rare: no value is computed then."""
+SEPARATIONS = ("softmax", "softmax", "sparsemax", "entmax15")
+NO_SEPARATIONS = ("argmax", None, 1.5)
 BLOCK = 100
 """How many calls with the same shapes and options a library makes that compiles them."""
 NONSENSE = (None, "patterns", 3, [[1.0, 2.0]], {}, b"", np.ones((2, 2), dtype=complex))
@@ -33,7 +37,7 @@ class Draw:
         self.seed, self.random = seed, np.random.default_rng(seed)
         self.subject = subject
         self.compiles = subject.backend.name == "jax"
-        self.lead = self.shared("lead", [(), (), (1,), (2,), (3, 2), (0,)])
+        self.lead = self.shared("lead", LEADS)
         self.dim = self.shared("dim", [3, 1, 2, 16, 65])
         # B.extreme promises results up to here; the sums of a diffusion grow a little.
         self.most = 1e3 if subject.dtype == "float16" else 1e15
@@ -101,10 +105,9 @@ class Draw:
 
     def separation(self) -> Any:
         """A separation function by name or number, or no such thing."""
-        found = self.shared("separation", SEPARATIONS)
-        if found in ("argmax", None, 1.5) and not self.hostile:
-            return "softmax"
-        return found
+        if self.hostile and self.random.random() < 0.3:
+            return self.pick(NO_SEPARATIONS)
+        return self.shared("separation", SEPARATIONS)
 
     def spoilt(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Sometimes with one argument that is something else altogether."""

@@ -10,7 +10,7 @@ import numpy as np
 import hopcore
 from hopcore.diffusion._modes import OPERATORS
 from hopcore_conformance.subject import AUTODIFF, total_of
-from soak.draws import Draw
+from soak.draws import QUERIES, Draw
 
 Drawn = tuple[Callable[..., Any], dict[str, Any]]
 """A function and its arguments, by name."""
@@ -19,7 +19,7 @@ Drawn = tuple[Callable[..., Any], dict[str, Any]]
 def memory(draw: Draw) -> dict[str, Any]:
     """A state, a memory, a temperature and what else most functions take."""
     queries, patterns = (
-        draw.shared("queries", [2, 0, 1, 5]),
+        draw.shared("queries", QUERIES),
         draw.shared("patterns", [7, 1, 1, 2, 33]),
     )
     return {
