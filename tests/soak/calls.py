@@ -19,7 +19,8 @@ def drawn(seed: int, subject: Subject) -> Call:
     names = sorted(KINDS)
     if not subject.differentiates:
         names.remove("gradient")
-    function, arguments = KINDS[draw.pick(names)](draw)
+    kinds = [draw.shared("kind", names), draw.shared("another kind", names)]
+    function, arguments = KINDS[draw.pick(kinds)](draw)
     arguments = draw.spoilt(arguments)
     return Call(function, arguments, not draw.wrong)
 

@@ -6,7 +6,9 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +90,10 @@ def line(seed: int) -> list[str]:
     return words
 
 
-def wrong_commands(folder: Path, seeds: range) -> Iterator[tuple[list[str], str]]:
-    """Run the command lines of some seeds in a folder, and report those that break a law."""
+def wrong_commands(
+    folder: Path, seeds: range, processes: int = 0
+) -> Iterator[tuple[list[str], str]]:
+    """Run the command lines of some seeds, the first few as processes; report broken laws."""
     files(folder)
     kept = {path: path.read_bytes() for path in folder.glob("*.npy")}
     before = Path.cwd()
@@ -97,7 +101,8 @@ def wrong_commands(folder: Path, seeds: range) -> Iterator[tuple[list[str], str]
     try:
         for seed in seeds:
             words = line(seed)
-            for detail in broken(words):
+            run = as_process if seed in seeds[:processes] else within
+            for detail in broken(words, run):
                 yield words, detail
             for path, content in kept.items():
                 if path.read_bytes() != content:
@@ -107,21 +112,38 @@ def wrong_commands(folder: Path, seeds: range) -> Iterator[tuple[list[str], str]
         os.chdir(before)
 
 
-def broken(words: list[str]) -> Iterator[str]:
-    """The laws that a command line breaks."""
+Outcome = tuple[object, str, str]
+"""The exit code, what was printed, and what was written to the standard error."""
+
+
+def within(words: list[str]) -> Outcome:
+    """Run a command line within this process."""
     printed, said, code = io.StringIO(), io.StringIO(), None
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
             main(words)
     except SystemExit as stop:
         code = stop.code
+    return code, printed.getvalue(), said.getvalue()
+
+
+def as_process(words: list[str]) -> Outcome:
+    """Run a command line as a process, as users do."""
+    command = [sys.executable, "-m", "hopcore", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    return done.returncode, done.stdout, done.stderr
+
+
+def broken(words: list[str], run: Callable[[list[str]], Outcome]) -> Iterator[str]:
+    """The laws that a command line breaks."""
+    try:
+        code, printed, said = run(words)
     except Exception as error:
         yield f"{type(error).__name__}: {error}"
         return
-    text = said.getvalue()
     if code not in (0, 2):
-        yield f"exit code {code}"
-    if code == 2 and not re.fullmatch(r"hopcore: [^\n]+\n", text):
-        yield f"not one line: {text[-300:]!r}"
-    if code == 0 and re.search(r"\bnan\b|Traceback|Warning", printed.getvalue() + text):
-        yield f"nan or a warning in {printed.getvalue()[-300:]!r}{text[-300:]!r}"
+        yield f"exit code {code}: {said[-300:]!r}"
+    if code == 2 and not re.fullmatch(r"hopcore: [^\n]+\n", said):
+        yield f"not one line: {said[-300:]!r}"
+    if code == 0 and re.search(r"\bnan\b|Traceback|Warning", printed + said):
+        yield f"nan or a warning in {printed[-300:]!r}{said[-300:]!r}"

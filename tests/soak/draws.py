@@ -12,7 +12,13 @@ Array = np.ndarray
 
 SIZES = (0.0, 1e-30, 1e-4, 1.0, 1.0, 1.0, 1e3, 1e15)
 BETAS = (0.0, 1e-30, 1e-3, 0.3, 1.0, 1.0, 4.0, 1e4, 1e30, -1.0, np.inf, np.nan)
-SEPARATIONS = ("softmax", "softmax", "sparsemax", "entmax15", "argmax", None, 1.5)
+LEADS = ((), (), (), (1,), (2,), (2,), (3, 2), (0,))
+QUERIES = (2, 5, 1, 2, 5, 2, 1, 0)
+"""Axes of size 0 are rare: no value is computed then."""
+SEPARATIONS = ("softmax", "softmax", "sparsemax", "entmax15")
+NO_SEPARATIONS = ("argmax", None, 1.5)
+BLOCK = 100
+"""How many calls with the same shapes and options a library makes that compiles them."""
 NONSENSE = (None, "patterns", 3, [[1.0, 2.0]], {}, b"", np.ones((2, 2), dtype=complex))
 
 
@@ -28,11 +34,11 @@ class Draw:
     """
 
     def __init__(self, seed: int, subject: Subject) -> None:
-        self.random = np.random.default_rng(seed)
+        self.seed, self.random = seed, np.random.default_rng(seed)
         self.subject = subject
-        self.few = subject.backend.name == "jax"
-        self.lead = self.pick([(), (2,)] if self.few else [(), (), (1,), (2,), (3, 2), (0,)])
-        self.dim = self.size([3, 1, 2, 16, 65])
+        self.compiles = subject.backend.name == "jax"
+        self.lead = self.shared("lead", LEADS)
+        self.dim = self.shared("dim", [3, 1, 2, 16, 65])
         # B.extreme promises results up to here; the sums of a diffusion grow a little.
         self.most = 1e3 if subject.dtype == "float16" else 1e15
         self.hostile = bool(self.random.random() < 0.3)
@@ -42,13 +48,16 @@ class Draw:
         """One of them."""
         return among[int(self.random.integers(len(among)))]
 
-    def size(self, among: Any) -> Any:
-        """Pick one of some sizes; mostly the first one where every size is compiled anew."""
-        return among[0] if self.few and self.random.random() < 0.9 else self.pick(among)
+    def shared(self, name: str, among: Any) -> Any:
+        """Pick a size or option; where each is compiled, it is the same in a block of seeds."""
+        if not self.compiles:
+            return self.pick(among)
+        random = np.random.default_rng([self.seed // BLOCK, *name.encode()])
+        return among[int(random.integers(len(among)))]
 
-    def rows(self, count: int, dim: int | None = None) -> Any:
+    def rows(self, name: str, count: int, dim: int | None = None) -> Any:
         """Patterns: usual, repeated, zero, integers, one-hot, with one that is far longer."""
-        lead = self.lead[int(self.random.integers(len(self.lead) + 1)) :]
+        lead = self.lead[self.shared(f"lead of {name}", range(len(self.lead) + 1)) :]
         shape = (*lead, count, self.dim if dim is None else dim)
         values = self.random.standard_normal(shape)
         kind = self.pick(["usual", "usual", "repeated", "zero", "integers", "far"])
@@ -72,14 +81,14 @@ class Draw:
         return self.laid_out(values)
 
     def laid_out(self, values: Array) -> Any:
-        """The values as the library's array, sometimes with gaps."""
+        """The values as the library's array, sometimes with gaps (of which JAX has none)."""
         subject = self.subject
-        strided = bool(values.size and self.random.random() < 0.4)
+        strided = bool(values.size and not self.compiles and self.random.random() < 0.4)
         return Subject(subject.backend, subject.dtype, subject.device, strided).put(values)
 
     def beta(self, queries: int) -> Any:
         """An inverse temperature, or one for each query."""
-        if self.random.random() < 0.3:
+        if self.shared("beta", range(10)) < 3:
             return self.array(np.exp(self.random.normal(size=(*self.lead, queries))))
         beta = self.pick(BETAS) if self.hostile else float(np.exp(self.random.normal()))
         self.wrong |= not 0 < beta < np.inf
@@ -87,18 +96,18 @@ class Draw:
 
     def mask(self, queries: int, patterns: int) -> Any:
         """No mask, or one in which some rows hide everything."""
-        if self.random.random() < 0.4:
+        if self.shared("mask", range(10)) < 4:
             return None
-        shape = (self.pick([1, queries]), self.pick([1, patterns]))
+        rows, columns = self.shared("rows of the mask", [1, queries]), [1, patterns]
+        shape = (rows, self.shared("columns of the mask", columns))
         shown = self.random.random(shape) < self.pick([0.0, 0.3, 0.9])
         return self.subject.put(np.asarray(shown))
 
     def separation(self) -> Any:
         """A separation function by name or number, or no such thing."""
-        found = self.pick(SEPARATIONS)
-        if found in ("argmax", None, 1.5) and not self.hostile:
-            return "softmax"
-        return found
+        if self.hostile and self.random.random() < 0.3:
+            return self.pick(NO_SEPARATIONS)
+        return self.shared("separation", SEPARATIONS)
 
     def spoilt(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Sometimes with one argument that is something else altogether."""

@@ -29,11 +29,11 @@ TEMPERATURES = (1e-30, 1e-6, 0.01, 0.3, 1.0, 5.0, 1e6, 1e30)
 def case(draw: Draw) -> Case:
     """A layer with its parameters, patterns and masks; what is padded may hold anything."""
     seed = int(draw.random.integers(2**31))
-    if draw.random.random() < 0.3:
-        found = composed(draw.pick(sorted(COMPOSED)), seed)
+    if draw.shared("composed", range(10)) < 3:
+        found = composed(draw.shared("settings", sorted(COMPOSED)), seed)
     else:
-        settings = ASSOCIATED[draw.pick(sorted(ASSOCIATED))]
-        found = case_of(settings, seed, draw.pick(MASKS))
+        settings = ASSOCIATED[draw.shared("settings", sorted(ASSOCIATED))]
+        found = case_of(settings, seed, draw.shared("masks", MASKS))
     patterns = {name: scaled(draw, values) for name, values in found.patterns.items()}
     padding = found.masks.get("stored_pattern_padding_mask")
     if padding is not None and draw.random.random() < 0.5:
@@ -65,7 +65,7 @@ def layer(draw: Draw) -> Drawn:
         name: subject.put(x) if x.dtype == np.bool_ else draw.laid_out(x)
         for name, x in drawn.inputs.items()
     }
-    if has_modules(subject) and draw.random.random() < 0.5:
+    if has_modules(subject) and draw.shared("module", [False, True]):
         return as_module(draw, drawn, parameters), arguments
     function = FUNCTIONS[type(drawn.settings)]
 
@@ -92,7 +92,7 @@ def as_module(draw: Draw, drawn: Case, parameters: dict[str, Any]) -> Callable[.
 
 def network(draw: Draw) -> Drawn:
     """A Hopfield network of lookups at a temperature, softly or hard."""
-    settings = draw.pick([*NETWORKS.values(), STACK])
+    settings = draw.shared("settings", [*NETWORKS.values(), STACK])
     drawn = network_case(settings, draw.random)
     parameters = {name: draw.subject.put(x) for name, x in drawn.parameters.items()}
     temperature = draw.pick(TEMPERATURES) if draw.hostile else 0.3
@@ -101,7 +101,7 @@ def network(draw: Draw) -> Drawn:
     def network_function(**given: Any) -> Any:
         return function(settings, parameters, **given)
 
-    hard = draw.pick([False, True])
+    hard = draw.shared("hard", [False, True])
     state = draw.laid_out(scaled(draw, drawn.patterns["state"]))
     return network_function, {"state": state, "temperature": temperature, "hard": hard}
 
@@ -110,7 +110,7 @@ def quantizer(draw: Draw) -> Drawn:
     """A vector quantiser of two groups."""
     shape = (QUANTIZER.groups, QUANTIZER.quantity, QUANTIZER.input_size // QUANTIZER.groups)
     codebook = draw.subject.put(draw.random.normal(size=shape))
-    rows = draw.size([5, 0, 1])
+    rows = draw.shared("rows", [5, 0, 1])
 
     def quantize(**given: Any) -> Any:
         return hopcore.layers.quantize(QUANTIZER, {"codebook": codebook}, **given)
@@ -119,7 +119,7 @@ def quantizer(draw: Draw) -> Drawn:
     return quantize, {
         "features": draw.laid_out(features),
         "temperature": draw.pick(TEMPERATURES) if draw.hostile else 0.5,
-        "hard": draw.pick([False, True]),
+        "hard": draw.shared("hard", [False, True]),
     }
 
 

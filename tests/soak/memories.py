@@ -10,7 +10,7 @@ import numpy as np
 import hopcore
 from hopcore.diffusion._modes import OPERATORS
 from hopcore_conformance.subject import AUTODIFF, total_of
-from soak.draws import Draw
+from soak.draws import QUERIES, Draw
 
 Drawn = tuple[Callable[..., Any], dict[str, Any]]
 """A function and its arguments, by name."""
@@ -18,10 +18,13 @@ Drawn = tuple[Callable[..., Any], dict[str, Any]]
 
 def memory(draw: Draw) -> dict[str, Any]:
     """A state, a memory, a temperature and what else most functions take."""
-    queries, patterns = draw.size([2, 0, 1, 5]), draw.size([7, 1, 1, 2, 33])
+    queries, patterns = (
+        draw.shared("queries", QUERIES),
+        draw.shared("patterns", [7, 1, 1, 2, 33]),
+    )
     return {
-        "state": draw.rows(queries),
-        "stored": draw.rows(patterns),
+        "state": draw.rows("state", queries),
+        "stored": draw.rows("stored", patterns),
         "beta": draw.beta(queries),
         "mask": draw.mask(queries, patterns),
         "separation": draw.separation(),
@@ -35,7 +38,10 @@ def of_memory(name: str) -> Callable[[Draw], Drawn]:
 
 def retrieve(draw: Draw) -> Drawn:
     """Retrieval, with few or no updates, to a tolerance or none."""
-    loop = {"max_steps": draw.pick([0, 1, 20]), "tol": draw.pick([0.0, 1e-6, 1e-2])}
+    loop = {
+        "max_steps": draw.shared("max_steps", [0, 1, 20]),
+        "tol": draw.shared("tol", [0.0, 1e-6, 1e-2]),
+    }
     return hopcore.retrieve, {**memory(draw), **loop}
 
 
@@ -43,41 +49,42 @@ def association(draw: Draw) -> Drawn:
     """Association, with values of another width."""
     arguments = memory(draw)
     patterns = np.shape(arguments["stored"])[-2]
-    width = draw.size([None, 5, 0, 1])
-    projection = None if width is None else draw.rows(patterns, width)
-    asked = {"projection": projection, "return_lse": draw.pick([False, True])}
+    width = draw.shared("width", [None, 5, 0, 1])
+    projection = None if width is None else draw.rows("projection", patterns, width)
+    asked = {"projection": projection, "return_lse": draw.shared("return_lse", [False, True])}
     return hopcore.association, {**arguments, **asked}
 
 
 def separate(draw: Draw) -> Drawn:
     """Separation of scores."""
-    scores = draw.rows(draw.size([3, 0, 1]), draw.size([40, 1, 2]))
+    scores = draw.rows("scores", draw.shared("rows", [3, 0, 1]), draw.shared("columns", [40, 1, 2]))
     return hopcore.separate, {"scores": scores, "separation": draw.separation()}
 
 
 def diffused(draw: Draw) -> Drawn:
     """Retrieval over a graph of the patterns."""
     draw.lead = ()
-    queries, patterns = draw.size([2, 1, 5]), draw.size([7, 1, 2, 33])
+    queries, patterns = draw.shared("queries", [2, 1, 5]), draw.shared("patterns", [7, 1, 2, 33])
     config = hopcore.DiffusionConfig(
         eta=draw.pick([0.0, 1e-6, 0.1, 1.0, 1e6]) if draw.hostile else 0.1,
-        k_neighbors=min(draw.size([2, 1, 8]), max(1, patterns - 1)),
-        use_normalized_laplacian=draw.pick([False, True]),
-        diffusion_mode=draw.pick(sorted(OPERATORS)),
+        k_neighbors=min(draw.shared("k", [2, 1, 8]), max(1, patterns - 1)),
+        use_normalized_laplacian=draw.shared("normalized", [False, True]),
+        diffusion_mode=draw.shared("mode", sorted(OPERATORS)),
     )
     arguments = {
-        "state": draw.rows(queries),
-        "stored": draw.rows(patterns),
+        "state": draw.rows("state", queries),
+        "stored": draw.rows("stored", patterns),
         "beta": draw.beta(queries),
         "config": config,
-        "max_steps": draw.pick([1, 5]),
+        "max_steps": draw.shared("max_steps", [1, 5]),
     }
     return hopcore.diffused_retrieve, arguments
 
 
 def neighbours(draw: Draw) -> Drawn:
     """A graph of nearest neighbours, as a dense array."""
-    patterns, k = draw.rows(draw.size([7, 1, 2, 33])), draw.size([2, 1, 8, 100])
+    patterns = draw.rows("patterns", draw.shared("patterns", [7, 1, 2, 33]))
+    k = draw.shared("k", [2, 1, 8, 100])
     return dense_graph, {"patterns": patterns, "k": k}
 
 
@@ -86,14 +93,18 @@ def dense_graph(patterns: Any, k: int) -> Any:
     return hopcore.knn_graph(patterns, k).to_dense()
 
 
+GOALS = (*["retrieve"] * 12, *["sleep"] * 6, "metastable", "average")
+"""Of a suggested beta; the last two take the time of a hundred other calls."""
+
+
 def suggested(draw: Draw) -> Drawn:
     """Which beta to take."""
     draw.lead = ()
-    goal = draw.pick(["retrieve", "metastable", "average", "retrieve", "sleep"])
+    goal = draw.shared("goal", GOALS)
     noise = draw.pick([None, 0.0, 0.5, -1.0])
     draw.wrong |= goal == "sleep" or (noise is not None and noise < 0)
-    arguments = {"stored": draw.rows(draw.size([7, 1, 2, 33])), "goal": goal, "noise": noise}
-    return suggested_beta, arguments
+    stored = draw.rows("stored", draw.shared("patterns", [7, 1, 2, 33]))
+    return suggested_beta, {"stored": stored, "goal": goal, "noise": noise}
 
 
 def suggested_beta(**arguments: Any) -> float:
@@ -106,7 +117,7 @@ def gradient(draw: Draw) -> Drawn:
     draw.hostile = False
     arguments = memory(draw)
     backend = draw.subject.backend
-    function = getattr(hopcore, draw.pick(["association", "energy"]))
+    function = getattr(hopcore, draw.shared("total", ["association", "energy"]))
 
     def gradient_of(**given: Any) -> Any:
         options = {name: given.pop(name) for name in ("separation",) if name in given}
