@@ -27,7 +27,7 @@ def causal_backward(case: Case, library: str) -> Prepared:
 def statistics(case: Case, library: str) -> Prepared:
     """The output; the statistics are computed beside it."""
 
-    def attend(*patterns: torch.Tensor, **options: Any) -> torch.Tensor:
-        return attention(*patterns, **options, return_statistics=True)[0]
+    def attend(query: Any, key: Any, value: Any, **options: Any) -> torch.Tensor:
+        return attention(query, key, value, **options, return_statistics=True)[0]
 
     return prepared(case, attend)
