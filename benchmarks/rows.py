@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks.attention_rows import ATTENTION_ROWS
 from benchmarks.cases import Case, Row, Side
 from benchmarks.layer_rows import LAYER_ROWS
 from benchmarks.phase_rows import PHASE_ROWS
@@ -360,6 +361,7 @@ ROWS: dict[str, Row] = {
             exponent=1.1,
         ),
         *GRAPH_ROWS,
+        *ATTENTION_ROWS,
         *LAYER_ROWS,
         *PHASE_ROWS,
     )

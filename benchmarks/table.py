@@ -108,6 +108,7 @@ def vector_unit() -> str:
 TITLES = {
     "kernels.md": "Benchmarks: kernels",
     "graphs.md": "Benchmarks: graphs and diffusion",
+    "attention.md": "Benchmarks: attention",
     "layers.md": "Benchmarks: layers",
     "phase.md": "Benchmarks: the transition",
 }

@@ -67,7 +67,7 @@ class AttentionMonitor(AttentionRecords):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         ``every`` is no integer of at least 1.
 
     Examples
@@ -80,10 +80,7 @@ class AttentionMonitor(AttentionRecords):
     """
 
     def __init__(self, model: torch.nn.Module, every: int = 1) -> None:
-        super().__init__()
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"every must be an integer of at least 1, got {every!r}")
-        self.every = every
+        super().__init__(every)
         self._names = {id(module): name for name, module in model.named_modules()}
         self._calls: Counter[str] = Counter()
 
@@ -100,7 +97,7 @@ class AttentionMonitor(AttentionRecords):
             )
         step = self._calls[name]
         self._calls[name] += 1
-        if step % self.every != 0:
+        if not self.is_due(step):
             return
         found = attention_statistics(query, key, **options)
         padding, mask = None, options["mask"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Self
 
 import torch
@@ -35,7 +37,7 @@ class AttentionMonitor(AttentionRecords):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         The model has no such layer, or ``every`` is no integer of at least 1.
 
     Examples
@@ -52,10 +54,8 @@ class AttentionMonitor(AttentionRecords):
     """
 
     def __init__(self, model: torch.nn.Module, every: int = 1) -> None:
-        super().__init__()
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(f"every must be an integer of at least 1, got {every!r}")
-        self.model, self.every, self.step = model, every, 0
+        super().__init__(every)
+        self.model, self.step = model, 0
         self._layers = {
             name: layer for name, layer in model.named_modules() if isinstance(layer, Hopfield)
         }
@@ -70,7 +70,7 @@ class AttentionMonitor(AttentionRecords):
         for name, layer in self._layers.items():
 
             def look(layer: Any, given: Any, named: Any, _: Any, name: str = name) -> None:
-                if self.model.training and self.step % self.every == 0:
+                if self.model.training and self.is_due(self.step):
                     self._record(name, layer, given, named)
 
             self._hooks.append(layer.register_forward_hook(look, with_kwargs=True))
@@ -88,14 +88,18 @@ class AttentionMonitor(AttentionRecords):
 
     @torch.no_grad()
     def _record(self, name: str, layer: Any, given: Any, named: dict[str, Any]) -> None:
-        masks = {key: value for key, value in named.items() if key in MASKS}
-        values = named["input"] if "input" in named else given[0]
-        found = layer.statistics(values, *given[1:], **masks)
-        padding = masks.get(MASKS[0], given[1] if len(given) > 1 else None)
+        asked = signature(layer.statistics)
+        named = {key: value for key, value in named.items() if key in asked.parameters}
+        found = layer.statistics(*given, **named)
+        self.add(self.step, name, found, ignored_queries(asked.bind(*given, **named).arguments))
+
+
+def ignored_queries(arguments: Mapping[str, Any]) -> torch.Tensor | None:
+    """Return the padding of the queries: that of the patterns, where these are the queries."""
+    if "input" in arguments:
+        values, padding = arguments["input"], arguments.get("stored_pattern_padding_mask")
         itself = isinstance(values, torch.Tensor) or values[0] is values[1]
-        itself = itself and padding is not None and padding.dtype == torch.bool
-        self.add(self.step, name, found, padding if itself else None)
-
-
-MASKS = "stored_pattern_padding_mask", "association_mask"
-"""The masks of a layer, in the order of its arguments."""
+    else:
+        key, padding = arguments.get("key"), arguments.get("key_padding_mask")
+        itself = key is None or key is arguments["query"]
+    return padding if itself and padding is not None and padding.dtype == torch.bool else None

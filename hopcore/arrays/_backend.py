@@ -155,6 +155,30 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         weights = self.astype(self.separate(scores, separation)[0], state.dtype)
         return self.recalled(weights, projection)
 
+    def has_causal_kernel(
+        self, state: Array, stored: Array, separation: SeparationFunction
+    ) -> bool:
+        """Whether :meth:`associate_causal` needs no mask for these patterns."""
+        return False
+
+    def associate_causal(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        separation: SeparationFunction,
+    ) -> Array:
+        """Association in which query i attends to the patterns 0 to i alone."""
+        mask = self.causal_mask(state, stored)
+        return self.associate(state, stored, projection, beta, mask, separation)[0]
+
+    def causal_mask(self, state: Array, stored: Array) -> Array:
+        """The lower triangle ``(L, S)`` of a causal association: True for the patterns 0 to i."""
+        device = self.device(state)
+        rows = self.xp.arange(state.shape[-2], device=device)[:, None]
+        return self.xp.arange(stored.shape[-2], device=device)[None, :] <= rows
+
     def conjugate(
         self,
         state: Array,

@@ -21,7 +21,7 @@ from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
 from hopcore.layers._statistics import statistics_of_heads
-from hopcore.memory._separation import Separation, with_separation
+from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._statistics import Statistics
 
 
@@ -75,9 +75,10 @@ def dot_product_attention(
 
     Notes
     -----
-    Memory is O(L + S), and one boolean for each pair if ``causal``, unless there is a bias or
-    dropout. A bias needs all scores; torch's fused kernel needs them neither where no derivative
-    is asked for.
+    Memory is O(L + S), unless there is a bias or dropout. A bias needs all scores; torch's fused
+    kernel needs them neither where no derivative is asked for. ``causal`` makes a mask of one
+    boolean for each pair, except for a softmax in torch without another mask, which goes to torch's
+    own causal kernel.
 
     Examples
     --------
@@ -86,11 +87,18 @@ def dot_product_attention(
     >>> hopcore.layers.dot_product_attention(query, key, key, causal=True).shape
     (2, 1, 3)
     """
+    backend = backend_of_alike(query, key, value)
+    own_kernel = causal and needs_no_mask(backend, query, key, separation, mask, bias, drop)
+    if own_kernel:
+        key, value = without_later(query, key, value)
     association, groups = prepare_attention(
-        query, key, value, scale, mask, bias, causal, separation
+        backend, query, key, value, scale, mask, bias, causal and not own_kernel, separation
     )
     inputs = association.inputs
-    if drop is None:
+    if own_kernel:
+        output = inputs.backend.associate_causal(*inputs[2:6], association.separation)
+        output = joined_groups(inputs.xp, output, groups)
+    elif drop is None:
         output = joined_groups(inputs.xp, association_of(association), groups)
     else:
         values = inputs.projection
@@ -140,7 +148,10 @@ def attention_statistics(
     array([[1., 2., 3.],
            [1., 2., 3.]])
     """
-    association, groups = prepare_attention(query, key, key, scale, mask, bias, causal, separation)
+    backend = backend_of_alike(query, key, key)
+    association, groups = prepare_attention(
+        backend, query, key, key, scale, mask, bias, causal, separation
+    )
     xp = association.inputs.xp
     found = statistics_of_heads(association)
     columns = (x[..., None] for x in found)
@@ -149,7 +160,28 @@ def attention_statistics(
     return joined._replace(received=xp.broadcast_to(joined.received, (*full, key.shape[-2])))
 
 
+def needs_no_mask(
+    backend: Backend, query: Array, key: Array, separation: Separation, *others: Any
+) -> bool:
+    """Return whether a causal attention goes to the causal kernel of its library, without a mask.
+
+    That is if there is no other mask, bias or dropout, and if the library has such a kernel.
+    """
+    alone = all(other is None for other in others)
+    return alone and backend.has_causal_kernel(query, key, get_separation(separation))
+
+
+def without_later(query: Array, key: Array, value: Array) -> tuple[Array, Array]:
+    """Return keys and values without those after the last query, which no query attends to."""
+    queries = max(1, query.shape[-2])
+    if key.shape[-2] <= queries or key.shape[-2] != value.shape[-2]:
+        return key, value
+    seen = key[..., :queries, :]
+    return seen, seen if value is key else value[..., :queries, :]
+
+
 def prepare_attention(
+    backend: Backend,
     query: Array,
     key: Any,
     value: Any,
@@ -160,8 +192,6 @@ def prepare_attention(
     separation: Separation,
 ) -> tuple[Association, tuple[int, int] | None]:
     """Check the arrays; return their association, and the groups of its heads, if there are any."""
-    backend = backend_of_input("query", query)
-    check_alike_in_all(backend, query, key, value)
     masks = attention_masks(backend, query, key, mask, bias, causal)
     scaled, beta = scaled_query(backend, query, scale)
     stored = backend.astype(key, scaled.dtype)
@@ -177,8 +207,12 @@ def prepare_attention(
     return Association(shape(query)[:-3], inputs, masks.bias, None, None, function), groups
 
 
-def check_alike_in_all(backend: Backend, query: Array, key: Any, value: Any) -> None:
-    """Raise if the three arrays differ in their library, their dtype or their number of axes."""
+def backend_of_alike(query: Array, key: Any, value: Any) -> Backend:
+    """Return the backend of three arrays.
+
+    Raise if they differ in their library, their dtype or their number of axes.
+    """
+    backend = backend_of_input("query", query)
     for name, array in (("key", key), ("value", value)):
         other = backend_of_input(name, array)
         if other is not backend or array.dtype != query.dtype:
@@ -191,13 +225,14 @@ def check_alike_in_all(backend: Backend, query: Array, key: Any, value: Any) -> 
             "query, key and value must have the same number of axes, at least two, "
             f"got {shape(query)}, {shape(key)} and {shape(value)}"
         )
+    return backend
 
 
 def attention_masks(
     backend: Backend, query: Array, key: Array, mask: Any, bias: Any, causal: bool
 ) -> CoreMasks:
     """Return all masks of a call as those of the core."""
-    xp, full = backend.xp, (*shape(query)[:-1], key.shape[-2])
+    full = (*shape(query)[:-1], key.shape[-2])
     parts = []
     for name, array in (("mask", mask), ("bias", bias)):
         if array is None:
@@ -225,10 +260,7 @@ def attention_masks(
         else:
             parts.append(as_core_mask(backend, "bias", query, array))
     if causal:
-        device = backend.device(query)
-        rows = xp.arange(query.shape[-2], device=device)[:, None]
-        columns = xp.arange(key.shape[-2], device=device)[None, :]
-        parts.append(CoreMasks(columns <= rows, None))
+        parts.append(CoreMasks(backend.causal_mask(query, key), None))
     return joined_masks(parts)
 
 

@@ -83,6 +83,8 @@ def hopfield_settings(arguments: Mapping[str, Any]) -> HopfieldSettings:
     for name in ("scaling", "update_steps_max", "update_steps_eps"):
         if name in settings:
             settings[name] = as_numbers(settings[name])
+    if settings.get("dropout") is False:
+        settings["dropout"] = 0.0  # as code for hopfield-layers writes it
     return HopfieldSettings.from_dict(settings)
 
 

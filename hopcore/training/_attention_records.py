@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._validation import as_integer
 from hopcore.files._csv import csv_of
 from hopcore.files._files import write_whole
 from hopcore.layers._statistics import mean_statistics
@@ -62,8 +63,14 @@ class AttentionRecord(NamedTuple):
 class AttentionRecords:
     """Collects the mean statistics of each layer and head.
 
+    Parameters
+    ----------
+    every : int
+        For monitors: of the steps, they record those that are a multiple of this number.
+
     Attributes
     ----------
+    every : int
     records : list of AttentionRecord
         In the order in which they were added.
 
@@ -77,11 +84,16 @@ class AttentionRecords:
     (2.0, 3)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = 1) -> None:
+        self.every = as_integer("every", every, 1)
         self.records: list[AttentionRecord] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self.records)} records>"
+
+    def is_due(self, step: int) -> bool:
+        """Return whether a monitor records this step: it is a multiple of ``every``."""
+        return step % self.every == 0
 
     def add(
         self, step: int, layer: str, found: Statistics[Any], ignored: Any | None = None

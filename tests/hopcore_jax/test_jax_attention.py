@@ -70,6 +70,27 @@ def test_sparse_weights_and_a_learned_scale() -> None:
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+def test_statistics_are_those_of_the_weights(separation: str) -> None:
+    options: dict[str, Any] = {"is_causal": True, "scale": 0.8, "separation": separation}
+    options["key_value_seq_lengths"] = LENGTHS["key_value_seq_lengths"]
+
+    @jax.jit
+    def call(*arrays: Any) -> Any:
+        return dot_product_attention(*arrays, **options, return_statistics=True)
+
+    output, found = call(QUERY, KEY, VALUE)
+    np.testing.assert_allclose(output, dot_product_attention(QUERY, KEY, VALUE, **options))
+    scores = 0.8 * np.einsum("btnh,bsnh->bnts", QUERY, np.repeat(KEY, 2, axis=2))
+    shown = np.tri(5, dtype=bool) & (np.arange(5) < np.asarray([[[[5]]], [[[2]]]]))
+    weights = hopcore.separate(np.where(shown, scores, -np.inf), separation)
+    logs = np.log(np.where(weights > 0, weights, 1.0))
+    np.testing.assert_allclose(found.entropy, -(weights * logs).sum(-1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.effective, 1 / (weights**2).sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(found.largest, weights.max(-1), rtol=1e-4)
+    np.testing.assert_allclose(found.received, weights.sum(-2), rtol=1e-4, atol=1e-6)
+
+
 def test_a_query_that_attends_to_nothing_recalls_zeros() -> None:
     hidden = MASK.at[0, 0, 2].set(False)
     output = dot_product_attention(QUERY, KEY, VALUE, mask=hidden)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hopcore
 from hopcore_torch import attention
@@ -156,6 +157,76 @@ def test_what_is_masked_is_never_read() -> None:
     torch.testing.assert_close(attention(query, key, value, mask), want)
 
 
+CAUSAL: list[tuple[dict[str, Any], bool]] = [
+    ({}, True),
+    ({"scale": 0.7}, True),
+    ({"scale": torch.full((4, 1), 0.7, dtype=torch.float64)}, True),
+    ({"enable_gqa": True}, True),
+    ({"separation": "sparsemax"}, False),
+    ({"attn_mask": torch.ones(1, 1, dtype=torch.bool)}, False),
+    ({"attn_mask": torch.zeros(1, 1, dtype=torch.float64)}, False),
+    ({"dropout_p": 1e-12}, False),
+]
+"""Options of a causal call, and whether torch's causal kernel computes it."""
+
+
+@pytest.mark.parametrize(("options", "own_kernel"), CAUSAL)
+@pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (6, 3)])
+def test_a_causal_call_needs_no_mask_where_torch_has_a_kernel(
+    options: dict[str, Any], own_kernel: bool, sizes: tuple[int, int], monkeypatch: Any
+) -> None:
+    torch.manual_seed(5)
+    (queries, keys), heads = sizes, 2 if "enable_gqa" in options else 4
+    tensors: list[Any] = [
+        torch.randn(2, n, size, 3, dtype=torch.float64, requires_grad=True)
+        for n, size in ((4, queries), (heads, keys), (heads, keys))
+    ]
+    triangle = torch.ones(queries, keys, dtype=torch.bool).tril()
+    others = {name: x for name, x in options.items() if name != "attn_mask"}
+    want = derivatives(attention(*tensors, triangle, **others), tensors)
+    made: list[Any] = []
+    backend = hopcore.backend("torch")
+    plain = backend.causal_mask
+    monkeypatch.setattr(backend, "causal_mask", lambda *x: made.append(x) or plain(*x))
+    output = attention(*tensors, is_causal=True, **options)
+    assert bool(made) != own_kernel
+    for got, wanted in zip(derivatives(output, tensors), want, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the number of values of the largest tensor that any operation returns."""
+
+    values = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for x in torch.utils._pytree.tree_leaves(found):
+            self.values = max(self.values, x.numel() if isinstance(x, torch.Tensor) else 0)
+        return found
+
+
+@pytest.mark.parametrize(("separation", "held"), [("softmax", False), ("sparsemax", True)])
+def test_a_causal_softmax_and_its_gradient_hold_no_array_of_pairs(
+    separation: str, held: bool
+) -> None:
+    query = torch.randn(1, 1, 300, 4, requires_grad=True)
+    with Largest() as largest:
+        attention(query, query, query, is_causal=True, separation=separation).sum().backward()
+    assert (largest.values >= 300 * 300) == held
+
+
+def test_keys_after_the_last_query_are_never_read() -> None:
+    query, key, value = torch.randn(2, 3, 4), torch.randn(2, 5, 4), torch.randn(2, 5, 4)
+    want = attention(query, key, value, is_causal=True)
+    key[:, 3:], value[:, 4] = math.nan, math.inf
+    torch.testing.assert_close(attention(query, key, value, is_causal=True), want)
+    with pytest.raises(ValueError, match="one row for each stored pattern"):
+        attention(query, key, value[:, :4], is_causal=True)
+
+
 @pytest.mark.parametrize("sizes", [(0, 3), (2, 0)])
 def test_empty_axes_give_empty_results(sizes: tuple[int, int]) -> None:
     batch, queries = sizes
@@ -203,10 +274,11 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     "ignore::DeprecationWarning:torch.*",
     "ignore:.*should not be instantiated:DeprecationWarning",
 )
-def test_it_compiles_whole() -> None:
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+def test_it_compiles_whole(separation: str) -> None:
     query, key = torch.randn(2, 4, 3, 8), torch.randn(2, 4, 5, 8)
     compiled = torch.compile(attention, fullgraph=True, backend="eager")
-    got = compiled(query, key, key, is_causal=True, separation="sparsemax")
+    got = compiled(query, key, key, is_causal=True, separation=separation)
     torch.testing.assert_close(
-        got, attention(query, key, key, is_causal=True, separation="sparsemax")
+        got, attention(query, key, key, is_causal=True, separation=separation)
     )

@@ -284,6 +284,7 @@ def test_projections_can_be_written_to_and_share_no_memory_with_the_input():
 
 def test_no_dropout_may_be_written_as_false() -> None:
     assert HopfieldSettings(input_size=6, dropout=False).dropout == 0.0
+    assert hopcore.layers.hopfield_settings({"input_size": 6, "dropout": False}).dropout == 0.0
     assert EncoderSettings(hopfield=SETTINGS, dropout=False).dropout == 0.0
     with pytest.raises(TypeError, match="dropout"):
         HopfieldSettings(input_size=6, dropout=True)

@@ -114,7 +114,7 @@ def test_the_monitor_refuses_what_it_cannot_watch() -> None:
     hopcore_torch = pytest.importorskip("hopcore_torch")
     with pytest.raises(ValueError, match=r"a Linear has no hopcore_torch\.Hopfield"):
         monitor_of(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="every must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="every must be >= 1, got 0"):
         monitor_of(hopcore_torch.Hopfield(2), every=0)
 
 
@@ -150,3 +150,79 @@ def test_statistics_beside_the_output_in_jax() -> None:
     assert len(collected.records) == 3
     with pytest.raises(ValueError, match="a Linear has no layer with statistics"):
         with_statistics(eqx.nn.Linear(2, 2, key=first))
+
+
+def test_the_monitor_of_a_learned_temperature_reads_keys_as_keys() -> None:
+    torch = pytest.importorskip("torch")
+    hopcore_torch = pytest.importorskip("hopcore_torch")
+    torch.manual_seed(0)
+    layer = hopcore_torch.LearnableTemperatureAttention(4, 2, init_temp_factor=0.3)
+    x, y, padding = torch.randn(3, 5, 4), torch.randn(3, 7, 4), torch.zeros(3, 5, dtype=torch.bool)
+    padding[0, 3:] = True
+    hidden = torch.zeros(3, 7, dtype=torch.bool)
+    hidden[:, 0] = True
+    with monitor_of(layer) as monitor:
+        layer(x, y, y, hidden)
+        layer(x, key_padding_mask=padding)
+        layer(x, x, key_padding_mask=padding)
+        layer(query=x, key=y)
+    entropies = [row.entropy for row in monitor.records if row.head == 0]
+    weights = [
+        layer.association_weights(x, y, y, hidden),
+        layer.association_weights(x, key_padding_mask=padding),
+        layer.association_weights(x, x, key_padding_mask=padding),
+        layer.association_weights(x, y),
+    ]
+    shown = torch.ones(3, 5, dtype=torch.bool)
+    counted = [shown, ~padding, ~padding, shown]
+    for entropy, each, some in zip(entropies, weights, counted, strict=True):
+        wanted = torch.special.entr(each[:, 0]).sum(-1)[some].mean().item()
+        assert entropy == pytest.approx(wanted, rel=1e-5)
+    assert [row.queries for row in monitor.records if row.head == 0] == [15, 13, 13, 15]
+
+
+@pytest.mark.parametrize("monitor", ["hopcore_torch.monitor", "hopcore_torch.huggingface"])
+@pytest.mark.parametrize("every", [0, True, 1.5])
+def test_every_monitor_checks_its_steps_alike(monitor: str, every: Any) -> None:
+    pytest.importorskip("torch")
+    if monitor.endswith("huggingface"):
+        pytest.importorskip("transformers")
+    with pytest.raises((TypeError, ValueError), match="every must be"):
+        importlib.import_module(monitor).AttentionMonitor(None, every=every)
+
+
+def test_statistics_beside_the_output_look_into_transformer_layers_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+    hopcore_jax = pytest.importorskip("hopcore_jax")
+    with_statistics = importlib.import_module("hopcore_jax.monitor").with_statistics
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, y = jax.random.normal(keys[0], (2, 5, 4)), jax.random.normal(keys[1], (2, 7, 4))
+    encoder = hopcore_jax.HopfieldEncoderLayer(4, 2, dim_feedforward=8, key=keys[2])
+    decoder = hopcore_jax.HopfieldDecoderLayer(
+        4, 2, dim_feedforward=8, norm_first=True, key=keys[3]
+    )
+
+    def both(layers: Any, *arrays: Any, **options: Any) -> Any:
+        first, second = layers
+        return second(arrays[0], first(arrays[1], **options), **options)
+
+    model = jax.tree_util.Partial(both, (encoder, decoder))
+    output, found = jax.jit(lambda *arrays: with_statistics(model)(*arrays, inference=True))(x, y)
+    np.testing.assert_allclose(output, model(x, y, inference=True), rtol=1e-5, atol=1e-6)
+    by_name = {name.rsplit(".", 1)[1]: statistics for name, statistics in found.items()}
+    assert set(by_name) == {
+        "hopfield_association",
+        "hopfield_association_self",
+        "hopfield_association_cross",
+    }
+    first, own, cross = (by_name[f"hopfield_association{end}"] for end in ("", "_self", "_cross"))
+    wanted = encoder.hopfield_association.statistics(y)
+    np.testing.assert_allclose(first.entropy, wanted.entropy, rtol=1e-5)
+    assert own.received.shape == (2, 2, 5)
+    assert cross.received.shape == (2, 2, 7)
+    assert cross.entropy.shape == (2, 2, 5)
+    alone = with_statistics(encoder)(y, key=keys[0])[1]
+    assert list(alone) == ["hopfield_association"]  # as the monitor of torch names it
+    layer = hopcore_jax.LearnableTemperatureAttention(4, 2, key=keys[2])
+    found = with_statistics(layer)(x, y, inference=True)[1][""]
+    np.testing.assert_allclose(found.entropy, layer.statistics(x, y).entropy, rtol=1e-5)

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal, overload
+
 import jax
 import jax.numpy as jnp
 
+from hopcore.layers import attention_statistics, suggest_names
 from hopcore.layers import dot_product_attention as attention_by_heads
-from hopcore.layers import suggest_names
-from hopcore.memory import Separation
+from hopcore.memory import Separation, Statistics
 
 
+@overload
+def dot_product_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    bias: jax.Array | None = ...,
+    mask: jax.Array | None = ...,
+    *,
+    scale: float | jax.Array | None = ...,
+    is_causal: bool = ...,
+    query_seq_lengths: jax.Array | None = ...,
+    key_value_seq_lengths: jax.Array | None = ...,
+    local_window_size: int | tuple[int, int] | None = ...,
+    separation: Separation = ...,
+    return_statistics: Literal[False] = ...,
+) -> jax.Array: ...
+@overload
+def dot_product_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    bias: jax.Array | None = ...,
+    mask: jax.Array | None = ...,
+    *,
+    scale: float | jax.Array | None = ...,
+    is_causal: bool = ...,
+    query_seq_lengths: jax.Array | None = ...,
+    key_value_seq_lengths: jax.Array | None = ...,
+    local_window_size: int | tuple[int, int] | None = ...,
+    separation: Separation = ...,
+    return_statistics: Literal[True],
+) -> tuple[jax.Array, Statistics[jax.Array]]: ...
 @suggest_names
 def dot_product_attention(
     query: jax.Array,
@@ -24,7 +58,8 @@ def dot_product_attention(
     key_value_seq_lengths: jax.Array | None = None,
     local_window_size: int | tuple[int, int] | None = None,
     separation: Separation = "softmax",
-) -> jax.Array:
+    return_statistics: bool = False,
+) -> jax.Array | tuple[jax.Array, Statistics[jax.Array]]:
     r"""Scaled dot-product attention in the place of JAX's, with sparse weights and learned scales.
 
     With a scale s and a bias B it is :math:`w(s\, Q K^T + B)\, V`. The arguments, the order of
@@ -54,11 +89,18 @@ def dot_product_attention(
         Each query attends to this many keys before and after its own position.
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
+    return_statistics : bool
+        Also return the statistics of the weights, see :func:`hopcore.layers.attention_statistics`:
+        the log-sum-exp, the entropy, the effective number of keys, the largest weight, what each
+        key receives, and the energy. It must be known when the function is traced.
 
     Returns
     -------
     array (B, T, N, v) or (T, N, v)
         Zeros for a query that may attend to nothing, where JAX's function averages all values.
+    Statistics
+        With ``return_statistics``: ``(B, N, T)``, with the heads before the time as in ``scale``,
+        and ``received (B, N, S)``.
 
     Raises
     ------
@@ -95,15 +137,17 @@ def dot_product_attention(
     joined = None
     for one in masks:
         joined = one if joined is None else joined & one
-    output = attention_by_heads(
-        *by_heads,
-        scale=scale,
-        mask=joined,
-        bias=bias,
-        causal=is_causal,
-        separation=separation,
-    )
-    return jnp.swapaxes(output, -2, -3)
+    options: dict[str, Any] = {
+        "scale": scale,
+        "mask": joined,
+        "bias": bias,
+        "causal": is_causal,
+        "separation": separation,
+    }
+    output = jnp.swapaxes(attention_by_heads(*by_heads, **options), -2, -3)
+    if not return_statistics:
+        return output
+    return output, attention_statistics(*by_heads[:2], **options)
 
 
 def lengths_of(name: str, lengths: jax.Array, query: jax.Array) -> jax.Array:

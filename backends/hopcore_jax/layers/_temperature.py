@@ -17,7 +17,7 @@ from hopcore.layers import (
     named_arguments,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Statistics
 from hopcore_jax.layers._base import Key, ParameterOwner
 from hopcore_jax.layers._hopfield import Hopfield
 
@@ -139,6 +139,19 @@ class LearnableTemperatureAttention(Hopfield):
         """Return how much each query of each head attends to each key, ``(..., H, L, S)``."""
         masks = key_padding_mask, attn_mask
         return super().association_weights(attention_patterns(query, key_, value), *masks)
+
+    @suggest_names
+    def statistics(
+        self,
+        query: jax.Array,
+        key_: jax.Array | None = None,
+        value: jax.Array | None = None,
+        key_padding_mask: Any = None,
+        attn_mask: Any = None,
+    ) -> Statistics[jax.Array]:
+        """Return the statistics of each head, see :meth:`Hopfield.statistics`."""
+        masks = key_padding_mask, attn_mask
+        return super().statistics(attention_patterns(query, key_, value), *masks)
 
     def get_association_matrix(
         self,

@@ -34,6 +34,8 @@ class Association(NamedTuple):
     """``fast(state, stored, projection, beta)``: output and conjugate, or one of them."""
     rows: int | None = None
     """How many queries a block of the derivative has; as many as fit if not given."""
+    causal: bool = False
+    """Whether query i attends to the patterns 0 to i alone, without a mask that says so."""
 
 
 class Separate(Function):

@@ -357,6 +357,35 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             bias = bias.masked_fill(~mask, -math.inf)
         return fused.attention(state, stored, projection, beta, bias.to(state.dtype))
 
+    def has_causal_kernel(
+        self, state: torch.Tensor, stored: torch.Tensor, separation: SeparationFunction
+    ) -> bool:
+        """For the softmax; a long memory on the CPU is associated in parts, which have masks.
+
+        An exporter could not prove which of the numbers of queries and of patterns is larger.
+        """
+        compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        in_parts = state.device.type == "cpu" and self.is_long(stored)
+        return separation.softmax and (eager() or compiled) and not in_parts
+
+    def associate_causal(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        projection: torch.Tensor,
+        beta: Beta,
+        separation: SeparationFunction,
+    ) -> torch.Tensor:
+        """Softmax by torch's causal kernel, differentiated as in :meth:`associate`."""
+        number = isinstance(beta, float)
+        if not (number and self.has_causal_kernel(state, stored, separation)):
+            return super().associate_causal(state, stored, projection, beta, separation)
+        tensors = state, stored, projection, None, None
+        if eager() and differentiated(*tensors):
+            association = Association(self, separation, beta, None, causal=True)
+            return fused.Attention.apply(association, *tensors)
+        return fused.attention(state, stored, projection, beta, None, causal=True)
+
     def conjugate(
         self,
         state: torch.Tensor,

@@ -43,6 +43,7 @@ def heads(
     projection: torch.Tensor,
     beta: Beta,
     mask: torch.Tensor | None,
+    causal: bool = False,
 ) -> Heads:
     """An association as the fused kernels take it: four axes, one depth, beta as their scale."""
     width, depth = projection.shape[-1], stored.shape[-1]
@@ -55,6 +56,7 @@ def heads(
         mask = mask[None, :]
     tensors = [state, stored, projection] if mask is None else [state, stored, projection, mask]
     shared = stored.ndim == 2 and projection.ndim == 2 and (mask is None or mask.shape[:-1] == (1,))
+    shared = shared and not (causal and state.ndim > 2)
     lead, batch = state.shape[:-2], (1, 1)
     axes = state.shape[:-1]
     if shared:
@@ -100,11 +102,14 @@ def attention(
     projection: torch.Tensor,
     beta: Beta,
     mask: torch.Tensor | None,
+    causal: bool = False,
 ) -> torch.Tensor:
     """The association by torch's fused kernel, with its own gradient."""
-    h = heads(state, stored, projection, beta, mask)
+    h = heads(state, stored, projection, beta, mask, causal)
     return h.restore(
-        F.scaled_dot_product_attention(h.query, h.key, h.value, attn_mask=h.mask, scale=h.scale)
+        F.scaled_dot_product_attention(
+            h.query, h.key, h.value, attn_mask=h.mask, is_causal=causal, scale=h.scale
+        )
     )
 
 
@@ -121,7 +126,8 @@ class Attention(Function):
         state, stored, projection, beta, _ = inner
         with torch.enable_grad():
             beta = association.beta if beta is None else beta
-            output = attention(state, stored, projection, beta, association.mask)
+            options = association.mask, association.causal
+            output = attention(state, stored, projection, beta, *options)
         ctx.association, ctx.inner = association, (output, inner)
         ctx.save_for_backward(*tensors)
         return output.detach()
@@ -131,8 +137,11 @@ class Attention(Function):
         """By the kernel's own gradient; where that is to be differentiated, by the formula."""
         needs = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
-            tensors = ctx.saved_tensors
-            return None, *pull_back(ctx.association, tensors, needs, None, by_output)
+            tensors, association = ctx.saved_tensors, ctx.association
+            if association.causal:
+                mask = association.backend.causal_mask(*tensors[:2])
+                association = association._replace(mask=mask)
+            return None, *pull_back(association, tensors, needs, None, by_output)
         output, inner = ctx.inner
         return None, *grads(output, inner, needs, by_output, retain_graph=True)
 

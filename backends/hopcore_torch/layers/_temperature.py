@@ -16,7 +16,7 @@ from hopcore.layers import (
     named_arguments,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Statistics
 from hopcore_torch.layers._base import Device
 from hopcore_torch.layers._hopfield import Hopfield
 
@@ -127,6 +127,20 @@ class LearnableTemperatureAttention(Hopfield):
     ) -> torch.Tensor:
         """Return how much each query of each head attends to each key, ``(..., H, L, S)``."""
         return super().association_weights(
+            attention_patterns(query, key, value), key_padding_mask, attn_mask
+        )
+
+    @suggest_names
+    def statistics(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        key_padding_mask: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> Statistics[torch.Tensor]:
+        """Return the statistics of each head, see :meth:`Hopfield.statistics`."""
+        return super().statistics(
             attention_patterns(query, key, value), key_padding_mask, attn_mask
         )
 

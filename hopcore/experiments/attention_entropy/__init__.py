@@ -1,0 +1,1 @@
+"""The entropy and the energy of the heads of a small language model while it trains."""
