@@ -184,7 +184,7 @@ def test_bad_arguments_are_refused_when_registered(arguments: dict[str, Any], wo
 
 
 def test_a_bad_interval_of_records_is_refused() -> None:
-    with pytest.raises(ValueError, match="every must be an integer"):
+    with pytest.raises(ValueError, match="every must be >= 1, got 0"):
         huggingface.AttentionMonitor(torch.nn.Identity(), every=0)
 
 

@@ -53,10 +53,10 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
         before = [one for one in own if one.step == 0]
         after = [one for one in own if one.step == last]
         seeds = grouped(own, lambda one: one.seed).values()
-        steps = [
+        learned, fallen = (
             median([first_step(some, happened) for some in seeds])
             for happened in (is_learned, has_fallen)
-        ]
+        )
         numbers = [
             spread(getattr(one, name) for one in some)
             for some, name in (
@@ -67,7 +67,9 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
                 (after, "energy"),
             )
         ]
-        lines.append(Line(task, attention, layer, len(seeds), *numbers, *steps))
+        lines.append(
+            Line(task, attention, layer, len(seeds), *numbers, learned=learned, fallen=fallen)
+        )
     return lines
 
 
