@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     )
     from hopcore.memory import (
         Entmax,
+        KSubsets,
         LearnableAlpha,
         Retrieval,
         Softmax,
@@ -121,6 +122,7 @@ NAMES = {
     ),
     "memory": (
         "Entmax",
+        "KSubsets",
         "LearnableAlpha",
         "Retrieval",
         "Softmax",
@@ -229,6 +231,7 @@ __all__ = [
     "HopfieldSettings",
     "ImplicitDiffusion",
     "IterativeDiffusion",
+    "KSubsets",
     "Laplacian",
     "LearnableAlpha",
     "LearnableTemperature",

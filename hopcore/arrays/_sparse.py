@@ -46,7 +46,12 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     largest = xp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * xp.finfo(scores.dtype).eps)
     largest = xp.where(largest > 0.0, largest, 1.0)
     top = xp.max(maxima, axis=-1, keepdims=True)
-    candidates = chosen(scores, top, separation.reach_of(largest), xp)
+    if hasattr(separation, "lowest"):
+        lowest = separation.lowest(maxima, weights, xp)
+    else:
+        lowest = top - separation.reach_of(largest)
+    # The top itself is always in reach, also where top - reach rounds to top.
+    candidates = chosen(scores, xp.where(top == -xp.inf, xp.inf, lowest), xp)
     if candidates is None:
         return dense(scores, largest, separation, xp, loop)
     index, values = candidates
@@ -66,11 +71,9 @@ def dense(
     return Support(None, weights, conjugate)
 
 
-def chosen(scores: Array, top: Array, reach: Array, xp: ModuleType) -> tuple[Array, Array] | None:
-    """Index and value ``(R, K)`` of the scores in reach of the top; None if K > S / 4."""
+def chosen(scores: Array, lowest: Array, xp: ModuleType) -> tuple[Array, Array] | None:
+    """Index and value ``(R, K)`` of the scores from ``lowest`` up; None if K > S / 4."""
     rows, width = scores.shape
-    # The top itself is always in reach, also where top - reach rounds to top.
-    lowest = xp.where(top == -xp.inf, xp.inf, top - reach)
     flat = xp.nonzero(xp.reshape(scores >= lowest, (-1,)))[0]
     starts = xp.searchsorted(flat, xp.arange(rows + 1, dtype=flat.dtype) * width)
     most = max(1, int(xp.max(starts[1:] - starts[:-1])))

@@ -9,6 +9,7 @@ from hopcore.memory._association import association, association_weights, merge_
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
+from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
 from hopcore.memory._retrieval import Gradient, Retrieval, retrieve
 from hopcore.memory._separation import (
@@ -23,6 +24,7 @@ from hopcore.memory._statistics import Statistics, statistics
 __all__ = [
     "Entmax",
     "Gradient",
+    "KSubsets",
     "LearnableAlpha",
     "Retrieval",
     "Separation",
