@@ -31,23 +31,25 @@ class Support(NamedTuple):
     """(R, K), zero where padded; (R, S) where dense."""
     conjugate: Array
     """(R,)"""
+    scores: Array | None = None
+    """The scores of the weights, in their shape."""
 
 
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
     """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few are > 0."""
     rows, width = scores.shape
     if rows == 0 or width < SMALL:
-        return Support(None, *separation.evaluate(scores, xp, loop))
+        return Support(None, *separation.evaluate(scores, xp, loop), scores)
     grouped = width - width % GROUP
     groups = xp.reshape(scores[:, :grouped], (rows, GROUP, -1))
     maxima = xp.concat([xp.max(groups, axis=1), scores[:, grouped:]], axis=1)
-    weights = support(maxima, separation, xp, loop).weights
+    _, weights, _, weighted = support(maxima, separation, xp, loop)
     # Rounded up, since it must be an upper bound; it is 0 where all patterns are masked.
     largest = xp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * xp.finfo(scores.dtype).eps)
     largest = xp.where(largest > 0.0, largest, 1.0)
     top = xp.max(maxima, axis=-1, keepdims=True)
     if hasattr(separation, "lowest"):
-        lowest = separation.lowest(maxima, weights, xp)
+        lowest = separation.lowest(weighted, weights, xp)
     else:
         lowest = top - separation.reach_of(largest)
     # The top itself is always in reach, also where top - reach rounds to top.
@@ -55,7 +57,7 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     if candidates is None:
         return dense(scores, largest, separation, xp, loop)
     index, values = candidates
-    return Support(index, *separation.evaluate(values, xp, loop, largest))
+    return Support(index, *separation.evaluate(values, xp, loop, largest), values)
 
 
 def dense(
@@ -68,7 +70,7 @@ def dense(
         part = slice(start, start + rows)
         some = with_orders(separation, None if orders is None else orders[part])
         weights[part], conjugate[part] = some.evaluate(scores[part], xp, loop, largest[part])
-    return Support(None, weights, conjugate)
+    return Support(None, weights, conjugate, scores)
 
 
 def chosen(scores: Array, lowest: Array, xp: ModuleType) -> tuple[Array, Array] | None:
