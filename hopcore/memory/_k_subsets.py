@@ -210,7 +210,7 @@ def bracket(
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         low, high, over, under, last, active = state
-        fall = over - under
+        fall = xp.maximum(over, xp.zeros_like(over)) - under
         middle = high + (high - low) * (under / xp.where(fall > 0.0, fall, 1.0))
         far, near = 1.0 + (top - low), 1.0 + (top - high)
         geometric = top + 1.0 - xp.sqrt(far) * xp.sqrt(near)

@@ -47,6 +47,11 @@ STATEMENTS: dict[str, str] = {
     "F2": "0 <= E <= min(2 M^2, -Omega(1/N)/beta + M^2/2) in the hull",
     "F3": "margin m = 1/(alpha-1): x_i is an exact fixed point iff Delta_i >= m/beta, and a query "
     "with xi.(x_i - x_j) >= m/beta for all j retrieves x_i exactly in one step",
+    # K: k-subsets (Santos et al. 2024).
+    "K6": "k-subsets: w_i = min(max(z_i - tau, 0), 1)/k with the conjugate whose gradient they "
+    "are; descent as in F1",
+    "K7": "k-subsets: the exact mean of the k largest iff z_(k) - z_(k+1) >= 1; k = 1 is "
+    "sparsemax, k >= N gives 1/N",
     # H: statistics of association weights.
     "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
     "l - beta xi.f(xi)",
