@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Loop
@@ -89,7 +88,7 @@ class KSubsets:
 
     @property
     def reach(self) -> float:
-        """Infinite for k > 1, since the k largest scores have weights however far they are apart."""
+        """Infinite for k > 1, since k patterns have weights however far apart their scores are."""
         return 1.0 if self.k == 1 else math.inf
 
     def reach_of(self, largest: Array) -> Array:
@@ -97,7 +96,7 @@ class KSubsets:
         return largest * self.reach
 
     def lowest(self, scores: Array, weights: Array, xp: ModuleType) -> Array:
-        r"""The score ``(..., 1)`` below which no pattern has a weight, from scores of some patterns.
+        r"""The score ``(..., 1)`` below which no pattern has a weight, from some of the scores.
 
         With fewer patterns :math:`\tau` can only be smaller. ``weights`` are those of the given
         scores among themselves; up to k patterns, there is no such score.
@@ -197,7 +196,9 @@ def bracket(
         side = xp.where(rises, xp.ones_like(found), -xp.ones_like(found))
         side = side + xp.where(side * last > 0.0, last, 0.0)
         again = 1.0 - 0.5 * xp.astype(xp.abs(side) > 1.0, found.dtype)
-        new_low, new_high = (xp.where(x | met, middle, y) for x, y in ((rises, low), (~rises, high)))
+        new_low, new_high = (
+            xp.where(x | met, middle, y) for x, y in ((rises, low), (~rises, high))
+        )
         wide = new_high - new_low > eps * xp.maximum(xp.abs(middle), xp.ones_like(middle))
         return (
             xp.where(active, new_low, low),

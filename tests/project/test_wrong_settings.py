@@ -22,6 +22,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{key: {"input_size": 8, "output_size": 4} for key in ("HNLSettings", "HNMSettings")},
     "QuantizerSettings": {"input_size": 8},
     "Entmax": {"alpha": 1.5},
+    "KSubsets": {"k": 2},
     "Constant": {"value": 1.0},
     "Geometric": {"start": 1.0, "factor": 0.5},
     **dict.fromkeys(("Linear", "Cosine", "Exponential"), BETWEEN),
