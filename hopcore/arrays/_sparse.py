@@ -8,7 +8,7 @@ scores above this bound are passed to the solver. This is for NumPy, which can w
 from __future__ import annotations
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Loop, SeparationFunction, orders_of, with_orders
 
@@ -48,10 +48,8 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     largest = xp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * xp.finfo(scores.dtype).eps)
     largest = xp.where(largest > 0.0, largest, 1.0)
     top = xp.max(maxima, axis=-1, keepdims=True)
-    if hasattr(separation, "lowest"):
-        lowest = separation.lowest(weighted, weights, xp)
-    else:
-        lowest = top - separation.reach_of(largest)
+    find: Any = getattr(separation, "lowest", None)
+    lowest = find(weighted, weights, xp) if find else top - separation.reach_of(largest)
     # The top itself is always in reach, also where top - reach rounds to top.
     candidates = chosen(scores, xp.where(top == -xp.inf, xp.inf, lowest), xp)
     if candidates is None:

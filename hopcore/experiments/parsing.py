@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from hopcore.memory._entmax import Entmax
-from hopcore.memory._separation import SEPARATIONS, SeparationFunction, get_separation
+from hopcore.memory._separation import SEPARATIONS, SeparationFunction, family_named
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def separation_named(text: str) -> SeparationFunction:
         return SEPARATIONS[text]
     kind, _, alpha = text.partition(":")
     if kind == "k-subsets" and alpha:
-        return get_separation(text)
+        return family_named(text)
     if kind != "entmax" or not alpha:
         raise ValueError(
             f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA, k-subsets:K"

@@ -78,7 +78,7 @@ def test_few_steps_find_the_threshold(dtype: str, width: int) -> None:
     scores = RNG.normal(size=(20, width)) * np.logspace(-3, 4, 20)[:, None]
     weights, _ = KSubsets(4).evaluate(scores.astype(dtype), xp, loop)
     np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=width * np.finfo(dtype).eps)
-    assert len(steps) <= 50
+    assert len(steps) <= 80
 
 
 def test_only_scores_above_the_lowest_have_weights() -> None:
