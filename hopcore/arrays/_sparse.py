@@ -38,8 +38,9 @@ class Support(NamedTuple):
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
     """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few are > 0."""
     rows, width = scores.shape
+    evaluate = getattr(separation, "evaluate_whole", separation.evaluate)
     if rows == 0 or width < SMALL:
-        return Support(None, *separation.evaluate(scores, xp, loop), scores)
+        return Support(None, *evaluate(scores, xp, loop), scores)
     grouped = width - width % GROUP
     groups = xp.reshape(scores[:, :grouped], (rows, GROUP, -1))
     maxima = xp.concat([xp.max(groups, axis=1), scores[:, grouped:]], axis=1)
@@ -55,7 +56,7 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     if candidates is None:
         return dense(scores, largest, separation, xp, loop)
     index, values = candidates
-    return Support(index, *separation.evaluate(values, xp, loop, largest), values)
+    return Support(index, *evaluate(values, xp, loop, largest), values)
 
 
 def dense(
@@ -67,7 +68,8 @@ def dense(
     for start in range(0, scores.shape[0], rows):
         part = slice(start, start + rows)
         some = with_orders(separation, None if orders is None else orders[part])
-        weights[part], conjugate[part] = some.evaluate(scores[part], xp, loop, largest[part])
+        evaluate = getattr(some, "evaluate_whole", some.evaluate)
+        weights[part], conjugate[part] = evaluate(scores[part], xp, loop, largest[part])
     return Support(None, weights, conjugate, scores)
 
 

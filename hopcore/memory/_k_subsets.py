@@ -125,6 +125,21 @@ class KSubsets:
         low, high = bracket(scores, top, lowest, count, float(self.k), xp, loop)
         return self._between(scores, top, low, high, count, xp)
 
+    def evaluate_whole(
+        self, scores: Array, xp: ModuleType, loop: Loop, largest: Array | None = None
+    ) -> tuple[Array, Array]:
+        """:meth:`evaluate` of an array, whose k-th largest score gives a small bracket."""
+        top, lowest, count = range_of(scores, xp)
+        if self.k >= scores.shape[-1]:
+            return self._between(scores, top, lowest, lowest, count, xp)
+        place = scores.shape[-1] - self.k
+        score = xp.sort(scores, axis=-1)[..., place : place + 1]
+        score = xp.where(score == -math.inf, top, score)
+        low = score - 1.0 - 2.0 * xp.finfo(top.dtype).eps * xp.abs(score)
+        ends = low, score
+        low, high = bracket(scores, top, lowest, count, float(self.k), xp, loop, ends)
+        return self._between(scores, top, low, high, count, xp)
+
     def evaluate_sorted(self, scores: Array, xp: ModuleType) -> tuple[Array, Array]:
         """Weights and conjugate by sorting, without a loop, for traces that cannot have one."""
         top, lowest, count = range_of(scores, xp)
@@ -177,8 +192,11 @@ def bracket(
     k: float,
     xp: ModuleType,
     loop: Loop,
+    ends: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
     """Two numbers as close as possible with the threshold between them; ``lowest`` for N <= k.
+
+    The threshold lies between ``ends``, if they are given.
 
     The bracket is divided by the secant of the sum. An end that stays twice counts half (the
     Illinois rule), so both ends move. Far below the top, where the sum is a staircase, the
@@ -192,14 +210,17 @@ def bracket(
     def narrowed(state: tuple[Array, ...], middle: Array, active: Array) -> tuple[Array, ...]:
         low, high, over, under, last, _ = state
         found = excess(middle)
-        rises, met = found >= 0.0, xp.abs(found) <= eps * k
+        rises = found >= 0.0
         side = xp.where(rises, xp.ones_like(found), -xp.ones_like(found))
         side = side + xp.where(side * last > 0.0, last, 0.0)
         again = 1.0 - 0.5 * xp.astype(xp.abs(side) > 1.0, found.dtype)
-        new_low, new_high = (
-            xp.where(x | met, middle, y) for x, y in ((rises, low), (~rises, high))
-        )
-        wide = new_high - new_low > eps * xp.maximum(xp.abs(middle), xp.ones_like(middle))
+        # Near a sum within rounding of k, but not k, a share grows: the threshold is this close.
+        rounding = eps * (k + xp.abs(middle))
+        met = xp.abs(found) <= xp.minimum(2.0 * rounding, xp.zeros_like(found) + 0.25)
+        around = 4.0 * rounding * xp.astype(found != 0.0, found.dtype)
+        new_low = xp.where(met, middle - around, xp.where(rises, middle, low))
+        new_high = xp.where(met, middle + around, xp.where(rises, high, middle))
+        wide = ~met & (new_high - new_low > rounding)
         return (
             xp.where(active, new_low, low),
             xp.where(active, new_high, high),
@@ -224,9 +245,13 @@ def bracket(
         return narrowed(state, middle, active & inside)
 
     many = count > k
-    state = lowest, top, count - k, xp.zeros_like(top) - k, xp.zeros_like(top), many
-    # Where the scores are close to each other, or k = 1, this step finds a small bracket.
-    state = narrowed(state, top - 1.0, many)
+    none = xp.zeros_like(top)
+    if ends is None:
+        state = lowest, top, count - k, none - k, none, many
+        # Where the scores are close to each other, or k = 1, this step finds a small bracket.
+        state = narrowed(state, top - 1.0, many)
+    else:
+        state = *ends, *map(excess, ends), none, many
     low, high, *_ = loop(lambda state: xp.any(state[-1]), step, state, MOST_STEPS)
     return xp.where(many, low, lowest), xp.where(many, high, lowest)
 
