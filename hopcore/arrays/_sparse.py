@@ -38,7 +38,7 @@ class Support(NamedTuple):
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
     """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few are > 0."""
     rows, width = scores.shape
-    evaluate = getattr(separation, "evaluate_whole", separation.evaluate)
+    evaluate: Any = getattr(separation, "evaluate_whole", separation.evaluate)
     if rows == 0 or width < SMALL:
         return Support(None, *evaluate(scores, xp, loop), scores)
     grouped = width - width % GROUP
@@ -68,7 +68,7 @@ def dense(
     for start in range(0, scores.shape[0], rows):
         part = slice(start, start + rows)
         some = with_orders(separation, None if orders is None else orders[part])
-        evaluate = getattr(some, "evaluate_whole", some.evaluate)
+        evaluate: Any = getattr(some, "evaluate_whole", some.evaluate)
         weights[part], conjugate[part] = evaluate(scores[part], xp, loop, largest[part])
     return Support(None, weights, conjugate, scores)
 

@@ -81,6 +81,16 @@ def test_few_steps_find_the_threshold(dtype: str, width: int) -> None:
     assert len(steps) <= 80
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_a_gap_of_exactly_one_is_enough_for_any_scores(k: int) -> None:
+    # Multiples of 2^-51 from 1 to 2 stay exact when 1 is added.
+    low = 1.0 + RNG.integers(0, 2**51, size=(200, 1)) * 2.0**-51
+    others = low - RNG.uniform(0.0, 1.0, size=(200, 6)), low + 1.0 + RNG.uniform(size=(200, k - 1))
+    scores = np.concatenate([*others, low, low + 1.0], axis=-1)
+    weights = hopcore.separate(scores, KSubsets(k))
+    np.testing.assert_array_equal(weights, np.where(scores >= low + 1.0, 1.0 / k, 0.0))
+
+
 def test_only_scores_above_the_lowest_have_weights() -> None:
     scores = RNG.normal(size=(40, 400)) * np.logspace(-2, 2, 40)[:, None]
     for k in (1, 2, 9):
@@ -100,7 +110,7 @@ def test_layers_and_their_checkpoints(tmp_path: Path) -> None:
     loaded = hopcore.load_layer(tmp_path / "layer")
     assert loaded.settings == settings
     x = RNG.normal(size=(2, 7, 6)).astype(np.float32)
-    wanted = hopcore.layers.hopfield_weights(x, settings=settings, parameters=parameters)
+    wanted = hopcore.layers.hopfield_weights(settings, parameters, x)
     assert np.all(wanted <= 0.5 + 1e-6)
     assert np.any((wanted > 0.0) & (wanted < 0.5 - 1e-6))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planting import MUTANTS, Mutant, core, in_torch, mutant
+from planting import MUTANTS, Mutant, in_torch, mutant
 
 import hopcore
 from hopcore.arrays import Backend
@@ -74,26 +74,6 @@ def whole(monkeypatch):
         return s * (change - mean) / self.k
 
     monkeypatch.setattr(hopcore.KSubsets, "tangent", tangent)
-
-
-@mutant("a bound of the support that is too high", "K6")
-def bound(monkeypatch):
-    right = hopcore.KSubsets.lowest
-    monkeypatch.setattr(hopcore.KSubsets, "lowest", lambda self, *given: right(self, *given) + 0.25)
-
-
-@mutant("a bracket that is read without the score next to it", "K7")
-def unsnapped(monkeypatch):
-    module = core("memory._k_subsets")
-
-    def wrong(scores, low, high, k, xp):
-        most, least = (module.shares(scores, end, xp) for end in (low, high + 1e-9))
-        over, under = (xp.sum(y, axis=-1, keepdims=True) for y in (most, least))
-        share = (over - k) / xp.where(over > under, over - under, 1.0)
-        share = xp.clip(share, 0.0, 1.0)
-        return most + (least - most) * share, low + (high - low) * share
-
-    monkeypatch.setattr(module, "between", wrong)
 
 
 @pytest.mark.parametrize(
