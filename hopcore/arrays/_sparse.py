@@ -40,7 +40,8 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     rows, width = scores.shape
     evaluate: Any = getattr(separation, "evaluate_whole", separation.evaluate)
     if rows == 0 or width < SMALL:
-        return Support(None, *evaluate(scores, xp, loop), scores)
+        found, conjugate = evaluate(scores, xp, loop)
+        return Support(None, found, conjugate, scores)
     grouped = width - width % GROUP
     groups = xp.reshape(scores[:, :grouped], (rows, GROUP, -1))
     maxima = xp.concat([xp.max(groups, axis=1), scores[:, grouped:]], axis=1)
@@ -56,7 +57,8 @@ def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop:
     if candidates is None:
         return dense(scores, largest, separation, xp, loop)
     index, values = candidates
-    return Support(index, *evaluate(values, xp, loop, largest), values)
+    found, conjugate = evaluate(values, xp, loop, largest)
+    return Support(index, found, conjugate, values)
 
 
 def dense(
