@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     )
     from hopcore.memory import (
         Entmax,
+        KSubsets,
         LearnableAlpha,
         Retrieval,
         Softmax,
@@ -124,6 +125,7 @@ NAMES = {
     ),
     "memory": (
         "Entmax",
+        "KSubsets",
         "LearnableAlpha",
         "Retrieval",
         "Softmax",
@@ -233,6 +235,7 @@ __all__ = [
     "HopfieldSettings",
     "ImplicitDiffusion",
     "IterativeDiffusion",
+    "KSubsets",
     "Laplacian",
     "LearnableAlpha",
     "LearnableTemperature",

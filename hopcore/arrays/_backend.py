@@ -44,7 +44,11 @@ class SeparationFunction(Protocol):
         ...
 
     def reach_of(self, largest: Array) -> Array:
-        """The reach if the largest weight is known to be at most ``largest``, not just 1."""
+        """The reach if the largest weight is known to be at most ``largest``, not just 1.
+
+        A function without a reach may have a method ``lowest(scores, weights, xp)`` instead, the
+        score ``(..., 1)`` below which weights are 0, from some scores and their weights.
+        """
         ...
 
     def evaluate(

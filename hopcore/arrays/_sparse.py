@@ -8,7 +8,7 @@ scores above this bound are passed to the solver. This is for NumPy, which can w
 from __future__ import annotations
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Loop, SeparationFunction, orders_of, with_orders
 
@@ -31,26 +31,34 @@ class Support(NamedTuple):
     """(R, K), zero where padded; (R, S) where dense."""
     conjugate: Array
     """(R,)"""
+    scores: Array | None = None
+    """The scores of the weights, in their shape."""
 
 
 def support(scores: Array, separation: SeparationFunction, xp: ModuleType, loop: Loop) -> Support:
     """Find weights and conjugate of scores ``(R, S)``, -inf where masked; sparse if few are > 0."""
     rows, width = scores.shape
+    evaluate: Any = getattr(separation, "evaluate_whole", separation.evaluate)
     if rows == 0 or width < SMALL:
-        return Support(None, *separation.evaluate(scores, xp, loop))
+        found, conjugate = evaluate(scores, xp, loop)
+        return Support(None, found, conjugate, scores)
     grouped = width - width % GROUP
     groups = xp.reshape(scores[:, :grouped], (rows, GROUP, -1))
     maxima = xp.concat([xp.max(groups, axis=1), scores[:, grouped:]], axis=1)
-    weights = support(maxima, separation, xp, loop).weights
+    _, weights, _, weighted = support(maxima, separation, xp, loop)
     # Rounded up, since it must be an upper bound; it is 0 where all patterns are masked.
     largest = xp.max(weights, axis=-1, keepdims=True) * (1.0 + 8.0 * xp.finfo(scores.dtype).eps)
     largest = xp.where(largest > 0.0, largest, 1.0)
     top = xp.max(maxima, axis=-1, keepdims=True)
-    candidates = chosen(scores, top, separation.reach_of(largest), xp)
+    find: Any = getattr(separation, "lowest", None)
+    lowest = find(weighted, weights, xp) if find else top - separation.reach_of(largest)
+    # The top itself is always in reach, also where top - reach rounds to top.
+    candidates = chosen(scores, xp.where(top == -xp.inf, xp.inf, lowest), xp)
     if candidates is None:
         return dense(scores, largest, separation, xp, loop)
     index, values = candidates
-    return Support(index, *separation.evaluate(values, xp, loop, largest))
+    found, conjugate = evaluate(values, xp, loop, largest)
+    return Support(index, found, conjugate, values)
 
 
 def dense(
@@ -62,15 +70,14 @@ def dense(
     for start in range(0, scores.shape[0], rows):
         part = slice(start, start + rows)
         some = with_orders(separation, None if orders is None else orders[part])
-        weights[part], conjugate[part] = some.evaluate(scores[part], xp, loop, largest[part])
-    return Support(None, weights, conjugate)
+        evaluate: Any = getattr(some, "evaluate_whole", some.evaluate)
+        weights[part], conjugate[part] = evaluate(scores[part], xp, loop, largest[part])
+    return Support(None, weights, conjugate, scores)
 
 
-def chosen(scores: Array, top: Array, reach: Array, xp: ModuleType) -> tuple[Array, Array] | None:
-    """Index and value ``(R, K)`` of the scores in reach of the top; None if K > S / 4."""
+def chosen(scores: Array, lowest: Array, xp: ModuleType) -> tuple[Array, Array] | None:
+    """Index and value ``(R, K)`` of the scores from ``lowest`` up; None if K > S / 4."""
     rows, width = scores.shape
-    # The top itself is always in reach, also where top - reach rounds to top.
-    lowest = xp.where(top == -xp.inf, xp.inf, top - reach)
     flat = xp.nonzero(xp.reshape(scores >= lowest, (-1,)))[0]
     starts = xp.searchsorted(flat, xp.arange(rows + 1, dtype=flat.dtype) * width)
     most = max(1, int(xp.max(starts[1:] - starts[:-1])))

@@ -107,7 +107,8 @@ def retrieve(
         ),
     ] = "auto",
     separation: Annotated[
-        str, option(METHOD, "The separation function: softmax, sparsemax or entmax:ALPHA.")
+        str,
+        option(METHOD, "The separation function: softmax, sparsemax, entmax:ALPHA or k-subsets:K."),
     ] = "softmax",
     max_steps: Annotated[
         int, option(METHOD, "The largest number of updates of a query.")

@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from hopcore.memory._entmax import Entmax
-from hopcore.memory._separation import SEPARATIONS, SeparationFunction
+from hopcore.memory._separation import SEPARATIONS, SeparationFunction, family_named
 
 T = TypeVar("T")
 
 
 def separation_named(text: str) -> SeparationFunction:
-    """The separation function of ``softmax``, ``sparsemax`` or ``entmax:ALPHA``.
+    """The separation function of ``softmax``, ``sparsemax``, ``entmax:ALPHA`` or ``k-subsets:K``.
 
     Raises
     ------
     ValueError
-        Another name; an alpha that is not a finite number above 1.
+        Another name; an alpha that is not a finite number above 1, or a k that is not an integer
+        above 0.
 
     Examples
     --------
@@ -29,8 +30,12 @@ def separation_named(text: str) -> SeparationFunction:
     if text in SEPARATIONS:
         return SEPARATIONS[text]
     kind, _, alpha = text.partition(":")
+    if kind == "k-subsets" and alpha:
+        return family_named(text)
     if kind != "entmax" or not alpha:
-        raise ValueError(f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA")
+        raise ValueError(
+            f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA, k-subsets:K"
+        )
     return Entmax(number(alpha, "alpha"))
 
 

@@ -186,7 +186,10 @@ def command(
     stored: Sizes = "128,256,512,1024",
     beta: Annotated[str, option(METHOD, "Inverse temperatures.")] = "1,0.1",
     separation: Annotated[
-        str, option(METHOD, "Separation functions, each softmax, sparsemax or entmax:ALPHA.")
+        str,
+        option(
+            METHOD, "Separation functions, each softmax, sparsemax, entmax:ALPHA or k-subsets:K."
+        ),
     ] = "softmax,entmax:1.5,sparsemax",
     max_steps: Annotated[str, option(METHOD, "Numbers of updates of a query.")] = "5",
     seeds: Memories = 10,

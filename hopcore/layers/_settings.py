@@ -87,8 +87,8 @@ class HopfieldSettings(Settings):
     learnable_scaling : bool
         Whether ``scaling`` is a trained parameter, which starts at the given value.
     separation : str, float or LearnableAlpha
-        ``"softmax"``, ``"sparsemax"``, the alpha > 1 of an entmax, whose weights are sparse, or a
-        learned alpha, which stays between 1 and 2.
+        ``"softmax"``, ``"sparsemax"``, the alpha > 1 of an entmax, whose weights are sparse,
+        ``"k-subsets:4"``, or a learned alpha, which stays between 1 and 2.
     update_steps_max : int, tuple of int, or None
         The largest number of updates of the state in the association space before the association.
         With 0 there is none, and the layer is attention; with None, the state is updated until it

@@ -10,6 +10,7 @@ from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
 from hopcore.memory._fixed_point import Gradient
+from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
 from hopcore.memory._retrieval import Retrieval, retrieve
@@ -27,6 +28,7 @@ from hopcore.memory._statistics import Statistics, statistics
 __all__ = [
     "Entmax",
     "Gradient",
+    "KSubsets",
     "LearnableAlpha",
     "Retrieval",
     "Separation",

@@ -33,9 +33,10 @@ from hopcore.arrays._inputs import (
 )
 from hopcore.arrays._library import SomeArray
 from hopcore.memory._entmax import Entmax, below_top, where_empty
+from hopcore.memory._k_subsets import KSubsets
 
 SeparationName: TypeAlias = Literal["softmax", "sparsemax", "entmax15"]
-"""The separation functions that have a name; ``"entmax:1.5"`` is read, too, but has no type."""
+"""The names of separation functions; ``"entmax:1.5"`` and ``"k-subsets:4"`` have no type."""
 
 Separation: TypeAlias = SeparationName | SeparationFunction
 """``"softmax"``, ``"sparsemax"``, ``"entmax15"``, or an object such as ``Entmax(1.5)``."""
@@ -88,22 +89,29 @@ SEPARATIONS: dict[SeparationName, Any] = {
 }
 
 
-def entmax_named(name: str) -> Entmax:
-    """Return the entmax of a name such as ``"entmax:1.5"``."""
-    family, _, alpha = name.partition(":")
-    if family == "entmax" and alpha:
+def family_named(name: str) -> Entmax | KSubsets:
+    """Return the separation function of a name such as ``"entmax:1.5"`` or ``"k-subsets:4"``."""
+    family, _, number = name.partition(":")
+    if family == "entmax" and number:
         with suppress(ValueError):
-            return Entmax(float(alpha))
+            return Entmax(float(number))
         raise ValueError(f"separation 'entmax:alpha' needs a number above 1, got {name!r}")
+    if family in ("k-subsets", "k_subsets") and number:
+        with suppress(ValueError):
+            return KSubsets(int(number))
+        raise ValueError(f"separation 'k-subsets:k' needs an integer >= 1, got {name!r}")
     known = ", ".join(map(repr, SEPARATIONS))
-    raise ValueError(f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha)")
+    raise ValueError(
+        f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha), "
+        "'k-subsets:4', or KSubsets(k)"
+    )
 
 
 def get_separation(separation: Separation) -> Any:
     """Return the separation function of a name; an object is returned as it is."""
     if isinstance(separation, str):
         found = SEPARATIONS.get(separation)
-        return entmax_named(separation) if found is None else found
+        return family_named(separation) if found is None else found
     if isinstance(separation, type) or not hasattr(separation, "evaluate"):
         raise TypeError(
             f"separation must be a name or a separation function such as Entmax(1.5), "

@@ -18,6 +18,7 @@ from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import as_number, short_repr
 from hopcore.memory._entmax import Entmax
+from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._separation import Separation, get_separation
 from hopcore.phase._critical import variance
 from hopcore.phase._error_bound import retrieval_error_bound, separations
@@ -145,6 +146,11 @@ def suggest_beta(
     function = get_separation(separation)
     if orders_of(function) is not None:
         raise ValueError("a beta is suggested for one alpha, a number, got an array of them")
+    if isinstance(function, KSubsets):
+        raise ValueError(
+            "a beta is suggested for the retrieval of one pattern, not of means of k patterns; "
+            f"give a number as beta with {short_repr(function)}"
+        )
     if goal == "retrieve":
         return for_retrieval(stored, noise, function)
     if not function.softmax:

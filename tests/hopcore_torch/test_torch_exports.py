@@ -125,13 +125,13 @@ def test_jit_traces_a_layer_with_a_padding_mask(name: str, gradient: bool) -> No
     torch.testing.assert_close(traced(x, mask), layer(x, mask))
 
 
-@pytest.mark.parametrize("alpha", [1.5, 2.0])
+@pytest.mark.parametrize("separation", ["entmax:1.5", "sparsemax", "k-subsets:2", "k-subsets:40"])
 @pytest.mark.parametrize("count", [1, 2, 300])
-def test_sorted_weights_are_those_of_the_solver(alpha: float, count: int) -> None:
+def test_sorted_weights_are_those_of_the_solver(separation: str, count: int) -> None:
     torch.manual_seed(0)
     scores = 10.0 ** torch.linspace(-2, 2, 20)[:, None] * torch.randn(20, count)
     scores = scores.double().masked_fill(torch.rand(20, count) < 0.2, -torch.inf)
-    separation, backend = hopcore.Entmax(alpha), hopcore.backend("torch")
-    found = separation.evaluate_sorted(scores, backend.xp)
-    for got, wanted in zip(found, backend.separate(scores, separation), strict=True):
+    function, backend = hopcore.memory.get_separation(separation), hopcore.backend("torch")
+    found = function.evaluate_sorted(scores, backend.xp)
+    for got, wanted in zip(found, backend.separate(scores, function), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-13, atol=1e-14)

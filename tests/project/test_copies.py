@@ -96,6 +96,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "layers.QuantizerSettings": lambda: layers.QuantizerSettings(input_size=4, quantity=3),
     "layers.SavedLayer": lambda: layers.SavedLayer(HOPFIELD, {"a": PATTERNS}),
     "memory.Entmax": lambda: memory.Entmax(1.5),
+    "memory.KSubsets": lambda: memory.KSubsets(2),
     "memory.LearnableAlpha": lambda: hopcore.LearnableAlpha(start=(1.2, 1.7)),
     "memory.Retrieval": lambda: memory.retrieve(PATTERNS, PATTERNS, 2.0),
     "memory.Softmax": memory.Softmax,

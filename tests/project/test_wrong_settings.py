@@ -30,6 +30,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     **{key: {"power": 3} for key in ("Polynomial", "PowerNorm")},
     "Entmax": {"alpha": 1.5},
+    "KSubsets": {"k": 2},
     "Constant": {"value": 1.0},
     "Geometric": {"start": 1.0, "factor": 0.5},
     **dict.fromkeys(("Linear", "Cosine", "Exponential"), BETWEEN),

@@ -147,8 +147,8 @@ def recall(separation: SeparationFunction, scores: Array, values: Array | None) 
     size = scores.shape[-1]
     width = 0 if values is None else values.shape[-1]
     # Under jax.export a size may be open.
-    few = not isinstance(size, int) or math.isinf(separation.reach)
-    if few or size < max(MANY, FEW * width):
+    sparse = not math.isinf(separation.reach) or hasattr(separation, "lowest")
+    if not isinstance(size, int) or not sparse or size < max(MANY, FEW * width):
         return recall_all(separation, scores, values)
     return recall_few(separation, scores, values)
 

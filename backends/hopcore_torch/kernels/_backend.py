@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import array_api_compat.torch as xp
 import numpy as np
@@ -48,7 +48,7 @@ PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
 class CompiledNamespace:
-    """The namespace of torch with two functions as compilers and exporters take them."""
+    """The namespace of torch with three functions as compilers and exporters take them."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xp, name)
@@ -62,6 +62,11 @@ class CompiledNamespace:
     def sort(values: torch.Tensor, axis: int, descending: bool) -> torch.Tensor:
         """Sorted values; ONNX has no stable sort, and equal values need none."""
         return torch.sort(values, dim=axis, descending=descending).values
+
+    @staticmethod
+    def argsort(values: torch.Tensor, axis: int, descending: bool) -> torch.Tensor:
+        """The places of sorted values, as :meth:`sort` finds them."""
+        return torch.sort(values, dim=axis, descending=descending).indices
 
 
 COMPILED = CompiledNamespace()
@@ -263,9 +268,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Weights and conjugate without a derivative."""
         if self.can_read_values(scores):
             return in_numpy(hopcore.backend("numpy").separate, scores, numpy_orders(separation))
-        if traced() and isinstance(separation, Entmax) and separation.has_closed_form:
+        if traced() and getattr(separation, "has_closed_form", False):
             # Loops are compiled apart, for sizes that are known.
-            return separation.evaluate_sorted(scores, COMPILED)  # type: ignore[arg-type]
+            return cast("Any", separation).evaluate_sorted(scores, COMPILED)
         if traced() and isinstance(separation, Entmax):
             separation = Entmax(self.constant(separation.alpha))
         return super().separate(scores, separation)

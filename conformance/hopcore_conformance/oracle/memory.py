@@ -16,9 +16,14 @@ Array = np.ndarray
 
 
 def order(separation: Any) -> float:
-    """The alpha of a separation function as the public API names it."""
+    """The alpha of a separation function as the public API names it.
+
+    For tolerances k-subsets count as sparsemax, whose weights change as much.
+    """
     named = {"softmax": 1.0, "sparsemax": 2.0}
-    return named[separation] if isinstance(separation, str) else float(separation.alpha)
+    if isinstance(separation, str):
+        return named[separation]
+    return float(getattr(separation, "alpha", 2.0))
 
 
 def deformed_log(y: Array, alpha: float) -> Array:

@@ -62,6 +62,11 @@ STATEMENTS: dict[str, str] = {
     "tokens, computed by two associations",
     "L.block-descent": "the energy does not rise along a step: dE/dt = -v^T (dg/dx) v <= 0",
     "L.block-padding": "padding neither asks nor answers, is never read, and stays as it is",
+    # K: k-subsets (Santos et al. 2024).
+    "K6": "k-subsets: w_i = min(max(z_i - tau, 0), 1)/k with the conjugate whose gradient they "
+    "are; descent as in F1",
+    "K7": "k-subsets: the exact mean of the k largest iff z_(k) - z_(k+1) >= 1; k = 1 is "
+    "sparsemax, k >= N gives 1/N",
     # H: statistics of association weights.
     "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
     "l - beta xi.f(xi)",
