@@ -16,12 +16,12 @@ def replaced(patch: pytest.MonkeyPatch, wrong: Any) -> None:
     patch.setattr(core(BLOCK), "descent", lambda now: wrong(right, now))
 
 
-@mutant("a step up the energy", "L.block-step L.block-descent")
+@mutant("a step up the energy", "L.step L.descent")
 def ascent(patch: pytest.MonkeyPatch) -> None:
     replaced(patch, lambda right, now: -right(now))
 
 
-@mutant("keys that get nothing from queries", "L.block-step")
+@mutant("keys that get nothing from queries", "L.step")
 def one_way(patch: pytest.MonkeyPatch) -> None:
     def wrong(right: Any, now: Any) -> Any:
         joined = core(BLOCK).Tokens.joined
@@ -34,12 +34,12 @@ def one_way(patch: pytest.MonkeyPatch) -> None:
     replaced(patch, wrong)
 
 
-@mutant("padding that is a key", "L.block-step L.block-energy")
+@mutant("padding that is a key", "L.step L.energy")
 def attended(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core(BLOCK).Tokens, "mask", property(lambda self: None))
 
 
-@mutant("a memory that is not rectified", "L.block-energy L.block-step")
+@mutant("a memory that is not rectified", "L.energy L.step")
 def linear(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: Any, g: Any) -> Any:
         return self.backend.linear(g, self.parameters["memory_weight"], None)
@@ -47,7 +47,7 @@ def linear(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core(BLOCK).Tokens, "hidden", wrong)
 
 
-@mutant("padding that moves", "L.block-padding")
+@mutant("padding that moves", "L.padding")
 def moving(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core(BLOCK).Tokens, "only_shown", lambda self, values: values)
     right = core(BLOCK).tokens_of

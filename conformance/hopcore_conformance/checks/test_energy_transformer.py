@@ -68,7 +68,7 @@ class Block:
         return np.asarray([formula(x, self.parameters, s, self.settings) for x, s in pairs])
 
 
-@statement("L.block-energy")
+@statement("L.energy")
 @given(rng=generators(), settings=settings_drawn)
 def test_energy_of_a_block(subject: Subject, rng: np.random.Generator, settings: Any) -> None:
     block = Block(subject, rng, settings)
@@ -77,7 +77,7 @@ def test_energy_of_a_block(subject: Subject, rng: np.random.Generator, settings:
     agree("energy", got, wanted, 1000 * subject.fine * (10.0 + np.abs(wanted)))
 
 
-@statement("L.block-step", "L.block-padding")
+@statement("L.step", "L.padding")
 @given(rng=generators(), settings=settings_drawn)
 def test_a_step_follows_the_gradient(
     subject: Subject, rng: np.random.Generator, settings: Any
@@ -95,7 +95,7 @@ def test_a_step_follows_the_gradient(
     agree("tokens beside nan", again[~block.padding], got[~block.padding], 0.0)
 
 
-@statement("L.block-step")
+@statement("L.step")
 @given(rng=generators(), settings=settings_drawn)
 def test_the_descent_is_the_slope_of_the_energy(
     subject: Subject, rng: np.random.Generator, settings: Any
@@ -114,7 +114,7 @@ def test_the_descent_is_the_slope_of_the_energy(
     agree("slope", np.asarray(-np.sum(down * along)), slope, 1e-4 * (10.0 + abs(slope)))
 
 
-@statement("L.block-descent")
+@statement("L.descent")
 @given(rng=generators(), settings=settings_drawn)
 def test_the_energy_falls_along_a_step(
     subject: Subject, rng: np.random.Generator, settings: Any

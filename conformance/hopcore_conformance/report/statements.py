@@ -56,12 +56,12 @@ STATEMENTS: dict[str, str] = {
     "C.layers": "the update of one layer is the minimum of the energy over that layer",
     "C.classical": "asynchronous updates never raise -xi^T W xi / 2, and end where none changes it",
     # L: the energy transformer block (Hoover et al. 2023).
-    "L.block-energy": "the energy of a block is that of its attention without values and of its "
+    "L.energy": "the energy of a block is that of its attention without values and of its "
     "rectified memory",
-    "L.block-step": "a step moves tokens along minus the gradient of the energy by the normalised "
+    "L.step": "a step moves tokens along minus the gradient of the energy by the normalised "
     "tokens, computed by two associations",
-    "L.block-descent": "the energy does not rise along a step: dE/dt = -v^T (dg/dx) v <= 0",
-    "L.block-padding": "padding neither asks nor answers, is never read, and stays as it is",
+    "L.descent": "the energy does not rise along a step: dE/dt = -v^T (dg/dx) v <= 0",
+    "L.padding": "padding neither asks nor answers, is never read, and stays as it is",
     # K: k-subsets (Santos et al. 2024).
     "K6": "k-subsets: w_i = min(max(z_i - tau, 0), 1)/k with the conjugate whose gradient they "
     "are; descent as in F1",
