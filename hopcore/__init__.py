@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     )
     from hopcore.memory import (
         Entmax,
+        Epanechnikov,
         LearnableAlpha,
         Retrieval,
         Softmax,
@@ -121,6 +122,7 @@ NAMES = {
     ),
     "memory": (
         "Entmax",
+        "Epanechnikov",
         "LearnableAlpha",
         "Retrieval",
         "Softmax",
@@ -220,6 +222,7 @@ __all__ = [
     "DynamicsEngine",
     "EnergyTracker",
     "Entmax",
+    "Epanechnikov",
     "Exponential",
     "FactoredDiffusion",
     "Geometric",
