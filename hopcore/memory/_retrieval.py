@@ -191,8 +191,8 @@ def retrieve(
 
     Notes
     -----
-    The state of a query that may attend to nothing becomes zero; with a compact kernel, as in
-    :class:`hopcore.Epanechnikov`, a state that is in reach of no pattern stays. Under ``jax.jit`` and
+    The state of a query that may attend to nothing becomes zero; with
+    :class:`hopcore.Epanechnikov`, a state in reach of no pattern stays. Under ``jax.jit`` and
     ``torch.compile`` values cannot be read, so they are not checked, and finished queries are
     frozen instead of dropped.
 

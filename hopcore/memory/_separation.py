@@ -103,9 +103,7 @@ def entmax_named(name: str) -> Entmax:
     raise ValueError(f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha)")
 
 
-def get_separation(
-    separation: Separation, similarity: Literal["dot", "distance"] = "dot"
-) -> Any:
+def get_separation(separation: Separation, similarity: Literal["dot", "distance"] = "dot") -> Any:
     """Return the separation function of a name; an object is returned as it is.
 
     One whose scores must be distances, such as ``"epanechnikov"``, is refused unless it is said

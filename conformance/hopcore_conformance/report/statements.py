@@ -47,6 +47,14 @@ STATEMENTS: dict[str, str] = {
     "F2": "0 <= E <= min(2 M^2, -Omega(1/N)/beta + M^2/2) in the hull",
     "F3": "margin m = 1/(alpha-1): x_i is an exact fixed point iff Delta_i >= m/beta, and a query "
     "with xi.(x_i - x_j) >= m/beta for all j retrieves x_i exactly in one step",
+    # K: compact kernels (Hoover et al. 2025).
+    "K.compact": "kernels r = relu(1 - beta/2 ||xi - x_i||^2): weights r^(p-1) / sum r^(p-1), "
+    "E = -log(sum r^p)/beta; distances are needed, and no bias is taken",
+    "K.reach": "a state in reach of no pattern has weights 0 and energy +inf, and it stays",
+    "K4": "grad E = p (sum r^(p-1) / sum r^p) (xi - f(xi)); for p = 1 an update raises sum r by at "
+    "least beta |S| ||step||^2/2, and retrieval ends exactly",
+    "K5": "minima for p = 1 are the means of the sets S(mean) = set: a pattern that is alone in "
+    "its radius, and emergent memories",
     # H: statistics of association weights.
     "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
     "l - beta xi.f(xi)",
