@@ -210,7 +210,10 @@ def conjugate_of(inputs: Inputs, separation: Any) -> Array:
 
 def weights_of(backend: Backend, scores: Array, separation: Any) -> Array:
     """Return the weights of scores ``(..., S)`` by any separation function, differentiably."""
+    xp = backend.xp
     if is_absolute(separation):
+        # No distance is negative: a score above 0 is due to rounding, or a mistake of the user.
+        scores = xp.where(scores > 0.0, 0.0, scores)
         weights, _ = backend.separate(scores, PowerSum(separation.p))
-        return normalized_weights(weights, backend.xp)
+        return normalized_weights(weights, xp)
     return backend.separate(scores, separation)[0]

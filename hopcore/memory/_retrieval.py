@@ -223,6 +223,11 @@ def retrieve(
         state = without_unknown(state, known)
     suggestion = None
     if isinstance(beta, str) and beta == "auto":
+        if is_absolute(get_separation(separation, similarity)):
+            raise ValueError(
+                f"beta='auto' knows no radius for separation={short_repr(separation)}: "
+                "write beta=2 / radius**2"
+            )
         suggestion = suggested(stored, get_separation(separation, similarity))
         beta = suggestion.beta
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)

@@ -51,8 +51,8 @@ STATEMENTS: dict[str, str] = {
     "K.compact": "kernels r = relu(1 - beta/2 ||xi - x_i||^2): weights r^(p-1) / sum r^(p-1), "
     "E = -log(sum r^p)/beta; distances are needed, and no bias is taken",
     "K.reach": "a state in reach of no pattern has weights 0 and energy +inf, and it stays",
-    "K4": "grad E = p (sum r^(p-1) / sum r^p) (xi - f(xi)); for p = 1 an update raises sum r by at "
-    "least beta |S| ||step||^2/2, and retrieval ends exactly",
+    "K4": "grad E = p (sum r^(p-1) / sum r^p) (xi - f(xi)); an update raises sum r^p by at least "
+    "(beta/2) p (sum r^(p-1)) ||step||^2, and for p = 1 retrieval ends exactly",
     "K5": "minima for p = 1 are the means of the sets S(mean) = set: a pattern that is alone in "
     "its radius, and emergent memories",
     # H: statistics of association weights.
