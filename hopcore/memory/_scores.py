@@ -182,7 +182,8 @@ def scores_of(
     absolute = is_absolute(separation)
     if absolute:
         bias = ones_for(inputs, bias, separation)
-    bias = None if bias is None else checked_bias(inputs, bias)
+    elif bias is not None:
+        bias = checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
     keys = backend.keys(inputs.stored, origin, bias, squares)
     values = backend.values_for(keys, inputs.projection)

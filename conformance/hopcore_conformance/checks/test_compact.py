@@ -35,6 +35,11 @@ def energies(subject: Subject, p: Compact) -> Array:
         return error / p.beta + 4.0 * subject.fine * np.where(p.reached, np.abs(p.energy), 0.0)
 
 
+def found_patterns(state: Any, whole: Any, beta: Any, **options: Any) -> Any:
+    """The patterns that a retrieval from a memory in one array found."""
+    return hopcore.retrieve(state, whole, beta, **options).index
+
+
 @statement("K.compact")
 @given(p=compact_problems(), rng=generators())
 def test_weights_and_energies(subject: Subject, p: Compact, rng: np.random.Generator) -> None:
@@ -148,8 +153,7 @@ def test_a_state_in_reach_of_nothing_stays(subject: Subject, p: Compact, power: 
     agree("retrieved", found.state[lost], p.state[lost], 0.0)
     agree("residual", found.residual[lost], nothing, 0.0)
     assert np.all(found.steps[lost] == 1)
-    index = subject(lambda *given, **named: hopcore.retrieve(*given, **named).index,
-                    *p.arrays, **p.options)  # fmt: skip
+    index = subject(found_patterns, *p.arrays, **p.options)
     assert np.all(index[lost] == -1)
     assert np.all(index[p.reached] >= 0)
 
