@@ -162,6 +162,8 @@ class Epanechnikov:
 
 def is_absolute(separation: Any) -> bool:
     """Whether weights depend on scores themselves, and not only on their differences."""
+    if isinstance(separation, str):
+        return separation == "epanechnikov"
     return getattr(separation, "absolute", False)
 
 

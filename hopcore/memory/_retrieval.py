@@ -212,8 +212,7 @@ def retrieve(
     check_unknown(unknown)
     ignores = known is not None and unknown == "ignore"
     if similarity is None:
-        absolute = separation == "epanechnikov" or is_absolute(separation)
-        similarity = "distance" if ignores or absolute else "dot"
+        similarity = "distance" if ignores or is_absolute(separation) else "dot"
     if ignores and similarity == "dot":
         raise ValueError(
             "coordinates that are not known can be ignored only by distances: write "

@@ -109,13 +109,13 @@ def get_separation(separation: Separation, similarity: Literal["dot", "distance"
     One whose scores must be distances, such as ``"epanechnikov"``, is refused unless it is said
     that they are, by ``similarity="distance"``.
     """
-    if separation == "epanechnikov":
-        separation = Epanechnikov()
-    if is_absolute(separation) and similarity != "distance":
-        raise ValueError(
-            f"{separation} needs scores by distance: write similarity='distance' in the functions "
-            "of a memory; what has no such argument does not take it"
-        )
+    if is_absolute(separation):
+        if similarity != "distance":
+            raise ValueError(
+                f"separation={separation} needs distances: write similarity='distance', where "
+                "there is such an argument"
+            )
+        separation = Epanechnikov() if isinstance(separation, str) else separation
     if isinstance(separation, str):
         found = SEPARATIONS.get(separation)
         return entmax_named(separation) if found is None else found

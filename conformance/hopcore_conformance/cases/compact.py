@@ -46,7 +46,7 @@ class Compact:
     @cached_property
     def heights(self) -> Array:
         """The kernels, (L, S)."""
-        return plain.heights(*self.arrays, self.mask)
+        return plain.heights(self.state, self.stored, self.beta, self.mask)
 
     @property
     def update(self) -> Array:
