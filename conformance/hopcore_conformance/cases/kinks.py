@@ -42,7 +42,7 @@ def energy(state: Any, stored: Any, **options: Any) -> Any:
     return hopcore.energy(state, stored, 1.0, **options)
 
 
-def in_radius_one(state: Any, stored: Any, *, function: Callable[..., Any]) -> Any:
+def in_radius_one(function: Callable[..., Any], state: Any, stored: Any) -> Any:
     """Energies or updates with kernels of radius 1."""
     return function(state, stored, 2.0, separation="epanechnikov", similarity="distance")
 
@@ -111,11 +111,11 @@ KINKS = {
         probe=[1.0, 2.0, 3.0, 4.0], value=[0.5, 0.5, 0.0, 0.0], slopes=([-1.0, 1.0, 0.0, 0.0],),
     ),
     "an energy with a pattern at its radius": kink(
-        [[0.5]], [[0.0], [1.5]], function=in_radius_one, options={"function": hopcore.energy},
+        [[0.5]], [[0.0], [1.5]], function=partial(in_radius_one, hopcore.energy),
         value=[-0.5 * math.log(0.75)], slopes=([[2 / 3]], [[-2 / 3], [0.0]]),
     ),
     "an update with a pattern at its radius": kink(
-        [[0.5]], [[0.0], [1.5]], function=in_radius_one, options={"function": hopcore.update},
+        [[0.5]], [[0.0], [1.5]], function=partial(in_radius_one, hopcore.update),
         value=[[0.0]], slopes=([[0.0]], [[1.0], [0.0]]),
     ),
     "equal scores": kink(
