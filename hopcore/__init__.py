@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     )
     from hopcore.memory import (
         Entmax,
+        Epanechnikov,
         KSubsets,
         LearnableAlpha,
         Retrieval,
@@ -125,6 +126,7 @@ NAMES = {
     ),
     "memory": (
         "Entmax",
+        "Epanechnikov",
         "KSubsets",
         "LearnableAlpha",
         "Retrieval",
@@ -226,6 +228,7 @@ __all__ = [
     "DynamicsEngine",
     "EnergyTracker",
     "Entmax",
+    "Epanechnikov",
     "Exponential",
     "FactoredDiffusion",
     "Geometric",

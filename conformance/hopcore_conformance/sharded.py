@@ -24,6 +24,7 @@ Array = np.ndarray
 
 CHECKS = (
     "test_association.py",
+    "test_compact.py",
     "test_energy.py",
     "test_masked.py",
     "test_retrieval.py",

@@ -57,6 +57,7 @@ MEANT = {
     "start": "initial T_0",
     "factor": "gamma decay",
     "every": "step_size period",
+    "p": "power exponent order",
     "ax": "axes axis",
     "per_head": "num_heads n_heads",
 }

@@ -6,6 +6,7 @@ energy, and retrieval repeats it until the state rests.
 """
 
 from hopcore.memory._association import association, association_weights, merge_associations, update
+from hopcore.memory._compact import Epanechnikov
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
@@ -27,6 +28,7 @@ from hopcore.memory._statistics import Statistics, statistics
 
 __all__ = [
     "Entmax",
+    "Epanechnikov",
     "Gradient",
     "KSubsets",
     "LearnableAlpha",

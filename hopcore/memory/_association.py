@@ -25,6 +25,8 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
+from hopcore.memory._compact import recall, weights_of
+from hopcore.memory._fixed_point import updated
 from hopcore.memory._scores import PLAIN, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -90,7 +92,8 @@ def association(
         torch, are True where it may not: negate those, ``~mask``.
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``; alpha
-        may be an array that broadcasts to (..., L) as beta does, one for each head or query.
+        may be an array that broadcasts to (..., L) as beta does, one for each head or query. With
+        distances also ``"epanechnikov"`` or ``Epanechnikov(p)``, kernels of finite radius.
     similarity : {"dot", "distance"}
         How queries are compared with stored patterns: by dot products :math:`x_i \cdot \xi`, or
         by distances, :math:`x_i \cdot \xi - \|x_i\|^2 / 2`, which is
@@ -105,7 +108,8 @@ def association(
     Returns
     -------
     array (..., L, v)
-        The association, in the dtype of the state. A query that may attend to nothing gets zeros.
+        The association, in the dtype of the state. A query that may attend to nothing gets zeros,
+        and so does one that is in reach of no pattern.
     array (..., L)
         With ``return_lse``: the log-sum-exp of the scores, for dot products
         :math:`\log \sum_i e^{\beta x_i \cdot \xi}`, not divided by beta, in at least float32; -inf
@@ -130,14 +134,16 @@ def association(
     array([[1., 0.]])
     """
     inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
-    inputs, function = with_separation(inputs, separation)
-    scores = scores_of(inputs, similarity, bias)
+    inputs, function = with_separation(inputs, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, separation=function)
     scored = inputs if scores is PLAIN else scores.inputs(inputs)
     backend, _, state, stored, values, beta, mask = scored
     if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
+    if scores.absolute:
+        return without_row(scores.recalled(inputs, recall(scored, function)[0]), single)
     output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
     if scores is not PLAIN:
         output = scores.recalled(inputs, output)
@@ -154,6 +160,7 @@ def association(
 
 
 @suggest_names
+@quiet
 def update(
     state: SomeArray,
     stored: AnyArray,
@@ -182,7 +189,7 @@ def update(
     Returns
     -------
     array (..., L, d)
-        The new state patterns.
+        The new state patterns. With a compact kernel, a state in reach of no pattern stays.
 
     Examples
     --------
@@ -191,15 +198,10 @@ def update(
     >>> hopcore.update(np.asarray([[0.9, 0.1]]), stored, 4.0, separation="sparsemax")
     array([[1., 0.]])
     """
-    return association(
-        state,
-        stored,
-        beta=beta,
-        mask=mask,
-        separation=separation,
-        similarity=similarity,
-        bias=bias,
-    )
+    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, function = with_separation(inputs, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, separation=function)
+    return without_row(updated(function, scores, inputs), single)
 
 
 @suggest_names
@@ -239,11 +241,11 @@ def association_weights(
     array([[0.5, 0.5]])
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(inputs, separation)
-    scored = scores_of(inputs, similarity, bias).inputs(inputs)
+    inputs, function = with_separation(inputs, separation, similarity)
+    scored = scores_of(inputs, similarity, bias, separation=function).inputs(inputs)
     backend, _, state, stored, _, beta, mask = scored
     scores = backend.scores(state, stored, beta, mask)
-    weights = backend.separate(scores, function)[0]
+    weights = weights_of(backend, scores, function)
     return without_row(backend.astype(weights, inputs.state.dtype), single)
 
 

@@ -38,6 +38,8 @@ from hopcore.arrays._inputs import (
 )
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._validation import as_number, is_number
+from hopcore.memory._compact import conjugate_of, steepness
+from hopcore.memory._fixed_point import updated
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
@@ -152,8 +154,8 @@ def energy(
     array([0.0139, 0.0139])
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(inputs, separation)
-    scores = scores_of(inputs, similarity, bias)
+    inputs, function = with_separation(inputs, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, separation=function)
     return without_axis(energy_of(inputs, function, scores), single)
 
 
@@ -161,9 +163,11 @@ def energy(
 def energy_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Array:
     """:func:`energy` of checked inputs."""
     inputs = in_precise(inputs)
-    scored = inputs if scores is PLAIN else scores.inputs(inputs)
-    backend, _, state, stored, _, beta, mask = scored
-    conjugate = backend.conjugate(state, stored, beta, mask, separation)
+    if scores is PLAIN:
+        backend, _, state, stored, _, beta, mask = inputs
+        conjugate = backend.conjugate(state, stored, beta, mask, separation)
+    else:
+        conjugate = conjugate_of(scores.inputs(inputs), separation)
     return energy_by_conjugate(inputs, separation, conjugate, scores)
 
 
@@ -191,6 +195,8 @@ def energy_by_conjugate(
     count = backend.count_attended(stored, mask)
     attending = count > 0
     if scores is not PLAIN and scores.distance:
+        if scores.absolute:  # out of reach of all patterns is as good as without any
+            attending = attending & (conjugate > -math.inf)
         conjugate = xp.where(attending, conjugate, 0.0)
         return xp.where(attending, -scores.conjugate(inputs, conjugate) / beta, math.inf)
     square = backend.square_lengths(state)
@@ -215,7 +221,9 @@ def energy_gradient(
 ) -> SomeArray:
     r"""Return the gradient of the energy with respect to the state, :math:`\xi - f(\xi)`.
 
-    It needs one association and no automatic differentiation, so it works with every library.
+    It needs one association and no automatic differentiation, so it works with every library. For
+    :class:`hopcore.Epanechnikov` it is :math:`\xi - f(\xi)` times a positive number, and zero for a
+    state in reach of no pattern.
 
     Parameters
     ----------
@@ -234,8 +242,14 @@ def energy_gradient(
     array([[-0.5, -0.5]])
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(inputs, separation)
-    scores = scores_of(inputs, similarity, bias)
-    backend, _, state, stored, values, beta, mask = scores.inputs(inputs)
+    inputs, function = with_separation(inputs, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, separation=function)
+    scored = scores.inputs(inputs)
+    backend, _, state, stored, values, beta, mask = scored
+    if scores.absolute:
+        new = updated(function, scores, inputs)
+        slope = steepness(scored, function)[..., None]
+        found = backend.astype(slope * (inputs.state - new), inputs.state.dtype)
+        return without_row(found, single)
     new = backend.associate(state, stored, values, beta, mask, function)[0]
     return without_row(inputs.state - scores.recalled(inputs, new), single)

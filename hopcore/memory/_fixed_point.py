@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from hopcore.arrays._backend import Array, with_orders
 from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._memory_kernels import norm
+from hopcore.memory._compact import recall
 from hopcore.memory._scores import PLAIN, Scores
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
@@ -171,14 +172,24 @@ def scored_update_of(
     """Return the states after one update whose scores are computed from given keys.
 
     ``others`` are the orders of an entmax, if it has any, and the arrays of the scores. Only the
-    ``known`` coordinates are compared, where they are given.
+    ``known`` coordinates are compared, where they are given. With a compact kernel, a state in
+    reach of no pattern stays.
     """
     if scores is PLAIN:
         return update_of(separation, inputs, *others)
     split = len(others) - len(scores.arrays)
     scores = scores.with_arrays(others[split:])
-    new = update_of(separation, scores.inputs(inputs, known), *others[:split])
-    return scores.recalled(inputs, new)
+    scored = scores.inputs(inputs, known)
+    if scores.absolute:
+        new, found = recall(scored, separation)
+        new = scores.recalled(inputs, new)
+        return inputs.xp.where(found[..., None], new, inputs.state)
+    return scores.recalled(inputs, update_of(separation, scored, *others[:split]))
+
+
+def updated(separation: Any, scores: Scores, inputs: Inputs) -> Array:
+    """Return the states after one update of checked inputs."""
+    return scored_update_of(separation, scores, inputs, *scores.arrays)
 
 
 def select(inputs: Inputs, rows: Array) -> Inputs:

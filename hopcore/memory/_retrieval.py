@@ -21,6 +21,7 @@ from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.memory._compact import is_absolute
 from hopcore.memory._energy import energy_of
 from hopcore.memory._fixed_point import (
     Gradient,
@@ -110,7 +111,8 @@ class Retrieval(RetrievalFields[SomeArray]):
         if single:
             state = state[..., None, :]
         try:
-            found = largest_weight(scores.inputs(inputs._replace(state=state), known))
+            scored = scores.inputs(inputs._replace(state=state), known)
+            found = largest_weight(scored, -1.0 if scores.absolute else -math.inf)
         except TypeError as error:  # a memory in parts, which has no array of scores
             raise AttributeError(
                 f"index is available only for a memory that is a single array: {error}"
@@ -155,7 +157,7 @@ def retrieve(
         As in :func:`hopcore.association`.
     similarity : {"dot", "distance"}, optional
         As in :func:`hopcore.association`. The default is ``"dot"``, and ``"distance"`` where only
-        known coordinates are compared.
+        known coordinates are compared and where the separation function needs distances.
     known : boolean array broadcastable to (..., L, d), optional
         **True where a coordinate of a query is known.** Known coordinates stay as they are, and the
         others are recalled: the missing half of an image, for example. All are known by default.
@@ -190,7 +192,8 @@ def retrieve(
 
     Notes
     -----
-    The state of a query that may attend to nothing becomes zero. Under ``jax.jit`` and
+    The state of a query that may attend to nothing becomes zero; with
+    :class:`hopcore.Epanechnikov`, a state in reach of no pattern stays. Under ``jax.jit`` and
     ``torch.compile`` values cannot be read, so they are not checked, and finished queries are
     frozen instead of dropped.
 
@@ -211,7 +214,7 @@ def retrieve(
         check_unknown(unknown)
     ignores = known is not None and unknown == "ignore"
     if similarity is None:
-        similarity = "distance" if ignores else "dot"
+        similarity = "distance" if ignores or is_absolute(separation) else "dot"
     if ignores and similarity == "dot":
         raise ValueError(
             "coordinates that are not known can be ignored only by distances: write "
@@ -221,11 +224,16 @@ def retrieve(
         state = without_unknown(state, known)
     suggestion = None
     if isinstance(beta, str) and beta == "auto":
-        suggestion = suggested(stored, get_separation(separation))
+        if is_absolute(get_separation(separation, similarity)):
+            raise ValueError(
+                f"beta='auto' knows no radius for separation={short_repr(separation)}: "
+                "write beta=2 / radius**2"
+            )
+        suggestion = suggested(stored, get_separation(separation, similarity))
         beta = suggestion.beta
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(given, separation)
-    scores = scores_of(inputs, similarity, bias, squares=ignores)
+    inputs, function = with_separation(given, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function)
     inputs, orders = broadcast_state(inputs), orders_of(function)
     others = () if orders is None else (orders,)
     update: Any = partial(update_of, function)
@@ -264,8 +272,11 @@ def suggested(stored: Array, separation: Any) -> Any:
     return suggestion
 
 
-def largest_weight(inputs: Inputs) -> Array:
-    """Return the stored pattern with the largest score for each query, or -1 if all are masked."""
+def largest_weight(inputs: Inputs, lowest: float = -math.inf) -> Array:
+    """Return the stored pattern with the largest score for each query.
+
+    It is -1 where all patterns are masked or none has a score above the lowest.
+    """
     backend, xp, state, stored, _, beta, mask = inputs
     rows, queries = block_rows(state, stored), state.shape[-2]
     found = []
@@ -275,5 +286,5 @@ def largest_weight(inputs: Inputs) -> Array:
             state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
         )
         index = xp.argmax(scores, axis=-1)
-        found.append(xp.where(xp.max(scores, axis=-1) > -math.inf, index, -1))
+        found.append(xp.where(xp.max(scores, axis=-1) > lowest, index, -1))
     return found[0] if len(found) == 1 else xp.concat(found, axis=-1)

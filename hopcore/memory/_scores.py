@@ -13,6 +13,9 @@ every kernel serves them: a key has :math:`-\|x_i\|^2 / 2` and :math:`b_i` as fu
 and the query has 1 and :math:`1 / \beta` there. Distances do not change when all patterns and
 states are moved, so the mean of the stored patterns is subtracted first: otherwise much would be
 lost to cancellation where the mean is far from 0.
+
+A separation function that is absolute needs the last term, too: then every key has a coordinate 1
+in place of a bias, and the query has :math:`-\|\xi\|^2 / 2` there.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from hopcore.arrays._inputs import (
 )
 from hopcore.arrays._score_kernels import concatenated
 from hopcore.arrays._validation import short_repr
+from hopcore.memory._compact import is_absolute
 
 Similarity: TypeAlias = Literal["dot", "distance"]
 """How a state is compared with a stored pattern: by their dot product or by their distance."""
@@ -59,6 +63,8 @@ class Scores:
     squares : bool
         Whether the keys have the square of each coordinate and not only the squared length, so that
         a query can leave out coordinates.
+    absolute : bool
+        Whether the scores are the distances themselves; then the last coordinate of the keys is 1.
     """
 
     keys: Any = None
@@ -66,6 +72,7 @@ class Scores:
     origin: Any = None
     biased: bool = False
     squares: bool = False
+    absolute: bool = False
 
     @property
     def distance(self) -> bool:
@@ -108,6 +115,8 @@ class Scores:
             parts.append(one)
         if self.biased:
             parts.append(one / (beta if isinstance(beta, float) else beta[..., None]))
+        if self.absolute:
+            parts.append(-0.5 * backend.square_lengths(parts[0])[..., None])
         return concatenated(xp, parts)
 
     def conjugate(self, inputs: Inputs, conjugate: Array) -> Array:
@@ -115,7 +124,7 @@ class Scores:
 
         For distances these are the scores :math:`-\beta \|\xi - x_i\|^2 / 2`, whatever the origin.
         """
-        if not self.distance:
+        if not self.distance or self.absolute:
             return conjugate
         backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
         state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
@@ -150,23 +159,49 @@ PLAIN = Scores()
 
 
 def scores_of(
-    inputs: Inputs, similarity: Similarity, bias: Any, *, squares: bool = False
+    inputs: Inputs,
+    similarity: Similarity,
+    bias: Any,
+    *,
+    squares: bool = False,
+    separation: Any = None,
 ) -> Scores:
-    """Return how the scores of checked inputs are computed; raise if the options do not fit."""
+    """Return how the scores of checked inputs are computed; raise if the options do not fit.
+
+    A separation function that is absolute gets the distances themselves.
+    """
     if similarity == "dot" and bias is None:
         return PLAIN
     check_similarity(similarity)
     backend, mask = inputs.backend, inputs.mask
-    bias = None if bias is None else checked_bias(inputs, bias)
+    absolute = is_absolute(separation)
+    if absolute:
+        bias = ones_for(inputs, bias, separation)
+    elif bias is not None:
+        bias = checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
     keys = backend.keys(inputs.stored, origin, bias, squares)
     values = backend.values_for(keys, inputs.projection)
-    scores = Scores(keys, values, origin, bias is not None, squares)
+    biased = bias is not None and not absolute
+    scores = Scores(keys, values, origin, biased, squares, absolute)
     if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
         scored = scores.inputs(inputs)
         if backend.can_read_values(scored.state):
             check_overflow(backend, scored.state, scored.stored, scored.beta, mask)
     return scores
+
+
+def ones_for(inputs: Inputs, bias: Any, separation: Any) -> Array:
+    """Return a one for each stored pattern; raise if a bias was given, which takes its place."""
+    if bias is not None:
+        raise ValueError(
+            f"a bias would change the radius of a pattern, not its share: leave it out with "
+            f"separation={separation}"
+        )
+    backend, state = inputs.backend, inputs.state
+    patterns = inputs.stored.shape[-2]
+    precise = backend.precise[state.dtype]
+    return inputs.xp.ones((patterns,), dtype=precise, device=backend.device(state))
 
 
 def check_similarity(similarity: Any) -> None:

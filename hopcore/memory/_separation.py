@@ -32,14 +32,18 @@ from hopcore.arrays._inputs import (
     shape,
 )
 from hopcore.arrays._library import SomeArray
+from hopcore.memory._compact import Epanechnikov, is_absolute, weights_of
 from hopcore.memory._entmax import Entmax, below_top, where_empty
 from hopcore.memory._k_subsets import KSubsets
 
 SeparationName: TypeAlias = Literal["softmax", "sparsemax", "entmax15"]
 """The names of separation functions; ``"entmax:1.5"`` and ``"k-subsets:4"`` have no type."""
 
-Separation: TypeAlias = SeparationName | SeparationFunction
-"""``"softmax"``, ``"sparsemax"``, ``"entmax15"``, or an object such as ``Entmax(1.5)``."""
+Separation: TypeAlias = SeparationName | Literal["epanechnikov"] | SeparationFunction
+"""``"softmax"``, ``"sparsemax"``, ``"entmax15"``, or an object such as ``Entmax(1.5)``.
+
+With scores by distance also ``"epanechnikov"`` or ``Epanechnikov(p)``.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,21 @@ def family_named(name: str) -> Entmax | KSubsets:
     )
 
 
-def get_separation(separation: Separation) -> Any:
-    """Return the separation function of a name; an object is returned as it is."""
+def get_separation(separation: Separation, similarity: Literal["dot", "distance"] = "dot") -> Any:
+    """Return the separation function of a name; an object is returned as it is.
+
+    One whose scores must be distances, such as ``"epanechnikov"``, is refused unless it is said
+    that they are, by ``similarity="distance"``.
+    """
+    if is_absolute(separation):
+        if similarity != "distance":
+            raise ValueError(
+                f"separation={separation} needs distances: write similarity='distance', where "
+                "there is such an argument"
+            )
+        separation = Epanechnikov() if isinstance(separation, str) else separation
     if isinstance(separation, str):
-        found = SEPARATIONS.get(separation)
+        found = SEPARATIONS.get(separation)  # pyright: ignore[reportArgumentType] - any name
         return family_named(separation) if found is None else found
     if isinstance(separation, type) or not hasattr(separation, "evaluate"):
         raise TypeError(
@@ -120,12 +135,14 @@ def get_separation(separation: Separation) -> Any:
     return separation
 
 
-def with_separation(inputs: Inputs, separation: Separation) -> tuple[Inputs, Any]:
+def with_separation(
+    inputs: Inputs, separation: Separation, similarity: Literal["dot", "distance"] = "dot"
+) -> tuple[Inputs, Any]:
     """Return checked inputs with the separation function, whose alpha may be an array.
 
     The state is broadcast to the leading axes of that array, so that no kernel has to be.
     """
-    function = get_separation(separation)
+    function = get_separation(separation, similarity)
     alpha = orders_of(function)
     if alpha is None:
         return inputs, function
@@ -183,7 +200,7 @@ def separate(scores: SomeArray, separation: Separation = "softmax") -> SomeArray
     """
     dtype = getattr(scores, "dtype", None)
     backend, scores, function = scores_and_function(scores, separation)
-    return backend.astype(backend.separate(scores, function)[0], dtype)
+    return backend.astype(weights_of(backend, scores, function), dtype)
 
 
 def scores_and_function(scores: Array, separation: Separation) -> tuple[Backend, Array, Any]:
@@ -199,7 +216,7 @@ def scores_and_function(scores: Array, separation: Separation) -> tuple[Backend,
     if backend.can_read_values(values) and not bool(backend.xp.all(values < math.inf)):
         bad = float(backend.xp.max(scores))  # nan if one of them is nan
         raise ValueError(f"scores must be finite, or -inf where masked, got {bad}")
-    function = get_separation(separation)
+    function = get_separation(separation, "distance")
     alpha = orders_of(function)
     if alpha is not None:
         function = function.with_orders(check_orders(backend, scores, alpha))

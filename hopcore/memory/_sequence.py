@@ -10,7 +10,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._edge import inputs_at_edge
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._validation import MOST_STEPS, as_integer
-from hopcore.memory._fixed_point import broadcast_state, scored_update_of
+from hopcore.memory._fixed_point import broadcast_state, updated
 from hopcore.memory._scores import Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -82,11 +82,11 @@ def recall_sequence(
             "successors must be patterns of the size of the state, (..., S, "
             f"{inputs.state.shape[-1]}), got {tuple(inputs.projection.shape)}"
         )
-    inputs, function = with_separation(inputs, separation)
-    scores = scores_of(inputs, similarity, bias)
+    inputs, function = with_separation(inputs, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, separation=function)
     inputs = broadcast_state(inputs)
     recalled = []
     for _ in range(length):
-        inputs = inputs._replace(state=scored_update_of(function, scores, inputs, *scores.arrays))
+        inputs = inputs._replace(state=updated(function, scores, inputs))
         recalled.append(inputs.state[..., 0, :] if single else inputs.state)
     return inputs.xp.stack(recalled, axis=0)

@@ -16,6 +16,7 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
+from hopcore.memory._compact import conjugate_of
 from hopcore.memory._energy import energy_by_conjugate, in_precise
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
@@ -118,8 +119,9 @@ def statistics(
     (array([0.003]), array([1.0007]))
     """
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(inputs, separation)
-    found = statistics_of(inputs, function, scores_of(inputs, similarity, bias))
+    inputs, function = with_separation(inputs, separation, similarity)
+    scores = scores_of(inputs, similarity, bias, separation=function)
+    found = statistics_of(inputs, function, scores)
     return Statistics(
         *(
             array if name == "received" else without_axis(array, single)
@@ -132,10 +134,13 @@ def statistics(
 def statistics_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Statistics[Any]:
     """:func:`statistics` of checked inputs."""
     inputs = in_precise(inputs)
-    backend, _, state, stored, _, beta, mask = scores.inputs(inputs)
+    scored = scores.inputs(inputs)
+    backend, _, state, stored, _, beta, mask = scored
     conjugate, entropy, square, largest, received = backend.statistics(
         state, stored, beta, mask, separation
     )
+    if scores.absolute:
+        conjugate = conjugate_of(scored, separation)
     energy = energy_by_conjugate(inputs, separation, conjugate, scores)
     conjugate = scores.conjugate(inputs, conjugate)
     return Statistics(

@@ -6,6 +6,7 @@ all others, :func:`critical_betas` and :func:`sweep` find them by following fixe
 :func:`suggest_beta` chooses an inverse temperature.
 """
 
+from hopcore.phase._compact_minima import CompactMinima, compact_minima
 from hopcore.phase._critical import CriticalBetas, critical_betas
 from hopcore.phase._effective_scale import effective_beta, effective_scale
 from hopcore.phase._error_bound import retrieval_error_bound
@@ -25,6 +26,7 @@ from hopcore.phase._theory import (
 
 __all__ = [
     "Branch",
+    "CompactMinima",
     "CriticalBetas",
     "HypothesisWarning",
     "Minima",
@@ -35,6 +37,7 @@ __all__ = [
     "centroid_beta",
     "cobweb",
     "coexistence_beta",
+    "compact_minima",
     "critical_betas",
     "effective_beta",
     "effective_scale",

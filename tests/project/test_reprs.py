@@ -36,6 +36,7 @@ INSTANCES: dict[str, Any] = {
     "AttentionRecords": RECORDS,
     "Branch": SWEEP.heated,
     "ChebyshevDiffusion": hopcore.ChebyshevDiffusion(LAPLACIAN, 0.1),
+    "CompactMinima": phase.compact_minima(X[:5], 1.0),
     "CriticalBetas": hopcore.critical_betas(X[:20]),
     "DiffusedRetrieval": hopcore.diffused_retrieve(X, X, 4.0, config=CONFIG),
     "DynamicsEngine": hopcore.DynamicsEngine(SIMPLE, ATTENTION, CONFIG),

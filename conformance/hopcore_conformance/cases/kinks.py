@@ -42,6 +42,11 @@ def energy(state: Any, stored: Any, **options: Any) -> Any:
     return hopcore.energy(state, stored, 1.0, **options)
 
 
+def in_radius_one(function: Callable[..., Any], state: Any, stored: Any) -> Any:
+    """Energies or updates with kernels of radius 1."""
+    return function(state, stored, 2.0, separation="epanechnikov", similarity="distance")
+
+
 def residual(state: Any, stored: Any) -> Any:
     """The length of one update."""
     return hopcore.retrieve(state, stored, 1.0, max_steps=1, tol=0.0).residual
@@ -104,6 +109,14 @@ KINKS = {
     "entmax 3 at the end of its support": kink(
         [0.0, 0.0, -0.125, -1.0], function=partial(hopcore.separate, separation=hopcore.Entmax(3)),
         probe=[1.0, 2.0, 3.0, 4.0], value=[0.5, 0.5, 0.0, 0.0], slopes=([-1.0, 1.0, 0.0, 0.0],),
+    ),
+    "an energy with a pattern at its radius": kink(
+        [[0.5]], [[0.0], [1.5]], function=partial(in_radius_one, hopcore.energy),
+        value=[-0.5 * math.log(0.75)], slopes=([[2 / 3]], [[-2 / 3], [0.0]]),
+    ),
+    "an update with a pattern at its radius": kink(
+        [[0.5]], [[0.0], [1.5]], function=partial(in_radius_one, hopcore.update),
+        value=[[0.0]], slopes=([[0.0]], [[1.0], [0.0]]),
     ),
     "equal scores": kink(
         [1.0, 1.0, 1.0, 1.0], function=SPARSEMAX,

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hopcore_conformance.cases.compact import CLEAR, Compact
 from hopcore_conformance.cases.memory import Problem
 from hopcore_conformance.subject import Subject, reference
 
@@ -93,3 +94,17 @@ def difference(p: Problem, step: float) -> float:
     size = float(np.max(norm(p.state)) + np.max(p.radius))
     rounding = float(np.max(energy(reference, p))) / step
     return (1.0 + heat) * step + rounding + 1e-12 * size
+
+
+def compact(subject: Subject, p: Compact) -> Array:
+    """Error of the scores of compact kernels, (L, 1): distances are relative to the mean."""
+    mean = np.mean(p.stored, axis=0)
+    size = np.max(norm(p.stored - mean)) + norm(p.state - mean) + norm(mean)
+    beta = np.broadcast_to(p.beta, p.state.shape[:1])
+    return 8.0 * (p.state.shape[-1] + 4) * subject.fine * (beta * size**2 + 1.0)[:, None]
+
+
+def compact_ratio(subject: Subject, p: Compact) -> Array:
+    """Relative error of a sum of powers of kernels, each above CLEAR or 0, (L, 1)."""
+    count = p.stored.shape[-2]
+    return p.p * compact(subject, p) / CLEAR + (4 + count) * subject.fine

@@ -67,6 +67,14 @@ STATEMENTS: dict[str, str] = {
     "are; descent as in F1",
     "K7": "k-subsets: the exact mean of the k largest iff z_(k) - z_(k+1) >= 1; k = 1 is "
     "sparsemax, k >= N gives 1/N",
+    # K: compact kernels (Hoover et al. 2025).
+    "K.compact": "kernels r = relu(1 - beta/2 ||xi - x_i||^2): weights r^(p-1) / sum r^(p-1), "
+    "E = -log(sum r^p)/beta; distances are needed, and no bias is taken",
+    "K.reach": "a state in reach of no pattern has weights 0 and energy +inf, and it stays",
+    "K4": "grad E = p (sum r^(p-1) / sum r^p) (xi - f(xi)); an update raises sum r^p by at least "
+    "(beta/2) p (sum r^(p-1)) ||step||^2, and for p = 1 retrieval ends exactly",
+    "K5": "minima for p = 1 are the means of the sets S(mean) = set: a pattern that is alone in "
+    "its radius, and emergent memories",
     # H: statistics of association weights.
     "H.entropy": "the entropy of a query's weights, -sum_i w_i log w_i; for the softmax "
     "l - beta xi.f(xi)",
