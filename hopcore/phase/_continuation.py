@@ -2,9 +2,9 @@ r"""Continuation: the fixed point of a pattern is followed as the pattern's weig
 
 A fixed point where pattern i has the weight :math:`p` is :math:`\xi = p x_i + (1-p) y`, with
 :math:`y` the mean of the others under their softmax. Given p, the others and :math:`\beta` follow
-from :math:`\ln \frac{p}{1-p} = \beta z_i - \operatorname{lse}_{j \ne i}(\beta z_j)` with the scores
-:math:`z_j = x_j \cdot \xi`, for distances :math:`x_j \cdot \xi - \|x_j\|^2 / 2`. The right side grows
-with :math:`\beta`. As a function of p the branch has no fold.
+from :math:`\ln \frac{p}{1-p} = \beta z_i - \operatorname{lse}_{j \ne i}(\beta z_j)` with
+:math:`z_j = x_j \cdot \xi`, for distances :math:`x_j \cdot \xi - \|x_j\|^2 / 2`, whose right side
+grows with :math:`\beta`. As a function of p the branch has no fold.
 """
 
 from __future__ import annotations
@@ -186,9 +186,7 @@ def lowest_betas(followed: Followed, rows: np.ndarray, beta: np.ndarray, best: P
         few = followed.only(unsure)
         others = rows_at(best.others, unsure, followed.backend)
         states = few.mixed(best.logit[unsure], others)
-        appear[unsure] = follow_down_in_beta(
-            few, states, rows[unsure], appear[unsure]
-        )
+        appear[unsure] = follow_down_in_beta(few, states, rows[unsure], appear[unsure])
     return appear
 
 

@@ -63,9 +63,9 @@ def retrieval_error_bound(
     :math:`\|f(\xi) - x_i\| \le 2 (N-1) M e^{-\beta (\Delta_i - 2 r M)}` with
     :math:`\Delta_i = x_i \cdot x_i - \max_{j \ne i} x_i \cdot x_j` and
     :math:`r = \max(\|\xi - x_i\|, \|x_i^* - x_i\|)`, where :math:`x_i^*` is the fixed point at the
-    pattern. With distances, :math:`\Delta_i = \min_{j \ne i} \|x_i - x_j\|^2 / 2` and M is the largest
-    distance of a pattern from the mean of all. The bound is never more than 2 M, which always
-    holds.
+    pattern. With distances, :math:`\Delta_i = \min_{j \ne i} \|x_i - x_j\|^2 / 2`, and M is the
+    largest distance of a pattern from the mean of all. The bound is never more than 2 M, which
+    always holds.
 
     Parameters
     ----------

@@ -143,9 +143,7 @@ def minima(
     if states.shape[0] == 0:
         raise ValueError("minima needs at least one start, got none")
     tol = tolerance(precise, backend, tol)
-    resting = retrieve(
-        states, precise, beta, similarity=similarity, max_steps=max_steps, tol=tol
-    )
+    resting = retrieve(states, precise, beta, similarity=similarity, max_steps=max_steps, tol=tol)
     basin, first = group_states(resting.state, precise, tol, backend)
     share = np.bincount(basin) / len(basin)
     order = np.argsort(-share, kind="stable")
@@ -155,8 +153,8 @@ def minima(
     seen = describe_states(state, precise, beta, similarity, with_radius=True)
     pattern, weight, mixed, sharp, radius, energy = (field[: len(order)] for field in seen)
     return Minima(
-        state[: len(order), :] + origin, energy, share[order], place[basin], pattern, weight, mixed, sharp,
-        radius, np.asarray(backend.to_numpy(radius)) < 1.0,
+        state[: len(order), :] + origin, energy, share[order], place[basin], pattern, weight, mixed,
+        sharp, radius, np.asarray(backend.to_numpy(radius)) < 1.0,
     )  # fmt: skip
 
 

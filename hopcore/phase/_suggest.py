@@ -116,8 +116,8 @@ def suggest_beta(
     separation : str or separation function
         The one that will be used; softmax unless the goal is to retrieve.
     similarity : {"dot", "distance"}
-        The one that will be used, as in :func:`hopcore.association`. With distances, M is the largest
-        distance of a pattern from the mean of all.
+        The one that will be used, as in :func:`hopcore.association`. With distances, M is the
+        largest distance of a pattern from the mean of all.
     track : callable
         ``track(parts, total)`` yields the parts of a sweep and may show the progress.
 
