@@ -146,8 +146,8 @@ def printed(found: Study) -> list[Table | str]:
     if why is not None:
         chosen = [f"similarity = {found.settings['similarity']} was chosen: {why}.\n"]
     return [
-        memory_table(found), *chosen, change_table(found), f"{change}\n", goal_table(found), f"{goals}\n",
-        *(f"Note: {note}." for note in found.notes),
+        memory_table(found), *chosen, change_table(found), f"{change}\n", goal_table(found),
+        f"{goals}\n", *(f"Note: {note}." for note in found.notes),
     ]  # fmt: skip
 
 
