@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 import hopcore
 from hopcore_conformance.cases.memory import generators
-from hopcore_conformance.cases.phase import clusters, fields, general, simplex, turned
+from hopcore_conformance.cases.phase import (
+    clusters,
+    covered,
+    fields,
+    general,
+    simplex,
+    turned,
+)
 from hopcore_conformance.checks.measure import agree, at_most
 from hopcore_conformance.oracle import memory as formulas
 from hopcore_conformance.oracle import phase as plain
@@ -207,7 +214,7 @@ def test_minima_of_distances_move_with_the_patterns(subject: Subject, heat: floa
 
 
 @statement("P8")
-def test_a_sweep_of_distances_is_that_of_equal_norms(subject: Subject) -> None:
+def test_a_sweep_by_distances(subject: Subject) -> None:
     stored, scale = simplex(subject, 6)
     low, _, high = hopcore.transition(6)
     betas = np.asarray([0.9 * low, 1.1 * low, 0.9 * high, 1.1 * high]) / scale
@@ -216,6 +223,11 @@ def test_a_sweep_of_distances_is_that_of_equal_norms(subject: Subject) -> None:
     assert list(found.heated.minima) == [1, 6, 6, 6]
     assert list(found.cooled.minima) == [1, 1, 1, 6]
     agree("share that is held", found.heated.retrieved, [0.0, 1.0, 1.0, 1.0], 0.0)
+    # When it is cold, it holds all patterns, of which dot products lose some.
+    short = subject.put(covered(subject, np.random.default_rng(0)))
+    appear = hopcore.critical_betas(short, similarity="distance").appear
+    cold = hopcore.phase.sweep(short, [1.1 * float(appear.max())], similarity="distance")
+    agree("share that is held", cold.heated.retrieved, [1.0], 0.0)
 
 
 @statement("P3", "P7")
