@@ -24,6 +24,7 @@ from hopcore.experiments.options import (
     OUTPUT,
     AsJson,
     Backend,
+    Compared,
     Seed,
     examples,
     option,
@@ -72,6 +73,7 @@ def start(
 @app.command(rich_help_panel=MEMORIES, epilog=examples("demo", "demo --stored 500 --out demo.pdf"))
 def demo(
     seed: Seed = 0,
+    similarity: Compared = "dot",
     stored: Annotated[
         int, option(METHOD, "The number of handwritten digits to store, at most 1,797.")
     ] = 256,
@@ -83,13 +85,18 @@ def demo(
 ) -> None:
     """Store handwritten digits, corrupt them, retrieve them, and draw the result."""
     check_outputs({"--out": out}, extensions={"--out": PICTURES})
-    result = run_demo(seed=seed, stored=stored, backend=backend)
+    result = run_demo(seed=seed, stored=stored, similarity=similarity, backend=backend)
     draw_demo(result, out)
     if as_json:
+        compared = {"similarity": result.similarity, "similarity_reason": result.reason}
         facts = {"backend": backend, "stored": stored, "seed": seed, "picture": str(out)}
-        show_json(facts | {"rows": [row._asdict() for row in result.rows]})
+        show_json(facts | compared | {"rows": [row._asdict() for row in result.rows]})
     else:
-        Console().print(demo_table(result))
+        console = Console()
+        console.print(demo_table(result))
+        if similarity == "auto":
+            chosen = f"similarity = {result.similarity} was chosen: {result.reason}."
+            console.print(chosen, markup=False, highlight=False)
         say_written(out, "a picture of some digits, corrupted and retrieved")
 
 
@@ -98,6 +105,7 @@ app.command(
     epilog=examples(
         "retrieve patterns.npy queries.npy --out found.npz",
         "retrieve faces/ query.png --plot found.png",
+        "retrieve images.npy halves.npy --known known.npy --plot found.png",
         "retrieve --dataset digits --corruption noise:0.5",
     ),
 )(retrieve)

@@ -18,6 +18,7 @@ from hopcore.experiments.options import (
     OUTPUT,
     AsJson,
     Backend,
+    Compared,
     Data,
     Device,
     Seed,
@@ -73,6 +74,7 @@ def phase(
         float | None,
         option(METHOD, "The standard deviation of the noise in each value of a query, if known."),
     ] = None,
+    similarity: Compared = "dot",
     betas: Annotated[
         int, option(METHOD, "The number of inverse temperatures of the sweep.")
     ] = 100,
@@ -103,8 +105,8 @@ def phase(
         plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
     chosen = memory_of(patterns, dataset, data, stored, seed, dtype)
     found = analysis.study(
-        chosen, goal=goal, noise=noise, betas=betas, followed=followed, seed=seed,
-        backend=backend, device=device, track=lambda what: partial(tracked, what=what),
+        chosen, goal=goal, noise=noise, similarity=similarity, betas=betas, followed=followed,
+        seed=seed, backend=backend, device=device, track=lambda what: partial(tracked, what=what),
     )  # fmt: skip
     if csv is not None:
         write_whole(csv, lambda file: file.write(phase_report.to_csv(found.sweep).encode()))

@@ -42,8 +42,9 @@ from hopcore.experiments.outputs import (
     say_written,
     write_results,
 )
-from hopcore.experiments.parsing import number, separation_named
+from hopcore.experiments.parsing import number, separation_named, similarity_named
 from hopcore.experiments.tables import in_percent
+from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import SeparationFunction
 from hopcore.phase._suggest import suggest_beta
 from hopcore.streamed._sources import file_of
@@ -82,7 +83,18 @@ def retrieve(
         ),
     ] = None,
     queries: Annotated[
-        Path | None, option(INPUT, "The queries, (L, d) or images (L, h, w), in the same formats.")
+        Path | None,
+        option(
+            INPUT, "The queries, (L, d) or images (L, h, w), in the same formats. A value of nan "
+            "is not known, and is recalled from the others.",
+        ),
+    ] = None,
+    known: Annotated[
+        Path | None,
+        option(
+            INPUT, "Which values of the queries are known: booleans, or 0 and 1, of the shape of "
+            "the queries or of one of them. The others are recalled.",
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -110,6 +122,14 @@ def retrieve(
         str,
         option(METHOD, "The separation function: softmax, sparsemax, entmax:ALPHA or k-subsets:K."),
     ] = "softmax",
+    similarity: Annotated[
+        str | None,
+        option(
+            METHOD, "How queries are compared with patterns: dot (product), distance, or auto, "
+            "which chooses distance where dot products cannot retrieve all patterns. Default: dot, "
+            "and distance where values of the queries are not known.",
+        ),
+    ] = None,
     max_steps: Annotated[
         int, option(METHOD, "The largest number of updates of a query.")
     ] = 100,
@@ -149,42 +169,53 @@ def retrieve(
     """Retrieve stored patterns from queries: your own files, or corrupted images."""
     given = files_given(files, {"--patterns": patterns, "--queries": queries})
     patterns, queries = given["--patterns"], given["--queries"]
-    read = {name: None if path is None else file_of(path) for name, path in given.items()}
+    inputs = {**given, "--known": known}
+    read = {name: None if path is None else file_of(path) for name, path in inputs.items()}
     check_outputs({"--out": out, "--plot": plot}, {**read, **files_in(data)})
     if plot is not None:
         plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
     function = separation_named(separation)
     wanted = None if beta == "auto" else number(beta, "beta")
-    check_sources(patterns, queries, dataset, data, spread=workers is not None or bool(scheduler))
+    spread = workers is not None or bool(scheduler)
+    check_sources(patterns, queries, known, dataset, data, spread=spread)
     with cluster(workers, scheduler) as client:
         if patterns is None or queries is None:
             memory = from_dataset(str(dataset), data, stored, corruption, seed, dtype)
         else:
-            memory = from_files(patterns, queries, dtype, track=tracked, dask=client is not None)
+            memory = from_files(
+                patterns, queries, dtype, known=known, track=tracked, dask=client is not None
+            )
         if plot is not None and not len(memory.queries):
             raise ValueError("there is nothing to draw: no queries")
         streamed = isinstance(memory.stored, Streamed)
-        chosen = chosen_beta(wanted, memory.stored, function)
+        compared, why_compared = chosen_similarity(similarity, memory)
+        chosen = chosen_beta(wanted, memory.stored, function, compared)
         outcome = run_job(
-            memory.queries, memory.stored, chosen.beta, separation=function, max_steps=max_steps,
-            tol=tol, backend=backend, device=device, track=untracked if streamed else tracked,
+            memory.queries, memory.stored, chosen.beta, separation=function, similarity=compared,
+            known=memory.known, max_steps=max_steps, tol=tol, backend=backend, device=device,
+            track=untracked if streamed else tracked,
         )  # fmt: skip
     written: dict[Path, str] = {}
     if out is not None:
         words = write_results(out, outcome.found._asdict())
         written[out] = f"{words} of {len(memory.queries):,} queries"
     if plot is not None:
-        title = f"{separation}, beta = {chosen.beta:.3g}"
+        title = f"{separation}, similarity {compared}, beta = {chosen.beta:.3g}"
         count = draw_retrieved(memory, outcome.found.state, title, plot)
         written[plot] = f"a picture of the first {count} queries"
     facts = {
         "backend": backend,
         "separation": separation,
+        "similarity": compared,
         "beta": chosen.beta,
         **facts_of(memory, outcome),
     }
     if as_json:
-        why = {"beta_reason": chosen.reason, "notes": chosen.notes}
+        why = {
+            "similarity_reason": why_compared,
+            "beta_reason": chosen.reason,
+            "notes": chosen.notes,
+        }
         show_json(facts | why | {"written": [str(path) for path in written]})
     else:
         console = Console()
@@ -192,7 +223,7 @@ def retrieve(
         said = [f"Note: {note}." for note in chosen.notes]
         if wanted is None:
             said.insert(0, f"beta = {chosen.beta:.4g} was chosen by {chosen.reason}.")
-        for line in said:
+        for line in [*sentence_on_similarity(similarity, compared, why_compared), *said]:
             console.print(line, markup=False, highlight=False)
         for path, what in written.items():
             say_written(path, what)
@@ -200,7 +231,33 @@ def retrieve(
             say_nothing_written("--out FILE.npz", "--plot FILE.png")
 
 
-def chosen_beta(wanted: float | None, stored: Any, function: SeparationFunction) -> Chosen:
+def sentence_on_similarity(wanted: str | None, chosen: Similarity, reason: str) -> list[str]:
+    """Return a sentence on the similarity if it was chosen, and not given or the usual one."""
+    if wanted == "auto" or (wanted is None and chosen == "distance"):
+        return [f"similarity = {chosen} was chosen: {reason}."]
+    return []
+
+
+def chosen_similarity(wanted: str | None, memory: Memory) -> tuple[Similarity, str]:
+    """Return the similarity that was given, or that the queries or the patterns need, and why."""
+    if memory.known is not None:
+        if wanted == "dot":
+            raise ValueError(
+                "--similarity dot compares all values, but some are not known; give distance"
+            )
+        if wanted in (None, "auto"):
+            share = in_percent(float(np.mean(memory.known)))
+            return "distance", f"{share} of the values of the queries are known"
+    elif wanted is None:
+        return "dot", "the default"
+    elif wanted == "auto" and isinstance(memory.stored, Streamed):
+        raise ValueError("--similarity auto needs all patterns in memory; give dot or distance")
+    return similarity_named(str(wanted), memory.stored)
+
+
+def chosen_beta(
+    wanted: float | None, stored: Any, function: SeparationFunction, similarity: Similarity
+) -> Chosen:
     """Return the inverse temperature that was given, or the one that the patterns suggest."""
     if wanted is not None:
         return Chosen(wanted, "given with --beta", [])
@@ -208,13 +265,14 @@ def chosen_beta(wanted: float | None, stored: Any, function: SeparationFunction)
         raise ValueError("--beta auto needs all patterns in memory; give a number")
     notes: list[str] = []
     with noted(notes):
-        found = suggest_beta(stored, separation=function)
+        found = suggest_beta(stored, separation=function, similarity=similarity)
     return Chosen(found.beta, f"suggest_beta, goal {found.goal}: {found.reason}", notes)
 
 
 def check_sources(
     patterns: Path | None,
     queries: Path | None,
+    known: Path | None,
     dataset: str | None,
     data: Path | None,
     *,
@@ -229,6 +287,8 @@ def check_sources(
             )
     elif patterns is not None or queries is not None:
         raise ValueError("--dataset makes its own queries; leave out --patterns and --queries")
+    elif known is not None:
+        raise ValueError("--known is for --queries, not for a --dataset")
     elif spread:
         raise ValueError("--workers and --scheduler are for --patterns, not for a --dataset")
 
@@ -290,7 +350,7 @@ def draw_retrieved(memory: Memory, state: np.ndarray, title: str, path: Path) ->
         images[name] = np.pad(flat[:count], blank, constant_values=np.nan).reshape(-1, *shape)
     height, width = (0.9 * side / max(shape) for side in shape)
     figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
-    limits = float(values.min()), float(values.max())
+    limits = float(np.nanmin(values)), float(np.nanmax(values))
     plots.heading(plots.gallery(images, limits=limits, ax=figure.subplots()), title)
     plots.save(figure, path)
     return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 import hopcore
 from hopcore.arrays._backend import Array
+from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import Separation
 
 CHUNK = 1024
@@ -30,7 +32,7 @@ class Outcome(NamedTuple):
     found : Retrieval
         ``state, steps, converged, residual, energy``, as NumPy arrays.
     before : array (L,)
-        The energy of the queries.
+        The energy of the queries; nan where some of their values are not known.
     seconds : float
         From the arrays on the device to the arrays back on the host.
     """
@@ -46,6 +48,8 @@ def run_job(
     beta: float,
     *,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
+    known: np.ndarray | None = None,
     max_steps: int = 100,
     tol: float = 1e-6,
     backend: str = "numpy",
@@ -60,8 +64,10 @@ def run_job(
         Where the states start.
     stored : array (S, d), or Streamed
         Stored patterns, of the queries' dtype.
-    beta, separation, max_steps, tol
+    beta, separation, similarity, max_steps, tol
         As in :func:`hopcore.retrieve`.
+    known : boolean array (L, d), optional
+        Which values of the queries are known, as in :func:`hopcore.retrieve`.
     backend, device : str
         As in :func:`hopcore.backend` and as the backend's library calls its devices.
     track : callable
@@ -80,10 +86,21 @@ def run_job(
     begun = time.perf_counter()
     for part in track(parts, len(parts)):
         state = on_device(chosen, queries[part], device)
-        before = hopcore.energy(state, memory, beta, separation=separation)
         found = hopcore.retrieve(
-            state, memory, beta, separation=separation, max_steps=max_steps, tol=tol
+            state,
+            memory,
+            beta,
+            separation=separation,
+            similarity=similarity,
+            known=None if known is None else on_device(chosen, known[part], device),
+            max_steps=max_steps,
+            tol=tol,
         )
+        before = math.nan * found.energy
+        if known is None:
+            before = hopcore.energy(
+                state, memory, beta, separation=separation, similarity=similarity
+            )
         done.append(tuple(map(chosen.to_numpy, (before, *found))))
     seconds = time.perf_counter() - begun
     before, *fields = (np.concatenate(pieces) for pieces in zip(*done, strict=True))

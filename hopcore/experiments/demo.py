@@ -12,6 +12,7 @@ from rich.table import Table
 import hopcore
 from hopcore import datasets, plots
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
+from hopcore.experiments.parsing import similarity_named
 from hopcore.experiments.tables import SUCCESS_NOTES, Summary, in_percent
 
 CORRUPTIONS = {"noise:0.5": "gaussian noise of deviation 0.5", "half": "lower half removed"}
@@ -56,6 +57,8 @@ class Demo(NamedTuple):
         By corruption and separation: the retrieved states.
     retrieved : dict of (str, str) to boolean array (S,)
         Which of them have a cosine above :data:`~hopcore.experiments.batched_retrieval.SUCCESS`.
+    similarity, reason : str
+        How states are compared with the digits, and why.
     """
 
     rows: list[Row]
@@ -63,9 +66,13 @@ class Demo(NamedTuple):
     queries: dict[str, np.ndarray]
     states: dict[tuple[str, str], np.ndarray]
     retrieved: dict[tuple[str, str], np.ndarray]
+    similarity: str
+    reason: str
 
 
-def run_demo(*, seed: int = 0, stored: int = 256, backend: str = "numpy") -> Demo:
+def run_demo(
+    *, seed: int = 0, stored: int = 256, similarity: str = "dot", backend: str = "numpy"
+) -> Demo:
     """Store digits, corrupt each in two ways, and retrieve them until they rest.
 
     Parameters
@@ -74,13 +81,15 @@ def run_demo(*, seed: int = 0, stored: int = 256, backend: str = "numpy") -> Dem
         Chooses the stored digits and the noise; >= 0.
     stored : int
         How many digits are stored, up to 1,797.
+    similarity : str
+        As in :func:`hopcore.experiments.parsing.similarity_named`.
     backend : str
         As in :func:`hopcore.backend`.
 
     Raises
     ------
     ValueError
-        Too many digits; an unknown backend.
+        Too many digits; an unknown backend or similarity.
     ModuleNotFoundError
         scikit-learn is not installed.
     """
@@ -88,12 +97,16 @@ def run_demo(*, seed: int = 0, stored: int = 256, backend: str = "numpy") -> Dem
     images = datasets.choose(datasets.digits(), stored, rng)
     original = images.pixels.astype(np.float32)
     queries = {name: datasets.corrupt(images, name, rng).astype(np.float32) for name in CORRUPTIONS}
-    demo = Demo([], images, queries, {}, {})
+    compared, reason = similarity_named(similarity, original)
+    demo = Demo([], images, queries, {}, {}, compared, reason)
     itself = np.arange(stored)
     for corruption, start in queries.items():
         for name, separation in SEPARATIONS.items():
-            beta = hopcore.suggest_beta(original, separation=separation).beta
-            work = partial(run_job, start, original, beta, separation=separation, backend=backend)
+            beta = hopcore.suggest_beta(original, separation=separation, similarity=compared).beta
+            work = partial(
+                run_job, start, original, beta, separation=separation, similarity=compared,
+                backend=backend,
+            )  # fmt: skip
             work()  # the first may compile; the second is timed
             found, before, seconds = work()
             retrieved = cosine(found.state, original) > SUCCESS

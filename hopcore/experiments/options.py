@@ -40,6 +40,13 @@ Backend = Annotated[
 Device = Annotated[
     str | None, option(COMPUTING, "A device of the array library, for example cuda:0.")
 ]
+Compared = Annotated[
+    str,
+    option(
+        METHOD, "How states are compared with stored patterns: dot (product), distance, or auto, "
+        "which chooses distance where dot products cannot retrieve all patterns.", "--similarity",
+    ),
+]  # fmt: skip
 AsJson = Annotated[
     bool, option(OUTPUT, "Print one JSON object instead of text for people.", "--json")
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hopcore.memory._entmax import Entmax
+from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import SEPARATIONS, SeparationFunction, family_named
+from hopcore.phase._lost import needed_similarity
 
 T = TypeVar("T")
 
@@ -37,6 +39,28 @@ def separation_named(text: str) -> SeparationFunction:
             f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA, k-subsets:K"
         )
     return Entmax(number(alpha, "alpha"))
+
+
+def similarity_named(text: str, stored: Any) -> tuple[Similarity, str]:
+    """The similarity of ``dot``, ``distance`` or ``auto``, and why; stored patterns decide auto.
+
+    Raises
+    ------
+    ValueError
+        Another name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.experiments.parsing import similarity_named
+    >>> similarity_named("auto", np.eye(3))
+    ('dot', 'dot products lose none of the patterns')
+    """
+    if text == "auto":
+        return needed_similarity(stored)
+    if text == "dot" or text == "distance":
+        return text, "given with --similarity"
+    raise ValueError(f"unknown similarity {text!r}; known: dot, distance, auto")
 
 
 def number(text: str, name: str) -> float:

@@ -53,7 +53,7 @@ def read_header(file: BinaryIO) -> NpyHeader:
     return NpyHeader(shape, fortran, dtype, head.tell())
 
 
-def read_array(path: Path) -> np.ndarray:
+def read_array(path: Path, *, missing: bool = False, boolean: bool = False) -> np.ndarray:
     """The real array of a ``.npy`` file. Nothing is ever unpickled.
 
     The size that the header announces is compared with that of the file before anything is
@@ -63,6 +63,10 @@ def read_array(path: Path) -> np.ndarray:
     ----------
     path : Path
         A file written by ``numpy.save``.
+    missing : bool
+        Accept nan, for values that are not known.
+    boolean : bool
+        Accept an array of booleans.
 
     Returns
     -------
@@ -72,7 +76,8 @@ def read_array(path: Path) -> np.ndarray:
     Raises
     ------
     ValueError
-        The file is not a ``.npy`` file, is truncated, holds pickled objects, or nan or inf.
+        The file is not a ``.npy`` file, is truncated, holds pickled objects, or nan or inf that
+        are not accepted.
     TypeError
         The array holds something else than real numbers.
     OSError
@@ -95,10 +100,11 @@ def read_array(path: Path) -> np.ndarray:
             array = array_in(file, size_of(file))
         except ValueError as error:
             raise ValueError(f"{path} is not a whole .npy file of numbers: {error}") from None
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in ("biuf" if boolean else "iuf"):
         raise TypeError(f"{path} must hold real numbers, got {array.dtype}")
-    if not np.isfinite(array).all():
-        where = tuple(int(axis) for axis in np.argwhere(~np.isfinite(array))[0])
+    wrong = np.isinf(array) if missing else ~np.isfinite(array)
+    if wrong.any():
+        where = tuple(int(axis) for axis in np.argwhere(wrong)[0])
         raise ValueError(f"{path} must be finite, got {array[where]} at index {where}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 

@@ -12,7 +12,7 @@ from hopcore.arrays._validation import short_repr
 from hopcore.files._plain import read_text
 
 
-def read_numbers(path: Path) -> np.ndarray:
+def read_numbers(path: Path, *, missing: bool = False) -> np.ndarray:
     r"""Return the numbers of a CSV file, one row for each line.
 
     The first line is a header if none of its cells is a number. Empty lines, and lines that
@@ -22,6 +22,8 @@ def read_numbers(path: Path) -> np.ndarray:
     ----------
     path : Path
         Comma-separated values in UTF-8.
+    missing : bool
+        Accept ``nan``, for values that are not known.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def read_numbers(path: Path) -> np.ndarray:
                 width = len(cells)
                 if not any(number is not None for number in numbers):
                     continue  # a header
-            rows.append(row_of(numbers, cells, width, place))
+            rows.append(row_of(numbers, cells, width, place, missing))
     except csv.Error as error:
         raise ValueError(f"{path} is not a table of comma-separated values: {error}") from None
     except ValueError as error:
@@ -77,13 +79,15 @@ def number_in(cell: str) -> float | None:
         return None
 
 
-def row_of(numbers: list[float | None], cells: list[str], width: int, place: int) -> list[float]:
+def row_of(
+    numbers: list[float | None], cells: list[str], width: int, place: int, missing: bool
+) -> list[float]:
     """Return the numbers of a line, or raise if it has another length or a cell without one."""
     if len(cells) != width:
         raise ValueError(f"line {place} has {len(cells)} cells, the first line has {width}")
     found = []
     for column, (value, cell) in enumerate(zip(numbers, cells, strict=True), start=1):
-        if value is None or not math.isfinite(value):
+        if value is None or not (math.isfinite(value) or (missing and math.isnan(value))):
             raise ValueError(
                 f"line {place}, column {column} must be a finite number, got {short_repr(cell)}"
             )

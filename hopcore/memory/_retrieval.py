@@ -151,8 +151,9 @@ def retrieve(
     stored : array (..., S, d)
         Stored patterns. Leading axes are batches: flatten images with :func:`hopcore.as_patterns`.
     beta : float or array broadcastable to (..., L), or "auto"
-        Inverse temperature, positive. ``"auto"`` takes that of :func:`hopcore.suggest_beta`, which
-        the result keeps as its ``suggestion``; the logger ``hopcore`` gets its reason.
+        Inverse temperature, positive. ``"auto"`` takes that of :func:`hopcore.suggest_beta` for the
+        similarity of the call. The result keeps it as its ``suggestion``; the logger ``hopcore``
+        gets its reason, as a warning if patterns cannot be retrieved.
     mask, separation, bias
         As in :func:`hopcore.association`.
     similarity : {"dot", "distance"}, optional
@@ -224,12 +225,13 @@ def retrieve(
         state = without_unknown(state, known)
     suggestion = None
     if isinstance(beta, str) and beta == "auto":
-        if is_absolute(get_separation(separation, similarity)):
+        function = get_separation(separation, similarity)
+        if is_absolute(function):
             raise ValueError(
                 f"beta='auto' knows no radius for separation={short_repr(separation)}: "
                 "write beta=2 / radius**2"
             )
-        suggestion = suggested(stored, get_separation(separation, similarity))
+        suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
@@ -263,10 +265,11 @@ def retrieve(
     return result
 
 
-def suggested(stored: Array, separation: Any) -> Any:
+def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:
     """Return the suggestion of ``beta="auto"``, and log its reason; a caveat is a warning."""
     # By its name, since the package of the transition imports this one.
-    suggestion = pkgutil.resolve_name("hopcore.phase:suggest_beta")(stored, separation=separation)
+    suggest_beta = pkgutil.resolve_name("hopcore.phase:suggest_beta")
+    suggestion = suggest_beta(stored, separation=separation, similarity=similarity)
     level = logging.WARNING if ";" in suggestion.reason else logging.INFO
     LOGGER.log(level, "beta='auto' is %.4g: %s", suggestion.beta, suggestion.reason)
     return suggestion

@@ -2,8 +2,9 @@ r"""Continuation: the fixed point of a pattern is followed as the pattern's weig
 
 A fixed point where pattern i has the weight :math:`p` is :math:`\xi = p x_i + (1-p) y`, with
 :math:`y` the mean of the others under their softmax. Given p, the others and :math:`\beta` follow
-from :math:`\ln \frac{p}{1-p} = \beta x_i \cdot \xi - \operatorname{lse}_{j \ne i}(\beta x_j \cdot
-\xi)`, whose right side grows with :math:`\beta`. As a function of p the branch has no fold.
+from :math:`\ln \frac{p}{1-p} = \beta z_i - \operatorname{lse}_{j \ne i}(\beta z_j)` with
+:math:`z_j = x_j \cdot \xi`, for distances :math:`x_j \cdot \xi - \|x_j\|^2 / 2`, whose right side
+grows with :math:`\beta`. As a function of p the branch has no fold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 from hopcore.memory._energy import energy
 from hopcore.memory._retrieval import retrieve
+from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import get_separation
 from hopcore.phase._patterns import HELD, array_like, rows_at, to_host
 
@@ -86,6 +88,26 @@ class Followed(NamedTuple):
     stored: Array
     patterns: Array
     itself: Array
+    similarity: Similarity
+    keys: Array
+    """The stored patterns; for distances with a further coordinate, minus half of their square."""
+    own_keys: Array
+    """The same of the patterns that are followed."""
+
+    def query(self, states: Array) -> Array:
+        """Return what the keys are multiplied with."""
+        if self.similarity == "dot":
+            return states
+        xp = self.backend.xp
+        return xp.concat([states, xp.ones_like(states[:, :1])], axis=-1)
+
+    def scores(self, states: Array) -> Array:
+        """Return the scores of states with all stored patterns, at beta = 1."""
+        return self.backend.scores(self.query(states), self.keys, 1.0, None)
+
+    def own_scores(self, states: Array) -> Array:
+        """Return the score of each state with its own pattern, at beta = 1."""
+        return self.backend.xp.sum(self.query(states) * self.own_keys, axis=-1)
 
     def to_device(self, values: np.ndarray) -> Array:
         """Convert numbers to the dtype and the device of the patterns."""
@@ -102,17 +124,32 @@ class Followed(NamedTuple):
 
     def only(self, rows: np.ndarray) -> Followed:
         """Select some of the patterns."""
-        patterns, itself = (rows_at(x, rows, self.backend) for x in (self.patterns, self.itself))
-        return self._replace(patterns=patterns, itself=itself)
+        patterns, itself, own_keys = (
+            rows_at(x, rows, self.backend) for x in (self.patterns, self.itself, self.own_keys)
+        )
+        return self._replace(patterns=patterns, itself=itself, own_keys=own_keys)
 
 
-def follow(stored: Array, rows: np.ndarray, backend: Backend) -> Curve:
-    """Follow the branches of some patterns on a grid of weights and near their lowest beta."""
-    xp, count = backend.xp, stored.shape[0]
+def followed_in(
+    stored: Array, rows: np.ndarray, similarity: Similarity, backend: Backend
+) -> Followed:
+    """Return patterns to follow; for distances the stored ones are relative to their mean."""
+    xp = backend.xp
     index = backend.asarray(rows, device=backend.device(stored))
-    places = xp.arange(count, device=backend.device(stored))
+    places = xp.arange(stored.shape[0], device=backend.device(stored))
     itself = places[None, :] == backend.astype(index, places.dtype)[:, None]
-    followed = Followed(backend, stored, rows_at(stored, rows, backend), itself)
+    keys = stored
+    if similarity == "distance":
+        keys = xp.concat([stored, -0.5 * backend.square_lengths(stored)[:, None]], axis=-1)
+    patterns, own_keys = (rows_at(x, rows, backend) for x in (stored, keys))
+    return Followed(backend, stored, patterns, itself, similarity, keys, own_keys)
+
+
+def follow(
+    stored: Array, rows: np.ndarray, backend: Backend, similarity: Similarity = "dot"
+) -> Curve:
+    """Follow the branches of some patterns on a grid of weights and near their lowest beta."""
+    count, followed = stored.shape[0], followed_in(stored, rows, similarity, backend)
     # For N equidistant patterns, coexistence with the centroid is at the logit ln (N-1).
     others, heat, ended, top = first_guess(followed, math.log(count) + 2.0)
     grid = np.linspace(top, np.full_like(top, math.log(HELD / (1.0 - HELD))), POINTS)
@@ -149,9 +186,7 @@ def lowest_betas(followed: Followed, rows: np.ndarray, beta: np.ndarray, best: P
         few = followed.only(unsure)
         others = rows_at(best.others, unsure, followed.backend)
         states = few.mixed(best.logit[unsure], others)
-        appear[unsure] = follow_down_in_beta(
-            followed.stored, states, rows[unsure], appear[unsure], followed.backend
-        )
+        appear[unsure] = follow_down_in_beta(few, states, rows[unsure], appear[unsure])
     return appear
 
 
@@ -162,12 +197,12 @@ def first_guess(followed: Followed, logit: float) -> tuple[Array, Array, np.ndar
     another one: with weight w, it folds where w (1-w) beta times their square distance is about 1.
     """
     backend, xp = followed.backend, followed.backend.xp
-    scores = backend.scores(followed.patterns, followed.stored, 1.0, None)
-    mine = backend.square_lengths(followed.patterns)
+    scores, mine = followed.scores(followed.patterns), followed.own_scores(followed.patterns)
     lowest = -float(xp.finfo(scores.dtype).max)  # not -inf, at which JAX can be told to stop
     gap = mine - xp.max(xp.where(followed.itself, lowest, scores), axis=-1)
     # Rounding gives copies a small gap, which does not count.
-    floor = 16.0 * float(xp.finfo(mine.dtype).eps) * xp.max(mine)
+    largest = xp.max(backend.square_lengths(followed.patterns))
+    floor = 16.0 * float(xp.finfo(mine.dtype).eps) * largest
     positive = xp.where(gap > floor, gap, 1.0)
     heat = (logit + math.log(followed.stored.shape[0])) / positive
     shares, _, _ = weights_of_others(followed, scores, heat)
@@ -237,9 +272,8 @@ def newton_step(
     backend, xp, stored = followed.backend, followed.backend.xp, followed.stored
     close = 1e-9 if float(xp.finfo(stored.dtype).eps) < 1e-12 else 5e-5
     state = followed.mixed(logit, others)
-    scores = backend.scores(state, stored, 1.0, None)
-    shares, level, entropy = weights_of_others(followed, scores, heat)
-    mine = xp.sum(state * followed.patterns, axis=-1)
+    shares, level, entropy = weights_of_others(followed, followed.scores(state), heat)
+    mine = followed.own_scores(state)
     # A Newton step for beta. If the score of the others grows faster than that of the pattern,
     # there is no solution, and beta diverges.
     rise = mine - (level - entropy) / heat
@@ -262,18 +296,24 @@ def describe_points(
     far: np.ndarray,
 ) -> Point:
     """Return fixed points with their energies; those not found have an infinite beta."""
-    level = energy(followed.mixed(logit, others), followed.stored, heat)
+    similarity = followed.similarity
+    level = energy(followed.mixed(logit, others), followed.stored, heat, similarity=similarity)
     # The entropy of all weights has two parts: pattern or others, and the choice among the others.
     up, down = np.log1p(np.exp(-logit)), np.log1p(np.exp(logit))
     mixed = np.exp(-up) * up + np.exp(-down) * (down + followed.to_host(entropy))
     beta = followed.to_host(heat)
-    slope = energy_slope(mixed, beta, followed.stored.shape[0])
+    slope = energy_slope(mixed, beta, followed.stored.shape[0], similarity)
     return Point(logit, np.where(far, math.inf, beta), followed.to_host(level), slope, others, heat)
 
 
-def energy_slope(entropy: np.ndarray, beta: np.ndarray, count: int) -> np.ndarray:
-    """Return the derivative of the energy by beta, from the entropy of the weights (spec E5)."""
-    return (entropy - math.log(count)) / beta**2
+def energy_slope(
+    entropy: np.ndarray, beta: np.ndarray, count: int, similarity: Similarity
+) -> np.ndarray:
+    """Return the derivative of the energy by beta, from the entropy of the weights (spec E5).
+
+    The energy of distances has no term log N / beta.
+    """
+    return (entropy - (math.log(count) if similarity == "dot" else 0.0)) / beta**2
 
 
 def lower_beta(best: Point, new: Point, followed: Followed) -> Point:
@@ -305,13 +345,14 @@ def parabola_vertex(points: list[Point]) -> np.ndarray:
 
 
 def follow_down_in_beta(
-    stored: Array, states: Array, rows: np.ndarray, betas: np.ndarray, backend: Backend
+    followed: Followed, states: Array, rows: np.ndarray, betas: np.ndarray
 ) -> np.ndarray:
     """Return the lowest beta at which patterns are held, from states that hold them at ``betas``.
 
     Parameters
     ----------
-    stored : array (N, d)
+    followed : Followed
+        The n patterns and their memory.
     states : array (n, d)
     rows : integer array (n,)
         The patterns.
@@ -327,27 +368,29 @@ def follow_down_in_beta(
         if not seeking.any():
             break
         trial = np.where(seeking, STRIDE * held, held)
-        states, holds = retrieve_where_held(stored, states, rows, trial, backend)
+        states, holds = retrieve_where_held(followed, states, trial)
         held, lost = np.where(holds, trial, held), np.where(seeking & ~holds, trial, lost)
     for _ in range(HALVES):
         trial = np.sqrt(held * np.where(lost > 0.0, lost, held))
-        states, holds = retrieve_where_held(stored, states, rows, trial, backend)
+        states, holds = retrieve_where_held(followed, states, trial)
         held, lost = np.where(holds, trial, held), np.where(holds, lost, trial)
     return held
 
 
 def retrieve_where_held(
-    stored: Array, states: Array, rows: np.ndarray, betas: np.ndarray, backend: Backend
+    followed: Followed, states: Array, betas: np.ndarray
 ) -> tuple[Array, np.ndarray]:
     """Retrieve at new inverse temperatures; keep results that hold their patterns."""
-    xp = backend.xp
-    heat = array_like(betas, stored, backend)
-    eps = float(xp.finfo(stored.dtype).eps)
-    retrieved = retrieve(states, stored, heat, max_steps=UPDATES, tol=4.0 * eps**0.6).state
-    patterns = rows_at(stored, rows, backend)
+    backend, xp, stored = followed.backend, followed.backend.xp, followed.stored
+    heat, similarity = followed.to_device(betas), followed.similarity
+    tol = 4.0 * float(xp.finfo(stored.dtype).eps) ** 0.6
+    retrieved = retrieve(
+        states, stored, heat, similarity=similarity, max_steps=UPDATES, tol=tol
+    ).state
     # The weight of the pattern follows from the log-sum-exp, without an array of all weights.
-    level = backend.conjugate(retrieved, stored, heat, None, get_separation("softmax"))
-    weight = xp.exp(heat * xp.sum(retrieved * patterns, axis=-1) - level)
+    query = followed.query(retrieved)
+    level = backend.conjugate(query, followed.keys, heat, None, get_separation("softmax"))
+    weight = xp.exp(heat * followed.own_scores(retrieved) - level)
     holds = weight > HELD
     states = xp.where(holds[:, None], retrieved, states)
     return states, np.asarray(backend.to_numpy(backend.astype(holds, stored.dtype))) > 0

@@ -19,9 +19,16 @@ from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import check_integer
 from hopcore.memory._retrieval import retrieve
+from hopcore.memory._scores import Similarity
 from hopcore.phase._continuation import Curve, energy_slope, follow
 from hopcore.phase._fixed_points import describe_states, tolerance
-from hopcore.phase._patterns import array_like, checked_memory, spaced_rows, to_host
+from hopcore.phase._patterns import (
+    array_like,
+    checked_memory,
+    origin_of,
+    spaced_rows,
+    to_host,
+)
 from hopcore.phase._progress import Track, silent
 
 FOLLOWED = 1024
@@ -41,7 +48,8 @@ class CriticalBetas(NamedTuple):
     appear : NumPy array (n,)
         The lowest :math:`\beta` with a fixed point that holds 0.55 of its weight at the pattern,
         connected with the pattern. Below it the pattern is not retrieved, not even from
-        itself. inf for a pattern that never is: a copy, or one that a longer one covers.
+        itself. inf for a pattern that never is: a copy or, with dot products, one that a longer one
+        covers.
     coexist : NumPy array (n,)
         The :math:`\beta` above which that minimum lies below the state that the mean of all
         patterns converges to; nan if the mean converges to this pattern itself.
@@ -72,7 +80,11 @@ class CriticalBetas(NamedTuple):
 @suggest_names
 @QUIET
 def critical_betas(
-    stored: AnyArray, *, patterns: int | None = None, track: Track = silent
+    stored: AnyArray,
+    *,
+    patterns: int | None = None,
+    similarity: Similarity = "dot",
+    track: Track = silent,
 ) -> CriticalBetas:
     r"""Find the critical inverse temperatures of a memory, pattern by pattern, by continuation.
 
@@ -82,6 +94,9 @@ def critical_betas(
         N >= 2 patterns.
     patterns : int, optional
         The number of patterns to follow, evenly spaced; the default is 1024, or all if fewer.
+    similarity : {"dot", "distance"}
+        As in :func:`hopcore.association`. With distances every pattern that is no copy appears, and
+        the result does not change if all patterns are moved.
     track : callable
         ``track(parts, total)`` yields the parts and may show the progress.
 
@@ -92,12 +107,13 @@ def critical_betas(
     Warns
     -----
     HypothesisWarning
-        Patterns that coincide or have very different norms.
+        Patterns that coincide or, with dot products, have very different norms.
 
     Raises
     ------
     TypeError, ValueError
-        There are fewer than two patterns, all are alike, or they are not finite and real floating.
+        There are fewer than two patterns, all are alike, or they are not finite and real floating;
+        the similarity is unknown.
 
     Notes
     -----
@@ -115,8 +131,11 @@ def critical_betas(
     >>> circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     >>> hopcore.critical_betas(circle).appear.round(2)
     array([44.93, 44.93,  2.78,  2.25])
+    >>> hopcore.critical_betas(circle + 9.0, similarity="distance").appear.round(2)
+    array([44.93, 44.93,  2.78,  2.25])
     """
-    backend, precise = checked_memory(stored)
+    backend, precise = checked_memory(stored, similarity)
+    precise = precise - origin_of(precise, similarity, backend)
     # In units of the largest value, beta and its products stay within the range of the dtype.
     unit = float(backend.xp.max(backend.xp.abs(precise)))
     precise, count = precise / unit, precise.shape[0]
@@ -124,10 +143,12 @@ def critical_betas(
     check_integer("patterns", wanted, 1)
     followed = spaced_rows(count, wanted)
     parts = np.array_split(followed, math.ceil(len(followed) / max(1, BLOCK // count)))
-    branches = [follow(precise, rows, backend) for rows in track(parts, len(parts))]
+    branches = [follow(precise, rows, backend, similarity) for rows in track(parts, len(parts))]
     branch = Curve(*(np.concatenate(column, axis=-1) for column in zip(*branches, strict=True)))
     appear = branch.appear
-    coexist = coexistence(branch, precise) if np.isfinite(appear).any() else appear + math.nan
+    coexist = appear + math.nan
+    if np.isfinite(appear).any():
+        coexist = coexistence(branch, precise, similarity)
     centroid = 1.0 / variance(to_host(precise, backend))
     return CriticalBetas(followed, appear / unit**2, coexist / unit**2, centroid / unit**2)
 
@@ -140,11 +161,11 @@ def variance(patterns: np.ndarray) -> float:
     return float(np.linalg.eigvalsh(square)[-1]) / count
 
 
-def coexistence(branch: Curve, stored: Array) -> np.ndarray:
+def coexistence(branch: Curve, stored: Array, similarity: Similarity) -> np.ndarray:
     """Find where each branch has the energy of the state that the patterns' mean converges to."""
     finite = branch.beta[np.isfinite(branch.beta)]
     betas = np.geomspace(finite.min(), finite.max(), CENTRAL)
-    central = central_curve(stored, betas)
+    central = central_curve(stored, betas, similarity)
     coexist = np.full(branch.beta.shape[1], math.nan)
     for column in range(len(coexist)):
         beta, level, slope = (row[:, column] for row in branch[:3])
@@ -154,17 +175,20 @@ def coexistence(branch: Curve, stored: Array) -> np.ndarray:
     return coexist
 
 
-def central_curve(stored: Array, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def central_curve(
+    stored: Array, betas: np.ndarray, similarity: Similarity
+) -> tuple[np.ndarray, np.ndarray]:
     """Return energies and their slopes of the states that the patterns' mean converges to."""
     backend = backend_of_input("stored", stored)
     xp = backend.xp
     mean = xp.mean(stored, axis=0, keepdims=True)
     states = xp.broadcast_to(mean, (len(betas), mean.shape[1]))
     each = array_like(betas, stored, backend)
-    central = retrieve(states, stored, each, max_steps=2000, tol=tolerance(stored, backend, None))
-    mixed = describe_states(central.state, stored, each, with_radius=False).participation
-    level, mixed = (to_host(x, backend) for x in (central.energy, mixed))
-    return level, energy_slope(np.log(mixed), betas, stored.shape[0])
+    tol = tolerance(stored, backend, None)
+    central = retrieve(states, stored, each, similarity=similarity, max_steps=2000, tol=tol)
+    seen = describe_states(central.state, stored, each, similarity, with_radius=False)
+    level, mixed = (to_host(x, backend) for x in (central.energy, seen.participation))
+    return level, energy_slope(np.log(mixed), betas, stored.shape[0], similarity)
 
 
 def crossing(

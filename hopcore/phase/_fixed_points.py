@@ -14,8 +14,9 @@ from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import as_number
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
+from hopcore.memory._scores import Similarity, scores_of
 from hopcore.memory._separation import get_separation
-from hopcore.phase._patterns import checked_memory, padded_rows, rows_at, to_host
+from hopcore.phase._patterns import checked_memory, origin_of, padded_rows, rows_at, to_host
 from hopcore.phase._sharpness import hull_of, largest_variance, mean_curvature
 
 SLOW, SAME = 1e3, (1e-4, 1e-2)
@@ -83,6 +84,7 @@ def minima(
     beta: float,
     *,
     starts: Array | None = None,
+    similarity: Similarity = "dot",
     max_steps: int = 10000,
     tol: float | None = None,
 ) -> Minima:
@@ -100,6 +102,9 @@ def minima(
     starts : array (L, d), optional
         The first states; the patterns themselves if not given. Minima that no start converges to
         are not found.
+    similarity : {"dot", "distance"}
+        As in :func:`hopcore.association`. With distances, M is the largest distance of a pattern
+        from the mean of all.
     max_steps, tol
         As in :func:`hopcore.retrieve`; tol is 1e-9, in float32 1e-6, if not given. Near a
         transition, where the radius is almost 1, states need many steps.
@@ -111,12 +116,13 @@ def minima(
     Warns
     -----
     HypothesisWarning
-        Patterns that coincide or have very different norms.
+        Patterns that coincide or, with dot products, have very different norms.
 
     Raises
     ------
     TypeError, ValueError
-        There are fewer than two patterns, or all are alike; nan or inf; inputs do not fit together.
+        There are fewer than two patterns, or all are alike; nan or inf; inputs do not fit together;
+        the similarity is unknown.
 
     Examples
     --------
@@ -127,26 +133,28 @@ def minima(
     (array([0.67, 0.33]), array([2.  , 1.01]))
     """
     beta = as_number("beta", beta, positive=True)
-    backend, precise = checked_memory(stored)
+    backend, given = checked_memory(stored, similarity)
+    origin = origin_of(given, similarity, backend)
+    precise = given - origin
     states = precise
     if starts is not None:
         check_inputs(starts, stored, beta=beta)
-        states = backend.astype(starts, precise.dtype)
+        states = backend.astype(starts, precise.dtype) - origin
     if states.shape[0] == 0:
         raise ValueError("minima needs at least one start, got none")
     tol = tolerance(precise, backend, tol)
-    resting = retrieve(states, precise, beta, max_steps=max_steps, tol=tol)
+    resting = retrieve(states, precise, beta, similarity=similarity, max_steps=max_steps, tol=tol)
     basin, first = group_states(resting.state, precise, tol, backend)
     share = np.bincount(basin) / len(basin)
     order = np.argsort(-share, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     state = rows_at(resting.state, padded_rows(first[order], precise, backend), backend)
-    seen = describe_states(state, precise, beta, with_radius=True)
+    seen = describe_states(state, precise, beta, similarity, with_radius=True)
     pattern, weight, mixed, sharp, radius, energy = (field[: len(order)] for field in seen)
     return Minima(
-        state[: len(order), :], energy, share[order], place[basin], pattern, weight, mixed, sharp,
-        radius, np.asarray(backend.to_numpy(radius)) < 1.0,
+        state[: len(order), :] + origin, energy, share[order], place[basin], pattern, weight, mixed,
+        sharp, radius, np.asarray(backend.to_numpy(radius)) < 1.0,
     )  # fmt: skip
 
 
@@ -168,9 +176,12 @@ class Description(NamedTuple):
     energy: Array
 
 
-def describe_states(states: Array, stored: Array, beta: Beta, *, with_radius: bool) -> Description:
+def describe_states(
+    states: Array, stored: Array, beta: Beta, similarity: Similarity, *, with_radius: bool
+) -> Description:
     """Describe states (K, d), checked and in the precise dtype, a block of scores at a time."""
     inputs = check_inputs(states, stored, beta=beta)
+    scores = scores_of(inputs, similarity, None)
     xp, count = inputs.xp, stored.shape[0]
     centred = stored - xp.mean(stored, axis=0, keepdims=True)
     squares = inputs.backend.square_lengths(centred)
@@ -179,8 +190,8 @@ def describe_states(states: Array, stored: Array, beta: Beta, *, with_radius: bo
     for start in range(0, states.shape[0], rows):
         part = slice(start, min(start + rows, states.shape[0]))
         block = inputs._replace(state=states[part, :], beta=beta_of_rows(inputs.beta, part))
-        parts.append(describe_block(block, centred, squares, with_radius))
-    level = energy_of(inputs, get_separation("softmax"))
+        parts.append(describe_block(scores.inputs(block), centred, squares, with_radius))
+    level = energy_of(inputs, get_separation("softmax"), scores)
     pattern, *rest = (list(column) for column in zip(*parts, strict=True))
     weight, mixed, sharp, radius = (xp.concat(column, axis=0) for column in rest)
     return Description(np.concatenate(pattern), weight, mixed, sharp, radius, level)
@@ -189,14 +200,14 @@ def describe_states(states: Array, stored: Array, beta: Beta, *, with_radius: bo
 def describe_block(
     inputs: Inputs, centred: Array, squares: Array, with_radius: bool
 ) -> tuple[Any, ...]:
-    """Describe a block of states, without their energies."""
-    backend, xp, state, stored, _, beta, _ = inputs
-    scores = backend.scores(state, stored, beta, None)
+    """Describe a block of queries of keys, without their energies."""
+    backend, xp, state, keys, _, beta, _ = inputs
+    scores = backend.scores(state, keys, beta, None)
     weights, conjugate = backend.separate(scores, get_separation("softmax"))
     # H = lse - sum p z. The lse is subtracted from each score first, which keeps small values.
     entropy = xp.sum(weights * (conjugate[..., None] - scores), axis=-1)
     mean, square = (xp.matmul(weights, values) for values in (centred, squares[:, None]))
-    sharpness = mean_curvature(mean, square[:, 0], beta, hull_of(stored), backend)
+    sharpness = mean_curvature(mean, square[:, 0], beta, hull_of(centred), backend)
     radius = sharpness
     if with_radius:
         radius = beta * largest_variance(weights, centred, backend)

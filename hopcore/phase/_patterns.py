@@ -11,6 +11,7 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._edge import as_floating
 from hopcore.arrays._inputs import backend_of_input, check_finite, check_floating, shape
+from hopcore.memory._scores import Similarity, check_similarity
 
 NORMS = 2.0
 """Norms of patterns count as equal up to this factor between the longest and the shortest."""
@@ -33,17 +34,36 @@ class HypothesisWarning(UserWarning):
     """
 
 
-def checked_memory(stored: Array, *, warn: bool = True) -> tuple[Backend, Array]:
+def checked_memory(
+    stored: Array, similarity: Similarity = "dot", *, warn: bool = True
+) -> tuple[Backend, Array]:
     """Check N >= 2 patterns, not all alike; return their backend, and them in its precise dtype.
+
+    Norms matter only to dot products, so distances give no warning of them.
 
     Raises
     ------
     TypeError, ValueError
-        As :func:`checked_patterns`, or there are fewer than two patterns, or all are alike.
+        As :func:`checked_patterns`, or there are fewer than two patterns, or all are alike; an
+        unknown similarity.
     """
+    check_similarity(similarity)
     backend, precise = checked_patterns(stored, least=2)
-    check_distinct(np.asarray(backend.to_numpy(precise)), warn=warn)
+    norms = similarity == "dot"
+    check_distinct(np.asarray(backend.to_numpy(precise)), warn=warn, norms=norms)
     return backend, precise
+
+
+def origin_of(patterns: Array, similarity: Similarity, backend: Backend) -> Array | float:
+    """Return what is subtracted from patterns (N, d): their mean for distances, else 0.
+
+    Distances do not change when everything is moved, and are more exact near the origin.
+    """
+    if similarity == "dot":
+        return 0.0
+    # Relative to one of them first, so that copies of one pattern become exactly 0.
+    first = patterns[:1, :]
+    return first + backend.xp.mean(patterns - first, axis=0, keepdims=True)
 
 
 def checked_patterns(stored: Array, *, least: int = 1) -> tuple[Backend, Array]:
@@ -81,8 +101,8 @@ def checked_patterns(stored: Array, *, least: int = 1) -> tuple[Backend, Array]:
     return backend, precise
 
 
-def check_distinct(patterns: np.ndarray, *, warn: bool) -> None:
-    """Raise if all patterns are alike; warn of copies and of very different norms."""
+def check_distinct(patterns: np.ndarray, *, warn: bool, norms: bool = True) -> None:
+    """Raise if all patterns are alike; warn of copies and, unless told, of different norms."""
     count = len(patterns)
     # Copies are equal to the last bit; adding 0 makes -0 the same as 0.
     distinct = len({row.tobytes() for row in patterns + 0.0})
@@ -99,10 +119,11 @@ def check_distinct(patterns: np.ndarray, *, warn: bool) -> None:
             stacklevel=5,
         )
     lengths = np.linalg.norm(patterns.astype(np.float64), axis=-1)
-    if lengths.max() > NORMS * lengths.min():
+    if norms and lengths.max() > NORMS * lengths.min():
         warnings.warn(
             f"patterns should have equal norms, got {lengths.min():.3g} to {lengths.max():.3g}; "
-            "long patterns win against short ones, which may have no minimum at any temperature",
+            "long patterns win against short ones, which may have no minimum at any temperature, "
+            "unless similarity='distance'",
             HypothesisWarning,
             stacklevel=5,
         )

@@ -17,8 +17,17 @@ from hopcore.arrays._library import QUIET
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
+from hopcore.memory._scores import Similarity
 from hopcore.phase._fixed_points import describe_states, group_states, tolerance
-from hopcore.phase._patterns import HELD, checked_memory, padded_rows, rows_at, spaced_rows, to_host
+from hopcore.phase._patterns import (
+    HELD,
+    checked_memory,
+    origin_of,
+    padded_rows,
+    rows_at,
+    spaced_rows,
+    to_host,
+)
 from hopcore.phase._progress import Track, silent
 
 NUDGE = 0.01
@@ -98,6 +107,7 @@ def sweep(
     betas: Sequence[float] | np.ndarray,
     *,
     patterns: int | None = None,
+    similarity: Similarity = "dot",
     max_steps: int = 2000,
     tol: float | None = None,
     track: Track = silent,
@@ -115,7 +125,7 @@ def sweep(
         Inverse temperatures, positive, in any order.
     patterns : int, optional
         The number of patterns to follow, evenly spaced; all if not given.
-    max_steps, tol
+    similarity, max_steps, tol
         As in :func:`hopcore.phase.minima`.
     track : callable
         ``track(parts, total)`` yields the parts and may show the progress.
@@ -127,7 +137,7 @@ def sweep(
     Warns
     -----
     HypothesisWarning
-        Patterns that coincide or have very different norms.
+        Patterns that coincide or, with dot products, have very different norms.
 
     Raises
     ------
@@ -148,10 +158,12 @@ def sweep(
         check_positive("beta", float(value))
     check_integer("max_steps", max_steps, 0, MOST_STEPS)
     check_integer("patterns", patterns, 1, optional=True)
-    backend, precise = checked_memory(stored)
+    backend, precise = checked_memory(stored, similarity)
+    precise = precise - origin_of(precise, similarity, backend)
     count = precise.shape[0]
     followed = spaced_rows(count, count if patterns is None else patterns)
-    walk = Walk(backend, precise, followed, max_steps, tolerance(precise, backend, tol))
+    tol = tolerance(precise, backend, tol)
+    walk = Walk(backend, precise, followed, similarity, max_steps, tol)
     states, basin = walk.rows(precise, followed), np.arange(len(followed))
     views: list[list[tuple[float, ...]]] = [[], []]
     downward = [(beta, False) for beta in values[::-1]]
@@ -177,12 +189,20 @@ class Walk(NamedTuple):
     backend: Backend
     stored: Array
     followed: np.ndarray
+    similarity: Similarity
     max_steps: int
     tol: float
 
     def settle(self, states: Array, basin: np.ndarray, beta: float) -> tuple[Array, np.ndarray]:
         """Retrieve from states; return the distinct results and the basins."""
-        states = retrieve(states, self.stored, beta, max_steps=self.max_steps, tol=self.tol).state
+        states = retrieve(
+            states,
+            self.stored,
+            beta,
+            similarity=self.similarity,
+            max_steps=self.max_steps,
+            tol=self.tol,
+        ).state
         group, first = group_states(states, self.stored, self.tol, self.backend)
         return self.rows(states, first), group[basin]
 
@@ -194,7 +214,8 @@ class Walk(NamedTuple):
         if not len(shared):
             return states, basin
         rows = self.rows(states, shared)
-        radius = describe_states(rows, self.stored, beta, with_radius=True).radius
+        seen = describe_states(rows, self.stored, beta, self.similarity, with_radius=True)
+        radius = seen.radius
         radius = np.asarray(self.backend.to_numpy(radius))[: len(shared)]
         saddle = shared[radius > 1.0 + 1e-6]
         if not len(saddle):
@@ -215,7 +236,7 @@ class Walk(NamedTuple):
 
     def summary(self, states: Array, basin: np.ndarray, beta: float) -> tuple[float, ...]:
         """Return the fields of a branch at one inverse temperature."""
-        seen = describe_states(states, self.stored, beta, with_radius=False)
+        seen = describe_states(states, self.stored, beta, self.similarity, with_radius=False)
         weight, mixed, sharp, level = (
             to_host(x, self.backend)
             for x in (seen.weight, seen.participation, seen.sharpness, seen.energy)

@@ -11,6 +11,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._validation import check_integer, check_positive
 from hopcore.memory._association import update
 from hopcore.memory._energy import energy
+from hopcore.memory._scores import Similarity
 from hopcore.phase._fixed_points import minima
 from hopcore.plots._style import HAIRLINE, INK, LINES, QUIET, legend_below, own_axes, scale
 from hopcore.plots._style_checks import host
@@ -55,6 +56,7 @@ def energy_landscape(
     plane: Sequence[int] | None = None,
     queries: Any = None,
     others: bool = True,
+    similarity: Similarity = "dot",
     resolution: int = 160,
     steps: int = 200,
     levels: int = 16,
@@ -76,6 +78,8 @@ def energy_landscape(
     others : bool
         Whether to show patterns outside the plane, and the minima that are found from them. They
         always contribute to the energy.
+    similarity : {"dot", "distance"}
+        How states are compared with patterns, as in :func:`hopcore.energy`.
     resolution : int
         The number of points along each side, >= 2.
     steps : int
@@ -140,11 +144,12 @@ def energy_landscape(
     view = plane_of(patterns, plane)
     inside = view.within(patterns)
     shown = inside if inside.any() and not others else np.ones(len(patterns), bool)
-    fixed_points = minima(patterns, beta, starts=starts(patterns, inside, shown, states))
-    paths = walked(states, patterns, beta, steps)
+    begin = starts(patterns, inside, shown, states)
+    fixed_points = minima(patterns, beta, starts=begin, similarity=similarity)
+    paths = walked(states, patterns, beta, steps, similarity)
     places, ways = view.onto(patterns), view.onto(paths)
     side = framed(np.concatenate([places[shown], ways.reshape(-1, 2)]), resolution)
-    level = heights(view, np.stack(np.meshgrid(*side), axis=-1), patterns, beta)
+    level = heights(view, np.stack(np.meshgrid(*side), axis=-1), patterns, beta, similarity)
     shade(ax, side, level, levels)
     for way in ways.transpose(1, 0, 2):
         ax.plot(*way.T, color=WAY, linewidth=1.3, marker=".", markersize=3.5)
@@ -188,12 +193,18 @@ def points(
         )
 
 
-def heights(view: Plane, places: np.ndarray, patterns: np.ndarray, beta: float) -> np.ndarray:
+def heights(
+    view: Plane, places: np.ndarray, patterns: np.ndarray, beta: float, similarity: Similarity
+) -> np.ndarray:
     """Return the energy at places (..., 2) of the plane."""
     # The plane and the origin of the patterns span three axes; seen in them, scores stay the same.
     span = np.linalg.qr(np.vstack([view.axes, view.origin]).T)[0]
     states = (view.origin + places.reshape(-1, 2) @ view.axes) @ span
     seen = patterns @ span
+    if similarity == "distance":
+        beside = np.sum(patterns**2, axis=-1) - np.sum(seen**2, axis=-1)
+        levels = energy(states, seen, beta, similarity=similarity, bias=-0.5 * beta * beside)
+        return levels.reshape(places.shape[:-1])
     energies = energy(states, seen, beta)
     longest, shortened = (np.max(np.sum(x * x, axis=-1)) for x in (patterns, seen))
     return energies.reshape(places.shape[:-1]) + 0.5 * (longest - shortened)
@@ -239,11 +250,13 @@ def plane_of(patterns: np.ndarray, chosen: Sequence[int] | None) -> Plane:
     return Plane(middle, axes[:2], (name, ""))
 
 
-def walked(states: np.ndarray, patterns: np.ndarray, beta: float, steps: int) -> np.ndarray:
+def walked(
+    states: np.ndarray, patterns: np.ndarray, beta: float, steps: int, similarity: Similarity
+) -> np.ndarray:
     """Return the states after each update, (updates + 1, L, d), until all have converged."""
     path, near = [states], FLAT * float(np.abs(patterns).max())
     for _ in range(steps if len(states) else 0):
-        path.append(update(path[-1], patterns, beta))
+        path.append(update(path[-1], patterns, beta, similarity=similarity))
         if np.abs(path[-1] - path[-2]).max() <= near:
             break
     return np.stack(path)

@@ -220,9 +220,9 @@ def restless(patch):
 @mutant("participation by the sum of squares", "P7 P8")
 def squares(patch):
     def wrong(right):
-        def describe_states(states, stored, beta, *, with_radius):
-            found = right(states, stored, beta, with_radius=with_radius)
-            weights = hopcore.association_weights(states, stored, beta)
+        def describe_states(states, stored, beta, similarity, *, with_radius):
+            found = right(states, stored, beta, similarity, with_radius=with_radius)
+            weights = hopcore.association_weights(states, stored, beta, similarity=similarity)
             return found._replace(participation=1.0 / np.sum(weights**2, axis=-1))
 
         return describe_states
@@ -276,7 +276,7 @@ def short_branch(patch):
 @mutant("branches that are not searched on where they are lost", "P6")
 def lost(patch):
     everywhere(patch, "phase._continuation", "follow_down_in_beta",
-               lambda right: lambda stored, states, rows, appear, backend: appear)  # fmt: skip
+               lambda right: lambda followed, states, rows, appear: appear)  # fmt: skip
 
 
 @mutant("branches of nearly covered patterns that begin too far down", "P6")
@@ -302,6 +302,52 @@ def falling_patterns(patch):
 def early_coexistence(patch):
     change_fields(patch, "phase._critical", "critical_betas",
             lambda found, *_: {"coexist": found.appear})  # fmt: skip
+
+
+@mutant("branches of distances that follow dot products", "P6")
+def followed_by_products(patch):
+    def wrong(right):
+        return lambda stored, rows, similarity, backend: right(stored, rows, "dot", backend)
+
+    everywhere(patch, "phase._continuation", "followed_in", wrong)
+
+
+@mutant("separations of distances that are not halved", "P9 E6")
+def whole_separations(patch):
+    def wrong(right):
+        def separations(stored, rows, backend, similarity="dot"):
+            gap, apart, largest = right(stored, rows, backend, similarity)
+            return (2.0 * gap if similarity == "distance" else gap), apart, largest
+
+        return separations
+
+    everywhere(patch, "phase._error_bound", "separations", wrong)
+
+
+@mutant("distances from 0", "P9")
+def no_origin(patch):
+    after(patch, "phase._patterns", "origin_of", lambda found, *_: 0.0 * found)
+
+
+@mutant("states of distances that are left at the origin", "P7")
+def left_at_origin(patch):
+    def wrong(right):
+        def minima(stored, beta, *, similarity="dot", **options):
+            found = right(stored, beta, similarity=similarity, **options)
+            if similarity == "dot":
+                return found
+            return found._replace(state=found.state - np.mean(stored, axis=0))
+
+        return minima
+
+    everywhere(patch, "phase._fixed_points", "minima", wrong)
+
+
+@mutant("a sweep that compares by products", "P8")
+def swept_by_products(patch):
+    right = core("phase._sweep").Walk.settle
+    patch.setattr(core("phase._sweep").Walk, "settle", lambda self, states, basin, beta: right(
+        self._replace(similarity="dot"), states, basin, beta))  # fmt: skip
 
 
 @mutant("a bound that forgets its fixed point", "E6")

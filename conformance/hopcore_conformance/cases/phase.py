@@ -60,6 +60,17 @@ def general(subject: Subject, rng: np.random.Generator, count: int = 7, width: i
     return subject.rounded(stored)
 
 
+def covered(subject: Subject, rng: np.random.Generator) -> Array:
+    """Seven patterns (7, 4) that all point one way, as uncentred images do, with norms of 1 to 5.
+
+    Dot products lose some of them to longer ones.
+    """
+    stored = np.abs(rng.normal(size=(7, 4))) + 0.2
+    return subject.rounded(
+        stored * np.linspace(1.0, 2.0, 7)[:, None] / np.linalg.norm(stored, axis=-1).min()
+    )
+
+
 def turned(subject: Subject, stored: Array, rng: np.random.Generator) -> Array:
     """Patterns after a rotation, rounded again."""
     return subject.rounded(stored @ np.linalg.qr(rng.normal(size=(stored.shape[1],) * 2))[0])

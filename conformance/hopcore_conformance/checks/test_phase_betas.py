@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 
 import hopcore
 from hopcore_conformance.cases.memory import generators
-from hopcore_conformance.cases.phase import clusters, fields, general, simplex, turned
+from hopcore_conformance.cases.phase import (
+    clusters,
+    covered,
+    fields,
+    general,
+    simplex,
+    turned,
+)
 from hopcore_conformance.checks.measure import agree, at_most
 from hopcore_conformance.oracle import phase as plain
 from hopcore_conformance.report.statements import statement
@@ -27,11 +36,15 @@ def followed(subject: Subject) -> float:
 
 
 @statement("P6")
-@pytest.mark.parametrize("patterns", [3, 10])
-def test_critical_betas_of_equidistant_patterns(subject: Subject, patterns: int) -> None:
+@pytest.mark.parametrize(("patterns", "similarity"), [(3, "dot"), (10, "dot"), (10, "distance")])
+def test_critical_betas_of_equidistant_patterns(
+    subject: Subject, patterns: int, similarity: Any
+) -> None:
     stored, scale = simplex(subject, patterns)
+    if similarity == "distance":  # anywhere: their norms need not be equal
+        stored = subject.rounded(stored + math.sqrt(scale) * np.linspace(-1.0, 1.0, patterns))
     theory, count = hopcore.transition(patterns), min(patterns, 3)
-    found = hopcore.critical_betas(subject.put(stored), patterns=count)
+    found = hopcore.critical_betas(subject.put(stored), patterns=count, similarity=similarity)
     within = followed(subject)
     agree("appear", found.appear * scale, np.full(count, theory.saddle_node),
           within * theory.saddle_node)  # fmt: skip
@@ -87,27 +100,83 @@ def test_a_pattern_is_kept_from_where_it_appears(subject: Subject) -> None:
     at_most("share that is kept below", np.mean(np.concatenate(held) > 0.55), few)
 
 
+@statement("P6")
+def test_critical_betas_of_distances_are_those_of_equal_norms(subject: Subject) -> None:
+    stored = simplex(subject, 6).stored
+    stored = stored + 0.1 * np.random.default_rng(3).normal(size=stored.shape)
+    stored = subject.rounded(stored / np.linalg.norm(stored, axis=-1, keepdims=True))
+    plain_dot = hopcore.critical_betas(subject.put(stored))
+    far = subject.rounded(stored + np.linspace(-2.0, 2.0, 6))
+    found = hopcore.critical_betas(subject.put(far), similarity="distance")
+    # Patterns are rounded again where they are moved.
+    within = 16.0 * followed(subject) + 64.0 * subject.eps
+    agree("appear", found.appear, plain_dot.appear, within * plain_dot.appear)
+    agree("centroid", np.asarray(found.centroid), plain_dot.centroid,
+          64.0 * subject.eps * plain_dot.centroid)  # fmt: skip
+
+
+@statement("P6")
+def test_a_pattern_is_kept_by_distances_from_where_it_appears(subject: Subject) -> None:
+    fine, kept, held = subject.precise, [], []
+    for seed in (0, 5):
+        rng = np.random.default_rng(seed)
+        stored = covered(subject, rng)
+        appear = hopcore.critical_betas(subject.put(stored), similarity="distance").appear
+        # Longer patterns cover shorter ones for dot products, but not for distances.
+        assert np.all(np.isfinite(appear))
+        betas = fine.rounded(np.stack([1.02 * appear, 0.98 * appear]))
+        end = fine(hopcore.retrieve, stored, stored, betas, similarity="distance",
+                   max_steps=5000, tol=1e-7).state  # fmt: skip
+        p = plain.distance_weights(end, stored, betas)
+        own = np.diagonal(p, axis1=1, axis2=2)
+        kept.append(own[0])
+        held.append(own[1])
+    few = 0.0 if fine.dtype == "float64" else 0.08
+    at_most("share that is lost above", np.mean(np.concatenate(kept) < 0.55), few)
+    at_most("share that is kept below", np.mean(np.concatenate(held) > 0.55), few)
+
+
+def farthest(stored: Array, similarity: str) -> float:
+    """M: the largest norm, or for distances the largest distance from the mean."""
+    origin = stored.mean(axis=0) if similarity == "distance" else 0.0
+    return float(np.max(np.linalg.norm(stored - origin, axis=-1)))
+
+
+def memory_of(subject: Subject, rng: np.random.Generator, similarity: str) -> Array:
+    """Patterns of nearly equal norm; for distances some that dot products would lose."""
+    return covered(subject, rng) if similarity == "distance" else general(subject, rng)
+
+
+SIMILARITIES = st.sampled_from(("dot", "distance"))
+
+
 @statement("E6")
-@given(rng=generators(), heat=st.floats(1.0, 60.0), reach=st.floats(0.0, 0.4))
+@given(
+    rng=generators(), heat=st.floats(1.0, 60.0), reach=st.floats(0.0, 0.4), similarity=SIMILARITIES
+)
 def test_the_retrieval_error_bound(
-    subject: Subject, rng: np.random.Generator, heat: float, reach: float
+    subject: Subject, rng: np.random.Generator, heat: float, reach: float, similarity: Any
 ) -> None:
-    stored = general(subject, rng)
-    fine, largest = subject.precise, float(np.max(np.linalg.norm(stored, axis=-1)))
-    bound = hopcore.phase.retrieval_error_bound(subject.put(stored), heat, radius=reach)
+    stored = memory_of(subject, rng, similarity)
+    fine, largest = subject.precise, farthest(stored, similarity)
+    same = {"similarity": similarity}
+    bound = hopcore.phase.retrieval_error_bound(subject.put(stored), heat, radius=reach, **same)
     away = rng.normal(size=stored.shape)
     states = stored + reach * away / np.linalg.norm(away, axis=-1, keepdims=True)
-    moved = fine(hopcore.update, fine.rounded(states), stored, heat)
-    rounding = 64.0 * fine.fine * largest * (1.0 + heat)
+    moved = fine(hopcore.update, fine.rounded(states), stored, heat, **same)
+    longest = float(np.max(np.linalg.norm(stored, axis=-1)))
+    rounding = 64.0 * fine.fine * longest * (1.0 + heat * max(largest, 1.0))
     at_most("|f(xi) - x_i|", np.linalg.norm(moved - stored, axis=-1), bound, rounding)
-    ends = fine(hopcore.retrieve, stored, stored, heat, max_steps=1000, tol=1e-7).state
+    ends = fine(hopcore.retrieve, stored, stored, heat, **same, max_steps=1000, tol=1e-7).state
     radius = np.maximum(np.linalg.norm(ends - stored, axis=-1), reach)
-    wanted = np.asarray([plain.error_bound(stored, heat, i, r) for i, r in enumerate(radius)])
+    wanted = np.asarray(
+        [plain.error_bound(stored, heat, i, r, **same) for i, r in enumerate(radius)]
+    )
     # A fixed point off by e changes the exponent by 2 beta M e.
-    off = 1e-5 if fine.dtype == "float64" else 1e-2
+    off = (1e-5 if fine.dtype == "float64" else 1e-2) * max(largest, 1.0) ** 2
     agree("the bound", bound, wanted, off * (1.0 + heat) * wanted)
     some = hopcore.phase.retrieval_error_bound(
-        subject.put(stored), heat, radius=reach, patterns=np.asarray([5, 2])
+        subject.put(stored), heat, radius=reach, patterns=np.asarray([5, 2]), **same
     )
     agree("of some", some, bound[[5, 2]], 1e-3 * off * (1.0 + heat) * bound[[5, 2]])
 
@@ -134,40 +203,76 @@ NOISES = (None, 0.0, 0.1, 0.6)
 
 
 @statement("P9")
-@given(rng=generators(), noise=st.sampled_from(NOISES))
+@given(rng=generators(), noise=st.sampled_from(NOISES), similarity=SIMILARITIES)
 def test_what_a_suggestion_promises(
-    subject: Subject, rng: np.random.Generator, noise: float | None
+    subject: Subject, rng: np.random.Generator, noise: float | None, similarity: Any
 ) -> None:
-    stored = general(subject, rng)
-    found = hopcore.suggest_beta(subject.put(stored), noise=noise)
-    largest = float(np.max(np.linalg.norm(stored, axis=-1)))
-    products = stored @ stored.T
-    rest = np.where(np.eye(7) > 0, -np.inf, products)
-    gap, rival = np.diagonal(products) - rest.max(axis=-1), np.argmax(rest, axis=-1)
+    stored = memory_of(subject, rng, similarity)
+    same = {"similarity": similarity}
+    found = hopcore.suggest_beta(subject.put(stored), noise=noise, **same)
+    assert found.similarity == similarity
+    largest, longest = farthest(stored, similarity), farthest(stored, "dot")
+    scores = plain.scores_at_one(stored, stored, similarity)
+    rest = np.where(np.eye(7) > 0, -np.inf, scores)
+    gap, rival = np.diagonal(scores) - rest.max(axis=-1), np.argmax(rest, axis=-1)
+    agree("lost", np.asarray(found.lost), np.mean(gap <= 0.0), 1e-15)
     apart = np.linalg.norm(stored - stored[rival], axis=-1)
     margins = 0.5 * gap if noise is None else np.maximum(gap - noise * apart, 0.25 * gap)
     wanted = np.quantile(margins[gap > 0.0], 0.05)
-    agree("margin", np.asarray(found.margin), wanted, 64.0 * subject.fine * largest**2)
-    agree("error", np.asarray(found.error), 0.01 * largest, 64.0 * subject.fine * largest)
+    agree("margin", np.asarray(found.margin), wanted, 64.0 * subject.fine * longest**2)
+    agree("error", np.asarray(found.error), 0.01 * largest, 64.0 * subject.fine * longest)
     # Queries that have just this margin, or more: patterns that are shorter, and noisy ones.
     fine = subject.precise
+    near = stored * np.where(gap > 0.0, found.margin / np.where(gap > 0.0, gap, 1.0), 0.0)[:, None]
+    if similarity == "distance":  # part of the way to the competitor
+        near = stored + 0.5 * (1.0 - np.minimum(found.margin / gap, 1.0))[:, None] * (
+            stored[rival] - stored
+        )
     queries = np.concatenate([
-        stored * np.where(gap > 0.0, found.margin / np.where(gap > 0.0, gap, 1.0), 0.0)[:, None],
+        near,
         stored + rng.normal(size=stored.shape) * (0.1 if noise is None else noise),
     ])  # fmt: skip
     held = fine.rounded(queries)
     mine = np.concatenate([stored, stored])
-    ahead = np.sum(held * mine, axis=-1)[:, None] - held @ stored.T
+    scores = plain.scores_at_one(held, stored, similarity)
+    ahead = scores[np.arange(14), np.tile(np.arange(7), 2)][:, None] - scores
     ahead = np.where(np.tile(np.eye(7) > 0, (2, 1)), np.inf, ahead).min(axis=-1)
     reached = ahead >= found.margin * (1.0 - 1e-5)
-    assert np.sum(reached[:7]) == np.sum(gap > 0.0)
-    moved = fine(hopcore.update, held, stored, found.beta)
+    if similarity == "dot":
+        assert np.sum(reached[:7]) == np.sum(gap > 0.0)
+    else:
+        assert np.any(reached)
+    moved = fine(hopcore.update, held, stored, found.beta, **same)
     off = np.linalg.norm(moved - mine, axis=-1)[reached]
-    at_most("error", off, found.error, 1e-3 * found.error + 64.0 * fine.fine * largest)
+    at_most("error", off, found.error, 1e-3 * found.error + 64.0 * fine.fine * longest)
     bound = hopcore.phase.retrieval_error_bound(
-        subject.put(stored), found.beta, radius=2.0 * (noise or 0.0)
+        subject.put(stored), found.beta, radius=2.0 * (noise or 0.0), **same
     )
     agree("bound", np.asarray(found.bound), np.median(bound), 1e-9 * largest)
+
+
+@statement("P9")
+@pytest.mark.parametrize("goal", ["retrieve", "metastable", "average"])
+def test_suggestions_for_distances_do_not_depend_on_the_place(subject: Subject, goal: Any) -> None:
+    stored = clusters(subject)
+    far = subject.rounded(stored + np.linspace(-1.0, 3.0, 9))
+    at_place = hopcore.suggest_beta(subject.put(stored), goal, similarity="distance")
+    moved = hopcore.suggest_beta(subject.put(far), goal, similarity="distance")
+    loose = 4096.0 * subject.eps + 1e-6
+    agree("beta", np.asarray(moved.beta), at_place.beta, loose * at_place.beta)
+
+
+@statement("P9")
+def test_a_suggestion_names_the_similarity_that_loses_fewer_patterns(subject: Subject) -> None:
+    stored = np.asarray([[1.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    dot = hopcore.suggest_beta(subject.put(stored))
+    agree("lost", np.asarray(dot.lost), 0.75, 1e-15)
+    assert "75% of the patterns" in dot.reason
+    assert "similarity='distance' loses 50%" in dot.reason
+    distance = hopcore.suggest_beta(subject.put(stored), similarity="distance")
+    agree("lost", np.asarray(distance.lost), 0.5, 1e-15)
+    assert "50% of the patterns are copies" in distance.reason
+    assert "distance" not in hopcore.suggest_beta(subject.put(np.eye(3))).reason
 
 
 @statement("P9")

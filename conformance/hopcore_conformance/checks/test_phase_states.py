@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 import hopcore
 from hopcore_conformance.cases.memory import generators
-from hopcore_conformance.cases.phase import clusters, fields, general, simplex, turned
+from hopcore_conformance.cases.phase import (
+    clusters,
+    covered,
+    fields,
+    general,
+    simplex,
+    turned,
+)
 from hopcore_conformance.checks.measure import agree, at_most
 from hopcore_conformance.oracle import memory as formulas
 from hopcore_conformance.oracle import phase as plain
@@ -180,6 +187,47 @@ def test_minima_follow_their_patterns(
     energies = fields(subject, hopcore.phase.minima(subject.put(rotated), heat)).energy
     agree("energies after a rotation", np.sort(energies), np.sort(found.energy),
           64.0 * subject.eps * (unit**2 + 1.0))  # fmt: skip
+
+
+@statement("P7")
+@pytest.mark.parametrize("heat", [1.0, 3.0, 12.0])
+def test_minima_of_distances_move_with_the_patterns(subject: Subject, heat: float) -> None:
+    stored = general(subject, np.random.default_rng(5))
+    # Of equal norms, for which distances are dot products.
+    stored = subject.rounded(stored / np.linalg.norm(stored, axis=-1, keepdims=True))
+    shift = np.asarray([2.0, -1.0, 0.5, 1.0])
+    far = subject.rounded(stored + shift)
+    wanted = fields(subject, hopcore.phase.minima(subject.put(stored), heat))
+    found = fields(subject, hopcore.phase.minima(subject.put(far), heat, similarity="distance"))
+    begun = fields(subject, hopcore.phase.minima(
+        subject.put(far), heat, starts=subject.put(far), similarity="distance"))  # fmt: skip
+    near = 2e-4 + 64.0 * subject.eps * (1.0 + heat)
+    for one in (found, begun):
+        assert sorted(one.share) == sorted(wanted.share)
+        agree("states", one.state[one.basin] - shift, wanted.state[wanted.basin], near)
+        agree("radius", one.radius[one.basin], wanted.radius[wanted.basin], 0.05 + heat * near)
+    p = plain.distance_weights(found.state, far, np.full(len(found.share), heat))
+    agree("weight", found.weight, np.max(p, axis=-1), rounding(subject, far, heat))
+    energies = -np.log(np.sum(np.exp(
+        heat * plain.scores_at_one(found.state, far, "distance")), axis=-1)) / heat  # fmt: skip
+    agree("energy", found.energy, energies, 64.0 * subject.fine * 16.0 * (1.0 + 1.0 / heat))
+
+
+@statement("P8")
+def test_a_sweep_by_distances(subject: Subject) -> None:
+    stored, scale = simplex(subject, 6)
+    low, _, high = hopcore.transition(6)
+    betas = np.asarray([0.9 * low, 1.1 * low, 0.9 * high, 1.1 * high]) / scale
+    far = subject.rounded(stored + np.sqrt(scale) * np.linspace(-1.0, 1.0, 6))
+    found = hopcore.phase.sweep(subject.put(far), betas, similarity="distance")
+    assert list(found.heated.minima) == [1, 6, 6, 6]
+    assert list(found.cooled.minima) == [1, 1, 1, 6]
+    agree("share that is held", found.heated.retrieved, [0.0, 1.0, 1.0, 1.0], 0.0)
+    # When it is cold, it holds all patterns, of which dot products lose some.
+    short = subject.put(covered(subject, np.random.default_rng(0)))
+    appear = hopcore.critical_betas(short, similarity="distance").appear
+    cold = hopcore.phase.sweep(short, [1.1 * float(appear.max())], similarity="distance")
+    agree("share that is held", cold.heated.retrieved, [1.0], 0.0)
 
 
 @statement("P3", "P7")

@@ -70,10 +70,25 @@ def subset_state(stored: Array, chosen: int, ratio: float) -> tuple[Array, float
     return p[None] @ stored, float(np.log(ratio) * total / (ratio - 1.0))
 
 
-def error_bound(stored: Array, beta: float, row: int, radius: float) -> float:
+def scores_at_one(state: Array, stored: Array, similarity: str) -> Array:
+    """Scores (..., L, N) at beta = 1: products, or for distances minus half of their squares."""
+    if similarity == "dot":
+        return state @ stored.T
+    return -0.5 * np.sum((state[..., :, None, :] - stored) ** 2, axis=-1)
+
+
+def distance_weights(state: Array, stored: Array, beta: Array) -> Array:
+    """The softmax weights (..., L, N) of states that are compared by their distance."""
+    return plain.weights(beta[..., None] * scores_at_one(state, stored, "distance"), 1.0)
+
+
+def error_bound(
+    stored: Array, beta: float, row: int, radius: float, similarity: str = "dot"
+) -> float:
     """``2 (N-1) M exp(-beta (Delta_i - 2 r M))``, and 2 M at most."""
-    products = stored @ stored[row]
-    gap = products[row] - np.max(np.delete(products, row))
-    largest = float(np.max(np.linalg.norm(stored, axis=-1)))
+    scores = scores_at_one(stored[row][None], stored, similarity)[0]
+    gap = scores[row] - np.max(np.delete(scores, row))
+    origin = stored.mean(axis=0) if similarity == "distance" else 0.0
+    largest = float(np.max(np.linalg.norm(stored - origin, axis=-1)))
     power = np.log(len(stored) - 1.0) - beta * (gap - 2.0 * radius * largest)
     return 2.0 * largest * float(np.exp(min(power, 0.0)))

@@ -25,7 +25,7 @@ NUMPY = b"\x93NUMPY"
 """What a ``.npy`` file begins with, whatever its name."""
 
 
-def read_patterns(path: Path) -> np.ndarray:
+def read_patterns(path: Path, *, missing: bool = False) -> np.ndarray:
     """Read all patterns of a file or of a folder.
 
     Parameters
@@ -33,6 +33,8 @@ def read_patterns(path: Path) -> np.ndarray:
     path : Path
         A ``.npy`` or ``.csv`` file, a PNG or JPEG image, a folder of such images, ``FILE.h5:NAME``
         or a folder of Zarr. The header of a ``.npy`` file counts, whatever its name.
+    missing : bool
+        Accept nan, for values that are not known.
 
     Returns
     -------
@@ -49,7 +51,8 @@ def read_patterns(path: Path) -> np.ndarray:
     if is_stored(path):
         source = stored_source(path)
         values = source.read(0, source.shape[0])
-        patterns_of(values, source.dtype, 0, name=source.name)
+        known = np.where(np.isnan(values), 0, values) if missing else values
+        patterns_of(known, source.dtype, 0, name=source.name)
         return values
     if path.is_dir():
         return read_images(images_in(path))
@@ -57,10 +60,28 @@ def read_patterns(path: Path) -> np.ndarray:
     if kind in SUFFIXES:
         return read_images([path])
     if kind == ".npy" or begins_as_array(path):
-        return read_array(path)
+        return read_array(path, missing=missing)
     if kind == ".csv":
-        return read_numbers(path)
+        return read_numbers(path, missing=missing)
     raise ValueError(f"{path} holds no patterns that can be read: give {KINDS}")
+
+
+def read_known(path: Path) -> np.ndarray:
+    """Read which values are known, a boolean array or one of 0 and 1.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As :func:`read_patterns`; other numbers than 0 and 1.
+    """
+    is_numpy = not path.is_dir() and (path.suffix.lower() == ".npy" or begins_as_array(path))
+    values = read_array(path, boolean=True) if is_numpy else read_patterns(path)
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        raise ValueError(
+            f"{path} must hold booleans or 0 and 1 (1 = known), got {values[wrong][0]:g}"
+        )
+    return values != 0
 
 
 def stored_source(path: Path) -> Source:

@@ -16,6 +16,7 @@ from hopcore import datasets
 from hopcore.experiments.data.inputs import (
     is_stored,
     is_streamable,
+    read_known,
     read_patterns,
     stored_source,
 )
@@ -40,12 +41,15 @@ class Memory(NamedTuple):
         The height and width with which a pattern is drawn; the last row may be cut short.
     original : array (L, d) or None
         What the queries were before they were corrupted, where that is known.
+    known : boolean array (L, d) or None
+        Which values of the queries are known; None if all are.
     """
 
     stored: Any
     queries: np.ndarray
     shape: tuple[int, int]
     original: np.ndarray | None
+    known: np.ndarray | None = None
 
 
 def from_files(
@@ -53,6 +57,7 @@ def from_files(
     queries: Path,
     dtype: str | None = None,
     *,
+    known: Path | None = None,
     track: Callable[..., Any] | None = None,
     dask: bool = False,
 ) -> Memory:
@@ -62,9 +67,13 @@ def from_files(
     ----------
     patterns, queries : Path
         As in :func:`hopcore.experiments.data.inputs.read_patterns`, of shape (S, d) and (L, d), or
-        images (S, h, w) and (L, h, w).
+        images (S, h, w) and (L, h, w). In queries, nan is a value that is not known.
     dtype : str, optional
         Convert both to it; without it they keep their own.
+    known : Path, optional
+        Which values of the queries are known, as in
+        :func:`hopcore.experiments.data.inputs.read_known`: of the shape of the queries, or of one
+        of them.
     track, dask
         As in :class:`hopcore.Streamed`, for patterns of more than :data:`LOADED` bytes. With
         ``dask`` all are streamed.
@@ -75,7 +84,7 @@ def from_files(
         As :func:`hopcore.experiments.data.inputs.read_patterns` and :class:`hopcore.Streamed`;
         shapes or dtypes that do not fit; a dtype that is not floating, or that the values overflow.
     """
-    start = read_patterns(queries)
+    start = read_patterns(queries, missing=True)
     stored, given = stored_in(patterns, dtype, track, dask)
     if len(given) not in (2, 3) or 0 in given:
         raise ValueError(f"{patterns} must be (S, d) or (S, h, w), not empty, got {given}")
@@ -85,6 +94,7 @@ def from_files(
             f"{queries} must have the axes of a pattern in {patterns}, (L, "
             f"{', '.join(map(str, axes))}), got {start.shape}"
         )
+    seen = known_in(start, known)
     start = start.reshape(len(start), math.prod(axes))
     if dtype is not None:
         start = converted(start, dtype)
@@ -93,7 +103,21 @@ def from_files(
             f"patterns and queries must share one dtype: {patterns} has {stored.dtype} and "
             f"{queries} has {start.dtype}; convert both, for example with --dtype float32"
         )
-    return Memory(stored, start, image_shape(axes), None)
+    return Memory(stored, start, image_shape(axes), None, seen)
+
+
+def known_in(queries: np.ndarray, path: Path | None) -> np.ndarray | None:
+    """Return which values of queries are known (L, d): not nan, and known by the file."""
+    known = ~np.isnan(queries)
+    if path is not None:
+        given = read_known(path)
+        if given.shape not in (queries.shape, queries.shape[1:], (1, *queries.shape[1:])):
+            raise ValueError(
+                f"{path} must have the shape of the queries, {queries.shape}, or of one query, "
+                f"{queries.shape[1:]}, got {given.shape}"
+            )
+        known &= given
+    return None if known.all() else known.reshape(len(known), math.prod(known.shape[1:]))
 
 
 def stored_in(
@@ -154,8 +178,8 @@ def converted(values: np.ndarray, dtype: str) -> np.ndarray:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     with np.errstate(over="ignore"):
         new = values.astype(dtype)
-    if not np.isfinite(new).all():
-        raise ValueError(f"values up to {np.abs(values).max()} do not fit into {dtype}")
+    if np.isinf(new).any():
+        raise ValueError(f"values up to {np.nanmax(np.abs(values))} do not fit into {dtype}")
     return new
 
 

@@ -18,6 +18,8 @@ from hopcore.experiments.batched_retrieval import on_device
 from hopcore.experiments.data.inputs import read_patterns
 from hopcore.experiments.data.patterns import converted
 from hopcore.experiments.notes import noted
+from hopcore.experiments.parsing import similarity_named
+from hopcore.memory._scores import Similarity
 from hopcore.phase._patterns import HELD
 from hopcore.phase._progress import Track, silent
 from hopcore.phase._suggest import Goal, check_question, overview
@@ -77,7 +79,7 @@ class Study(NamedTuple):
     ----------
     patterns : Patterns
     settings : dict
-        Goal, noise (None if not known), backend, seed.
+        Goal, noise (None if not known), similarity and why, backend, seed.
     norms : array (N,)
     scale : float
         :func:`hopcore.phase.effective_scale`.
@@ -171,6 +173,7 @@ def study(
     *,
     goal: str = "retrieve",
     noise: float | None = None,
+    similarity: str = "dot",
     betas: int = 100,
     followed: int | None = None,
     seed: int = 0,
@@ -187,6 +190,8 @@ def study(
     noise : float, optional
         Of queries, see :func:`hopcore.suggest_beta`. If it is not known, queries are made with half
         of the deviation that the patterns' values have.
+    similarity : str
+        As in :func:`hopcore.experiments.parsing.similarity_named`.
     betas : int
         Inverse temperatures of the sweep, >= 2.
     followed : int, optional
@@ -210,6 +215,7 @@ def study(
         raise ValueError(f"a sweep needs at least 2 betas, got {betas}")
     check_integer("followed", followed, 1, optional=True)
     norms = lengths(patterns.values)
+    compared, why = similarity_named(similarity, patterns.values)
     count, depth = patterns.values.shape
     if followed is None:
         followed = min(count, FOLLOWED, max(64, int(WORK / (count * depth))))
@@ -227,19 +233,29 @@ def study(
 
     scale = hopcore.phase.effective_scale(stored)
     common = float(np.linalg.norm(patterns.values.mean(axis=0, dtype=np.float64)))
-    if common**2 > COMMON * scale:
+    if compared == "dot" and common**2 > COMMON * scale:
         notes.append(
             f"the mean of the patterns has the norm {common:.3g}, far above their differences, "
-            f"{math.sqrt(2.0 * scale):.3g}; take it off, lest the longest pattern cover the others"
+            f"{math.sqrt(2.0 * scale):.3g}; take it off, lest the longest pattern cover the "
+            "others, or use --similarity distance"
         )
-    critical = timed("critical", partial(hopcore.critical_betas, stored, patterns=followed))
-    seen = timed("overview", partial(overview, stored))
+    critical = timed(
+        "critical",
+        partial(hopcore.critical_betas, stored, patterns=followed, similarity=compared),
+    )
+    seen = timed("overview", partial(overview, stored, similarity=compared))
     suggestions = {
-        "retrieve": timed("retrieve", partial(hopcore.suggest_beta, stored, noise=noise)),
+        "retrieve": timed(
+            "retrieve",
+            partial(hopcore.suggest_beta, stored, noise=noise, similarity=compared),
+        ),
         **{name: seen.suggested(name) for name in ("metastable", "average")},
     }
     grid = grid_of(critical, suggestions, betas)
-    sweep = timed("sweep", partial(hopcore.phase.sweep, stored, grid, patterns=followed))
+    sweep = timed(
+        "sweep",
+        partial(hopcore.phase.sweep, stored, grid, patterns=followed, similarity=compared),
+    )
     known = noise
     if noise is None:
         noise = 0.5 * math.sqrt(scale / depth)
@@ -255,10 +271,17 @@ def study(
     def ask(track: Track) -> dict[str, Answer]:
         start = on_device(chosen, queries, device)
         work = track(places.items(), len(places))
-        return {name: answer(chosen, start, stored, asked, beta) for name, beta in work}
+        return {name: answer(chosen, start, stored, asked, beta, compared) for name, beta in work}
 
     answers = timed("queries", ask)
-    settings = {"goal": goal, "noise": known, "backend": backend, "seed": seed}
+    settings = {
+        "goal": goal,
+        "noise": known,
+        "similarity": compared,
+        "similarity_reason": why if similarity == "auto" else None,
+        "backend": backend,
+        "seed": seed,
+    }
     return Study(
         patterns, settings, norms, scale, critical, suggestions, sweep, noise, asked, queries,
         answers, [*patterns.notes, *notes], seconds,
@@ -299,9 +322,14 @@ def grid_of(
     return np.geomspace(0.5 * min(places), 1.5 * max(places), count)
 
 
-def answer(chosen: Any, start: Any, stored: Any, asked: np.ndarray, beta: float) -> Answer:
+def answer(
+    chosen: Any, start: Any, stored: Any, asked: np.ndarray, beta: float, similarity: Similarity
+) -> Answer:
     """What a memory answers to queries."""
-    state = hopcore.retrieve(start, stored, beta, max_steps=1000, tol=1e-6).state
-    weights = chosen.to_numpy(hopcore.association_weights(state, stored, beta))
+    state = hopcore.retrieve(
+        start, stored, beta, similarity=similarity, max_steps=1000, tol=1e-6
+    ).state
+    weights = hopcore.association_weights(state, stored, beta, similarity=similarity)
+    weights = chosen.to_numpy(weights)
     own = weights[np.arange(len(asked)), asked] > HELD
     return Answer(beta, np.asarray(chosen.to_numpy(state)), own)

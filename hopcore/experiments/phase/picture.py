@@ -78,8 +78,9 @@ def draw_planes(figure: Figure, found: Study) -> None:
     starts = None if plane is None else mixed(values[plane].astype(np.float64))
     for ax, (name, answer) in zip(others, shown.items(), strict=True):
         plots.energy_landscape(
-            values, answer.beta, plane=plane, queries=starts, others=plane is None, ax=ax
-        )
+            values, answer.beta, plane=plane, queries=starts, others=plane is None,
+            similarity=found.settings["similarity"], ax=ax,
+        )  # fmt: skip
         plots.heading(ax, rf"{name}, $\beta$ = {answer.beta:.3g}")
         ax.set_xticks([])
         ax.set_yticks([])

@@ -142,9 +142,12 @@ def to_csv(sweep: hopcore.phase.Sweep) -> str:
 def printed(found: Study) -> list[Table | str]:
     """The memory, where it changes, and which beta to take: tables and what explains them."""
     change, goals = "\n".join(remarks(found)), "\n".join(explained(found))
+    why, chosen = found.settings["similarity_reason"], []
+    if why is not None:
+        chosen = [f"similarity = {found.settings['similarity']} was chosen: {why}.\n"]
     return [
-        memory_table(found), change_table(found), f"{change}\n", goal_table(found), f"{goals}\n",
-        *(f"Note: {note}." for note in found.notes),
+        memory_table(found), *chosen, change_table(found), f"{change}\n", goal_table(found),
+        f"{goals}\n", *(f"Note: {note}." for note in found.notes),
     ]  # fmt: skip
 
 
@@ -188,7 +191,8 @@ def remarks(found: Study) -> list[str]:
     if count == 2 and np.ptp(found.norms) < 1e-6 * found.norms.max():
         lines.append("two patterns part gradually, at one temperature")
     if never:
-        lines.append(f"{in_percent(never)} never become minima: copies, or covered by longer ones")
+        covered = ", or covered by longer ones" if found.settings["similarity"] == "dot" else ""
+        lines.append(f"{in_percent(never)} never become minima: copies{covered}")
     if share < 0.5 and count > 2:
         lines.append(
             f"{in_percent(share)} ever lie lower than the state that the average turns into by and "
@@ -222,11 +226,14 @@ def goal_table(found: Study) -> Table:
 
 def explained(found: Study) -> list[str]:
     """What the columns mean, and what the numbers are held to."""
-    best, most = found.suggestions["retrieve"], float(found.norms.max())
+    best = found.suggestions["retrieve"]
+    distance = found.settings["similarity"] == "distance"
+    name = "distance from the mean" if distance else "norm"
+    most = farthest(found) if distance else float(found.norms.max())
     lines = [
         "minima: share of the patterns that are minima at this beta",
         f"come back: share of noisy copies (deviation {found.noise:.3g}) that go to their pattern",
-        f"M, the largest norm, is {number(most)}; with sparsemax retrieval is exact from "
+        f"M, the largest {name}, is {number(most)}; with sparsemax retrieval is exact from "
         f"{number(1.0 / best.margin)} on",
     ]
     if found.settings["noise"] is not None:
@@ -236,6 +243,12 @@ def explained(found: Study) -> list[str]:
         )
         lines.append(f"theorem 5 of Ramsauer et al. says {says} for noise of this size")
     return lines
+
+
+def farthest(found: Study) -> float:
+    """The largest distance of a pattern from the mean of all."""
+    values = found.patterns.values.astype(np.float64)
+    return float(np.linalg.norm(values - values.mean(axis=0), axis=-1).max())
 
 
 def number(value: float) -> str:
