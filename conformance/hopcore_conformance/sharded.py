@@ -25,8 +25,11 @@ Array = np.ndarray
 CHECKS = (
     "test_association.py",
     "test_energy.py",
+    "test_known.py",
     "test_masked.py",
     "test_retrieval.py",
+    "test_scores.py",
+    "test_scores_derivatives.py",
     "test_statistics.py",
     "test_ties.py",
 )

@@ -224,7 +224,7 @@ def retrieve(
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation)
     scores = scores_of(inputs, similarity, bias, squares=ignores)
-    inputs, orders = broadcast_state(inputs), orders_of(function)
+    inputs, orders = broadcast_state(inputs, scores.keys), orders_of(function)
     others = () if orders is None else (orders,)
     update: Any = partial(scored_update_of, function, scores)
     fixed: Known | None = None
