@@ -188,7 +188,7 @@ def checked_bias(inputs: Inputs, bias: Any) -> Array:
     """
     library, state = backend_of(inputs.state), inputs.state
     bias = as_host_array("bias", bias)
-    bias = floating("bias", bias, library, library.device(state), untyped=True)
+    bias = floating("bias", bias, library, library.device(state))
     other = backend_of_input("bias", bias)
     if other is not library:
         raise TypeError(

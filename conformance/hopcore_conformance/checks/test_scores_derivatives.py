@@ -79,7 +79,7 @@ def test_gradients_of_the_energy(subject: Subject, p: Scored) -> None:
     found = subject.gradient(energy, *arrays, by=[0, 1, 2, 3], **options)
     w, beta, z = p.weights, np.asarray(p.beta), p.scores
     assert p.bias is not None
-    by_state, by_patterns = differences(p)
+    _, by_patterns = differences(p)
     products = (z - p.bias) / beta[:, None]
     wrong = tolerance.weights(subject, p)
     size = norm(p.state) + np.max(norm(p.stored))

@@ -75,12 +75,12 @@ STATEMENTS: dict[str, str] = {
     "K.posterior": "f(xi) is the posterior mean of x given xi = x + noise, beta = 1/sigma^2, prior "
     "exp(b)",
     "K3": "rounding is relative to distances from the mean: far from 0 as near it",
-    "K.bias": "a bias of log n is n copies; a constant bias changes no weight, and moves the energy "
-    "by -b/beta; its leading axes broadcast",
+    "K.bias": "a bias of log n is n copies; a constant bias changes no weight, and moves the "
+    "energy by -b/beta; its leading axes broadcast",
     "K.merge": "parts by distance and with biases merge into the whole",
     "K.masked": "masked patterns have no influence, and none on the origin",
-    "K.unit": "M, in which tol is measured, is the largest distance of an attended pattern from the "
-    "mean",
+    "K.unit": "M, in which tol is measured, is the largest distance of an attended pattern from "
+    "the mean",
     "K.index": "index is the pattern of the largest score at the end, -1 if there is none",
     "K.known": "known coordinates stay exactly as they are",
     "K.ignore": "ignore: only known coordinates are compared; what the others hold is never read",
