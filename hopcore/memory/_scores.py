@@ -213,7 +213,8 @@ def checked_bias(inputs: Inputs, bias: Any) -> Array:
 
 def check_magnitude(library: Backend, bias: Array, precise: Any) -> None:
     """Raise if a bias is not finite, or not in the dtype in which scores are computed."""
-    xp, most = library.xp, float(library.xp.finfo(precise).max)
+    xp = library.xp
+    most = min(float(xp.finfo(dtype).max) for dtype in (bias.dtype, precise))
     wrong = ~(xp.abs(bias) <= most)
     if bool(xp.any(wrong)):
         index = tuple(int(axis[0]) for axis in xp.nonzero(wrong))

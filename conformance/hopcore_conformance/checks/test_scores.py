@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import hopcore
-from hopcore_conformance.cases.memory import SPARSE, Problem, generators, memory
+from hopcore_conformance.cases.memory import SPARSE, generators, memory
 from hopcore_conformance.cases.scores import Scored, scored
 from hopcore_conformance.checks import measure, tolerance
 from hopcore_conformance.checks.measure import agree, at_most
