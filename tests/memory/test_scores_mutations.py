@@ -28,7 +28,7 @@ class Uncentred(Backend):
         return 0.0 * super().origin(stored, mask)
 
 
-@mutant("an origin that reads masked patterns", "K.masked K.unit")
+@mutant("an origin that reads masked patterns", "K.masked")
 class ReadsMasked(Backend):
     def origin(self, stored, mask):
         return super().origin(stored, None)
@@ -82,18 +82,12 @@ def norms(patch):
     patch.setattr(kind, "centred", lambda self, inputs: inputs.stored)
 
 
-@mutant("axes of a bias that are forgotten in a retrieval", "K.bias")
-def forgotten_axes(patch):
-    module = core("memory._retrieval")
-    right = module.broadcast_state
-
-    def wrong(inputs, keys):
-        found = right(inputs, keys)
-        state = np.array(found.state)
-        state[...] = state[(0,) * (state.ndim - 2)]
-        return found._replace(state=state[:1] if state.ndim > 2 else state)
-
-    patch.setattr(module, "broadcast_state", wrong)
+@mutant("the first bias of a batch for all", "K.bias")
+class FirstBias(Backend):
+    def keys(self, stored, origin, bias, squares=False):
+        if bias is not None and bias.ndim > 1:
+            bias = 0.0 * bias + bias[:1]
+        return super().keys(stored, origin, bias, squares)
 
 
 @mutant("an index of dot products", "K.index")
@@ -168,12 +162,22 @@ def too_long(patch):
     everywhere(patch, "memory._known", "known_update_of", wrong)
 
 
+def change_bias(patch, change):
+    """Change a checked bias of torch."""
+
+    def wrong(right):
+        def checked(inputs, bias):
+            found = right(inputs, bias)
+            return change(found) if hasattr(found, "detach") else found
+
+        return checked
+
+    everywhere(patch, "memory._scores", "checked_bias", wrong)
+
+
 @in_torch("a bias without a derivative", "K.gradient")
 def constant_bias(patch):
-    everywhere(
-        patch, "memory._scores", "checked_bias",
-        lambda right: lambda inputs, bias: right(inputs, bias).detach() + 0.0 * bias,
-    )  # fmt: skip
+    change_bias(patch, lambda bias: bias.detach() + 0.0 * bias)
 
 
 @in_torch("a fixed point that does not depend on its keys", "K.gradient")
@@ -190,10 +194,7 @@ def constant_keys(patch):
 
 @in_torch("a bias that is rounded to float32", "K.scores K.posterior")
 def rounded(patch):
-    everywhere(
-        patch, "memory._scores", "checked_bias",
-        lambda right: lambda inputs, bias: right(inputs, bias).float().to(inputs.state.dtype),
-    )  # fmt: skip
+    change_bias(patch, lambda bias: bias.float().to(bias.dtype))
 
 
 OURS = MUTANTS[BEFORE:]
