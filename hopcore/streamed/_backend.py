@@ -251,6 +251,9 @@ class StreamedBackend:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`; a mask takes one pass."""
         if not isinstance(array, Streamed):
             return self.states.magnitude(array, mask)
+        if array.keys is not None:
+            keys_of = self.keys_of(array)
+            return array.reduce(lambda piece: self.states.magnitude(keys_of(piece)), max, mask=mask)
         return array.magnitude if mask is None else array.reduce(magnitude, max, mask=mask)
 
     def one(self, stored: Streamed, value: float) -> Array:

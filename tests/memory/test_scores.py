@@ -152,3 +152,14 @@ def test_states_get_the_leading_axes_of_a_bias() -> None:
         np.testing.assert_allclose(whole.state[i], one.state, rtol=1e-12)
         assert np.array_equal(whole.steps[i], one.steps)
         assert np.array_equal(whole.index[i], one.index)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_inverse_temperature_too_large_for_squares(masked: bool) -> None:
+    """The squares of patterns are larger than patterns, also in a streamed memory."""
+    stored, state = (1e6 * x.astype(np.float32) for x in (STORED, STATE))
+    mask = np.ones((3, 6), dtype=bool) if masked else None
+    for memory in (stored, hopcore.Streamed(stored, rows=4)):
+        hopcore.update(state, memory, 1e22, mask=mask)
+        with pytest.raises(ValueError, match="beta must be at most"):
+            hopcore.update(state, memory, 1e22, mask=mask, similarity="distance")

@@ -95,7 +95,7 @@ class Problem:
     @property
     def scores(self) -> Array:
         """The scores by their formula, (..., L, S), -inf where masked."""
-        return plain.scores(*self.arrays, self.mask)
+        return plain.scores(*self.arrays, mask=self.mask)
 
     @property
     def energy(self) -> Array:

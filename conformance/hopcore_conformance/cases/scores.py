@@ -66,12 +66,14 @@ class Scored(Problem):
     @property
     def scores(self) -> Array:
         """The scores by their formula."""
-        return oracle.scores(self.similarity, *self.arrays, self.mask, self.bias)
+        return oracle.scores(self.similarity, *self.arrays, mask=self.mask, bias=self.bias)
 
     @property
     def energy(self) -> Array:
         """The energies by their formula."""
-        return oracle.energy(self.similarity, *self.arrays, self.mask, self.bias, self.alpha)
+        return oracle.energy(
+            self.similarity, *self.arrays, mask=self.mask, bias=self.bias, alpha=self.alpha
+        )
 
     @property
     def weights(self) -> Array:
