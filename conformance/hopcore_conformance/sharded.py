@@ -24,6 +24,7 @@ Array = np.ndarray
 
 CHECKS = (
     "test_association.py",
+    "test_biases.py",
     "test_energy.py",
     "test_known.py",
     "test_masked.py",
