@@ -24,10 +24,14 @@ Array = np.ndarray
 
 CHECKS = (
     "test_association.py",
+    "test_biases.py",
     "test_compact.py",
     "test_energy.py",
+    "test_known.py",
     "test_masked.py",
     "test_retrieval.py",
+    "test_scores.py",
+    "test_scores_derivatives.py",
     "test_statistics.py",
     "test_ties.py",
 )

@@ -23,13 +23,18 @@ UNMOVED = 3e38
 """The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
-def broadcast_state(inputs: Inputs) -> Inputs:
-    """Return the inputs with the state broadcast to the leading axes of all of them."""
+def broadcast_state(inputs: Inputs, keys: Any = None) -> Inputs:
+    """Return the inputs with the state broadcast to the leading axes of all of them.
+
+    ``keys`` may have more leading axes than the stored patterns, those of a bias.
+    """
     leading = {"state": inputs.state.shape[:-2], "stored": inputs.stored.shape[:-2]}
     if not isinstance(inputs.beta, float):
         leading["beta"] = inputs.beta.shape[:-1]
     if inputs.mask is not None:
         leading["mask"] = inputs.mask.shape[:-2]
+    if keys is not None:
+        leading["bias"] = keys.shape[:-2]
     own = leading["state"]
     for axes in leading.values():
         if len(axes) > 0 and (len(axes) != len(own) or axes != own):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._discovery import BY_TYPE
 from hopcore.arrays._edge import as_floating, as_host_array, as_mask
 from hopcore.arrays._inputs import Inputs, backend_of_input, shape
 from hopcore.arrays._validation import short_repr
@@ -48,7 +49,8 @@ def without_unknown(state: Any, known: Any) -> Any:
 
 def as_known(backend: Any, state: Array, known: Any) -> Array:
     """Return a boolean array that broadcasts to the state, or raise."""
-    known = as_mask(as_host_array("known", known), backend, backend.device(state))
+    if BY_TYPE.get(type(known)) is not backend:
+        known = as_mask(as_host_array("known", known), backend, backend.device(state))
     if not backend.mixes_with(backend_of_input("known", known)) or "bool" not in str(known.dtype):
         raise TypeError(
             f"known must be a boolean array of {backend.name} (True = known), got "

@@ -236,7 +236,7 @@ def retrieve(
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
     scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function)
-    inputs, orders = broadcast_state(inputs), orders_of(function)
+    inputs, orders = broadcast_state(inputs, scores.keys), orders_of(function)
     others = () if orders is None else (orders,)
     update: Any = partial(update_of, function)
     if scores is not PLAIN:

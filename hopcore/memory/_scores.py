@@ -24,7 +24,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from hopcore.arrays._backend import Array
+from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend_of
 from hopcore.arrays._edge import as_host_array, floating
 from hopcore.arrays._inputs import (
@@ -32,7 +32,6 @@ from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
     broadcast_shapes,
-    check_finite,
     check_overflow,
     shape,
 )
@@ -219,7 +218,7 @@ def checked_bias(inputs: Inputs, bias: Any) -> Array:
     """
     library, state = backend_of(inputs.state), inputs.state
     bias = as_host_array("bias", bias)
-    bias = floating("bias", bias, library, library.device(state), untyped=True)
+    bias = floating("bias", bias, library, library.device(state))
     other = backend_of_input("bias", bias)
     if other is not library:
         raise TypeError(
@@ -236,6 +235,21 @@ def checked_bias(inputs: Inputs, bias: Any) -> Array:
     broadcast_shapes(
         state=shape(state)[:-2], stored=shape(inputs.stored)[:-2], bias=shape(bias)[:-1]
     )
+    precise = library.precise[state.dtype]
     if library.can_read_values(bias):
-        check_finite(library, "bias", bias)
-    return library.astype(bias, library.precise[state.dtype])
+        check_magnitude(library, bias, precise)
+    return library.astype(bias, precise)
+
+
+def check_magnitude(library: Backend, bias: Array, precise: Any) -> None:
+    """Raise if a bias is not finite, or not in the dtype in which scores are computed."""
+    xp = library.xp
+    most = min(float(xp.finfo(dtype).max) for dtype in (bias.dtype, precise))
+    wrong = ~(xp.abs(bias) <= most)
+    if bool(xp.any(wrong)):
+        index = tuple(int(axis[0]) for axis in xp.nonzero(wrong))
+        value = float(bias[index])
+        hint = f"; with this state it can be at most {most:.2g}" if math.isfinite(value) else ""
+        if value == -math.inf:
+            hint = "; to leave out a pattern, write mask="
+        raise ValueError(f"bias must be finite, got {value:g} at index {index}{hint}")

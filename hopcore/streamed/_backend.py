@@ -138,7 +138,11 @@ class StreamedBackend:
         """Convert an array; streamed patterns are converted when they are read."""
         if not isinstance(array, Streamed):
             return self.states.astype(array, dtype)
-        return array.astype(self.states.to_numpy(self.states.xp.empty(0, dtype=dtype)).dtype)
+        return array.astype(self.numpy_dtype(dtype))
+
+    def numpy_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """The dtype of NumPy for one of the library of the states."""
+        return self.states.to_numpy(self.states.xp.empty(0, dtype=dtype)).dtype
 
     def constant(self, array: Any) -> Any:
         """The array without its gradient; streamed patterns have none."""
@@ -192,7 +196,7 @@ class StreamedBackend:
         """See :meth:`hopcore.Backend.origin`; without a mask it is computed once and cached."""
         xp, precise = self.states.xp, self.states.precise[self.dtype(stored)]
         if mask is None:
-            return self.states.astype(self.put(stored.mean[None, :]), precise)
+            return self.put(stored.mean[None, :].astype(self.numpy_dtype(precise)))
 
         def work(piece: Piece) -> tuple[Array, Array]:
             patterns = self.states.astype(self.put(piece.patterns), precise)
@@ -247,6 +251,9 @@ class StreamedBackend:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`; a mask takes one pass."""
         if not isinstance(array, Streamed):
             return self.states.magnitude(array, mask)
+        if array.keys is not None:
+            keys_of = self.keys_of(array)
+            return array.reduce(lambda piece: self.states.magnitude(keys_of(piece)), max, mask=mask)
         return array.magnitude if mask is None else array.reduce(magnitude, max, mask=mask)
 
     def one(self, stored: Streamed, value: float) -> Array:

@@ -8,7 +8,7 @@ libraries compile once for each shape.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from hypothesis import strategies as st
@@ -54,7 +54,7 @@ class Problem:
     def __repr__(self) -> str:
         with np.printoptions(floatmode="unique", threshold=200):
             given = [f"    {field.name}={getattr(self, field.name)!r}," for field in fields(self)]
-        return "\n".join(["Problem(", *given, ")"])
+        return "\n".join([f"{type(self).__name__}(", *given, ")"])
 
     @property
     def alpha(self) -> float:
@@ -82,7 +82,27 @@ class Problem:
         """M of each query, (..., L)."""
         return plain.radius(self.state, self.stored, self.mask)
 
-    def on(self, subject: Subject) -> Problem:
+    @property
+    def products(self) -> Array:
+        """Bounds of what is added up in a score divided by beta, for each query, (..., L)."""
+        return np.linalg.norm(self.state, axis=-1) * self.radius
+
+    @property
+    def squares(self) -> Array:
+        """Bounds of the squares that are added up in an energy, for each query, (..., L)."""
+        return np.linalg.norm(self.state, axis=-1) ** 2 + self.radius**2
+
+    @property
+    def scores(self) -> Array:
+        """The scores by their formula, (..., L, S), -inf where masked."""
+        return plain.scores(*self.arrays, mask=self.mask)
+
+    @property
+    def energy(self) -> Array:
+        """The energies by their formula, (..., L)."""
+        return plain.energy(*self.formula)
+
+    def on(self, subject: Subject) -> Self:
         """The problem with values that are exact in the dtype of the subject."""
 
         def rounded(value: Any) -> Any:
@@ -91,9 +111,11 @@ class Problem:
             floating = isinstance(value, np.ndarray) and value.dtype != np.bool_
             return subject.rounded(value) if floating else value
 
-        return Problem(**{field.name: rounded(getattr(self, field.name)) for field in fields(self)})
+        return replace(
+            self, **{field.name: rounded(getattr(self, field.name)) for field in fields(self)}
+        )
 
-    def but(self, **changes: Any) -> Problem:
+    def but(self, **changes: Any) -> Self:
         """The problem with some of its parts replaced."""
         return replace(self, **changes)
 

@@ -95,10 +95,10 @@ def compare(subject: Subject, p: Problem, got: Any, w: Array) -> None:
         agree("sum of squares", found, square, 2 * wrong + (8 + count) * u)
         within = np.sum(wrong, axis=-1)[..., None] + queries * u * (1.0 + np.sum(w, axis=-2))
     agree("received", got.received, np.sum(w, axis=-2), within)
-    z = plain.scores(*p.arrays, p.mask)
+    z = p.scores
     within = tolerance.scores(subject, p) + tolerance.conjugate(subject, z)
     agree("log-sum-exp", got.log_sum_exp, plain.conjugate(z, p.alpha), within)
-    agree("energy", got.energy, plain.energy(*p.formula), tolerance.energy(subject, p))
+    agree("energy", got.energy, p.energy, tolerance.energy(subject, p))
 
 
 @statement("H.entropy", "H.effective", "H.largest")

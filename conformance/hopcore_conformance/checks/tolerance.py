@@ -32,7 +32,7 @@ def norm(vectors: Array) -> Array:
 def scores(subject: Subject, p: Problem) -> Array:
     """Error of the scores of each query, (..., L)."""
     terms = p.state.shape[-1] + 4
-    product = terms * subject.fine * norm(p.state) * p.radius
+    product = terms * subject.fine * p.products
     return np.asarray(p.beta) * (product + underflow(subject, p))
 
 
@@ -73,8 +73,7 @@ def association(subject: Subject, p: Problem, values: Array | None = None) -> Ar
 def energy(subject: Subject, p: Problem) -> Array:
     """Error of the energy of each query, (..., L)."""
     u, count = subject.fine, p.stored.shape[-2]
-    squares = norm(p.state) ** 2 + p.radius**2
-    own = u * (p.state.shape[-1] + 4) * squares + u * (8 + count) / np.asarray(p.beta)
+    own = u * (p.state.shape[-1] + 4) * p.squares + u * (8 + count) / np.asarray(p.beta)
     return scores(subject, p) / np.asarray(p.beta) + own + underflow(subject, p)
 
 

@@ -91,6 +91,30 @@ STATEMENTS: dict[str, str] = {
     "H.gradient": "derivatives are those of the formulas, and finite everywhere",
     "H.parts": "statistics of a memory in parts are those of the whole, however it is divided",
     "H.layer": "statistics of a layer are those of the weights of its forward pass",
+    # K: scores by distance, biases, known coordinates.
+    "K.scores": "scores are beta x_i.xi + b_i or -beta/2 ||xi - x_i||^2 + b_i; weights, "
+    "association, statistics are those of these scores",
+    "K1": "by distance E = -Omega*(-beta/2 ||xi - x_i||^2 + b_i)/beta, for the softmax between "
+    "d_min^2/2 - log(N)/beta and d_min^2/2; grad E = xi - f(xi), descent as in E2",
+    "K2": "distances do not change when patterns and states are moved together; among patterns of "
+    "one length they are dot products",
+    "K.distinct": "||f(xi) - x_i|| <= 2 (N-1) M exp(-beta (Delta_i - 2 r M)) with Delta_i = "
+    "min_j ||x_i - x_j||^2/2: no distinct pattern is lost; sparse ones are exact from m/beta on",
+    "K.posterior": "f(xi) is the posterior mean of x given xi = x + noise, beta = 1/sigma^2, prior "
+    "exp(b)",
+    "K3": "rounding is relative to distances from the mean: far from 0 as near it",
+    "K.bias": "a bias of log n is n copies; a constant bias changes no weight, and moves the "
+    "energy by -b/beta; its leading axes broadcast",
+    "K.merge": "parts by distance and with biases merge into the whole",
+    "K.masked": "masked patterns have no influence, and none on the origin",
+    "K.unit": "M, in which tol is measured, is the largest distance of an attended pattern from "
+    "the mean",
+    "K.index": "index is the pattern of the largest score at the end, -1 if there is none",
+    "K.known": "known coordinates stay exactly as they are",
+    "K.ignore": "ignore: only known coordinates are compared; what the others hold is never read",
+    "K.settle": "settle: unknown coordinates alone are updated, which lowers the energy by half of "
+    "the squared step",
+    "K.gradient": "derivatives by state, patterns, beta and bias are those of the formulas",
     # G: graphs over patterns.
     "G.similarity": "similarity is the cosine, negatives set to 0, 0 on the diagonal",
     "G.knn": "an edge exists iff either end chose it among its k most similar, with weight S_ij; "
