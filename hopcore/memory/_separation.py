@@ -117,15 +117,15 @@ def get_separation(separation: Separation, similarity: Literal["dot", "distance"
     One whose scores must be distances, such as ``"epanechnikov"``, is refused unless it is said
     that they are, by ``similarity="distance"``.
     """
-    if is_absolute(separation):
-        if similarity != "distance":
-            raise ValueError(
-                f"separation={separation} needs distances: write similarity='distance', where "
-                "there is such an argument"
-            )
-        separation = Epanechnikov() if isinstance(separation, str) else separation
+    if is_absolute(separation) and similarity != "distance":
+        raise ValueError(
+            f"separation={separation} needs distances: write similarity='distance', where there is "
+            "such an argument"
+        )
     if isinstance(separation, str):
-        found = SEPARATIONS.get(separation)  # pyright: ignore[reportArgumentType] - any name
+        if separation == "epanechnikov":
+            return Epanechnikov()
+        found = SEPARATIONS.get(separation)
         return family_named(separation) if found is None else found
     if isinstance(separation, type) or not hasattr(separation, "evaluate"):
         raise TypeError(

@@ -235,7 +235,10 @@ def test_a_network_is_its_layers(subject: Subject, hard: bool, temperature: Any)
         own = inner(case.parameters, f"layers.{place}")
         there = Case(layer, dict(own), {"state": state})
         state = asked(subject, hopcore.layers.hnl, there, temperature, hard=hard)
-    agree("output", got, state, 0.0)
+    # Values with gaps between them are given to the second layer alone, and may add up in another
+    # order than those that the first one returns.
+    within = 64 * subject.eps * (1.0 + np.max(np.abs(state))) if subject.strided else 0.0
+    agree("output", got, state, within)
 
 
 @statement("N6")
