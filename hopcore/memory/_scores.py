@@ -52,13 +52,15 @@ class Scores:
     values : array (..., S, v) or memory in parts
         What is associated with the keys: the projections, maybe followed by zeros.
     origin : array (..., 1, d)
-        The mean of the stored patterns, which is subtracted from them and from states; None for
-        dot products.
+        The mean of the stored patterns, which is subtracted from them and from states; None if
+        nothing is subtracted.
     biased : bool
         Whether the last coordinate of the keys is a bias.
     squares : bool
         Whether the keys have the square of each coordinate and not only the squared length, so that
         a query can leave out coordinates.
+    distance : bool
+        Whether states are compared by their distance.
     """
 
     keys: Any = None
@@ -66,16 +68,12 @@ class Scores:
     origin: Any = None
     biased: bool = False
     squares: bool = False
+    distance: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether scores are products of states with stored patterns, and nothing else."""
         return self.keys is None
-
-    @property
-    def distance(self) -> bool:
-        """Whether states are compared by their distance."""
-        return self.origin is not None
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -91,9 +89,14 @@ class Scores:
 
     def centred(self, inputs: Inputs) -> Any:
         """Return the stored patterns, for distances relative to the origin."""
-        if not self.distance:
+        if self.origin is None:
             return inputs.stored
         return inputs.backend.without_coordinates(self.keys, inputs.stored.shape[-1])
+
+    def centred_state(self, inputs: Inputs) -> Array:
+        """Return the states relative to the origin, in the dtype in which scores are computed."""
+        state = inputs.backend.astype(inputs.state, inputs.backend.precise[inputs.state.dtype])
+        return state if self.origin is None else state - self.origin
 
     def query(self, inputs: Inputs, known: Array | None = None) -> Array:
         """Return what the keys are multiplied with, ``(..., L, d + c)``, for the states.
@@ -101,10 +104,7 @@ class Scores:
         ``known (..., L, d)`` is 1 for the coordinates that are compared, and 0 for the others; it
         needs keys with squares.
         """
-        backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
-        state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
-        if self.distance:
-            state = state - self.origin
+        xp, beta, state = inputs.xp, inputs.beta, self.centred_state(inputs)
         one, parts = xp.ones_like(state[..., :1]), [state]
         if self.squares:
             seen = xp.ones_like(state) if known is None else known
@@ -123,8 +123,7 @@ class Scores:
         if not self.distance:
             return conjugate
         backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
-        state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
-        level = 0.5 * beta * backend.square_lengths(state - self.origin)
+        level = 0.5 * beta * backend.square_lengths(self.centred_state(inputs))
         return xp.where(conjugate > -math.inf, conjugate - level, -math.inf)
 
     def inputs(self, inputs: Inputs, known: Array | None = None) -> Inputs:
@@ -164,14 +163,29 @@ def scores_of(
     backend, mask = inputs.backend, inputs.mask
     bias = None if bias is None else checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
-    keys = backend.keys(inputs.stored, origin, bias, squares)
-    values = backend.values_for(keys, inputs.projection)
-    scores = Scores(keys, values, origin, bias is not None, squares)
+    scores = scores_from(origin, inputs, bias, squares)
     if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
         scored = scores.inputs(inputs)
         if backend.can_read_values(scored.state):
             check_overflow(backend, scored.state, scored.stored, scored.beta, mask)
     return scores
+
+
+def scores_from(
+    origin: Array | None, inputs: Inputs, bias: Array | None = None, squares: bool = False
+) -> Scores:
+    """Return scores by distances from an origin ``(..., 1, d)``, or by dot products without one."""
+    keys = inputs.backend.keys(inputs.stored, origin, bias, squares)
+    values = inputs.backend.values_for(keys, inputs.projection)
+    return Scores(keys, values, origin, bias is not None, squares, origin is not None)
+
+
+def scores_from_zero(inputs: Inputs) -> Scores:
+    """Return scores by distances from which no origin is subtracted."""
+    backend, stored = inputs.backend, inputs.stored
+    lengths = backend.square_lengths(backend.astype(stored, backend.precise[stored.dtype]))
+    keys = backend.keys(stored, None, -0.5 * lengths)
+    return Scores(keys, backend.values_for(keys, inputs.projection), distance=True)
 
 
 def check_similarity(similarity: Any) -> None:
