@@ -47,7 +47,7 @@ class Association(NamedTuple):
         The diffusion of the weights, if they are diffused.
     separation : SeparationFunction
     scores : Scores
-        How queries are compared with keys.
+        How queries are compared with keys: PLAIN for dot products.
     """
 
     lead: tuple[int, ...]
