@@ -45,9 +45,7 @@ def test_a_static_layer_is_an_association_by_distance() -> None:
 
 @pytest.mark.parametrize("number", [0.0, 1e-30])
 @pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
-def test_statistics_are_those_of_an_association_by_distance(
-    separation: Any, number: float
-) -> None:
+def test_statistics_are_those_of_an_association_by_distance(separation: Any, number: float) -> None:
     """With numbers in a mask they come from all weights, and otherwise from blocks of them."""
     state, stored = drawn(1, (2, 3, 4), (2, 5, 4))
     settings = replace(STATIC, separation=separation)

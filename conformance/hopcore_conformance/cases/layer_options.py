@@ -195,7 +195,6 @@ SOME = {
 """Settings of the checks whose subject is something else."""
 
 FEW = {
-    name: SOME[name]
-    for name in ("as it comes", "two updates", "factored", "by distance, updated")
+    name: SOME[name] for name in ("as it comes", "two updates", "factored", "by distance, updated")
 }
 """Fewer of them."""

@@ -237,7 +237,7 @@ SLOPES = {
         update_steps_max=None,
         update_steps_eps=1e-9,
         learnable_scaling=True,
-        scaling=0.5,
+        scaling=1.0,
         concat_bias_pattern=True,
     ),
     "by distance": settings_of(similarity="distance", add_zero_association=True),

@@ -106,7 +106,9 @@ def spread_over(
     return blur(found, size, CUT * np.max(np.abs(features)) if series else 0.0)
 
 
-def etas(settings: Any, beta: float, queries: Array, keys: Array, numbers: Array, blur: Blur) -> Any:
+def etas(
+    settings: Any, beta: float, queries: Array, keys: Array, numbers: Array, blur: Blur
+) -> Any:
     """The strength of diffusion for each query of a head."""
     config, many = settings.diffusion, len(queries)
     if not config.adaptive_eta:
