@@ -3,9 +3,8 @@ r"""Scaled dot-product attention, with the signatures that frameworks have, as a
 .. math:: Y = w(s\, Q K^T + B)\, V
 
 with a scale s, numbers B that are added to the scores, and a separation function w; or the same by
-the distances of queries and keys. The adapters
-translate the arguments of their framework's own function into those of
-:func:`dot_product_attention`.
+the distances of queries and keys. The adapters translate the arguments of their framework's own
+function into those of :func:`dot_product_attention`.
 """
 
 from __future__ import annotations
