@@ -2,9 +2,9 @@ r"""Scaled dot-product attention, with the signatures that frameworks have, as a
 
 .. math:: Y = w(s\, Q K^T + B)\, V
 
-with a scale s, numbers B that are added to the scores, and a separation function w. The adapters
-translate the arguments of their framework's own function into those of
-:func:`dot_product_attention`.
+with a scale s, numbers B that are added to the scores, and a separation function w; or the same by
+the distances of queries and keys. The adapters translate the arguments of their framework's own
+function into those of :func:`dot_product_attention`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
 from hopcore.layers._statistics import statistics_of_heads
+from hopcore.memory._scores import Similarity, check_similarity
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._statistics import Statistics
 
@@ -36,6 +37,7 @@ def dot_product_attention(
     bias: AnyArray | None = None,
     causal: bool = False,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
     drop: Drop | None = None,
 ) -> SomeArray:
     r"""Attention :math:`w(s\, Q K^T + B)\, V` with any separation function.
@@ -60,6 +62,9 @@ def dot_product_attention(
         Query i attends to the keys 0 to i alone.
     separation : str or separation function
         As in :func:`hopcore.association`.
+    similarity : {"dot", "distance"}
+        With ``"distance"``, the scores are :math:`-s \|q - k\|^2 / 2 + B`, up to a number for each
+        query that the weights do not depend on.
     drop : callable, optional
         Dropout of the weights, for those who draw it.
 
@@ -88,11 +93,21 @@ def dot_product_attention(
     (2, 1, 3)
     """
     backend = backend_of_alike(query, key, value)
-    own_kernel = causal and needs_no_mask(backend, query, key, separation, mask, bias, drop)
+    own_kernel = causal and similarity == "dot"
+    own_kernel = own_kernel and needs_no_mask(backend, query, key, separation, mask, bias, drop)
     if own_kernel:
         key, value = without_later(query, key, value)
     association, groups = prepare_attention(
-        backend, query, key, value, scale, mask, bias, causal and not own_kernel, separation
+        backend,
+        query,
+        key,
+        value,
+        scale,
+        mask,
+        bias,
+        causal and not own_kernel,
+        separation,
+        similarity,
     )
     inputs = association.inputs
     if own_kernel:
@@ -190,9 +205,14 @@ def prepare_attention(
     bias: Any,
     causal: bool,
     separation: Separation,
+    similarity: Similarity = "dot",
 ) -> tuple[Association, tuple[int, int] | None]:
     """Check the arrays; return their association, and the groups of its heads, if there are any."""
     masks = attention_masks(backend, query, key, mask, bias, causal)
+    check_similarity(similarity)
+    if similarity == "distance":
+        scale = 1.0 / math.sqrt(max(1, query.shape[-1])) if scale is None else scale
+        query, key = with_lengths(backend, query, key)
     scaled, beta = scaled_query(backend, query, scale)
     stored = backend.astype(key, scaled.dtype)
     values = stored if value is key else backend.astype(value, scaled.dtype)
@@ -205,6 +225,18 @@ def prepare_attention(
     inputs = check_inputs(scaled, stored, values, beta=beta, mask=masks.mask)
     inputs, function = with_separation(inputs, separation)
     return Association(shape(query)[:-3], inputs, masks.bias, None, None, function), groups
+
+
+def with_lengths(backend: Backend, query: Array, key: Array) -> tuple[Array, Array]:
+    """Return queries and keys in the precise dtype whose products are scores by distance.
+
+    No mean is subtracted, as of a memory: a query before a key must not depend on it.
+    """
+    wide = backend.precise[query.dtype]
+    query, key = backend.astype(query, wide), backend.astype(key, wide)
+    lengths = -0.5 * backend.square_lengths(key)
+    queries = backend.xp.concat([query, backend.xp.ones_like(query[..., :1])], axis=-1)
+    return queries, backend.keys(key, None, lengths)
 
 
 def backend_of_alike(query: Array, key: Any, value: Any) -> Backend:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
@@ -44,6 +45,7 @@ from hopcore.layers._projections import (
 )
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.memory._fixed_point import broadcast_state, iterate_to_fixed_point
+from hopcore.memory._scores import PLAIN, Scores, scores_from, scores_from_zero
 
 Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""
@@ -243,6 +245,8 @@ def prepare(
         association = diffuse_memory(config, association, normalized, core_masks, cache, own)
     if settings.added:
         association = add_patterns(settings, parameters, association)
+    if settings.similarity != "dot":
+        association = association._replace(scores=scores_by_distance(settings, association.inputs))
     if settings.update_steps_max != 0:
         association = update_state(settings, association)
     return association
@@ -261,6 +265,17 @@ def hide_padding_of(backend: Backend, patterns: Patterns, masks: CoreMasks) -> P
     return Patterns(hidden if own else state, hidden, values)
 
 
+def scores_by_distance(settings: HopfieldSettings, inputs: Inputs) -> Scores:
+    """Return scores by the distances of queries and keys in the association space.
+
+    The results do not depend on the origin. Keys of normalised patterns are not far from 0, and a
+    product of them loses as many digits, so the mean, which costs a tenth of a layer, is left out.
+    """
+    if settings.normalize_stored_pattern or settings.normalize_hopfield_space:
+        return scores_from_zero(inputs)
+    return scores_from(inputs.backend.origin(inputs.stored, inputs.mask), inputs)
+
+
 def update_state(settings: HopfieldSettings, association: Association) -> Association:
     """Update the state in the association space until it converges or the limit is reached."""
     inputs, limit, tol = association.inputs, settings.update_steps_max, settings.update_steps_eps
@@ -277,13 +292,22 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
         precise = backend.precise[inputs.state.dtype]
         tol = xp.asarray(tol, dtype=precise, device=device)[:, None]
 
-    orders = orders_of(association.separation)
+    orders, scores = orders_of(association.separation), association.scores
+    if scores is not PLAIN:
+        scores = replace(scores, values=backend.values_for(scores.keys, inputs.stored))
+    split = len(scores.arrays)
 
     def update(now: Inputs, *others: Array) -> Array:
+        others, arrays = others[: len(others) - split], others[len(others) - split :]
         function = with_orders(association.separation, None if orders is None else others[-1])
-        now = now._replace(projection=now.stored)
-        now_bias = None if bias is None else others[0]
-        return association_of(association._replace(inputs=now, bias=now_bias, separation=function))
+        return association_of(
+            association._replace(
+                inputs=now._replace(projection=now.stored),
+                bias=None if bias is None else others[0],
+                separation=function,
+                scores=scores.with_arrays(arrays),
+            )
+        )
 
     state = iterate_to_fixed_point(
         inputs,
@@ -293,6 +317,7 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
         limits=limits,
         gradient="implicit" if limit is None else "unrolled",
         others=tuple(x for x in (bias, orders) if x is not None),
+        shared=scores.arrays,
     )[0]
     return association._replace(inputs=inputs._replace(state=state))
 
@@ -308,17 +333,19 @@ def recall(settings: HopfieldSettings, association: Association, drop: Drop | No
 
 def association_of(association: Association) -> Array:
     """Return the average of the values by their association weights, ``(..., H, L, v)``."""
-    inputs, bias = association.inputs, association.bias
+    inputs, bias, scores = association.inputs, association.bias, association.scores
     graph, spreading, separation = association.graph, association.spreading, association.separation
+    backend = inputs.backend
     if bias is not None:
         if spreading is None and graph is None:
-            return inputs.backend.associate_biased(*inputs[2:], bias, separation)
-        return inputs.backend.recalled(weights_of(association), inputs.projection)
+            output = backend.associate_biased(*association.scored[2:], bias, separation)
+            return scores.recalled(inputs, output)
+        return backend.recalled(weights_of(association), inputs.projection)
     if spreading is not None:
         return diffused_weights(inputs, spreading)
     if graph is not None:
         return anchored(inputs, graph, None)
-    return inputs.backend.associate(*inputs[2:], separation)[0]
+    return scores.recalled(inputs, backend.associate(*association.scored[2:], separation)[0])
 
 
 def weights_of(association: Association) -> Array:
@@ -329,7 +356,7 @@ def weights_of(association: Association) -> Array:
 
 def separated(association: Association) -> tuple[Array, Array]:
     """Return the association weights in the precise dtype, and the conjugate of their scores."""
-    backend, xp, state, stored, _, beta, mask = association.inputs
+    backend, xp, state, stored, _, beta, mask = association.scored
     scores = backend.scores(state, stored, beta, mask)
     if association.bias is not None:
         scores = scores + association.bias

@@ -11,6 +11,7 @@ from hopcore.diffusion._config import DiffusionConfig
 from hopcore.layers._composed_settings import EncoderSettings
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.memory._learnable_alpha import LearnableAlpha
+from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import SeparationName
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
@@ -103,11 +104,12 @@ def attention_settings(
     d_model: int,
     temperature: LearnableTemperature,
     separation: SeparationName | float | LearnableAlpha,
+    similarity: Similarity,
     arguments: Mapping[str, Any],
 ) -> HopfieldSettings:
     """Return the settings of attention that learns its temperature."""
     plain = core_settings({**arguments, "embed_dim": d_model}, batch_first=True)
-    return replace(plain, scaling=temperature, separation=separation)
+    return replace(plain, scaling=temperature, separation=separation, similarity=similarity)
 
 
 def attention_patterns(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:

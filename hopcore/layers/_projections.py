@@ -18,6 +18,7 @@ from hopcore.graphs._graph import Graph
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._settings import ORDER, HopfieldSettings
 from hopcore.memory._learnable_alpha import learned_alpha
+from hopcore.memory._scores import PLAIN, Scores
 from hopcore.schedules._learnable_temperature import learned_temperature
 
 
@@ -45,6 +46,8 @@ class Association(NamedTuple):
     spreading : DiffusionOperator or None
         The diffusion of the weights, if they are diffused.
     separation : SeparationFunction
+    scores : Scores
+        How queries are compared with keys: PLAIN for dot products.
     """
 
     lead: tuple[int, ...]
@@ -53,6 +56,12 @@ class Association(NamedTuple):
     graph: Graph | None
     spreading: DiffusionOperator | None
     separation: SeparationFunction
+    scores: Scores = PLAIN
+
+    @property
+    def scored(self) -> Inputs:
+        """The inputs of the kernels, whose products of states and stored patterns are scores."""
+        return self.scores.inputs(self.inputs)
 
 
 def check_patterns(

@@ -66,6 +66,14 @@ def check_combinations(settings: Any) -> None:
             "logit diffusion, attention over the graph and an eta for each query need "
             f"update_steps_max=0, got {settings.update_steps_max!r}"
         )
+    by_scores = single or (
+        config is not None and (bool(config.adaptive_eta) or config.energy_stop_tol > 0)
+    )
+    if by_scores and settings.similarity != "dot":
+        raise ValueError(
+            "logit diffusion, attention over the graph, an adaptive eta and an energy_stop_tol "
+            f"above 0 need dot products, got similarity={settings.similarity!r}"
+        )
     static = settings.stored_pattern_as_static, settings.state_pattern_as_static
     sizes = settings.stored_size, settings.input_size
     for name, one, size in zip(PATTERNS, static, sizes, strict=False):

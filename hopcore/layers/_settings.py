@@ -26,6 +26,7 @@ from hopcore.layers._activations import ACTIVATIONS, ActivationName
 from hopcore.layers._setting_checks import PATTERNS, check_combinations, check_sizes
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._learnable_alpha import LearnableAlpha
+from hopcore.memory._scores import Similarity, check_similarity
 from hopcore.memory._separation import SeparationName, get_separation
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
@@ -89,6 +90,9 @@ class HopfieldSettings(Settings):
     separation : str, float or LearnableAlpha
         ``"softmax"``, ``"sparsemax"``, the alpha > 1 of an entmax, whose weights are sparse,
         ``"k-subsets:4"``, or a learned alpha, which stays between 1 and 2.
+    similarity : {"dot", "distance"}
+        How queries are compared with keys in the association space, also in updates: by their dot
+        products, or by their distances. With distances, a long key does not hide a shorter one.
     update_steps_max : int, tuple of int, or None
         The largest number of updates of the state in the association space before the association.
         With 0 there is none, and the layer is attention; with None, the state is updated until it
@@ -175,6 +179,7 @@ class HopfieldSettings(Settings):
     scaling: float | tuple[float, ...] | LearnableTemperature | None = None
     learnable_scaling: bool = False
     separation: SeparationName | float | LearnableAlpha = "softmax"
+    similarity: Similarity = "dot"
     update_steps_max: int | tuple[int, ...] | None = 0
     update_steps_eps: float | tuple[float, ...] = 1e-4
     normalize_stored_pattern: bool = True
@@ -215,6 +220,7 @@ class HopfieldSettings(Settings):
             if field.name.startswith("normalize") and field.name.endswith("_eps"):
                 check_number(field.name, value, 0.0)
         check_integer("num_heads", self.num_heads, 1)
+        check_similarity(self.similarity)
         self._learned_by_heads()
         self._each_head("update_steps_max", check_integer, 0, optional=True)
         self._each_head("update_steps_eps", check_number, 0.0)

@@ -130,9 +130,9 @@ def mean_statistics(
 @quiet
 def statistics_of_heads(association: Association) -> Statistics[Any]:
     """Return the statistics of each head; the axis of heads has size 1 if all heads are equal."""
-    separation = association.separation
+    separation, scores = association.separation, association.scores
     if association.bias is None and association.graph is None and association.spreading is None:
-        return statistics_of(association.inputs, separation)
+        return statistics_of(association.inputs, separation, scores)
     inputs = in_precise(association.inputs)
     weights, conjugate = separated(association)
     xp, precise = inputs.xp, inputs.state.dtype
@@ -141,6 +141,7 @@ def statistics_of_heads(association: Association) -> Statistics[Any]:
     entropy, square, largest = weight_statistics(weights, xp)
     ones = xp.ones_like(entropy)[..., None, :]
     received = inputs.backend.recalled(ones, weights)[..., 0, :]
-    energy = energy_by_conjugate(inputs, separation, conjugate)
+    energy = energy_by_conjugate(inputs, separation, conjugate, scores)
+    conjugate = scores.conjugate(inputs, conjugate)
     wide = effective_number(square, xp)
     return Statistics(conjugate, entropy, wide, largest, received, energy)

@@ -55,8 +55,8 @@ class Scores:
     values : array (..., S, v) or memory in parts
         What is associated with the keys: the projections, maybe followed by zeros.
     origin : array (..., 1, d)
-        The mean of the stored patterns, which is subtracted from them and from states; None for
-        dot products.
+        The mean of the stored patterns, which is subtracted from them and from states; None if
+        nothing is subtracted.
     biased : bool
         Whether the last coordinate of the keys is a bias.
     squares : bool
@@ -64,6 +64,8 @@ class Scores:
         a query can leave out coordinates.
     absolute : bool
         Whether the scores are the distances themselves; then the last coordinate of the keys is 1.
+    distance : bool
+        Whether states are compared by their distance.
     """
 
     keys: Any = None
@@ -71,12 +73,8 @@ class Scores:
     origin: Any = None
     biased: bool = False
     squares: bool = False
+    distance: bool = False
     absolute: bool = False
-
-    @property
-    def distance(self) -> bool:
-        """Whether states are compared by their distance."""
-        return self.origin is not None
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -92,9 +90,14 @@ class Scores:
 
     def centred(self, inputs: Inputs) -> Any:
         """Return the stored patterns, for distances relative to the origin."""
-        if not self.distance:
+        if self.origin is None:
             return inputs.stored
         return inputs.backend.without_coordinates(self.keys, inputs.stored.shape[-1])
+
+    def centred_state(self, inputs: Inputs) -> Array:
+        """Return the states relative to the origin, in the dtype in which scores are computed."""
+        state = inputs.backend.astype(inputs.state, inputs.backend.precise[inputs.state.dtype])
+        return state if self.origin is None else state - self.origin
 
     def query(self, inputs: Inputs, known: Array | None = None) -> Array:
         """Return what the keys are multiplied with, ``(..., L, d + c)``, for the states.
@@ -102,10 +105,7 @@ class Scores:
         ``known (..., L, d)`` is 1 for the coordinates that are compared, and 0 for the others; it
         needs keys with squares.
         """
-        backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
-        state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
-        if self.distance:
-            state = state - self.origin
+        xp, beta, state = inputs.xp, inputs.beta, self.centred_state(inputs)
         one, parts = xp.ones_like(state[..., :1]), [state]
         if self.squares:
             seen = xp.ones_like(state) if known is None else known
@@ -115,7 +115,7 @@ class Scores:
         if self.biased:
             parts.append(one / (beta if isinstance(beta, float) else beta[..., None]))
         if self.absolute:
-            parts.append(-0.5 * backend.square_lengths(parts[0])[..., None])
+            parts.append(-0.5 * inputs.backend.square_lengths(parts[0])[..., None])
         return concatenated(xp, parts)
 
     def conjugate(self, inputs: Inputs, conjugate: Array) -> Array:
@@ -126,8 +126,7 @@ class Scores:
         if not self.distance or self.absolute:
             return conjugate
         backend, xp, beta = inputs.backend, inputs.xp, inputs.beta
-        state = backend.astype(inputs.state, backend.precise[inputs.state.dtype])
-        level = 0.5 * beta * backend.square_lengths(state - self.origin)
+        level = 0.5 * beta * backend.square_lengths(self.centred_state(inputs))
         return xp.where(conjugate > -math.inf, conjugate - level, -math.inf)
 
     def inputs(self, inputs: Inputs, known: Array | None = None) -> Inputs:
@@ -179,10 +178,7 @@ def scores_of(
     elif bias is not None:
         bias = checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
-    keys = backend.keys(inputs.stored, origin, bias, squares)
-    values = backend.values_for(keys, inputs.projection)
-    biased = bias is not None and not absolute
-    scores = Scores(keys, values, origin, biased, squares, absolute)
+    scores = scores_from(origin, inputs, bias, squares, absolute)
     if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
         scored = scores.inputs(inputs)
         if backend.can_read_values(scored.state):
@@ -201,6 +197,31 @@ def ones_for(inputs: Inputs, bias: Any, separation: Any) -> Array:
     patterns = inputs.stored.shape[-2]
     precise = backend.precise[state.dtype]
     return inputs.xp.ones((patterns,), dtype=precise, device=backend.device(state))
+
+
+def scores_from(
+    origin: Array | None,
+    inputs: Inputs,
+    bias: Array | None = None,
+    squares: bool = False,
+    absolute: bool = False,
+) -> Scores:
+    """Return scores by distances from an origin ``(..., 1, d)``, or by dot products without one.
+
+    If they are ``absolute``, the bias holds ones.
+    """
+    keys = inputs.backend.keys(inputs.stored, origin, bias, squares)
+    values = inputs.backend.values_for(keys, inputs.projection)
+    biased = bias is not None and not absolute
+    return Scores(keys, values, origin, biased, squares, origin is not None, absolute)
+
+
+def scores_from_zero(inputs: Inputs) -> Scores:
+    """Return scores by distances from which no origin is subtracted."""
+    backend, stored = inputs.backend, inputs.stored
+    lengths = backend.square_lengths(backend.astype(stored, backend.precise[stored.dtype]))
+    keys = backend.keys(stored, None, -0.5 * lengths)
+    return Scores(keys, backend.values_for(keys, inputs.projection), distance=True)
 
 
 def check_similarity(similarity: Any) -> None:

@@ -101,11 +101,13 @@ def test_options_are_those_of_all_layers() -> None:
     attention = attention_of(num_heads=2, dropout_p=0.5)
     model = {"a": attention, "b": [attention, eqx.nn.MLP(8, 8, 8, 1, key=KEY)], "c": None}
     options: Any = {"separation": 1.5, "scaling": LearnableTemperature(), "update_steps_max": 2}
+    options["similarity"] = "distance"
     there = replace_attention(model, **options)
     assert there["a"] is there["b"][0]
     assert there["b"][1] == model["b"][1]
     given = there["a"].hopfield.settings
     assert (given.separation, given.update_steps_max) == (1.5, 2)
+    assert given.similarity == "distance"
     np.testing.assert_allclose(there["a"].hopfield.temperature, 2.0, rtol=1e-6)
     x = jnp.ones((3, 8))
     trained = eqx.nn.inference_mode(there, False)["a"]

@@ -329,6 +329,7 @@ def test_options_are_those_of_all_layers() -> None:
     replace_attention(
         model,
         separation=1.5,
+        similarity="distance",
         scaling=LearnableTemperature(factor=2.0, per_head=True),
         update_steps_max=3,
         update_steps_eps=1e-6,
@@ -338,6 +339,7 @@ def test_options_are_those_of_all_layers() -> None:
     for layer in layers:
         given = layer.settings
         assert (given.separation, given.update_steps_max) == (1.5, 3)
+        assert given.similarity == "distance"
         assert given.update_steps_eps == 1e-6
         torch.testing.assert_close(layer.temperature.detach(), torch.full((2,), 4.0, dtype=F64))
         assert layer.temperature.dtype == F64

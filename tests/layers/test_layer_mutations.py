@@ -22,6 +22,7 @@ from planting import (
 
 import hopcore
 from hopcore.arrays import Backend
+from hopcore.memory._scores import PLAIN
 
 KNOWN = len(MUTANTS)
 
@@ -152,6 +153,40 @@ def always_softmax(patch):
         "prepare",
         lambda association, *given: association._replace(separation=hopcore.Softmax()),
     )
+
+
+@mutant("updates by dot products, whatever the similarity", "L3")
+def updates_by_products(patch):
+    def wrong(right):
+        def update_state(settings, association):
+            found = right(settings, association._replace(scores=PLAIN))
+            return found._replace(scores=association.scores)
+
+        return update_state
+
+    everywhere(patch, "layers._hopfield", "update_state", wrong)
+
+
+@mutant("recalls by dot products, whatever the similarity", "L1 L4 L8 L9 L12")
+def recalls_by_products(patch):
+    after(
+        patch,
+        "layers._hopfield",
+        "prepare",
+        lambda association, *given: association._replace(scores=PLAIN),
+    )
+
+
+@mutant("added patterns whose lengths are left out", "L1")
+def added_without_lengths(patch):
+    def change(scores, settings, inputs):
+        added = np.arange(inputs.stored.shape[-2]) >= inputs.stored.shape[-2] - settings.added
+        keys = np.concatenate(
+            [scores.keys[..., :-1], np.where(added[:, None], 0.0, scores.keys[..., -1:])], axis=-1
+        )
+        return replace(scores, keys=keys)
+
+    after(patch, "layers._hopfield", "scores_by_distance", change)
 
 
 @mutant("numbers in a mask do not change an adapted eta", "L12")
@@ -694,6 +729,16 @@ def constant_numbers(patch):
         return at_fixed_point
 
     everywhere(patch, "memory._fixed_point", "at_fixed_point", wrong)
+
+
+@in_torch("lengths of keys without a derivative", "L17")
+def constant_lengths(patch):
+    def change(scores, settings, inputs):
+        keys = scores.keys.clone()
+        keys[..., -1] = scores.keys[..., -1].detach()
+        return replace(scores, keys=keys)
+
+    after(patch, "layers._hopfield", "scores_by_distance", change)
 
 
 @in_torch("updates without a derivative", "L17")

@@ -108,7 +108,8 @@ CONSTRUCTORS = {
         inner=tuple(
             field.name
             for field in dataclasses.fields(layers.HopfieldSettings)
-            if field.name not in {*layers.CORE.values(), "separation"} or field.name == "input_size"
+            if field.name not in {*layers.CORE.values(), "separation", "similarity"}
+            or field.name == "input_size"
         ),
         # The sizes have no default, and the last three arguments are settings of the temperature.
         more=("d_model", "num_heads", "init_temp_factor", "per_head", "shared"),

@@ -18,7 +18,7 @@ from hopcore.layers import (
     named_arguments,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_jax.layers._base import Key, Scaling
 from hopcore_jax.layers._hopfield import Hopfield
 
@@ -33,7 +33,8 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
     ----------
     input_size
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
-    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    learnable_scaling, separation, similarity, association_activation, dropout, input_bias
+    batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -99,6 +100,7 @@ class DiffusedHopfield(Hopfield, DiffusionMethods):
         energy_stop_tol: float = 0.0,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         normalize_stored_pattern: bool = True,
         normalize_stored_pattern_affine: bool = True,
         normalize_stored_pattern_eps: float = 1e-5,

@@ -21,7 +21,7 @@ from hopcore.layers import (
     named_arguments,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName, learned_alpha
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity, learned_alpha
 from hopcore.schedules import learned_temperature
 from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, optional
 
@@ -45,6 +45,8 @@ class Hopfield(ParameterOwner, AssociationProperties):
         Whether ``scaling`` is trained with the layer.
     separation : str or float
         ``"softmax"``, ``"sparsemax"``, or the alpha > 1 of an entmax, whose weights are sparse.
+    similarity : {"dot", "distance"}
+        How queries are compared with keys: by dot products, or by distances.
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
         Whether the stored patterns pass through layer normalisation, whether its scale and shift
         are learned, and what it adds to the variance.
@@ -122,6 +124,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         *,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         normalize_stored_pattern: bool = True,
         normalize_stored_pattern_affine: bool = True,
         normalize_stored_pattern_eps: float = 1e-5,

@@ -24,7 +24,7 @@ from hopcore.layers import (
     quantity_of,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, optional, part
 from hopcore_jax.layers._hopfield import Hopfield
 
@@ -51,7 +51,8 @@ class HopfieldPooling(_Learned):
         Whether the learned states are trained. If not, their gradient is 0; mask them in an
         optimiser with weight decay.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
-    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    learnable_scaling, separation, similarity, association_activation, dropout, input_bias
+    batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -91,6 +92,7 @@ class HopfieldPooling(_Learned):
         trainable: bool = True,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         normalize_stored_pattern: bool = True,
         normalize_stored_pattern_affine: bool = True,
         normalize_stored_pattern_eps: float = 1e-5,
@@ -168,7 +170,8 @@ class HopfieldLayer(_Learned):
     lookup_targets_as_trainable, trainable : bool
         Whether separate values, and stored patterns, are trained; see :class:`HopfieldPooling`.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
-    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    learnable_scaling, separation, similarity, association_activation, dropout, input_bias
+    batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -211,6 +214,7 @@ class HopfieldLayer(_Learned):
         lookup_targets_as_trainable: bool = True,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         normalize_stored_pattern: bool = True,
         normalize_stored_pattern_affine: bool = True,
         normalize_stored_pattern_eps: float = 1e-5,

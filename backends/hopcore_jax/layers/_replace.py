@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 
 from hopcore.layers import suggest_names
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_jax.layers._base import Scaling
 from hopcore_jax.layers._counterparts import attention_of, with_weights_of
 from hopcore_jax.layers._multihead import HopfieldAttention
@@ -22,6 +22,7 @@ def replace_attention(
     model: Model,
     *,
     separation: SeparationName | float | LearnableAlpha = "softmax",
+    similarity: Similarity = "dot",
     scaling: Scaling | None = None,
     learnable_scaling: bool = False,
     update_steps_max: int | tuple[int, ...] | None = 0,
@@ -37,7 +38,7 @@ def replace_attention(
     model : pytree
         Such as an ``equinox.Module``; it is not changed. Weights of attention may have leading
         axes, as those of layers that ``jax.lax.scan`` goes through.
-    separation, scaling, learnable_scaling, update_steps_max, update_steps_eps
+    separation, similarity, scaling, learnable_scaling, update_steps_max, update_steps_eps
         As in :class:`Hopfield`, for all layers that are put in. The default of ``scaling`` is that
         of attention, one over the root of the size of a head.
 
@@ -65,6 +66,7 @@ def replace_attention(
     """
     options = {
         "separation": separation,
+        "similarity": similarity,
         "scaling": scaling,
         "learnable_scaling": learnable_scaling,
         "update_steps_max": update_steps_max,

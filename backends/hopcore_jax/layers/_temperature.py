@@ -17,7 +17,7 @@ from hopcore.layers import (
     named_arguments,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName, Statistics
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity, Statistics
 from hopcore_jax.layers._base import Key, ParameterOwner
 from hopcore_jax.layers._hopfield import Hopfield
 
@@ -44,6 +44,7 @@ class LearnableTemperatureAttention(Hopfield):
         Whether to multiply by a second temperature, which layers may share
         (:func:`share_temperature`).
     separation : str or float
+    similarity : {"dot", "distance"}
         As in :class:`hopcore.HopfieldSettings`.
     key, dtype, inference
         As in :class:`Hopfield`.
@@ -79,6 +80,7 @@ class LearnableTemperatureAttention(Hopfield):
         shared: bool = False,
         *,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         dropout: float = 0.0,
         bias: bool = True,
         add_bias_kv: bool = False,
@@ -102,7 +104,7 @@ class LearnableTemperatureAttention(Hopfield):
     ) -> None:
         learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, shared=shared)
         arguments = named_arguments(CORE, locals())
-        settings = attention_settings(d_model, learned, separation, arguments)
+        settings = attention_settings(d_model, learned, separation, similarity, arguments)
         self._own(settings, key, dtype, inference)
 
     @suggest_names

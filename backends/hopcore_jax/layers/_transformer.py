@@ -24,7 +24,7 @@ from hopcore.layers import (
     suggest_names,
     transformer_arguments,
 )
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_jax.layers._base import Key, ParameterOwner, Scaling, as_array, part
 from hopcore_jax.layers._hopfield import Hopfield
 from hopcore_jax.layers._pooling import HopfieldLayer
@@ -94,7 +94,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
     input_bias : bool, optional
         Whether the projections of the Hopfield layer have a bias; the default is ``bias``.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
-    update_steps_max, update_steps_eps
+    similarity, update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -138,6 +138,7 @@ class HopfieldEncoderLayer(_TransformerLayer, EncoderMethods):
         scaling: Scaling | None = None,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         update_steps_max: int | tuple[int, ...] | None = 0,
         update_steps_eps: float | tuple[float, ...] = 1e-4,
         normalize_stored_pattern: bool = True,
@@ -217,7 +218,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
     bias, input_bias
         As in :class:`HopfieldEncoderLayer`.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
-    update_steps_max, update_steps_eps
+    similarity, update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -260,6 +261,7 @@ class HopfieldDecoderLayer(_TransformerLayer, DecoderMethods):
         scaling: Scaling | None = None,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         update_steps_max: int | tuple[int, ...] | None = 0,
         update_steps_eps: float | tuple[float, ...] = 1e-4,
         normalize_stored_pattern: bool = True,

@@ -10,7 +10,7 @@ from torch import nn
 import hopcore
 from hopcore import DiffusionConfig
 from hopcore.layers import ActivationName, EncoderMethods, EncoderSettings, suggest_names
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_torch.layers._base import Device, Scaling
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import ENCODER
@@ -37,7 +37,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
     input_bias : bool, optional
         Whether the projections of the Hopfield layer have a bias; the default is ``bias``.
     hidden_size, output_size, pattern_size, scaling, learnable_scaling, separation
-    update_steps_max, update_steps_eps
+    similarity, update_steps_max, update_steps_eps
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -85,6 +85,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
         scaling: Scaling | None = None,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         update_steps_max: int | tuple[int, ...] | None = 0,
         update_steps_eps: float | tuple[float, ...] = 1e-4,
         normalize_stored_pattern: bool = True,

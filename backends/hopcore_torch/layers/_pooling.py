@@ -22,7 +22,7 @@ from hopcore.layers import (
     quantity_of,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_torch.kernels._modes import traced
 from hopcore_torch.layers._base import Device, ParameterOwner, Scaling, split_scaling, tensor
 from hopcore_torch.layers._hopfield import Hopfield
@@ -64,7 +64,8 @@ class HopfieldPooling(_Learned):
     trainable : bool
         Whether the learned states are trained.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
-    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    learnable_scaling, separation, similarity, association_activation, dropout, input_bias
+    batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -103,6 +104,7 @@ class HopfieldPooling(_Learned):
         trainable: bool = True,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         normalize_stored_pattern: bool = True,
         normalize_stored_pattern_affine: bool = True,
         normalize_stored_pattern_eps: float = 1e-5,
@@ -178,7 +180,8 @@ class HopfieldLayer(_Learned):
     lookup_targets_as_trainable, trainable : bool
         Whether separate values and stored patterns are trained.
     hidden_size, output_size, pattern_size, num_heads, scaling, update_steps_max, update_steps_eps
-    learnable_scaling, separation, association_activation, dropout, input_bias, batch_first
+    learnable_scaling, separation, similarity, association_activation, dropout, input_bias
+    batch_first
     normalize_stored_pattern, normalize_stored_pattern_affine, normalize_stored_pattern_eps
     normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps
     normalize_pattern_projection, normalize_pattern_projection_affine
@@ -221,6 +224,7 @@ class HopfieldLayer(_Learned):
         lookup_targets_as_trainable: bool = True,
         learnable_scaling: bool = False,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         normalize_stored_pattern: bool = True,
         normalize_stored_pattern_affine: bool = True,
         normalize_stored_pattern_eps: float = 1e-5,

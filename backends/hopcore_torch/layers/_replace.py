@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from hopcore.layers import suggest_names
-from hopcore.memory import LearnableAlpha, SeparationName
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity
 from hopcore_torch.layers._base import Scaling
 from hopcore_torch.layers._counterparts import (
     attention_of,
@@ -33,6 +33,7 @@ def replace_attention(
     model: nn.Module,
     *,
     separation: SeparationName | float | LearnableAlpha = "softmax",
+    similarity: Similarity = "dot",
     scaling: Scaling | None = None,
     learnable_scaling: bool = False,
     update_steps_max: int | tuple[int, ...] | None = 0,
@@ -50,7 +51,7 @@ def replace_attention(
     model : torch.nn.Module
         It is changed in place. The parameters are the same objects as before, with other names, so
         that an optimiser goes on and tied ones stay tied.
-    separation, scaling, learnable_scaling, update_steps_max, update_steps_eps
+    separation, similarity, scaling, learnable_scaling, update_steps_max, update_steps_eps
         As in :class:`Hopfield`, for all layers that are put in. The default of ``scaling`` is that
         of attention, one over the root of the size of a head.
 
@@ -87,6 +88,7 @@ def replace_attention(
     """
     options = {
         "separation": separation,
+        "similarity": similarity,
         "scaling": scaling,
         "learnable_scaling": learnable_scaling,
         "update_steps_max": update_steps_max,

@@ -16,7 +16,7 @@ from hopcore.layers import (
     named_arguments,
     suggest_names,
 )
-from hopcore.memory import LearnableAlpha, SeparationName, Statistics
+from hopcore.memory import LearnableAlpha, SeparationName, Similarity, Statistics
 from hopcore_torch.layers._base import Device
 from hopcore_torch.layers._hopfield import Hopfield
 
@@ -41,6 +41,7 @@ class LearnableTemperatureAttention(Hopfield):
         Whether to multiply by a second temperature, which layers may share
         (:func:`share_temperature`).
     separation : str or float
+    similarity : {"dot", "distance"}
         As in :class:`hopcore.HopfieldSettings`.
     device, dtype
         The device and the dtype of the parameters.
@@ -75,6 +76,7 @@ class LearnableTemperatureAttention(Hopfield):
         shared: bool = False,
         *,
         separation: SeparationName | float | LearnableAlpha = "softmax",
+        similarity: Similarity = "dot",
         dropout: float = 0.0,
         bias: bool = True,
         add_bias_kv: bool = False,
@@ -97,7 +99,7 @@ class LearnableTemperatureAttention(Hopfield):
     ) -> None:
         learned = LearnableTemperature(factor=init_temp_factor, per_head=per_head, shared=shared)
         arguments = named_arguments(CORE, locals())
-        settings = attention_settings(d_model, learned, separation, arguments)
+        settings = attention_settings(d_model, learned, separation, similarity, arguments)
         self._make(settings, None, device=device, dtype=dtype)
 
     @suggest_names

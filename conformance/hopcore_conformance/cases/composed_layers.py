@@ -33,6 +33,9 @@ COMPOSED: dict[str, Any] = {
         hopfield=settings_of(hidden_size=6, stored_pattern_as_static=True, batch_first=False),
         quantity=PATTERNS,
     ),
+    "lookup, by distance": LookupSettings(
+        hopfield=settings_of(similarity="distance"), quantity=PATTERNS
+    ),
     "encoder": EncoderSettings(hopfield=settings_of(**RAW), dim_feedforward=7),
     "encoder, normalised first": EncoderSettings(
         hopfield=settings_of(association_activation="tanh", batch_first=False),
@@ -59,6 +62,9 @@ COMPOSED: dict[str, Any] = {
         cross=settings_of(num_heads=3, stored_pattern_size=3, pattern_projection_size=3),
         dim_feedforward=7,
         activation="silu",
+    ),
+    "decoder, by distance": DecoderSettings(
+        hopfield=settings_of(**RAW, similarity="distance"), dim_feedforward=4
     ),
     "decoder, lookup": DecoderSettings(
         hopfield=LookupSettings(hopfield=settings_of(), quantity=PATTERNS),

@@ -91,6 +91,17 @@ SETTINGS: dict[str, HopfieldSettings] = {
     "patterns added": settings_of(
         concat_bias_pattern=True, add_zero_association=True, pattern_size=4
     ),
+    "by distance": settings_of(**RAW, similarity="distance", learnable_scaling=True),
+    "by distance, patterns added": settings_of(
+        similarity="distance",
+        scaling=(0.5, 2.0),
+        concat_bias_pattern=True,
+        add_zero_association=True,
+        pattern_size=4,
+    ),
+    "by distance, sparse": settings_of(
+        similarity="distance", separation="sparsemax", normalize_hopfield_space=True, scaling=2.0
+    ),
 }
 """Settings that together have every option except updates, dropout and diffusion."""
 
@@ -108,6 +119,16 @@ UPDATES: dict[str, HopfieldSettings] = {
     ),
     "until at rest": settings_of(
         update_steps_max=None, scaling=(0.5, 2.0), normalize_hopfield_space=True
+    ),
+    "two updates, by distance": settings_of(
+        **RAW, similarity="distance", update_steps_max=2, update_steps_eps=0.0, scaling=2.0
+    ),
+    "at rest, by distance": settings_of(
+        similarity="distance",
+        update_steps_max=None,
+        scaling=(0.2, 0.4),
+        separation=1.5,
+        concat_bias_pattern=True,
     ),
 }
 
@@ -141,6 +162,10 @@ DIFFUSED: dict[str, HopfieldSettings] = {
         "weights": ({"use_logit_diffusion": True, "logit_eta": 0.4}, {}),
         "weights alone": ({"use_logit_diffusion": True, "diffuse_key": False}, RAW),
         "along the graph": ({"attention_mode": "graph", "eta": 0.1}, {"scaling": (0.5, 2.0)}),
+        "keys and queries, by distance": (
+            {"diffuse_query": True},
+            {"similarity": "distance", "scaling": (0.5, 2.0), "add_zero_association": True},
+        ),
     }.items()
 }
 """Settings of diffused layers: each mode, and each way to diffuse."""
@@ -152,6 +177,7 @@ WEIGHED = {
     for name in (
         *("projections static", "patterns added", "two updates"),
         *("eta of each query", "along the graph", "weights"),
+        *("by distance, patterns added", "two updates, by distance"),
     )
 }
 """Settings whose weights are looked at: shared values, longer memories, each way to find them."""
@@ -162,8 +188,13 @@ SOME = {
         update_steps_max=2, update_steps_eps=0.0, normalize_hopfield_space=True
     ),
     **{name: DIFFUSED[name] for name in ("factored", "eta of each query", "along the graph")},
+    "by distance, updated": settings_of(
+        **RAW, similarity="distance", update_steps_max=2, update_steps_eps=0.0
+    ),
 }
 """Settings of the checks whose subject is something else."""
 
-FEW = {name: SOME[name] for name in ("as it comes", "two updates", "factored")}
+FEW = {
+    name: SOME[name] for name in ("as it comes", "two updates", "factored", "by distance, updated")
+}
 """Fewer of them."""

@@ -231,6 +231,16 @@ SLOPES = {
     ),
     "factored": DIFFUSED["factored"],
     "weights": DIFFUSED["weights"],
+    "by distance, at rest": settings_of(
+        **RAW,
+        similarity="distance",
+        update_steps_max=None,
+        update_steps_eps=1e-9,
+        learnable_scaling=True,
+        scaling=1.0,
+        concat_bias_pattern=True,
+    ),
+    "by distance": settings_of(similarity="distance", add_zero_association=True),
     "numbers": settings_of(
         update_steps_max=None, update_steps_eps=1e-9, scaling=0.5, normalize_hopfield_space=True
     ),

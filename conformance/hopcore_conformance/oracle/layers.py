@@ -53,9 +53,13 @@ def longer(settings: Any, parameters: Parameters, x: Array, name: str, head: int
     return x
 
 
-def scores(beta: float, q: Array, keys: Array, blur: Blur) -> Array:
-    """``beta K q``."""
-    return blur(beta * keys @ q, beta * np.abs(keys) @ np.abs(q))
+def scores(settings: Any, beta: float, q: Array, keys: Array, blur: Blur) -> Array:
+    """``beta K q``, or ``-beta |k - q|^2 / 2`` for each key k."""
+    size = np.abs(keys) @ np.abs(q)
+    if settings.similarity == "dot":
+        return blur(beta * keys @ q, beta * size)
+    lengths = np.sum(keys**2, axis=-1) + np.sum(q**2)
+    return blur(-0.5 * beta * np.sum((keys - q) ** 2, axis=-1), beta * (size + 0.5 * lengths))
 
 
 def separated(settings: Any, z: Array) -> Array:
@@ -81,7 +85,7 @@ def rested(
     unit = np.max(np.linalg.norm(keys[shown], axis=-1), initial=0.0) or 1.0
     blur = Steady(blur) if isinstance(blur, Noise) else blur
     for _ in range(REST if limit is None else limit):
-        w = separated(settings, scores(beta, q, keys, blur) + numbers)
+        w = separated(settings, scores(settings, beta, q, keys, blur) + numbers)
         before, q = q, blur(w @ keys, w @ np.abs(keys))
         moved = np.asarray(np.linalg.norm(q - before))
         if blur(moved, len(q) * np.linalg.norm(q)) <= tol * unit:
@@ -102,13 +106,16 @@ def spread_over(
     return blur(found, size, CUT * np.max(np.abs(features)) if series else 0.0)
 
 
-def etas(config: Any, beta: float, queries: Array, keys: Array, numbers: Array, blur: Blur) -> Any:
+def etas(
+    settings: Any, beta: float, queries: Array, keys: Array, numbers: Array, blur: Blur
+) -> Any:
     """The strength of diffusion for each query of a head."""
-    many = len(queries)
+    config, many = settings.diffusion, len(queries)
     if not config.adaptive_eta:
         return [config.eta] * many
     rows = zip(queries, numbers, strict=True)
-    heat = dense.entropy(np.stack([softmax(scores(beta, q, keys, blur) + n) for q, n in rows]))
+    found = [softmax(scores(settings, beta, q, keys, blur) + n) for q, n in rows]
+    heat = dense.entropy(np.stack(found))
     if config.adaptive_eta != "query":
         attends = np.any(~np.isneginf(numbers), axis=-1)
         heat = np.full(many, np.mean(heat[attends]) if np.any(attends) else 0.0)
@@ -150,7 +157,7 @@ def recalled(
     queries, keys = sample.queries[head], sample.keys[head]
     memories = [keys] * len(queries)
     if config is not None:
-        strength = etas(config, beta, queries, keys, numbers, blur)
+        strength = etas(settings, beta, queries, keys, numbers, blur)
         if config.diffuse_query:
             queries = spread_over(config, sample.state, None, config.eta, queries, blur)
         if config.diffuse_key:
@@ -163,7 +170,7 @@ def recalled(
     found = []
     for q, keys, row in zip(queries, memories, np.concatenate([numbers, more], 1), strict=True):
         still = rested(settings, beta, head, q, keys, row, blur)
-        z = scores(beta, still, keys, blur) + row
+        z = scores(settings, beta, still, keys, blur) + row
         weights = separated(settings, z)
         if config is not None and np.any(weights):
             weights = along_graph(config, sample, nodes, z, weights, blur)
