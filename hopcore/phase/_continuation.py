@@ -170,10 +170,10 @@ def follow(
         np.take_along_axis(np.stack([getattr(point, name) for point in points]), order, axis=0)
         for name in ("beta", "energy", "slope")
     )
-    return Curve(beta, level, slope, lowest_betas(followed, rows, beta, best))
+    return Curve(beta, level, slope, lowest_betas(followed, beta, best))
 
 
-def lowest_betas(followed: Followed, rows: np.ndarray, beta: np.ndarray, best: Point) -> np.ndarray:
+def lowest_betas(followed: Followed, beta: np.ndarray, best: Point) -> np.ndarray:
     """Return the lowest beta of each branch; branches lost on the way are continued in beta.
 
     Two patterns may be so close that beta falls a long way at almost constant weight. The branch
@@ -186,7 +186,7 @@ def lowest_betas(followed: Followed, rows: np.ndarray, beta: np.ndarray, best: P
         few = followed.only(unsure)
         others = rows_at(best.others, unsure, followed.backend)
         states = few.mixed(best.logit[unsure], others)
-        appear[unsure] = follow_down_in_beta(few, states, rows[unsure], appear[unsure])
+        appear[unsure] = follow_down_in_beta(few, states, appear[unsure])
     return appear
 
 
@@ -344,9 +344,7 @@ def parabola_vertex(points: list[Point]) -> np.ndarray:
     return np.where(inside, place, 0.5 * (x0 + x1))
 
 
-def follow_down_in_beta(
-    followed: Followed, states: Array, rows: np.ndarray, betas: np.ndarray
-) -> np.ndarray:
+def follow_down_in_beta(followed: Followed, states: Array, betas: np.ndarray) -> np.ndarray:
     """Return the lowest beta at which patterns are held, from states that hold them at ``betas``.
 
     Parameters
@@ -354,8 +352,6 @@ def follow_down_in_beta(
     followed : Followed
         The n patterns and their memory.
     states : array (n, d)
-    rows : integer array (n,)
-        The patterns.
     betas : array (n,)
 
     Returns

@@ -192,7 +192,7 @@ def streamed(monkeypatch):
     monkeypatch.setattr("hopcore.experiments.data.patterns.read_patterns", only_queries)
 
 
-def only_queries(path):
+def only_queries(path, *, missing=False):
     assert path.name == "Q.npy"
     return np.load(path)
 
@@ -318,7 +318,7 @@ BAD = {
     "truncated": ("retrieve --patterns P.npy --queries truncated.npy", "not a whole .npy"),
     "empty": ("retrieve --patterns P.npy --queries empty.npy", "not a whole .npy"),
     "pickled": ("retrieve --patterns pickled.npy --queries Q.npy", "allow_pickle=False"),
-    "nan": ("retrieve --patterns P.npy --queries nan.npy", "nan at index (2, 3)"),
+    "nan": ("retrieve --patterns nan.npy --queries Q.npy", "nan at index (2, 3)"),
     "complex": ("retrieve --patterns complex.npy --queries Q.npy", "complex128"),
     "truncated patterns": ("retrieve --patterns truncated.npy --queries Q.npy", "not a whole"),
     "no data set": ("retrieve --patterns junk.h5 --queries Q.npy", "junk.h5:NAME"),

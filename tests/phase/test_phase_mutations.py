@@ -276,7 +276,7 @@ def short_branch(patch):
 @mutant("branches that are not searched on where they are lost", "P6")
 def lost(patch):
     everywhere(patch, "phase._continuation", "follow_down_in_beta",
-               lambda right: lambda followed, states, rows, appear: appear)  # fmt: skip
+               lambda right: lambda followed, states, betas: betas)  # fmt: skip
 
 
 @mutant("branches of nearly covered patterns that begin too far down", "P6")

@@ -195,14 +195,16 @@ def test_words_do_not_cover_each_other_and_are_on_the_page(ax, name):
 # Landscapes.
 
 
-def test_heights_are_energies():
+@pytest.mark.parametrize("similarity", ["dot", "distance"])
+def test_heights_are_energies(similarity):
     view = landscape.plane_of(CLOUD, (4, 0, 9))
     places = np.random.default_rng(1).standard_normal((7, 5, 2))
     states = view.origin + places.reshape(-1, 2) @ view.axes
     # The longest pattern, whose length counts, lies beside the plane.
     patterns = np.concatenate([CLOUD, 1.2 * CLOUD[7:8]])
-    expected = hopcore.energy(states, patterns, 1.3).reshape(7, 5)
-    np.testing.assert_allclose(landscape.heights(view, places, patterns, 1.3), expected, rtol=1e-12)
+    expected = hopcore.energy(states, patterns, 1.3, similarity=similarity).reshape(7, 5)
+    drawn = landscape.heights(view, places, patterns, 1.3, similarity)
+    np.testing.assert_allclose(drawn, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(view.onto(states), places.reshape(-1, 2), atol=1e-12)
 
 
@@ -244,7 +246,7 @@ def test_ways_are_updates_and_minima_fixed_points(ax):
 
 
 def test_ways_end_at_rest():
-    way = landscape.walked(RING[:2], RING, 6.0, 10000)
+    way = landscape.walked(RING[:2], RING, 6.0, 10000, "dot")
     assert 5 < len(way) < 200
     np.testing.assert_allclose(hopcore.update(way[-1], RING, 6.0), way[-1], atol=1e-6)
 
