@@ -105,7 +105,7 @@ app.command(
     epilog=examples(
         "retrieve patterns.npy queries.npy --out found.npz",
         "retrieve faces/ query.png --plot found.png",
-        "retrieve images.npy halves.npy --known known.npy --plot found.png",
+        "retrieve images.npy halves.npy --known known.npy",
         "retrieve --dataset digits --corruption noise:0.5",
     ),
 )(retrieve)

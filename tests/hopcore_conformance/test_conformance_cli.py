@@ -55,7 +55,7 @@ def conformance(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_header_says_what_is_tested(tmp_path: Path) -> None:
     arguments = ("--backend", "numpy", "--dtype", "float32", "--max-examples", "3")
-    done = conformance(*arguments, "-k", "descent", cwd=tmp_path)
+    done = conformance(*arguments, "-k", "test_energy and test_descent", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "conformance: backend numpy, dtype float32, device cpu" in done.stdout
     assert "hopcore 0." in done.stdout
@@ -154,7 +154,9 @@ def test_arrays_may_have_strides(tmp_path: Path) -> None:
 
 
 def test_a_seed_draws_other_examples(tmp_path: Path) -> None:
-    done = conformance("--max-examples", "3", "--seed", "7", "-k", "descent", cwd=tmp_path)
+    done = conformance(
+        "--max-examples", "3", "--seed", "7", "-k", "test_energy and test_descent", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout
     assert "examples: 3 of each check, seed 7" in done.stdout
 

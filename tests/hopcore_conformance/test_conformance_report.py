@@ -32,7 +32,7 @@ def run(
     folder: Path, *arguments: str, declared: dict[str, str] | None = None, fault: str = ""
 ) -> subprocess.CompletedProcess[str]:
     code = RUN.format(declared=declared or {}, fault=fault)
-    few = ("--max-examples", "3", "-k", "test_descent or test_update_is_its")
+    few = ("--max-examples", "3", "-k", "(test_energy and test_descent) or test_update_is_its")
     command = [sys.executable, "-c", code, *few, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 

@@ -37,6 +37,7 @@ INSTANCES: dict[str, Any] = {
     "Branch": SWEEP.heated,
     "ChebyshevDiffusion": hopcore.ChebyshevDiffusion(LAPLACIAN, 0.1),
     "CompactMinima": phase.compact_minima(X[:5], 1.0),
+    "Coupling": hopcore.convex.Coupling("a", "b", X),
     "CriticalBetas": hopcore.critical_betas(X[:20]),
     "DiffusedRetrieval": hopcore.diffused_retrieve(X, X, 4.0, config=CONFIG),
     "DynamicsEngine": hopcore.DynamicsEngine(SIMPLE, ATTENTION, CONFIG),
@@ -75,7 +76,7 @@ FACES = [f"hopcore.{name}" for name in hopcore.PACKAGES if name not in ("cli", "
 OTHERS = {
     "AssociationProperties", "CoreProperties", "DecoderMethods", "DiffusionMethods",
     "EncoderMethods", "LearnedPatternMethods",  # mixed into modules
-    "AnyArray", "SeparationFunction", "Classifier", "Model", "Trainer",  # protocols
+    "AnyArray", "SeparationFunction", "Lagrangian", "Classifier", "Model", "Trainer",  # protocols
     "Backend", "DiffusionOperator", "OverWorkers", "Rows", "Run", "SavedRun", "Conditions",
     "Epoch", "Moment", "Parameter", "Step", "Curve", "HypothesisWarning",
 }  # fmt: skip

@@ -34,7 +34,7 @@ class AttentionEntropy(ResumableStudy):
     seeds: Seeds = 5
 
     name = "attention-entropy"
-    example = "--task copy --attention softmax --seeds 1"
+    example = "--task copy --seeds 1"
     row_label = "head at each recorded step"
     case = trials.Case
     row = trials.Trial
