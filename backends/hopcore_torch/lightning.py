@@ -113,7 +113,7 @@ class AttentionLogger(Callback):
     records : list of AttentionRecord
         All statistics of the training so far, logged or not; ``monitor.save("heads.csv")`` writes
         them.
-    monitor : AttentionMonitor or None
+    monitor : hopcore_torch.monitor.AttentionMonitor or None
         None before the training.
 
     Raises

@@ -29,9 +29,11 @@ class Coupling(NamedTuple):
 
     Attributes
     ----------
-    first, second : str
-        The names of the layers.
-    weights : array (n_first, n_second)
+    first : str
+        The name of a layer, of n neurons.
+    second : str
+        The name of another layer, of m neurons.
+    weights : array (n, m)
         Stored patterns, for example, between hidden neurons and a state.
 
     Examples
@@ -58,7 +60,7 @@ class LayeredMemory:
     ----------
     layers : mapping of str to Lagrangian
         The layers by their names, in the order in which they are updated.
-    couplings : sequence of Coupling
+    couplings : list of Coupling
         The weights between pairs of different layers.
 
     Raises
