@@ -32,8 +32,8 @@ class Coupling(NamedTuple):
     first : str
         The name of a layer, of n neurons.
     second : str
-        The name of another layer, of m neurons.
-    weights : array (n, m)
+        The name of another layer, of d neurons.
+    weights : array (n, d)
         Stored patterns, for example, between hidden neurons and a state.
 
     Examples
