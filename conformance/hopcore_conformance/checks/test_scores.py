@@ -179,7 +179,9 @@ def test_sparse_weights_retrieve_exactly(
     squares = oracle.square_distances(state, stored)
     own = np.eye(6, dtype=bool)
     ahead = np.where(own, np.inf, squares - np.diag(squares)[:, None]) / 2.0
-    gap = float(np.min(ahead))
+    # Of the queries, which go to their patterns, and of the patterns, which then stay.
+    between = np.where(own, np.inf, oracle.square_distances(stored, stored)) / 2.0
+    gap = float(min(np.min(ahead), np.min(between)))
     assume(gap > 1e-2)
     alpha = plain.order(separation)
     p = Scored(state, stored, share / (alpha - 1.0) / gap, None, separation).on(subject)
