@@ -284,7 +284,7 @@ def largest_weight(inputs: Inputs, lowest: float = -math.inf) -> Array:
     rows, queries = block_rows(state, stored), state.shape[-2]
     found = []
     for start in range(0, max(queries, 1), rows):
-        part = slice(start, start + rows)
+        part = slice(start, min(start + rows, queries))
         scores = backend.scores(
             state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
         )
