@@ -126,7 +126,7 @@ def test_bad_settings_are_refused():
         AttentionLogger(statistics=("entropie",))
     with pytest.raises(ValueError, match="statistics must be a list"):
         AttentionLogger(statistics="entropy")
-    with pytest.raises(ValueError, match="every must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="every must be >= 1, got 0"):
         fit(Module(attention()), batches(5, 4), 1, AttentionLogger(every=0))
     with pytest.raises(ValueError, match=r"Module has no hopcore_torch\.Hopfield"):
         fit(Module(nn.Linear(4, 3)), batches(4), 1, AttentionLogger())

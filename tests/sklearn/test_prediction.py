@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 import hopcore
 from hopcore.sklearn import HopfieldClassifier, HopfieldRegressor
-from hopcore.sklearn._choice import LOWEST, best_beta
+from hopcore.sklearn._choice import LOWEST, PATIENCE, best_beta
 from hopcore.sklearn._prediction import left_out
 
 CASES = {"rows": st.integers(2, 40), "columns": st.integers(1, 5), "seed": st.integers(0, 1000)}
@@ -80,7 +80,7 @@ def test_auto_is_the_best_of_leaving_one_out(rows: int, columns: int, seed: int)
         return total
 
     unit = 2.0 * train.var(axis=0).sum()
-    octaves = [LOWEST / unit * 2.0**k for k in range(8)]
+    octaves = [LOWEST / unit * 2.0**k for k in range(PATIENCE + 1)]  # all that are surely tried
     found = HopfieldRegressor().fit(train, targets).beta_
     assert error(found) <= min(map(error, octaves)) * (1.0 + 1e-9)
 
