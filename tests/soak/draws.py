@@ -84,7 +84,8 @@ class Draw:
         """The values as the library's array, sometimes with gaps (of which JAX has none)."""
         subject = self.subject
         strided = bool(values.size and not self.compiles and self.random.random() < 0.4)
-        return Subject(subject.backend, subject.dtype, subject.device, strided).put(values)
+        with np.errstate(over="ignore"):  # what is padded may be too large for half precision
+            return Subject(subject.backend, subject.dtype, subject.device, strided).put(values)
 
     def beta(self, queries: int) -> Any:
         """An inverse temperature, or one for each query."""
