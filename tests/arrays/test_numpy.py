@@ -145,3 +145,21 @@ def test_other_dtypes_are_refused(kind):
 def test_masked_arrays_and_matrices_are_refused():
     with pytest.raises(TypeError, match="mask="):
         hopcore.energy(np.ma.masked_array(np.ones((2, 3))), np.ones((4, 3)), 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_features_whose_squares_overflow_are_normalised(dtype: str) -> None:
+    """Rows of any length in one array, with an eps that counts for the short ones."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4, 6)).astype(dtype)
+    most = float(np.finfo(dtype).max)
+    sizes = np.asarray([[1e-3], [1.0], [most**0.6], [most / 8.0]]).astype(dtype)
+    weight, bias = rng.normal(size=(2, 6)).astype(dtype)
+    numpy = hopcore.backend("numpy")
+    with np.errstate(all="raise"):
+        found = numpy.layer_norm(rows * sizes, weight, bias, 1e-5)
+    wanted = [
+        numpy.layer_norm(row[None] * (size if size <= 1.0 else 1.0), weight, bias, eps)[0]
+        for row, size, eps in zip(rows, sizes.ravel(), (1e-5, 1e-5, 0.0, 0.0), strict=True)
+    ]
+    np.testing.assert_allclose(found, np.asarray(wanted), rtol=1e-4, atol=1e-5)
