@@ -121,3 +121,15 @@ def test_what_cannot_be_done_is_refused_in_one_line(
         dot_product_attention(*arrays, **options)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_attention_by_distance_is_its_formula() -> None:
+    rng = np.random.default_rng(0)
+    query, key, value = (rng.normal(size=(n, 4, 8)) for n in (5, 7, 7))
+    apart = query.swapaxes(0, 1)[:, :, None] - key.swapaxes(0, 1)[:, None]
+    weights = np.exp(-0.5 * 8**-0.5 * (apart**2).sum(axis=-1))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    wanted = (weights @ value.swapaxes(0, 1)).swapaxes(0, 1)
+    given = map(jnp.asarray, (query, key, value))
+    found = dot_product_attention(*given, similarity="distance")
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

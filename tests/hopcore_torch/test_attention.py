@@ -282,3 +282,16 @@ def test_it_compiles_whole(separation: str) -> None:
     torch.testing.assert_close(
         got, attention(query, key, key, is_causal=True, separation=separation)
     )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_by_distance_is_its_formula(causal: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 4, n, 8, dtype=torch.float64) for n in (5, 7, 7))
+    scores = -0.5 * 8**-0.5 * torch.cdist(query, key) ** 2
+    if causal:
+        scores = scores.masked_fill(~torch.ones(5, 7, dtype=torch.bool).tril(), -torch.inf)
+    found = attention(query, key, value, similarity="distance", is_causal=causal)
+    torch.testing.assert_close(found, torch.softmax(scores, -1) @ value)
+    with pytest.raises(ValueError, match="return_statistics needs similarity='dot'"):
+        attention(query, key, value, similarity="distance", return_statistics=True)

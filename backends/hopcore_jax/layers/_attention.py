@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from hopcore.layers import attention_statistics, suggest_names
 from hopcore.layers import dot_product_attention as attention_by_heads
-from hopcore.memory import Separation, Statistics
+from hopcore.memory import Separation, Similarity, Statistics
 
 
 @overload
@@ -26,6 +26,7 @@ def dot_product_attention(
     key_value_seq_lengths: jax.Array | None = ...,
     local_window_size: int | tuple[int, int] | None = ...,
     separation: Separation = ...,
+    similarity: Similarity = ...,
     return_statistics: Literal[False] = ...,
 ) -> jax.Array: ...
 @overload
@@ -42,6 +43,7 @@ def dot_product_attention(
     key_value_seq_lengths: jax.Array | None = ...,
     local_window_size: int | tuple[int, int] | None = ...,
     separation: Separation = ...,
+    similarity: Similarity = ...,
     return_statistics: Literal[True],
 ) -> tuple[jax.Array, Statistics[jax.Array]]: ...
 @suggest_names
@@ -58,6 +60,7 @@ def dot_product_attention(
     key_value_seq_lengths: jax.Array | None = None,
     local_window_size: int | tuple[int, int] | None = None,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
     return_statistics: bool = False,
 ) -> jax.Array | tuple[jax.Array, Statistics[jax.Array]]:
     r"""Scaled dot-product attention in the place of JAX's, with sparse weights and learned scales.
@@ -89,6 +92,9 @@ def dot_product_attention(
         Each query attends to this many keys before and after its own position.
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
+    similarity : {"dot", "distance"}
+        How queries are compared with keys: by dot products, or by distances, with the scores
+        :math:`-\tfrac{s}{2} \|q - k\|^2`. There are no statistics of distances.
     return_statistics : bool
         Also return the statistics of the weights, see :func:`hopcore.layers.attention_statistics`:
         the log-sum-exp, the entropy, the effective number of keys, the largest weight, what each
@@ -137,6 +143,8 @@ def dot_product_attention(
     joined = None
     for one in masks:
         joined = one if joined is None else joined & one
+    if return_statistics and similarity != "dot":
+        raise ValueError("return_statistics needs similarity='dot'; there are none of distances")
     options: dict[str, Any] = {
         "scale": scale,
         "mask": joined,
@@ -144,7 +152,7 @@ def dot_product_attention(
         "causal": is_causal,
         "separation": separation,
     }
-    output = jnp.swapaxes(attention_by_heads(*by_heads, **options), -2, -3)
+    output = jnp.swapaxes(attention_by_heads(*by_heads, **options, similarity=similarity), -2, -3)
     if not return_statistics:
         return output
     return output, attention_statistics(*by_heads[:2], **options)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from hopcore.layers import attention_statistics, dot_product_attention, suggest_names
-from hopcore.memory import Separation, Statistics
+from hopcore.memory import Separation, Similarity, Statistics
 
 
 @overload
@@ -23,6 +23,7 @@ def attention(
     enable_gqa: bool = ...,
     *,
     separation: Separation = ...,
+    similarity: Similarity = ...,
     return_statistics: Literal[False] = ...,
 ) -> torch.Tensor: ...
 @overload
@@ -37,6 +38,7 @@ def attention(
     enable_gqa: bool = ...,
     *,
     separation: Separation = ...,
+    similarity: Similarity = ...,
     return_statistics: Literal[True],
 ) -> tuple[torch.Tensor, Statistics[torch.Tensor]]: ...
 @suggest_names
@@ -51,6 +53,7 @@ def attention(
     enable_gqa: bool = False,
     *,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
     return_statistics: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, Statistics[torch.Tensor]]:
     r"""Scaled dot-product attention in the place of torch's, with what fused kernels lack.
@@ -83,6 +86,9 @@ def attention(
         Let each head of keys serve several heads of queries (grouped queries).
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
+    similarity : {"dot", "distance"}
+        How queries are compared with keys: by dot products, or by distances, with the scores
+        :math:`-\tfrac{s}{2} \|q - k\|^2`. There are no statistics of distances.
     return_statistics : bool
         Also return the statistics of the weights before dropout, see
         :func:`hopcore.layers.attention_statistics`: the log-sum-exp, the entropy, the effective
@@ -131,6 +137,8 @@ def attention(
                 f"attn_mask must be boolean, True = attend, or floating, got {attn_mask.dtype}; "
                 "write attn_mask.bool()"
             )
+    if return_statistics and similarity != "dot":
+        raise ValueError("return_statistics needs similarity='dot'; there are none of distances")
     options: dict[str, Any] = {
         "scale": scale,
         "mask": None if numbers else attn_mask,
@@ -139,7 +147,7 @@ def attention(
         "separation": separation,
     }
     drop = None if dropout_p == 0.0 else lambda weights: F.dropout(weights, dropout_p)
-    output = dot_product_attention(query, key, value, **options, drop=drop)
+    output = dot_product_attention(query, key, value, **options, similarity=similarity, drop=drop)
     if not return_statistics:
         return output
     return output, attention_statistics(query, key, **options)
