@@ -142,7 +142,7 @@ class ConvexMemory:
             inputs, self._update, max_steps, tol, gradient=gradient
         )
         energy = self._energy(in_precise(inputs._replace(state=found)))
-        results = steps, residual <= tol, residual * unit, energy
+        results = steps, residual <= tol * unit, residual, energy
         return Retrieval(
             without_row(found, single), *(without_axis(array, single) for array in results)
         )

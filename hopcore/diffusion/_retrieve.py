@@ -232,8 +232,8 @@ def iterate_in_memory(
         state,
         moved.stored,
         steps,
-        residual <= tol,
-        residual * unit,
+        residual <= tol * unit,
+        residual,
         energy_of(final, softmax),
     )
 

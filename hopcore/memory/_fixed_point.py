@@ -85,7 +85,7 @@ def iterate_to_fixed_point(
     -------
     state, steps, residual, unit : array
         For each query: its last state; the number of its updates; the distance that the last update
-        moved it, divided by the unit; and the unit, which is M.
+        moved it; and the unit, which is M.
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs) if unit is None else unit
@@ -110,13 +110,13 @@ def iterate_to_fixed_point(
             place = xp.cumulative_sum(xp.astype(active, xp.int64), axis=0) - 1
             new = xp.take(some, xp.where(place > 0, place, 0), axis=0)
         if state.dtype == precise:
-            moved = norm(new - state, xp) / unit
+            moved = norm(new - state, xp)
         else:
-            moved = norm(backend.astype(new, precise) - backend.astype(state, precise), xp) / unit
+            moved = norm(backend.astype(new, precise) - backend.astype(state, precise), xp)
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
-        active = active & (moved > tol)
+        active = active & (moved > tol * unit)
         return state, steps, residual, active if limits is None else active & (steps < limits)
 
     queries, device = state.shape[:-1], backend.device(state)

@@ -256,7 +256,7 @@ def retrieve(
         unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
     )
     final = energy_of(inputs._replace(state=found), function, scores)
-    results = steps, residual <= tol, residual * unit, final
+    results = steps, residual <= tol * unit, residual, final
     result = Retrieval(
         without_row(found, single), *(without_axis(array, single) for array in results)
     )

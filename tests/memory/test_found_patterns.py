@@ -53,3 +53,17 @@ def test_an_automatic_beta_comes_with_its_reason(caplog: pytest.LogCaptureFixtur
     wanted = hopcore.retrieve(QUERIES, STORED, suggestion.beta)
     np.testing.assert_array_equal(found.state, wanted.state)
     assert wanted.suggestion is None
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_a_long_way_to_tiny_patterns_has_its_length(library: str) -> None:
+    """The first update is 2e15 long, and M is 1e-30: their ratio overflows in float32."""
+    put = hopcore.backend(library).asarray
+    stored = put(np.eye(4, dtype=np.float32) * np.float32(1e-30))
+    state = put(np.full((1, 4), 1e15, np.float32))
+    with np.errstate(all="raise"):
+        first = hopcore.retrieve(state, stored, 1.0, max_steps=1)
+        last = hopcore.retrieve(state, stored, 1.0)
+    np.testing.assert_allclose(np.asarray(first.residual), [2e15], rtol=1e-6)
+    assert not bool(first.converged[0])
+    assert bool(last.converged[0])
