@@ -1,4 +1,7 @@
-"""The rows of attention: torch's signature with what its kernels lack, beside its own function."""
+"""The rows of attention: ``hopcore_torch.attention`` beside torch's own function.
+
+Both have the same arguments; sparse weights and statistics exist only in hopcore.
+"""
 
 from __future__ import annotations
 

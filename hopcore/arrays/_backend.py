@@ -162,7 +162,7 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction
     ) -> bool:
-        """Whether :meth:`associate_causal` needs no mask for these patterns."""
+        """Whether the library's own kernel can compute :meth:`associate_causal`, without a mask."""
         return False
 
     def associate_causal(

@@ -57,8 +57,10 @@ class Demo(NamedTuple):
         By corruption and separation: the retrieved states.
     retrieved : dict of (str, str) to boolean array (S,)
         Which of them have a cosine above :data:`~hopcore.experiments.batched_retrieval.SUCCESS`.
-    similarity, reason : str
-        How states are compared with the digits, and why.
+    similarity : str
+        ``"dot"`` or ``"distance"``: how states are compared with the digits.
+    reason : str
+        Why this similarity was chosen.
     """
 
     rows: list[Row]

@@ -64,7 +64,7 @@ def read_array(path: Path, *, missing: bool = False, boolean: bool = False) -> n
     path : Path
         A file written by ``numpy.save``.
     missing : bool
-        Accept nan, for values that are not known.
+        Whether nan is accepted, which marks a value that is not known.
     boolean : bool
         Accept an array of booleans.
 

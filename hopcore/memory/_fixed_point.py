@@ -165,7 +165,7 @@ def without_gradient(inputs: Inputs) -> Inputs:
 
 
 def update_of(separation: Any, inputs: Inputs, orders: Array | None = None) -> Array:
-    """Return the states after one update of checked inputs, with the orders of an entmax."""
+    """Return the states after one update; ``orders`` are the alphas of an entmax, if given."""
     backend, _, state, stored, projection, beta, mask = inputs
     function = with_orders(separation, orders)
     return backend.associate(state, stored, projection, beta, mask, function)[0]

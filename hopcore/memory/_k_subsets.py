@@ -20,10 +20,10 @@ MOST_STEPS = 128
 """More steps than are needed, even for scores that differ by hundreds of magnitudes."""
 
 STUCK = 3.0
-"""An end of the bracket that stays for so many steps makes the solver halve the bracket."""
+"""After so many steps that all move the same end of the bracket, the solver halves the bracket."""
 
 WIDE = 4.0
-"""So many times as far below the top may one end of the bracket be as the other."""
+"""If one end is more than so many times as far below the top as the other, divide geometrically."""
 
 
 @suggest_names

@@ -273,6 +273,9 @@ class Overview(NamedTuple):
         return self.suggestion(float(self.betas[best]), goal, reason)
 
     def suggestion(self, beta: float, goal: str, reason: str) -> Suggestion:
-        """Return a suggestion without the numbers that only the goal to retrieve has."""
+        """Return a suggestion in which margin, error, bound and share lost are nan.
+
+        These four numbers exist only for the goal ``"retrieve"``.
+        """
         unknown = math.nan, math.nan, math.nan
         return Suggestion(beta, goal, reason, *unknown, self.similarity, math.nan)

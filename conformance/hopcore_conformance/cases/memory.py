@@ -84,12 +84,12 @@ class Problem:
 
     @property
     def products(self) -> Array:
-        """Bounds of what is added up in a score divided by beta, for each query, (..., L)."""
+        """An upper bound of the terms of a score divided by beta, for each query, (..., L)."""
         return np.linalg.norm(self.state, axis=-1) * self.radius
 
     @property
     def squares(self) -> Array:
-        """Bounds of the squares that are added up in an energy, for each query, (..., L)."""
+        """An upper bound of the terms of an energy but the conjugate, for each query, (..., L)."""
         return np.linalg.norm(self.state, axis=-1) ** 2 + self.radius**2
 
     @property

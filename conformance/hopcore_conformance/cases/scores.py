@@ -58,7 +58,7 @@ class Scored(Problem):
 
     @property
     def squares(self) -> Array:
-        """Bounds of the squares that are added up in an energy."""
+        """An upper bound of the terms of an energy but the conjugate, for each query, (..., L)."""
         if self.similarity == "dot":
             return super().squares
         return np.linalg.norm(self.state - self.origin, axis=-1) ** 2 + self.products

@@ -222,7 +222,8 @@ def test_rounding_far_from_zero(subject: Subject, p: Scored, rng: np.random.Gene
     scale = max(1.0, 64.0 * subject.eps * 1e4) / size
     p = p.but(state=mean + scale * p.state, stored=mean + scale * p.stored, beta=p.beta / scale**2)
     p = p.on(subject)
-    # The tolerances are relative to the mean: they are those of the patterns without it.
+    # Lengths are measured from the mean, so the tolerances are as small as those of patterns
+    # around zero.
     z, within = p.scores, tolerance.scores(subject, p)
     got = subject(hopcore.statistics, *p.arrays, **p.options)
     some = np.isfinite(got.log_sum_exp)

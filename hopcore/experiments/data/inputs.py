@@ -34,7 +34,7 @@ def read_patterns(path: Path, *, missing: bool = False) -> np.ndarray:
         A ``.npy`` or ``.csv`` file, a PNG or JPEG image, a folder of such images, ``FILE.h5:NAME``
         or a folder of Zarr. The header of a ``.npy`` file counts, whatever its name.
     missing : bool
-        Accept nan, for values that are not known.
+        Whether nan is accepted, which marks a value that is not known.
 
     Returns
     -------
