@@ -21,7 +21,7 @@ from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
 from hopcore.layers._statistics import statistics_of_heads
-from hopcore.memory._scores import Similarity, check_similarity
+from hopcore.memory._scores import Similarity, check_similarity, keys_from_zero, with_one
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._statistics import Statistics
 
@@ -232,11 +232,8 @@ def with_lengths(backend: Backend, query: Array, key: Array) -> tuple[Array, Arr
 
     No mean is subtracted, as of a memory: a query before a key must not depend on it.
     """
-    wide = backend.precise[query.dtype]
-    query, key = backend.astype(query, wide), backend.astype(key, wide)
-    lengths = -0.5 * backend.square_lengths(key)
-    queries = backend.xp.concat([query, backend.xp.ones_like(query[..., :1])], axis=-1)
-    return queries, backend.keys(key, None, lengths)
+    precise = backend.astype(query, backend.precise[query.dtype])
+    return with_one(backend.xp, precise), keys_from_zero(backend, key)
 
 
 def backend_of_alike(query: Array, key: Any, value: Any) -> Backend:

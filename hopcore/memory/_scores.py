@@ -218,10 +218,19 @@ def scores_from(
 
 def scores_from_zero(inputs: Inputs) -> Scores:
     """Return scores by distances from which no origin is subtracted."""
-    backend, stored = inputs.backend, inputs.stored
-    lengths = backend.square_lengths(backend.astype(stored, backend.precise[stored.dtype]))
-    keys = backend.keys(stored, None, -0.5 * lengths)
-    return Scores(keys, backend.values_for(keys, inputs.projection), distance=True)
+    keys = keys_from_zero(inputs.backend, inputs.stored)
+    return Scores(keys, inputs.backend.values_for(keys, inputs.projection), distance=True)
+
+
+def keys_from_zero(backend: Backend, stored: Array) -> Array:
+    """Return the keys ``(..., S, d + 1)`` of distances from which no origin is subtracted."""
+    precise = backend.astype(stored, backend.precise[stored.dtype])
+    return backend.keys(precise, None, -0.5 * backend.square_lengths(precise))
+
+
+def with_one(xp: Any, state: Array) -> Array:
+    """Return the queries ``(..., L, d + 1)`` that are multiplied with :func:`keys_from_zero`."""
+    return xp.concat([state, xp.ones_like(state[..., :1])], axis=-1)
 
 
 def check_similarity(similarity: Any) -> None:

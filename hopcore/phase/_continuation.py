@@ -17,7 +17,7 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 from hopcore.memory._energy import energy
 from hopcore.memory._retrieval import retrieve
-from hopcore.memory._scores import Similarity
+from hopcore.memory._scores import Similarity, keys_from_zero, with_one
 from hopcore.memory._separation import get_separation
 from hopcore.phase._patterns import HELD, array_like, rows_at, to_host
 
@@ -96,10 +96,7 @@ class Followed(NamedTuple):
 
     def query(self, states: Array) -> Array:
         """Return what the keys are multiplied with."""
-        if self.similarity == "dot":
-            return states
-        xp = self.backend.xp
-        return xp.concat([states, xp.ones_like(states[:, :1])], axis=-1)
+        return states if self.similarity == "dot" else with_one(self.backend.xp, states)
 
     def scores(self, states: Array) -> Array:
         """Return the scores of states with all stored patterns, at beta = 1."""
@@ -138,9 +135,7 @@ def followed_in(
     index = backend.asarray(rows, device=backend.device(stored))
     places = xp.arange(stored.shape[0], device=backend.device(stored))
     itself = places[None, :] == backend.astype(index, places.dtype)[:, None]
-    keys = stored
-    if similarity == "distance":
-        keys = xp.concat([stored, -0.5 * backend.square_lengths(stored)[:, None]], axis=-1)
+    keys = stored if similarity == "dot" else keys_from_zero(backend, stored)
     patterns, own_keys = (rows_at(x, rows, backend) for x in (stored, keys))
     return Followed(backend, stored, patterns, itself, similarity, keys, own_keys)
 
