@@ -138,11 +138,11 @@ class ConvexMemory:
         tol = as_number("tol", tol, 0.0)
         inputs, single = inputs_of(state, stored)
         inputs = broadcast_state(inputs)
-        found, steps, residual, unit = iterate_to_fixed_point(
+        found, steps, residual, converged = iterate_to_fixed_point(
             inputs, self._update, max_steps, tol, gradient=gradient
         )
         energy = self._energy(in_precise(inputs._replace(state=found)))
-        results = steps, residual <= tol * unit, residual, energy
+        results = steps, converged, residual, energy
         return Retrieval(
             without_row(found, single), *(without_axis(array, single) for array in results)
         )

@@ -39,6 +39,7 @@ from hopcore.memory._fixed_point import (
     broadcast_state,
     iterate_to_fixed_point,
     length_unit,
+    resting_length,
     update_of,
 )
 from hopcore.memory._separation import get_separation
@@ -222,7 +223,7 @@ def iterate_in_memory(
     """Update each query in the diffused memory until it converges, then recall."""
     memory = moved._replace(projection=moved.stored) if projected else moved
     softmax = get_separation("softmax")
-    state, steps, residual, unit = iterate_to_fixed_point(
+    state, steps, residual, converged = iterate_to_fixed_point(
         memory, partial(update_of, softmax), updates, tol
     )
     final = moved._replace(state=state)
@@ -232,7 +233,7 @@ def iterate_in_memory(
         state,
         moved.stored,
         steps,
-        residual <= tol * unit,
+        converged,
         residual,
         energy_of(final, softmax),
     )
@@ -360,5 +361,5 @@ def as_result(
         counts = xp.full(places, steps, dtype=xp.int32, device=device)
     else:
         counts = xp.broadcast_to(steps[..., None], places)
-    unit = length_unit(inputs)
-    return DiffusedRetrieval(output, state, keys, counts, residual <= tol * unit, residual, energy)
+    converged = residual <= resting_length(tol, length_unit(inputs))
+    return DiffusedRetrieval(output, state, keys, counts, converged, residual, energy)

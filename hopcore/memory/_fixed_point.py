@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._backend import Array, with_orders
 from hopcore.arrays._inputs import Inputs, broadcast_shapes
+from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._compact import recall
 from hopcore.memory._scores import PLAIN, Scores
@@ -83,13 +84,13 @@ def iterate_to_fixed_point(
 
     Returns
     -------
-    state, steps, residual, unit : array
+    state, steps, residual, converged : array
         For each query: its last state; the number of its updates; the distance that the last update
-        moved it; and the unit, which is M.
+        moved it; and whether the query rests.
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs) if unit is None else unit
-    tol = backend.constant(tol)
+    length = resting_length(backend.constant(tol), unit)
     if isinstance(inputs.beta, float):
         inputs = inputs._replace(beta=backend.constant(inputs.beta))
     start, constants = inputs, (*others, *shared)
@@ -116,7 +117,7 @@ def iterate_to_fixed_point(
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
-        active = active & (moved > tol * unit)
+        active = active & (moved > length)
         return state, steps, residual, active if limits is None else active & (steps < limits)
 
     queries, device = state.shape[:-1], backend.device(state)
@@ -140,7 +141,7 @@ def iterate_to_fixed_point(
         found = backend.copied(found)
     if gradient == "implicit":
         found = at_fixed_point(found, inputs, update, (*others, *shared))
-    return found, steps, residual, unit
+    return found, steps, residual, residual <= length
 
 
 def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
@@ -151,6 +152,12 @@ def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
     patterns = inputs.stored if patterns is None else patterns
     largest = inputs.backend.radius(patterns, inputs.mask)
     return inputs.xp.where(largest > 0, largest, 1.0)
+
+
+@quiet
+def resting_length(tol: Any, unit: Array) -> Array:
+    """Return ``tol * unit``: a query rests when an update moves it no further. It may vanish."""
+    return tol * unit
 
 
 def without_gradient(inputs: Inputs) -> Inputs:

@@ -245,7 +245,7 @@ def retrieve(
     if known is not None:
         fixed = known_of(inputs, known)
         update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
-    found, steps, residual, unit = iterate_to_fixed_point(
+    found, steps, residual, converged = iterate_to_fixed_point(
         inputs,
         update,
         max_steps,
@@ -256,7 +256,7 @@ def retrieve(
         unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
     )
     final = energy_of(inputs._replace(state=found), function, scores)
-    results = steps, residual <= tol * unit, residual, final
+    results = steps, converged, residual, final
     result = Retrieval(
         without_row(found, single), *(without_axis(array, single) for array in results)
     )
