@@ -191,11 +191,11 @@ DEFAULT: dict[tuple[str, str], tuple[str, ...]] = {
     ("numpy", "float32"): ("--max-examples", "5", "--per-statement", "3"),
     ("torch", "float64"): ("--max-examples", "5"),
     ("torch", "float32"): ("--max-examples", "5", "--per-statement", "3"),
-    ("array_api_strict", "float64"): ("--max-examples", "5", "--per-statement", "2"),
+    ("array_api_strict", "float64"): ("--max-examples", "5", "--per-statement", "1"),
     ("array_api_strict", "float32"): ("--max-examples", "5", "--per-statement", "1"),
     # JAX compiles every operation of every shape.
-    ("jax", "float64"): ("--max-examples", "3", "--per-statement", "1"),
-    ("jax", "float32"): ("--max-examples", "2", "--per-statement", "1"),
+    ("jax", "float64"): ("--max-examples", "2", "--per-statement", "1"),
+    ("jax", "float32"): ("--max-examples", "1", "--per-statement", "1"),
 }
 """The backends and dtypes of the default matrix, with options of the suite."""
 

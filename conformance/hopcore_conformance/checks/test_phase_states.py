@@ -223,7 +223,11 @@ def test_a_sweep_by_distances(subject: Subject) -> None:
     assert list(found.heated.minima) == [1, 6, 6, 6]
     assert list(found.cooled.minima) == [1, 1, 1, 6]
     agree("share that is held", found.heated.retrieved, [0.0, 1.0, 1.0, 1.0], 0.0)
-    # When it is cold, it holds all patterns, of which dot products lose some.
+
+
+@statement("P8")
+def test_a_cold_memory_by_distances_holds_short_patterns(subject: Subject) -> None:
+    # Dot products lose some of them.
     short = subject.put(covered(subject, np.random.default_rng(0)))
     appear = hopcore.critical_betas(short, similarity="distance").appear
     cold = hopcore.phase.sweep(short, [1.1 * float(appear.max())], similarity="distance")
