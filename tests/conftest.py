@@ -63,7 +63,7 @@ FULL = {
     "tests/hopcore_jax/test_jax_networks.py::*test_one_step_moves*": "JAX compiles a training step",
     "tests/hopcore_jax/test_jax_networks.py::test_dropout_in_training*": "JAX compiles a model",
     "tests/hopcore_jax/test_jax_networks.py::test_layers_of_a_model*": "JAX compiles a model",
-    "tests/hopcore_jax/test_jax_replace_attention.py::*takes_their_place[[]options0*": "JAX compiles",
+    "tests/hopcore_jax/test_jax_replace_attention.py::*their_place[[]options0*": "JAX compiles",
     "tests/hopcore_jax/test_jax_replace_attention.py::test_gradients*": "JAX compiles derivatives",
     "tests/hopcore_torch/test_torch.py::test_every_road*4000*Entmax*": "memories of 4,000 patterns",
     "tests/hopcore_torch/test_torch.py::test_no_array_of_all_scores*": "memories of 100 MB",
