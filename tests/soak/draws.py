@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+import hopcore
 from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
@@ -15,7 +16,15 @@ BETAS = (0.0, 1e-30, 1e-3, 0.3, 1.0, 1.0, 4.0, 1e4, 1e30, -1.0, np.inf, np.nan)
 LEADS = ((), (), (), (1,), (2,), (2,), (3, 2), (0,))
 QUERIES = (2, 5, 1, 2, 5, 2, 1, 0)
 """Axes of size 0 are rare: no value is computed then."""
-SEPARATIONS = ("softmax", "softmax", "sparsemax", "entmax15")
+SEPARATIONS = (
+    *["softmax"] * 4,
+    *["sparsemax"] * 2,
+    *["entmax15"] * 2,
+    hopcore.Entmax(1.3),
+    hopcore.KSubsets(2),
+    hopcore.Epanechnikov(),
+    hopcore.Epanechnikov(2),
+)
 NO_SEPARATIONS = ("argmax", None, 1.5)
 BLOCK = 100
 """How many calls with the same shapes and options a library makes that compiles them."""
@@ -109,6 +118,28 @@ class Draw:
         if self.hostile and self.random.random() < 0.3:
             return self.pick(NO_SEPARATIONS)
         return self.shared("separation", SEPARATIONS)
+
+    def similarity(self) -> Any:
+        """How scores are computed, sometimes in no way that there is."""
+        if self.hostile and self.random.random() < 0.05:
+            return self.pick(["cosine", 2.0])
+        return self.shared("similarity", [None, "dot", "distance", "distance"])
+
+    def bias(self, patterns: int) -> Any:
+        """No number, or one for each pattern, which is added to its scores."""
+        if self.shared("bias", range(10)) < 6:
+            return None
+        values = self.random.normal(size=patterns) * (self.pick(SIZES) if self.hostile else 1.0)
+        return self.array(np.clip(values, -self.most, self.most))
+
+    def known(self, queries: int) -> tuple[Any, str]:
+        """Which coordinates of the queries are known, and what becomes of the others."""
+        unknown = self.shared("unknown", ["ignore", "ignore", "settle"])
+        if self.shared("known", range(10)) < 6:
+            return None, unknown
+        rows = self.shared("rows of the known", [1, queries])
+        shown = self.random.random((rows, self.dim)) < self.pick([0.0, 0.5, 0.9, 1.0])
+        return self.subject.put(np.asarray(shown)), unknown
 
     def spoilt(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Sometimes with one argument that is something else altogether."""

@@ -31,23 +31,37 @@ def memory(draw: Draw) -> dict[str, Any]:
     }
 
 
+def scored(draw: Draw) -> dict[str, Any]:
+    """A memory, with scores by dot product or distance, and sometimes a bias of each pattern."""
+    arguments = memory(draw)
+    similarity = draw.similarity()
+    if similarity is not None:
+        arguments["similarity"] = similarity
+    arguments["bias"] = draw.bias(np.shape(arguments["stored"])[-2])
+    return arguments
+
+
 def of_memory(name: str) -> Callable[[Draw], Drawn]:
     """A function of a memory and nothing else."""
-    return lambda draw: (getattr(hopcore, name), memory(draw))
+    return lambda draw: (getattr(hopcore, name), scored(draw))
 
 
 def retrieve(draw: Draw) -> Drawn:
-    """Retrieval, with few or no updates, to a tolerance or none."""
+    """Retrieval, with few or no updates, to a tolerance or none, of what is known."""
+    arguments = scored(draw)
+    known, unknown = draw.known(np.shape(arguments["state"])[-2])
     loop = {
         "max_steps": draw.shared("max_steps", [0, 1, 20]),
         "tol": draw.shared("tol", [0.0, 1e-6, 1e-2]),
+        "known": known,
+        "unknown": unknown,
     }
-    return hopcore.retrieve, {**memory(draw), **loop}
+    return hopcore.retrieve, {**arguments, **loop}
 
 
 def association(draw: Draw) -> Drawn:
     """Association, with values of another width."""
-    arguments = memory(draw)
+    arguments = scored(draw)
     patterns = np.shape(arguments["stored"])[-2]
     width = draw.shared("width", [None, 5, 0, 1])
     projection = None if width is None else draw.rows("projection", patterns, width)
