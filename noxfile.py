@@ -349,7 +349,7 @@ def every_statement(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The lowest versions of the dependencies that pyproject.toml allows."""
     session.install(
-        "-c", str(LOWEST), "-e", ".[cluster,hdf5,zarr,demo,graphs,checkpoint,conformance]"
+        "-c", str(LOWEST), "-e", ".[jax,cluster,hdf5,zarr,demo,graphs,checkpoint,conformance]"
     )
     sample(session)
 
@@ -369,11 +369,13 @@ def python(session: nox.Session) -> None:
 
 
 def sample(session: nox.Session) -> None:
-    """Run the command line, the specification on NumPy, and the tests that need no torch."""
+    """Run the command line, the specification on NumPy and JAX, and tests that need no torch."""
     session.install("pytest-xdist")
     session.run("hopcore", "--help", silent=True)
     few = ("--max-examples", "3", "--per-statement", "2")
     session.run("python", "-m", "hopcore_conformance", "-q", *few)
+    few = ("--max-examples", "1", "--per-statement", "1", *SIDE_BY_SIDE)
+    session.run("python", "-m", "hopcore_conformance", "-q", *few, "--backend", "jax")
     session.run("pytest", "-q", *SIDE_BY_SIDE, "tests/arrays", "tests/streamed", "-m", "not full")
     remove(session)
 

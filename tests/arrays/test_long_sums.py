@@ -54,6 +54,7 @@ LIBRARIES = "numpy", "torch", "jax", "array_api_strict"
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_entries_are_numbered_in_64_bits_or_refused(library: str) -> None:
+    pytest.importorskip(library)
     backend = hopcore.backend(library)
     assert backend.index_dtype(2**31 - 1) == backend.xp.int32
     if library == "jax" and backend.xp.asarray(0).dtype.itemsize == 4:  # without x64
@@ -68,6 +69,7 @@ def test_entries_are_numbered_in_64_bits_or_refused(library: str) -> None:
 @pytest.mark.parametrize("library", ["numpy", "jax"])
 def test_every_flat_index_asks_for_its_dtype(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sizes that are indexed reach the function that decides, which refuses them here."""
+    pytest.importorskip(library)
     backend, asked = hopcore.backend(library), []
 
     def refuse(_: object, count: int) -> None:
