@@ -98,6 +98,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "memory.Entmax": lambda: memory.Entmax(1.5),
     "memory.Epanechnikov": lambda: memory.Epanechnikov(2),
     "memory.KSubsets": lambda: memory.KSubsets(2),
+    "memory.Metric": lambda: memory.Metric(np.eye(2)),
     "memory.LearnableAlpha": lambda: hopcore.LearnableAlpha(start=(1.2, 1.7)),
     "memory.Retrieval": lambda: memory.retrieve(PATTERNS, PATTERNS, 2.0),
     "memory.Softmax": memory.Softmax,

@@ -39,7 +39,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 """The arguments without which settings cannot be made."""
 
-NO_SETTINGS = {"Graph", "Laplacian", "Schedule"}
+NO_SETTINGS = {"Graph", "Laplacian", "Metric", "Schedule"}
 """Dataclasses that hold arrays, or that only their kinds can be made of."""
 
 WRONG: list[Any] = [

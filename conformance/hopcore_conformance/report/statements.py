@@ -114,6 +114,8 @@ STATEMENTS: dict[str, str] = {
     "K.ignore": "ignore: only known coordinates are compared; what the others hold is never read",
     "K.settle": "settle: unknown coordinates alone are updated, which lowers the energy by half of "
     "the squared step",
+    "K.metric": "a metric W: the energy of W xi in X W^T, updates X^T w(beta X W^T W xi), which "
+    "lower it by half the squared length of W (f(xi) - xi); the separation loss",
     "K.gradient": "derivatives by state, patterns, beta and bias are those of the formulas",
     # G: graphs over patterns.
     "G.similarity": "similarity is the cosine, negatives set to 0, 0 on the diagonal",
