@@ -7,7 +7,7 @@ the functions here compute it with hopcore instead.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from client_shims import Trained, importable, in_double, library, losses_of_steps, module, weights_of
+from client_shims import (
+    Trained,
+    importable,
+    in_double,
+    library,
+    losses_of_steps,
+    module,
+    weights_of,
+)
 from sklearn.datasets import load_iris
 from torch import nn
 
@@ -29,7 +37,9 @@ def nothing(*_: Any, **__: Any) -> None:
     """In the place of a function that records or draws."""
 
 
-def trained(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[int], Any]) -> Trained:
+def trained(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[int], Any]
+) -> Trained:
     """Train for ``STEPS`` steps; ``loss`` computes that of a step."""
     with losses_of_steps() as losses:
         for step in range(STEPS):
@@ -50,13 +60,18 @@ def iris() -> tuple[torch.Tensor, ...]:
     noise = np.random.default_rng(0).random((len(target), len(columns))) < 0.2
     noise[:, -1] = True
     flags = noise[:, :, None].astype(float)
-    masked = [np.concatenate([x * (1 - f), f], 1) for x, f in zip(columns, flags.swapaxes(0, 1))]
+    pairs = zip(columns, flags.swapaxes(0, 1), strict=True)
+    masked = [np.concatenate([x * (1 - f), f], 1) for x, f in pairs]
     whole = [np.concatenate([x, 0 * x[:, :1]], 1) for x in columns]
     arrays = np.concatenate(masked, 1), noise, np.concatenate(columns, 1), np.zeros_like(noise)
-    return *map(torch.as_tensor, arrays), torch.arange(len(target)), torch.as_tensor(np.concatenate(whole, 1))
+    return (
+        *map(torch.as_tensor, arrays),
+        torch.arange(len(target)),
+        torch.as_tensor(np.concatenate(whole, 1)),
+    )
 
 
-def hopular(layers: Path, clone: Path, *, hopcore: bool, aligned: bool) -> Trained:
+def hopular(layers: Path, clone: Path, *, hopcore: bool, without: Collection[str] = ()) -> Trained:
     """Two blocks of Hopular with its own training step and optimizer, on iris."""
     stand_ins = {
         "fairscale": module("fairscale"),
@@ -66,7 +81,7 @@ def hopular(layers: Path, clone: Path, *, hopcore: bool, aligned: bool) -> Train
     *batch, memory = iris()
     with (
         in_double(),
-        library(layers, hopcore=hopcore, aligned=aligned),
+        library(layers, hopcore=hopcore, without=without),
         importable(clone, "hopular", stand_ins),
     ):
         blocks = importlib.import_module("hopular.blocks")
@@ -116,7 +131,7 @@ class Pairs(list):
         return sum(len(images) for images, _ in self)
 
 
-def cloob(layers: Path, clone: Path, *, hopcore: bool, aligned: bool) -> Trained:
+def cloob(layers: Path, clone: Path, *, hopcore: bool, without: Collection[str] = ()) -> Trained:
     """CLOOB's ``train`` of one epoch, with two linear towers."""
     stand_ins = {
         "wandb": module("wandb"),
@@ -124,7 +139,7 @@ def cloob(layers: Path, clone: Path, *, hopcore: bool, aligned: bool) -> Trained
     }
     with (
         in_double(),
-        library(layers, hopcore=hopcore, aligned=aligned),
+        library(layers, hopcore=hopcore, without=without),
         importable(clone / "src", "training", stand_ins),
     ):
         train = importlib.import_module("training.train").train
@@ -168,8 +183,11 @@ class Pooled(nn.Module):
             **{f"{name}_as_static": True for name in static},
         )  # fmt: skip
         self.pooling.load_state_dict({"pooling_weights": last.weight.detach()[None]})
+        last.weight.data = self.pooling.pooling_weights.data[0]  # DeepRC drops sequences by it
 
-    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, inputs: torch.Tensor, lengths: torch.Tensor, sizes: torch.Tensor
+    ) -> torch.Tensor:
         embedded = self.sequence_embedding(inputs, sequence_lengths=lengths)
         bags = [embedded.split(sizes.tolist()), self.features(embedded).split(sizes.tolist())]
         values, keys = (nn.utils.rnn.pad_sequence(list(x), batch_first=True) for x in bags)
@@ -208,9 +226,6 @@ def deeprc(clone: Path, *, hopcore: bool) -> Trained:
             lengths = [torch.full((size,), 12) for size in sizes]
             counts = [torch.ones(size) for size in sizes]
             target, *bags = model.reduce_and_stack_minibatch(targets, sequences, lengths, counts)
-            if hopcore:  # which sequences of a bag are kept depends on the attention
-                with torch.no_grad():
-                    model.attention_nn.attention_nn[-1].weight.copy_(used.pooling.pooling_weights[0])
             return nn.functional.binary_cross_entropy_with_logits(used(*bags), target)
 
         found = trained(used, optimizer, loss)

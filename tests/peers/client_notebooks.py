@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import tempfile
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from client_shims import Trained, importable, in_double, library, losses_of_steps, module, weights_of
+from client_shims import (
+    Trained,
+    importable,
+    in_double,
+    library,
+    losses_of_steps,
+    module,
+    weights_of,
+)
 
 from hopcore import datasets
 
@@ -101,7 +110,9 @@ class Notebook:
                 self.names["plot_performance"] = self.name_of_last
         return self.trained
 
-    def operate(self, operate: Any, *, network: torch.nn.Module, num_epochs: int, **rest: Any) -> Any:
+    def operate(
+        self, operate: Any, *, network: torch.nn.Module, num_epochs: int, **rest: Any
+    ) -> Any:
         layers = any(type(x).__name__.startswith("Hopfield") for x in network.modules())
         with losses_of_steps() as losses:
             found = operate(network=network, num_epochs=self.epochs if layers else 0, **rest)
@@ -114,7 +125,12 @@ class Notebook:
 
 
 def train(
-    clone: Path, name: str, *, hopcore: bool, aligned: bool, folder: Path | None = None
+    clone: Path,
+    name: str,
+    *,
+    hopcore: bool,
+    without: Collection[str] = (),
+    folder: Path | None = None,
 ) -> dict[str, Trained]:
     """Train all networks of a notebook that have Hopfield layers; by the names of their pictures.
 
@@ -125,7 +141,7 @@ def train(
     place = folder.resolve() if folder else None
     with (
         in_double(),
-        library(clone.resolve(), hopcore=hopcore, aligned=aligned),
+        library(clone.resolve(), hopcore=hopcore, without=without),
         importable(clone, "dataloader", stand_ins(place)),
         tempfile.TemporaryDirectory() as empty,
         contextlib.chdir(empty),

@@ -7,8 +7,9 @@ batches and drop the same values, and their losses and weights can be compared s
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,10 @@ import torch._dynamo  # torch imports it at the first step, and looks for all ki
 
 import hopcore_torch
 
-REPLACED = "hflayers", "hflayers.activation", "hflayers.transformer"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "migrate-hopfield-layers.md"
+DIFFERENCES = "equal_patterns", "stop_rule"
+"""Those of the page's table that change how the clients train."""
+
 LAYERS = "Hopfield", "HopfieldPooling", "HopfieldLayer"
 NEVER = 1e-300
 """An ``update_steps_eps`` with which no layer stops before ``update_steps_max``."""
@@ -79,6 +83,12 @@ def in_double() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+def shim() -> str:
+    """The line of the page that puts hopcore in the place of hopfield-layers."""
+    (line,) = re.findall(r"^>>> (sys\.modules\.update.*)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    return line
+
+
 def module(name: str, **contents: Any) -> ModuleType:
     """A module with these contents, in the place of one that a client imports."""
     made = ModuleType(name)
@@ -128,7 +138,7 @@ def started(new: Callable[..., Any], old: Callable[..., Any], **more: Any) -> Ca
 
 
 @contextmanager
-def library(clone: Path, *, hopcore: bool, aligned: bool) -> Iterator[None]:
+def library(clone: Path, *, hopcore: bool, without: Collection[str] = ()) -> Iterator[None]:
     """What a client gets that imports ``hflayers``.
 
     Parameters
@@ -137,24 +147,25 @@ def library(clone: Path, *, hopcore: bool, aligned: bool) -> Iterator[None]:
         Contains the package ``hflayers``.
     hopcore : bool
         Whether it gets ``hopcore_torch``.
-    aligned : bool
-        Whether to remove the differences ``equal_patterns`` and ``stop_rule``: the peer treats
-        patterns of equal values separately, and all layers make all their updates.
+    without : collection of str
+        Differences to remove. Without ``"equal_patterns"``, the peer treats patterns of equal
+        values separately; without ``"stop_rule"``, all layers make all their updates.
     """
-    more: dict[str, Any] = {"update_steps_eps": NEVER} if aligned else {}
+    assert set(without) <= set(DIFFERENCES)
+    more: dict[str, Any] = {"update_steps_eps": NEVER} if "stop_rule" in without else {}
     with ExitStack() as stack:
         stack.enter_context(importable(clone, "hflayers"))
         peer = importlib.import_module("hflayers")
         importlib.import_module("hflayers.auxiliary.data")  # which no shim replaces
         functional = importlib.import_module("hflayers.functional")
-        if aligned and not hopcore:
+        if "equal_patterns" in without and not hopcore:
             stack.enter_context(patch.object(functional, "torch", without_equality()))
         old = {name: getattr(peer, name) for name in LAYERS}
         if hopcore:
             for name in LAYERS:
                 new = started(getattr(hopcore_torch, name), old[name], **more)
                 stack.enter_context(patch.object(hopcore_torch, name, new))
-            sys.modules.update(dict.fromkeys(REPLACED, hopcore_torch))
+            exec(shim(), {"sys": sys, "hopcore_torch": hopcore_torch})
         else:
             layers = {name: partial(x, **more) for name, x in old.items()}
             sys.modules["hflayers"] = module("hflayers", **layers)
