@@ -48,7 +48,7 @@ FOLDS = 5
 """Folds of a grid search."""
 
 NEAREST = 20
-"""The columns from which ``IterativeImputer`` predicts one of MNIST's; all would take hours."""
+"""The pixels from which ``IterativeImputer`` predicts one of MNIST's; all take half an hour."""
 
 
 class Case(NamedTuple):
@@ -79,7 +79,7 @@ class Trial(NamedTuple):
 
 
 def cases(tasks: list[str], seeds: int, images: int = 0) -> list[Case]:
-    """All of a study, with a number of MNIST's images. Large data sets are measured once."""
+    """All of a study, with that number of MNIST's images. ``factors`` is measured once."""
     more = {task: (f"{MNIST}{images}",) for task in WITH_MNIST if images}
     return [
         Case(task, data, method, seed)
