@@ -15,8 +15,8 @@ ROWS = re.findall(r"^\| ([a-z0-9-]+) \| ([\d.]+) \| .* \| `(tests/\S+)` \|$", SE
 MODULES = {"scikit-learn": "sklearn"}
 """Names of modules that are not those of their packages."""
 
-MORE = {"flax", "distributed"}
-"""Packages that the project's own lists do not name: one run by hand, one of Dask's extras."""
+MORE = {"distributed"}
+"""A package that the project's own lists do not name, because an extra of Dask brings it."""
 
 TOOLS = {"hypothesis", "pytest", "pytest-xdist", "threadpoolctl", "rich", "onnx", "onnxscript"}
 """Packages that need no row: tools, and parts of others."""

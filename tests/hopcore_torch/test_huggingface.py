@@ -94,6 +94,48 @@ def test_logits_and_gradients_are_those_of_the_eager_attention(name: str, side: 
     torch.testing.assert_close(found["hopfield"], found["eager"], rtol=1e-5, atol=2e-6)
 
 
+def logits_of(name: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The logits of a model in a dtype, with hopcore's attention and both of transformers.
+
+    Sequences are padded at the right, so that each position has a key. In float64, the eager
+    attention gives nan to positions that have none.
+    """
+    model, inputs = model_of(name).to(dtype), inputs_of(name, "right")
+    cast = {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
+    found = {}
+    for attention in ("eager", "sdpa", "hopfield"):
+        model.set_attn_implementation(attention)
+        with torch.no_grad():
+            found[attention] = model(**cast).logits[kept_positions(name, inputs)]
+    assert found["eager"].dtype == dtype
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_in_float64_are_those_of_transformers_within_a_millionth(name: str) -> None:
+    """The eager attention of Llama, Qwen 3, Mistral and ViT takes its softmax in float32."""
+    found = logits_of(name, torch.float64)
+    rounded = name in ("llama", "qwen3", "mistral", "vit")
+    torch.testing.assert_close(
+        found["hopfield"], found["eager"], rtol=0, atol=1e-6 if rounded else 1e-12
+    )
+    torch.testing.assert_close(found["hopfield"], found["sdpa"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_in_float32_differ_from_eager_like_those_of_sdpa(name: str) -> None:
+    """Within a millionth of the largest logit, and no further than transformers' own attention."""
+    found = logits_of(name, torch.float32)
+    differences = {
+        attention: float((found[attention] - found["eager"]).abs().max())
+        for attention in ("sdpa", "hopfield")
+    }
+    largest = float(found["eager"].abs().max())
+    unit = torch.finfo(torch.float32).eps * largest
+    assert differences["hopfield"] <= 1e-6 * max(largest, 1.0)
+    assert differences["hopfield"] <= 2 * max(differences["sdpa"], unit)
+
+
 @pytest.mark.parametrize("name", GENERATING)
 def test_the_same_words_are_generated_with_a_cache(name: str) -> None:
     model, inputs = model_of(name), inputs_of(name)

@@ -1,4 +1,4 @@
-"""Errors and times of estimators that are tuned alike, on data sets that come with scikit-learn.
+"""Errors and times of estimators that are tuned alike, on scikit-learn's data sets and on MNIST.
 
 A third of the rows is for testing. Every setting is chosen on the other rows alone: by a grid
 search with five folds, or, for imputers, by entries of the training rows that are hidden for it.
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hopcore
+from hopcore.datasets import Images
 
 IMPUTE, LARGE, CLASSIFY, REGRESS = "impute", "impute-large", "classify", "regress"
 DATA = {
@@ -25,6 +26,12 @@ DATA = {
     LARGE: ("factors:1000", "factors:3000", "factors:10000"),
 }
 """The data sets of each task. A grid search on ``factors`` would take hours: defaults are used."""
+
+MNIST = "mnist:"
+"""The name of MNIST's data set, before the number of images that a seed draws."""
+
+WITH_MNIST = (IMPUTE, CLASSIFY)
+"""The tasks that take images of MNIST as well, if there are any."""
 
 METHODS = {
     IMPUTE: ("hopfield", "hopfield-grid", "knn", "iterative", "mean"),
@@ -39,6 +46,9 @@ MISSING = 0.2
 
 FOLDS = 5
 """Folds of a grid search."""
+
+NEAREST = 20
+"""The pixels from which ``IterativeImputer`` predicts one of MNIST's; all take half an hour."""
 
 
 class Case(NamedTuple):
@@ -68,25 +78,26 @@ class Trial(NamedTuple):
     apply: float
 
 
-def cases(tasks: list[str], seeds: int) -> list[Case]:
-    """All of a study. Large data sets are measured once."""
+def cases(tasks: list[str], seeds: int, images: int = 0) -> list[Case]:
+    """All of a study, with that number of MNIST's images. ``factors`` is measured once."""
+    more = {task: (f"{MNIST}{images}",) for task in WITH_MNIST if images}
     return [
         Case(task, data, method, seed)
         for task in tasks
-        for data in DATA[task]
+        for data in DATA[task] + more.get(task, ())
         for seed in range(1 if task == LARGE else seeds)
         for method in METHODS[task]
     ]
 
 
-def run(wanted: list[Case]) -> Iterator[list[Trial]]:
-    """Yield the trial of each case."""
+def run(wanted: list[Case], mnist: Images | None = None) -> Iterator[list[Trial]]:
+    """Yield the trial of each case; those of MNIST need its images."""
     for case in wanted:
         measure = imputed if case.task in (IMPUTE, LARGE) else predicted
         with warnings.catch_warnings():
             # IterativeImputer warns that it is experimental, or has not converged in ten rounds.
             warnings.simplefilter("ignore")
-            yield [measure(case)]
+            yield [measure(case, mnist)]
 
 
 def sklearn_module(name: str) -> Any:
@@ -102,8 +113,10 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.process_time() - begun
 
 
-def rows_of(data: str) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(data: str, mnist: Images | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and the targets of a data set; nothing is downloaded."""
+    if mnist is not None and data.startswith(MNIST):
+        return mnist.pixels, np.asarray(mnist.labels)
     datasets = sklearn_module("datasets")
     if data == "friedman":
         return datasets.make_friedman1(500, noise=1.0, random_state=0)
@@ -116,27 +129,49 @@ def rows_of(data: str) -> tuple[np.ndarray, np.ndarray]:
     return found.data, found.target
 
 
-def split(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def in_one_unit(data: str) -> bool:
+    """Whether all columns are divided by one number, and not each by its standard deviation.
+
+    Most pixels near the border of MNIST's images are 0 in all images but a few. In units of its own
+    standard deviation, such a pixel would count more than all others together.
+    """
+    return data.startswith(MNIST)
+
+
+def split(
+    case: Case, mnist: Images | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return training rows, test rows, and the targets of both; the seed draws which is which."""
-    rows, targets = rows_of(case.data)
+    rows, targets = rows_of(case.data, mnist)
     order = np.random.default_rng(case.seed).permutation(len(rows))
-    test, train = np.split(order, [len(rows) // 3])
-    return rows[train], rows[test], targets[train], targets[test]
+    if case.data.startswith(MNIST):
+        order = order[: int(case.data.removeprefix(MNIST))]
+    test, train = np.split(order, [len(order) // 3])
+    unit = 1.0
+    if in_one_unit(case.data):
+        unit = root_mean_square(rows[train].std(axis=0)[varying(rows[train])])
+    return rows[train] / unit, rows[test] / unit, targets[train], targets[test]
 
 
-def imputed(case: Case) -> Trial:
+def varying(rows: np.ndarray) -> np.ndarray:
+    """Return which columns hold more than one value."""
+    return np.ptp(rows, axis=0) > 0.0
+
+
+def imputed(case: Case, mnist: Images | None = None) -> Trial:
     """Remove entries at random, and compare what an imputer fills in with what was there."""
-    train, test, *_ = split(case)
-    deviation = train.std(axis=0)
-    varied = deviation > 0.0
-    mean, deviation = train.mean(axis=0)[varied], deviation[varied]
+    train, test, *_ = split(case, mnist)
+    varied = varying(train)
+    mean, deviation = train.mean(axis=0)[varied], train.std(axis=0)[varied]
+    if in_one_unit(case.data):
+        deviation = np.ones_like(mean)
     train, test = (train[:, varied] - mean) / deviation, (test[:, varied] - mean) / deviation
     rng = np.random.default_rng(case.seed + 1000)
     train = np.where(rng.random(train.shape) < MISSING, np.nan, train)
     gaps = rng.random(test.shape) < MISSING
     holes = np.where(gaps, np.nan, test)
     hidden = (rng.random(train.shape) < MISSING) & ~np.isnan(train)
-    grid = imputers(case.method) if case.task == IMPUTE else imputers(case.method)[:1]
+    grid = imputers(case.method, case.data)[: None if case.task == IMPUTE else 1]
 
     def missed(imputer: Any) -> float:
         filled = imputer.fit_transform(np.where(hidden, np.nan, train))
@@ -152,36 +187,47 @@ def imputed(case: Case) -> Trial:
     return Trial(*case, error, search, fit, apply)
 
 
-def imputers(method: str) -> list[Any]:
+def imputers(method: str, data: str) -> list[Any]:
     """Return the imputers of which the best one is chosen; the first one has its defaults."""
     impute = sklearn_module("impute")
     if method == "mean":
         return [impute.SimpleImputer(keep_empty_features=True)]
     if method == "iterative":
         sklearn_module("experimental.enable_iterative_imputer")
-        return [impute.IterativeImputer(random_state=0, keep_empty_features=True)]
+        nearest = NEAREST if in_one_unit(data) else None
+        return [
+            impute.IterativeImputer(
+                n_nearest_features=nearest, random_state=0, keep_empty_features=True
+            )
+        ]
     if method == "knn":
         settings = product((5, 2, 10, 20), ("uniform", "distance"))
         return [
             impute.KNNImputer(n_neighbors=k, weights=w, keep_empty_features=True)
             for k, w in settings
         ]
-    imputer = hopcore.sklearn.HopfieldImputer
+    settings = {"scale": not in_one_unit(data), "keep_empty_features": True}
     if method == "hopfield":
-        return [imputer(keep_empty_features=True)]
-    betas = np.geomspace(0.05, 50.0, 8)
-    return [imputer(float(beta), keep_empty_features=True) for beta in betas]
+        return [hopcore.sklearn.HopfieldImputer(**settings)]
+    return [hopcore.sklearn.HopfieldImputer(beta, **settings) for beta in betas(data, 8)]
 
 
-def predicted(case: Case) -> Trial:
+def betas(data: str, count: int) -> list[float]:
+    """Return the values of beta of a grid; many columns make distances long, and beta small."""
+    lowest = 0.005 if in_one_unit(data) else 0.05
+    return [float(beta) for beta in np.geomspace(lowest, 1000.0 * lowest, count)]
+
+
+def predicted(case: Case, mnist: Images | None = None) -> Trial:
     """Fit a classifier or a regressor behind a ``StandardScaler``, and compare test targets."""
-    train, test, target, wanted = split(case)
+    train, test, target, wanted = split(case, mnist)
     if case.task == REGRESS:
         mean, deviation = target.mean(), target.std()
         target, wanted = (target - mean) / deviation, (wanted - mean) / deviation
     pipeline = sklearn_module("pipeline").make_pipeline
-    model, grid = predictor(case.task, case.method)
-    model = pipeline(sklearn_module("preprocessing").StandardScaler(), model)
+    model, grid = predictor(case.task, case.method, case.data)
+    scaler = sklearn_module("preprocessing").StandardScaler(with_std=not in_one_unit(case.data))
+    model = pipeline(scaler, model)
     grid = {f"{model.steps[-1][0]}__{name}": values for name, values in grid.items()}
     search = 0.0
     if grid:
@@ -200,7 +246,7 @@ def predicted(case: Case) -> Trial:
     return Trial(*case, error, search, fit, apply)
 
 
-def predictor(task: str, method: str) -> tuple[Any, dict[str, list[Any]]]:
+def predictor(task: str, method: str, data: str) -> tuple[Any, dict[str, list[Any]]]:
     """Return an estimator, and the grid of its settings."""
     kind = "Classifier" if task == CLASSIFY else "Regressor"
     if method == "knn":
@@ -213,8 +259,7 @@ def predictor(task: str, method: str) -> tuple[Any, dict[str, list[Any]]]:
         model = sklearn_module("kernel_ridge").KernelRidge(kernel="rbf")
         return model, {"alpha": [0.001, 0.01, 0.1, 1.0], "gamma": [0.001, 0.003, 0.01, 0.03, 0.1]}
     model = getattr(hopcore.sklearn, f"Hopfield{kind}")()
-    grid = {"beta": [float(beta) for beta in np.geomspace(0.05, 50.0, 10)]}
-    return model, grid if method == "hopfield-grid" else {}
+    return model, {"beta": betas(data, 10)} if method == "hopfield-grid" else {}
 
 
 def root_mean_square(values: np.ndarray) -> float:
