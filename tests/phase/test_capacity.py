@@ -162,7 +162,7 @@ def test_a_planted_fault_is_seen(name, monkeypatch) -> None:
     function, fault = FAULTS[name]
     monkeypatch.setattr(_capacity, function, fault(getattr(_capacity, function)))
     broken = 0
-    for seed in range(30):
+    for seed in range(12):
         for beta in np.geomspace(0.1, 30.0, 8):
             found = capacity(memories(seed), beta, noise=0.3, similarity="distance", seed=seed)
             broken += int(np.sum(found.certain & ~found.retrieved))

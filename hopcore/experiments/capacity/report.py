@@ -25,6 +25,9 @@ COLOURS = {
     REFERENCE: plots.INK,
 }  # fmt: skip
 
+STROKES = {"": "-", "tanh": ":", "norm": "--", "layer norm": "-."}
+"""Lines by post-transformation."""
+
 
 class Line(NamedTuple):
     """A memory with patterns of one kind and number, over the seeds.
@@ -172,16 +175,19 @@ def draw_masked(trials: Sequence[masked.Trial], path: Path) -> None:
     """Draw the successes over the size: a panel for each inverse temperature."""
     found, betas = masked_lines(trials), inverse_temperatures(trials)
     names = list(dict.fromkeys(one.variant for one in trials))
+    kinds = list(dict.fromkeys(name.partition(", ")[0] for name in names))
     sizes = sorted({one.patterns for one in trials})
     figure = plots.new_figure(3.6 * len(betas) + 2.0, 3.4, dpi=100)
     panels = figure.subplots(1, len(betas), squeeze=False, sharey=True)[0]
     for beta, ax in zip(betas, panels, strict=True):
         plots.heading(plots.quiet(ax), f"beta = {beta:g}")
-        for index, name in enumerate(names):
+        for name in names:
             cells = [found[name, masked.VARIANTS[name].beta or beta, size].mean for size in sizes]
+            separation, _, transformation = name.partition(", ")
+            color = plots.LINES[kinds.index(separation) % len(plots.LINES)]
             ax.plot(
-                sizes, cells, ("-", "--")[index // len(plots.LINES)], label=name, linewidth=1.3,
-                color=plots.LINES[index % len(plots.LINES)], marker="o", markersize=2.5,
+                sizes, cells, STROKES[transformation], label=name, color=color, linewidth=1.3,
+                marker="o", markersize=2.5,
             )  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.set_ylim(-0.03, 1.05)

@@ -28,6 +28,9 @@ WIDTH = 64
 STEPS = 10
 """The largest number of updates, or of sweeps over all neurons."""
 
+TOGETHER = 64
+"""The number of queries of the classical network whose overlaps stay in a processor's cache."""
+
 GRID = np.geomspace(0.5, 500.0, 25)
 """Inverse temperatures that are tried, in units of 1 / :func:`hopcore.phase.effective_scale`."""
 
@@ -54,7 +57,9 @@ class Classical:
 
     def retrieve(self, state: Any, stored: Any, *, max_steps: int, tol: float) -> Found:
         """Update all neurons until none changes."""
-        return Found(asynchronous_retrieve(state, stored, max_sweeps=max_steps))
+        parts = [state[first : first + TOGETHER] for first in range(0, len(state), TOGETHER)]
+        found = [asynchronous_retrieve(part, stored, max_sweeps=max_steps) for part in parts]
+        return Found(np.concatenate(found))
 
 
 class Nearest:
