@@ -238,18 +238,24 @@ def check_memory(memory: Any, beta: Any, separation: Any, similarity: Any) -> No
 def corrupted(patterns: Array, noise: Any, seed: int, backend: Backend) -> Array:
     """Return patterns with normal noise of a standard deviation, or with an array, added."""
     if is_number(noise):
-        deviation = as_number("noise", noise, 0.0)
-        drawn = np.random.default_rng(seed).standard_normal(tuple(patterns.shape))
-        return patterns + array_like(deviation * drawn, patterns, backend)
-    noise = as_floating("noise", noise)
-    own = backend_of_input("noise", noise)
-    if shape(noise) != shape(patterns):
+        added = np.random.default_rng(seed).standard_normal(tuple(patterns.shape))
+        factor = as_number("noise", noise, 0.0)
+    else:
+        noise = as_floating("noise", noise)
+        own = backend_of_input("noise", noise)
+        if shape(noise) != shape(patterns):
+            raise ValueError(
+                f"noise must be a number or have the shape of stored, {shape(patterns)}, "
+                f"got {shape(noise)}"
+            )
+        check_finite(own, "noise", noise)
+        added, factor = to_host(noise, own), 1.0
+    largest = factor * float(np.max(np.abs(added)))
+    if largest > math.sqrt(1e-6 * float(backend.xp.finfo(patterns.dtype).max)):
         raise ValueError(
-            f"noise must be a number or have the shape of stored, {shape(patterns)}, "
-            f"got {shape(noise)}"
+            f"noise must have values whose squares fit into {patterns.dtype}, got {largest:.3g}"
         )
-    check_finite(own, "noise", noise)
-    return patterns + array_like(to_host(noise, own), patterns, backend)
+    return patterns + array_like(factor * added, patterns, backend)
 
 
 class View(NamedTuple):

@@ -123,6 +123,7 @@ def test_other_libraries_find_the_same(library) -> None:
         ({"noise": -1.0, "beta": 1.0}, "noise must be >= 0"),
         ({"noise": np.ones(3), "beta": 1.0}, r"noise must be .* \(60, 64\), got \(3,\)"),
         ({"noise": np.full((60, 64), np.nan), "beta": 1.0}, "noise"),
+        ({"noise": 1e200, "beta": 1.0}, "noise must have values whose squares fit into float64"),
         ({"noise": 0.1}, "beta must be a number, got None"),
         ({"noise": 0.1, "beta": 1.0, "tolerance": 2.0}, "tolerance .* <= 1, got 2"),
         ({"noise": 0.1, "beta": 1.0, "tolerance": 0.0}, "tolerance must be >= 1e-05"),
