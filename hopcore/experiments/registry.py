@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hopcore.experiments import retrieval
 from hopcore.experiments.annealing.study import Annealing, TemperatureFloor
 from hopcore.experiments.attention_entropy.study import AttentionEntropy
+from hopcore.experiments.capacity.study import Capacity, CapacityMasked
 from hopcore.experiments.diffusion import studies as diffusion
 from hopcore.experiments.estimators.study import Estimators
 from hopcore.experiments.mil.study import BagFiles, BitPattern, Latch, MnistBags
@@ -18,7 +19,7 @@ from hopcore.experiments.transition.study import Transition, TransitionStates
 STUDIES: tuple[type[Study], ...] = (
     *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, Annealing, TemperatureFloor,
     TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
-    Estimators, AttentionEntropy,
+    Estimators, AttentionEntropy, Capacity, CapacityMasked,
 )  # fmt: skip
 
 COMMANDS: dict[str, Callable[..., None]] = {

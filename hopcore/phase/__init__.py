@@ -3,9 +3,11 @@
 A hot memory answers every query with the same average, a cold one with a single pattern. For
 equidistant patterns, :func:`transition` gives the temperatures of the change in closed form. For
 all others, :func:`critical_betas` and :func:`sweep` find them by following fixed points, and
-:func:`suggest_beta` chooses an inverse temperature.
+:func:`suggest_beta` chooses an inverse temperature. :func:`capacity` says how many patterns come
+back from corrupted copies.
 """
 
+from hopcore.phase._capacity import Capacity, RetrievingMemory, capacity
 from hopcore.phase._compact_minima import CompactMinima, compact_minima
 from hopcore.phase._critical import CriticalBetas, critical_betas
 from hopcore.phase._effective_scale import effective_beta, effective_scale
@@ -26,14 +28,17 @@ from hopcore.phase._theory import (
 
 __all__ = [
     "Branch",
+    "Capacity",
     "CompactMinima",
     "CriticalBetas",
     "HypothesisWarning",
     "Minima",
     "ReducedFixedPoint",
+    "RetrievingMemory",
     "Suggestion",
     "Sweep",
     "Transition",
+    "capacity",
     "centroid_beta",
     "cobweb",
     "coexistence_beta",

@@ -29,16 +29,10 @@ def separations(
     largest = float(xp.max(squares))
     if count == 1:
         return np.zeros(0), np.zeros(0), largest
-    lowest = -float(xp.finfo(stored.dtype).max)  # not -inf, at which JAX can be told to stop
-    places = xp.arange(count, device=backend.device(stored))
     pieces = []
-    for part in np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count))):
+    for part in blocks_of(rows, count):
         patterns, mine = (rows_at(x, part, backend) for x in (stored, squares))
-        index = backend.astype(backend.asarray(part, device=backend.device(stored)), places.dtype)
-        scores = xp.matmul(patterns, xp.matrix_transpose(stored))
-        if similarity == "distance":
-            scores = scores - 0.5 * squares[None, :]
-        scores = xp.where(places[None, :] == index[:, None], lowest, scores)
+        scores = scores_of_others(patterns, part, stored, similarity, backend)
         rival = xp.argmax(scores, axis=-1)
         apart = norm(patterns - xp.take(stored, rival, axis=0), xp)
         gap = mine - xp.max(scores, axis=-1)
@@ -47,6 +41,37 @@ def separations(
         pieces.append([to_host(x, backend) for x in (gap, apart)])
     gap, apart = (np.concatenate(column) for column in zip(*pieces, strict=True))
     return gap, apart, largest
+
+
+def blocks_of(rows: np.ndarray, count: int) -> list[np.ndarray]:
+    """Split rows into blocks whose scores with ``count`` patterns fit into memory."""
+    return np.array_split(rows, math.ceil(len(rows) / max(1, BLOCK // count)))
+
+
+def scores_of_others(
+    states: Array, rows: np.ndarray, stored: Array, similarity: Similarity, backend: Backend
+) -> Array:
+    """Return scores (n, N) at beta = 1; that of a state with the pattern of its row is lowest."""
+    xp, device = backend.xp, backend.device(stored)
+    lowest = -float(xp.finfo(stored.dtype).max)  # not -inf, at which JAX can be told to stop
+    places = xp.arange(stored.shape[0], device=device)
+    index = backend.astype(backend.asarray(rows, device=device), places.dtype)
+    scores = xp.matmul(states, xp.matrix_transpose(stored))
+    if similarity == "distance":
+        scores = scores - 0.5 * backend.square_lengths(stored)[None, :]
+    return xp.where(places[None, :] == index[:, None], lowest, scores)
+
+
+def update_error(
+    gap: np.ndarray, beta: float, count: int, limit: float, distance: np.ndarray | float
+) -> np.ndarray:
+    r"""Return :math:`2 (N-1) M e^{-\beta (\Delta - 2 r M)}` with the limit 2 M, and at most that.
+
+    From some distance r on the bound is the limit, whatever beta is.
+    """
+    distance = np.minimum(distance, gap / limit)
+    power = math.log(count - 1.0) - beta * (gap - limit * distance)
+    return limit * np.exp(np.minimum(power, 0.0))
 
 
 @QUIET
@@ -120,8 +145,4 @@ def retrieval_error_bound(
     ).state
     away = to_host(norm(rest - chosen, backend.xp), backend)
     gap, _, largest = separations(precise, rows, backend, similarity)
-    limit = 2.0 * math.sqrt(largest)
-    # From this distance on the bound is the limit, whatever beta is.
-    distance = np.minimum(np.maximum(away, radius), gap / limit)
-    power = math.log(count - 1.0) - beta * (gap - limit * distance)
-    return limit * np.exp(np.minimum(power, 0.0))
+    return update_error(gap, beta, count, 2.0 * math.sqrt(largest), np.maximum(away, radius))

@@ -77,6 +77,8 @@ NUMBERS: dict[str, Call] = {
     "reduced_map b": lambda v: phase.reduced_map(0.5, v, 10),
     "reduced_fixed_points b": lambda v: phase.reduced_fixed_points(v, 10),
     "suggest_beta noise": lambda v: phase.suggest_beta(PATTERNS, noise=v),
+    "capacity beta": lambda v: phase.capacity(PATTERNS, v, noise=0.1),
+    "capacity noise": lambda v: phase.capacity(PATTERNS, 2.0, noise=v),
     "error bound beta": lambda v: phase.retrieval_error_bound(PATTERNS, v),
     "error bound radius": lambda v: phase.retrieval_error_bound(PATTERNS, 2.0, radius=v),
     "divergence beta": lambda v: phase.normalized_divergence(PATTERNS, PATTERNS, v),

@@ -35,6 +35,7 @@ INSTANCES: dict[str, Any] = {
     "AttentionRecord": RECORDS.records[0],
     "AttentionRecords": RECORDS,
     "Branch": SWEEP.heated,
+    "Capacity": phase.capacity(X[:20], 4.0, noise=0.1),
     "ChebyshevDiffusion": hopcore.ChebyshevDiffusion(LAPLACIAN, 0.1),
     "CompactMinima": phase.compact_minima(X[:5], 1.0),
     "Coupling": hopcore.convex.Coupling("a", "b", X),
@@ -76,7 +77,8 @@ FACES = [f"hopcore.{name}" for name in hopcore.PACKAGES if name not in ("cli", "
 OTHERS = {
     "AssociationProperties", "CoreProperties", "DecoderMethods", "DiffusionMethods",
     "EncoderMethods", "LearnedPatternMethods",  # mixed into modules
-    "AnyArray", "SeparationFunction", "Lagrangian", "Classifier", "Model", "Trainer",  # protocols
+    "AnyArray", "SeparationFunction", "Lagrangian", "Classifier", "Model", "Trainer",
+    "RetrievingMemory",  # protocols
     "Backend", "DiffusionOperator", "OverWorkers", "Rows", "Run", "SavedRun", "Conditions",
     "Epoch", "Moment", "Parameter", "Step", "Curve", "HypothesisWarning",
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""How many patterns memories return from corrupted copies, by measurement and by theorems."""
