@@ -302,9 +302,17 @@ def check_beta(backend: Backend, state: Array, beta: Any) -> Beta:
 
 
 def check_overflow(
-    backend: Backend, state: Array, stored: Array, beta: Beta, mask: Array | None
+    backend: Backend,
+    state: Array,
+    stored: Array,
+    beta: Beta,
+    mask: Array | None,
+    reach: Array | None = None,
 ) -> None:
-    """Raise if an inverse temperature would make scores infinite, and their sums nan."""
+    """Raise if an inverse temperature would make scores infinite, and their sums nan.
+
+    ``reach`` holds patterns as long as which a state may become, if it is updated.
+    """
     if isinstance(beta, float):
         largest = beta
     elif not backend.can_read_values(beta) or bool(backend.xp.all(beta < EXTREME)):
@@ -314,6 +322,8 @@ def check_overflow(
     wide = backend.precise[state.dtype]
     most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
     longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored, mask))
+    if reach is not None:
+        longest *= max(1.0, backend.magnitude(reach, mask) / max(1.0, backend.magnitude(state)))
     if not largest <= most / longest:
         raise ValueError(
             f"beta must be at most {most / longest:.2g} for scores of these patterns to be finite, "

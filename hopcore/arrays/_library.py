@@ -52,23 +52,35 @@ BetaLike: TypeAlias = float | AnyArray
 QUIET = np.errstate(under="ignore")
 """Decorator of functions that ignore underflow, whatever the error state of NumPy is."""
 
+UNCHECKED = np.errstate(under="ignore", over="ignore", invalid="ignore")
+"""Decorator of functions in which nan and infinity give nan, without a warning."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def quiet(function: Function) -> Function:
-    """Decorate a function of arrays of any library like :data:`QUIET`.
+    """Decorate a function of arrays of any library like :data:`QUIET`."""
+    return on_numpy(function, QUIET)
 
-    The error state of NumPy is set only if an argument, or an array in a tuple, is a NumPy array,
-    since torch cannot trace this.
+
+def unchecked(function: Function) -> Function:
+    """Decorate a function of arrays of any library like :data:`UNCHECKED`."""
+    return on_numpy(function, UNCHECKED)
+
+
+def on_numpy(function: Function, decorator: np.errstate) -> Function:
+    """Decorate a function for calls with an argument, or an array in a tuple, that is of NumPy.
+
+    For others, the error state of NumPy is not set, since torch cannot trace this.
     """
-    in_silence = QUIET(function)
+    on_arrays = decorator(function)
 
     @wraps(function)
     def call(*args: Any, **named: Any) -> Any:
         for one in (*args, *named.values()):
             for array in one if isinstance(one, tuple) else (one,):
                 if isinstance(array, np.ndarray):
-                    return in_silence(*args, **named)
+                    return on_arrays(*args, **named)
         return function(*args, **named)
 
     return cast(Function, call)

@@ -15,6 +15,7 @@ from hopcore.convex._lagrangians import FenchelYoung, Lagrangian, Quadratic, is_
 from hopcore.memory import Gradient, Retrieval
 from hopcore.memory._energy import in_precise
 from hopcore.memory._fixed_point import broadcast_state, iterate_to_fixed_point
+from hopcore.memory._scores import check_updated
 
 
 @suggest_names
@@ -88,7 +89,7 @@ class ConvexMemory:
         array (..., L)
             In the dtype of the state, or float32 for half precision.
         """
-        inputs, single = inputs_of(state, stored)
+        inputs, single = inputs_of(state, stored, self.hidden)
         return without_axis(self._energy(in_precise(inputs)), single)
 
     def update(self, state: SomeArray, stored: AnyArray) -> SomeArray:
@@ -106,7 +107,7 @@ class ConvexMemory:
         array (..., L, d)
             The new states.
         """
-        inputs, single = inputs_of(state, stored)
+        inputs, single = inputs_of(state, stored, self.hidden)
         return without_row(self._update(inputs), single)
 
     def retrieve(
@@ -136,7 +137,9 @@ class ConvexMemory:
         """
         max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
         tol = as_number("tol", tol, 0.0)
-        inputs, single = inputs_of(state, stored)
+        inputs, single = inputs_of(state, stored, self.hidden)
+        if max_steps > 0:
+            check_updated(inputs)
         inputs = broadcast_state(inputs)
         found, steps, residual, converged = iterate_to_fixed_point(
             inputs, self._update, max_steps, tol, gradient=gradient
@@ -180,10 +183,16 @@ class ConvexMemory:
         return backend.astype(self.visible.activation(drive, state, backend), state.dtype)
 
 
-def inputs_of(state: AnyArray, stored: AnyArray) -> tuple[Inputs, bool]:
-    """Check states and stored patterns, which must be one array; see :func:`inputs_at_edge`."""
+def inputs_of(
+    state: AnyArray, stored: AnyArray, hidden: Lagrangian | None = None
+) -> tuple[Inputs, bool]:
+    """Check states and stored patterns, which must be one array; see :func:`inputs_at_edge`.
+
+    The inverse temperature, where there is one, must leave the scores finite.
+    """
     refuse_parts(stored)
-    return inputs_at_edge(state, stored, beta=1.0)
+    beta = hidden.beta if isinstance(hidden, FenchelYoung) else 1.0
+    return inputs_at_edge(state, stored, beta=beta)
 
 
 def refuse_parts(stored: AnyArray) -> None:

@@ -42,6 +42,7 @@ from hopcore.memory._fixed_point import (
     resting_length,
     update_of,
 )
+from hopcore.memory._scores import check_updated
 from hopcore.memory._separation import get_separation
 
 
@@ -168,6 +169,7 @@ def diffused_retrieve(
     inputs = broadcast_state(checked)
     inputs = unattended_as_zeros(inputs, projected)
     updates = count_updates(config, values, projected, max_steps)
+    check_updated(inputs._replace(projection=inputs.stored))
     given = inputs
     inputs, graph = with_graph(inputs, config, graph, projected)
     laplacian = laplacian_of(graph, choose_normalization(graph, config))

@@ -30,7 +30,7 @@ from hopcore.arrays._inputs import (
     check_floating,
     shape,
 )
-from hopcore.arrays._library import AnyArray, SomeArray, quiet
+from hopcore.arrays._library import AnyArray, SomeArray, quiet, unchecked
 from hopcore.arrays._validation import MOST_STEPS, as_integer
 from hopcore.layers._network_settings import EnergyTransformerSettings
 from hopcore.layers._parameters import Parameters
@@ -91,6 +91,7 @@ class Tokens(NamedTuple):
 
 
 @suggest_names
+@unchecked
 def energy_transformer(
     settings: EnergyTransformerSettings,
     parameters: Parameters,
@@ -156,6 +157,7 @@ def energy_transformer(
 
 
 @suggest_names
+@unchecked
 def energy_transformer_energy(
     settings: EnergyTransformerSettings,
     parameters: Parameters,

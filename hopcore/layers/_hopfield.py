@@ -21,7 +21,7 @@ from dataclasses import replace
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._graph_attention import (
     anchored,
@@ -55,6 +55,7 @@ MAX_UPDATES = 1000
 
 
 @suggest_names
+@unchecked
 def hopfield(
     settings: HopfieldSettings,
     parameters: Parameters,
@@ -127,6 +128,7 @@ def hopfield(
 
 
 @suggest_names
+@unchecked
 def hopfield_weights(
     settings: HopfieldSettings,
     parameters: Parameters,
@@ -167,6 +169,7 @@ def hopfield_weights(
 
 
 @suggest_names
+@unchecked
 def hopfield_projections(
     settings: HopfieldSettings,
     parameters: Parameters,

@@ -23,7 +23,7 @@ from hopcore.arrays._inputs import (
     clip_beta_to_dtype,
     shape,
 )
-from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.layers._hopfield import Drop
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._network_settings import HNLSettings, HNMSettings
@@ -37,6 +37,7 @@ Noise = Callable[[tuple[int, ...], Array], Array]
 
 
 @suggest_names
+@unchecked
 def hnl(
     settings: HNLSettings,
     parameters: Parameters,
@@ -114,6 +115,7 @@ def hnl(
 
 
 @suggest_names
+@unchecked
 def hnm(
     settings: HNMSettings,
     parameters: Parameters,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
 from hopcore.layers._hopfield import Drop, hopfield
@@ -13,6 +13,7 @@ from hopcore.layers._parameters import Parameters, inner
 
 
 @suggest_names
+@unchecked
 def hopfield_pooling(
     settings: PoolingSettings,
     parameters: Parameters,
@@ -65,6 +66,7 @@ def hopfield_pooling(
 
 
 @suggest_names
+@unchecked
 def hopfield_lookup(
     settings: LookupSettings,
     parameters: Parameters,

@@ -19,7 +19,7 @@ from hopcore.arrays._inputs import (
     check_temperature,
     shape,
 )
-from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.arrays._reprs import one_line
 from hopcore.layers._losses import mean
 from hopcore.layers._network_settings import QuantizerSettings
@@ -70,6 +70,7 @@ class Quantized(NamedTuple, Generic[SomeArray]):
 
 
 @suggest_names
+@unchecked
 def quantize(
     settings: QuantizerSettings,
     parameters: Parameters,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._library import AnyArray, SomeArray
+from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings
 from hopcore.layers._masks import hide_padding
@@ -19,6 +19,7 @@ from hopcore.layers._parameters import Parameters
 
 
 @suggest_names
+@unchecked
 def encoder_layer(
     settings: EncoderSettings,
     parameters: Parameters,
@@ -70,6 +71,7 @@ def encoder_layer(
 
 
 @suggest_names
+@unchecked
 def decoder_layer(
     settings: DecoderSettings,
     parameters: Parameters,

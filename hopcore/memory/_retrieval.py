@@ -39,7 +39,7 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
-from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
+from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
 LOGGER = logging.getLogger("hopcore")
@@ -236,6 +236,8 @@ def retrieve(
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
     scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function)
+    if max_steps > 0:
+        check_updated(inputs, scores)
     inputs, orders = broadcast_state(inputs, scores.keys), orders_of(function)
     others = () if orders is None else (orders,)
     update: Any = partial(update_of, function)

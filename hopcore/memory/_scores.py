@@ -186,6 +186,22 @@ def scores_of(
     return scores
 
 
+def check_updated(inputs: Inputs, scores: Scores = PLAIN) -> None:
+    """Raise if scores of an updated state could overflow: it may be as long as what is recalled.
+
+    Distances of a memory in parts were checked with its keys, which hold the squared lengths.
+    """
+    backend, xp, state, _, values, beta, mask = inputs
+    if (isinstance(beta, float) and beta < EXTREME) or not backend.can_read_values(state):
+        return
+    if scores is PLAIN:
+        check_overflow(backend, state, inputs.stored, beta, mask, values)
+    elif type(values) is type(state):
+        largest = beta if isinstance(beta, float) else float(xp.max(beta))
+        scored = scores.inputs(inputs._replace(state=values, beta=largest))
+        check_overflow(backend, scored.state, scored.stored, largest, mask)
+
+
 def ones_for(inputs: Inputs, bias: Any, separation: Any) -> Array:
     """Return a one for each stored pattern; raise if a bias was given, which takes its place."""
     if bias is not None:

@@ -11,7 +11,7 @@ from hopcore.arrays._edge import inputs_at_edge
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._validation import MOST_STEPS, as_integer
 from hopcore.memory._fixed_point import broadcast_state, updated
-from hopcore.memory._scores import Similarity, scores_of
+from hopcore.memory._scores import Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
 
@@ -84,6 +84,8 @@ def recall_sequence(
         )
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function)
+    if length > 1:
+        check_updated(inputs, scores)
     inputs = broadcast_state(inputs)
     recalled = []
     for _ in range(length):

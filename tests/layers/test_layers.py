@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from typing import Any
 
@@ -307,3 +308,31 @@ def test_a_lookup_recalls_patterns_of_the_depth_of_its_values() -> None:
 def test_a_stack_says_how_deep_its_answer_is() -> None:
     with pytest.raises(TypeError, match="output_size must be an integer, got None"):
         hopcore.layers.HNMSettings(input_size=4, output_size=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e300])
+@pytest.mark.parametrize("diffused", [False, True], ids=["plain", "diffused"])
+@pytest.mark.parametrize("normalized", [False, True], ids=["as they are", "normalised"])
+def test_what_is_not_finite_gives_nan_without_a_warning(
+    bad: float, diffused: bool, normalized: bool
+) -> None:
+    """Layers do not look for it, and torch and JAX do not warn either; other samples are apart."""
+    settings = hopcore.HopfieldSettings(
+        input_size=4,
+        num_heads=2,
+        diffusion=hopcore.DiffusionConfig(k_neighbors=1) if diffused else None,
+        **{f"normalize_{name}": normalized for name in ("stored_pattern", "state_pattern")},
+    )
+    parameters = hopcore.initial_parameters(settings, dtype="float64")
+    patterns = np.random.default_rng(0).normal(size=(2, 3, 4))
+    wanted = hopcore.hopfield(settings, parameters, patterns)
+    patterns[1, 1, 2] = bad
+    with np.errstate(all="raise"):
+        try:
+            found = hopcore.hopfield(settings, parameters, patterns)
+        except ValueError as error:
+            assert diffused
+            assert re.search(r"patterns must be finite|too large", str(error))  # noqa: PT017
+        else:
+            assert bad == 1e300 or not np.all(np.isfinite(found[1]))
+            np.testing.assert_allclose(found[0], wanted[0], rtol=1e-9)

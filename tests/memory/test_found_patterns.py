@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +55,53 @@ def test_an_automatic_beta_comes_with_its_reason(caplog: pytest.LogCaptureFixtur
     wanted = hopcore.retrieve(QUERIES, STORED, suggestion.beta)
     np.testing.assert_array_equal(found.state, wanted.state)
     assert wanted.suggestion is None
+
+
+FROM_ZERO: dict[str, Any] = {
+    "retrieve": lambda S, X: hopcore.retrieve(S, X, 1e30).state,
+    "a beta for each query": lambda S, X: hopcore.retrieve(S, X, [1e30]).state,
+    "sparsemax": lambda S, X: hopcore.retrieve(S, X, 1e30, separation="sparsemax").state,
+    "a sequence": lambda S, X: hopcore.recall_sequence(S, X, X, 1e30, 3),
+    "a sequence by distance": lambda S, X: hopcore.recall_sequence(
+        S, 1e-6 * X, X, 1e30, 3, similarity="distance"
+    ),
+    "diffused": lambda S, X: (
+        hopcore.diffused_retrieve(S, X, 1e30, config=hopcore.DiffusionConfig(k_neighbors=1)).state
+    ),
+    "evolving": lambda S, X: (
+        hopcore.diffused_retrieve(
+            S, X, 1e30, values="evolving", config=hopcore.DiffusionConfig(k_neighbors=1)
+        ).state
+    ),
+    "two convex functions": lambda S, X: (
+        hopcore.convex.ConvexMemory(hopcore.convex.FenchelYoung(1e30)).retrieve(S, X).state
+    ),
+}
+
+
+@pytest.mark.parametrize("call", FROM_ZERO.values(), ids=FROM_ZERO)
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_an_updated_state_has_finite_scores(library: str, call: Any) -> None:
+    """The scores of zeros are finite at any beta, but those of the state that is recalled may not.
+
+    A beta that leaves all of them finite is accepted, whatever the first state is.
+    """
+    put = hopcore.backend(library).asarray
+    stored = put(np.asarray([[1.5e6, 2e5], [1e6, -1e6]], dtype=np.float32))
+    state = put(np.zeros((1, 2), dtype=np.float32))
+    small = 1e-6
+    result = np.asarray(call(small * state, small * stored))
+    assert np.all(np.isfinite(result))
+    with np.errstate(all="raise"):
+        try:
+            result = np.asarray(call(state, stored))
+        except ValueError as error:
+            assert re.fullmatch(r"beta must be at most [^\n]*, got 1e\+30", str(error))  # noqa: PT017
+        else:
+            assert np.all(np.isfinite(result))
+    # Without an update, the scores of the zeros are all that there is.
+    found = hopcore.retrieve(state, stored, 1e30, max_steps=0)
+    assert np.all(np.isfinite(np.asarray(found.energy)))
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax"])

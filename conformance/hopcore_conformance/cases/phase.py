@@ -72,7 +72,13 @@ def covered(subject: Subject, rng: np.random.Generator) -> Array:
 
 
 def turned(subject: Subject, stored: Array, rng: np.random.Generator) -> Array:
-    """Patterns after a rotation, rounded again."""
+    """Patterns after a rotation, rounded again; in half precision after one that needs none.
+
+    Where rounding is coarse, it may make two minima one.
+    """
+    if subject.eps > 1e-4:
+        signs = rng.choice((-1.0, 1.0), size=stored.shape[1])
+        return stored[:, rng.permutation(stored.shape[1])] * signs
     return subject.rounded(stored @ np.linalg.qr(rng.normal(size=(stored.shape[1],) * 2))[0])
 
 
