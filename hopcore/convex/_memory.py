@@ -138,7 +138,7 @@ class ConvexMemory:
         tol = as_number("tol", tol, 0.0)
         inputs, single = inputs_of(state, stored)
         inputs = broadcast_state(inputs)
-        found, steps, residual, converged = iterate_to_fixed_point(
+        found, steps, residual, converged, _ = iterate_to_fixed_point(
             inputs, self._update, max_steps, tol, gradient=gradient
         )
         energy = self._energy(in_precise(inputs._replace(state=found)))

@@ -15,6 +15,7 @@ from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._compact import recall
+from hopcore.memory._path import begin_path, joined_path, with_update
 from hopcore.memory._scores import PLAIN, Scores
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
@@ -58,7 +59,8 @@ def iterate_to_fixed_point(
     others: tuple[Array, ...] = (),
     shared: tuple[Array, ...] = (),
     unit: Array | None = None,
-) -> tuple[Array, Array, Array, Array]:
+    track: bool = False,
+) -> tuple[Array, Array, Array, Array, Any]:
     """Repeat an update until each query rests.
 
     Parameters
@@ -81,12 +83,16 @@ def iterate_to_fixed_point(
         Further arguments of which no axis belongs to the queries.
     unit : array, optional
         The length in which ``tol`` is measured; M if not given.
+    track : bool
+        Whether to keep the states before the first update and after each update.
 
     Returns
     -------
     state, steps, residual, converged : array
         For each query: its last state; the number of its updates; the distance that the last update
         moved it; and whether the query rests.
+    path : array (steps + 1, ..., L, d) or None
+        All states, if they are kept.
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs) if unit is None else unit
@@ -101,7 +107,7 @@ def iterate_to_fixed_point(
     precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        state, steps, residual, active = carry
+        state, steps, residual, active, *carried = carry
         rows = xp.nonzero(active)[0] if drop else None
         if rows is None or rows.shape[0] == state.shape[0]:
             new = update(start._replace(state=state), *constants)
@@ -118,7 +124,13 @@ def iterate_to_fixed_point(
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
         active = active & (moved > length)
-        return state, steps, residual, active if limits is None else active & (steps < limits)
+        if limits is not None:
+            active = active & (steps < limits)
+        if listed is not None:
+            listed.append(state)
+        elif track:
+            carried = [with_update(inputs._replace(state=state), carried[0], steps)]
+        return state, steps, residual, active, *carried
 
     queries, device = state.shape[:-1], backend.device(state)
     active = xp.ones(queries, dtype=xp.bool, device=device)
@@ -128,20 +140,25 @@ def iterate_to_fixed_point(
         xp.full(queries, UNMOVED, dtype=precise, device=device),
         active if limits is None else active & (limits > 0),
     )
-    found, steps, residual, _ = backend.loop(
+    listed, path = None, None
+    if track:
+        listed, init = begin_path(start, (*constants, *shared), max_steps, init)
+    found, steps, residual, _, *carried = backend.loop(
         lambda carry: xp.any(carry[3]),
         body,
         init,
         max_steps,
         differentiable=gradient == "unrolled",
     )
+    if track:
+        path = carried[0] if listed is None else joined_path(xp, listed, steps)
     if max_steps == 0 or limits is not None:
         residual = xp.where(steps > 0, residual, math.inf)
     if found is start.state:  # no update was made, and the result must not be the input
         found = backend.copied(found)
     if gradient == "implicit":
         found = at_fixed_point(found, inputs, update, (*others, *shared))
-    return found, steps, residual, residual <= length
+    return found, steps, residual, residual <= length, path
 
 
 def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:

@@ -20,7 +20,7 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, check_bool, short_repr
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._energy import energy_of
 from hopcore.memory._fixed_point import (
@@ -39,6 +39,7 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
+from hopcore.memory._path import places
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
@@ -77,10 +78,13 @@ class Retrieval(RetrievalFields[SomeArray]):
 
     Notes
     -----
-    There are two more attributes: ``index``, the stored pattern that was found, and
-    ``suggestion``, the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not
-    leaves of the pytree, so ``jax.jit``, a copy or a file does not keep them. A streamed memory
-    has no ``index``.
+    There are more attributes: ``index``, the stored pattern that was found; ``path``
+    ``(steps + 1, ..., L, d)`` and ``energies`` ``(steps + 1, ..., L)``, all states of a retrieval
+    with ``track=True`` and their energies, None without it; and ``suggestion``, the
+    :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not leaves of the
+    pytree, so ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that
+    is compiled. A copy or a file keeps ``path`` and ``energies`` alone. A streamed memory has no
+    ``index``.
 
     Examples
     --------
@@ -93,6 +97,8 @@ class Retrieval(RetrievalFields[SomeArray]):
     """
 
     suggestion: Any = None
+    path: Any = None
+    energies: Any = None
     _memory: tuple[Inputs, Scores, Array | None, bool] | None = None
 
     @property
@@ -121,7 +127,8 @@ class Retrieval(RetrievalFields[SomeArray]):
 
     def __reduce__(self) -> Any:
         """Copy and pickle the arrays, without the memory."""
-        return type(self), tuple(self)
+        kept = {name: self.__dict__[name] for name in ("path", "energies") if name in self.__dict__}
+        return type(self), tuple(self), kept or None
 
 
 @suggest_names
@@ -139,6 +146,7 @@ def retrieve(
     max_steps: int = 100,
     tol: float = 1e-6,
     gradient: Gradient = "unrolled",
+    track: bool = False,
 ) -> Retrieval[SomeArray]:
     r"""Retrieve stored patterns: iterate :math:`\xi \leftarrow f(\xi)` until each query rests.
 
@@ -180,11 +188,13 @@ def retrieve(
         function theorem at the final state. Its memory use does not grow, its derivative with
         respect to the initial state is zero, and it is correct if the query has converged to a
         stable fixed point. NumPy has no gradients and ignores this argument.
+    track : bool
+        Whether to keep all states and their energies, as ``path`` and ``energies`` of the result.
 
     Returns
     -------
     Retrieval
-        ``state, steps, converged, residual, energy``.
+        ``state, steps, converged, residual, energy``, and ``path`` and ``energies`` if tracked.
 
     Raises
     ------
@@ -198,6 +208,14 @@ def retrieve(
     ``torch.compile`` values cannot be read, so they are not checked, and finished queries are
     frozen instead of dropped.
 
+    A path has ``max(steps) + 1`` states where values can be read. Under ``jax.jit``, ``jax.grad``,
+    ``torch.compile`` and ``torch.func`` no length may depend on values, so it has ``max_steps + 1``
+    states: choose a ``max_steps`` that fits into memory. The first states are those given, and the
+    last ones are ``state``, because a query that rests keeps its last state to the end. So
+    ``energies`` never rise by more than rounding errors, except in the first update with
+    ``unknown="ignore"``, before which unknown coordinates are 0. Both have derivatives in torch and
+    JAX with ``gradient="unrolled"``; with ``"implicit"`` the states of a path are constants.
+
     Examples
     --------
     >>> import numpy as np, hopcore
@@ -205,6 +223,14 @@ def retrieve(
     >>> found = hopcore.retrieve(np.asarray([[0.8, 0.4]]), stored, 4.0, separation="sparsemax")
     >>> found.state, int(found.steps[0])
     (array([[1., 0.]]), 2)
+    >>> found = hopcore.retrieve([0.8, 0.4], stored, 2.0, max_steps=3, track=True)
+    >>> found.path.round(2)
+    array([[0.8 , 0.4 ],
+           [0.69, 0.31],
+           [0.68, 0.32],
+           [0.67, 0.33]])
+    >>> found.energies.round(4)
+    array([0.261 , 0.2508, 0.2507, 0.2506])
     """
     max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
     if not (type(tol) is float and 0.0 <= tol < math.inf):
@@ -233,6 +259,8 @@ def retrieve(
             )
         suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
+    if track is not False:
+        check_bool("track", track)
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
     scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function)
@@ -245,7 +273,7 @@ def retrieve(
     if known is not None:
         fixed = known_of(inputs, known)
         update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
-    found, steps, residual, converged = iterate_to_fixed_point(
+    found, steps, residual, converged, path = iterate_to_fixed_point(
         inputs,
         update,
         max_steps,
@@ -254,6 +282,7 @@ def retrieve(
         others=others,
         shared=() if scores is PLAIN else scores.arrays,
         unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
+        track=track,
     )
     final = energy_of(inputs._replace(state=found), function, scores)
     results = steps, converged, residual, final
@@ -262,7 +291,21 @@ def retrieve(
     )
     result._memory = inputs, scores, fixed.mask if ignores and fixed else None, single
     result.suggestion = suggestion
+    if path is not None:
+        result.path = without_row(path, single)
+        result.energies = without_axis(
+            energies_of(path, inputs, function, scores, steps, final), single
+        )
     return result
+
+
+def energies_of(
+    path: Array, inputs: Inputs, separation: Any, scores: Scores, steps: Array, final: Array
+) -> Array:
+    """Return the energies of the states of a path, given those of the last states."""
+    energies = energy_of(inputs._replace(state=path), separation, scores)
+    rests = places(inputs, path.shape[0], steps) >= steps
+    return inputs.xp.where(rests, final, energies)
 
 
 def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:

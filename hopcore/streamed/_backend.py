@@ -134,6 +134,10 @@ class StreamedBackend:
         """Whether values can be read; streamed patterns are checked when they are read."""
         return not isinstance(array, Streamed) and self.states.can_read_values(array)
 
+    def can_fetch_values(self, array: Any) -> bool:
+        """Whether values can be read at all, as those of streamed patterns always can."""
+        return isinstance(array, Streamed) or self.states.can_fetch_values(array)
+
     def astype(self, array: Any, dtype: Any) -> Any:
         """Convert an array; streamed patterns are converted when they are read."""
         if not isinstance(array, Streamed):

@@ -70,6 +70,10 @@ class DistributedBackend(TorchBackend):
         """Whether arrays are tensors of torch."""
         return isinstance(other, TorchBackend)
 
+    def can_fetch_values(self, array: Any) -> bool:
+        """Whether values exist; each worker has those of its own patterns."""
+        return eager() if isinstance(array, DTensor) else super().can_fetch_values(array)
+
     def without_unattended(self, array: Any, mask: torch.Tensor) -> Any:
         """Hide rows of each worker's own part; traces and split masks are refused later."""
         if not isinstance(array, DTensor):

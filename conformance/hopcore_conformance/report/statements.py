@@ -18,6 +18,8 @@ STATEMENTS: dict[str, str] = {
     "E.merge": "associations with the pieces of a memory merge exactly into that with the whole",
     "E.retrieval": "f is iterated until ||xi_{t+1} - xi_t|| <= tol M, at most max_steps times",
     "E.alone": "every query stops on its own: what it returns never depends on its batch-mates",
+    "E.path": "a tracked path holds all states of the loop, the last one repeated, and their "
+    "energies, which never rise",
     "E1": "0 <= E <= 2 M^2 in the convex hull of the patterns",
     "E2": "descent: E(xi) - E(f(xi)) >= ||f(xi) - xi||^2 / 2",
     "E3": "grad E = xi - f(xi): fixed points of f are the stationary points of E",
