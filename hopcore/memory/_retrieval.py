@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import math
 import pkgutil
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import (
     Array,
-    beta_of_rows,
-    block_rows,
-    mask_of_rows,
     orders_of,
+    with_orders,
 )
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
+from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, check_bool, short_repr
 from hopcore.memory._compact import is_absolute
-from hopcore.memory._energy import energy_of
+from hopcore.memory._energy import energy_of, in_precise
 from hopcore.memory._fixed_point import (
     Gradient,
     broadcast_state,
@@ -30,6 +28,7 @@ from hopcore.memory._fixed_point import (
     length_unit,
     scored_update_of,
     update_of,
+    without_gradient,
 )
 from hopcore.memory._known import (
     Known,
@@ -78,13 +77,13 @@ class Retrieval(RetrievalFields[SomeArray]):
 
     Notes
     -----
-    There are more attributes: ``index``, the stored pattern that was found; ``path``
+    There are more attributes: ``index``, the stored pattern that was found, and ``certain``, its
+    weight; ``path``
     ``(steps + 1, ..., L, d)`` and ``energies`` ``(steps + 1, ..., L)``, all states of a retrieval
     with ``track=True`` and their energies, None without it; and ``suggestion``, the
     :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not leaves of the
     pytree, so ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that
-    is compiled. A copy or a file keeps ``path`` and ``energies`` alone. A streamed memory has no
-    ``index``.
+    is compiled. A copy or a file keeps ``path`` and ``energies`` alone.
 
     Examples
     --------
@@ -92,38 +91,50 @@ class Retrieval(RetrievalFields[SomeArray]):
     >>> state, *_, energy = hopcore.retrieve(np.zeros((1, 2)), np.eye(2), 1.0)
     >>> state, energy.round(4)
     (array([[0.5, 0.5]]), array([0.25]))
-    >>> hopcore.retrieve([[0.1, 0.9], [0.8, 0.1]], np.eye(2), 8.0).index
-    array([1, 0])
+    >>> found = hopcore.retrieve([[0.1, 0.9], [0.8, 0.1]], np.eye(2), 8.0)
+    >>> found.index, found.certain.round(4)
+    (array([1, 0]), array([0.9997, 0.9997]))
     """
 
     suggestion: Any = None
     path: Any = None
     energies: Any = None
-    _memory: tuple[Inputs, Scores, Array | None, bool] | None = None
+    _memory: tuple[Inputs, Scores, Any, Array | None, bool] | None = None
 
     @property
     def index(self) -> Array:
-        """The stored pattern with the largest weight at the end, ``(..., L)``; -1 if there is none.
+        """The stored pattern with the largest score at the end, ``(..., L)``; -1 if there is none.
 
-        It is computed when it is first needed, one block of queries at a time.
+        It has the largest weight, too; of equal scores it is the first. It is computed together
+        with :attr:`certain` when one of them is first needed.
         """
+        return self._best[0]
+
+    @property
+    def certain(self) -> Array:
+        """The weight of the stored pattern :attr:`index` at the end, ``(..., L)``.
+
+        It is the largest association weight of the returned state, from 1/N to 1, in the dtype of
+        the energy, and 0 for a query that may attend to nothing or is in reach of no pattern. With
+        a sparse separation function it is exactly 1 where one pattern is retrieved alone. It is
+        found in one pass over the memory, one block of queries at a time, and has no derivative:
+        the one of ``statistics(...).largest`` has.
+        """
+        return self._best[1]
+
+    @cached_property
+    def _best(self) -> tuple[Array, Array]:
         if self._memory is None:
             raise AttributeError(
-                "index needs the memory, which jax.jit, a copy or a file does not keep: read "
-                "retrieve(...).index before, or use the argmax of association_weights"
+                "index and certain need the memory, which jax.jit, a copy or a file does not keep: "
+                "read them from the result of retrieve, or use the argmax of association_weights"
             )
-        inputs, scores, known, single = self._memory
+        inputs, scores, function, known, single = self._memory
         state: Array = self.state
         if single:
             state = state[..., None, :]
-        try:
-            scored = scores.inputs(inputs._replace(state=state), known)
-            found = largest_weight(scored, -1.0 if scores.absolute else -math.inf)
-        except TypeError as error:  # a memory in parts, which has no array of scores
-            raise AttributeError(
-                f"index is available only for a memory that is a single array: {error}"
-            ) from None
-        return without_axis(found, single)
+        found = best_pattern(inputs._replace(state=state), scores, function, known)
+        return without_axis(found[0], single), without_axis(found[1], single)
 
     def __reduce__(self) -> Any:
         """Copy and pickle the arrays, without the memory."""
@@ -289,7 +300,7 @@ def retrieve(
     result = Retrieval(
         without_row(found, single), *(without_axis(array, single) for array in results)
     )
-    result._memory = inputs, scores, fixed.mask if ignores and fixed else None, single
+    result._memory = inputs, scores, function, fixed.mask if ignores and fixed else None, single
     result.suggestion = suggestion
     if path is not None:
         result.path = without_row(path, single)
@@ -318,19 +329,18 @@ def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:
     return suggestion
 
 
-def largest_weight(inputs: Inputs, lowest: float = -math.inf) -> Array:
-    """Return the stored pattern with the largest score for each query.
+@quiet
+def best_pattern(
+    inputs: Inputs, scores: Scores, separation: Any, known: Array | None
+) -> tuple[Array, Array]:
+    """Return the stored pattern with the largest weight for each query, and this weight.
 
-    It is -1 where all patterns are masked or none has a score above the lowest.
+    They are -1 and 0 where no pattern has a weight.
     """
-    backend, xp, state, stored, _, beta, mask = inputs
-    rows, queries = block_rows(state, stored), state.shape[-2]
-    found = []
-    for start in range(0, max(queries, 1), rows):
-        part = slice(start, min(start + rows, queries))
-        scores = backend.scores(
-            state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
-        )
-        index = xp.argmax(scores, axis=-1)
-        found.append(xp.where(xp.max(scores, axis=-1) > lowest, index, -1))
-    return found[0] if len(found) == 1 else xp.concat(found, axis=-1)
+    scored = without_gradient(scores.inputs(in_precise(inputs), known))
+    backend, xp, state, stored, _, beta, mask = scored
+    orders = orders_of(separation)
+    if orders is not None:
+        separation = with_orders(separation, backend.constant(orders))
+    index, _, weight, _ = backend.best(state, stored, beta, mask, separation)
+    return xp.where(weight > 0.0, index, -1), weight

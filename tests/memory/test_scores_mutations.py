@@ -34,6 +34,16 @@ class ReadsMasked(Backend):
         return super().origin(stored, None)
 
 
+@mutant("the weight of the last pattern beside the index of the best", "K.certain")
+def last_weight(patch):
+    wrong = lambda xp, scores, weights: (  # noqa: E731
+        np.argmax(scores, axis=-1),
+        np.max(scores, axis=-1),
+        weights[..., -1],
+    )
+    patch.setattr(core("arrays._backend"), "best_of", wrong)
+
+
 @mutant("a bias in units of beta", "K.scores K1 K.bias K.posterior K.merge")
 def times_beta(patch):
     kind = core("memory._scores").Scores

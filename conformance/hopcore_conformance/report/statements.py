@@ -112,6 +112,8 @@ STATEMENTS: dict[str, str] = {
     "K.unit": "M, in which tol is measured, is the largest distance of an attended pattern from "
     "the mean",
     "K.index": "index is the pattern of the largest score at the end, -1 if there is none",
+    "K.certain": "certain is the weight of index, the largest association weight at the end, 0 if "
+    "there is none",
     "K.known": "known coordinates stay exactly as they are",
     "K.ignore": "ignore: only known coordinates are compared; what the others hold is never read",
     "K.settle": "settle: unknown coordinates alone are updated, which lowers the energy by half of "
