@@ -15,6 +15,7 @@ from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._compact import recall
+from hopcore.memory._float_masks import associated_by_orders
 from hopcore.memory._path import begin_path, joined_path, with_update
 from hopcore.memory._scores import PLAIN, Scores
 
@@ -25,10 +26,11 @@ UNMOVED = 3e38
 """The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
-def broadcast_state(inputs: Inputs, keys: Any = None) -> Inputs:
+def broadcast_state(inputs: Inputs, keys: Any = None, added: Any = None) -> Inputs:
     """Return the inputs with the state broadcast to the leading axes of all of them.
 
-    ``keys`` may have more leading axes than the stored patterns, those of a bias.
+    ``keys`` may have more leading axes than the stored patterns, those of a bias; ``added`` are the
+    numbers of a mask.
     """
     leading = {"state": inputs.state.shape[:-2], "stored": inputs.stored.shape[:-2]}
     if not isinstance(inputs.beta, float):
@@ -37,6 +39,8 @@ def broadcast_state(inputs: Inputs, keys: Any = None) -> Inputs:
         leading["mask"] = inputs.mask.shape[:-2]
     if keys is not None:
         leading["bias"] = keys.shape[:-2]
+    if added is not None:
+        leading["mask of numbers"] = added.shape[:-2]
     own = leading["state"]
     for axes in leading.values():
         if len(axes) > 0 and (len(axes) != len(own) or axes != own):
@@ -213,6 +217,9 @@ def scored_update_of(
         new, found = recall(scored, separation)
         new = scores.recalled(inputs, new)
         return inputs.xp.where(found[..., None], new, inputs.state)
+    if scores.added is not None:
+        new = associated_by_orders(scored, scores.added, separation, *others[:split])
+        return scores.recalled(inputs, new)
     return scores.recalled(inputs, update_of(separation, scored, *others[:split]))
 
 

@@ -30,6 +30,7 @@ from hopcore.memory._fixed_point import (
     update_of,
     without_gradient,
 )
+from hopcore.memory._float_masks import best_with, split_mask
 from hopcore.memory._known import (
     Known,
     Unknown,
@@ -270,12 +271,12 @@ def retrieve(
             )
         suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
-    if track is not False:
-        check_bool("track", track)
+    check_bool("track", track)
+    mask, added = split_mask(mask)
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function)
-    inputs, orders = broadcast_state(inputs, scores.keys), orders_of(function)
+    scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function, added=added)
+    inputs, orders = broadcast_state(inputs, scores.keys, scores.added), orders_of(function)
     others = () if orders is None else (orders,)
     update: Any = partial(update_of, function)
     if scores is not PLAIN:
@@ -284,6 +285,9 @@ def retrieve(
     if known is not None:
         fixed = known_of(inputs, known)
         update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
+    shared = scores.arrays
+    if scores.added is not None:  # which has an axis of queries
+        others, shared = (*others, *shared), ()
     found, steps, residual, converged, path = iterate_to_fixed_point(
         inputs,
         update,
@@ -291,7 +295,7 @@ def retrieve(
         tol,
         gradient=gradient,
         others=others,
-        shared=() if scores is PLAIN else scores.arrays,
+        shared=shared,
         unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
         track=track,
     )
@@ -342,5 +346,8 @@ def best_pattern(
     orders = orders_of(separation)
     if orders is not None:
         separation = with_orders(separation, backend.constant(orders))
-    index, _, weight, _ = backend.best(state, stored, beta, mask, separation)
+    if scores.added is not None:
+        index, weight = best_with(scored, scores.added, separation)
+    else:
+        index, _, weight, _ = backend.best(state, stored, beta, mask, separation)
     return xp.where(weight > 0.0, index, -1), weight

@@ -44,6 +44,16 @@ def last_weight(patch):
     patch.setattr(core("arrays._backend"), "best_of", wrong)
 
 
+@mutant("the numbers of a mask without their signs", "K.numbers")
+def unsigned(patch):
+    right = core("memory._scores").bias_and_added
+
+    def wrong(inputs, bias, added, separation):
+        return right(inputs, bias, abs(added), separation)
+
+    patch.setattr(core("memory._scores"), "bias_and_added", wrong)
+
+
 @mutant("a bias in units of beta", "K.scores K1 K.bias K.posterior K.merge")
 def times_beta(patch):
     kind = core("memory._scores").Scores
