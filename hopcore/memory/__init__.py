@@ -14,6 +14,7 @@ from hopcore.memory._fixed_point import Gradient
 from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
+from hopcore.memory._random_features import RandomFeatures
 from hopcore.memory._retrieval import Retrieval, retrieve
 from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import (
@@ -32,6 +33,7 @@ __all__ = [
     "Gradient",
     "KSubsets",
     "LearnableAlpha",
+    "RandomFeatures",
     "Retrieval",
     "Separation",
     "SeparationName",

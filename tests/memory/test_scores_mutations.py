@@ -54,6 +54,18 @@ def unsigned(patch):
     patch.setattr(core("memory._scores"), "bias_and_added", wrong)
 
 
+@mutant("random vectors that are not normal", "K.features")
+def not_normal(patch):
+    kind = core("memory._random_features").RandomFeatures
+    right = kind._empty
+
+    def wrong(self, backend, like):
+        vectors, *sums = right(self, backend, like)
+        return np.sign(vectors), *sums
+
+    patch.setattr(kind, "_empty", wrong)
+
+
 @mutant("a bias in units of beta", "K.scores K1 K.bias K.posterior K.merge")
 def times_beta(patch):
     kind = core("memory._scores").Scores

@@ -108,6 +108,8 @@ STATEMENTS: dict[str, str] = {
     "K.bias": "a bias of log n is n copies; a constant bias changes no weight, and moves the "
     "energy by -b/beta; its leading axes broadcast",
     "K.numbers": "a mask of numbers is a bias of each query's own; -inf is what False is",
+    "K.features": "random features: an unbiased sum of kernels with a measured error, its energy "
+    "and its update",
     "K.merge": "parts by distance and with biases merge into the whole",
     "K.masked": "masked patterns have no influence, and none on the origin",
     "K.unit": "M, in which tol is measured, is the largest distance of an attended pattern from "
