@@ -25,6 +25,7 @@ from hopcore.arrays._backend import (
     orders_of_rows,
     with_orders,
 )
+from hopcore.arrays._best import best_of, best_over_workers
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of, register_array_type
 from hopcore.arrays._edge import as_patterns
@@ -86,6 +87,8 @@ __all__ = [  # noqa: RUF022 (grouped by subject)
     "without_rounding",
     # Memories in parts
     "OverWorkers",
+    "best_of",
+    "best_over_workers",
     "merge_over_workers",
     "too_many_weights",
     "orders_in_parts",

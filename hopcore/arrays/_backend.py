@@ -15,6 +15,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
+from hopcore.arrays._best import best_of
 from hopcore.arrays._graph_kernels import GraphKernels, chunks, without_rounding
 from hopcore.arrays._layer_kernels import LayerKernels
 from hopcore.arrays._library import Array
@@ -197,6 +198,26 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
             return (self.separate(scores, with_orders(separation, orders))[1],)
 
         return self.over_blocks(block, state, stored, beta, mask, orders_of(separation))[0]
+
+    def best(
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        """Index, score and weight of the pattern with the largest score, and the conjugate.
+
+        Each is ``(..., L)`` and has no derivative. Of equal scores, it is the first. At most about
+        :data:`hopcore.arrays.BLOCK` scores (or one row of them) are stored at a time.
+        """
+
+        def block(scores: Array, orders: Array | None) -> tuple[Array, ...]:
+            weights, conjugate = self.separate(scores, with_orders(separation, orders))
+            return *best_of(self.xp, scores, weights), conjugate
+
+        return self.over_blocks(block, state, stored, beta, mask, orders_of(separation))
 
     def statistics(
         self,

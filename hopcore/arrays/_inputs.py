@@ -247,6 +247,11 @@ def check_mask(backend: Backend, state: Array, stored: Array, mask: Any) -> None
             "for a mask of a layer or of torch's attention, which is True where nothing is attended"
         )
     check_same_device(backend, state, "mask", mask)
+    check_mask_shape(state, stored, mask)
+
+
+def check_mask_shape(state: Array, stored: Array, mask: Array) -> None:
+    """Raise if a mask does not broadcast to ``(..., L, S)``."""
     queries, patterns = state.shape[-2], stored.shape[-2]
     rows, columns = (1, 1, *mask.shape)[-2:]
     fits = (rows == 1 or rows == queries) and (columns == 1 or columns == patterns)

@@ -225,7 +225,7 @@ def iterate_in_memory(
     """Update each query in the diffused memory until it converges, then recall."""
     memory = moved._replace(projection=moved.stored) if projected else moved
     softmax = get_separation("softmax")
-    state, steps, residual, converged = iterate_to_fixed_point(
+    state, steps, residual, converged, _ = iterate_to_fixed_point(
         memory, partial(update_of, softmax), updates, tol
     )
     final = moved._replace(state=state)

@@ -15,6 +15,7 @@ from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
 from hopcore.memory._metric import Metric
+from hopcore.memory._random_features import RandomFeatures
 from hopcore.memory._retrieval import Retrieval, retrieve
 from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import (
@@ -34,6 +35,7 @@ __all__ = [
     "KSubsets",
     "LearnableAlpha",
     "Metric",
+    "RandomFeatures",
     "Retrieval",
     "Separation",
     "SeparationName",

@@ -27,6 +27,7 @@ from hopcore.arrays._merge import merged
 from hopcore.arrays._validation import short_repr
 from hopcore.memory._compact import recall, weights_of
 from hopcore.memory._fixed_point import updated
+from hopcore.memory._float_masks import associated, scores_with, split_mask
 from hopcore.memory._scores import PLAIN, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -87,9 +88,12 @@ def association(
         Pattern projections (values); the stored patterns themselves if not given.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive: one for all queries, one per head, or one per query.
-    mask : boolean array broadcastable to (..., L, S), optional
+    mask : boolean or floating array broadcastable to (..., L, S), optional
         True where a query may attend to a stored pattern. Masks of layers, and of the attention of
-        torch, are True where it may not: negate those, ``~mask``.
+        torch, are True where it may not: negate those, ``~mask``. A mask of floating-point numbers
+        is added to the scores, as a bias is, and ``-inf`` forbids a pattern. Unless the numbers are
+        the same for all queries, they need all scores at once, which is as much memory again as
+        the mask has, and are refused for memories in parts.
     separation : str or separation function
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``; alpha
         may be an array that broadcasts to (..., L) as beta does, one for each head or query. With
@@ -133,18 +137,19 @@ def association(
     >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
     array([[1., 0.]])
     """
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, separation=function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     scored = inputs if scores is PLAIN else scores.inputs(inputs)
-    backend, _, state, stored, values, beta, mask = scored
+    backend = inputs.backend
     if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
     if scores.absolute:
         return without_row(scores.recalled(inputs, recall(scored, function)[0]), single)
-    output, conjugate = backend.associate(state, stored, values, beta, mask, function, return_lse)
+    output, conjugate = associated(scored, scores.added, function, return_lse)
     if scores is not PLAIN:
         output = scores.recalled(inputs, output)
     if not return_lse:
@@ -198,9 +203,10 @@ def update(
     >>> hopcore.update(np.asarray([[0.9, 0.1]]), stored, 4.0, separation="sparsemax")
     array([[1., 0.]])
     """
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, separation=function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     return without_row(updated(function, scores, inputs), single)
 
 
@@ -240,12 +246,12 @@ def association_weights(
     >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[0.5, 0.5]])
     """
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
-    scored = scores_of(inputs, similarity, bias, separation=function).inputs(inputs)
-    backend, _, state, stored, _, beta, mask = scored
-    scores = backend.scores(state, stored, beta, mask)
-    weights = weights_of(backend, scores, function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
+    backend = inputs.backend
+    weights = weights_of(backend, scores_with(scores.inputs(inputs), scores.added), function)
     return without_row(backend.astype(weights, inputs.state.dtype), single)
 
 

@@ -40,6 +40,7 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._validation import as_number, is_number
 from hopcore.memory._compact import conjugate_of, steepness
 from hopcore.memory._fixed_point import updated
+from hopcore.memory._float_masks import associated, conjugate_with, split_mask
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
@@ -127,8 +128,9 @@ def energy(
         Stored patterns.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
-    mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend (in layers, True where it may not). The N and M of a query
+    mask : boolean or floating array broadcastable to (..., L, S), optional
+        True where a query may attend (in layers, True where it may not), or numbers that are added
+        to the scores, as in :func:`hopcore.association`. The N and M of a query
         do not include the patterns that are masked for it.
     separation, similarity, bias
         As in :func:`hopcore.association`.
@@ -153,9 +155,10 @@ def energy(
     >>> hopcore.energy(stored, stored, 50.0).round(4)
     array([0.0139, 0.0139])
     """
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, separation=function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     return without_axis(energy_of(inputs, function, scores), single)
 
 
@@ -167,8 +170,15 @@ def energy_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Array:
         backend, _, state, stored, _, beta, mask = inputs
         conjugate = backend.conjugate(state, stored, beta, mask, separation)
     else:
-        conjugate = conjugate_of(scores.inputs(inputs), separation)
+        conjugate = scored_conjugate(scores, scores.inputs(inputs), separation)
     return energy_by_conjugate(inputs, separation, conjugate, scores)
+
+
+def scored_conjugate(scores: Scores, scored: Inputs, separation: Any) -> Array:
+    """Return the conjugate of the products of queries and keys, and of what is added to them."""
+    if scores.added is not None:
+        return conjugate_with(scored, scores.added, separation)
+    return conjugate_of(scored, separation)
 
 
 def in_precise(inputs: Inputs) -> Inputs:
@@ -241,15 +251,15 @@ def energy_gradient(
     >>> hopcore.energy_gradient(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[-0.5, -0.5]])
     """
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, separation=function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     scored = scores.inputs(inputs)
-    backend, _, state, stored, values, beta, mask = scored
     if scores.absolute:
         new = updated(function, scores, inputs)
         slope = steepness(scored, function)[..., None]
-        found = backend.astype(slope * (inputs.state - new), inputs.state.dtype)
+        found = inputs.backend.astype(slope * (inputs.state - new), inputs.state.dtype)
         return without_row(found, single)
-    new = backend.associate(state, stored, values, beta, mask, function)[0]
+    new = associated(scored, scores.added, function)[0]
     return without_row(inputs.state - scores.recalled(inputs, new), single)

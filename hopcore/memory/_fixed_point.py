@@ -15,6 +15,8 @@ from hopcore.arrays._inputs import Inputs, broadcast_shapes
 from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._compact import recall
+from hopcore.memory._float_masks import associated_by_orders
+from hopcore.memory._path import begin_path, joined_path, with_update
 from hopcore.memory._scores import PLAIN, Scores
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
@@ -24,10 +26,11 @@ UNMOVED = 3e38
 """The residual of a query before its first update: finite, since JAX can be told to stop at inf."""
 
 
-def broadcast_state(inputs: Inputs, keys: Any = None) -> Inputs:
+def broadcast_state(inputs: Inputs, keys: Any = None, added: Any = None) -> Inputs:
     """Return the inputs with the state broadcast to the leading axes of all of them.
 
-    ``keys`` may have more leading axes than the stored patterns, those of a bias.
+    ``keys`` may have more leading axes than the stored patterns, those of a bias; ``added`` are the
+    numbers of a mask.
     """
     leading = {"state": inputs.state.shape[:-2], "stored": inputs.stored.shape[:-2]}
     if not isinstance(inputs.beta, float):
@@ -36,6 +39,8 @@ def broadcast_state(inputs: Inputs, keys: Any = None) -> Inputs:
         leading["mask"] = inputs.mask.shape[:-2]
     if keys is not None:
         leading["bias"] = keys.shape[:-2]
+    if added is not None:
+        leading["mask of numbers"] = added.shape[:-2]
     own = leading["state"]
     for axes in leading.values():
         if len(axes) > 0 and (len(axes) != len(own) or axes != own):
@@ -58,7 +63,8 @@ def iterate_to_fixed_point(
     others: tuple[Array, ...] = (),
     shared: tuple[Array, ...] = (),
     unit: Array | None = None,
-) -> tuple[Array, Array, Array, Array]:
+    track: bool = False,
+) -> tuple[Array, Array, Array, Array, Any]:
     """Repeat an update until each query rests.
 
     Parameters
@@ -81,12 +87,16 @@ def iterate_to_fixed_point(
         Further arguments of which no axis belongs to the queries.
     unit : array, optional
         The length in which ``tol`` is measured; M if not given.
+    track : bool
+        Whether to keep the states before the first update and after each update.
 
     Returns
     -------
     state, steps, residual, converged : array
         For each query: its last state; the number of its updates; the distance that the last update
         moved it; and whether the query rests.
+    path : array (steps + 1, ..., L, d) or None
+        All states, if they are kept.
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs) if unit is None else unit
@@ -101,7 +111,7 @@ def iterate_to_fixed_point(
     precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        state, steps, residual, active = carry
+        state, steps, residual, active, *carried = carry
         rows = xp.nonzero(active)[0] if drop else None
         if rows is None or rows.shape[0] == state.shape[0]:
             new = update(start._replace(state=state), *constants)
@@ -118,7 +128,13 @@ def iterate_to_fixed_point(
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
         active = active & (moved > length)
-        return state, steps, residual, active if limits is None else active & (steps < limits)
+        if limits is not None:
+            active = active & (steps < limits)
+        if listed is not None:
+            listed.append(state)
+        elif track:
+            carried = [with_update(inputs._replace(state=state), carried[0], steps)]
+        return state, steps, residual, active, *carried
 
     queries, device = state.shape[:-1], backend.device(state)
     active = xp.ones(queries, dtype=xp.bool, device=device)
@@ -128,20 +144,25 @@ def iterate_to_fixed_point(
         xp.full(queries, UNMOVED, dtype=precise, device=device),
         active if limits is None else active & (limits > 0),
     )
-    found, steps, residual, _ = backend.loop(
+    listed, path = None, None
+    if track:
+        listed, init = begin_path(start, (*constants, *shared), max_steps, init)
+    found, steps, residual, _, *carried = backend.loop(
         lambda carry: xp.any(carry[3]),
         body,
         init,
         max_steps,
         differentiable=gradient == "unrolled",
     )
+    if track:
+        path = carried[0] if listed is None else joined_path(xp, listed, steps)
     if max_steps == 0 or limits is not None:
         residual = xp.where(steps > 0, residual, math.inf)
     if found is start.state:  # no update was made, and the result must not be the input
         found = backend.copied(found)
     if gradient == "implicit":
         found = at_fixed_point(found, inputs, update, (*others, *shared))
-    return found, steps, residual, residual <= length
+    return found, steps, residual, residual <= length, path
 
 
 def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
@@ -196,6 +217,9 @@ def scored_update_of(
         new, found = recall(scored, separation)
         new = scores.recalled(inputs, new)
         return inputs.xp.where(found[..., None], new, inputs.state)
+    if scores.added is not None:
+        new = associated_by_orders(scored, scores.added, separation, *others[:split])
+        return scores.recalled(inputs, new)
     return scores.recalled(inputs, update_of(separation, scored, *others[:split]))
 
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import math
 import pkgutil
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import (
     Array,
-    beta_of_rows,
-    block_rows,
-    mask_of_rows,
     orders_of,
+    with_orders,
 )
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
+from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, check_bool, short_repr
 from hopcore.memory._compact import is_absolute
-from hopcore.memory._energy import energy_of
+from hopcore.memory._energy import energy_of, in_precise
 from hopcore.memory._fixed_point import (
     Gradient,
     broadcast_state,
@@ -30,7 +28,9 @@ from hopcore.memory._fixed_point import (
     length_unit,
     scored_update_of,
     update_of,
+    without_gradient,
 )
+from hopcore.memory._float_masks import best_with, split_mask
 from hopcore.memory._known import (
     Known,
     Unknown,
@@ -39,6 +39,7 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
+from hopcore.memory._path import places
 from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 
@@ -77,10 +78,13 @@ class Retrieval(RetrievalFields[SomeArray]):
 
     Notes
     -----
-    There are two more attributes: ``index``, the stored pattern that was found, and
-    ``suggestion``, the :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not
-    leaves of the pytree, so ``jax.jit``, a copy or a file does not keep them. A streamed memory
-    has no ``index``.
+    There are more attributes: ``index``, the stored pattern that was found, and ``certain``, its
+    weight; ``path``
+    ``(steps + 1, ..., L, d)`` and ``energies`` ``(steps + 1, ..., L)``, all states of a retrieval
+    with ``track=True`` and their energies, None without it; and ``suggestion``, the
+    :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not leaves of the
+    pytree, so ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that
+    is compiled. A copy or a file keeps ``path`` and ``energies`` alone.
 
     Examples
     --------
@@ -88,40 +92,55 @@ class Retrieval(RetrievalFields[SomeArray]):
     >>> state, *_, energy = hopcore.retrieve(np.zeros((1, 2)), np.eye(2), 1.0)
     >>> state, energy.round(4)
     (array([[0.5, 0.5]]), array([0.25]))
-    >>> hopcore.retrieve([[0.1, 0.9], [0.8, 0.1]], np.eye(2), 8.0).index
-    array([1, 0])
+    >>> found = hopcore.retrieve([[0.1, 0.9], [0.8, 0.1]], np.eye(2), 8.0)
+    >>> found.index, found.certain.round(4)
+    (array([1, 0]), array([0.9997, 0.9997]))
     """
 
     suggestion: Any = None
-    _memory: tuple[Inputs, Scores, Array | None, bool] | None = None
+    path: Any = None
+    energies: Any = None
+    _memory: tuple[Inputs, Scores, Any, Array | None, bool] | None = None
 
     @property
     def index(self) -> Array:
-        """The stored pattern with the largest weight at the end, ``(..., L)``; -1 if there is none.
+        """The stored pattern with the largest score at the end, ``(..., L)``; -1 if there is none.
 
-        It is computed when it is first needed, one block of queries at a time.
+        It has the largest weight, too; of equal scores it is the first. It is computed together
+        with :attr:`certain` when one of them is first needed.
         """
+        return self._best[0]
+
+    @property
+    def certain(self) -> Array:
+        """The weight of the stored pattern :attr:`index` at the end, ``(..., L)``.
+
+        It is the largest association weight of the returned state, from 1/N to 1, in the dtype of
+        the energy, and 0 for a query that may attend to nothing or is in reach of no pattern. With
+        a sparse separation function it is exactly 1 where one pattern is retrieved alone. It is
+        found in one pass over the memory, one block of queries at a time, and has no derivative:
+        the one of ``statistics(...).largest`` has.
+        """
+        return self._best[1]
+
+    @cached_property
+    def _best(self) -> tuple[Array, Array]:
         if self._memory is None:
             raise AttributeError(
-                "index needs the memory, which jax.jit, a copy or a file does not keep: read "
-                "retrieve(...).index before, or use the argmax of association_weights"
+                "index and certain need the memory, which jax.jit, a copy or a file does not keep: "
+                "read them from the result of retrieve, or use the argmax of association_weights"
             )
-        inputs, scores, known, single = self._memory
+        inputs, scores, function, known, single = self._memory
         state: Array = self.state
         if single:
             state = state[..., None, :]
-        try:
-            scored = scores.inputs(inputs._replace(state=state), known)
-            found = largest_weight(scored, -1.0 if scores.absolute else -math.inf)
-        except TypeError as error:  # a memory in parts, which has no array of scores
-            raise AttributeError(
-                f"index is available only for a memory that is a single array: {error}"
-            ) from None
-        return without_axis(found, single)
+        found = best_pattern(inputs._replace(state=state), scores, function, known)
+        return without_axis(found[0], single), without_axis(found[1], single)
 
     def __reduce__(self) -> Any:
         """Copy and pickle the arrays, without the memory."""
-        return type(self), tuple(self)
+        kept = {name: self.__dict__[name] for name in ("path", "energies") if name in self.__dict__}
+        return type(self), tuple(self), kept or None
 
 
 @suggest_names
@@ -139,6 +158,7 @@ def retrieve(
     max_steps: int = 100,
     tol: float = 1e-6,
     gradient: Gradient = "unrolled",
+    track: bool = False,
 ) -> Retrieval[SomeArray]:
     r"""Retrieve stored patterns: iterate :math:`\xi \leftarrow f(\xi)` until each query rests.
 
@@ -180,11 +200,13 @@ def retrieve(
         function theorem at the final state. Its memory use does not grow, its derivative with
         respect to the initial state is zero, and it is correct if the query has converged to a
         stable fixed point. NumPy has no gradients and ignores this argument.
+    track : bool
+        Whether to keep all states and their energies, as ``path`` and ``energies`` of the result.
 
     Returns
     -------
     Retrieval
-        ``state, steps, converged, residual, energy``.
+        ``state, steps, converged, residual, energy``, and ``path`` and ``energies`` if tracked.
 
     Raises
     ------
@@ -198,6 +220,14 @@ def retrieve(
     ``torch.compile`` values cannot be read, so they are not checked, and finished queries are
     frozen instead of dropped.
 
+    A path has ``max(steps) + 1`` states where values can be read. Under ``jax.jit``, ``jax.grad``,
+    ``torch.compile`` and ``torch.func`` no length may depend on values, so it has ``max_steps + 1``
+    states: choose a ``max_steps`` that fits into memory. The first states are those given, and the
+    last ones are ``state``, because a query that rests keeps its last state to the end. So
+    ``energies`` never rise by more than rounding errors, except in the first update with
+    ``unknown="ignore"``, before which unknown coordinates are 0. Both have derivatives in torch and
+    JAX with ``gradient="unrolled"``; with ``"implicit"`` the states of a path are constants.
+
     Examples
     --------
     >>> import numpy as np, hopcore
@@ -205,22 +235,21 @@ def retrieve(
     >>> found = hopcore.retrieve(np.asarray([[0.8, 0.4]]), stored, 4.0, separation="sparsemax")
     >>> found.state, int(found.steps[0])
     (array([[1., 0.]]), 2)
+    >>> found = hopcore.retrieve([0.8, 0.4], stored, 2.0, max_steps=3, track=True)
+    >>> found.path.round(2)
+    array([[0.8 , 0.4 ],
+           [0.69, 0.31],
+           [0.68, 0.32],
+           [0.67, 0.33]])
+    >>> found.energies.round(4)
+    array([0.261 , 0.2508, 0.2507, 0.2506])
     """
     max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
     if not (type(tol) is float and 0.0 <= tol < math.inf):
         tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
         raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
-    if unknown != "ignore":
-        check_unknown(unknown)
-    ignores = known is not None and unknown == "ignore"
-    if similarity is None:
-        similarity = "distance" if ignores or is_absolute(separation) else "dot"
-    if ignores and similarity == "dot":
-        raise ValueError(
-            "coordinates that are not known can be ignored only by distances: write "
-            "similarity='distance', or unknown='settle' to compare all coordinates"
-        )
+    ignores, similarity = compared_by(known, unknown, similarity, separation)
     if ignores:
         state = without_unknown(state, known)
     suggestion = None
@@ -233,12 +262,14 @@ def retrieve(
             )
         suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
+    check_bool("track", track)
+    mask, added = split_mask(mask)
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function)
+    scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function, added=added)
     if max_steps > 0:
         check_updated(inputs, scores)
-    inputs, orders = broadcast_state(inputs, scores.keys), orders_of(function)
+    inputs, orders = broadcast_state(inputs, scores.keys, scores.added), orders_of(function)
     others = () if orders is None else (orders,)
     update: Any = partial(update_of, function)
     if scores is not PLAIN:
@@ -247,24 +278,59 @@ def retrieve(
     if known is not None:
         fixed = known_of(inputs, known)
         update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
-    found, steps, residual, converged = iterate_to_fixed_point(
+    shared = scores.arrays
+    if scores.added is not None:  # which has an axis of queries
+        others, shared = (*others, *shared), ()
+    found, steps, residual, converged, path = iterate_to_fixed_point(
         inputs,
         update,
         max_steps,
         tol,
         gradient=gradient,
         others=others,
-        shared=() if scores is PLAIN else scores.arrays,
+        shared=shared,
         unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
+        track=track,
     )
     final = energy_of(inputs._replace(state=found), function, scores)
     results = steps, converged, residual, final
     result = Retrieval(
         without_row(found, single), *(without_axis(array, single) for array in results)
     )
-    result._memory = inputs, scores, fixed.mask if ignores and fixed else None, single
+    result._memory = inputs, scores, function, fixed.mask if ignores and fixed else None, single
     result.suggestion = suggestion
+    if path is not None:
+        result.path = without_row(path, single)
+        result.energies = without_axis(
+            energies_of(path, inputs, function, scores, steps, final), single
+        )
     return result
+
+
+def compared_by(
+    known: Any, unknown: Unknown, similarity: Similarity | None, separation: Any
+) -> tuple[bool, Similarity]:
+    """Say whether only known coordinates are compared, and how; the default depends on it."""
+    if unknown != "ignore":
+        check_unknown(unknown)
+    ignores = known is not None and unknown == "ignore"
+    if similarity is None:
+        return ignores, "distance" if ignores or is_absolute(separation) else "dot"
+    if ignores and similarity == "dot":
+        raise ValueError(
+            "coordinates that are not known can be ignored only by distances: write "
+            "similarity='distance', or unknown='settle' to compare all coordinates"
+        )
+    return ignores, similarity
+
+
+def energies_of(
+    path: Array, inputs: Inputs, separation: Any, scores: Scores, steps: Array, final: Array
+) -> Array:
+    """Return the energies of the states of a path, given those of the last states."""
+    energies = energy_of(inputs._replace(state=path), separation, scores)
+    rests = places(inputs, path.shape[0], steps) >= steps
+    return inputs.xp.where(rests, final, energies)
 
 
 def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:
@@ -277,19 +343,21 @@ def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:
     return suggestion
 
 
-def largest_weight(inputs: Inputs, lowest: float = -math.inf) -> Array:
-    """Return the stored pattern with the largest score for each query.
+@quiet
+def best_pattern(
+    inputs: Inputs, scores: Scores, separation: Any, known: Array | None
+) -> tuple[Array, Array]:
+    """Return the stored pattern with the largest weight for each query, and this weight.
 
-    It is -1 where all patterns are masked or none has a score above the lowest.
+    They are -1 and 0 where no pattern has a weight.
     """
-    backend, xp, state, stored, _, beta, mask = inputs
-    rows, queries = block_rows(state, stored), state.shape[-2]
-    found = []
-    for start in range(0, max(queries, 1), rows):
-        part = slice(start, min(start + rows, queries))
-        scores = backend.scores(
-            state[..., part, :], stored, beta_of_rows(beta, part), mask_of_rows(mask, part)
-        )
-        index = xp.argmax(scores, axis=-1)
-        found.append(xp.where(xp.max(scores, axis=-1) > lowest, index, -1))
-    return found[0] if len(found) == 1 else xp.concat(found, axis=-1)
+    scored = without_gradient(scores.inputs(in_precise(inputs), known))
+    backend, xp, state, stored, _, beta, mask = scored
+    orders = orders_of(separation)
+    if orders is not None:
+        separation = with_orders(separation, backend.constant(orders))
+    if scores.added is not None:
+        index, weight = best_with(scored, scores.added, separation)
+    else:
+        index, _, weight, _ = backend.best(state, stored, beta, mask, separation)
+    return xp.where(weight > 0.0, index, -1), weight

@@ -32,6 +32,7 @@ from hopcore.arrays._inputs import (
     Inputs,
     backend_of_input,
     broadcast_shapes,
+    check_mask_shape,
     check_overflow,
     shape,
 )
@@ -66,6 +67,8 @@ class Scores:
         Whether the scores are the distances themselves; then the last coordinate of the keys is 1.
     distance : bool
         Whether states are compared by their distance.
+    added : array broadcastable to (..., L, S)
+        Numbers that are added to the scores of each query, those of a mask; None if there are none.
     """
 
     keys: Any = None
@@ -75,18 +78,21 @@ class Scores:
     squares: bool = False
     distance: bool = False
     absolute: bool = False
+    added: Any = None
 
     @property
     def arrays(self) -> tuple[Any, ...]:
         """The arrays of the scores, which may have gradients."""
-        return tuple(x for x in (self.keys, self.values, self.origin) if x is not None)
+        arrays = self.keys, self.values, self.origin, self.added
+        return tuple(x for x in arrays if x is not None)
 
     def with_arrays(self, arrays: tuple[Any, ...]) -> Scores:
         """Return the same scores with other :attr:`arrays`."""
         if self is PLAIN:
             return self
-        keys, values, *origin = arrays
-        return replace(self, keys=keys, values=values, origin=origin[0] if origin else None)
+        names = "keys", "values", "origin", "added"
+        present = (name for name in names if getattr(self, name) is not None)
+        return replace(self, **dict(zip(present, arrays, strict=True)))
 
     def centred(self, inputs: Inputs) -> Any:
         """Return the stored patterns, for distances relative to the origin."""
@@ -163,22 +169,28 @@ def scores_of(
     *,
     squares: bool = False,
     separation: Any = None,
+    added: Any = None,
 ) -> Scores:
     """Return how the scores of checked inputs are computed; raise if the options do not fit.
 
-    A separation function that is absolute gets the distances themselves.
+    A separation function that is absolute gets the distances themselves. ``added`` are the numbers
+    of a mask.
     """
-    if similarity == "dot" and bias is None:
+    if similarity == "dot" and bias is None and added is None:
         return PLAIN
     check_similarity(similarity)
     backend, mask = inputs.backend, inputs.mask
     absolute = is_absolute(separation)
+    if added is not None:
+        bias, added = bias_and_added(inputs, bias, added, separation)
     if absolute:
         bias = ones_for(inputs, bias, separation)
     elif bias is not None:
         bias = checked_bias(inputs, bias)
     origin = backend.origin(inputs.stored, mask) if similarity == "distance" else None
     scores = scores_from(origin, inputs, bias, squares, absolute)
+    if added is not None:
+        scores = replace(scores, added=added)
     if not (isinstance(inputs.beta, float) and inputs.beta < EXTREME):
         scored = scores.inputs(inputs)
         if backend.can_read_values(scored.state):
@@ -215,6 +227,42 @@ def ones_for(inputs: Inputs, bias: Any, separation: Any) -> Array:
     patterns = inputs.stored.shape[-2]
     precise = backend.precise[state.dtype]
     return inputs.xp.ones((patterns,), dtype=precise, device=backend.device(state))
+
+
+def bias_and_added(
+    inputs: Inputs, bias: Any, added: Any, separation: Any
+) -> tuple[Any, Array | None]:
+    """Return a bias with the numbers of a mask that are the same for all queries, and the others.
+
+    Raise if the numbers do not fit the inputs.
+    """
+    if is_absolute(separation):
+        raise ValueError(
+            "a mask of numbers would change the radius of a pattern, not its share: write "
+            f"mask=mask > -inf with separation={separation}"
+        )
+    backend = backend_of(inputs.state)
+    added = floating("mask", as_host_array("mask", added), backend, backend.device(inputs.state))
+    other = backend_of_input("mask", added)
+    if other is not backend:
+        raise TypeError(
+            f"state and mask must be arrays of one library, got {backend.name} and {other.name}"
+        )
+    check_mask_shape(inputs.state, inputs.stored, added)
+    precise, patterns = backend.precise[inputs.state.dtype], inputs.stored.shape[-2]
+    if backend.can_read_values(added):
+        check_magnitude(backend, added, precise, "mask")
+    added = backend.astype(added, precise)
+    if added.ndim > 1 and added.shape[-2] != 1:
+        if getattr(backend_of(inputs.stored), "refusal_as_state", ""):
+            raise TypeError(
+                "a mask of numbers for each query needs all scores, of which a memory in parts has "
+                "too many; numbers for the patterns, the same for all queries, are bias=, (S,)"
+            )
+        return bias, added
+    row = added if added.ndim == 1 else added[..., 0, :]
+    row = backend.xp.broadcast_to(row, (*row.shape[:-1], patterns))
+    return row if bias is None else row + checked_bias(inputs, bias), None
 
 
 def scores_from(
@@ -289,8 +337,8 @@ def checked_bias(inputs: Inputs, bias: Any) -> Array:
     return library.astype(bias, precise)
 
 
-def check_magnitude(library: Backend, bias: Array, precise: Any) -> None:
-    """Raise if a bias is not finite, or not in the dtype in which scores are computed."""
+def check_magnitude(library: Backend, bias: Array, precise: Any, name: str = "bias") -> None:
+    """Raise if numbers are not finite, or not in the dtype in which scores are computed."""
     xp = library.xp
     most = min(float(xp.finfo(dtype).max) for dtype in (bias.dtype, precise))
     wrong = ~(xp.abs(bias) <= most)
@@ -300,4 +348,4 @@ def check_magnitude(library: Backend, bias: Array, precise: Any) -> None:
         hint = f"; with this state it can be at most {most:.2g}" if math.isfinite(value) else ""
         if value == -math.inf:
             hint = "; to leave out a pattern, write mask="
-        raise ValueError(f"bias must be finite, got {value:g} at index {index}{hint}")
+        raise ValueError(f"{name} must be finite, got {value:g} at index {index}{hint}")

@@ -11,6 +11,7 @@ from hopcore.arrays._edge import inputs_at_edge
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._validation import MOST_STEPS, as_integer
 from hopcore.memory._fixed_point import broadcast_state, updated
+from hopcore.memory._float_masks import split_mask
 from hopcore.memory._scores import Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -76,6 +77,7 @@ def recall_sequence(
            [0., 1., 0.]])
     """
     length = as_integer("length", length, 1, MOST_STEPS)
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, successors, beta=beta, mask=mask)
     if inputs.projection.shape[-1] != inputs.state.shape[-1]:
         raise ValueError(
@@ -83,7 +85,7 @@ def recall_sequence(
             f"{inputs.state.shape[-1]}), got {tuple(inputs.projection.shape)}"
         )
     inputs, function = with_separation(inputs, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, separation=function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     if length > 1:
         check_updated(inputs, scores)
     inputs = broadcast_state(inputs)

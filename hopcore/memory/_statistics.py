@@ -18,6 +18,7 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
 from hopcore.memory._compact import conjugate_of
 from hopcore.memory._energy import energy_by_conjugate, in_precise
+from hopcore.memory._float_masks import split_mask
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -118,9 +119,15 @@ def statistics(
     >>> sharp.entropy.round(4), sharp.effective.round(4)
     (array([0.003]), array([1.0007]))
     """
+    mask, added = split_mask(mask)
     inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, separation=function)
+    scores = scores_of(inputs, similarity, bias, separation=function, added=added)
+    if scores.added is not None:
+        raise ValueError(
+            "statistics take no mask of numbers for each query; numbers for the patterns are "
+            "bias=, and association_weights returns all weights"
+        )
     found = statistics_of(inputs, function, scores)
     return Statistics(
         *(

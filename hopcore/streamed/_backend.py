@@ -20,6 +20,7 @@ from hopcore.arrays._backend import (
     mask_of_columns,
     orders_of,
 )
+from hopcore.arrays._best import Best, best_of, better, better_softmax
 from hopcore.arrays._discovery import BY_TYPE, backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET, Array, ArrayLibrary
@@ -133,6 +134,10 @@ class StreamedBackend:
     def can_read_values(self, array: Any) -> bool:
         """Whether values can be read; streamed patterns are checked when they are read."""
         return not isinstance(array, Streamed) and self.states.can_read_values(array)
+
+    def can_fetch_values(self, array: Any) -> bool:
+        """Whether values can be read at all, as those of streamed patterns always can."""
+        return isinstance(array, Streamed) or self.states.can_fetch_values(array)
 
     def astype(self, array: Any, dtype: Any) -> Any:
         """Convert an array; streamed patterns are converted when they are read."""
@@ -347,6 +352,40 @@ class StreamedBackend:
 
         join = partial(merged, self.states.xp)
         return stored.reduce(self.on_cores(state, work, join), join, mask=mask)[1]
+
+    @QUIET
+    def best(
+        self,
+        state: Array,
+        stored: Any,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        """See :meth:`hopcore.Backend.best`; one pass with the softmax, a last one with others."""
+        xp, keys_of = self.states.xp, self.keys_of(stored)
+        if separation.softmax:
+
+            def work(piece: Piece) -> tuple[Array, ...]:
+                keys = keys_of(piece)
+                index, *rest = self.states.best(state, keys, beta, piece.mask, separation)
+                return index + piece.rows.start, *rest
+
+            join: Any = partial(better_softmax, xp)
+            return stored.reduce(self.on_cores(state, work, join), join, mask=mask)
+        weights, conjugate = self.weights(state, stored, beta, mask, separation)
+        of = weights.of
+        join = partial(better, xp)
+
+        def look(piece: Piece) -> Best:
+            def parts() -> Iterator[Best]:
+                for scores, rows in self.blocks(state, piece, keys_of(piece), beta):
+                    index, *rest = best_of(xp, scores, of(scores))
+                    yield index + piece.rows.start + rows.start, *rest
+
+            return in_pairs(join, parts())
+
+        return *stored.reduce(self.on_cores(state, look, join), join, mask=mask), conjugate
 
     @QUIET
     def statistics(

@@ -34,16 +34,39 @@ def test_masked_patterns_are_not_found() -> None:
     found = hopcore.retrieve(QUERIES, STORED, 200.0, mask=mask)
     assert found.index[0] != 3
     np.testing.assert_array_equal(found.index[1:], [-1, 8])
+    assert found.certain[1] == 0.0
 
 
 def test_without_the_memory_there_is_no_index() -> None:
     found = hopcore.retrieve(QUERIES, STORED, 200.0)
-    with pytest.raises(AttributeError, match="index needs the memory"):
+    with pytest.raises(AttributeError, match="index and certain need the memory"):
         _ = copy.deepcopy(found).index
-    streamed = hopcore.retrieve(QUERIES, hopcore.Streamed(STORED, rows=7), 200.0)
-    np.testing.assert_allclose(streamed.state, found.state, rtol=1e-12)
-    with pytest.raises(AttributeError, match="a memory that is a single array"):
-        _ = streamed.index
+    with pytest.raises(AttributeError, match="index and certain need the memory"):
+        _ = copy.deepcopy(found).certain
+
+
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax", "k-subsets:3"])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_streamed_memories_find_the_same_patterns(separation: str, rows: int) -> None:
+    whole = hopcore.retrieve(QUERIES, STORED, 9.0, separation=separation)
+    streamed = hopcore.Streamed(STORED, rows=rows)
+    parts = hopcore.retrieve(QUERIES, streamed, 9.0, separation=separation)
+    np.testing.assert_array_equal(parts.index, whole.index)
+    np.testing.assert_allclose(parts.certain, whole.certain, rtol=1e-12)
+
+
+def test_the_first_of_equal_patterns_is_found() -> None:
+    stored = np.concatenate([STORED, STORED])
+    for memory in (stored, hopcore.Streamed(stored, rows=11), hopcore.Streamed(stored, rows=40)):
+        found = hopcore.retrieve(QUERIES, memory, 200.0)
+        np.testing.assert_array_equal(found.index, [3, 17, 8])
+        np.testing.assert_allclose(found.certain, 0.5, atol=1e-3)
+
+
+def test_a_pattern_that_is_found_alone_is_certain() -> None:
+    found = hopcore.retrieve(QUERIES, STORED, 200.0, separation="sparsemax")
+    np.testing.assert_array_equal(found.certain, 1.0)
+    assert hopcore.retrieve(QUERIES[0], STORED, 200.0).certain.shape == ()
 
 
 def test_an_automatic_beta_comes_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:

@@ -272,6 +272,26 @@ def absolute(monkeypatch):
     everywhere(monkeypatch, "memory._fixed_point", "length_unit", lambda _: wrong)
 
 
+@mutant("a path without the states that were given", "E.path")
+def no_start(monkeypatch):
+    right = core("memory._fixed_point").joined_path
+
+    def wrong(xp: Any, listed: Any, steps: Any) -> Any:
+        return right(xp, [listed[min(1, len(listed) - 1)], *listed[1:]], steps)
+
+    monkeypatch.setattr(core("memory._fixed_point"), "joined_path", wrong)
+
+
+@mutant("energies of a path from the update before", "E.path")
+def late(monkeypatch):
+    right = core("memory._retrieval").energies_of
+
+    def wrong(path: Any, *rest: Any) -> Any:
+        return right(np.concat([path[:1], path[:-1]]), *rest)
+
+    monkeypatch.setattr(core("memory._retrieval"), "energies_of", wrong)
+
+
 @mutant("finished queries dropped, their betas kept", "E.alone E.retrieval")
 def shifted(monkeypatch):
     right = core("memory._fixed_point").select

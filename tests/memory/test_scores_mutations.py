@@ -34,6 +34,38 @@ class ReadsMasked(Backend):
         return super().origin(stored, None)
 
 
+@mutant("the weight of the last pattern beside the index of the best", "K.certain")
+def last_weight(patch):
+    wrong = lambda xp, scores, weights: (  # noqa: E731
+        np.argmax(scores, axis=-1),
+        np.max(scores, axis=-1),
+        weights[..., -1],
+    )
+    patch.setattr(core("arrays._backend"), "best_of", wrong)
+
+
+@mutant("the numbers of a mask without their signs", "K.numbers")
+def unsigned(patch):
+    right = core("memory._scores").bias_and_added
+
+    def wrong(inputs, bias, added, separation):
+        return right(inputs, bias, abs(added), separation)
+
+    patch.setattr(core("memory._scores"), "bias_and_added", wrong)
+
+
+@mutant("random vectors that are not normal", "K.features")
+def not_normal(patch):
+    kind = core("memory._random_features").RandomFeatures
+    right = kind._empty
+
+    def wrong(self, backend, like):
+        vectors, *sums = right(self, backend, like)
+        return np.sign(vectors), *sums
+
+    patch.setattr(kind, "_empty", wrong)
+
+
 @mutant("a bias in units of beta", "K.scores K1 K.bias K.posterior K.merge")
 def times_beta(patch):
     kind = core("memory._scores").Scores

@@ -100,6 +100,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "memory.KSubsets": lambda: memory.KSubsets(2),
     "memory.Metric": lambda: memory.Metric(np.eye(2)),
     "memory.LearnableAlpha": lambda: hopcore.LearnableAlpha(start=(1.2, 1.7)),
+    "memory.RandomFeatures": lambda: memory.RandomFeatures(PATTERNS.shape[-1], 0.1).add(PATTERNS),
     "memory.Retrieval": lambda: memory.retrieve(PATTERNS, PATTERNS, 2.0),
     "memory.Softmax": memory.Softmax,
     "memory.Statistics": lambda: memory.statistics(PATTERNS, PATTERNS, 2.0),

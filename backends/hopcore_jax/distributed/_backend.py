@@ -200,6 +200,21 @@ class ShardedBackend(JaxBackend):
         output, conjugate = workers.associate(state, stored, projection, beta, mask, **options)
         return output, conjugate if need_conjugate else None
 
+    def best(
+        self,
+        state: Array,
+        stored: Any,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        if not isinstance(stored, Shards):
+            return super().best(state, stored, beta, mask, separation)
+        if orders_of(separation) is not None:
+            raise orders_in_parts("a memory of shards")
+        same_devices(stored, state=state, beta=beta, mask=mask)
+        return workers.best(state, stored, beta, mask, backend=self, separation=separation)
+
     def statistics(
         self,
         state: Array,

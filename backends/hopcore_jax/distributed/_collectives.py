@@ -21,6 +21,7 @@ from hopcore.arrays import (
     Loop,
     OverWorkers,
     SeparationFunction,
+    best_over_workers,
     merge_over_workers,
 )
 from hopcore_jax.distributed._memory import Shards, rows_over, values_of, with_rows
@@ -143,6 +144,30 @@ def associate(
     return over_workers(
         work, stored, (values, state, beta, mask), (rows, everywhere, everywhere, split)
     )
+
+
+@partial(jax.jit, static_argnames=("backend", "separation"))
+def best(
+    state: Array,
+    stored: Shards,
+    beta: Beta,
+    mask: Array | None,
+    *,
+    backend: Backend,
+    separation: SeparationFunction,
+) -> tuple[Array, ...]:
+    """:meth:`hopcore.Backend.best`: the best pattern of each worker, and the best of these."""
+    workers = Workers(stored.axis)
+    own = OverShards(separation, workers)
+
+    def work(stored: Array, state: Array, beta: Array, mask: Any) -> tuple[Array, ...]:
+        index, score, weight, conjugate = backend.best(state, stored, beta, mask, own)
+        start = lax.axis_index(workers.axis) * stored.shape[-2]
+        return *best_over_workers(jnp, workers, (index, score, weight), start), conjugate
+
+    mask, split = columns(mask, stored)
+    beta, everywhere = jnp.asarray(beta, dtype=state.dtype), PartitionSpec()
+    return over_workers(work, stored, (state, beta, mask), (everywhere, everywhere, split))
 
 
 @partial(jax.jit, static_argnames=("backend", "separation", "budget"))

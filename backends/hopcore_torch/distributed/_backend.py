@@ -16,6 +16,7 @@ from hopcore.arrays import (
     Rows,
     SeparationFunction,
     attended_by_some,
+    best_over_workers,
     beta_of_rows,
     mask_of_columns,
     mask_of_rows,
@@ -69,6 +70,10 @@ class DistributedBackend(TorchBackend):
     def mixes_with(self, other: Any) -> bool:
         """Whether arrays are tensors of torch."""
         return isinstance(other, TorchBackend)
+
+    def can_fetch_values(self, array: Any) -> bool:
+        """Whether values exist; each worker has those of its own patterns."""
+        return eager() if isinstance(array, DTensor) else super().can_fetch_values(array)
 
     def without_unattended(self, array: Any, mask: torch.Tensor) -> Any:
         """Hide rows of each worker's own part; traces and split masks are refused later."""
@@ -203,6 +208,27 @@ class DistributedBackend(TorchBackend):
             return torch.cat(conjugates, -1)
 
         return self._merged(own, part, separation, state, beta, fast)
+
+    def best(
+        self,
+        state: torch.Tensor,
+        stored: Any,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> tuple[torch.Tensor, ...]:
+        """The best pattern of each worker, and the best of these."""
+        own = self._own("best", stored, None, state, beta, mask, separation)
+        part = Part(own.workers, self.loop)
+        found = [
+            Backend.best(part, x, own.stored, b, mask, separation)
+            for x, b, mask in blocks(own, state, beta)
+        ]
+        *best, conjugate = (torch.cat(arrays, -1) for arrays in zip(*found, strict=True))
+        start = sum(own.sizes[: own.workers.rank])
+        index, score, weight = best
+        best = best_over_workers(part.plain, own.workers, (index, score, weight), start)
+        return *best, conjugate
 
     def statistics(
         self,

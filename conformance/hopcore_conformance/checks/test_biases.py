@@ -45,6 +45,52 @@ def test_a_bias_of_log_n_is_n_copies(subject: Subject, p: Scored, rng: np.random
     agree("energy", got, wanted, within + rounded / merged.beta)
 
 
+@statement("K.numbers", "E.mask")
+@given(
+    p=scored(biases=("none", "some")),
+    rng=generators(),
+    alike=st.booleans(),
+    share=st.sampled_from((0.0, 0.3, 1.0)),
+)
+def test_masks_of_numbers_are_a_bias_of_each_query(
+    subject: Subject, p: Scored, rng: np.random.Generator, alike: bool, share: float
+) -> None:
+    queries, patterns = p.state.shape[-2], p.stored.shape[-2]
+    alike = alike or isinstance(subject, Parted)  # which takes no numbers for each query
+    shape = (1 if alike else queries, patterns)
+    numbers = np.where(rng.random(shape) < share, -np.inf, 4.0 * rng.normal(size=shape))
+    p, numbers = p.on(subject), subject.rounded(numbers)
+    options = {**p.options, "mask": numbers}
+    update, energy = (
+        subject(function, *p.arrays, **options) for function in (hopcore.update, hopcore.energy)
+    )
+    found, index, certain = subject(after_one_update, *p.arrays, **options)
+    for i in range(queries):
+        row = numbers[0 if alike else i]
+        attends, bias = row[None] > -np.inf, np.where(row > -np.inf, row, 0.0)
+        one = rows_of(p, i).but(mask=attends, bias=bias if p.bias is None else bias + p.bias)
+        # The numbers are added to a product, with a rounding of their own.
+        within = 4 * tolerance.association(subject, one)[..., None]
+        agree(f"update of query {i}", update[i : i + 1], one.association(), within)
+        agree(f"retrieval of query {i}", found[i : i + 1], one.association(), within)
+        agree(
+            f"energy of query {i}", energy[i], one.energy[0], 4 * tolerance.energy(subject, one)[0]
+        )
+        assert (index[i] == -1) == (certain[i] == 0.0) == (not np.any(attends)), f"index {index!r}"
+        assert index[i] == -1 or attends[0, index[i]], f"index {index!r} of numbers {numbers!r}"
+
+
+def rows_of(p: Scored, i: int) -> Scored:
+    """The problem of one query."""
+    return p.but(state=p.state[i : i + 1])
+
+
+def after_one_update(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
+    """The state after one update, the pattern that is found, and its weight."""
+    found = hopcore.retrieve(state, stored, beta, **options, max_steps=1)
+    return found.state, found.index, found.certain
+
+
 @statement("K.bias")
 @given(p=scored(biases=("some",)), level=st.sampled_from((-30.0, 0.5, 8.0)))
 def test_a_constant_bias_moves_the_energy_alone(subject: Subject, p: Scored, level: float) -> None:

@@ -142,6 +142,43 @@ def test_retrieval_is_consistent(subject: Subject, p: Problem, max_steps: int) -
     at_most("energy after retrieval", found.energy[some], before[some], slack[some])
 
 
+def followed(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
+    """The path of a retrieval, its energies, and the fields of the result."""
+    found = hopcore.retrieve(state, stored, beta, **options, track=True)
+    return found.path, found.energies, found.state, found.energy, found.steps
+
+
+@statement("E.path", "E2", "F1")
+@given(p=problems(), max_steps=st.sampled_from((7, 2, 1, 0)))
+def test_the_path_and_its_energies(subject: Subject, p: Problem, max_steps: int) -> None:
+    p = p.on(subject)
+    options = {**p.options, "max_steps": max_steps, "tol": 1e-3}
+    states, energies, state, energy, steps = subject(followed, *p.arrays, **options)
+    most = int(np.max(steps))
+    agree("axes of the path", np.asarray(states.shape), [most + 1, *p.state.shape], 0)
+    agree("axes of the energies", np.asarray(energies.shape), states.shape[:-1], 0)
+    agree("first states", states[0], p.state, 0.0)
+    agree("last states", states[-1], state, 0.0)
+    agree("last energies", energies[-1], energy, 0.0)
+    now, within = p, tolerance.energy(subject, p)
+    agree("first energies", energies[0], plain.energy(*p.formula), within)
+    for t in range(most):
+        after, before = p.but(state=states[t + 1]), within
+        goes, within = steps > t, tolerance.energy(subject, after)
+        wrong = tolerance.association(subject, now)
+        wanted = np.where(goes[:, None], plain.association(*now.formula), states[t])
+        agree(f"states {t + 1}", states[t + 1], wanted, np.where(goes, wrong, 0.0)[:, None])
+        agree(f"energies {t + 1}", energies[t + 1], plain.energy(*after.formula), within)
+        moved = np.linalg.norm(states[t + 1] - states[t], axis=-1)
+        # An update that is off by e changes the energy by at most |xi - x| e.
+        slack = before + within + (2 * p.radius + 2 * moved) * wrong
+        some = np.isfinite(energies[t])
+        bound = (energies[t] - moved**2 / 2.0)[some]
+        at_most(f"energies {t + 1}", energies[t + 1][some], bound, slack[some])
+        agree("energies at rest", energies[t + 1][~goes], energies[t][~goes], 0.0)
+        now = after
+
+
 @statement("E.retrieval", "E.empty", "B.batch")
 @pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
 def test_queries_with_nothing_to_attend_to(subject: Subject, separation: str) -> None:

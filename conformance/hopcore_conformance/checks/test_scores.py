@@ -18,7 +18,6 @@ from hopcore_conformance.checks.test_statistics import compare
 from hopcore_conformance.oracle import memory as plain
 from hopcore_conformance.oracle import scores as oracle
 from hopcore_conformance.report.statements import statement
-from hopcore_conformance.sharded import Parted
 from hopcore_conformance.subject import Subject
 
 Array = np.ndarray
@@ -260,8 +259,6 @@ def test_steps_are_measured_by_distances_from_the_mean(
 @statement("K.index")
 @given(p=scored())
 def test_index_is_the_largest_score(subject: Subject, p: Scored) -> None:
-    if isinstance(subject, Parted):
-        pytest.skip("a memory in parts has no index")
     p = p.on(subject)
     found = subject(index_and_state, *p.arrays, **p.options)
     z = p.but(state=found[1]).scores
@@ -271,6 +268,29 @@ def test_index_is_the_largest_score(subject: Subject, p: Scored) -> None:
     chosen = np.take_along_axis(z, np.maximum(found[0], 0)[..., None], axis=-1)[..., 0]
     within = 2 * tolerance.scores(subject, p.but(state=found[1]))
     at_most("scores above that of index", top[~none], chosen[~none], within[~none])
+
+
+@statement("K.certain", "K.index")
+@given(p=scored(), many=st.booleans())
+def test_certain_is_the_largest_weight(subject: Subject, p: Scored, many: bool) -> None:
+    options = {"max_steps": 3 if many else 0}
+    p = p.on(subject)
+    index, certain, state = subject(certain_and_state, *p.arrays, **p.options, **options)
+    after = p.but(state=state)
+    weights = after.weights
+    count = p.stored.shape[-2]
+    wrong = tolerance.weights_of_scores(subject, tolerance.scores(subject, after), p.alpha, count)
+    agree("certain", certain, np.max(weights, axis=-1), wrong + 16 * subject.fine)
+    assert np.array_equal(certain == 0.0, index == -1), f"certain {certain!r} of {index!r}"
+    chosen = np.take_along_axis(weights, np.maximum(index, 0)[..., None], axis=-1)[..., 0]
+    some = index >= 0
+    agree("the weight of index", certain[some], chosen[some], (2 * wrong + 16 * subject.fine)[some])
+
+
+def certain_and_state(state: Any, stored: Any, beta: Any, **options: Any) -> Any:
+    """The index of a retrieval, its weight, and the last state."""
+    found = hopcore.retrieve(state, stored, beta, **options)
+    return found.index, found.certain, found.state
 
 
 def index_and_state(state: Any, stored: Any, beta: Any, **options: Any) -> Any:

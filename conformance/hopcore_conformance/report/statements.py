@@ -18,6 +18,8 @@ STATEMENTS: dict[str, str] = {
     "E.merge": "associations with the pieces of a memory merge exactly into that with the whole",
     "E.retrieval": "f is iterated until ||xi_{t+1} - xi_t|| <= tol M, at most max_steps times",
     "E.alone": "every query stops on its own: what it returns never depends on its batch-mates",
+    "E.path": "a tracked path holds all states of the loop, the last one repeated, and their "
+    "energies, which never rise",
     "E1": "0 <= E <= 2 M^2 in the convex hull of the patterns",
     "E2": "descent: E(xi) - E(f(xi)) >= ||f(xi) - xi||^2 / 2",
     "E3": "grad E = xi - f(xi): fixed points of f are the stationary points of E",
@@ -105,11 +107,16 @@ STATEMENTS: dict[str, str] = {
     "K3": "rounding is relative to distances from the mean: far from 0 as near it",
     "K.bias": "a bias of log n is n copies; a constant bias changes no weight, and moves the "
     "energy by -b/beta; its leading axes broadcast",
+    "K.numbers": "a mask of numbers is a bias of each query's own; -inf is what False is",
+    "K.features": "random features: an unbiased sum of kernels with a measured error, its energy "
+    "and its update",
     "K.merge": "parts by distance and with biases merge into the whole",
     "K.masked": "masked patterns have no influence, and none on the origin",
     "K.unit": "M, in which tol is measured, is the largest distance of an attended pattern from "
     "the mean",
     "K.index": "index is the pattern of the largest score at the end, -1 if there is none",
+    "K.certain": "certain is the weight of index, the largest association weight at the end, 0 if "
+    "there is none",
     "K.known": "known coordinates stay exactly as they are",
     "K.ignore": "ignore: only known coordinates are compared; what the others hold is never read",
     "K.settle": "settle: unknown coordinates alone are updated, which lowers the energy by half of "
