@@ -30,7 +30,7 @@ from hopcore.arrays._edge import as_floating, without_axis, without_row
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._inputs import backend_of_input, check_alike, check_finite, check_state, shape
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
-from hopcore.arrays._validation import as_integer, as_number
+from hopcore.arrays._validation import MOST_NUMBER, as_integer, as_number
 
 
 @suggest_names
@@ -103,6 +103,11 @@ class RandomFeatures:
     def __post_init__(self) -> None:
         for name, least in (("size", 1), ("count", 2), ("seed", 0)):
             object.__setattr__(self, name, as_integer(name, getattr(self, name), least))
+        if self.size * self.count > MOST_NUMBER:
+            raise ValueError(
+                f"size * count random numbers must be at most {MOST_NUMBER}, got "
+                f"{self.size} * {self.count}"
+            )
         object.__setattr__(self, "beta", as_number("beta", self.beta, positive=True))
         if not (isinstance(self.largest_error, float) and self.largest_error == math.inf):
             error = as_number("largest_error", self.largest_error, positive=True)

@@ -262,23 +262,23 @@ def retrieve(
             )
         suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
-    check_bool("track", track)
-    mask, added = split_mask(mask)
+    if track is not False:
+        check_bool("track", track)
+    mask, added = (None, None) if mask is None else split_mask(mask)
     given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
     scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function, added=added)
     if max_steps > 0:
         check_updated(inputs, scores)
     inputs, orders = broadcast_state(inputs, scores.keys, scores.added), orders_of(function)
-    others = () if orders is None else (orders,)
+    others, shared = () if orders is None else (orders,), ()
     update: Any = partial(update_of, function)
     if scores is not PLAIN:
-        update = partial(scored_update_of, function, scores)
+        update, shared = partial(scored_update_of, function, scores), scores.arrays
     fixed: Known | None = None
     if known is not None:
         fixed = known_of(inputs, known)
         update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
-    shared = scores.arrays
     if scores.added is not None:  # which has an axis of queries
         others, shared = (*others, *shared), ()
     found, steps, residual, converged, path = iterate_to_fixed_point(

@@ -108,6 +108,6 @@ def test_what_is_refused() -> None:
     refused(ValueError, "no compact kernel", lambda: metric.retrieve(STATE, STORED, 1.0, **compact))
     refused(
         TypeError,
-        "one library",
+        "a streamed memory is taken as what is stored",
         lambda: metric.energy(STATE, hopcore.Streamed(STORED), 1.0),
     )

@@ -77,3 +77,8 @@ def test_bad_arguments_and_patterns() -> None:
         RandomFeatures(9, 1.0).add(PATTERNS)
     with pytest.raises(ValueError, match="must be finite"):
         RandomFeatures(10, 1.0).add(PATTERNS * np.inf)
+
+
+def test_more_random_numbers_than_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be at most 2147483647, got 4 \* 1000000000$"):
+        hopcore.memory.RandomFeatures(4, 1.0, count=10**9)

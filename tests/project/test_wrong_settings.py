@@ -31,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{key: {"power": 3} for key in ("Polynomial", "PowerNorm")},
     "Entmax": {"alpha": 1.5},
     "KSubsets": {"k": 2},
+    "RandomFeatures": {"size": 4, "beta": 1.0},
     "Constant": {"value": 1.0},
     "Geometric": {"start": 1.0, "factor": 0.5},
     **dict.fromkeys(("Linear", "Cosine", "Exponential"), BETWEEN),
@@ -61,7 +62,12 @@ def settings_of_packages() -> dict[str, type]:
 
 
 KINDS = settings_of_packages()
-FIELDS = [(name, field.name) for name, kind in KINDS.items() for field in dataclasses.fields(kind)]
+FIELDS = [
+    (name, field.name)
+    for name, kind in KINDS.items()
+    for field in dataclasses.fields(kind)
+    if field.init
+]
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
