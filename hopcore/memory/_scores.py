@@ -206,7 +206,7 @@ def check_updated(inputs: Inputs, scores: Scores = PLAIN) -> None:
     backend, xp, state, _, values, beta, mask = inputs
     if (isinstance(beta, float) and beta < EXTREME) or not backend.can_read_values(state):
         return
-    if 0 in state.shape or not (isinstance(beta, float) or backend.can_read_values(beta)):
+    if not isinstance(beta, float) and (0 in beta.shape or not backend.can_read_values(beta)):
         return
     if scores is PLAIN:
         check_overflow(backend, state, inputs.stored, beta, mask, values)
