@@ -323,7 +323,7 @@ def check_overflow(
     elif not backend.can_read_values(beta) or bool(backend.xp.all(beta < EXTREME)):
         return
     else:
-        largest = float(backend.xp.max(beta))
+        largest = float(backend.xp.max(backend.constant(beta)))  # torch warns of a gradient
     wide = backend.precise[state.dtype]
     most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
     longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored, mask))

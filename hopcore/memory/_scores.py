@@ -211,7 +211,7 @@ def check_updated(inputs: Inputs, scores: Scores = PLAIN) -> None:
     if scores is PLAIN:
         check_overflow(backend, state, inputs.stored, beta, mask, values)
     elif type(values) is type(state):
-        largest = beta if isinstance(beta, float) else float(xp.max(beta))
+        largest = beta if isinstance(beta, float) else float(xp.max(backend.constant(beta)))
         scored = scores.inputs(inputs._replace(state=values, beta=largest))
         check_overflow(backend, scored.state, scored.stored, largest, mask)
 

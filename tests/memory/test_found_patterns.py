@@ -139,3 +139,20 @@ def test_a_long_way_to_tiny_patterns_has_its_length(library: str) -> None:
     np.testing.assert_allclose(np.asarray(first.residual), [2e15], rtol=1e-6)
     assert not bool(first.converged[0])
     assert bool(last.converged[0])
+
+
+@pytest.mark.parametrize("similarity", ["dot", "distance"])
+def test_an_extreme_beta_may_have_a_gradient(similarity: Any) -> None:
+    """Its size is looked at without torch's warning that a tensor with a gradient becomes one."""
+    torch: Any = pytest.importorskip("torch")
+    stored, state = (torch.asarray(x, dtype=torch.float32) for x in (STORED, QUERIES))
+    beta = torch.full((len(QUERIES),), 1e13, requires_grad=True)
+    found = hopcore.retrieve(state, stored, beta, similarity=similarity)
+    assert list(found.index) == [3, 17, 8]
+    with pytest.raises(ValueError, match="beta must be at most"):
+        hopcore.retrieve(state, stored, 1e25 * beta, similarity=similarity)
+    assert (
+        hopcore.recall_sequence(state, stored, stored, beta, 3, similarity=similarity)
+        .isfinite()
+        .all()
+    )
