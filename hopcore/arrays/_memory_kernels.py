@@ -71,7 +71,8 @@ class MemoryKernels(ArrayLibrary):
         """
         if 0 in array.shape:
             return 0.0
-        return float(self.xp.max(self.xp.abs(self.astype(array, self.precise[array.dtype]))))
+        values = self.astype(self.constant(array), self.precise[array.dtype])
+        return float(self.xp.max(self.xp.abs(values)))
 
 
 def norm(vectors: Array, xp: Any) -> Array:

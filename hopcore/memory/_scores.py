@@ -204,14 +204,19 @@ def check_updated(inputs: Inputs, scores: Scores = PLAIN) -> None:
     Distances of a memory in parts were checked with its keys, which hold the squared lengths.
     """
     backend, xp, state, _, values, beta, mask = inputs
-    if (isinstance(beta, float) and beta < EXTREME) or not backend.can_read_values(state):
+    if not backend.can_read_values(state):
         return
-    if not isinstance(beta, float) and (0 in beta.shape or not backend.can_read_values(beta)):
+    if isinstance(beta, float):
+        largest = beta
+    elif 0 in beta.shape or not backend.can_read_values(beta):
+        return
+    else:
+        largest = float(xp.max(backend.constant(beta)))
+    if largest < EXTREME:
         return
     if scores is PLAIN:
-        check_overflow(backend, state, inputs.stored, beta, mask, values)
+        check_overflow(backend, state, inputs.stored, largest, mask, values)
     elif type(values) is type(state):
-        largest = beta if isinstance(beta, float) else float(xp.max(backend.constant(beta)))
         scored = scores.inputs(inputs._replace(state=values, beta=largest))
         check_overflow(backend, scored.state, scored.stored, largest, mask)
 
