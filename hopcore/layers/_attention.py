@@ -135,12 +135,13 @@ def attention_statistics(
     bias: AnyArray | None = None,
     causal: bool = False,
     separation: Separation = "softmax",
+    similarity: Similarity = "dot",
 ) -> Statistics[SomeArray]:
     """Return the statistics of the weights of :func:`dot_product_attention`.
 
     Parameters
     ----------
-    query, key, scale, mask, bias, causal, separation
+    query, key, scale, mask, bias, causal, separation, similarity
         As in :func:`dot_product_attention`.
 
     Returns
@@ -165,14 +166,30 @@ def attention_statistics(
     """
     backend = backend_of_alike(query, key, key)
     association, groups = prepare_attention(
-        backend, query, key, key, scale, mask, bias, causal, separation
+        backend, query, key, key, scale, mask, bias, causal, separation, similarity
     )
     xp = association.inputs.xp
     found = statistics_of_heads(association)
     columns = (x[..., None] for x in found)
     joined = Statistics(*(joined_groups(xp, x, groups)[..., 0] for x in columns))
     full = tuple(joined.entropy.shape[:-1])
-    return joined._replace(received=xp.broadcast_to(joined.received, (*full, key.shape[-2])))
+    joined = joined._replace(received=xp.broadcast_to(joined.received, (*full, key.shape[-2])))
+    return joined if similarity == "dot" else of_distances(backend, joined, query, scale)
+
+
+def of_distances(backend: Backend, found: Statistics[Any], query: Array, scale: Any) -> Any:
+    """Return statistics whose log-sum-exps and energies are those of the distances themselves.
+
+    They were computed from :func:`with_lengths`, and lack half of the squared length of the query.
+    """
+    scale = 1.0 / math.sqrt(max(1, query.shape[-1])) if scale is None else scale
+    beta = float(scale) if is_number(scale) and scale > 0 else 1.0
+    precise = backend.astype(query, backend.precise[query.dtype])
+    level = 0.5 * scale * backend.square_lengths(precise)
+    conjugate = backend.xp.where(
+        found.log_sum_exp > -math.inf, found.log_sum_exp - level, -math.inf
+    )
+    return found._replace(log_sum_exp=conjugate, energy=-conjugate / beta)
 
 
 def needs_no_mask(

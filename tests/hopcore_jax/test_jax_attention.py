@@ -70,9 +70,13 @@ def test_sparse_weights_and_a_learned_scale() -> None:
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
-def test_statistics_are_those_of_the_weights(separation: str) -> None:
+@pytest.mark.parametrize(
+    ("separation", "similarity"),
+    [("softmax", "dot"), ("sparsemax", "dot"), ("softmax", "distance")],
+)
+def test_statistics_are_those_of_the_weights(separation: str, similarity: str) -> None:
     options: dict[str, Any] = {"is_causal": True, "scale": 0.8, "separation": separation}
+    options["similarity"] = similarity
     options["key_value_seq_lengths"] = LENGTHS["key_value_seq_lengths"]
 
     @jax.jit
@@ -80,14 +84,22 @@ def test_statistics_are_those_of_the_weights(separation: str) -> None:
         return dot_product_attention(*arrays, **options, return_statistics=True)
 
     output, found = call(QUERY, KEY, VALUE)
-    np.testing.assert_allclose(output, dot_product_attention(QUERY, KEY, VALUE, **options))
-    scores = 0.8 * np.einsum("btnh,bsnh->bnts", QUERY, np.repeat(KEY, 2, axis=2))
+    wanted = dot_product_attention(QUERY, KEY, VALUE, **options)
+    np.testing.assert_allclose(output, wanted, rtol=1e-6)  # compiled and not
+    keys = np.repeat(KEY, 2, axis=2)
+    scores = 0.8 * np.einsum("btnh,bsnh->bnts", QUERY, keys)
+    if similarity == "distance":
+        lengths = [np.swapaxes(np.sum(np.square(x), axis=-1), -1, -2) for x in (QUERY, keys)]
+        scores = scores - 0.4 * lengths[0][..., None] - 0.4 * lengths[1][..., None, :]
     shown = np.tri(5, dtype=bool) & (np.arange(5) < np.asarray([[[[5]]], [[[2]]]]))
     weights = hopcore.separate(np.where(shown, scores, -np.inf), separation)
     logs = np.log(np.where(weights > 0, weights, 1.0))
     np.testing.assert_allclose(found.entropy, -(weights * logs).sum(-1), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.effective, 1 / (weights**2).sum(-1), rtol=1e-4)
     np.testing.assert_allclose(found.largest, weights.max(-1), rtol=1e-4)
+    if separation == "softmax":
+        wanted = np.log(np.sum(np.where(shown, np.exp(scores), 0.0), axis=-1))
+        np.testing.assert_allclose(found.log_sum_exp, wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.received, weights.sum(-2), rtol=1e-4, atol=1e-6)
 
 

@@ -284,6 +284,47 @@ def test_it_compiles_whole(separation: str) -> None:
     )
 
 
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax"])
+@pytest.mark.parametrize("scale", [None, 0.8, -0.5, "heads"])
+@pytest.mark.parametrize("mask", ["none", "numbers", "nothing"])
+def test_statistics_of_distances(separation: str, scale: Any, mask: str) -> None:
+    torch.manual_seed(5)
+    query, key = torch.randn(2, 6, 5, 4).double(), torch.randn(2, 3, 7, 4).double()
+    if scale == "heads":
+        scale = torch.rand(6, 1, dtype=torch.float64) + 0.5
+    factor = 0.5 if scale is None else scale if isinstance(scale, float) else scale[..., None]
+    scores = -0.5 * factor * torch.cdist(query, key.repeat_interleave(2, 1)) ** 2
+    options: dict[str, Any] = {"separation": separation, "scale": scale, "enable_gqa": True}
+    if mask == "numbers":
+        options["attn_mask"] = torch.randn(6, 5, 7).double()
+        scores = scores + options["attn_mask"]
+    elif mask == "nothing":
+        options["attn_mask"] = torch.ones(5, 7, dtype=torch.bool)
+        options["attn_mask"][2] = False
+    options["similarity"] = "distance"
+    output, found = attention(query, key, key, **options, return_statistics=True)
+    weights = hopcore.separate(scores, separation)
+    torch.testing.assert_close(found.energy.isinf(), found.largest == 0.0)
+    if mask == "nothing":
+        weights[..., 2, :] = 0.0
+        assert (found.log_sum_exp[..., 2] == -torch.inf).all()
+    torch.testing.assert_close(output, weights @ key.repeat_interleave(2, 1))
+    torch.testing.assert_close(found.largest, weights.amax(-1))
+    torch.testing.assert_close(found.received, weights.sum(-2))
+    if mask == "none" and isinstance(scale, float) and scale > 0:
+        wanted = hopcore.statistics(
+            query, key.repeat_interleave(2, 1), scale, similarity="distance", separation=separation
+        )
+        for name in ("log_sum_exp", "entropy", "effective", "largest", "energy"):
+            torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
+    if separation == "softmax" and mask != "nothing":
+        conjugate = torch.logsumexp(scores, -1)
+        torch.testing.assert_close(found.log_sum_exp, conjugate)
+        positive = isinstance(scale, float) and scale > 0
+        beta = scale if positive else 0.5 if scale is None else 1.0
+        torch.testing.assert_close(found.energy, -conjugate / beta)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_by_distance_is_its_formula(causal: bool) -> None:
     torch.manual_seed(0)
@@ -293,5 +334,3 @@ def test_attention_by_distance_is_its_formula(causal: bool) -> None:
         scores = scores.masked_fill(~torch.ones(5, 7, dtype=torch.bool).tril(), -torch.inf)
     found = attention(query, key, value, similarity="distance", is_causal=causal)
     torch.testing.assert_close(found, torch.softmax(scores, -1) @ value)
-    with pytest.raises(ValueError, match="return_statistics needs similarity='dot'"):
-        attention(query, key, value, similarity="distance", return_statistics=True)

@@ -94,7 +94,7 @@ def dot_product_attention(
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
     similarity : {"dot", "distance"}
         How queries are compared with keys: by dot products, or by distances, with the scores
-        :math:`-\tfrac{s}{2} \|q - k\|^2`. There are no statistics of distances.
+        :math:`-\tfrac{s}{2} \|q - k\|^2`.
     return_statistics : bool
         Also return the statistics of the weights, see :func:`hopcore.layers.attention_statistics`:
         the log-sum-exp, the entropy, the effective number of keys, the largest weight, what each
@@ -143,16 +143,15 @@ def dot_product_attention(
     joined = None
     for one in masks:
         joined = one if joined is None else joined & one
-    if return_statistics and similarity != "dot":
-        raise ValueError("return_statistics needs similarity='dot'; there are none of distances")
     options: dict[str, Any] = {
         "scale": scale,
         "mask": joined,
         "bias": bias,
         "causal": is_causal,
         "separation": separation,
+        "similarity": similarity,
     }
-    output = jnp.swapaxes(attention_by_heads(*by_heads, **options, similarity=similarity), -2, -3)
+    output = jnp.swapaxes(attention_by_heads(*by_heads, **options), -2, -3)
     if not return_statistics:
         return output
     return output, attention_statistics(*by_heads[:2], **options)

@@ -88,7 +88,7 @@ def attention(
         ``"softmax"``, ``"sparsemax"``, ``"entmax15"``, ``"entmax:1.5"`` or ``Entmax(alpha)``.
     similarity : {"dot", "distance"}
         How queries are compared with keys: by dot products, or by distances, with the scores
-        :math:`-\tfrac{s}{2} \|q - k\|^2`. There are no statistics of distances.
+        :math:`-\tfrac{s}{2} \|q - k\|^2`.
     return_statistics : bool
         Also return the statistics of the weights before dropout, see
         :func:`hopcore.layers.attention_statistics`: the log-sum-exp, the entropy, the effective
@@ -137,17 +137,16 @@ def attention(
                 f"attn_mask must be boolean, True = attend, or floating, got {attn_mask.dtype}; "
                 "write attn_mask.bool()"
             )
-    if return_statistics and similarity != "dot":
-        raise ValueError("return_statistics needs similarity='dot'; there are none of distances")
     options: dict[str, Any] = {
         "scale": scale,
         "mask": None if numbers else attn_mask,
         "bias": attn_mask if numbers else None,
         "causal": is_causal,
         "separation": separation,
+        "similarity": similarity,
     }
     drop = None if dropout_p == 0.0 else lambda weights: F.dropout(weights, dropout_p)
-    output = dot_product_attention(query, key, value, **options, similarity=similarity, drop=drop)
+    output = dot_product_attention(query, key, value, **options, drop=drop)
     if not return_statistics:
         return output
     return output, attention_statistics(query, key, **options)
