@@ -255,11 +255,6 @@ def retrieve(
     suggestion = None
     if isinstance(beta, str) and beta == "auto":
         function = get_separation(separation, similarity)
-        if is_absolute(function):
-            raise ValueError(
-                f"beta='auto' knows no radius for separation={short_repr(separation)}: "
-                "write beta=2 / radius**2"
-            )
         suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
     if track is not False:

@@ -18,6 +18,7 @@ from hopcore.arrays._backend import Array, orders_of
 from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._validation import as_number, short_repr
+from hopcore.memory._compact import is_absolute
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._scores import Similarity, check_similarity
@@ -144,6 +145,11 @@ def suggest_beta(
     these are only the copies: if dot products lose more patterns than distances, the reason says
     so. Entmax is exact as soon as :math:`\beta m \ge 1/(\alpha - 1)`.
 
+    For a compact kernel, :math:`\beta = 2 / R^2` with a radius whose square lies between those of
+    the distances of a query from its pattern and from all others,
+    :math:`R^2 / 2 = \sigma^2 d / 2 + m`. Then one update is exact. Noise in many dimensions leaves
+    little room between them, so that few queries are retrieved exactly.
+
     The suggestion is for retrieval until convergence. For one update that should return a similar
     state rather than a pattern, use :math:`1/\sigma^2`, which gives the posterior mean: with
     distances of any patterns, with dot products of patterns of equal norm.
@@ -164,7 +170,7 @@ def suggest_beta(
     """
     noise = check_question(goal, noise)
     check_similarity(similarity)
-    function = get_separation(separation)
+    function = get_separation(separation, similarity)
     if orders_of(function) is not None:
         raise ValueError("a beta is suggested for one alpha, a number, got an array of them")
     if isinstance(function, KSubsets):
@@ -198,6 +204,7 @@ def for_retrieval(
     margins = 0.5 * gap if noise is None else np.maximum(gap - hidden_by, 0.25 * gap)
     # Every inverse temperature retrieves the pattern of a memory that has only one.
     margin = float(np.quantile(margins, 0.05)) if len(gap) else 0.5 * (largest or 1.0)
+    compact = is_absolute(function)
     needed = math.log(2.0 * max(count - 1, 1) / PRECISION)
     error = PRECISION * unit
     reason = (
@@ -207,15 +214,22 @@ def for_retrieval(
     if isinstance(function, Entmax):
         needed, error = 1.0 / (function.alpha - 1.0), 0.0
         reason = f"queries keep a margin of {margin:.3g} (5% quantile): one update is exact"
+    away = 0.0 if noise is None else min(noise, 1e100) * math.sqrt(depth)
+    if compact:
+        radius = math.hypot(away, math.sqrt(2.0 * margin))
+        needed, error = 2.0 * margin / radius**2, 0.0
+        reason = (
+            f"queries keep a margin of {margin:.3g} (5% quantile) about the radius {radius:.3g}: "
+            "one update is exact"
+        )
     if noise is not None and len(gap):
         hidden = float(np.mean(gap <= hidden_by))
         if hidden > 0.5:
             reason += f"; noise of {noise:g} hides {hidden:.0%} of the patterns at any beta"
     reason += what_is_lost(lost, precise, similarity, backend)
     beta = needed / margin
-    away = 0.0 if noise is None else min(noise, 1e100) * math.sqrt(depth)
-    bound = [0.0]
-    if len(gap):
+    bound = [2.0 * unit if compact else 0.0]
+    if len(gap) and not compact:
         rows = spaced_rows(count, SWEPT)
         bound = retrieval_error_bound(
             precise, beta, radius=away, patterns=rows, similarity=similarity

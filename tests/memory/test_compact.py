@@ -66,8 +66,6 @@ def test_where_distances_are_not_taken_it_is_refused() -> None:
         hopcore.suggest_beta(stored, separation="epanechnikov")
     with pytest.raises(ValueError, match="similarity='distance'"):
         hopcore.memory.get_separation("epanechnikov")
-    with pytest.raises(ValueError, match="radius"):
-        hopcore.retrieve(stored, stored, "auto", separation="epanechnikov")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="return_lse"):
         hopcore.association(stored, stored, beta=1.0, return_lse=True, **OPTIONS)
     assert hopcore.memory.get_separation("epanechnikov", "distance") == hopcore.Epanechnikov()
