@@ -40,9 +40,17 @@ from hopcore.memory._fixed_point import (
     iterate_to_fixed_point,
     length_unit,
     resting_length,
+    scored_update_of,
     update_of,
+    updated,
 )
-from hopcore.memory._scores import check_updated
+from hopcore.memory._scores import (
+    PLAIN,
+    Similarity,
+    check_similarity,
+    check_updated,
+    scores_of,
+)
 from hopcore.memory._separation import get_separation
 
 
@@ -103,6 +111,7 @@ def diffused_retrieve(
     max_steps: int | None = None,
     tol: float = 1e-6,
     tracker: EnergyTracker | None = None,
+    similarity: Similarity = "dot",
 ) -> DiffusedRetrieval[SomeArray]:
     r"""Retrieve from a memory that is diffused over the graph of its nearest neighbours.
 
@@ -133,7 +142,11 @@ def diffused_retrieve(
     tol : float
         As in :func:`hopcore.retrieve`.
     tracker : EnergyTracker, optional
-        Records the energies of every step of diffusion.
+        Records the energies of every step of diffusion, those of dot products.
+    similarity : {"dot", "distance"}
+        How states are compared with the diffused keys, as in :func:`hopcore.retrieve`. Distances
+        are for tied and untied values, in the modes that associate with all keys, and without a
+        tracker.
 
     Returns
     -------
@@ -169,6 +182,12 @@ def diffused_retrieve(
     inputs = broadcast_state(checked)
     inputs = unattended_as_zeros(inputs, projected)
     updates = count_updates(config, values, projected, max_steps)
+    check_similarity(similarity)
+    if similarity == "distance" and (updates is None or tracker is not None):
+        raise ValueError(
+            "similarity='distance' is for tied or untied values: leave out values='evolving', "
+            "logit diffusion, attention over the graph, adaptive_eta='query' and the tracker"
+        )
     check_updated(inputs._replace(projection=inputs.stored))
     given = inputs
     inputs, graph = with_graph(inputs, config, graph, projected)
@@ -185,7 +204,8 @@ def diffused_retrieve(
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if updates is not None:
-        return own_arrays(iterate_in_memory(engine, moved, projected, updates, tol), given, single)
+        found = iterate_in_memory(moved, projected, updates, tol, similarity)
+        return own_arrays(found, given, single)
     final, counts, residual = moved, 0, None
     if values == "evolving":
         counts = made
@@ -220,25 +240,24 @@ def operator_of(
 
 
 def iterate_in_memory(
-    engine: DynamicsEngine, moved: Inputs, projected: bool, updates: int, tol: float
+    moved: Inputs, projected: bool, updates: int, tol: float, similarity: Similarity
 ) -> DiffusedRetrieval:
     """Update each query in the diffused memory until it converges, then recall."""
     memory = moved._replace(projection=moved.stored) if projected else moved
-    softmax = get_separation("softmax")
+    softmax, scores = get_separation("softmax"), scores_of(memory, similarity, None)
+    plain = scores is PLAIN
     state, steps, residual, converged, _ = iterate_to_fixed_point(
-        memory, partial(update_of, softmax), updates, tol
+        memory,
+        partial(update_of, softmax) if plain else partial(scored_update_of, softmax, scores),
+        updates,
+        tol,
+        shared=scores.arrays,
+        unit=None if plain else length_unit(memory, scores.centred(memory)),
     )
     final = moved._replace(state=state)
-    output = engine.associate(final, None) if projected else state
-    return DiffusedRetrieval(
-        output,
-        state,
-        moved.stored,
-        steps,
-        converged,
-        residual,
-        energy_of(final, softmax),
-    )
+    energy = energy_of(final, softmax, scores)
+    output = updated(softmax, scores_of(final, similarity, None), final) if projected else state
+    return DiffusedRetrieval(output, state, moved.stored, steps, converged, residual, energy)
 
 
 def choose_normalization(graph: Graph, config: DiffusionConfig) -> Normalization:

@@ -83,6 +83,17 @@ def stronger(patch):
     change_operator(patch, lambda right, graph, eta, *rest: right(graph, 1.02 * eta, *rest))
 
 
+@mutant("distances from the patterns before diffusion", "J.distance")
+def undiffused(patch):
+    right = diffused.iterate_in_memory
+
+    def wrong(moved, projected, updates, tol, similarity):
+        keys = moved.stored * (1.0 + 1e-3 * (similarity == "distance"))
+        return right(moved._replace(stored=keys), projected, updates, tol, similarity)
+
+    patch.setattr(diffused, "iterate_in_memory", wrong)
+
+
 @mutant("tied values stay as they were", "J4")
 def half_tied(patch):
     right = diffused.iterate_to_fixed_point

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from hopcore_conformance.cases.diffused import (
     spread_error,
 )
 from hopcore_conformance.cases.memory import Problem
+from hopcore_conformance.cases.scores import Scored
 from hopcore_conformance.checks import tolerance
 from hopcore_conformance.checks.measure import agree, at_most
 from hopcore_conformance.oracle import diffused as dense
@@ -72,6 +74,37 @@ def test_untied_is_one_association_with_diffused_keys(
     within = association_error(subject, moved, off, p.stored)[:, None]
     agree("softmax(beta Q K'^T) X", output, weights @ p.stored, within)
     agree("updates", steps, np.ones(3), 0)
+
+
+@statement("J.distance")
+@given(case=cases(projected=True), config=settings_of_diffusion)
+def test_diffused_keys_are_compared_by_distance(
+    subject: Subject, case: Case, config: DiffusionConfig
+) -> None:
+    case = case.on(subject)
+    p, off = case.p, keys_error(subject, case, config)
+    keys = case.operator(config) @ p.stored
+    given = {field.name: getattr(p, field.name) for field in fields(p)}
+    moved = Scored(**{**given, "stored": keys, "projection": None}, similarity="distance")
+    reach = tolerance.norm(p.state) + np.max(tolerance.norm(keys))
+
+    def within(values: Array) -> Array:
+        # A key that is off changes a score by beta times its distance from the state.
+        wrong = np.minimum(2.0 * len(keys) * np.asarray(p.beta) * reach * off, 2.0)
+        longest = np.max(tolerance.norm(values))
+        return (tolerance.association(subject, moved, values) + longest * wrong)[:, None]
+
+    by_distance: Any = {"similarity": "distance", "values": "untied"}
+    (output,) = run(subject, case, config, "output", projection=p.projection, **by_distance)
+    wanted = moved.association(p.projection)
+    agree("softmax(-beta/2 |xi - k|^2) V", output, wanted, within(p.projection))
+    (once,) = run(subject, case, config, "output", **by_distance)
+    agree("softmax(-beta/2 |xi - k|^2) X", once, moved.association(p.stored), within(p.stored))
+    tied, energy = run(subject, case, config, "state", "energy", similarity="distance", max_steps=1)
+    agree("softmax(-beta/2 |xi - k|^2) K", tied, moved.association(keys), within(keys) + off)
+    after = moved.but(state=tied)
+    allowed = tolerance.energy(subject, after) + 2.0 * reach * off
+    agree("energy", energy, after.energy, allowed)
 
 
 @statement("J0")

@@ -162,6 +162,7 @@ STATEMENTS: dict[str, str] = {
     "J9": "logit diffusion: weights diffused, clipped at 0, renormalised over what is attended to",
     "J10": "graph-constrained: a query attends to its anchor and the anchor's neighbours only",
     "J.limit": "eta -> 0 is continuous with no diffusion, in every mode",
+    "J.distance": "similarity='distance' compares states with the diffused keys by distance",
     "J.alone": "a sample never depends on its batch-mates, nor on what is masked",
     "J.cache": "a cached graph is that of the content asked for",
     "J.energy": "the tracker records the true energies, and stops a sample on its own",
