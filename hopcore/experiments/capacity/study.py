@@ -36,7 +36,7 @@ class Capacity(ResumableStudy):
     seeds: Memories = 3
 
     name = "capacity"
-    example = "--patterns random --stored 10,100 --seeds 1"
+    example = "--patterns random --stored 10,100"
     case = trials.Case
     row = trials.Trial
     row_label = "memory"
@@ -88,7 +88,7 @@ class CapacityMasked(ResumableStudy):
     seeds: Memories = 3
 
     name = "capacity-masked"
-    example = "--dataset digits --stored 64,256 --seeds 1"
+    example = "--dataset digits --stored 64,256"
     case = masked.Case
     row = masked.Trial
     row_label = "memory"
