@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from shown_code import blocks, parts_of
@@ -65,7 +65,11 @@ def noise(page: Names) -> Figure:
     """Noisy digits, and what both similarities recall."""
     stored, noisy = page["stored"], page["noisy"][:COLUMNS]
     rows, failed = {"stored": images(stored[:COLUMNS]), "noisy": images(noisy)}, {}
-    for similarity, name in (("dot", "dot product"), ("distance", "distance")):
+    similarities: dict[str, Literal["dot", "distance"]] = {
+        "dot product": "dot",
+        "distance": "distance",
+    }
+    for name, similarity in similarities.items():
         beta = hopcore.suggest_beta(stored, similarity=similarity).beta
         found = hopcore.retrieve(noisy, stored, beta, similarity=similarity)
         rows[name] = images(found.state)
