@@ -6,7 +6,7 @@ import logging
 import math
 import pkgutil
 from functools import cached_property, partial
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import (
@@ -147,7 +147,7 @@ class Retrieval(RetrievalFields[SomeArray]):
 def retrieve(
     state: SomeArray,
     stored: AnyArray,
-    beta: BetaLike,
+    beta: BetaLike | Literal["auto"],
     *,
     mask: AnyArray | None = None,
     separation: Separation = "softmax",

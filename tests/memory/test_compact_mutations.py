@@ -53,8 +53,13 @@ def finite(monkeypatch):
 @mutant("the nearest of patterns that are out of reach", "K.reach")
 def nearest(monkeypatch):
     module = core("memory._retrieval")
-    right = module.largest_weight
-    monkeypatch.setattr(module, "largest_weight", lambda inputs, lowest: right(inputs))
+    right = module.best_pattern
+
+    def wrong(*given):
+        index, weight = right(*given)
+        return np.maximum(index, 0), weight
+
+    monkeypatch.setattr(module, "best_pattern", wrong)
 
 
 @mutant("scores that are only differences of distances", "K.compact K.reach K4")

@@ -125,14 +125,16 @@ class FirstBias(Backend):
 @mutant("an index of dot products", "K.index")
 def by_products(patch):
     module = core("memory._retrieval")
-    right = module.largest_weight
+    right = module.best_pattern
 
-    def wrong(inputs):
-        keys = np.array(inputs.stored)
-        keys[..., inputs.projection.shape[-1] :] = 0.0
-        return right(inputs._replace(stored=keys))
+    def wrong(inputs, scores, *rest):
+        if scores.keys is not None:
+            keys = np.array(scores.keys)
+            keys[..., inputs.stored.shape[-1] :] = 0.0
+            scores = replace(scores, keys=keys)
+        return right(inputs, scores, *rest)
 
-    patch.setattr(module, "largest_weight", wrong)
+    patch.setattr(module, "best_pattern", wrong)
 
 
 @mutant("an update that moves known coordinates", "K.known")

@@ -41,6 +41,7 @@ masked = hopcore.update(x, x, np.float32(2.0), mask=np.ones((3, 3), bool)).sum()
 hopcore.retrieve("not an array", x, 1.0)  # wrong
 hopcore.retrieve(x, "not an array", 1.0)  # wrong
 hopcore.retrieve(x, x, "1")  # wrong
+assert_type(hopcore.retrieve(t, t, "auto"), hopcore.Retrieval[torch.Tensor])
 hopcore.retrieve([[1.0, 0.0]], x, 1.0)  # wrong
 hopcore.retrieve(x, x, 1.0, separation="sparsmax")  # wrong
 hopcore.retrieve(x, x, 1.0, gradient="exact")  # wrong
