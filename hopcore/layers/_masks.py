@@ -183,7 +183,9 @@ def as_core_mask(backend: Backend, name: str, state: Array, mask: Array) -> Core
     if backend.can_read_values(mask) and not bool(backend.xp.all(mask < math.inf)):
         raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
     masked = mask == -math.inf
-    if backend.can_read_values(mask) and bool(backend.xp.all(masked | (mask == 0))):
+    # Numbers that are learned may start at 0, and have a derivative there.
+    readable = backend.can_read_values(mask) and not backend.requires_gradient(mask)
+    if readable and bool(backend.xp.all(masked | (mask == 0))):
         return CoreMasks(~masked, None)
     return CoreMasks(~masked, backend.astype(mask, backend.precise[state.dtype]))
 

@@ -481,3 +481,21 @@ class TestOddInputs:
         with pytest.raises(error, match=words) as refusal:
             Hopfield(8, num_heads=2)(*arguments)
         assert "\n" not in str(refusal.value)
+
+
+def test_a_learned_mask_of_numbers_may_start_at_zero() -> None:
+    torch.manual_seed(0)
+    layer = Hopfield(input_size=8, num_heads=2, dtype=torch.float64)
+    patterns = torch.randn(2, 5, 8, dtype=torch.float64)
+
+    def loss(bias: torch.Tensor) -> torch.Tensor:
+        return 1e3 * layer(patterns, association_mask=bias).square().sum()
+
+    start = torch.zeros(5, 5, dtype=torch.float64, requires_grad=True)
+    loss(start).backward()
+    assert start.grad is not None
+    change = torch.randn(5, 5, dtype=torch.float64)
+    with torch.no_grad():
+        slope = (loss(1e-5 * change) - loss(-1e-5 * change)) / 2e-5
+    torch.testing.assert_close((start.grad * change).sum(), slope, rtol=1e-6, atol=1e-8)
+    assert abs(slope) > 1e-3
