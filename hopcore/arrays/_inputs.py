@@ -316,7 +316,7 @@ def check_overflow(
 ) -> None:
     """Raise if an inverse temperature would make scores infinite, and their sums nan.
 
-    ``reach`` holds patterns as long as which a state may become, if it is updated.
+    ``reach`` holds the patterns that an updated state averages: it may become as large as they are.
     """
     if isinstance(beta, float):
         largest = beta
@@ -326,9 +326,10 @@ def check_overflow(
         largest = float(backend.xp.max(backend.constant(beta)))  # torch warns of a gradient
     wide = backend.precise[state.dtype]
     most = float(backend.xp.finfo(wide).max) / (4 * state.shape[-1])
-    longest = max(1.0, backend.magnitude(state)) * max(1.0, backend.magnitude(stored, mask))
+    largest_state = backend.magnitude(state)
     if reach is not None:
-        longest *= max(1.0, backend.magnitude(reach, mask) / max(1.0, backend.magnitude(state)))
+        largest_state = max(largest_state, backend.magnitude(reach, mask))
+    longest = max(1.0, largest_state) * max(1.0, backend.magnitude(stored, mask))
     if not largest <= most / longest:
         raise ValueError(
             f"beta must be at most {most / longest:.2g} for scores of these patterns to be finite, "

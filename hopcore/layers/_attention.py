@@ -80,8 +80,8 @@ def dot_product_attention(
 
     Notes
     -----
-    Memory is O(L + S), unless there is a bias or dropout. A bias needs all scores; torch's fused
-    kernel needs them neither where no derivative is asked for. ``causal`` makes a mask of one
+    Memory is O(L + S), unless there is a bias or dropout. A bias needs all scores, except in
+    torch's fused kernel when no derivative is asked for. ``causal`` makes a mask of one
     boolean for each pair, except for a softmax in torch without another mask, which goes to torch's
     own causal kernel.
 
@@ -247,7 +247,8 @@ def prepare_attention(
 def with_lengths(backend: Backend, query: Array, key: Array) -> tuple[Array, Array]:
     """Return queries and keys in the precise dtype whose products are scores by distance.
 
-    No mean is subtracted, as of a memory: a query before a key must not depend on it.
+    Unlike in a memory, the mean of the keys is not subtracted: it would make a query depend on
+    later keys.
     """
     precise = backend.astype(query, backend.precise[query.dtype])
     return with_one(backend.xp, precise), keys_from_zero(backend, key)

@@ -19,7 +19,7 @@ from hopcore.arrays._inputs import Inputs
 def split_mask(mask: Any) -> tuple[Any, Any]:
     """Return a boolean mask and the numbers of a mask; None for what changes nothing.
 
-    Whatever is no array of floating-point numbers is returned as the mask: the checks of inputs
+    What is not an array of floating-point numbers is returned as the mask: the checks of inputs
     refuse it if it is not boolean.
     """
     if mask is None:

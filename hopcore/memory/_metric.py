@@ -147,8 +147,8 @@ class Metric:
         Parameters
         ----------
         state, stored, beta, mask, separation, similarity, bias
-            As in :func:`hopcore.update`. Compact kernels are refused: with them, a state may rest
-            that is no association.
+            As in :func:`hopcore.update`. Compact kernels are refused: with them, a state may be
+            at rest without being an association of the patterns.
 
         Examples
         --------
@@ -229,8 +229,8 @@ class Metric:
         Returns
         -------
         array (...)
-            At most 0, which only patterns with one image reach. A larger W makes it smaller: to
-            learn more than a scale, keep the norm of W or of its rows.
+            At most 0, which is reached only if W maps all patterns to one point. A larger W lowers
+            the loss, so hold the norm of W or of its rows fixed to learn more than a scale.
 
         Notes
         -----

@@ -278,8 +278,8 @@ class RandomFeatures:
         worst = float(backend.xp.max(error))
         wanted = "" if worst == math.inf else self._advice(worst)
         raise ValueError(
-            f"{self.count} random features are too few for beta={self.beta:g}: the error of a sum "
-            f"of kernels is {worst:.2g} times the sum, more than {self.largest_error:g}; write "
+            f"{self.count} random features are too few for beta={self.beta:g}: the relative error "
+            f"of a sum of kernels is {worst:.2g}, above largest_error={self.largest_error:g}; use "
             f"{wanted}a smaller beta, or hopcore.energy and hopcore.update with the patterns"
         )
 

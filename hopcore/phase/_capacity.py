@@ -1,8 +1,8 @@
 r"""The share of patterns that come back from corrupted copies, by measurement and by theorems.
 
-A query :math:`\xi` of pattern i has the margin
-:math:`m = z_i(\xi) - \max_{j \ne i} z_j(\xi)` of scores at :math:`\beta = 1`. It is certain to
-come back within a distance :math:`\delta` if
+The margin of a query :math:`\xi`, made from pattern i, is the lead of the score of this pattern
+over all others at :math:`\beta = 1`, :math:`m = z_i(\xi) - \max_{j \ne i} z_j(\xi)`. The query is
+certain to end within the distance :math:`\delta` of its pattern under these conditions:
 
 - softmax: :math:`2 (N-1) M e^{-\beta m} \le \rho` and
   :math:`2 (N-1) M e^{-\beta (\Delta_i - 2 \rho M)} \le \rho` for some :math:`\rho \le \delta`. The
@@ -45,7 +45,7 @@ from hopcore.phase._error_bound import blocks_of, scores_of_others, separations,
 from hopcore.phase._patterns import array_like, checked_memory, origin_of, rows_at, to_host
 
 ROUNDING = 64.0
-"""Margins count less by so many rounding errors of the scores, so that a guarantee is kept."""
+"""This many rounding errors of the scores are subtracted from a margin before it guarantees."""
 
 LEAST = 1e-5
 """The smallest tolerance, some rounding errors of float32."""
@@ -55,7 +55,7 @@ BALLS = 4.0 ** -np.arange(8.0)
 
 
 class RetrievingMemory(Protocol):
-    """A memory with a method that retrieves, such as :class:`hopcore.convex.ConvexMemory`.
+    """Any memory with a method ``retrieve``, such as :class:`hopcore.convex.ConvexMemory`.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def capacity(
             similarity = "distance" if is_absolute(separation) else "dot"
         function = get_separation(separation, similarity)
         if orders_of(function) is not None:
-            raise ValueError("a capacity is that of one alpha, a number, got an array of them")
+            raise ValueError("a capacity needs a single number as alpha, got an array of alphas")
     backend, precise = checked_memory(stored, similarity, warn=False)
     queries = corrupted(precise, noise, seed, backend)
     view = view_of(queries, precise, similarity, backend)

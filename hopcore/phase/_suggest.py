@@ -130,7 +130,7 @@ def suggest_beta(
     Warns
     -----
     HypothesisWarning
-        Patterns that coincide or, with dot products, have very different norms, of a sweep.
+        In a sweep: patterns coincide or, with dot products, have very different norms.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def suggest_beta(
     check_similarity(similarity)
     function = get_separation(separation, similarity)
     if orders_of(function) is not None:
-        raise ValueError("a beta is suggested for one alpha, a number, got an array of them")
+        raise ValueError("a suggestion needs a single number as alpha, got an array of alphas")
     if isinstance(function, KSubsets):
         raise ValueError(
             "a beta is suggested for the retrieval of one pattern, not of means of k patterns; "

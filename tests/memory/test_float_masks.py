@@ -1,4 +1,4 @@
-"""Masks of numbers: what is refused, derivatives, and the memories that take them."""
+"""Float masks: which are refused, their derivatives, and which memories accept them."""
 
 from __future__ import annotations
 

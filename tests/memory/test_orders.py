@@ -187,7 +187,7 @@ def test_what_is_no_alpha_is_refused(alpha: Any, message: str) -> None:
 
 
 def test_a_beta_is_suggested_for_a_number() -> None:
-    with pytest.raises(ValueError, match="for one alpha, a number, got an array"):
+    with pytest.raises(ValueError, match="a single number as alpha, got an array"):
         hopcore.suggest_beta(STORED[0], separation=Entmax(QUERIES))
 
 

@@ -139,7 +139,7 @@ def started(new: Callable[..., Any], old: Callable[..., Any], **more: Any) -> Ca
 
 @contextmanager
 def library(clone: Path, *, hopcore: bool, without: Collection[str] = ()) -> Iterator[None]:
-    """What a client gets that imports ``hflayers``.
+    """Provide the package ``hflayers`` that a client imports: its own, or hopcore in its place.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ def test_other_libraries_find_the_same(library) -> None:
         ({"noise": 0.1, "beta": 1.0, "separation": "epanechnikov", "similarity": "dot"}, "distanc"),
         (
             {"noise": 0.1, "beta": 1.0, "separation": hopcore.Entmax(np.ones((2, 1)) + 0.5)},
-            "one alpha",
+            "a single number as alpha",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -1,4 +1,4 @@
-"""The inverse temperature that is suggested for compact kernels, whose radius it is."""
+"""The beta that is suggested for compact kernels, which determines their radius."""
 
 from __future__ import annotations
 

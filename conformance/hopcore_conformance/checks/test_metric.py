@@ -1,4 +1,4 @@
-"""Memories with a metric, beside the mapped memory (docs/spec/scores.md)."""
+"""A metric gives the results of a memory of mapped patterns (docs/spec/scores.md)."""
 
 from __future__ import annotations
 

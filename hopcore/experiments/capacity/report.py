@@ -71,7 +71,7 @@ def table(lines: Sequence[Line]) -> Summary:
         rows.append([data, memory, *(told(cells.get(size)) for size in sizes)])
     caption = (
         f"share retrieved, %: the mean over {max(line.seeds for line in lines)} seeds\n"
-        "after the stroke: the share that a theorem guarantees"
+        "after the slash: the share that a theorem guarantees"
     )
     return Summary(["patterns", "memory"], [f"N = {n}" for n in sizes], rows, "capacity", caption)
 
@@ -138,7 +138,7 @@ def masked_lines(trials: Iterable[masked.Trial]) -> dict[tuple[str, float, int],
 
 
 def inverse_temperatures(trials: Iterable[masked.Trial]) -> list[float]:
-    """Return those of the variants whose inverse temperature is not fixed."""
+    """Return the inverse temperatures of all variants but those for which it is fixed."""
     free = [one.beta for one in trials if masked.VARIANTS[one.variant].beta is None]
     return list(dict.fromkeys(free))
 

@@ -24,9 +24,9 @@ Betas = Annotated[str, option(METHOD, "Inverse temperatures.")]
 
 @dataclass(kw_only=True)
 class Capacity(ResumableStudy):
-    """Count the patterns that memories return from corrupted copies, and compare with theorems.
+    """Count how many corrupted patterns each memory restores, and compare this with theorems.
 
-    All memories store the same patterns of -1 and 1. MNIST needs --data.
+    All memories store the same patterns, whose values are -1 and 1. MNIST is read from --data.
     """
 
     patterns: Sources = "random,digits"

@@ -74,7 +74,7 @@ class Nearest:
 class Centred:
     """A memory of what distinguishes the patterns from their mean.
 
-    The mean is that of the patterns and of zero, so that values which all patterns share stay.
+    The mean includes one pattern of zeros. Otherwise, a value that all patterns share would vanish.
     """
 
     memory: RetrievingMemory
