@@ -38,7 +38,7 @@ def test_too_few_features_for_beta_are_refused(beta: float) -> None:
 
 def test_the_number_of_features_that_is_advised_is_enough() -> None:
     memory = RandomFeatures(10, 0.5, count=500, largest_error=0.05).add(PATTERNS)
-    with pytest.raises(ValueError, match="above largest_error=0.5; use count=") as refused:
+    with pytest.raises(ValueError, match=r"above largest_error=0\.05; use count=") as refused:
         memory.energy(STATE)
     count = int(str(refused.value).partition("count=")[2].partition(",")[0])
     more = RandomFeatures(10, 0.5, count=2 * count, largest_error=0.05).add(PATTERNS)

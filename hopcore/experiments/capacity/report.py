@@ -63,7 +63,7 @@ def facts_of(line: Line) -> dict[str, Any]:
 
 
 def table(lines: Sequence[Line]) -> Summary:
-    """Return the measured shares over the sizes, and after a stroke the guaranteed ones."""
+    """Return the measured shares over the sizes, and after a slash the guaranteed ones."""
     sizes = sorted({line.patterns for line in lines})
     rows = []
     for (data, memory), own in grouped(lines, lambda line: line[:2]).items():
