@@ -41,8 +41,8 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
 from hopcore.arrays._long_sums import LONG, PART, long_product
 from hopcore.arrays._masked import attended_by_some
 from hopcore.arrays._merge import OverWorkers, merge_over_workers, orders_in_parts, too_many_weights
+from hopcore.arrays._scalar_checks import MOST_NUMBER
 from hopcore.arrays._score_kernels import scale_by_beta
-from hopcore.arrays._validation import MOST_NUMBER
 from hopcore.arrays._weight_statistics import weight_statistics
 
 __all__ = [  # noqa: RUF022 (grouped by subject)

@@ -22,7 +22,7 @@ import array_api_compat
 import numpy as np
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._validation import one_line, short_repr
+from hopcore.arrays._scalar_checks import one_line, short_repr
 
 OWN = {
     "numpy": "hopcore.arrays._numpy:NumpyBackend",

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import BY_TYPE, backend, backend_of
-from hopcore.arrays._inputs import Inputs, backend_of_input, check_inputs, own, shape
-from hopcore.arrays._validation import is_number, short_repr
+from hopcore.arrays._inputs import Inputs, check_inputs, own
+from hopcore.arrays._scalar_checks import is_number, short_repr
 
 
 def inputs_at_edge(

@@ -9,7 +9,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 
 LARGEST = 2**63 - 1
 """The largest integer that a field may hold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from types import ModuleType
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 import array_api_compat
 import numpy as np
 
-from hopcore.arrays._validation import MOST_NUMBER
+from hopcore.arrays._scalar_checks import MOST_NUMBER
 
 Array: TypeAlias = Any
 """An array of any supported library, whose operators and methods a type checker does not know."""
@@ -77,13 +77,19 @@ def on_numpy(function: Function, decorator: np.errstate) -> Function:
 
     @wraps(function)
     def call(*args: Any, **named: Any) -> Any:
-        for one in (*args, *named.values()):
-            for array in one if isinstance(one, tuple) else (one,):
-                if isinstance(array, np.ndarray):
-                    return on_arrays(*args, **named)
+        if holds_numpy(args) or holds_numpy(named.values()):
+            return on_arrays(*args, **named)
         return function(*args, **named)
 
     return cast(Function, call)
+
+
+def holds_numpy(values: Iterable[Any]) -> bool:
+    """Whether one of the values, or a value in a tuple of them, is an array of NumPy."""
+    for one in values:
+        if isinstance(one, np.ndarray) or (isinstance(one, tuple) and holds_numpy(one)):
+            return True
+    return False
 
 
 class ArrayLibrary:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from hopcore.arrays._library import Array
-from hopcore.arrays._validation import MOST_NUMBER
+from hopcore.arrays._scalar_checks import MOST_NUMBER
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 
 
 def one_line(result: Any) -> str:

@@ -35,7 +35,7 @@ from hopcore.experiments.parsing import integers, one_of
 from hopcore.experiments.trained import accuracies, open_run
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import PATHS, SCHEDULES, TrainConfig
-from hopcore.training._run import Run
+from hopcore.training._epoch_loop import Run
 from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 
 TEMPERATURES = {"vq": (1.0, 0.1)}

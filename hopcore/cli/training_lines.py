@@ -12,7 +12,7 @@ from rich.progress import Progress, ProgressColumn, Task
 from rich.text import Text
 
 from hopcore.experiments.tables import in_percent
-from hopcore.training._run import Moment, Run, Watch
+from hopcore.training._epoch_loop import Moment, Run, Watch
 from hopcore.training._run_files import BEST, HISTORY, LAST, Epoch
 
 SHORTEST, LONGEST = 4, 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._edge import without_row
 from hopcore.arrays._library import AnyArray, Array, SomeArray
-from hopcore.arrays._validation import MOST_STEPS, as_integer
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer
 from hopcore.convex._memory import inputs_of
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hopcore.arrays import Array, Backend
-from hopcore.arrays._validation import as_integer, as_number
+from hopcore.arrays._scalar_checks import as_integer, as_number
 from hopcore.memory import Entmax, Separation, Softmax, get_separation
 
 

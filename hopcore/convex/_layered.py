@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays import Array, Backend
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._inputs import backend_of_input, check_alike, check_floating
+from hopcore.arrays._array_checks import backend_of_input, check_alike, check_floating
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.convex._lagrangians import Lagrangian, is_lagrangian
 
 

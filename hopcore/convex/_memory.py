@@ -10,12 +10,12 @@ from hopcore.arrays._discovery import BY_TYPE
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, Array, SomeArray, quiet
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.convex._lagrangians import FenchelYoung, Lagrangian, Quadratic, is_lagrangian
 from hopcore.memory import Gradient, Retrieval
 from hopcore.memory._energy import in_precise
-from hopcore.memory._fixed_point import broadcast_state, iterate_to_fixed_point
 from hopcore.memory._scores import check_updated
+from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_point
 
 
 @suggest_names

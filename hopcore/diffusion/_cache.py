@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import as_integer
+from hopcore.arrays._scalar_checks import as_integer
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.graphs._builder import PatternGraph, pattern_graph
 from hopcore.graphs._knn import knn_graph, reweighted

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._validation import (
+from hopcore.arrays._scalar_checks import (
     MOST,
     MOST_STEPS,
     check_bool,

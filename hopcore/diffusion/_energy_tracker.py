@@ -16,7 +16,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, in_precise_dtype
 from hopcore.arrays._library import QUIET, quiet
-from hopcore.arrays._validation import as_number, short_repr
+from hopcore.arrays._scalar_checks import as_number, short_repr
 from hopcore.graphs._dense_laplacian import AnyLaplacian, as_laplacian
 from hopcore.graphs._dirichlet_energy import dirichlet_energy
 from hopcore.graphs._laplacian import Laplacian

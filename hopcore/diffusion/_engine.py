@@ -20,7 +20,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import Inputs, check_inputs, own
 from hopcore.arrays._library import quiet
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.diffusion._energy_tracker import EnergyTracker
 from hopcore.diffusion._graph_attention import (
@@ -34,8 +34,8 @@ from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian
-from hopcore.memory._fixed_point import broadcast_state
 from hopcore.memory._separation import get_separation
+from hopcore.memory._stopping_loop import broadcast_state
 
 Values = Literal["tied", "evolving", "untied"]
 

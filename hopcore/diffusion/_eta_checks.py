@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input, check_real, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check_real, shape
-from hopcore.arrays._validation import as_number, is_number
+from hopcore.arrays._scalar_checks import as_number, is_number
 from hopcore.graphs._dense_laplacian import AnyLaplacian, DenseLaplacian
 from hopcore.graphs._graph import Graph
 

@@ -8,7 +8,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._inputs import own
 from hopcore.arrays._library import quiet
-from hopcore.arrays._validation import MOST_STEPS, as_integer
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer
 from hopcore.diffusion._eta_checks import check_degrees, check_eta, check_stable
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import as_laplacian

@@ -11,10 +11,11 @@ import math
 from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import Inputs, backend_of_input, broadcast_shapes, check_inputs, shape
+from hopcore.arrays._inputs import Inputs, check_inputs
 from hopcore.arrays._library import quiet
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.memory._separation import get_separation

@@ -8,7 +8,7 @@ from typing import Any
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._library import quiet
-from hopcore.arrays._validation import as_fraction
+from hopcore.arrays._scalar_checks import as_fraction
 from hopcore.diffusion._chebyshev import heat_coefficients, heat_degree, series
 from hopcore.diffusion._eta_checks import (
     check_eta,

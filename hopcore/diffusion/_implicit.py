@@ -9,7 +9,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
 from hopcore.arrays._conjugate_gradients import conjugate_gradients
 from hopcore.arrays._library import quiet
-from hopcore.arrays._validation import as_fraction
+from hopcore.arrays._scalar_checks import as_fraction
 from hopcore.diffusion._eta_checks import check_eta, check_resolved, check_symmetric
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._dense_laplacian import DenseLaplacian, as_laplacian

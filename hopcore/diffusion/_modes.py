@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._library import SomeArray
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.diffusion._explicit import Explicit, IterativeDiffusion, SimpleDiffusion
 from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.diffusion._implicit import ImplicitDiffusion

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.graphs._dense_laplacian import AnyLaplacian
 
 

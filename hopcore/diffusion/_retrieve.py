@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, get_args
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import broadcast_shapes
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
-from hopcore.arrays._inputs import Inputs, broadcast_shapes, own
+from hopcore.arrays._inputs import Inputs, own
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, short_repr
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
     AdaptedDiffusion,
     adapted_eta,
@@ -35,15 +36,6 @@ from hopcore.graphs._graph import Graph, Normalization
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian, laplacian_of
 from hopcore.memory._energy import energy_of
-from hopcore.memory._fixed_point import (
-    broadcast_state,
-    iterate_to_fixed_point,
-    length_unit,
-    resting_length,
-    scored_update_of,
-    update_of,
-    updated,
-)
 from hopcore.memory._scores import (
     PLAIN,
     Similarity,
@@ -52,6 +44,15 @@ from hopcore.memory._scores import (
     scores_of,
 )
 from hopcore.memory._separation import get_separation
+from hopcore.memory._stopping_loop import (
+    broadcast_state,
+    iterate_to_fixed_point,
+    length_unit,
+    resting_length,
+    scored_update_of,
+    update_of,
+    updated,
+)
 
 
 class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):

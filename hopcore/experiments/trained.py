@@ -14,7 +14,7 @@ from hopcore.experiments.batched_retrieval import on_device
 from hopcore.experiments.models.image_classifiers import CLASSIFIERS
 from hopcore.training._classifier import Classifier, Images
 from hopcore.training._config import PATHS
-from hopcore.training._run import model_of, share_right
+from hopcore.training._epoch_loop import model_of, share_right
 from hopcore.training._run_files import (
     BEST,
     HISTORY,

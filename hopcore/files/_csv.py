@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.files._plain import read_text
 
 

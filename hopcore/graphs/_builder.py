@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._reprs import brief, one_line
 from hopcore.graphs._graph import Graph, Normalization
 from hopcore.graphs._knn import build_knn_graph, build_similarity_matrix, knn_graph

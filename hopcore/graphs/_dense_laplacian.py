@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import (
+from hopcore.arrays._array_checks import (
     backend_of_input,
     broadcast_shapes,
     check_finite,
     check_floating,
     shape,
 )
+from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._library import quiet
 from hopcore.graphs._edges import check_features
 from hopcore.graphs._graph import Graph

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._inputs import check_floating
+from hopcore.arrays._array_checks import check_floating
 from hopcore.arrays._library import SomeArray, quiet
 from hopcore.graphs._dense_laplacian import as_laplacian
 from hopcore.graphs._laplacian import Laplacian

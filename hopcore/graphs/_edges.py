@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._graph_kernels import Rows
-from hopcore.arrays._inputs import (
+from hopcore.arrays._array_checks import (
     backend_of_input,
     broadcast_shapes,
     check_finite,
@@ -16,6 +14,8 @@ from hopcore.arrays._inputs import (
     check_same_device,
     shape,
 )
+from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._graph_kernels import Rows
 from hopcore.arrays._long_sums import check_numbers
 
 if TYPE_CHECKING:

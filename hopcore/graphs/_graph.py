@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_floating, check_same_device, shape
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._discovery import backend as backend_named
 from hopcore.arrays._graph_kernels import Rows
-from hopcore.arrays._inputs import backend_of_input, check_floating, check_same_device, shape
 from hopcore.arrays._long_sums import check_numbers
-from hopcore.arrays._validation import MOST_NUMBER, as_integer, short_repr
+from hopcore.arrays._scalar_checks import MOST_NUMBER, as_integer, short_repr
 from hopcore.graphs._edges import (
     by_nodes,
     check_adjacency,

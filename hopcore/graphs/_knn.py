@@ -15,21 +15,21 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._discovery import backend as backend_named
-from hopcore.arrays._edge import as_floating, known_backend
-from hopcore.arrays._graph_kernels import Rows
-from hopcore.arrays._inputs import (
+from hopcore.arrays._array_checks import (
     backend_of_input,
     broadcast_mask,
     check_finite,
     check_floating,
-    hide_unattended,
     shape,
 )
+from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._discovery import backend as backend_named
+from hopcore.arrays._edge import as_floating, known_backend
+from hopcore.arrays._graph_kernels import Rows
+from hopcore.arrays._inputs import hide_unattended
 from hopcore.arrays._library import AnyArray, SomeArray
 from hopcore.arrays._long_sums import check_numbers
-from hopcore.arrays._validation import as_integer, short_repr
+from hopcore.arrays._scalar_checks import as_integer, short_repr
 from hopcore.graphs._edges import check_adjacency, symmetric_entries
 from hopcore.graphs._graph import Graph, drop_zeros
 from hopcore.streamed._neighbors import nearest_in_pieces

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import SomeArray, quiet
 from hopcore.graphs._edges import by_nodes, check_adjacency, dense, scipy_matrix
 from hopcore.graphs._graph import Graph, Normalization, check_normalization

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._edge import known_backend
-from hopcore.arrays._inputs import backend_of_input, check_inputs, shape
+from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
-from hopcore.arrays._validation import is_number, short_repr
+from hopcore.arrays._scalar_checks import is_number, short_repr
 from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hopcore.arrays._array_checks import backend_of_input, check_floating
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check_floating
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._composed_settings import (
     DecoderSettings,

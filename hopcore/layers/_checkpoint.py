@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import backend as backend_named
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.files._safetensors import check_header, read_tensors, write_tensors
 from hopcore.layers._composed_settings import (
     DecoderSettings,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._fields import check_types
-from hopcore.arrays._validation import (
+from hopcore.arrays._scalar_checks import (
     check_integer,
     check_number,
     check_one_of,

@@ -22,16 +22,16 @@ from typing import Any, NamedTuple
 
 from hopcore.arrays import Array, Backend
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._inputs import (
-    Inputs,
+from hopcore.arrays._array_checks import (
     backend_of_input,
     broadcast_mask,
     check_alike,
     check_floating,
     shape,
 )
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, SomeArray, quiet, unchecked
-from hopcore.arrays._validation import MOST_STEPS, as_integer
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer
 from hopcore.layers._network_settings import EnergyTransformerSettings
 from hopcore.layers._parameters import Parameters
 from hopcore.memory import get_separation

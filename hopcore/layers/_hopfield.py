@@ -44,8 +44,8 @@ from hopcore.layers._projections import (
     swap_heads,
 )
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._fixed_point import broadcast_state, iterate_to_fixed_point
 from hopcore.memory._scores import PLAIN, Scores, scores_from, scores_from_zero
+from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_point
 
 Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.layers._activations import relu
 from hopcore.layers._parameters import Parameters
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.arrays._library import AnyArray, SomeArray
 
 

@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input, broadcast_shapes, shape
 from hopcore.arrays._masked import attended_by_some
 
 

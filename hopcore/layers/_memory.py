@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hopcore.arrays._array_checks import broadcast_shapes, shape
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import broadcast_shapes, shape
 from hopcore.arrays._library import quiet
 from hopcore.diffusion._adaptive_eta import adapted_eta, spectrum, stacked
 from hopcore.diffusion._cache import GraphCache
@@ -20,7 +20,7 @@ from hopcore.layers._masks import CoreMasks
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._projections import Association, Patterns
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._fixed_point import broadcast_state
+from hopcore.memory._stopping_loop import broadcast_state
 
 
 @quiet

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._validation import (
+from hopcore.arrays._scalar_checks import (
     check_bool,
     check_integer,
     check_number,

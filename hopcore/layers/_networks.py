@@ -14,15 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_alike, check_floating, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import (
-    backend_of_input,
-    check_alike,
-    check_floating,
-    check_temperature,
-    clip_beta_to_dtype,
-    shape,
-)
+from hopcore.arrays._beta_checks import check_temperature, clip_beta_to_dtype
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.layers._hopfield import Drop
 from hopcore.layers._losses import cross_entropy

@@ -13,7 +13,7 @@ import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import MOST_SEED, as_integer, short_repr
+from hopcore.arrays._scalar_checks import MOST_SEED, as_integer, short_repr
 from hopcore.layers._composed_settings import (
     DecoderSettings,
     EncoderSettings,

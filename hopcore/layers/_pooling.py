@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from hopcore.arrays._array_checks import backend_of_patterns, broadcast_shapes, shape
 from hopcore.arrays._backend import Array, Backend, SeparationFunction, with_orders
-from hopcore.arrays._inputs import (
-    Inputs,
-    backend_of_patterns,
-    broadcast_shapes,
-    check_beta,
-    clip_beta_to_dtype,
-    shape,
-)
+from hopcore.arrays._beta_checks import check_beta, clip_beta_to_dtype
+from hopcore.arrays._inputs import Inputs
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph
 from hopcore.layers._parameters import Parameters

@@ -11,14 +11,9 @@ import math
 from typing import Generic, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_alike, check_floating, shape
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import (
-    backend_of_input,
-    check_alike,
-    check_floating,
-    check_temperature,
-    shape,
-)
+from hopcore.arrays._beta_checks import check_temperature
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.arrays._reprs import one_line
 from hopcore.layers._losses import mean

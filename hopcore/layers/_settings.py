@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import SeparationFunction
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._validation import (
+from hopcore.arrays._scalar_checks import (
     check_bool,
     check_integer,
     check_number,

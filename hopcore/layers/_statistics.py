@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._weight_statistics import weight_statistics
 from hopcore.diffusion._cache import GraphCache

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings

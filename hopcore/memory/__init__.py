@@ -10,7 +10,6 @@ from hopcore.memory._compact import Epanechnikov
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
-from hopcore.memory._fixed_point import Gradient
 from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
@@ -27,6 +26,7 @@ from hopcore.memory._separation import (
 )
 from hopcore.memory._sequence import recall_sequence
 from hopcore.memory._statistics import Statistics, statistics
+from hopcore.memory._stopping_loop import Gradient
 
 __all__ = [
     "Entmax",

@@ -13,23 +13,19 @@ from itertools import chain
 from typing import Literal, overload
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_alike, check_floating
 from hopcore.arrays._backend import Array
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
-from hopcore.arrays._inputs import (
-    backend_of_input,
-    check_alike,
-    check_floating,
-    own,
-)
+from hopcore.arrays._inputs import own
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.memory._compact import recall, weights_of
-from hopcore.memory._fixed_point import updated
 from hopcore.memory._float_masks import associated, scores_with, split_mask
 from hopcore.memory._scores import PLAIN, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
+from hopcore.memory._stopping_loop import updated
 
 
 @overload

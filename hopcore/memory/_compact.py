@@ -28,7 +28,7 @@ from typing import Any
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, Loop
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._validation import as_integer
+from hopcore.arrays._scalar_checks import as_integer
 from hopcore.memory._entmax import indicator, normalized_weights
 
 LARGEST_POWER = 16

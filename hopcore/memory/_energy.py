@@ -26,23 +26,18 @@ import math
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, broadcast_mask, check_floating
 from hopcore.arrays._backend import Array
+from hopcore.arrays._beta_checks import check_beta, clip
 from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
-from hopcore.arrays._inputs import (
-    Inputs,
-    backend_of_input,
-    broadcast_mask,
-    check_beta,
-    check_floating,
-    clip,
-)
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
-from hopcore.arrays._validation import as_number, is_number
+from hopcore.arrays._scalar_checks import as_number, is_number
 from hopcore.memory._compact import conjugate_of, steepness
-from hopcore.memory._fixed_point import updated
 from hopcore.memory._float_masks import associated, conjugate_with, split_mask
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
+from hopcore.memory._stopping_loop import updated
 
 
 @suggest_names

@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_floating
 from hopcore.arrays._backend import Array, Loop
-from hopcore.arrays._inputs import backend_of_input, check_floating
-from hopcore.arrays._validation import as_number, is_number, short_repr
+from hopcore.arrays._scalar_checks import as_number, is_number, short_repr
 from hopcore.memory._order_derivative import expm1_ratio, order_change
 
 

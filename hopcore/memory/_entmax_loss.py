@@ -12,9 +12,9 @@ import math
 from typing import Any, Literal
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_same_device, shape
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input, check_same_device, shape
-from hopcore.arrays._validation import as_integer, is_number, short_repr
+from hopcore.arrays._scalar_checks import as_integer, is_number, short_repr
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._separation import get_separation, scores_and_function
 

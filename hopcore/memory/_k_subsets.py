@@ -13,7 +13,7 @@ from types import ModuleType
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Loop
-from hopcore.arrays._validation import as_integer
+from hopcore.arrays._scalar_checks import as_integer
 from hopcore.memory._entmax import indicator, where_empty
 
 MOST_STEPS = 128

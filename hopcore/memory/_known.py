@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import BY_TYPE
 from hopcore.arrays._edge import as_floating, as_host_array, as_mask
-from hopcore.arrays._inputs import Inputs, backend_of_input, shape
-from hopcore.arrays._validation import short_repr
-from hopcore.memory._fixed_point import scored_update_of
+from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.memory._scores import Scores
+from hopcore.memory._stopping_loop import scored_update_of
 
 Unknown: TypeAlias = Literal["ignore", "settle"]
 """What becomes of unknown coordinates: they are not compared, or they start as they are."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import check_number, short_repr
+from hopcore.arrays._scalar_checks import check_number, short_repr
 
 MOST_HEADS = 1 << 16
 """The most heads that may each learn an alpha of their own."""

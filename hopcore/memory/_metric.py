@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array
 from hopcore.arrays._discovery import backend_of
 from hopcore.arrays._edge import as_floating, inputs_at_edge
-from hopcore.arrays._inputs import backend_of_input, shape
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
-from hopcore.arrays._validation import as_number, short_repr
+from hopcore.arrays._scalar_checks import as_number, short_repr
 from hopcore.memory._association import association
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._energy import energy, lse

@@ -25,12 +25,18 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import (
+    backend_of_input,
+    check_alike,
+    check_finite,
+    check_state,
+    shape,
+)
 from hopcore.arrays._backend import BLOCK, Array, Backend
 from hopcore.arrays._edge import as_floating, without_axis, without_row
 from hopcore.arrays._graph_kernels import chunks
-from hopcore.arrays._inputs import backend_of_input, check_alike, check_finite, check_state, shape
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
-from hopcore.arrays._validation import MOST_NUMBER, as_integer, as_number
+from hopcore.arrays._scalar_checks import MOST_NUMBER, as_integer, as_number
 
 
 @suggest_names

@@ -18,18 +18,9 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import MOST_STEPS, as_integer, as_number, check_bool, short_repr
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, check_bool, short_repr
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._energy import energy_of, in_precise
-from hopcore.memory._fixed_point import (
-    Gradient,
-    broadcast_state,
-    iterate_to_fixed_point,
-    length_unit,
-    scored_update_of,
-    update_of,
-    without_gradient,
-)
 from hopcore.memory._float_masks import best_with, split_mask
 from hopcore.memory._known import (
     Known,
@@ -42,6 +33,15 @@ from hopcore.memory._known import (
 from hopcore.memory._path import places
 from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
+from hopcore.memory._stopping_loop import (
+    Gradient,
+    broadcast_state,
+    iterate_to_fixed_point,
+    length_unit,
+    scored_update_of,
+    update_of,
+    without_gradient,
+)
 
 LOGGER = logging.getLogger("hopcore")
 """Silent unless the program gives it, or the root logger, a handler and a level."""
@@ -289,9 +289,10 @@ def retrieve(
     )
     final = energy_of(inputs._replace(state=found), function, scores)
     results = steps, converged, residual, final
-    result = Retrieval(
-        without_row(found, single), *(without_axis(array, single) for array in results)
-    )
+    if single:
+        result = Retrieval(found[..., 0, :], *(array[..., 0] for array in results))
+    else:
+        result = Retrieval(found, *results)
     result._memory = inputs, scores, function, fixed.mask if ignores and fixed else None, single
     result.suggestion = suggestion
     if path is not None:

@@ -24,20 +24,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, check_mask_shape, shape
 from hopcore.arrays._backend import Array, Backend
+from hopcore.arrays._beta_checks import EXTREME, check_overflow
 from hopcore.arrays._discovery import backend_of
 from hopcore.arrays._edge import as_host_array, floating
-from hopcore.arrays._inputs import (
-    EXTREME,
-    Inputs,
-    backend_of_input,
-    broadcast_shapes,
-    check_mask_shape,
-    check_overflow,
-    shape,
-)
+from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.arrays._score_kernels import concatenated
-from hopcore.arrays._validation import short_repr
 from hopcore.memory._compact import is_absolute
 
 Similarity: TypeAlias = Literal["dot", "distance"]

@@ -22,15 +22,15 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._backend import Array, Backend, Loop, SeparationFunction, orders_of
-from hopcore.arrays._inputs import (
-    Inputs,
+from hopcore.arrays._array_checks import (
     backend_of_input,
     broadcast_shapes,
     check_alike,
     check_floating,
     shape,
 )
+from hopcore.arrays._backend import Array, Backend, Loop, SeparationFunction, orders_of
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import SomeArray
 from hopcore.memory._compact import Epanechnikov, is_absolute, weights_of
 from hopcore.memory._entmax import Entmax, below_top, where_empty

@@ -9,11 +9,11 @@ from __future__ import annotations
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._edge import inputs_at_edge
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray
-from hopcore.arrays._validation import MOST_STEPS, as_integer
-from hopcore.memory._fixed_point import broadcast_state, updated
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer
 from hopcore.memory._float_masks import split_mask
 from hopcore.memory._scores import Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, with_separation
+from hopcore.memory._stopping_loop import broadcast_state, updated
 
 
 @suggest_names

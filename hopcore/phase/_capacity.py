@@ -22,13 +22,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_finite, shape
 from hopcore.arrays._backend import Array, Backend, orders_of
 from hopcore.arrays._edge import as_floating
-from hopcore.arrays._inputs import backend_of_input, check_finite, shape
 from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import (
+from hopcore.arrays._scalar_checks import (
     MOST_SEED,
     MOST_STEPS,
     as_integer,

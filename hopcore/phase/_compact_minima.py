@@ -19,7 +19,7 @@ from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import as_number
+from hopcore.arrays._scalar_checks import as_number
 from hopcore.memory._retrieval import retrieve
 from hopcore.phase._patterns import array_like, checked_patterns, spaced_rows, to_host
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import BLOCK, Array
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import check_integer
+from hopcore.arrays._scalar_checks import check_integer
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._scores import Similarity
 from hopcore.phase._continuation import Curve, energy_slope, follow

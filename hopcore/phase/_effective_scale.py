@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from hopcore.arrays._inputs import backend_of_input, check_floating, shape
+from hopcore.arrays._array_checks import backend_of_input, check_floating, shape
 from hopcore.arrays._library import AnyArray
-from hopcore.arrays._validation import check_positive
+from hopcore.arrays._scalar_checks import check_positive
 
 
 def effective_beta(stored: AnyArray, beta: float) -> float:

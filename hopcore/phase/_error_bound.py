@@ -9,7 +9,7 @@ import numpy as np
 from hopcore.arrays._backend import BLOCK, Array, Backend
 from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import as_number
+from hopcore.arrays._scalar_checks import as_number
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._scores import Similarity
 from hopcore.phase._fixed_points import tolerance

@@ -11,7 +11,7 @@ from hopcore.arrays._backend import BLOCK, Array, Backend, Beta, beta_of_rows
 from hopcore.arrays._inputs import Inputs, check_inputs
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import as_number
+from hopcore.arrays._scalar_checks import as_number
 from hopcore.memory._energy import energy_of
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._scores import Similarity, scores_of

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input, check_finite, check_floating, shape
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._edge import as_floating
-from hopcore.arrays._inputs import backend_of_input, check_finite, check_floating, shape
 from hopcore.memory._scores import Similarity, check_similarity
 
 NORMS = 2.0

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input, check_floating
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check_floating
-from hopcore.arrays._validation import MOST_STEPS, as_number, check_integer, check_positive
+from hopcore.arrays._scalar_checks import MOST_STEPS, as_number, check_integer, check_positive
 from hopcore.phase._theory import saddle_node_beta
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._inputs import check_inputs, in_precise_dtype
 from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._validation import as_number
+from hopcore.arrays._scalar_checks import as_number
 from hopcore.memory._separation import get_separation
 
 POWER_STEPS, POWER_TOLERANCE = 100, 1e-7

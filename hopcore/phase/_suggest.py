@@ -17,7 +17,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, orders_of
 from hopcore.arrays._library import QUIET, AnyArray
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import as_number, short_repr
+from hopcore.arrays._scalar_checks import as_number, short_repr
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._k_subsets import KSubsets

@@ -15,7 +15,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import MOST_STEPS, check_integer, check_positive
+from hopcore.arrays._scalar_checks import MOST_STEPS, check_integer, check_positive
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._scores import Similarity
 from hopcore.phase._fixed_points import describe_states, group_states, tolerance

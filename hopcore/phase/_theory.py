@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_real
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, check_real
-from hopcore.arrays._validation import as_integer, check_integer, short_repr
+from hopcore.arrays._scalar_checks import as_integer, check_integer, short_repr
 
 NEWTON = 12
 """Steps of Newton's method; ten suffice for N from 3 to 1e12."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._validation import check_integer, check_positive
+from hopcore.arrays._scalar_checks import check_integer, check_positive
 from hopcore.memory._association import update
 from hopcore.memory._energy import energy
 from hopcore.memory._scores import Similarity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.phase._critical import CriticalBetas
 from hopcore.phase._sweep import Sweep
 from hopcore.plots._marks import mark, temperatures

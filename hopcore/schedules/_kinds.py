@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import check_integer, check_positive
+from hopcore.arrays._scalar_checks import check_integer, check_positive
 from hopcore.schedules._schedule import Schedule
 
 

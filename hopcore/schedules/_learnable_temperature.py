@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
+from hopcore.arrays._beta_checks import clip
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._inputs import backend_of_input, clip
-from hopcore.arrays._validation import check_bool, check_integer, check_positive
+from hopcore.arrays._scalar_checks import check_bool, check_integer, check_positive
 
 Profile: TypeAlias = Literal["standard", "hot-to-cold", "throbbing", "hot-reasoner"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)

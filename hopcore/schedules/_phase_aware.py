@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._library import AnyArray
-from hopcore.arrays._validation import check_number, check_positive
+from hopcore.arrays._scalar_checks import check_number, check_positive
 from hopcore.phase._effective_scale import effective_scale
 from hopcore.phase._theory import transition
 from hopcore.schedules._kinds import Between

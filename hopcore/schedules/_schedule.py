@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hopcore.arrays._arguments import suggest_names
+from hopcore.arrays._array_checks import backend_of_input, check_real
 from hopcore.arrays._backend import Array
 from hopcore.arrays._fields import check_types
-from hopcore.arrays._inputs import backend_of_input, check_real
-from hopcore.arrays._validation import as_integer, check_integer, check_number, short_repr
+from hopcore.arrays._scalar_checks import as_integer, check_integer, check_number, short_repr
 
 KINDS: dict[str, type[Schedule]] = {}
 """The kinds of schedules by name; each class registers itself when it is defined."""

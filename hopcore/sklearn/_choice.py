@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hopcore.arrays._validation import as_number, short_repr
+from hopcore.arrays._scalar_checks import as_number, short_repr
 from hopcore.sklearn._masked import unnormalized_weights
 
 OCTAVES = 24

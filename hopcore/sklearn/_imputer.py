@@ -13,8 +13,8 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.arrays._threads import on_all_cores
-from hopcore.arrays._validation import short_repr
 from hopcore.memory import association
 from hopcore.sklearn._choice import HeldOut, best_beta, check_beta, evenly_spaced
 from hopcore.sklearn._inputs import later_rows, training_rows

@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.neighbors import NearestNeighbors
 
-from hopcore.arrays._validation import check_one_of
+from hopcore.arrays._scalar_checks import check_one_of
 from hopcore.memory import Separation, Similarity, retrieve
 from hopcore.sklearn._choice import check_beta, evenly_spaced
 from hopcore.sklearn._inputs import later_rows, training_rows

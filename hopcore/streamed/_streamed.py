@@ -24,7 +24,7 @@ from hopcore.arrays._discovery import backend
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import Array
 from hopcore.arrays._long_sums import in_pairs
-from hopcore.arrays._validation import as_integer
+from hopcore.arrays._scalar_checks import as_integer
 from hopcore.streamed._sources import (
     Piece,
     Source,

@@ -12,7 +12,7 @@ or any :class:`Model` with an objective. :func:`trainer` returns the trainer of 
 from hopcore.training._attention_records import AttentionRecord, AttentionRecords
 from hopcore.training._classifier import Classifier, Images
 from hopcore.training._config import TrainConfig
-from hopcore.training._run import Moment, Run
+from hopcore.training._epoch_loop import Moment, Run
 from hopcore.training._run_files import BEST, LAST, Epoch, SavedRun, read_run
 from hopcore.training._trainer import (
     Conditions,

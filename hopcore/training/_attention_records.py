@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import as_integer
+from hopcore.arrays._array_checks import backend_of_input
+from hopcore.arrays._scalar_checks import as_integer
 from hopcore.files._csv import csv_of
 from hopcore.files._files import write_whole
 from hopcore.layers._statistics import mean_statistics

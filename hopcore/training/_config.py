@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._fields import check_types, known_fields
-from hopcore.arrays._validation import (
+from hopcore.arrays._scalar_checks import (
     MOST_SEED,
     check_bool,
     check_integer,

@@ -13,7 +13,7 @@ import numpy as np
 
 from hopcore.arrays._fields import fits, type_hints
 from hopcore.arrays._reprs import one_line
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.files._csv import csv_of
 from hopcore.files._files import write_whole
 from hopcore.files._plain import Version, open_plain, version_of

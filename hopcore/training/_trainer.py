@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from hopcore.arrays._backend import Array
-from hopcore.arrays._validation import MOST_SEED, as_integer, as_number
+from hopcore.arrays._scalar_checks import MOST_SEED, as_integer, as_number
 from hopcore.layers._networks import Noise
 from hopcore.layers._parameters import Parameters
 

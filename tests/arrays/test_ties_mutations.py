@@ -81,7 +81,7 @@ def restless(monkeypatch):
 
         return iterate
 
-    everywhere(monkeypatch, "memory._fixed_point", "iterate_to_fixed_point", wrong)
+    everywhere(monkeypatch, "memory._stopping_loop", "iterate_to_fixed_point", wrong)
 
 
 class InPieces(Mutant):

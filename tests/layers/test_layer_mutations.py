@@ -288,13 +288,13 @@ def together(patch):
 
         return iterate
 
-    everywhere(patch, "memory._fixed_point", "iterate_to_fixed_point", wrong)
+    everywhere(patch, "memory._stopping_loop", "iterate_to_fixed_point", wrong)
 
 
 @mutant("a stop without regard to the lengths of patterns", "L3")
 def absolute(patch):
     everywhere(
-        patch, "memory._fixed_point", "length_unit", lambda right: lambda x: 1.0 + 0.0 * right(x)
+        patch, "memory._stopping_loop", "length_unit", lambda right: lambda x: 1.0 + 0.0 * right(x)
     )
 
 
@@ -728,7 +728,7 @@ def constant_numbers(patch):
 
         return at_fixed_point
 
-    everywhere(patch, "memory._fixed_point", "at_fixed_point", wrong)
+    everywhere(patch, "memory._stopping_loop", "at_fixed_point", wrong)
 
 
 @in_torch("lengths of keys without a derivative", "L17")

@@ -32,7 +32,7 @@ def one_power_more(monkeypatch):
 
 @mutant("zeros for a state in reach of nothing", "K.reach")
 def lost(monkeypatch):
-    module = core("memory._fixed_point")
+    module = core("memory._stopping_loop")
     right = module.recall
 
     def wrong(inputs, separation):

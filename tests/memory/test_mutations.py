@@ -269,17 +269,17 @@ def absolute(monkeypatch):
     def wrong(inputs: Any, patterns: Any = None) -> Any:
         return xp.ones_like(inputs.state[..., 0])
 
-    everywhere(monkeypatch, "memory._fixed_point", "length_unit", lambda _: wrong)
+    everywhere(monkeypatch, "memory._stopping_loop", "length_unit", lambda _: wrong)
 
 
 @mutant("a path without the states that were given", "E.path")
 def no_start(monkeypatch):
-    right = core("memory._fixed_point").joined_path
+    right = core("memory._stopping_loop").joined_path
 
     def wrong(xp: Any, listed: Any, steps: Any) -> Any:
         return right(xp, [listed[min(1, len(listed) - 1)], *listed[1:]], steps)
 
-    monkeypatch.setattr(core("memory._fixed_point"), "joined_path", wrong)
+    monkeypatch.setattr(core("memory._stopping_loop"), "joined_path", wrong)
 
 
 @mutant("energies of a path from the update before", "E.path")
@@ -294,14 +294,14 @@ def late(monkeypatch):
 
 @mutant("finished queries dropped, their betas kept", "E.alone E.retrieval")
 def shifted(monkeypatch):
-    right = core("memory._fixed_point").select
+    right = core("memory._stopping_loop").select
 
     def wrong(inputs: Any, rows: Any) -> Any:
         beta, some = inputs.beta, right(inputs, rows)
         each = not isinstance(beta, float) and beta.ndim > 0 and beta.shape[0] > 1
         return some._replace(beta=beta[: rows.shape[0]]) if each else some
 
-    monkeypatch.setattr(core("memory._fixed_point"), "select", wrong)
+    monkeypatch.setattr(core("memory._stopping_loop"), "select", wrong)
 
 
 @mutant("a gradient without the state", "E3")
@@ -335,7 +335,7 @@ def any_mask(monkeypatch):
 
 @mutant("numbers of any kind", "A.type")
 def any_dtype(monkeypatch):
-    monkeypatch.setattr(core("arrays._inputs"), "check_floating", lambda *given: None)
+    monkeypatch.setattr(core("arrays._array_checks"), "check_floating", lambda *given: None)
 
 
 @mutant("a single query that keeps its axis", "A.single")

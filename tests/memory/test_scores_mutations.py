@@ -216,7 +216,7 @@ def constant_bias(patch):
 
 @in_torch("a fixed point that does not depend on its keys", "K.gradient")
 def constant_keys(patch):
-    module = core("memory._fixed_point")
+    module = core("memory._stopping_loop")
     right = module.at_fixed_point
 
     def wrong(found, inputs, update, others):

@@ -23,7 +23,7 @@ from hopcore.experiments.models.image_classifiers import CLASSIFIERS, CNN, HNM, 
 from hopcore.files._locks import LOCK, locked
 from hopcore.files._safetensors import read_tensors
 from hopcore.training._config import TrainConfig
-from hopcore.training._run import Run
+from hopcore.training._epoch_loop import Run
 from hopcore.training._run_files import LAST, read_run
 from hopcore.training._trainer import trainer
 

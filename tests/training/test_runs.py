@@ -18,7 +18,7 @@ from hopcore import Constant, Linear, PhaseAware
 from hopcore.experiments.models.image_classifiers import CLASSIFIERS, CNN, HNM, MLP, VQ, Images
 from hopcore.layers import effective_memory, inner
 from hopcore.training._config import TrainConfig
-from hopcore.training._run import Run
+from hopcore.training._epoch_loop import Run
 from hopcore.training._run_files import BEST, HISTORY, LAST, read_run
 from hopcore.training._trainer import Conditions
 

@@ -373,7 +373,7 @@ def test_training(mesh: DeviceMesh) -> None:
 def test_workers_that_round_differently(mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a loop decides is decided once, or some workers would go on alone."""
     monkeypatch.setattr(
-        "hopcore.memory._fixed_point.norm",
+        "hopcore.memory._stopping_loop.norm",
         lambda x, xp: torch.linalg.vector_norm(x, dim=-1) * (1.0 + 0.9 * RANK),
     )
     state, memory = random(8, 4), shard(random(ROWS, 4, seed=1), mesh)

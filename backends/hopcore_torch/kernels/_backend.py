@@ -83,7 +83,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
 
     def can_read_values(self, array: torch.Tensor) -> bool:
         """On the CPU, in eager mode; a GPU would have to be waited for."""
-        return type(array) in PLAIN_TYPES and array.device.type == "cpu" and eager()
+        return type(array) in PLAIN_TYPES and array.is_cpu and eager()
 
     def can_fetch_values(self, array: torch.Tensor) -> bool:
         """Whether values exist: in eager mode, on every device but ``meta``."""
@@ -113,7 +113,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """A sum first: it is not finite if any value is not (or if it overflows)."""
         if array.is_meta:
             raise TypeError("a tensor on the device meta has no values, which are needed here")
-        array = array.detach()
+        if array.requires_grad:
+            array = array.detach()
         return math.isfinite(array.sum().item()) or bool(torch.isfinite(array).all())
 
     def check_layout(self, name: str, array: torch.Tensor) -> None:

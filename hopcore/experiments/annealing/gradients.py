@@ -21,7 +21,7 @@ from hopcore.experiments.annealing.trials import COLD, WARM, Arm
 from hopcore.experiments.tables import Summary, grouped
 from hopcore.training._classifier import Images as Samples
 from hopcore.training._config import PATHS, TrainConfig
-from hopcore.training._run import Run
+from hopcore.training._epoch_loop import Run
 from hopcore.training._trainer import Model, batches, scores, trainer
 
 TEMPERATURES: tuple[float, ...] = tuple(WARM * (COLD / WARM) ** (place / 8) for place in range(9))

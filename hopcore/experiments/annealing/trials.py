@@ -17,7 +17,7 @@ from hopcore.datasets._images import Images, split_images
 from hopcore.experiments.models.image_classifiers import CNN, HNM, MLP
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import TrainConfig
-from hopcore.training._run import Run
+from hopcore.training._epoch_loop import Run
 from hopcore.training._run_files import Epoch
 
 Build = Callable[[tuple[int, int]], Classifier]

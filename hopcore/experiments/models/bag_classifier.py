@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input
 from hopcore.layers._activations import relu
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
 from hopcore.layers._hopfield import Drop, hopfield

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import check_integer
+from hopcore.arrays._scalar_checks import check_integer
 from hopcore.layers._activations import relu
 from hopcore.layers._linear_maps import first_linear, linear, linear_shapes, perceptron
 from hopcore.layers._parameters import Parameters

@@ -12,9 +12,9 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import check_integer, check_positive
+from hopcore.arrays._scalar_checks import check_integer, check_positive
 from hopcore.experiments.data.sequences import VOCABULARY, Sequences
 from hopcore.layers._composed_settings import EncoderSettings
 from hopcore.layers._hopfield import hopfield, hopfield_weights

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array
-from hopcore.arrays._inputs import backend_of_input, shape
-from hopcore.arrays._validation import check_integer, check_number
+from hopcore.arrays._scalar_checks import check_integer, check_number
 from hopcore.layers._linear_maps import first_linear, linear, linear_shapes, perceptron
 from hopcore.layers._losses import cross_entropy, divergence
 from hopcore.layers._network_settings import QuantizerSettings

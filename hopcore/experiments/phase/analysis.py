@@ -13,7 +13,7 @@ import numpy as np
 
 import hopcore
 from hopcore import datasets
-from hopcore.arrays._validation import check_integer
+from hopcore.arrays._scalar_checks import check_integer
 from hopcore.experiments.batched_retrieval import on_device
 from hopcore.experiments.data.inputs import read_patterns
 from hopcore.experiments.data.patterns import converted

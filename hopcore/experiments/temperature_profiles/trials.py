@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from hopcore.arrays._inputs import backend_of_input
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.experiments.data import sequences
 from hopcore.experiments.data.sequences import TASKS, Sequences
 from hopcore.experiments.models.sequence_classifier import SequenceClassifier

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+from hopcore.arrays._array_checks import broadcast_shapes
 from hopcore.arrays._backend import Array, with_orders
-from hopcore.arrays._inputs import Inputs, broadcast_shapes
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._compact import recall
@@ -195,8 +196,9 @@ def without_gradient(inputs: Inputs) -> Inputs:
 def update_of(separation: Any, inputs: Inputs, orders: Array | None = None) -> Array:
     """Return the states after one update; ``orders`` are the alphas of an entmax, if given."""
     backend, _, state, stored, projection, beta, mask = inputs
-    function = with_orders(separation, orders)
-    return backend.associate(state, stored, projection, beta, mask, function)[0]
+    if orders is not None:
+        separation = with_orders(separation, orders)
+    return backend.associate(state, stored, projection, beta, mask, separation)[0]
 
 
 def scored_update_of(
@@ -225,6 +227,8 @@ def scored_update_of(
 
 def updated(separation: Any, scores: Scores, inputs: Inputs) -> Array:
     """Return the states after one update of checked inputs."""
+    if scores is PLAIN:
+        return update_of(separation, inputs)
     return scored_update_of(separation, scores, inputs, *scores.arrays)
 
 

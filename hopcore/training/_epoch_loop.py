@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore.arrays._inputs import backend_of_input
-from hopcore.arrays._validation import short_repr
+from hopcore.arrays._array_checks import backend_of_input
+from hopcore.arrays._scalar_checks import short_repr
 from hopcore.files._locks import locked
 from hopcore.files._plain import Version
 from hopcore.files._safetensors import safetensors_or_hint
