@@ -14,7 +14,7 @@ import pytest
 
 import hopcore
 from hopcore import diffusion, graphs, layers, memory, phase, schedules, training
-from hopcore.arrays import _validation
+from hopcore.arrays import _scalar_checks
 
 PATTERNS = np.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
 SMALL = PATTERNS.astype(np.float32)
@@ -206,7 +206,7 @@ def test_every_value_ends_in_a_finite_result_or_in_one_line(name: str) -> None:
         try:
             check_call(call, value)
         except BaseException as error:
-            error.add_note(f"{name} with {_validation.short_repr(value)}")
+            error.add_note(f"{name} with {_scalar_checks.short_repr(value)}")
             raise
 
 

@@ -48,12 +48,6 @@ def heads(
     """An association as the fused kernels take it: four axes, one depth, beta as their scale."""
     width, depth = projection.shape[-1], stored.shape[-1]
     scale = beta if isinstance(beta, float) else 1.0
-    if projection is stored and mask is None and state.ndim == stored.ndim == 2:
-        query = state if isinstance(beta, float) else scale_by_beta(state, beta)
-        if query.ndim == 2:  # the plainest case, of which small calls are made
-            key = stored.view(1, 1, *stored.shape)
-            query = query.view(1, 1, *query.shape)
-            return Heads(query, key, key, None, scale, tuple(state.shape[:-1]), width)
     if not isinstance(beta, float):
         state = scale_by_beta(state, beta)
     if width != depth:
@@ -87,6 +81,13 @@ def heads(
     return Heads(query, key, value, masks[0] if masks else None, scale, tuple(axes), width)
 
 
+def plain_heads(state: torch.Tensor, stored: torch.Tensor, beta: float) -> Heads:
+    """:func:`heads` of ``(L, d)`` and ``(S, d)``, in few steps: small calls consist of steps."""
+    key = stored.view(1, 1, *stored.shape)
+    axes, width = tuple(state.shape[:-1]), state.shape[-1]
+    return Heads(state.view(1, 1, *state.shape), key, key, None, beta, axes, width)
+
+
 def in_one_depth(*tensors: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield the tensors with zeros as further features, so that all are as wide as the widest.
 
@@ -111,7 +112,11 @@ def attention(
     causal: bool = False,
 ) -> torch.Tensor:
     """The association by torch's fused kernel, with its own gradient."""
-    h = heads(state, stored, projection, beta, mask, causal)
+    plain = projection is stored and mask is None and state.ndim == stored.ndim == 2
+    if plain and isinstance(beta, float):
+        h = plain_heads(state, stored, beta)
+    else:
+        h = heads(state, stored, projection, beta, mask, causal)
     return h.restore(
         F.scaled_dot_product_attention(
             h.query, h.key, h.value, attn_mask=h.mask, is_causal=causal, scale=h.scale
