@@ -17,11 +17,12 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._edge import known_backend
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
-from hopcore.arrays._scalar_checks import is_number, short_repr
+from hopcore.arrays._scalar_checks import as_number, is_number, short_repr
 from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
 from hopcore.layers._statistics import statistics_of_heads
+from hopcore.memory._compact import is_absolute
 from hopcore.memory._scores import Similarity, check_similarity, keys_from_zero, with_one
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._statistics import Statistics
@@ -62,7 +63,7 @@ def dot_product_attention(
     causal : bool
         Query i attends to the keys 0 to i alone.
     separation : str or separation function
-        As in :func:`hopcore.association`.
+        As in :func:`hopcore.association`; ``"epanechnikov"`` needs distances, and takes no bias.
     similarity : {"dot", "distance"}
         With ``"distance"``, the scores are :math:`-s \|q - k\|^2 / 2 + B`, up to a number for each
         query that the weights do not depend on.
@@ -175,18 +176,23 @@ def attention_statistics(
     joined = Statistics(*(joined_groups(xp, x, groups)[..., 0] for x in columns))
     full = tuple(joined.entropy.shape[:-1])
     joined = joined._replace(received=xp.broadcast_to(joined.received, (*full, key.shape[-2])))
-    return joined if similarity == "dot" else of_distances(backend, joined, query, scale)
+    if similarity == "dot":
+        return joined
+    return of_distances(backend, joined, query, scale, is_absolute(separation))
 
 
-def of_distances(backend: Backend, found: Statistics[Any], query: Array, scale: Any) -> Any:
+def of_distances(
+    backend: Backend, found: Statistics[Any], query: Array, scale: Any, absolute: bool
+) -> Any:
     """Return statistics whose log-sum-exps and energies are those of the distances themselves.
 
-    They were computed from :func:`with_lengths`, and lack half of the squared length of the query.
+    They were computed from :func:`with_lengths`, and lack half of the squared length of the query,
+    unless they are absolute.
     """
     scale = 1.0 / math.sqrt(max(1, query.shape[-1])) if scale is None else scale
     beta = float(scale) if is_number(scale) and scale > 0 else 1.0
     precise = backend.astype(query, backend.precise[query.dtype])
-    level = 0.5 * scale * backend.square_lengths(precise)
+    level = 0.0 if absolute else 0.5 * scale * backend.square_lengths(precise)
     conjugate = backend.xp.where(
         found.log_sum_exp > -math.inf, found.log_sum_exp - level, -math.inf
     )
@@ -230,7 +236,10 @@ def prepare_attention(
     check_similarity(similarity)
     if similarity == "distance":
         scale = 1.0 / math.sqrt(max(1, query.shape[-1])) if scale is None else scale
-        query, key = with_lengths(backend, query, key)
+        absolute = is_absolute(separation)
+        if absolute:
+            check_radius(scale, masks.bias, separation)
+        query, key = with_lengths(backend, query, key, absolute)
     scaled, beta = scaled_query(backend, query, scale)
     stored = backend.astype(key, scaled.dtype)
     values = stored if value is key else backend.astype(value, scaled.dtype)
@@ -241,18 +250,36 @@ def prepare_attention(
         stored = stored[..., None, :, :]
         values = stored if own else values[..., None, :, :]
     inputs = check_inputs(scaled, stored, values, beta=beta, mask=masks.mask)
-    inputs, function = with_separation(inputs, separation)
+    inputs, function = with_separation(inputs, separation, similarity)
     return Association(shape(query)[:-3], inputs, masks.bias, None, None, function), groups
 
 
-def with_lengths(backend: Backend, query: Array, key: Array) -> tuple[Array, Array]:
+def with_lengths(
+    backend: Backend, query: Array, key: Array, absolute: bool = False
+) -> tuple[Array, Array]:
     """Return queries and keys in the precise dtype whose products are scores by distance.
 
-    Unlike in a memory, the mean of the keys is not subtracted: it would make a query depend on
-    later keys.
+    If they are absolute, they also contain the squared length of the query. Unlike in a memory, the
+    mean of the keys is not subtracted: it would make a query depend on later keys.
     """
+    xp = backend.xp
     precise = backend.astype(query, backend.precise[query.dtype])
-    return with_one(backend.xp, precise), keys_from_zero(backend, key)
+    queries, keys = with_one(xp, precise), keys_from_zero(backend, key)
+    if absolute:
+        length = -0.5 * backend.square_lengths(precise)[..., None]
+        queries, keys = xp.concat([queries, length], axis=-1), with_one(xp, keys)
+    return queries, keys
+
+
+def check_radius(scale: Any, bias: Any, separation: Separation) -> None:
+    """Raise if the scale or the numbers of a bias leave a compact kernel no radius."""
+    if bias is not None:
+        raise ValueError(
+            "a bias would change the radius of a key, not its share: give a boolean mask, "
+            f"True = attend, with separation={short_repr(separation)}"
+        )
+    if is_number(scale):
+        as_number("scale", scale, positive=True)
 
 
 def backend_of_alike(query: Array, key: Any, value: Any) -> Backend:

@@ -44,7 +44,10 @@ from hopcore.layers._projections import (
     swap_heads,
 )
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._scores import PLAIN, Scores, scores_from, scores_from_zero
+from hopcore.memory._compact import conjugate_of, is_absolute
+from hopcore.memory._compact import recall as recall_in_reach
+from hopcore.memory._compact import weights_of as weights_by
+from hopcore.memory._scores import PLAIN, Scores, ones_for, scores_from, scores_from_zero
 from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_point
 
 Drop = Callable[[Array], Array]
@@ -249,7 +252,7 @@ def prepare(
     if settings.added:
         association = add_patterns(settings, parameters, association)
     if settings.similarity != "dot":
-        association = association._replace(scores=scores_by_distance(settings, association.inputs))
+        association = association._replace(scores=scores_by_distance(settings, association))
     if settings.update_steps_max != 0:
         association = update_state(settings, association)
     return association
@@ -268,12 +271,23 @@ def hide_padding_of(backend: Backend, patterns: Patterns, masks: CoreMasks) -> P
     return Patterns(hidden if own else state, hidden, values)
 
 
-def scores_by_distance(settings: HopfieldSettings, inputs: Inputs) -> Scores:
+def scores_by_distance(settings: HopfieldSettings, association: Association) -> Scores:
     """Return scores by the distances of queries and keys in the association space.
 
     The results do not depend on the origin. Keys of normalised patterns are not far from 0, and a
     product of them loses as many digits, so the mean, which costs a tenth of a layer, is left out.
     """
+    inputs = association.inputs
+    if is_absolute(association.separation):
+        if association.bias is not None:
+            raise ValueError(
+                "a mask of numbers would change the radius of a pattern, not its share: give a "
+                "boolean mask, True where nothing is attended, with "
+                f"separation={settings.separation!r}"
+            )
+        ones = ones_for(inputs, None, association.separation)
+        origin = inputs.backend.origin(inputs.stored, inputs.mask)
+        return scores_from(origin, inputs, ones, absolute=True)
     if settings.normalize_stored_pattern or settings.normalize_hopfield_space:
         return scores_from_zero(inputs)
     return scores_from(inputs.backend.origin(inputs.stored, inputs.mask), inputs)
@@ -303,14 +317,16 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
     def update(now: Inputs, *others: Array) -> Array:
         others, arrays = others[: len(others) - split], others[len(others) - split :]
         function = with_orders(association.separation, None if orders is None else others[-1])
-        return association_of(
-            association._replace(
-                inputs=now._replace(projection=now.stored),
-                bias=None if bias is None else others[0],
-                separation=function,
-                scores=scores.with_arrays(arrays),
-            )
+        moved = association._replace(
+            inputs=now._replace(projection=now.stored),
+            bias=None if bias is None else others[0],
+            separation=function,
+            scores=scores.with_arrays(arrays),
         )
+        if is_absolute(function):
+            output, found = recalled_in_reach(moved)
+            return xp.where(found[..., None], output, now.state)
+        return association_of(moved)
 
     state = iterate_to_fixed_point(
         inputs,
@@ -339,6 +355,8 @@ def association_of(association: Association) -> Array:
     inputs, bias, scores = association.inputs, association.bias, association.scores
     graph, spreading, separation = association.graph, association.spreading, association.separation
     backend = inputs.backend
+    if is_absolute(separation):
+        return recalled_in_reach(association)[0]
     if bias is not None:
         if spreading is None and graph is None:
             output = backend.associate_biased(*association.scored[2:], bias, separation)
@@ -349,6 +367,12 @@ def association_of(association: Association) -> Array:
     if graph is not None:
         return anchored(inputs, graph, None)
     return scores.recalled(inputs, backend.associate(*association.scored[2:], separation)[0])
+
+
+def recalled_in_reach(association: Association) -> tuple[Array, Array]:
+    """Return the association by a compact kernel, and whether a query is in reach of any key."""
+    output, found = recall_in_reach(association.scored, association.separation)
+    return association.scores.recalled(association.inputs, output), found
 
 
 def weights_of(association: Association) -> Array:
@@ -367,6 +391,9 @@ def separated(association: Association) -> tuple[Array, Array]:
         anchors = xp.argmax(backend.constant(scores), axis=-1)
         near = neighbor_mask(broadcast_state(association.inputs), association.graph, anchors)
         scores = xp.where(near, scores, -math.inf)
+    if is_absolute(association.separation):
+        weights = weights_by(backend, scores, association.separation)
+        return weights, conjugate_of(association.scored, association.separation)
     weights, conjugate = backend.separate(scores, association.separation)
     if association.spreading is not None:
         weights = spread_weights(weights, scores, association.spreading, xp)

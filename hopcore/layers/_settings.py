@@ -89,7 +89,9 @@ class HopfieldSettings(Settings):
         Whether ``scaling`` is a trained parameter, which starts at the given value.
     separation : str, float or LearnableAlpha
         ``"softmax"``, ``"sparsemax"``, the alpha > 1 of an entmax, whose weights are sparse,
-        ``"k-subsets:4"``, or a learned alpha, which stays between 1 and 2.
+        ``"k-subsets:4"``, or a learned alpha, which stays between 1 and 2. With distances also
+        ``"epanechnikov"``, or ``"epanechnikov:2"`` with a power: keys farther from a query than
+        ``sqrt(2 / beta)`` have no weight, and a query in reach of no key gets zeros.
     similarity : {"dot", "distance"}
         How queries are compared with keys in the association space, also in updates: by their dot
         products, or by their distances. With distances, a long key does not hide a shorter one.
@@ -334,7 +336,8 @@ class HopfieldSettings(Settings):
             named = named.first
         if not isinstance(named, str):
             check_number("separation", named)
-        return get_separation(named if isinstance(named, str) else Entmax(named))
+        function = named if isinstance(named, str) else Entmax(named)
+        return get_separation(function, self.similarity)
 
     @cached_property
     def added(self) -> int:

@@ -163,7 +163,7 @@ class Epanechnikov:
 def is_absolute(separation: Any) -> bool:
     """Whether weights depend on scores themselves, and not only on their differences."""
     if isinstance(separation, str):
-        return separation == "epanechnikov"
+        return separation.partition(":")[0] == "epanechnikov"
     return getattr(separation, "absolute", False)
 
 
@@ -179,7 +179,7 @@ def sum_of_powers(inputs: Inputs, power: int) -> Array:
     return backend.conjugate(state, stored, beta, mask, PowerSum(power))
 
 
-def recall(inputs: Inputs, separation: Epanechnikov) -> tuple[Array, Array]:
+def recall(inputs: Inputs, separation: Any) -> tuple[Array, Array]:
     """Return the association ``(..., L, v)``, and whether a query is in reach of any pattern.
 
     ``inputs`` have true scores.

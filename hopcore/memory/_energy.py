@@ -33,7 +33,7 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._scalar_checks import as_number, is_number
-from hopcore.memory._compact import conjugate_of, steepness
+from hopcore.memory._compact import conjugate_of, is_absolute, steepness
 from hopcore.memory._float_masks import associated, conjugate_with, split_mask
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
@@ -199,8 +199,9 @@ def energy_by_conjugate(
     backend, xp, state, stored, _, beta, mask = inputs
     count = backend.count_attended(stored, mask)
     attending = count > 0
-    if scores is not PLAIN and scores.distance:
-        if scores.absolute:  # out of reach of all patterns is as good as without any
+    absolute = is_absolute(separation)
+    if absolute or (scores is not PLAIN and scores.distance):
+        if absolute:  # out of reach of all patterns is as good as without any
             attending = attending & (conjugate > -math.inf)
         conjugate = xp.where(attending, conjugate, 0.0)
         return xp.where(attending, -scores.conjugate(inputs, conjugate) / beta, math.inf)

@@ -36,10 +36,10 @@ from hopcore.memory._compact import Epanechnikov, is_absolute, weights_of
 from hopcore.memory._entmax import Entmax, below_top, where_empty
 from hopcore.memory._k_subsets import KSubsets
 
-SeparationName: TypeAlias = Literal["softmax", "sparsemax", "entmax15"]
+SeparationName: TypeAlias = Literal["softmax", "sparsemax", "entmax15", "epanechnikov"]
 """The names of separation functions; ``"entmax:1.5"`` and ``"k-subsets:4"`` have no type."""
 
-Separation: TypeAlias = SeparationName | Literal["epanechnikov"] | SeparationFunction
+Separation: TypeAlias = SeparationName | SeparationFunction
 """``"softmax"``, ``"sparsemax"``, ``"entmax15"``, or an object such as ``Entmax(1.5)``.
 
 With scores by distance also ``"epanechnikov"`` or ``Epanechnikov(p)``.
@@ -90,10 +90,11 @@ SEPARATIONS: dict[SeparationName, Any] = {
     "softmax": Softmax(),
     "sparsemax": Entmax(2.0),
     "entmax15": Entmax(1.5),
+    "epanechnikov": Epanechnikov(),
 }
 
 
-def family_named(name: str) -> Entmax | KSubsets:
+def family_named(name: str) -> Entmax | KSubsets | Epanechnikov:
     """Return the separation function of a name such as ``"entmax:1.5"`` or ``"k-subsets:4"``."""
     family, _, number = name.partition(":")
     if family == "entmax" and number:
@@ -104,6 +105,10 @@ def family_named(name: str) -> Entmax | KSubsets:
         with suppress(ValueError):
             return KSubsets(int(number))
         raise ValueError(f"separation 'k-subsets:k' needs an integer >= 1, got {name!r}")
+    if family == "epanechnikov" and number:
+        with suppress(ValueError):
+            return Epanechnikov(int(number))
+        raise ValueError(f"separation 'epanechnikov:p' needs an integer from 1 to 16, got {name!r}")
     known = ", ".join(map(repr, SEPARATIONS))
     raise ValueError(
         f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha), "
@@ -123,8 +128,6 @@ def get_separation(separation: Separation, similarity: Literal["dot", "distance"
             "such an argument"
         )
     if isinstance(separation, str):
-        if separation == "epanechnikov":
-            return Epanechnikov()
         found = SEPARATIONS.get(separation)
         return family_named(separation) if found is None else found
     if isinstance(separation, type) or not hasattr(separation, "evaluate"):

@@ -16,7 +16,7 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
-from hopcore.memory._compact import conjugate_of
+from hopcore.memory._compact import conjugate_of, is_absolute
 from hopcore.memory._energy import energy_by_conjugate, in_precise
 from hopcore.memory._float_masks import split_mask
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
@@ -146,7 +146,7 @@ def statistics_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> St
     conjugate, entropy, square, largest, received = backend.statistics(
         state, stored, beta, mask, separation
     )
-    if scores.absolute:
+    if is_absolute(separation):
         conjugate = conjugate_of(scored, separation)
     energy = energy_by_conjugate(inputs, separation, conjugate, scores)
     conjugate = scores.conjugate(inputs, conjugate)

@@ -118,8 +118,8 @@ def test_fields_are_checked_against_their_types() -> None:
         ({"input_size": 2**70}, r"input_size must be int \| None, got 1180591620717411303424"),
         (
             {"separation": ["softmax"]},
-            r"separation must be 'softmax' \| 'sparsemax' \| 'entmax15' \| float \| "
-            r"LearnableAlpha, got \['softmax'\]",
+            r"separation must be 'softmax' \| 'sparsemax' \| 'entmax15' \| 'epanechnikov' \| "
+            r"float \| LearnableAlpha, got \['softmax'\]",
         ),
         ({"diffusion": 3}, r"diffusion must be DiffusionConfig \| None, got 3"),
         ({"scaling": [None]}, r"scaling must be float \| tuple\[float, ...\] .*, got \[None\]"),

@@ -167,6 +167,18 @@ def updates_by_products(patch):
     everywhere(patch, "layers._hopfield", "update_state", wrong)
 
 
+@mutant("updates that move a query in reach of nothing to zero", "L3")
+def updates_out_of_reach(patch):
+    def wrong(right):
+        def recalled(association):
+            output, found = right(association)
+            return output, found | True
+
+        return recalled
+
+    everywhere(patch, "layers._hopfield", "recalled_in_reach", wrong)
+
+
 @mutant("recalls by dot products, whatever the similarity", "L1 L4 L8 L9 L12")
 def recalls_by_products(patch):
     after(
@@ -179,7 +191,8 @@ def recalls_by_products(patch):
 
 @mutant("added patterns whose lengths are left out", "L1")
 def added_without_lengths(patch):
-    def change(scores, settings, inputs):
+    def change(scores, settings, association):
+        inputs = association.inputs
         added = np.arange(inputs.stored.shape[-2]) >= inputs.stored.shape[-2] - settings.added
         keys = np.concatenate(
             [scores.keys[..., :-1], np.where(added[:, None], 0.0, scores.keys[..., -1:])], axis=-1

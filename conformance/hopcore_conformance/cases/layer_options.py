@@ -102,6 +102,9 @@ SETTINGS: dict[str, HopfieldSettings] = {
     "by distance, sparse": settings_of(
         similarity="distance", separation="sparsemax", normalize_hopfield_space=True, scaling=2.0
     ),
+    "in reach": settings_of(
+        similarity="distance", separation="epanechnikov:3", scaling=(0.05, 0.3), pattern_size=4
+    ),
 }
 """Settings that together have every option except updates, dropout and diffusion."""
 
@@ -129,6 +132,14 @@ UPDATES: dict[str, HopfieldSettings] = {
         scaling=(0.2, 0.4),
         separation=1.5,
         concat_bias_pattern=True,
+    ),
+    "two updates, in reach": settings_of(
+        similarity="distance",
+        separation="epanechnikov:3",
+        update_steps_max=2,
+        update_steps_eps=0.0,
+        scaling=(3.0, 0.1),
+        add_zero_association=True,
     ),
 }
 
@@ -177,7 +188,7 @@ WEIGHED = {
     for name in (
         *("projections static", "patterns added", "two updates"),
         *("eta of each query", "along the graph", "weights"),
-        *("by distance, patterns added", "two updates, by distance"),
+        *("by distance, patterns added", "two updates, by distance", "two updates, in reach"),
     )
 }
 """Settings whose weights are looked at: shared values, longer memories, each way to find them."""

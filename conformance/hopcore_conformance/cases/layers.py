@@ -107,7 +107,10 @@ def patterns_of(
 def masks_of(
     settings: HopfieldSettings, rng: np.random.Generator, kind: str, hidden: float = 0.4
 ) -> dict[str, Array]:
-    """Masks of this kind; the first query may attend to nothing."""
+    """Masks of this kind; the first query may attend to nothing.
+
+    A layer with a compact kernel takes no numbers, and gets the same mask of booleans.
+    """
     shape, found = (BATCH, settings.num_heads, QUERIES, PATTERNS), {}
     if kind in ("padding", "both"):
         padding = rng.random((BATCH, PATTERNS)) < hidden
@@ -119,7 +122,7 @@ def masks_of(
         mask[..., 0, :] |= rng.random() < 0.5
         if kind == "heads":
             mask = mask.reshape(-1, *shape[2:])
-        if kind == "numbers":
+        if kind == "numbers" and "epanechnikov" not in str(settings.separation):
             mask = np.where(mask, -np.inf, rng.normal(size=shape))
         found["association_mask"] = mask
     return found

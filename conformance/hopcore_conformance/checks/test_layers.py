@@ -122,6 +122,16 @@ def test_updates_before_the_recall(subject: Subject, case: Case) -> None:
 
 
 @statement("L3")
+@pytest.mark.parametrize("masks", ["none", "both"])
+def test_updates_of_queries_in_reach_of_nothing(subject: Subject, masks: str) -> None:
+    no_half(subject, "rounding moves a state across the boundary of a kernel")
+    settings = UPDATES["two updates, in reach"]
+    for seed in range(4):
+        case = case_of(settings, seed, masks).on(subject)
+        agree("output", run(subject, hopcore.hopfield, case), *formula(subject, case))
+
+
+@statement("L3")
 @pytest.mark.parametrize("limit", [None, (1, 3)])
 def test_every_query_updates_by_itself(subject: Subject, limit: Any) -> None:
     settings = settings_of(update_steps_max=limit, update_steps_eps=0.02, scaling=1.5)

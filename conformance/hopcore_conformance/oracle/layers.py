@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hopcore_conformance.oracle import compact
 from hopcore_conformance.oracle import diffused as dense
 from hopcore_conformance.oracle import memory as plain
 from hopcore_conformance.oracle.heads import (
@@ -66,8 +67,17 @@ def separated(settings: Any, z: Array) -> Array:
     """Weights (S,) of scores by the separation function of the settings."""
     if settings.separation == "softmax":
         return softmax(z)
+    family, _, power = str(settings.separation).partition(":")
+    if family == "epanechnikov":
+        kernels = np.where(np.isneginf(z), 0.0, np.maximum(1.0 + z, 0.0))
+        return compact.weights(kernels, int(power or 1))
     alpha = 2.0 if settings.separation == "sparsemax" else settings.separation
     return plain.weights(z, alpha)
+
+
+def reaches_nothing(settings: Any, weights: Array) -> bool:
+    """Whether a query of a compact kernel is in reach of no key, and so stays."""
+    return str(settings.separation).startswith("epanechnikov") and not np.any(weights)
 
 
 def of_head(value: Any, head: int) -> Any:
@@ -86,6 +96,8 @@ def rested(
     blur = Steady(blur) if isinstance(blur, Noise) else blur
     for _ in range(REST if limit is None else limit):
         w = separated(settings, scores(settings, beta, q, keys, blur) + numbers)
+        if reaches_nothing(settings, w):
+            break
         before, q = q, blur(w @ keys, w @ np.abs(keys))
         moved = np.asarray(np.linalg.norm(q - before))
         if blur(moved, len(q) * np.linalg.norm(q)) <= tol * unit:
