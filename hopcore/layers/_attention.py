@@ -18,9 +18,9 @@ from hopcore.arrays._edge import known_backend
 from hopcore.arrays._inputs import check_inputs
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._scalar_checks import as_number, is_number, short_repr
-from hopcore.layers._hopfield import Drop, association_of, weights_of
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
+from hopcore.layers._recall import Drop, association_of, weights_of
 from hopcore.layers._statistics import statistics_of_heads
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._scores import Similarity, check_similarity, keys_from_zero, with_one

@@ -14,21 +14,11 @@ and JAX call the functions of this module.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
-
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._backend import Array, Backend, orders_of, with_orders
+from hopcore.arrays._backend import Array, Backend, orders_of
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
-from hopcore.diffusion._graph_attention import (
-    anchored,
-    diffused_weights,
-    neighbor_mask,
-    spread_weights,
-)
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._masks import CoreMasks, as_core_masks, hide_unattended
 from hopcore.layers._memory import add_patterns, diffuse_memory
@@ -43,18 +33,10 @@ from hopcore.layers._projections import (
     separation_of,
     swap_heads,
 )
+from hopcore.layers._recall import Drop, for_all_heads, recall, update_state, weights_of
 from hopcore.layers._settings import HopfieldSettings
-from hopcore.memory._compact import conjugate_of, is_absolute
-from hopcore.memory._compact import recall as recall_in_reach
-from hopcore.memory._compact import weights_of as weights_by
-from hopcore.memory._scores import PLAIN, Scores, ones_for, scores_from, scores_from_zero
-from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_point
-
-Drop = Callable[[Array], Array]
-"""Dropout of association weights ``(..., H, L, S)``."""
-
-MAX_UPDATES = 1000
-"""The largest number of updates if ``update_steps_max`` is None."""
+from hopcore.memory._compact import is_absolute
+from hopcore.memory._scores import Scores, ones_for, scores_from, scores_from_zero
 
 
 @suggest_names
@@ -291,121 +273,6 @@ def scores_by_distance(settings: HopfieldSettings, association: Association) -> 
     if settings.normalize_stored_pattern or settings.normalize_hopfield_space:
         return scores_from_zero(inputs)
     return scores_from(inputs.backend.origin(inputs.stored, inputs.mask), inputs)
-
-
-def update_state(settings: HopfieldSettings, association: Association) -> Association:
-    """Update the state in the association space until it converges or the limit is reached."""
-    inputs, limit, tol = association.inputs, settings.update_steps_max, settings.update_steps_eps
-    backend, xp, bias = inputs.backend, inputs.xp, association.bias
-    inputs = inputs._replace(state=for_all_heads(settings, association, inputs.state))
-    device = backend.device(inputs.state)
-    limits = None
-    if isinstance(limit, tuple):
-        limits = xp.asarray(limit, dtype=xp.int32, device=device)[:, None]
-        max_updates = max(limit)
-    else:
-        max_updates = MAX_UPDATES if limit is None else limit
-    if isinstance(tol, tuple):
-        precise = backend.precise[inputs.state.dtype]
-        tol = xp.asarray(tol, dtype=precise, device=device)[:, None]
-
-    orders, scores = orders_of(association.separation), association.scores
-    if scores is not PLAIN:
-        scores = replace(scores, values=backend.values_for(scores.keys, inputs.stored))
-    split = len(scores.arrays)
-
-    def update(now: Inputs, *others: Array) -> Array:
-        others, arrays = others[: len(others) - split], others[len(others) - split :]
-        function = with_orders(association.separation, None if orders is None else others[-1])
-        moved = association._replace(
-            inputs=now._replace(projection=now.stored),
-            bias=None if bias is None else others[0],
-            separation=function,
-            scores=scores.with_arrays(arrays),
-        )
-        if is_absolute(function):
-            output, found = recalled_in_reach(moved)
-            return xp.where(found[..., None], output, now.state)
-        return association_of(moved)
-
-    state = iterate_to_fixed_point(
-        inputs,
-        update,
-        max_updates,
-        tol,
-        limits=limits,
-        gradient="implicit" if limit is None else "unrolled",
-        others=tuple(x for x in (bias, orders) if x is not None),
-        shared=scores.arrays,
-    )[0]
-    return association._replace(inputs=inputs._replace(state=state))
-
-
-def recall(settings: HopfieldSettings, association: Association, drop: Drop | None) -> Array:
-    """Return the output of all heads, ``(..., H, L, v)``, with dropout of the weights."""
-    if drop is None:
-        return for_all_heads(settings, association, association_of(association))
-    weights = drop(for_all_heads(settings, association, weights_of(association)))
-    values = association.inputs.backend.recalled(weights, association.inputs.projection)
-    return for_all_heads(settings, association, values)
-
-
-def association_of(association: Association) -> Array:
-    """Return the average of the values by their association weights, ``(..., H, L, v)``."""
-    inputs, bias, scores = association.inputs, association.bias, association.scores
-    graph, spreading, separation = association.graph, association.spreading, association.separation
-    backend = inputs.backend
-    if is_absolute(separation):
-        return recalled_in_reach(association)[0]
-    if bias is not None:
-        if spreading is None and graph is None:
-            output = backend.associate_biased(*association.scored[2:], bias, separation)
-            return scores.recalled(inputs, output)
-        return backend.recalled(weights_of(association), inputs.projection)
-    if spreading is not None:
-        return diffused_weights(inputs, spreading)
-    if graph is not None:
-        return anchored(inputs, graph, None)
-    return scores.recalled(inputs, backend.associate(*association.scored[2:], separation)[0])
-
-
-def recalled_in_reach(association: Association) -> tuple[Array, Array]:
-    """Return the association by a compact kernel, and whether a query is in reach of any key."""
-    output, found = recall_in_reach(association.scored, association.separation)
-    return association.scores.recalled(association.inputs, output), found
-
-
-def weights_of(association: Association) -> Array:
-    """Return the association weights of the heads, ``(..., H, L, S)``."""
-    inputs = association.inputs
-    return inputs.backend.astype(separated(association)[0], inputs.state.dtype)
-
-
-def separated(association: Association) -> tuple[Array, Array]:
-    """Return the association weights in the precise dtype, and the conjugate of their scores."""
-    backend, xp, state, stored, _, beta, mask = association.scored
-    scores = backend.scores(state, stored, beta, mask)
-    if association.bias is not None:
-        scores = scores + association.bias
-    if association.graph is not None:
-        anchors = xp.argmax(backend.constant(scores), axis=-1)
-        near = neighbor_mask(broadcast_state(association.inputs), association.graph, anchors)
-        scores = xp.where(near, scores, -math.inf)
-    if is_absolute(association.separation):
-        weights = weights_by(backend, scores, association.separation)
-        return weights, conjugate_of(association.scored, association.separation)
-    weights, conjugate = backend.separate(scores, association.separation)
-    if association.spreading is not None:
-        weights = spread_weights(weights, scores, association.spreading, xp)
-    return weights, conjugate
-
-
-def for_all_heads(settings: HopfieldSettings, association: Association, values: Array) -> Array:
-    """Broadcast ``(..., H or 1, L, v)``, with one head for all heads, to the full shape."""
-    full = (*association.lead, settings.num_heads, *values.shape[-2:])
-    if values.ndim == len(full) and values.shape == full:
-        return values
-    return association.inputs.xp.broadcast_to(values, full)
 
 
 def join_heads(

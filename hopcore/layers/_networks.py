@@ -18,12 +18,12 @@ from hopcore.arrays._array_checks import backend_of_input, check_alike, check_fl
 from hopcore.arrays._backend import Array
 from hopcore.arrays._beta_checks import check_temperature, clip_beta_to_dtype
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
-from hopcore.layers._hopfield import Drop
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._network_settings import HNLSettings, HNMSettings
 from hopcore.layers._parameters import Parameters, inner
 from hopcore.layers._pooling import hopfield_lookup, learned
 from hopcore.layers._projections import Patterns, project
+from hopcore.layers._recall import Drop
 from hopcore.phase._effective_scale import effective_scale
 
 Noise = Callable[[tuple[int, ...], Array], Array]

@@ -8,8 +8,9 @@ from hopcore.arrays._backend import Array
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
-from hopcore.layers._hopfield import Drop, hopfield
+from hopcore.layers._hopfield import hopfield
 from hopcore.layers._parameters import Parameters, inner
+from hopcore.layers._recall import Drop
 
 
 @suggest_names

@@ -164,7 +164,7 @@ def updates_by_products(patch):
 
         return update_state
 
-    everywhere(patch, "layers._hopfield", "update_state", wrong)
+    everywhere(patch, "layers._recall", "update_state", wrong)
 
 
 @mutant("updates that move a query in reach of nothing to zero", "L3")
@@ -176,7 +176,7 @@ def updates_out_of_reach(patch):
 
         return recalled
 
-    everywhere(patch, "layers._hopfield", "recalled_in_reach", wrong)
+    everywhere(patch, "layers._recall", "recalled_in_reach", wrong)
 
 
 @mutant("recalls by dot products, whatever the similarity", "L1 L4 L8 L9 L12")
@@ -271,7 +271,7 @@ def lenient(patch):
 
 @mutant("no updates", "L3")
 def no_updates(patch):
-    change_settings(patch, "layers._hopfield", "update_state", update_steps_max=lambda s: 0)
+    change_settings(patch, "layers._recall", "update_state", update_steps_max=lambda s: 0)
 
 
 @mutant("an update too many", "L3")
@@ -280,7 +280,7 @@ def one_more(patch):
         limit = settings.update_steps_max
         return limit if limit is None or isinstance(limit, tuple) else limit + 1
 
-    change_settings(patch, "layers._hopfield", "update_state", update_steps_max=more)
+    change_settings(patch, "layers._recall", "update_state", update_steps_max=more)
 
 
 @mutant("the most updates of all heads", "L3")
@@ -289,7 +289,7 @@ def most_updates(patch):
         limit = settings.update_steps_max
         return max(limit) if isinstance(limit, tuple) else limit
 
-    change_settings(patch, "layers._hopfield", "update_state", update_steps_max=most)
+    change_settings(patch, "layers._recall", "update_state", update_steps_max=most)
 
 
 @mutant("queries rest together", "L3")
@@ -353,7 +353,7 @@ def one_mask(patch):
 def leaking(patch):
     everywhere(
         patch,
-        "layers._hopfield",
+        "layers._recall",
         "weights_of",
         lambda right: (
             lambda association: (
@@ -364,7 +364,7 @@ def leaking(patch):
     )
     everywhere(
         patch,
-        "layers._hopfield",
+        "layers._recall",
         "association_of",
         lambda right: (
             lambda association: (
@@ -392,7 +392,7 @@ def nan_gradient(patch):
 
         return association_of
 
-    everywhere(patch, "layers._hopfield", "association_of", wrong)
+    everywhere(patch, "layers._recall", "association_of", wrong)
 
 
 @mutant("samples share their mean", "L6 L14")
@@ -461,7 +461,7 @@ def often_dropped(patch):
 
         return recall
 
-    everywhere(patch, "layers._hopfield", "recall", wrong)
+    everywhere(patch, "layers._recall", "recall", wrong)
 
 
 @mutant("dropout of the output", "L9")
@@ -471,15 +471,15 @@ def late_dropout(patch):
             weights = right(settings, association, None)
             if drop is not None:
                 drop(
-                    core("layers._hopfield").for_all_heads(
-                        settings, association, core("layers._hopfield").weights_of(association)
+                    core("layers._recall").for_all_heads(
+                        settings, association, core("layers._recall").weights_of(association)
                     )
                 )
             return weights
 
         return recall
 
-    everywhere(patch, "layers._hopfield", "recall", wrong)
+    everywhere(patch, "layers._recall", "recall", wrong)
 
 
 @mutant("dropped weights are normalised again", "L9")
@@ -494,7 +494,7 @@ def renormalised(patch):
 
         return recall
 
-    everywhere(patch, "layers._hopfield", "recall", wrong)
+    everywhere(patch, "layers._recall", "recall", wrong)
 
 
 # Layers made from layers.
@@ -601,9 +601,9 @@ def late_entropy(patch):
 
 @mutant("numbers in a mask do not choose the anchor", "L12")
 def blind_anchor(patch):
-    right = core("layers._hopfield").neighbor_mask
+    right = core("layers._recall").neighbor_mask
     patch.setattr(
-        core("layers._hopfield"),
+        core("layers._recall"),
         "neighbor_mask",
         lambda inputs, graph, _: right(inputs, graph, None),
     )
@@ -760,7 +760,7 @@ def constant_updates(patch):
         inputs = association.inputs
         return association._replace(inputs=inputs._replace(stored=inputs.stored.detach()))
 
-    after(patch, "layers._hopfield", "update_state", change)
+    after(patch, "layers._recall", "update_state", change)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
 from hopcore.layers._activations import relu
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
-from hopcore.layers._hopfield import Drop, hopfield
+from hopcore.layers._hopfield import hopfield
 from hopcore.layers._linear_maps import first_linear, linear
 from hopcore.layers._losses import logistic_loss
 from hopcore.layers._parameters import Parameters, initial_parameters, inner, layer_parameters
 from hopcore.layers._pooling import hopfield_lookup, hopfield_pooling
+from hopcore.layers._recall import Drop
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.training._trainer import Conditions, Dropout
 
