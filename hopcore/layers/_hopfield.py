@@ -14,12 +14,15 @@ and JAX call the functions of this module.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array, Backend, orders_of
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._activations import ACTIVATIONS
+from hopcore.layers._few_queries import obstacle_to_moved_maps, recalled_by_few
 from hopcore.layers._masks import CoreMasks, as_core_masks, hide_unattended
 from hopcore.layers._memory import add_patterns, diffuse_memory
 from hopcore.layers._parameters import Parameters
@@ -37,6 +40,16 @@ from hopcore.layers._recall import Drop, for_all_heads, recall, update_state, we
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._scores import Scores, ones_for, scores_from, scores_from_zero
+
+
+class Call(NamedTuple):
+    """The checked arrays of a call of a layer."""
+
+    backend: Backend
+    patterns: Patterns
+    lead: tuple[int, ...]
+    """The leading axes of the output."""
+    masks: CoreMasks
 
 
 @suggest_names
@@ -108,8 +121,13 @@ def hopfield(
     (3, 5, 4)
     """
     masks = stored_pattern_padding_mask, association_mask
-    association = prepare(settings, parameters, stored, state, projection, masks, cache)
-    return join_heads(settings, parameters, association, recall(settings, association, drop))
+    call = checked_call(settings, parameters, stored, state, projection, masks)
+    if obstacle_to_moved_maps(settings, parameters, call.backend, call.patterns):
+        association = prepare_checked(settings, parameters, call, cache)
+        values = recall(settings, association, drop)
+    else:
+        values = recalled_by_few(settings, parameters, *call, drop)
+    return join_heads(settings, parameters, call.backend, values)
 
 
 @suggest_names
@@ -200,6 +218,19 @@ def prepare(
     cache: GraphCache | None,
 ) -> Association:
     """Do everything before the association: check, normalise, project, diffuse, add and update."""
+    call = checked_call(settings, parameters, stored, state, projection, masks)
+    return prepare_checked(settings, parameters, call, cache)
+
+
+def checked_call(
+    settings: HopfieldSettings,
+    parameters: Parameters,
+    stored: Array,
+    state: Array | None,
+    projection: Array | None,
+    masks: tuple[Array | None, Array | None],
+) -> Call:
+    """Check the arrays of a call; hide the patterns to which no query may attend."""
     backend, patterns, lead = check_patterns(
         settings,
         parameters,
@@ -212,6 +243,14 @@ def prepare(
         count = patterns.stored.shape[-2]
         core_masks = as_core_masks(patterns.state, lead, settings.num_heads, count, *masks)
         patterns = hide_padding_of(backend, patterns, core_masks)
+    return Call(backend, patterns, lead, core_masks)
+
+
+def prepare_checked(
+    settings: HopfieldSettings, parameters: Parameters, call: Call, cache: GraphCache | None
+) -> Association:
+    """Do everything between the checks and the association."""
+    backend, patterns, lead, core_masks = call
     normalized = None
     if settings.diffusion is not None:
         # The graph of the memory is that of the normalised patterns.
@@ -276,10 +315,10 @@ def scores_by_distance(settings: HopfieldSettings, association: Association) -> 
 
 
 def join_heads(
-    settings: HopfieldSettings, parameters: Parameters, association: Association, values: Array
+    settings: HopfieldSettings, parameters: Parameters, backend: Backend, values: Array
 ) -> Array:
     """Join the outputs of the heads, ``(..., H, L, v)``, project them and apply the activation."""
-    backend, xp = association.inputs.backend, association.inputs.xp
+    xp = backend.xp
     joined = swap_heads(backend, values)
     joined = xp.reshape(joined, (*joined.shape[:-2], joined.shape[-2] * joined.shape[-1]))
     if "association_core.out_proj" in parameters:

@@ -179,6 +179,22 @@ def updates_out_of_reach(patch):
     everywhere(patch, "layers._recall", "recalled_in_reach", wrong)
 
 
+@mutant("values without their bias, where few queries attend", "L10")
+def few_without_bias(patch):
+    def wrong(right):
+        return lambda *given: right(*given)._replace(bias=None)
+
+    everywhere(patch, "layers._few_queries", "map_of", wrong)
+
+
+@mutant("heads in the wrong order, where few queries attend", "L10")
+def few_in_wrong_order(patch):
+    def wrong(right):
+        return lambda xp, rows, lead, heads: right(xp, xp.flip(rows, axis=-2), lead, heads)
+
+    everywhere(patch, "layers._few_queries", "in_heads", wrong)
+
+
 @mutant("recalls by dot products, whatever the similarity", "L1 L4 L8 L9 L12")
 def recalls_by_products(patch):
     after(
