@@ -43,7 +43,7 @@ def obstacle_to_moved_maps(
     state, stored, _ = patterns
     if state is stored:
         return "a sequence that associates with itself has as many queries as patterns"
-    if not backend.has_known_sizes(stored):
+    if not (backend.has_known_sizes(state) and backend.has_known_sizes(stored)):
         return "sizes are open in a trace"
     queries, count, depth = state.shape[-2], stored.shape[-2], stored.shape[-1]
     if queries * (settings.num_heads - 1) >= depth or 2 * queries > count:

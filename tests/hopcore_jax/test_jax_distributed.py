@@ -21,7 +21,11 @@ pytest.importorskip("equinox", reason="the layers need equinox")
 TESTS = Path(__file__).parents[1] / "workers" / "jax_sharded.py"
 NAMES = re.findall(r"^def (test_\w+)", TESTS.read_text(), flags=re.MULTILINE)
 # Compiled fast rather than well: the arrays are small.
-FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+FLAGS = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    # Eight devices on a busy core may take longer than the usual 40 seconds to meet.
+    " --xla_cpu_collective_call_terminate_timeout_seconds=600"
+)
 
 
 @pytest.fixture(scope="module")

@@ -350,7 +350,7 @@ def test_pooling_learns(trainable):
         return eqx.apply_updates(layer, change), state, value
 
     before, values = layer, []
-    for _ in range(40):
+    for _ in range(80):
         layer, state, value = step(layer, state)
         values.append(float(value))
     assert values[0] > 0.69
