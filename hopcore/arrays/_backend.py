@@ -175,14 +175,14 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         separation: SeparationFunction,
     ) -> Array:
         """Association in which query i attends to the patterns 0 to i alone."""
-        mask = self.causal_mask(state, stored)
+        mask = self.causal_mask(state, stored.shape[-2])
         return self.associate(state, stored, projection, beta, mask, separation)[0]
 
-    def causal_mask(self, state: Array, stored: Array) -> Array:
+    def causal_mask(self, state: Array, patterns: int) -> Array:
         """The lower triangle ``(L, S)`` of a causal association: True for the patterns 0 to i."""
         device = self.device(state)
         rows = self.xp.arange(state.shape[-2], device=device)[:, None]
-        return self.xp.arange(stored.shape[-2], device=device)[None, :] <= rows
+        return self.xp.arange(patterns, device=device)[None, :] <= rows
 
     def conjugate(
         self,

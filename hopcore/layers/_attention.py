@@ -335,7 +335,7 @@ def attention_masks(
         else:
             parts.append(as_core_mask(backend, "bias", query, array))
     if causal:
-        parts.append(CoreMasks(backend.causal_mask(query, key), None))
+        parts.append(CoreMasks(backend.causal_mask(query, key.shape[-2]), None))
     return joined_masks(parts)
 
 

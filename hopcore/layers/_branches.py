@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hopcore.arrays._array_checks import backend_of_input, check_floating
 from hopcore.arrays._backend import Array
@@ -21,7 +22,7 @@ Drop = Callable[[str, Array], Array]
 """``drop(name, values)`` applies dropout at the place with this name."""
 
 
-Masks = tuple[Array | None, Array | None]
+Masks = tuple[Any, Any]
 """The padding mask of the patterns of an association, and its association mask."""
 
 

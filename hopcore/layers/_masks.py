@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._masked import attended_by_some
+from hopcore.arrays._scalar_checks import short_repr
+
+Causal: TypeAlias = Literal["causal"]
+"""The name of the mask with which query i attends to the patterns 0 to i alone."""
 
 
 class CoreMasks(NamedTuple):
@@ -74,7 +78,7 @@ def as_core_masks(
         Of the stored patterns.
     association : array, optional
         ``(L, S)``, ``(... H, L, S)`` with the heads of all inputs in one axis, or broadcastable to
-        ``(..., H, L, S)``.
+        ``(..., H, L, S)``; or ``"causal"``.
     """
     queries = state.shape[-2]
     translated = []
@@ -88,11 +92,21 @@ def as_core_masks(
         broadcast_shapes(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
         padding = padding[..., None, None, :]
         translated.append(as_core_mask(backend, "stored_pattern_padding_mask", state, padding))
-    if association is not None:
+    if isinstance(association, str):
+        check_causal(association)
+        backend = backend_of_input("state", state)
+        translated.append(CoreMasks(backend.causal_mask(state, patterns), None))
+    elif association is not None:
         backend = _library("association_mask", state, association)
         association = _by_heads(backend, association, lead, heads, queries, patterns)
         translated.append(as_core_mask(backend, "association_mask", state, association))
     return joined_masks(translated)
+
+
+def check_causal(mask: str) -> None:
+    """Raise if the name of a mask is not the only one that there is."""
+    if mask != "causal":
+        raise ValueError(f"association_mask must be an array or 'causal', got {short_repr(mask)}")
 
 
 def hint_of_tuple(mask: Array) -> str:

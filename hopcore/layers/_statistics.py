@@ -10,6 +10,7 @@ from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._weight_statistics import weight_statistics
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._hopfield import prepare
+from hopcore.layers._masks import Causal
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._projections import Association
 from hopcore.layers._recall import separated
@@ -26,7 +27,7 @@ def hopfield_statistics(
     projection: AnyArray | None = None,
     *,
     stored_pattern_padding_mask: AnyArray | None = None,
-    association_mask: AnyArray | None = None,
+    association_mask: AnyArray | Causal | None = None,
     cache: GraphCache | None = None,
 ) -> Statistics[SomeArray]:
     """Return the statistics of the association weights of each head.

@@ -14,7 +14,7 @@ from hopcore.arrays._backend import Array
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings
-from hopcore.layers._masks import hide_padding
+from hopcore.layers._masks import Causal, hide_padding
 from hopcore.layers._parameters import Parameters
 
 
@@ -25,7 +25,7 @@ def encoder_layer(
     parameters: Parameters,
     src: SomeArray,
     *,
-    src_mask: AnyArray | None = None,
+    src_mask: AnyArray | Causal | None = None,
     src_key_padding_mask: AnyArray | None = None,
     associate: Callable[[Array], Array] | None = None,
     drop: Drop | None = None,
@@ -43,9 +43,9 @@ def encoder_layer(
         The sequence.
     src_mask, src_key_padding_mask : array, optional
         ``association_mask`` and ``stored_pattern_padding_mask`` of :func:`hopcore.hopfield`:
-        True = not attended. Padded positions may hold anything: those that are not moderate, as
-        explained there, count as zeros. With a lookup, whose memory is learned, both masks hide
-        its learned patterns: ``(L, quantity)`` and ``(..., quantity)``.
+        True = not attended, or ``src_mask="causal"``. Padded positions may hold anything: those
+        that are not moderate, as explained there, count as zeros. With a lookup, whose memory is
+        learned, both masks hide its learned patterns: ``(L, quantity)`` and ``(..., quantity)``.
     associate : callable, optional
         The Hopfield layer, for those who hold its parameters elsewhere.
     drop : callable, optional
@@ -78,8 +78,8 @@ def decoder_layer(
     tgt: SomeArray,
     memory: AnyArray,
     *,
-    tgt_mask: AnyArray | None = None,
-    memory_mask: AnyArray | None = None,
+    tgt_mask: AnyArray | Causal | None = None,
+    memory_mask: AnyArray | Causal | None = None,
     tgt_key_padding_mask: AnyArray | None = None,
     memory_key_padding_mask: AnyArray | None = None,
     associate: Callable[[Array], Array] | None = None,

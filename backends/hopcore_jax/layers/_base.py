@@ -151,6 +151,6 @@ def as_array(name: str, values: Any) -> jax.Array:
         raise TypeError(f"{name} must be an array of numbers, got {kind}") from None
 
 
-def optional(mask: Any) -> jax.Array | None:
-    """Return a mask as a JAX array, or None if there is none."""
-    return None if mask is None else as_array("a mask", mask)
+def optional(mask: Any) -> Any:
+    """Return a mask as a JAX array; None and a name such as ``"causal"`` as they are."""
+    return mask if mask is None or isinstance(mask, str) else as_array("a mask", mask)

@@ -208,8 +208,9 @@ class Hopfield(ParameterOwner, AssociationProperties):
             True means that a pattern is ignored; numbers are added to the scores. The masks of the
             core, such as of :func:`hopcore.association`, have the opposite meaning: True means
             attend.
-        association_mask : array (L, S), (B H, L, S) or (B, H, L, S), optional
+        association_mask : array (L, S), (B H, L, S) or (B, H, L, S), or "causal", optional
             True means that a query may not attend to a pattern; numbers are added to the scores.
+            With ``"causal"``, query i attends to the patterns 0 to i alone.
         key : jax.random key, optional
             The key of dropout; needed if there is any.
         inference : bool, optional

@@ -150,7 +150,7 @@ class Attention(Function):
         if torch.is_grad_enabled():
             tensors, association = ctx.saved_tensors, ctx.association
             if association.causal:
-                mask = association.backend.causal_mask(*tensors[:2])
+                mask = association.backend.causal_mask(tensors[0], tensors[1].shape[-2])
                 association = association._replace(mask=mask)
             return None, *pull_back(association, tensors, needs, None, by_output)
         output, inner = ctx.inner

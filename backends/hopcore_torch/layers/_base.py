@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from hopcore.schedules import LearnableTemperature
 
 Device: TypeAlias = torch.device | str | int | None
 """The device of parameters: a device, its name or its number; None is torch's default."""
+
+AssociationMask: TypeAlias = torch.Tensor | Literal["causal"]
+"""Which patterns a query may not attend to: a tensor, or all later ones."""
 
 Scaling: TypeAlias = float | tuple[float, ...] | torch.Tensor | LearnableTemperature
 """An inverse temperature, one for each head, a parameter, or a learned temperature."""

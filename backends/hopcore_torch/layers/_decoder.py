@@ -11,7 +11,7 @@ import hopcore
 from hopcore import DiffusionConfig
 from hopcore.layers import ActivationName, DecoderMethods, DecoderSettings, suggest_names
 from hopcore.memory import LearnableAlpha, SeparationName, Similarity
-from hopcore_torch.layers._base import Device, Scaling
+from hopcore_torch.layers._base import AssociationMask, Device, Scaling
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import DECODER
 from hopcore_torch.layers._hopfield import Hopfield
@@ -140,8 +140,8 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
 
         Masks are as in :meth:`HopfieldEncoderLayer.forward`.
         """
-        own = tgt_key_padding_mask, self._mask(tgt_mask, tgt_is_causal, tgt)
-        other = memory_key_padding_mask, self._mask(memory_mask, memory_is_causal, tgt, memory)
+        own = tgt_key_padding_mask, self._mask(tgt_mask, tgt_is_causal)
+        other = memory_key_padding_mask, self._mask(memory_mask, memory_is_causal, cross=True)
         return hopcore.layers.decoder_layer(
             self.settings,
             self.arrays(),
@@ -165,9 +165,10 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
 
         ``input`` is the target; three patterns are taken as those that enter the association.
         """
+        mask: AssociationMask | None = tgt_mask
         if isinstance(input, torch.Tensor):
-            tgt_mask = self._mask(tgt_mask, tgt_is_causal, input)
-        return super().get_association_matrix_self(input, tgt_mask, tgt_key_padding_mask)
+            mask = self._mask(tgt_mask, tgt_is_causal)
+        return super().get_association_matrix_self(input, mask, tgt_key_padding_mask)
 
     @torch.no_grad()
     def get_association_matrix_cross(
@@ -186,11 +187,14 @@ class HopfieldDecoderLayer(TransformerLayer, DecoderMethods):
         ``input`` is the target, which is associated with itself first; or three patterns that
         enter the association with the memory.
         """
+        masks: tuple[AssociationMask | None, ...] = tgt_mask, memory_mask
         if isinstance(input, torch.Tensor) and memory is not None:
-            tgt_mask = self._mask(tgt_mask, tgt_is_causal, input)
-            memory_mask = self._mask(memory_mask, memory_is_causal, input, memory)
+            masks = (
+                self._mask(tgt_mask, tgt_is_causal),
+                self._mask(memory_mask, memory_is_causal, cross=True),
+            )
         paddings = tgt_key_padding_mask, memory_key_padding_mask
-        return super().get_association_matrix_cross(input, memory, tgt_mask, memory_mask, *paddings)
+        return super().get_association_matrix_cross(input, memory, *masks, *paddings)
 
     @property
     def self_attn(self) -> HopfieldCore:

@@ -11,7 +11,7 @@ import hopcore
 from hopcore import DiffusionConfig
 from hopcore.layers import ActivationName, EncoderMethods, EncoderSettings, suggest_names
 from hopcore.memory import LearnableAlpha, SeparationName, Similarity
-from hopcore_torch.layers._base import Device, Scaling
+from hopcore_torch.layers._base import AssociationMask, Device, Scaling
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import ENCODER
 from hopcore_torch.layers._nested import nested_again, padded_of
@@ -137,7 +137,7 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
         """
         if getattr(src, "is_nested", False):
             return nested(self, src, src_mask, is_causal)
-        masks = src_key_padding_mask, self._mask(src_mask, is_causal, src)
+        masks = src_key_padding_mask, self._mask(src_mask, is_causal)
 
         return hopcore.layers.encoder_layer(
             self.settings,
@@ -160,9 +160,10 @@ class HopfieldEncoderLayer(TransformerLayer, EncoderMethods, nn.TransformerEncod
 
         ``input`` is the sequence, or the three inputs of the association.
         """
+        mask: AssociationMask | None = src_mask
         if isinstance(input, torch.Tensor):
-            src_mask = self._mask(src_mask, is_causal, input)
-        return super().get_association_matrix(input, src_mask, src_key_padding_mask)
+            mask = self._mask(src_mask, is_causal)
+        return super().get_association_matrix(input, mask, src_key_padding_mask)
 
     # Attributes that torch's encoder reads.
 

@@ -22,6 +22,7 @@ from hopcore.layers import (
 from hopcore.memory import LearnableAlpha, SeparationName, Similarity, learned_alpha
 from hopcore.schedules import LearnableTemperature, learned_temperature
 from hopcore_torch.layers._base import (
+    AssociationMask,
     Device,
     ParameterOwner,
     Scaling,
@@ -303,7 +304,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
+        association_mask: AssociationMask | None = None,
     ) -> torch.Tensor:
         """Return the association of the states with the stored patterns.
 
@@ -316,8 +317,9 @@ class Hopfield(ParameterOwner, AssociationProperties):
             True means that a pattern is ignored; numbers are added to the scores. The masks of the
             core, such as of :func:`hopcore.association`, have the opposite meaning: True means
             attend.
-        association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), optional
+        association_mask : tensor (L, S), (B H, L, S) or (B, H, L, S), or "causal", optional
             True means that a query may not attend to a pattern; numbers are added to the scores.
+            With ``"causal"``, query i attends to the patterns 0 to i alone.
 
         Returns
         -------
@@ -338,7 +340,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
+        association_mask: AssociationMask | None = None,
     ) -> torch.Tensor:
         """Return how much each query of each head attends to each pattern, ``(..., H, L, S)``."""
         return hopcore.layers.hopfield_weights(
@@ -354,7 +356,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
+        association_mask: AssociationMask | None = None,
     ) -> hopcore.Statistics[torch.Tensor]:
         """Return the statistics of each head: ``(..., H, L)``, and received ``(..., H, S)``.
 
@@ -375,7 +377,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
+        association_mask: AssociationMask | None = None,
     ) -> torch.Tensor:
         """:meth:`association_weights` without a gradient."""
         return self.association_weights(input, stored_pattern_padding_mask, association_mask)
@@ -385,7 +387,7 @@ class Hopfield(ParameterOwner, AssociationProperties):
         self,
         input: Patterns,
         stored_pattern_padding_mask: torch.Tensor | None = None,
-        association_mask: torch.Tensor | None = None,
+        association_mask: AssociationMask | None = None,
     ) -> torch.Tensor:
         """Return the values of each head, ``(..., H, S, v)``, without a gradient."""
         return hopcore.layers.hopfield_projections(

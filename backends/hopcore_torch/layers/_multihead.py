@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hopcore.layers import suggest_names
+from hopcore_torch.layers._base import AssociationMask
 from hopcore_torch.layers._hopfield import Hopfield
 from hopcore_torch.layers._nested import nested_again, padded_of
 
@@ -92,16 +93,15 @@ class HopfieldAttention(nn.Module):
             patterns = padded, key, value, ~present, need_weights
             output, weights = self(*patterns, attn_mask, average_attn_weights, is_causal)
             return nested_again(output, kept, query), weights
+        mask: AssociationMask | None = attn_mask
         if is_causal and attn_mask is None:
-            axis = 1 if self.batch_first and query.ndim > 2 else 0
-            later = query.new_ones(query.shape[axis], key.shape[axis], dtype=torch.bool)
-            attn_mask = later.triu(1)
+            mask = "causal"
         same = query is key and key is value
         patterns = query if same else (key, query, value)
-        output = self.hopfield(patterns, key_padding_mask, attn_mask)
+        output = self.hopfield(patterns, key_padding_mask, mask)
         if not need_weights:
             return output, None
-        weights = self.hopfield.association_weights(patterns, key_padding_mask, attn_mask)
+        weights = self.hopfield.association_weights(patterns, key_padding_mask, mask)
         return output, weights.mean(-3) if average_attn_weights else weights
 
     # What models read of their attention.

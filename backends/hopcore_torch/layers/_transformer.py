@@ -18,7 +18,7 @@ from hopcore.layers import (
     named_arguments,
     transformer_arguments,
 )
-from hopcore_torch.layers._base import Device, ParameterOwner
+from hopcore_torch.layers._base import AssociationMask, Device, ParameterOwner
 from hopcore_torch.layers._core import HopfieldCore
 from hopcore_torch.layers._from_torch import copy_parameters, torch_arguments
 from hopcore_torch.layers._hopfield import Hopfield
@@ -102,20 +102,18 @@ class TransformerLayer(ParameterOwner):
         self,
         mask: torch.Tensor | None,
         is_causal: bool,
-        sequence: torch.Tensor,
-        memory: torch.Tensor | None = None,
-    ) -> torch.Tensor | None:
-        """Return the mask that was given, or one that hides what comes later."""
+        *,
+        cross: bool = False,
+    ) -> AssociationMask | None:
+        """Return the mask that was given, or ``"causal"`` to hide what comes later."""
         if mask is not None or not is_causal:
             return mask
-        if memory is None and self.settings.looks_up:
+        if not cross and self.settings.looks_up:
             raise ValueError(
                 "is_causal hides what comes later in a sequence that associates with itself; a "
                 "HopfieldLayer associates it with learned patterns: leave is_causal out"
             )
-        axis = 1 if self.batch_first and sequence.ndim > 2 else 0
-        rows, columns = (x.shape[axis] for x in (sequence, sequence if memory is None else memory))
-        return torch.ones(rows, columns, dtype=torch.bool, device=sequence.device).triu(1)
+        return "causal"
 
     @property
     def batch_first(self) -> bool:

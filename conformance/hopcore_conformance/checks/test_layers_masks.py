@@ -63,6 +63,27 @@ def test_what_is_masked_has_no_influence(
         )
 
 
+@statement("L4")
+@pytest.mark.parametrize("name", sorted(SOME))
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_causal_mask_has_a_name(subject: Subject, name: str, padded: bool) -> None:
+    """It is the lower triangle, with a padding mask or without, for a sequence with itself, too."""
+    for own in (False, True):
+        case = case_of(SOME[name], masks="padding" if padded else "none")
+        if own:
+            stored = case.patterns["stored"]
+            case = case.but(patterns=dict.fromkeys(case.patterns, stored))
+        case = case.on(subject)
+        queries, patterns = (case.patterns[x].shape[-2] for x in ("state", "stored"))
+        later = np.arange(patterns)[None, :] > np.arange(queries)[:, None]
+        masked = case.but(masks={**case.masks, "association_mask": later})
+        named = run(subject, hopcore.hopfield, case, association_mask="causal")
+        agree("output", named, *formula(subject, masked))
+        weights = run(subject, hopcore.layers.hopfield_weights, case, association_mask="causal")
+        hidden = weights[..., :patterns][np.broadcast_to(later, weights[..., :patterns].shape)]
+        agree("weights of later patterns", hidden, np.zeros(hidden.shape), 0.0)
+
+
 @statement("L4", "L5")
 @pytest.mark.parametrize("name", sorted(FEW))
 def test_what_is_masked_has_no_derivative(subject: Subject, name: str) -> None:
