@@ -92,11 +92,6 @@ Resume = Annotated[
 ]  # fmt: skip
 
 
-def examples(*commands: str) -> str:
-    """Return the end of a help text, with examples of the command."""
-    return "\n\n".join(f"Example: hopcore {command}" for command in commands)
-
-
 def tracked(items: Iterable[T], total: int, what: str = "working") -> Iterator[T]:
     """Yield the items; on a terminal, show a progress bar after :data:`PATIENCE` seconds."""
     console = Console(stderr=True)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 import hopcore
 from hopcore import plots
 from hopcore.__main__ import main
-from hopcore.cli import app as cli
+from hopcore.cli import demo as cli
 from hopcore.experiments import options as console
 
 PNG = b"\x89PNG\r\n\x1a\n"
