@@ -7,6 +7,7 @@ from dataclasses import replace
 from benchmarks.attention_rows import ATTENTION_ROWS
 from benchmarks.cases import Case, Row, Side
 from benchmarks.layer_rows import LAYER_ROWS
+from benchmarks.memory_rows import MEMORY_ROWS
 from benchmarks.phase_rows import PHASE_ROWS
 
 
@@ -363,6 +364,7 @@ ROWS: dict[str, Row] = {
         *GRAPH_ROWS,
         *ATTENTION_ROWS,
         *LAYER_ROWS,
+        *MEMORY_ROWS,
         *PHASE_ROWS,
     )
 }

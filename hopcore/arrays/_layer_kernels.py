@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate, pairwise
 from types import ModuleType
 
@@ -43,6 +44,16 @@ class LayerKernels(ArrayLibrary):
         ends = list(accumulate(sizes, initial=0))
         lead = (slice(None),) * (axis % array.ndim)
         return [array[(*lead, slice(*part), ...)] for part in pairwise(ends)]
+
+    def relu(self, values: Array) -> Array:
+        """``max(x, 0)``; the derivative at 0 is 0."""
+        return self.xp.where(values <= 0, self.xp.zeros_like(values), values)
+
+    def gelu(self, values: Array) -> Array:
+        """``x Phi(x)``, with the normal distribution function Phi, computed by :meth:`erf`."""
+        precise = self.astype(values, self.precise[values.dtype])
+        result = 0.5 * precise * (1.0 + self.erf(precise / math.sqrt(2.0)))
+        return self.astype(result, values.dtype)
 
     def erf(self, values: Array) -> Array:
         """The error function; the Array API has none, so the portable version is SciPy's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -12,7 +11,7 @@ from hopcore.arrays._layer_kernels import sigmoid as logistic
 
 def relu(values: Array, backend: Backend) -> Array:
     """``max(x, 0)``; the derivative at 0 is 0."""
-    return backend.xp.where(values <= 0, backend.xp.zeros_like(values), values)
+    return backend.relu(values)
 
 
 def sigmoid(values: Array, backend: Backend) -> Array:
@@ -26,10 +25,8 @@ def tanh(values: Array, backend: Backend) -> Array:
 
 
 def gelu(values: Array, backend: Backend) -> Array:
-    """``x Phi(x)``, with the normal distribution function Phi, computed by ``erf``."""
-    precise = backend.astype(values, backend.precise[values.dtype])
-    result = 0.5 * precise * (1.0 + backend.erf(precise / math.sqrt(2.0)))
-    return backend.astype(result, values.dtype)
+    """``x Phi(x)``, with the normal distribution function Phi."""
+    return backend.gelu(values)
 
 
 def silu(values: Array, backend: Backend) -> Array:

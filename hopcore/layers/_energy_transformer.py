@@ -80,8 +80,7 @@ class Tokens(NamedTuple):
 
     def hidden(self, g: Array) -> Array:
         """The rectified scores of the memory, ``(..., L, M)``."""
-        found = self.backend.linear(g, self.parameters["memory_weight"], None)
-        return self.backend.xp.where(found > 0.0, found, 0.0)
+        return self.backend.relu(self.backend.linear(g, self.parameters["memory_weight"], None))
 
     def only_shown(self, values: Array) -> Array:
         """Values ``(..., L, d)`` with zeros for padding."""

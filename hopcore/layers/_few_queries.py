@@ -15,6 +15,7 @@ heads. With few queries, as in pooling, this takes a fraction of the time.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from hopcore.arrays._backend import Array, Backend, SeparationFunction, orders_of, with_orders
@@ -31,6 +32,9 @@ from hopcore.layers._projections import (
 from hopcore.layers._recall import Drop
 from hopcore.layers._settings import HopfieldSettings
 
+WORTH = 4_000_000
+"""With fewer products saved, the additional steps of a call take longer (measured in torch)."""
+
 
 def obstacle_to_moved_maps(
     settings: HopfieldSettings, parameters: Parameters, backend: Backend, patterns: Patterns
@@ -38,7 +42,7 @@ def obstacle_to_moved_maps(
     """Say why the maps of keys and values cannot move to the queries, or do not pay; else "".
 
     A score of a moved query takes d products instead of d / H, but the set of S patterns is not
-    projected. This pays if L (H - 1) < d, and if the queries are at most half as many as patterns.
+    projected. So S d (d - L (H - 1)) products are saved, twice, and a few small ones are added.
     """
     state, stored, _ = patterns
     if state is stored:
@@ -46,8 +50,11 @@ def obstacle_to_moved_maps(
     if not (backend.has_known_sizes(state) and backend.has_known_sizes(stored)):
         return "sizes are open in a trace"
     queries, count, depth = state.shape[-2], stored.shape[-2], stored.shape[-1]
-    if queries * (settings.num_heads - 1) >= depth or 2 * queries > count:
+    if 2 * queries > count:
         return "there are too many queries"
+    saved = math.prod(stored.shape[:-1]) * depth * (depth - queries * (settings.num_heads - 1))
+    if saved < WORTH:
+        return "there are too many queries for so small a set"
     obstacles = {
         "keys are diffused, updated from, or added": settings.diffusion is not None
         or settings.update_steps_max != 0

@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hopcore
 from hopcore.arrays import backend
-from hopcore.layers import _hopfield
+from hopcore.layers import _few_queries, _hopfield
 from hopcore.layers._few_queries import obstacle_to_moved_maps
 from hopcore.layers._projections import Patterns
 
 PLAIN = hopcore.HopfieldSettings(input_size=6, num_heads=3, hidden_size=2)
+
+
+@pytest.fixture(autouse=True)
+def small_sets_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_few_queries, "WORTH", 1)
 
 
 def of_layer(
@@ -52,7 +57,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
 @pytest.mark.parametrize("masks", ["none", "padding", "boolean", "numbers"])
-@settings(max_examples=5, deadline=None)
+@settings(
+    max_examples=5,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(seed=st.integers(0, 2**31))
 def test_moved_maps_give_the_output_of_projected_sets(
     options: dict[str, Any], masks: str, seed: int
@@ -121,8 +130,16 @@ def test_the_border_is_where_moved_queries_stop_to_pay() -> None:
     single = replace(PLAIN, num_heads=1)
     assert obstacle(single, 4) == ""
     (stored,) = of_layer(PLAIN, 1)[1:2]
+    assert "so small a set" in obstacle_of_worth(2 * 9 * 6 * (6 - 2 * 2) + 1)
+    assert obstacle_of_worth(2 * 9 * 6 * (6 - 2 * 2)) == ""
     itself = Patterns(stored, stored, stored)
     assert "associates with itself" in obstacle_to_moved_maps(PLAIN, {}, backend("numpy"), itself)
+
+
+def obstacle_of_worth(least: int) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_few_queries, "WORTH", least)
+        return obstacle(PLAIN, 2)
 
 
 def test_half_precision_projects_the_set() -> None:

@@ -179,7 +179,7 @@ def updates_out_of_reach(patch):
     everywhere(patch, "layers._recall", "recalled_in_reach", wrong)
 
 
-@mutant("values without their bias, where few queries attend", "L10")
+@mutant("values without their bias, where few queries attend", "L1")
 def few_without_bias(patch):
     def wrong(right):
         return lambda *given: right(*given)._replace(bias=None)
@@ -187,7 +187,7 @@ def few_without_bias(patch):
     everywhere(patch, "layers._few_queries", "map_of", wrong)
 
 
-@mutant("heads in the wrong order, where few queries attend", "L10")
+@mutant("heads in the wrong order, where few queries attend", "L1")
 def few_in_wrong_order(patch):
     def wrong(right):
         return lambda xp, rows, lead, heads: right(xp, xp.flip(rows, axis=-2), lead, heads)

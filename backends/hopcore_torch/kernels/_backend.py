@@ -192,6 +192,14 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
     def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> list[torch.Tensor]:
         return list(torch.split(array, sizes, axis))
 
+    def relu(self, values: torch.Tensor) -> torch.Tensor:
+        """By torch's own function."""
+        return torch.relu(values)
+
+    def gelu(self, values: torch.Tensor) -> torch.Tensor:
+        """By torch's own function, which is computed by ``erf``, too."""
+        return F.gelu(values)
+
     def erf(self, values: torch.Tensor) -> torch.Tensor:
         return torch.erf(values)
 

@@ -32,6 +32,7 @@ from hopcore_conformance.cases.layers import (
     formula,
     layer_of,
     measured,
+    parameters_of,
     run,
 )
 from hopcore_conformance.cases.memory import generators
@@ -111,6 +112,27 @@ def test_parameters_are_those_of_the_settings(subject: Subject, name: str) -> No
     same = hopcore.initial_parameters(settings)
     for key, value in values.items():
         agree(key, value, same[key], 0.0)
+
+
+@statement("L1", "L4")
+@pytest.mark.parametrize("masks", ["none", "padding", "numbers"])
+def test_few_queries_of_a_large_set(subject: Subject, masks: str) -> None:
+    """A layer need not project each pattern of a set that only few queries look at."""
+    settings = hopcore.HopfieldSettings(input_size=64, num_heads=2)
+    rng = np.random.default_rng(7)
+    many, few = (2, 600, 64), (2, 3, 64)
+    patterns = {
+        name: rng.normal(size=shape)
+        for name, shape in (("stored", many), ("state", few), ("projection", many))
+    }
+    given: dict[str, Any] = {}
+    if masks == "padding":
+        given["stored_pattern_padding_mask"] = rng.random((2, 600)) < 0.5
+    if masks == "numbers":
+        mask = np.where(rng.random((3, 600)) < 0.5, -np.inf, rng.normal(size=(3, 600)))
+        given["association_mask"] = mask
+    case = Case(settings, parameters_of(settings, rng), patterns, given).on(subject)
+    agree("output", run(subject, hopcore.hopfield, case), *formula(subject, case))
 
 
 @statement("L3")
