@@ -119,6 +119,7 @@ def test_the_inverse_temperature_is_chosen_on_the_validation_images() -> None:
         beta: patches.error(memories.recalled(train, validation, beta, max_steps=1), validation)
         for beta in memories.GRID
     }
+    assert found.chosen is not None
     assert errors[found.chosen] == min(errors.values())
 
 
@@ -235,7 +236,7 @@ def test_differences_are_paired_by_seed() -> None:
     assert mean.explained is not None
     assert mean.explained.mean == 0.0
     cells = report.table([mean, energy, encoder]).rows[2]
-    assert cells == ["encoder", "7", "0.2500 ± 0.0707", "12.5", "+0.1000 ± 0.0000", "1"]
+    assert cells == ["encoder", "7", "0.250 ± 0.071", "12.5", "+0.100 ± 0.000", "1"]
 
 
 def test_the_command_writes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,17 +248,23 @@ def test_the_command_writes_its_files(tmp_path: Path, monkeypatch: pytest.Monkey
     rows = from_csv(Path("completion.csv").read_text(), trials.Trial)
     assert [(row.method, row.seed) for row in rows] == [("mean", 0), (ENERGY, 0)]
     steps = from_csv(Path("completion-steps.csv").read_text(), networks.Descent)
-    assert [row.step for row in steps] == list(range(5))
+    assert [row.step for row in steps] == list(range(2 * trials.BEYOND + 1))
     assert steps[2].error == pytest.approx(rows[1].test, rel=1e-3)
     assert Path("completion.png").read_bytes().startswith(b"\x89PNG")
     assert f"seed 0, {ENERGY}, learning rate 0.01: epoch 1 of 1, error" in done.stderr
+    picture, csv = Path("completion.png").read_bytes(), Path("completion.csv").read_text()
+    again = ["experiment", "completion", *options, "--resume"]
+    done = CliRunner().invoke(app, again, catch_exceptions=False)
+    assert done.stderr == ""
+    assert Path("completion.png").read_bytes() == picture
+    assert Path("completion.csv").read_text() == csv
 
 
 @pytest.mark.full
 def test_attention_is_what_completes_an_image() -> None:
     fitting = Fitting(epochs=12, rates=(1e-2,))
-    methods = ["mean", ENERGY, "without-attention"]
-    rows = [one.trial for one in trials.run("digits", datasets.digits(), methods, fitting, seeds=1)]
+    wanted = trials.cases("digits", ["mean", ENERGY, "without-attention"], 1)
+    rows = [one.trial for one in trials.run(wanted, datasets.digits(), fitting)]
     mean, energy, without = (row.test for row in rows)
     assert energy < 0.9 * mean
     assert without == pytest.approx(mean, rel=0.03)

@@ -43,21 +43,21 @@ Memory = Callable[[np.ndarray, Patches, Patches], Completed]
 def mean_image(train: np.ndarray, validation: Patches, test: Patches) -> Completed:
     """Give each hidden patch the mean of the training images."""
     mean = train.mean(axis=0)
-    return Completed(*(np.broadcast_to(mean, one.pixels.shape) for one in (validation, test)))
+    parts = (np.broadcast_to(mean, one.pixels.shape) for one in (validation, test))
+    return Completed._make((*parts, None))
 
 
 def nearest_image(train: np.ndarray, validation: Patches, test: Patches) -> Completed:
     """Give the hidden patches of the training image whose visible pixels are nearest."""
-    return Completed(
-        *(recalled(train, one, NEAREST_BETA, max_steps=1) for one in (validation, test))
-    )
+    parts = (recalled(train, one, NEAREST_BETA, max_steps=1) for one in (validation, test))
+    return Completed._make((*parts, None))
 
 
 def retrieved(train: np.ndarray, validation: Patches, test: Patches) -> Completed:
     """Retrieve with the suggested inverse temperature until each query rests."""
     stored = train.reshape(len(train), -1)
     beta = hopcore.suggest_beta(stored, similarity="distance").beta
-    return Completed(*(recalled(train, one, beta) for one in (validation, test)), chosen=beta)
+    return Completed._make((*(recalled(train, one, beta) for one in (validation, test)), beta))
 
 
 def averaged(train: np.ndarray, validation: Patches, test: Patches) -> Completed:

@@ -55,11 +55,11 @@ class Fitting:
     width: int = 32
     heads: int = 4
     hidden: int = 64
-    steps: int = 6
-    step_size: float = 0.1
-    rates: tuple[float, ...] = (3e-3, 1e-2)
-    epochs: int = 60
-    batch_size: int = 64
+    steps: int = 3
+    step_size: float = 0.5
+    rates: tuple[float, ...] = (1e-2, 3e-2)
+    epochs: int = 40
+    batch_size: int = 37
     backend: str = "torch"
     device: Any = None
 
@@ -116,7 +116,8 @@ class Fitted(NamedTuple):
 
 def fitted(name: str, split: Split, seed: int, fitting: Fitting, say: Say) -> Fitted:
     """Train a network with each learning rate, and return that with the best validation error."""
-    model = fitting.model(name, *split.train.shape[1:])
+    _, tokens, pixels = split.train.shape
+    model = fitting.model(name, tokens, pixels)
     best, least = None, math.inf
     for rate in fitting.rates:
         trainer = training.trainer(
@@ -136,8 +137,10 @@ def fitted(name: str, split: Split, seed: int, fitting: Fitting, say: Say) -> Fi
             best, least = (rate, trainer), found
     assert best is not None
     rate, trainer = best
-    outputs = [training.scores(trainer, part, BATCH) for part in (split.validation, split.test)]
-    return Fitted(*outputs, rate, model, trainer.parameters())
+    validation, test = (
+        training.scores(trainer, part, BATCH) for part in (split.validation, split.test)
+    )
+    return Fitted(validation, test, rate, model, trainer.parameters())
 
 
 def losses(trainer: training.Trainer, split: Split, seed: int, fitting: Fitting) -> Iterator[float]:
@@ -148,7 +151,7 @@ def losses(trainer: training.Trainer, split: Split, seed: int, fitting: Fitting)
     rng, train = np.random.default_rng([seed, 2]), split.train
     steps = math.ceil(len(train) / fitting.batch_size)
     for epoch in range(fitting.epochs):
-        data, total = Patches(train, half_hidden(*train.shape[:2], rng)), 0.0
+        data, total = Patches(train, half_hidden(len(train), train.shape[1], rng)), 0.0
         for step, batch in enumerate(training.batches(data, fitting.batch_size, rng)):
             done = (epoch + step / steps) / fitting.epochs
             loss = float(trainer.step(batch, rate=(1.0 + math.cos(math.pi * done)) / 2.0).loss)

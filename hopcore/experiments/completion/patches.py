@@ -34,7 +34,8 @@ def split_of(images: datasets.Images, side: int, seed: int) -> Split:
     parts = datasets.split_three(images, seed)
     train, *others = (as_patches(part.pixels, images.shape, side) for part in parts)
     rng = np.random.default_rng([seed, 1])
-    validation, test = (Patches(part, half_hidden(*part.shape[:2], rng)) for part in others)
+    hidden = [half_hidden(len(part), part.shape[1], rng) for part in others]
+    validation, test = map(Patches, others, hidden)
     return Split(train, validation, test)
 
 

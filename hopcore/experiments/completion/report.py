@@ -68,11 +68,11 @@ def table(lines: Sequence[Line], title: str = "") -> Summary:
         [
             line.method,
             f"{line.parameters:,}",
-            f"{line.error.mean:.4f} ± {line.error.deviation:.4f}",
+            f"{line.error.mean:.3f} ± {line.error.deviation:.3f}",
             "-" if line.explained is None else f"{100 * line.explained.mean + 0.0:.1f}",
             "-"
             if line.against is None
-            else f"{line.against.mean:+.4f} ± {line.against.deviation:.4f}",
+            else f"{line.against.mean:+.3f} ± {line.against.deviation:.3f}",
             f"{line.seconds.mean:.0f}",
         ]
         for line in lines
@@ -97,8 +97,9 @@ def draw(title: str, outcomes: Sequence[Outcome], path: Path, trained: int) -> N
     steps = [step for outcome in outcomes for step in outcome.path]
     figure = plots.new_figure(8.6 if steps else 5.8, 5.6, dpi=100)
     if steps:
-        left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1.0))
-        images, (above, below) = left.subplots(), right.subplots(2, 1, sharex=True)
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.75, 1.0))[0]
+        images: Axes = left.subplots()
+        above, below = right.subplots(2, 1, sharex=True)
         draw_steps(above, steps, "energy", "Energy", trained)
         draw_steps(below, steps, "error", "Error of hidden pixels", trained)
         below.set_xlabel("step", fontsize=8)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hopcore.experiments.completion import report, trials
-from hopcore.experiments.completion.networks import Descent, Fitting
+from hopcore.experiments.completion import files, report, trials
+from hopcore.experiments.completion.networks import Fitting
 from hopcore.experiments.completion.patches import SIDES
 from hopcore.experiments.options import (
     METHOD,
@@ -25,9 +25,8 @@ from hopcore.experiments.options import (
     option,
 )
 from hopcore.experiments.parsing import names, numbers, one_of, positive, unlike
-from hopcore.experiments.study import Report, Study, load_images, write_text
+from hopcore.experiments.study import Report, ResumableStudy, load_images
 from hopcore.experiments.tables import facts_of
-from hopcore.files._csv import to_csv
 
 ALL_METHODS = ",".join(trials.METHODS)
 Methods = Annotated[str, option(METHOD, f"The methods to compare, of {', '.join(trials.METHODS)}.")]
@@ -39,7 +38,7 @@ Rates = Annotated[
 
 
 @dataclass(kw_only=True)
-class Completion(Study):
+class Completion(ResumableStudy):
     """Complete images of which half the patches are hidden: networks, memories and controls.
 
     An energy transformer is compared with the same network without one of its energies, with a
@@ -50,16 +49,17 @@ class Completion(Study):
     dataset: Dataset = "digits"
     data: Data = None
     method: Methods = ALL_METHODS
-    steps: Steps = 6
-    epochs: Epochs = 60
-    batch_size: Batch = 64
-    learning_rate: Rates = "0.003,0.01"
+    steps: Steps = 3
+    epochs: Epochs = 40
+    batch_size: Batch = 37
+    learning_rate: Rates = "0.01,0.03"
     seeds: Seeds = 3
     backend: TrainingBackend = "torch"
     device: Device = None
 
     name = "completion"
     example = "--method energy-transformer,nearest --seeds 1"
+    case = trials.Case
     row = trials.Trial
 
     @property
@@ -77,29 +77,29 @@ class Completion(Study):
             backend=self.backend, device=self.device,
         )  # fmt: skip
 
-    @property
-    def steps_path(self) -> Path:
-        """Where the CSV of the steps down the energy is written."""
-        return self.csv_path.with_stem(f"{self.csv_path.stem}-steps")
-
     def writes(self) -> dict[str, Path | None]:
-        """Return the files of the study, with the steps beside the trials."""
-        return super().writes() | {"--csv (steps)": self.steps_path}
+        """Return the files of the study, with the steps and the images beside the trials."""
+        steps, images = files.beside(self.csv_path)
+        return super().writes() | {"--csv (steps)": steps, "--csv (images)": images}
+
+    def cases(self) -> list[trials.Case]:
+        """Check the options and return all methods with all seeds."""
+        methods = names(self.method, trials.METHODS, "method")
+        return trials.cases(one_of(self.dataset, SIDES, "data set"), methods, self.seeds)
 
     def measure(self) -> list[Any]:
-        """Complete the images with each method; write the trials and the steps."""
-        methods = names(self.method, trials.METHODS, "method")
-        one_of(self.dataset, SIDES, "data set")
-        fitting = self.fitting  # checked before the images are loaded
+        """Complete the images with the methods whose results are not in the files yet."""
+        cases, fitting = self.cases(), self.fitting  # checked before the images are loaded
+        outcomes = files.read(self.csv_path) if self.resume else []
+        done = {outcome.trial[: len(trials.Case._fields)] for outcome in outcomes}
+        left = [case for case in cases if case not in done]
         running = trials.run(
-            self.dataset, load_images(self), methods, fitting, seeds=self.seeds,
-            say=lambda line: typer.echo(line, err=True),
-        )  # fmt: skip
-        outcomes = list(running)
-        self.write_csv([outcome.trial for outcome in outcomes])
-        steps = [step for outcome in outcomes for step in outcome.path]
-        write_text(self.steps_path, to_csv(steps, Descent))
-        return outcomes
+            left, load_images(self), fitting, say=lambda line: typer.echo(line, err=True)
+        )
+        for outcome in running:
+            outcomes.append(outcome)
+            files.write(outcomes, self.csv_path)
+        return files.read(self.csv_path)  # rounded as in the file, and in its order
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the trials."""
@@ -113,6 +113,8 @@ class Completion(Study):
         report.draw(self.title, rows, self.plot_path, self.steps)
 
     def notes(self) -> list[str]:
-        """Name the CSV of all steps, too."""
+        """Name the files beside the CSV, too."""
         first, *others = super().notes()
-        return [first, f"Wrote {self.steps_path}: every step down the energy.", *others]
+        steps, images = files.beside(self.csv_path)
+        beside = f"Wrote {steps}: every step down the energy; {images}: the images of the picture."
+        return [first, beside, *others]

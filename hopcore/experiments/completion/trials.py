@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hopcore import datasets
-from hopcore.experiments.completion.memories import MEMORIES
+from hopcore.experiments.completion.memories import MEMORIES, Completed
 from hopcore.experiments.completion.networks import (
     ENERGY,
     NETWORKS,
     Descent,
+    Fitted,
     Fitting,
     Say,
     descent,
@@ -29,8 +30,19 @@ from hopcore.experiments.completion.patches import SIDES, Split, as_images, erro
 METHODS = (*MEMORIES, *NETWORKS)
 """All methods."""
 
+BEYOND = 3
+"""How many times the steps of the training an energy transformer is followed."""
+
 SHOWN = 10
 """The number of test images of the first seed that are drawn."""
+
+
+class Case(NamedTuple):
+    """A data set, a method and a seed."""
+
+    dataset: str
+    method: str
+    seed: int
 
 
 class Trial(NamedTuple):
@@ -70,16 +82,19 @@ class Outcome(NamedTuple):
     images: dict[str, np.ndarray]
 
 
+def cases(dataset: str, methods: Sequence[str], seeds: int) -> list[Case]:
+    """Return all methods with all seeds."""
+    return [Case(dataset, method, seed) for seed in range(seeds) for method in methods]
+
+
 def run(
-    dataset: str,
+    wanted: Sequence[Case],
     images: datasets.Images,
-    methods: Sequence[str],
     fitting: Fitting,
     *,
-    seeds: int,
     say: Say = lambda line: None,
 ) -> Iterator[Outcome]:
-    """Complete the test images of each seed with each method.
+    """Complete the test images of each case.
 
     Raises
     ------
@@ -88,24 +103,19 @@ def run(
     ModuleNotFoundError
         The library that trains is not installed.
     """
-    for seed in range(seeds):
-        split = split_of(images, SIDES[dataset], seed)
-        for method in methods:
-            yield outcome(dataset, images.shape, method, seed, split, fitting, say)
+    for case in wanted:
+        split = split_of(images, SIDES[case.dataset], case.seed)
+        yield outcome(case, split, images.shape, fitting, say)
 
 
 def outcome(
-    dataset: str,
-    shape: tuple[int, int],
-    method: str,
-    seed: int,
-    split: Split,
-    fitting: Fitting,
-    say: Say,
+    case: Case, split: Split, shape: tuple[int, int], fitting: Fitting, say: Say
 ) -> Outcome:
     """Complete the test images of a seed with one method."""
+    dataset, method, seed = case
     begun = time.process_time()
     path: list[Descent] = []
+    completed: Completed | Fitted
     if method in MEMORIES:
         completed = MEMORIES[method](split.train, split.validation, split.test)
         size = split.train[0].size if method == "mean" else split.train.size
@@ -113,10 +123,10 @@ def outcome(
         completed = fitted(method, split, seed, fitting, say)
         size = completed.size
     seconds = time.process_time() - begun
-    if method == ENERGY:
-        path = descent(completed, split.test, seed, 2 * fitting.steps)
+    if isinstance(completed, Fitted) and method == ENERGY:
+        path = descent(completed, split.test, seed, BEYOND * fitting.steps)
     errors = error(completed.validation, split.validation), error(completed.test, split.test)
-    trial = Trial(dataset, method, seed, size, completed.chosen, *errors, seconds)
+    trial = Trial(*case, size, completed.chosen, *errors, seconds)
     say(f"seed {seed}, {method}: validation {errors[0]:.4f}, {seconds:.0f} s of CPU time")
     shown = examples(completed.test, split, method, shape, dataset) if seed == 0 else {}
     return Outcome(trial, path, shown)
