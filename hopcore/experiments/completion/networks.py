@@ -57,8 +57,8 @@ class Fitting:
     hidden: int = 64
     steps: int = 3
     step_size: float = 0.5
-    rates: tuple[float, ...] = (1e-2, 3e-2)
-    epochs: int = 40
+    rates: tuple[float, ...] = (1e-2,)
+    epochs: int = 120
     batch_size: int = 37
     backend: str = "torch"
     device: Any = None

@@ -50,9 +50,9 @@ class Completion(ResumableStudy):
     data: Data = None
     method: Methods = ALL_METHODS
     steps: Steps = 3
-    epochs: Epochs = 40
+    epochs: Epochs = 120
     batch_size: Batch = 37
-    learning_rate: Rates = "0.01,0.03"
+    learning_rate: Rates = "0.01"
     seeds: Seeds = 3
     backend: TrainingBackend = "torch"
     device: Device = None
