@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopcore.experiments.completion.patches import Split, error, half_hidden
-from hopcore.experiments.models.image_completer import Completer, Patches
+from hopcore.experiments.models.image_completer import PARTS, Completer, Patches
 from hopcore.layers._composed_settings import EncoderSettings
 from hopcore.layers._network_settings import EnergyTransformerSettings
 from hopcore.layers._settings import HopfieldSettings
@@ -110,8 +110,9 @@ class Fitted(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of parameters that are trained."""
-        return sum(value.size for value in self.parameters.values() if np.any(value))
+        """The number of parameters, without those of an energy that is switched off."""
+        off = {f"block.{name}" for name in PARTS.get(self.model.off or "", ())}
+        return sum(value.size for name, value in self.parameters.items() if name not in off)
 
 
 def fitted(name: str, split: Split, seed: int, fitting: Fitting, say: Say) -> Fitted:
