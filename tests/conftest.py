@@ -87,6 +87,9 @@ FULL = {
 }
 """Patterns of the names of tests, each with what makes it slow."""
 
+MARKED = ("tests/experiments/test_completion.py",)
+"""Files to which these patterns do not apply, because they mark their slow tests themselves."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the slow tests as ``full``; a pattern that names no test is refused."""
@@ -96,7 +99,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for pattern in FULL:
             if fnmatch(name, pattern):
                 unused.discard(pattern)
-                item.add_marker(pytest.mark.full)
+                if not name.startswith(MARKED):
+                    item.add_marker(pytest.mark.full)
     whole = [str(argument).rstrip("/") for argument in config.args] == ["tests"]
     if unused and whole and not config.option.keyword:
         raise pytest.UsageError(f"tests/conftest.py: no test is called {sorted(unused)[0]}")

@@ -8,6 +8,7 @@ from hopcore.experiments import retrieval
 from hopcore.experiments.annealing.study import Annealing, TemperatureFloor
 from hopcore.experiments.attention_entropy.study import AttentionEntropy
 from hopcore.experiments.capacity.study import Capacity, CapacityMasked
+from hopcore.experiments.completion.study import Completion
 from hopcore.experiments.diffusion import studies as diffusion
 from hopcore.experiments.estimators.study import Estimators
 from hopcore.experiments.mil.study import BagFiles, BitPattern, Latch, MnistBags
@@ -19,7 +20,7 @@ from hopcore.experiments.transition.study import Transition, TransitionStates
 STUDIES: tuple[type[Study], ...] = (
     *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, Annealing, TemperatureFloor,
     TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
-    Estimators, AttentionEntropy, Capacity, CapacityMasked,
+    Estimators, AttentionEntropy, Capacity, CapacityMasked, Completion,
 )  # fmt: skip
 
 COMMANDS: dict[str, Callable[..., None]] = {

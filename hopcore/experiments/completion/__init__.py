@@ -1,0 +1,1 @@
+"""Completing images of which half the patches are hidden: networks, memories and controls."""
