@@ -248,8 +248,17 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
 
     def values_for(self, keys: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:
         """As wide as the keys, as torch's fused kernel wants them."""
-        values, missing = projection.to(keys.dtype), keys.shape[-1] - projection.shape[-1]
-        return F.pad(values, (0, missing)) if missing > 0 else values
+        width, missing = projection.shape[-1], keys.shape[-1] - projection.shape[-1]
+        if missing <= 0:
+            return projection.to(keys.dtype)
+        if not eager() or differentiated(projection):
+            return F.pad(projection.to(keys.dtype), (0, missing))
+        # A pad would fill all of the array with zeros before it copies the projections.
+        shape = *projection.shape[:-1], keys.shape[-1]
+        values = torch.empty(shape, dtype=keys.dtype, device=projection.device)
+        values[..., :width].copy_(projection.detach())
+        values[..., width:].zero_()
+        return values
 
     def products(self, query: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
         """Multiply part by part where torch differentiates the product with a long memory."""
