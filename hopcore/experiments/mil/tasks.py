@@ -89,33 +89,53 @@ def digit_bags(
     digit: int = 9,
     sizes: Sequence[int] = (10,),
     witnesses: int | None = None,
+    *,
+    transfer: bool = False,
 ) -> Splits:
     """Bags of digits: seven tenths of the images train, one tenth validates, a fifth tests.
 
     The deviation of the size of a bag is a fifth of its mean.
+
+    Parameters
+    ----------
+    images : Images
+    counts : sequence of int
+        Numbers of training bags; fewer bags are the first of more.
+    digit : int
+    sizes : sequence of int
+        The mean number of images in a bag.
+    witnesses : int, optional
+        As in :func:`hopcore.experiments.data.bags.digit_bags`.
+    transfer : bool
+        Whether bags of the first size alone train and validate, and those of each size test the
+        same classifier.
     """
     at_most("bags", counts, TRAINED)
     settings = [(count, size) for count in counts for size in sizes]
     shown = varied(counts, sizes)
 
+    def drawn(part: Images, key: tuple[int, ...], size: int, number: int) -> Bags:
+        return bags.digit_bags(
+            np.random.default_rng((*key, size)), part, bags=number, digit=digit, length=size,
+            deviation=size / 5.0, witnesses=witnesses,
+        )  # fmt: skip
+
     def splits(seed: int) -> Iterator[Split]:
         mixed = choose(images, len(images.pixels), np.random.default_rng(seed))
         labels = bags.labels_of(mixed)
         edges = [0, *(len(labels) * tenths // 10 for tenths in (7, 8, 10))]
-        parts = [
+        train, validation, test = (
             mixed._replace(pixels=mixed.pixels[a:b], labels=labels[a:b]) for a, b in pairwise(edges)
-        ]
-        for count, size in settings:
-            numbers = count, VALIDATED, TESTED
-            drawn = [
-                bags.digit_bags(
-                    np.random.default_rng((seed, place, size)), part, bags=number, digit=digit,
-                    length=size, deviation=size / 5.0, witnesses=witnesses,
-                )
-                for place, (part, number) in enumerate(zip(parts, numbers, strict=True))
-            ]  # fmt: skip
+        )
+        tests = {shown(one): drawn(test, (seed, 2), one[1], TESTED) for one in settings}
+        for count, size in settings[:1] if transfer else settings:
             name = shown((count, size))
-            yield Split(name, 0, drawn[0], drawn[1], {name: drawn[2]})
+            yield Split(
+                "transfer" if transfer else name, 0,
+                drawn(train, (seed, 0), size, count),
+                drawn(validation, (seed, 1), size, VALIDATED),
+                tests if transfer else {name: tests[name]},
+            )  # fmt: skip
 
     return splits
 
