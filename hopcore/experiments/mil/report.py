@@ -91,9 +91,9 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
             for name in (*MEASURES, "pooled")
         }
         count = len(next(iter(seeds.values())))
-        spreads = [spread(values) for values in means.values()]
-        ranges = [quartiles(means[name]) for name in MEASURES]
-        lines.append(Line(*place, len(seeds), count, *spreads, *ranges))
+        accuracy, auc, pooled = (spread(values) for values in means.values())
+        ranges = quartiles(means["accuracy"]), quartiles(means["auc"])
+        lines.append(Line(*place, len(seeds), count, accuracy, auc, pooled, *ranges))
     return lines
 
 
@@ -169,7 +169,8 @@ def in_hundredths(value: float, sign: str = "") -> str:
 
 def distribution(value: Quartiles) -> str:
     """Return the median and the quartiles around it."""
-    return f"{in_hundredths(value.median)} ({in_hundredths(value.lower)}-{in_hundredths(value.upper)})"
+    lower, median, upper = (in_hundredths(one) for one in value[1:])
+    return f"{median} ({lower}-{upper})"
 
 
 def table(axis: str, lines: Sequence[Line], title: str = "") -> Summary:
@@ -206,7 +207,8 @@ def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
     def cell(mean: float, low: float | None, high: float | None) -> str:
         if low is None or high is None:
             return in_hundredths(mean, "+")
-        return f"{in_hundredths(mean, '+')} ({in_hundredths(low, '+')} to {in_hundredths(high, '+')})"
+        limits = in_hundredths(low, "+"), in_hundredths(high, "+")
+        return f"{in_hundredths(mean, '+')} ({' to '.join(limits)})"
 
     rows = [
         [

@@ -157,7 +157,9 @@ def parted(found: Bags, count: int) -> list[Bags]:
     """Divide bags into the first ``count`` to train, those to validate and those to test."""
     rows = np.arange(len(found.target))
     edge = TRAINED + VALIDATED
-    return [training.chosen(found, part) for part in (rows[:count], rows[TRAINED:edge], rows[edge:])]
+    return [
+        training.chosen(found, part) for part in (rows[:count], rows[TRAINED:edge], rows[edge:])
+    ]
 
 
 def varied(*lists: Sequence[object]) -> Callable[[Sequence[object]], str]:
