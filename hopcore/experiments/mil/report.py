@@ -114,7 +114,10 @@ def differences(trials: Sequence[Trial]) -> list[Difference]:
         for layer in layers:
             if layer == subject or layer not in by_layer or subject not in by_layer:
                 continue
-            pairs = [(by_layer[subject][key], one) for key, one in by_layer[layer].items()]
+            subjects = by_layer[subject]
+            pairs = [
+                (subjects[key], one) for key, one in by_layer[layer].items() if key in subjects
+            ]
             cells: list[float | None] = []
             for name in MEASURES:
                 values = [getattr(one, name) - getattr(other, name) for one, other in pairs]

@@ -19,6 +19,7 @@ from hopcore.experiments.options import (
     Seeds,
     TrainingBackend,
     option,
+    tracked,
 )
 from hopcore.experiments.parsing import names, numbers, positive, unlike
 from hopcore.experiments.study import Report, Study, write_text
@@ -109,6 +110,14 @@ class BagStudy(Study):
     def writes(self) -> dict[str, Path | None]:
         """Return the files of the study, with that of the differences."""
         return super().writes() | {"--csv (differences)": self.differences_path}
+
+    def measure(self) -> list[Any]:
+        """Measure all trials, and write the CSV files after each of them."""
+        rows: list[Any] = []
+        for row in tracked(*self.outcomes()):
+            rows.append(row)
+            self.write_csv(rows)
+        return rows
 
     def write_csv(self, rows: list[Any]) -> None:
         """Write the trials and the differences."""
