@@ -114,10 +114,10 @@ def differences(trials: Sequence[Trial]) -> list[Difference]:
         for layer in layers:
             if layer == subject or layer not in by_layer or subject not in by_layer:
                 continue
-            subjects = by_layer[subject]
-            pairs = [
-                (subjects[key], one) for key, one in by_layer[layer].items() if key in subjects
-            ]
+            ours, theirs = by_layer[subject], by_layer[layer]
+            pairs = [(ours[key], one) for key, one in theirs.items() if key in ours]
+            if not pairs:
+                continue
             cells: list[float | None] = []
             for name in MEASURES:
                 values = [getattr(one, name) - getattr(other, name) for one, other in pairs]
