@@ -226,10 +226,10 @@ def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
 
 
 def draw(title: str, axis: str, lines: Sequence[Line], path: Path, *, joined: bool) -> None:
-    """A panel for each measure, a curve for each layer; the control is the dashed line."""
+    """A panel for each measure, a curve for each layer; the control is dashed, pooling on top."""
     tasks = list(dict.fromkeys(line.data for line in lines))
     layers = list(dict.fromkeys(line.layer for line in lines))
-    layers.sort(key=lambda layer: layer != CONTROL)
+    layers.sort(key=lambda layer: (layer != CONTROL, layer == SUBJECT))
     folds = lines[0].folds
     figure = plots.new_figure(8.4, 3.4, dpi=100)
     panels = figure.subplots(1, len(MEASURES), squeeze=False)[0]

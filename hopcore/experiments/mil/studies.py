@@ -178,7 +178,7 @@ class MnistBags(BagStudy):
     @property
     def title(self) -> str:
         """The title of the table and of the picture."""
-        return f"{self.name}, {self.dataset}"
+        return f"{super().title}, {self.dataset}"
 
 
 def shrunk(images: Images, factor: int) -> Images:

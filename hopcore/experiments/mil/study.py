@@ -100,7 +100,7 @@ class BagStudy(Study):
     @property
     def title(self) -> str:
         """The title of the table and of the picture."""
-        return self.name
+        return ", ".join(filter(None, (self.name, self.kind)))
 
     @property
     def differences_path(self) -> Path:
