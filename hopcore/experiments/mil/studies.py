@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from hopcore.arrays._scalar_checks import check_probability
 from hopcore.datasets._images import Images
 from hopcore.experiments.mil import tasks, trials
 from hopcore.experiments.mil.study import Bags, BagStudy, Rates, Transfer, varying
@@ -232,4 +233,6 @@ class BagFiles(BagStudy):
     def fitting(self, **settings: Any) -> trials.Fitting:
         """Choose among the rates of dropout, and normalise the features."""
         rates = unlike(numbers(self.dropout, "dropout"), "dropout")
+        for rate in rates:
+            check_probability("dropout", rate)
         return super().fitting(dropouts=rates, normalise=True, **settings)

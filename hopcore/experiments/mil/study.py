@@ -22,7 +22,7 @@ from hopcore.experiments.options import (
     tracked,
 )
 from hopcore.experiments.parsing import names, numbers, positive, unlike
-from hopcore.experiments.study import Report, Study, write_text
+from hopcore.experiments.study import Report, Study, read_rows, write_text
 from hopcore.experiments.tables import facts_of
 from hopcore.files._csv import to_csv
 
@@ -117,7 +117,7 @@ class BagStudy(Study):
         for row in tracked(*self.outcomes()):
             rows.append(row)
             self.write_csv(rows)
-        return rows
+        return read_rows(self.csv_path, self.row)  # rounded as in the file, like the summary
 
     def write_csv(self, rows: list[Any]) -> None:
         """Write the trials and the differences."""
