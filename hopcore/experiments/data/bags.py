@@ -257,7 +257,7 @@ def digit_bags(
     >>> from hopcore.experiments.data import bags
     >>> found = bags.digit_bags(np.random.default_rng(0), datasets.digits(), bags=6)
     >>> found.patterns.shape, found.target.tolist()
-    ((6, 11, 64), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    ((6, 13, 64), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     """
     wanted = labels_of(images) == digit
     if bags < 1 or not 0 < wanted.sum() < len(wanted):

@@ -188,7 +188,7 @@ def shrunk(images: Images, factor: int) -> Images:
     Examples
     --------
     >>> from hopcore import datasets
-    >>> from hopcore.experiments.mil.study import shrunk
+    >>> from hopcore.experiments.mil.studies import shrunk
     >>> shrunk(datasets.digits(), 2).shape
     (4, 4)
     """
