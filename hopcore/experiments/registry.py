@@ -11,7 +11,7 @@ from hopcore.experiments.capacity.study import Capacity, CapacityMasked
 from hopcore.experiments.completion.study import Completion
 from hopcore.experiments.diffusion import studies as diffusion
 from hopcore.experiments.estimators.study import Estimators
-from hopcore.experiments.mil.study import BagFiles, BitPattern, Latch, MnistBags
+from hopcore.experiments.mil.studies import BagFiles, BitPattern, Latch, MnistBags
 from hopcore.experiments.study import Study, command_of
 from hopcore.experiments.suggested_beta.study import SuggestedBeta
 from hopcore.experiments.temperature_profiles.study import TemperatureProfiles

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from hopcore import datasets
 from hopcore.datasets._sources import files_in
@@ -26,7 +25,7 @@ class Report(NamedTuple):
     """What a study shows: facts for JSON, something for a terminal, and markdown."""
 
     facts: dict[str, Any]
-    terminal: Table | str
+    terminal: RenderableType
     markdown: str
 
 

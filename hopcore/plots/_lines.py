@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 class Curve(NamedTuple):
-    """Means and deviations at places on an axis."""
+    """Means and deviations at places on an axis.
+
+    Two sequences of deviations are the lengths of the bars below and above.
+    """
 
     places: Sequence[int]
     means: Sequence[float]
-    deviations: Sequence[float]
+    deviations: Sequence[float] | Sequence[Sequence[float]]
 
 
 @suggest_names

@@ -16,9 +16,11 @@ from sklearn.metrics import roc_auc_score
 import hopcore
 from hopcore import datasets
 from hopcore.__main__ import main
-from hopcore.experiments.data import bags
+from hopcore.experiments.data import bag_files, bags
 from hopcore.experiments.mil import report as mil_report
+from hopcore.experiments.mil import tasks
 from hopcore.experiments.mil import trials as mil
+from hopcore.experiments.mil.layers import LAYERS
 from hopcore.experiments.mil.trials import Fitting, Split, Trial
 from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
 from hopcore.files._csv import from_csv, to_csv
@@ -129,7 +131,7 @@ def test_who_does_not_train(monkeypatch):
 # The classifier.
 
 
-@pytest.mark.parametrize("layer", mil.LAYERS)
+@pytest.mark.parametrize("layer", LAYERS)
 def test_padding_and_order_do_not_matter(layer):
     model = SMALL.classifier(layer, 3)
     rng = np.random.default_rng(2)
@@ -243,7 +245,7 @@ def test_dropout_keeps_the_mean(backend):
 
 
 @pytest.mark.skipif(bool(needs("optax")), reason="optax is not installed")
-@pytest.mark.parametrize("layer", mil.LAYERS)
+@pytest.mark.parametrize("layer", LAYERS)
 def test_torch_and_jax_train_alike(layer):
     model, data = SMALL.classifier(layer, 3), some_bags()
     torchs, jaxs = (trained(backend, model, data)[1] for backend in ("torch", "jax"))
@@ -302,6 +304,7 @@ def test_bags_of_digits_hold_the_digit_or_do_not():
     holds = ((found.patterns[..., 1] == 7) & ~found.padding).any(axis=1)
     np.testing.assert_array_equal(holds, found.target)
     sizes = (~found.padding).sum(axis=1)
+    assert found.target.sum() == 200
     assert sizes.mean() == pytest.approx(10.0, abs=0.4)
     assert sizes.std() == pytest.approx(2.0, abs=0.3)
     # More images make the digit likelier in a bag of any kind: sizes must not tell the label.
@@ -321,7 +324,7 @@ def test_bags_are_read_in_the_order_of_their_numbers(tmp_path):
     features = np.arange(12.0).reshape(6, 2)
     number, label = np.asarray([9, 2, 9, 5, 2, 2]), np.asarray([1, 0, 1, 1, 0, 0])
     np.savez(tmp_path / "x.npz", features=features, bag=number, label=label)
-    found = bags.read_bags(tmp_path / "x.npz")
+    found = bag_files.read_bags(tmp_path / "x.npz")
     assert found.target.tolist() == [0, 1, 1]
     for row, bag in enumerate((2, 5, 9)):
         here = found.patterns[row][~found.padding[row]]
@@ -348,7 +351,7 @@ def test_damaged_files_are_refused(tmp_path, what):
     kept = {name: value for name, value in (GOOD | change).items() if value is not None}
     np.savez(tmp_path / "x.npz", **kept)
     with pytest.raises(ValueError, match=message):
-        bags.read_bags(tmp_path / "x.npz")
+        bag_files.read_bags(tmp_path / "x.npz")
 
 
 def test_files_that_are_none(tmp_path):
@@ -368,9 +371,9 @@ def test_files_that_are_none(tmp_path):
     ):
         (tmp_path / "x.npz").write_bytes(content)
         with pytest.raises(ValueError, match=r"no \.npz file of features"):
-            bags.read_bags(tmp_path / "x.npz")
+            bag_files.read_bags(tmp_path / "x.npz")
     with pytest.raises(FileNotFoundError):
-        bags.read_bags(tmp_path / "none.npz")
+        bag_files.read_bags(tmp_path / "none.npz")
 
 
 def test_features_are_normalised_by_the_bags_that_train():
@@ -408,64 +411,97 @@ def test_folds_part_the_bags_and_keep_the_shares():
 # Studies.
 
 
-def test_images_that_test_do_not_train():
-    for split in mil.digit_bags(numbered(), [2, 40])(0):
-        seen, unseen = (
-            set(part.patterns[~part.padding][:, 0]) for part in (split.train, split.test)
-        )
-        assert not seen & unseen
-        assert len(unseen) <= 40
+def test_images_that_test_neither_train_nor_validate():
+    for split in tasks.digit_bags(numbered(600), [2, 40])(0):
+        parts = split.train, split.validation, split.tests[split.task]
+        train, validation, test = (set(part.patterns[~part.padding][:, 0]) for part in parts)
+        assert not train & validation
+        assert not (train | validation) & test
+        assert len(test) <= 120
 
 
 def test_smaller_training_sets_are_parts_of_larger_ones():
-    small, large = mil.bit_patterns([10, 30])(3)
+    small, large = tasks.bit_patterns([10, 30])(3)
     np.testing.assert_array_equal(small.train.patterns, large.train.patterns[:10])
-    np.testing.assert_array_equal(small.test.patterns, large.test.patterns)
-    whole = bags.bit_patterns(np.random.default_rng(3), bags=2048)
-    np.testing.assert_array_equal(large.test.patterns, whole.patterns[1536:])
+    np.testing.assert_array_equal(small.tests["10"].patterns, large.tests["30"].patterns)
+    whole = bags.bit_patterns(np.random.default_rng(3), bags=2304)
+    np.testing.assert_array_equal(large.validation.patterns, whole.patterns[1536:1792])
+    np.testing.assert_array_equal(large.tests["30"].patterns, whole.patterns[1792:])
 
 
 def test_every_bag_tests_once(tmp_path):
     rng = np.random.default_rng(0)
     bag = np.arange(40).repeat(2)
     np.savez(tmp_path / "a.npz", features=rng.normal(size=(80, 3)), bag=bag, label=bag % 2)
-    splits = list(mil.files([tmp_path / "a.npz"], 4)(0))
-    tested = np.concatenate([split.test.patterns for split in splits])
-    trained_too = [np.concatenate([s.train.patterns, s.test.patterns]) for s in splits]
-    whole = bags.read_bags(tmp_path / "a.npz").patterns
+    splits = list(tasks.files([tmp_path / "a.npz"], 4)(0))
+    assert all(split.validation is None for split in splits)
+    tested = np.concatenate([split.tests["a"].patterns for split in splits])
+    trained_too = [np.concatenate([s.train.patterns, s.tests["a"].patterns]) for s in splits]
+    whole = bag_files.read_bags(tmp_path / "a.npz").patterns
     for found in (tested, *trained_too):
         np.testing.assert_array_equal(np.sort(found.ravel()), np.sort(whole.ravel()))
     with pytest.raises(ValueError, match="files must have different names"):
-        mil.files([tmp_path / "a.npz", tmp_path / "a.npz"], 4)
+        tasks.files([tmp_path / "a.npz", tmp_path / "a.npz"], 4)
 
 
-def test_nothing_is_learned_from_the_bags_that_test():
-    """Neither the rate of dropout nor the training depends on them."""
-    fitting = Fitting(width=16, heads=2, dropouts=(0.0, 0.9), normalise=True, epochs=3)
-    train, test = some_bags(0, 40), some_bags(1)
-    other = Bags(3.0 - 5.0 * test.patterns, ~test.padding, 1.0 - test.target)
-    one, two = (
-        mil.trial(Split("x", 0, train, which), "pooling", 0, fitting) for which in (test, other)
+@pytest.mark.parametrize("own", [True, False])
+def test_nothing_is_chosen_or_learned_by_the_bags_that_test(own):
+    """Neither learning rate, dropout, epochs nor the training depend on them."""
+    fitting = Fitting(
+        width=16, heads=2, rates=(1e-3, 1e-2), dropouts=(0.0, 0.9), normalise=True, epochs=3
     )
-    assert (one.dropout, one.loss) == (two.dropout, two.loss)
+    train, validation, test = some_bags(0, 40), some_bags(2, 20), some_bags(1)
+    other = Bags(3.0 - 5.0 * test.patterns, ~test.padding, 1.0 - test.target)
+    found = []
+    for which in (test, other):
+        split = Split("x", 0, train, validation if own else None, {"x": which})
+        (trial,) = mil.run_trials(lambda seed, s=split: [s], ["pooling"], fitting, seeds=1)
+        found.append((trial.rate, trial.dropout, trial.epochs, trial.loss))
+    assert found[0] == found[1]
 
 
-def test_the_training_bags_choose_the_best_rate(monkeypatch):
-    asked = []
+def test_the_validation_bags_choose_the_candidate_and_the_epoch_with_the_lowest_loss(monkeypatch):
+    losses = {(0.1, 0.0): [0.9, 0.5, 0.7], (0.2, 0.0): [0.8, 0.6, 0.4], (0.3, 0.0): [0.4, 0.4, 0.5]}
+    now = []
 
-    def fitted(train, test, layer, dropout, seed, fitting):
-        asked.append((dropout, len(train.target), len(test.target)))
-        right = test.target if dropout == 0.5 else -test.target
-        return right, 0.0
+    class Stub:
+        def __init__(self, rate):
+            self.rate = rate
 
-    monkeypatch.setattr(mil, "fitted", fitted)
-    fitting = Fitting(dropouts=(0.0, 0.5, 0.75))
-    data = some_bags(0, 30)
-    assert mil.best_dropout(data, "pooling", 0, fitting) == 0.5
-    assert asked == [(rate, 20, 10) for rate in fitting.dropouts for _ in range(mil.INNER)]
-    assert mil.best_dropout(data, "mean", 0, fitting) == 0.0
-    assert mil.best_dropout(data, "pooling", 0, Fitting(dropouts=(0.3,))) == 0.3
-    assert len(asked) == 9
+        def parameters(self):
+            return {"rate": np.asarray(self.rate)}
+
+    def trained(train, layer, candidate, seed, fitting, epochs):
+        for loss in losses[candidate]:
+            now.append(loss)
+            yield 10.0 * loss, Stub(candidate[0])
+
+    monkeypatch.setattr(mil, "trained", trained)
+    monkeypatch.setattr(mil.training, "scores", lambda trainer, data: np.full(24, now[-1]))
+    monkeypatch.setattr(mil, "logistic_loss", lambda scores, target: scores[0])
+    fitting = Fitting(rates=(0.1, 0.2, 0.3), epochs=3)
+    found = mil.chosen(some_bags(), some_bags(), "mean", 0, fitting)
+    assert found[:4] == (0.2, 0.0, 3, 4.0)  # the first of equal losses
+    assert found.parameters["rate"] == 0.2
+    assert len(now) == 9
+
+
+def test_layers_without_weights_have_no_dropout():
+    fitting = Fitting(rates=(0.1,), dropouts=(0.0, 0.5))
+    assert fitting.candidates("deep-set") == [(0.1, 0.0)]
+    assert fitting.candidates("pooling") == [(0.1, 0.0), (0.1, 0.5)]
+
+
+def test_the_parameters_of_the_chosen_epoch_are_tested():
+    """More epochs than the validation bags chose change nothing."""
+    train, validation, test = some_bags(0, 40), some_bags(2, 20), some_bags(1)
+    split = Split("x", 0, train, validation, {"x": test})
+    fitting = Fitting(width=16, heads=2, rates=(0.03,), epochs=12)
+    (long,) = mil.run_trials(lambda seed: [split], ["pooling"], fitting, seeds=1)
+    assert long.epochs < 12
+    short = Fitting(width=16, heads=2, rates=(0.03,), epochs=long.epochs)
+    (again,) = mil.run_trials(lambda seed: [split], ["pooling"], short, seeds=1)
+    assert again[:-1] == long[:-1]
 
 
 def test_an_association_finds_what_the_mean_does_not():
@@ -473,9 +509,10 @@ def test_an_association_finds_what_the_mean_does_not():
 
     def splits(seed):
         rng = np.random.default_rng(seed)
-        found = bags.bit_patterns(rng, bags=700, instances=8, bits=5, signals=2)
-        parts = np.arange(500), np.arange(500, 700)
-        yield Split("x", 0, *(training.chosen(found, part) for part in parts))
+        found = bags.bit_patterns(rng, bags=800, instances=8, bits=5, signals=2)
+        parts = np.arange(500), np.arange(500, 600), np.arange(600, 800)
+        train, validation, test = (training.chosen(found, part) for part in parts)
+        yield Split("x", 0, train, validation, {"x": test})
 
     found = {t.layer: t for t in mil.run_trials(splits, ["mean", "pooling"], fitting, seeds=1)}
     assert found["pooling"].accuracy > 0.9
@@ -486,15 +523,15 @@ def test_an_association_finds_what_the_mean_does_not():
 # Reports.
 
 
-def made(data, layer, seed, fold, accuracy, auc):
-    return Trial(data, layer, seed, fold, 10, 0.5, 0.25, accuracy, auc, 1.5)
+def made(data, layer, seed, fold, accuracy, auc, pooled=0.5):
+    return Trial(data, layer, seed, fold, 10, 0.01, 0.5, 7, 0.25, accuracy, auc, pooled, 1.5)
 
 
 def test_folds_are_averaged_before_seeds():
     done = [
         made("a", "mean", 0, 0, 0.5, 0.2), made("a", "mean", 0, 1, 0.7, 0.4),
         made("b", "mean", 0, 0, 1.0, 1.0), made("a", "pooling", 0, 0, 1.0, 1.0),
-        made("a", "mean", 1, 0, 0.9, 0.6), made("a", "mean", 1, 1, 0.7, 0.6),
+        made("a", "mean", 1, 0, 0.9, 0.6, 0.7), made("a", "mean", 1, 1, 0.7, 0.6, 0.7),
     ]  # fmt: skip
     lines = mil_report.summary(done)
     assert [line[:4] for line in lines] == [
@@ -502,24 +539,67 @@ def test_folds_are_averaged_before_seeds():
     ]  # fmt: skip
     assert lines[0].accuracy == pytest.approx((0.7, 0.02**0.5))
     assert lines[0].auc == pytest.approx((0.45, 0.045**0.5))
+    assert lines[0].pooled == pytest.approx((0.6, 0.02**0.5))
+    assert lines[0].auc_quartiles == pytest.approx((0.3, 0.375, 0.45, 0.525))
     assert from_csv(to_csv(done, Trial), Trial) == done
 
 
+def test_differences_are_paired_by_seed_and_fold():
+    values = {("pooling", 0): 0.9, ("pooling", 1): 0.7, ("uniform", 0): 0.6, ("uniform", 1): 0.6}
+    done = [
+        made("a", layer, seed, fold, value + 0.01 * fold, 0.5 * value)
+        for (layer, seed), value in reversed(values.items())
+        for fold in (1, 0)
+    ]
+    (found,) = mil_report.differences(done)
+    assert found[:4] == ("a", "pooling", "uniform", 4)
+    assert (found.accuracy, found.auc) == pytest.approx((0.2, 0.1))
+    # By hand: differences 0.3, 0.3, 0.1, 0.1, of which the deviation is sqrt(0.04 / 3); t of three
+    # degrees of freedom is 3.1824, and two folds have as many test bags as training bags.
+    half = 3.18245 * (0.04 / 3.0) ** 0.5 * (0.25 + 1.0) ** 0.5
+    limits = found.accuracy_low, found.accuracy_high
+    assert limits == pytest.approx((0.2 - half, 0.2 + half), rel=1e-5)
+    text = to_csv([found], mil_report.Difference)
+    assert len(from_csv(text, mil_report.Difference)) == 1
+    (alone,) = mil_report.differences([t for t in done if t.seed == 0 and t.fold == 0])
+    assert (alone.pairs, alone.accuracy_low, alone.auc_high) == (1, None, None)
+    assert mil_report.differences([made("a", "mean", 0, 0, 1.0, 1.0)]) == []
+
+
 PAGES = {"bit-pattern": "bags", "latch": "length", "mnist-bags": "bags", "mil": "data"}
+SHOWN = {
+    "bit-pattern": {"bit-pattern-transfer": "size", "bit-pattern-noise": "noise"},
+    "latch": {"latch": "length", "latch-order": "length"},
+    "mnist-bags": {"mnist-bags-transfer": "size"},
+    "mil": {"mil": "data"},
+}
+"""The CSV files of each page, and what distinguishes their tasks."""
+
+FILES = [(page, stem, axis) for page, stems in SHOWN.items() for stem, axis in stems.items()]
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_the_table_of_its_trials(name):
-    text = (RESULTS / f"{name}.csv").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "stem", "axis"), FILES, ids=[stem for _, stem, _ in FILES])
+def test_a_page_shows_the_tables_of_its_trials(name, stem, axis):
+    text = (RESULTS / f"{stem}.csv").read_text(encoding="utf-8")
     trials = from_csv(text, Trial)
     assert to_csv(trials, Trial) == text
     page = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
-    assert mil_report.table(PAGES[name], mil_report.summary(trials)).markdown() in page
+    assert mil_report.table(axis, mil_report.summary(trials)).markdown() in page
+    beside = (RESULTS / f"{stem}-differences.csv").read_text(encoding="utf-8")
+    found = from_csv(beside, mil_report.Difference)
+    again = mil_report.differences(trials)
+    assert mil_report.table_of_differences(axis, again).markdown() in page
+    for one, other in zip(again, found, strict=True):
+        assert one[:4] == other[:4]
+        assert one[4:] == pytest.approx(other[4:], abs=2e-4)
     assert f"\n$ hopcore experiment {name}" in page
-    assert f"]({name}.png)" in page
-    assert (RESULTS / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert f"{{download}}`{stem}.csv`" in page
+    assert f"]({stem}.png)" in page
+    assert (RESULTS / f"{stem}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     places = {(trial.data, trial.layer, trial.seed, trial.fold) for trial in trials}
     assert len(places) == len(trials)
+    folds = max(trial.fold for trial in trials) + 1
+    assert len({trial.seed for trial in trials}) >= (5 if folds > 1 else 10)
 
 
 # The command line.
@@ -536,8 +616,8 @@ def run(capsys, *args):
 def study(tmp_path, monkeypatch):
     """The arguments of a small run of each study, from a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mil, "TRAINED", 40)
-    monkeypatch.setattr(mil, "TESTED", 20)
+    for name, count in (("TRAINED", 40), ("VALIDATED", 10), ("TESTED", 20)):
+        monkeypatch.setattr(tasks, name, count)
     bag = np.arange(24).repeat(3)
     features = np.random.default_rng(0).normal(size=(72, 4))
     np.savez(tmp_path / "toy.npz", features=features, bag=bag, label=bag % 2)
@@ -550,12 +630,13 @@ def study(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_command_writes_its_csv_its_picture_and_its_table(capsys, tmp_path, study, name):
+def test_a_command_writes_its_csvs_its_picture_and_its_tables(capsys, tmp_path, study, name):
     few = ["--layer", "mean,pooling", "--seeds", "2", "--epochs", "1", *study[name]]
     code, out, err = run(capsys, "experiment", name, *few)
     assert (code, err) == (0, "")
-    assert "pooling" in out
+    assert "pooling minus" in out
     assert "…" not in out
+    first_out = out
     first = (tmp_path / f"{name}.csv").read_text()
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     code, out, err = run(capsys, "experiment", name, *few, "--markdown", "t.md", "--json")
@@ -569,11 +650,14 @@ def test_a_command_writes_its_csv_its_picture_and_its_table(capsys, tmp_path, st
     assert len(timeless[0]) == 8
     lines = json.loads(out)["lines"]
     assert {line["seeds"] for line in lines} == {2}
-    assert (tmp_path / "t.md").read_text().count("\n") == 2 + len(lines)
+    assert (tmp_path / "t.md").read_text().count("\n") == 2 + len(lines) + 1 + 2 + len(lines) // 2
+    beside = from_csv((tmp_path / f"{name}-differences.csv").read_text(), mil_report.Difference)
+    assert {(one.layer, one.other) for one in beside} == {("pooling", "mean")}
+    assert f"Wrote {name}-differences.csv" in " ".join(first_out.split())
 
 
 BAD = {
-    "layer": ("bit-pattern --bags 9 --layer mean,max", "unknown layer 'max'"),
+    "layer": ("bit-pattern --bags 9 --layer mean,best", "unknown layer 'best'"),
     "layer twice": ("bit-pattern --bags 9 --layer mean,mean", "layer must have no value twice"),
     "bags": ("bit-pattern --bags 41", "bags must be between 2 and 40, got 41"),
     "no bags": ("mnist-bags --bags 1", "bags must be between 2 and 40, got 1"),
@@ -585,6 +669,12 @@ BAD = {
     "file": ("mil --data none.npz", "none.npz: No such file"),
     "folds": ("mil --data toy.npz --folds 13", "at most 12, the number of samples"),
     "dropout": ("mil --data toy.npz --folds 2 --dropout 1", "dropout must be a probability"),
+    "two axes": ("bit-pattern --bags 9,10 --size 4,8", "got them for bags and size"),
+    "transfer": ("bit-pattern --bags 9,10 --transfer", "several values of --size or --noise"),
+    "noise": ("bit-pattern --bags 9 --noise -1", "noise must be >= 0 and finite, got -1.0"),
+    "repeats": ("latch --length 7 --repeats 4", "length >= 2 repeats"),
+    "shrink": ("mnist-bags --bags 9 --shrink 3", "must divide the images of 8 x 8, got 3"),
+    "rate": ("latch --learning-rate 0", "rate must be positive and finite, got 0.0"),
     "folder": ("latch --csv no/where.csv", "folder no does not exist"),
 }
 

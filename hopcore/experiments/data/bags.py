@@ -1,4 +1,4 @@
-"""Bags to classify: bit patterns, latch sequences, bags of digits, files of features.
+"""Bags to classify: bit patterns, latch sequences, sequences in order, bags of digits.
 
 What is drawn at random is drawn from a generator that is handed in.
 """
@@ -6,13 +6,11 @@ What is drawn at random is drawn from a generator that is handed in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from hopcore.datasets._images import Images
 from hopcore.experiments.models.bag_classifier import Bags
-from hopcore.files._arrays import read_archive
 
 
 def padded(instances: Sequence[np.ndarray], target: np.ndarray) -> Bags:
@@ -45,8 +43,12 @@ def bit_patterns(
     instances: int = 16,
     bits: int = 8,
     signals: int = 8,
+    noise: float = 0.0,
 ) -> Bags:
     """Bags of bit patterns, bits as -1 and 1; half of them hold one of a few signals, once.
+
+    Without noise, a bag of more instances than there are patterns is held as all patterns and the
+    logarithms of how often they occur in it, which is the same bag in fewer numbers.
 
     Parameters
     ----------
@@ -54,11 +56,13 @@ def bit_patterns(
         Draws the signals, which differ from each other, and the bags. All other instances are
         drawn from the patterns that are no signals.
     bags, instances, bits, signals : int
+    noise : float
+        The standard deviation of normal noise that is added to every bit.
 
     Raises
     ------
     ValueError
-        Sizes below 1; more signals than patterns, less one.
+        Sizes below 1; more signals than patterns, less one; noise below 0.
 
     Examples
     --------
@@ -68,6 +72,8 @@ def bit_patterns(
     >>> found.patterns.shape, float(found.target.sum())
     ((10, 16, 8), 5.0)
     """
+    if not 0.0 <= noise < np.inf:
+        raise ValueError(f"noise must be >= 0 and finite, got {noise}")
     if min(bags, instances, bits, signals) < 1 or bits > 16 or signals >= 2**bits:
         raise ValueError(
             "bit patterns need bags, instances, signals >= 1, bits from 1 to 16 and fewer signals "
@@ -81,8 +87,31 @@ def bit_patterns(
     planted = rng.choice(signal, bags)
     holds = target == 1
     found[holds, places[holds]] = planted[holds]
+    if noise == 0.0 and instances > 2**bits:
+        return counted(found, bits, target)
     patterns = 2.0 * (found[..., None] >> np.arange(bits) & 1) - 1.0
-    return padded(list(patterns), target)
+    if noise > 0.0:
+        patterns += noise * rng.standard_normal(patterns.shape)
+    return Bags(patterns.astype(np.float32), np.zeros(found.shape, bool), target.astype(np.float32))
+
+
+def counted(codes: np.ndarray, bits: int, target: np.ndarray) -> Bags:
+    """Bags of bit patterns by how often each of all patterns occurs in them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.experiments.data import bags
+    >>> found = bags.counted(np.asarray([[0, 1, 1]]), 1, np.ones(1))
+    >>> found.patterns[0, :, 0].tolist(), np.exp(found.padding[0]).round(3).tolist()
+    ([-1.0, 1.0], [1.0, 2.0])
+    """
+    patterns = 2.0 * (np.arange(2**bits)[:, None] >> np.arange(bits) & 1) - 1.0
+    counts = np.stack([np.bincount(row, minlength=2**bits) for row in codes])
+    with np.errstate(divide="ignore"):
+        padding = np.log(counts).astype(np.float32)
+    many = np.broadcast_to(patterns.astype(np.float32), (len(codes), *patterns.shape))
+    return Bags(many, padding, target.astype(np.float32))
 
 
 def latch_sequences(
@@ -123,6 +152,69 @@ def latch_sequences(
     return padded(list(np.eye(symbols, dtype=np.float32)[found]), target)
 
 
+def ordered_sequences(
+    rng: np.random.Generator,
+    *,
+    sequences: int = 2048,
+    length: int = 20,
+    repeats: int = 4,
+    symbols: int = 6,
+    depth: int = 16,
+) -> Bags:
+    """Sequences in which two symbols occur equally often; which of them is first is the target.
+
+    The places of the two symbols are drawn without replacement, noise of other symbols is at all
+    other places. An instance is a symbol, one-hot, beside its place t, the sines and cosines of
+    ``t / 10000**(2 k / depth)`` (Vaswani et al. 2017). Every sequence has the same mean of places,
+    and as many of each of the two symbols, so that the mean of its instances says nothing about
+    the target.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    sequences, length : int
+    repeats : int
+        How often each of the two symbols occurs.
+    symbols : int
+        Two of them for the target, the others for noise.
+    depth : int
+        The number of features of a place, an even number.
+
+    Raises
+    ------
+    ValueError
+        Sizes below 1; fewer than 3 symbols; sequences too short for the two symbols; an odd depth.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.experiments.data import bags
+    >>> found = bags.ordered_sequences(np.random.default_rng(0), sequences=4, repeats=2)
+    >>> found.patterns[..., :2].sum(axis=1).tolist()
+    [[2.0, 2.0], [2.0, 2.0], [2.0, 2.0], [2.0, 2.0]]
+    """
+    if min(sequences, repeats) < 1 or symbols < 3 or length < 2 * repeats:
+        raise ValueError(
+            "sequences in order need sequences and repeats >= 1, symbols >= 3 and length >= 2 "
+            f"repeats, got {sequences}, {repeats}, {symbols} and {length}"
+        )
+    if depth < 2 or depth % 2:
+        raise ValueError(f"depth must be an even number >= 2, got {depth}")
+    target = half(sequences, rng)
+    found = rng.integers(2, symbols, (sequences, length))
+    every = np.tile(np.arange(length), (sequences, 1))
+    places = np.sort(rng.permuted(every, axis=1)[:, : 2 * repeats], axis=1)
+    rest = np.tile(np.repeat([0, 1], [repeats - 1, repeats]), (sequences, 1))
+    same = np.concatenate([np.zeros((sequences, 1), int), rng.permuted(rest, axis=1)], axis=1)
+    np.put_along_axis(found, places, same ^ target[:, None], axis=1)
+    angles = np.arange(length)[:, None] / 10000.0 ** (np.arange(0, depth, 2) / depth)
+    where = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    patterns = np.concatenate(
+        [np.eye(symbols)[found], np.broadcast_to(where, (sequences, *where.shape))], axis=-1
+    )
+    return Bags(patterns.astype(np.float32), np.zeros(found.shape, bool), target.astype(np.float32))
+
+
 def digit_bags(
     rng: np.random.Generator,
     images: Images,
@@ -131,11 +223,13 @@ def digit_bags(
     digit: int = 9,
     length: float = 10.0,
     deviation: float = 2.0,
+    witnesses: int | None = None,
 ) -> Bags:
-    """Bags of images of digits; half of them hold a certain digit, once or more.
+    """Bags of images of digits; every second bag holds a certain digit.
 
     After the MNIST bags of Ilse et al. (2018). The size of a bag is normal, rounded, at least 1;
-    its images are drawn with replacement, again until it holds the digit, or does not.
+    its images are drawn with replacement, again until it holds the digit, or from images of other
+    digits. Bags are drawn one after another, so that fewer of them are the first of more.
 
     Parameters
     ----------
@@ -146,11 +240,15 @@ def digit_bags(
     digit : int
     length, deviation : float
         Of the sizes.
+    witnesses : int, optional
+        How many images of the digit there are in a bag that holds it; any number >= 1 as they are
+        drawn, if not given.
 
     Raises
     ------
     ValueError
-        Images without labels, without the digit, or of that digit alone; fewer than 1 bag.
+        Images without labels, without the digit, or of that digit alone; fewer than 1 bag, or
+        fewer than 1 witness.
 
     Examples
     --------
@@ -158,8 +256,8 @@ def digit_bags(
     >>> from hopcore import datasets
     >>> from hopcore.experiments.data import bags
     >>> found = bags.digit_bags(np.random.default_rng(0), datasets.digits(), bags=6)
-    >>> found.patterns.shape, (~found.padding).sum(axis=1)
-    ((6, 11, 64), array([ 9,  7,  9, 11,  9,  9]))
+    >>> found.patterns.shape, found.target.tolist()
+    ((6, 13, 64), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     """
     wanted = labels_of(images) == digit
     if bags < 1 or not 0 < wanted.sum() < len(wanted):
@@ -167,13 +265,22 @@ def digit_bags(
             f"bags of digits need bags >= 1, images of {digit} and others, "
             f"got {bags} bags, {wanted.sum()} and {(~wanted).sum()} images"
         )
-    target = half(bags, rng)
+    if witnesses is not None and witnesses < 1:
+        raise ValueError(f"witnesses must be >= 1, got {witnesses}")
+    shown, others = np.flatnonzero(wanted), np.flatnonzero(~wanted)
+    target = np.arange(bags) % 2
     found = []
     for label in target:
         size = max(1, round(rng.normal(length, deviation)))
-        rows = rng.integers(len(wanted), size=size)
-        while wanted[rows].any() != label:
+        if label == 0:
+            rows = rng.choice(others, size)
+        elif witnesses is None:
             rows = rng.integers(len(wanted), size=size)
+            while not wanted[rows].any():
+                rows = rng.integers(len(wanted), size=size)
+        else:
+            rows = rng.choice(others, size)
+            rows[: min(witnesses, size)] = rng.choice(shown, min(witnesses, size))
         found.append(images.pixels[rows])
     return padded(found, target)
 
@@ -183,67 +290,6 @@ def labels_of(images: Images) -> np.ndarray:
     if images.labels is None:
         raise ValueError("bags of digits need images with labels, and the data set has none")
     return images.labels
-
-
-def read_bags(path: Path) -> Bags:
-    """Bags from an ``.npz`` file; nothing is unpickled.
-
-    Parameters
-    ----------
-    path : Path
-        Holds ``features`` (n, d), and ``bag`` and ``label`` (n,): the number of an instance's bag,
-        and the bag's label, 0 or 1.
-
-    Returns
-    -------
-    Bags
-        In the order of their numbers.
-
-    Raises
-    ------
-    ValueError
-        Not such a file; values that are not finite; a bag with two labels.
-    OSError
-        The file cannot be opened.
-
-    Examples
-    --------
-    >>> import tempfile, numpy as np
-    >>> from pathlib import Path
-    >>> from hopcore.experiments.data import bags
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "two.npz"
-    ...     np.savez(path, features=np.ones((3, 4)), bag=[7, 7, 8], label=[1, 1, 0])
-    ...     bags.read_bags(path).padding.tolist()
-    [[False, False], [False, True]]
-    """
-    features, bag, label = arrays_of(path, ("features", "bag", "label"))
-    count = len(features) if features.ndim == 2 else 0
-    if count == 0 or bag.shape != (count,) or label.shape != (count,):
-        raise ValueError(
-            f"{path} must hold features (n, d), bag (n,) and label (n,), "
-            f"got {features.shape}, {bag.shape} and {label.shape}"
-        )
-    if not np.isfinite(features).all():
-        raise ValueError(f"the features of {path} must be finite")
-    if not np.isin(label, (0, 1)).all():
-        raise ValueError(f"the labels of {path} must be 0 or 1, got {np.unique(label)[:5]}")
-    numbers, first, inverse = np.unique(bag, return_index=True, return_inverse=True)
-    target = label[first]
-    if (target[inverse] != label).any():
-        which = bag[target[inverse] != label][0]
-        raise ValueError(f"bag {which} of {path} has two labels")
-    return padded([features[bag == number] for number in numbers], target)
-
-
-def arrays_of(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Arrays of numbers by their names in an ``.npz`` file."""
-    archive = read_archive(path, names)
-    found = [archive[name] for name in names]
-    for name, array in zip(names, found, strict=True):
-        if array.dtype.kind not in "iufb":
-            raise ValueError(f"{name} of {path} must be numbers, got {array.dtype}")
-    return found
 
 
 def normalised(train: Bags, *others: Bags) -> list[Bags]:

@@ -1,19 +1,33 @@
-"""Summaries, tables and pictures of the studies of bags."""
+"""Summaries, differences, tables and pictures of the studies of bags."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hopcore import plots
 from hopcore.experiments.mil.trials import Trial
-from hopcore.experiments.tables import COLORS, Spread, Summary, percent, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, facts_of, grouped, percent, spread
 
 MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
 """What is measured on the test bags, and what a picture calls it."""
+
+CONTROL, SUBJECT = "uniform", "pooling"
+"""The layer that a picture draws dashed, and the layer that is compared with all others."""
+
+CONFIDENCE = 0.95
+
+
+class Quartiles(NamedTuple):
+    """The smallest value of a sample and its quartiles."""
+
+    worst: float
+    lower: float
+    median: float
+    upper: float
 
 
 class Line(NamedTuple):
@@ -25,52 +39,223 @@ class Line(NamedTuple):
     folds: int
     accuracy: Spread
     auc: Spread
+    pooled: Spread
+    accuracy_quartiles: Quartiles
+    auc_quartiles: Quartiles
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        ranges = {f"{name}_quartiles": getattr(self, f"{name}_quartiles") for name in MEASURES}
+        return facts_of(self) | {name: one._asdict() for name, one in ranges.items()}
+
+
+class Difference(NamedTuple):
+    """A layer minus another one, paired by seed and fold, with a confidence interval of the mean.
+
+    The limits are None if there is one pair.
+    """
+
+    data: str
+    layer: str
+    other: str
+    pairs: int
+    accuracy: float
+    accuracy_low: float | None
+    accuracy_high: float | None
+    auc: float
+    auc_low: float | None
+    auc_high: float | None
+
+
+def quartiles(values: Sequence[float]) -> Quartiles:
+    """Return the smallest value and the quartiles, interpolated linearly.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.mil import report
+    >>> tuple(report.quartiles([0.0, 0.5, 0.75, 1.0, 1.0]))
+    (0.0, 0.5, 0.75, 1.0)
+    """
+    return Quartiles(*(float(one) for one in np.quantile(values, [0.0, 0.25, 0.5, 0.75])))
 
 
 def summary(trials: Iterable[Trial]) -> list[Line]:
     """A line for each task and layer, tasks in their order, then layers in theirs."""
-    groups: dict[tuple[str, str], dict[int, list[Trial]]] = {}
-    for trial in trials:
-        group = groups.setdefault((trial.data, trial.layer), {})
-        group.setdefault(trial.seed, []).append(trial)
+    groups = grouped(trials, lambda trial: (trial.data, trial.layer))
     tasks = list(dict.fromkeys(data for data, _ in groups))
     lines = []
     for place in sorted(groups, key=lambda place: tasks.index(place[0])):
-        seeds = groups[place]
-        means = [
-            spread(float(np.mean([getattr(t, name) for t in folds])) for folds in seeds.values())
-            for name in MEASURES
-        ]
-        lines.append(Line(*place, len(seeds), len(next(iter(seeds.values()))), *means))
+        seeds = grouped(groups[place], lambda trial: trial.seed)
+        means = {
+            name: [float(np.mean([getattr(t, name) for t in folds])) for folds in seeds.values()]
+            for name in (*MEASURES, "pooled")
+        }
+        count = len(next(iter(seeds.values())))
+        accuracy, auc, pooled = (spread(values) for values in means.values())
+        ranges = quartiles(means["accuracy"]), quartiles(means["auc"])
+        lines.append(Line(*place, len(seeds), count, accuracy, auc, pooled, *ranges))
     return lines
 
 
+def differences(trials: Sequence[Trial]) -> list[Difference]:
+    """The subject minus every other layer on each task; none if the subject was not measured.
+
+    The subject is pooling, or the first layer if pooling is not among them.
+    """
+    layers = list(dict.fromkeys(trial.layer for trial in trials))
+    subject = SUBJECT if SUBJECT in layers else layers[0]
+    found = []
+    for data, own in grouped(trials, lambda trial: trial.data).items():
+        folds = len({trial.fold for trial in own})
+        by_layer = {
+            layer: {(t.seed, t.fold): t for t in mine}
+            for layer, mine in grouped(own, lambda trial: trial.layer).items()
+        }
+        for layer in layers:
+            if layer == subject or layer not in by_layer or subject not in by_layer:
+                continue
+            ours, theirs = by_layer[subject], by_layer[layer]
+            pairs = [(ours[key], one) for key, one in theirs.items() if key in ours]
+            if not pairs:
+                continue
+            cells: list[float | None] = []
+            for name in MEASURES:
+                values = [getattr(one, name) - getattr(other, name) for one, other in pairs]
+                cells += interval(values, folds)
+            found.append(Difference(data, subject, layer, len(pairs), *cells))  # type: ignore[arg-type]
+    return found
+
+
+def interval(values: Sequence[float], folds: int = 1) -> tuple[float, float | None, float | None]:
+    r"""Return the mean of paired differences and its 95 % confidence interval by Student's t.
+
+    With J differences of deviation s, the interval is :math:`\pm t_{J-1} s \sqrt{1/J + r}`. If
+    each seed draws its own bags, r is 0. The folds of a cross-validation share training bags, so
+    that their differences depend on each other; there r is the number of test bags divided by that
+    of training bags, ``1 / (folds - 1)`` (Nadeau and Bengio 2003).
+
+    Parameters
+    ----------
+    values : sequence of float
+    folds : int
+        The number of folds of each seed; 1 if there is no cross-validation.
+
+    Returns
+    -------
+    mean, low, high
+        The limits are None if there is one value.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.mil import report
+    >>> [round(one, 3) for one in report.interval([0.1, 0.2, 0.3])]
+    [0.2, -0.048, 0.448]
+    >>> [round(one, 3) for one in report.interval([0.1, 0.2, 0.3], folds=3)]
+    [0.2, -0.193, 0.593]
+    """
+    from scipy.stats import t  # noqa: PLC0415  half a second that other calls save
+
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2:
+        return mean, None, None
+    shared = 1.0 / (folds - 1) if folds > 1 else 0.0
+    quantile = float(t.ppf(0.5 + 0.5 * CONFIDENCE, count - 1))
+    half = quantile * float(np.std(values, ddof=1)) * (1.0 / count + shared) ** 0.5
+    return mean, mean - half, mean + half
+
+
+def in_hundredths(value: float, sign: str = "") -> str:
+    """Return a share in percent with one decimal; what rounds to 0 has no sign."""
+    rounded = round(100 * value, 1) + 0.0
+    return f"{rounded:{sign if rounded else ''}.1f}"
+
+
+def distribution(value: Quartiles) -> str:
+    """Return the median and the quartiles around it."""
+    lower, median, upper = (in_hundredths(one) for one in value[1:])
+    return f"{median} ({lower}-{upper})"
+
+
 def table(axis: str, lines: Sequence[Line], title: str = "") -> Summary:
-    """Return the summary; the axis is what distinguishes the tasks."""
-    rows = [[line.data, line.layer, percent(line.accuracy), percent(line.auc)] for line in lines]
-    caption = f"%, mean ± standard deviation over {lines[0].seeds} seeds"
-    return Summary([axis, "layer"], ["accuracy", "AUC"], rows, title, caption)
+    """Return the summary; the axis is what distinguishes the tasks.
+
+    Cross-validated tasks show means over the seeds and the pooled AUC. Others show how the trials
+    are distributed.
+    """
+    seeds = lines[0].seeds
+    if lines[0].folds > 1:
+        right = ["accuracy", "AUC", "pooled AUC"]
+        rows = [
+            [one.data, one.layer, percent(one.accuracy), percent(one.auc), percent(one.pooled)]
+            for one in lines
+        ]
+        caption = f"%, mean ± standard deviation over {seeds} seeds"
+    else:
+        right = ["accuracy", "worst", "AUC", "worst"]
+        rows = [
+            [
+                one.data, one.layer, distribution(one.accuracy_quartiles),
+                in_hundredths(one.accuracy_quartiles.worst), distribution(one.auc_quartiles),
+                in_hundredths(one.auc_quartiles.worst),
+            ]
+            for one in lines
+        ]  # fmt: skip
+        caption = f"%, median (quartiles) and worst of {seeds} seeds"
+    return Summary([axis, "layer"], right, rows, title, caption)
+
+
+def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
+    """Return the differences of the subject and the other layers with their intervals."""
+
+    def cell(mean: float, low: float | None, high: float | None) -> str:
+        if low is None or high is None:
+            return in_hundredths(mean, "+")
+        limits = in_hundredths(low, "+"), in_hundredths(high, "+")
+        return f"{in_hundredths(mean, '+')} ({' to '.join(limits)})"
+
+    rows = [
+        [
+            one.data, one.other, cell(one.accuracy, one.accuracy_low, one.accuracy_high),
+            cell(one.auc, one.auc_low, one.auc_high),
+        ]
+        for one in found
+    ]  # fmt: skip
+    left = [axis, f"{found[0].layer} minus"]
+    caption = f"%, mean of {found[0].pairs} paired differences (95 % confidence interval)"
+    return Summary(left, ["accuracy", "AUC"], rows, "", caption)
 
 
 def draw(title: str, axis: str, lines: Sequence[Line], path: Path, *, joined: bool) -> None:
-    """A panel for each measure, a curve for each layer; the first layer is the dashed line."""
+    """A panel for each measure, a curve for each layer; the control is dashed, pooling on top."""
     tasks = list(dict.fromkeys(line.data for line in lines))
-    figure = plots.new_figure(8.4, 3.2, dpi=100)
+    layers = list(dict.fromkeys(line.layer for line in lines))
+    layers.sort(key=lambda layer: (layer != CONTROL, layer == SUBJECT))
+    folds = lines[0].folds
+    figure = plots.new_figure(8.4, 3.4, dpi=100)
     panels = figure.subplots(1, len(MEASURES), squeeze=False)[0]
     for (measure, name), ax in zip(MEASURES.items(), panels, strict=True):
         found = {}
-        for layer in dict.fromkeys(line.layer for line in lines):
+        for layer in layers:
             own = [line for line in lines if line.layer == layer]
-            values = [getattr(line, measure) for line in own]
-            found[layer] = plots.Curve(
-                [tasks.index(line.data) for line in own],
-                [100.0 * value.mean for value in values],
-                [100.0 * value.deviation for value in values],
-            )
+            places = [tasks.index(line.data) for line in own]
+            if folds > 1:
+                spreads = [getattr(line, measure) for line in own]
+                means = [100.0 * one.mean for one in spreads]
+                bars = [[100.0 * one.deviation for one in spreads]] * 2
+            else:
+                ranges = [getattr(line, f"{measure}_quartiles") for line in own]
+                means = [100.0 * one.median for one in ranges]
+                bars = [
+                    [100.0 * (one.median - one.lower) for one in ranges],
+                    [100.0 * (one.upper - one.median) for one in ranges],
+                ]
+            found[layer] = plots.Curve(places, means, bars)
         plots.heading(plots.curves(found, tasks, joined=joined, ax=ax), name)
         ax.set_xlabel(axis, fontsize=9)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
-    folds = f", of the means over {lines[0].folds} folds" if lines[0].folds > 1 else ""
-    note = f"Bars: standard deviation over {lines[0].seeds} seeds{folds}"
+    seeds = lines[0].seeds
+    note = f"Median and quartiles of {seeds} seeds"
+    if folds > 1:
+        note = f"Mean and standard deviation over {seeds} seeds, of the means over {folds} folds"
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)

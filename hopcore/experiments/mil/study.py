@@ -1,4 +1,4 @@
-"""The commands that classify bags: ``hopcore experiment bit-pattern``, ``latch`` and others."""
+"""What the studies of bags share: their options, their tables and their files."""
 
 from __future__ import annotations
 
@@ -7,171 +7,160 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from rich.console import Group
+
 from hopcore.experiments.mil import report, trials
+from hopcore.experiments.mil.layers import LAYERS
 from hopcore.experiments.options import (
-    INPUT,
     METHOD,
     TRAINING,
-    Data,
-    Dataset,
     Device,
     Epochs,
     Seeds,
     TrainingBackend,
     option,
+    tracked,
 )
-from hopcore.experiments.parsing import integers, names, numbers, unlike
-from hopcore.experiments.study import Report, Study, load_images
+from hopcore.experiments.parsing import names, numbers, positive, unlike
+from hopcore.experiments.study import Report, Study, read_rows, write_text
 from hopcore.experiments.tables import facts_of
+from hopcore.files._csv import to_csv
 
-ALL_LAYERS = ",".join(trials.LAYERS)
-Layers = Annotated[str, option(METHOD, f"The layers to compare: {', '.join(trials.LAYERS)}.")]
+COMPARED = "mean,uniform,pooling,gated,deep-set,multihead,max"
+"""The layers that studies compare by default: pooling, its control and layers of others."""
+
+Layers = Annotated[str, option(METHOD, f"The layers to compare: {', '.join(LAYERS)}.")]
+Bags = Annotated[str, option(METHOD, "The numbers of training bags.")]
+Rates = Annotated[
+    str, option(TRAINING, "The learning rates, one of which the validation bags choose.")
+]
+Transfer = Annotated[
+    bool,
+    option(
+        METHOD, "Train with bags of the first kind only, and test the same classifiers on bags of "
+        "each kind.", "--transfer",
+    ),
+]  # fmt: skip
 
 
 @dataclass(kw_only=True)
 class BagStudy(Study):
-    """Bags, classified with several layers; ``axis`` is what distinguishes the tasks."""
+    """Bags, classified with several layers.
 
-    layer: Layers = ALL_LAYERS
+    Validation bags choose the learning rate and the number of epochs. The paired differences of
+    pooling and the other layers are written beside the CSV, to NAME-differences.csv.
+    """
+
+    layer: Layers = COMPARED
+    learning_rate: Rates = "0.003,0.01"
     epochs: Epochs = 30
-    seeds: Seeds = 5
+    seeds: Seeds = 10
     backend: TrainingBackend = "torch"
     device: Device = None
 
     row = trials.Trial
-    axis: ClassVar[str]
+    width: ClassVar[int] = 32
+    batch_size: ClassVar[int] = 64
+
+    @property
+    def axis(self) -> str:
+        """What distinguishes the tasks."""
+        return "data"
+
+    @property
+    def stem(self) -> str:
+        """The name of the files of the study, without a suffix."""
+        kind = self.kind
+        return f"{self.name}-{kind}" if kind else self.name
+
+    @property
+    def kind(self) -> str:
+        """What distinguishes this run from the usual one of the study, for names of files."""
+        return ""
 
     def splits(self) -> tuple[trials.Splits, int]:
-        """Check the options; return the splits of a seed and their number."""
+        """Check the options; return the splits of a seed and the number of their trials."""
         raise NotImplementedError
 
     def fitting(self, **settings: Any) -> trials.Fitting:
         """Return how classifiers are trained."""
+        rates = positive(unlike(numbers(self.learning_rate, "rate"), "rate"), "rate")
         return trials.Fitting(
-            **settings, epochs=self.epochs, backend=self.backend, device=self.device
-        )
+            width=self.width, batch_size=self.batch_size, rates=rates, epochs=self.epochs,
+            backend=self.backend, device=self.device, **settings,
+        )  # fmt: skip
 
     def outcomes(self) -> tuple[Iterable[trials.Trial], int]:
         """Train every layer on every split."""
         splits, count = self.splits()
-        layers = names(self.layer, trials.LAYERS, "layer")
+        layers = names(self.layer, LAYERS, "layer")
         run = trials.run_trials(splits, layers, self.fitting(), seeds=self.seeds)
         return run, self.seeds * count * len(layers)
 
     @property
     def title(self) -> str:
         """The title of the table and of the picture."""
-        return self.name
+        return ", ".join(filter(None, (self.name, self.kind)))
+
+    @property
+    def differences_path(self) -> Path:
+        """Where the paired differences are written."""
+        return self.csv_path.with_stem(f"{self.csv_path.stem}-differences")
+
+    def writes(self) -> dict[str, Path | None]:
+        """Return the files of the study, with that of the differences."""
+        return super().writes() | {"--csv (differences)": self.differences_path}
+
+    def measure(self) -> list[Any]:
+        """Measure all trials, and write the CSV files after each of them."""
+        rows: list[Any] = []
+        for row in tracked(*self.outcomes()):
+            rows.append(row)
+            self.write_csv(rows)
+        return read_rows(self.csv_path, self.row)  # rounded as in the file, like the summary
+
+    def write_csv(self, rows: list[Any]) -> None:
+        """Write the trials and the differences."""
+        super().write_csv(rows)
+        text = to_csv(report.differences(rows), report.Difference)
+        write_text(self.differences_path, text)
 
     def report(self, rows: list[Any]) -> Report:
-        """Summarise the trials."""
-        lines = report.summary(rows)
-        table = report.table(self.axis, lines, self.title)
-        facts = {"study": self.name, "lines": [facts_of(line) for line in lines]}
-        return Report(facts, table.terminal(), table.markdown())
+        """Summarise the trials, and compare pooling with the other layers."""
+        lines, found = report.summary(rows), report.differences(rows)
+        facts = {
+            "study": self.name,
+            "lines": [line.facts() for line in lines],
+            "differences": [facts_of(one) for one in found],
+        }
+        shown = [report.table(self.axis, lines, self.title)]
+        if found:
+            shown.append(report.table_of_differences(self.axis, found))
+        markdown = "\n".join(one.markdown() for one in shown)
+        return Report(facts, Group(*(one.terminal() for one in shown)), markdown)
 
     def draw(self, rows: list[Any]) -> None:
         """Draw accuracy and AUC over the tasks."""
         joined = self.axis != "data"
         report.draw(self.title, self.axis, report.summary(rows), self.plot_path, joined=joined)
 
-
-@dataclass(kw_only=True)
-class BitPattern(BagStudy):
-    """Find which of 2048 bags of 16 bit patterns contain one of 8 signals."""
-
-    bags: Annotated[str, option(METHOD, "The numbers of training bags, one for each training.")] = (
-        "384,768,1536"
-    )
-
-    name = "bit-pattern"
-    example = "--bags 384 --seeds 2"
-    axis = "bags"
-
-    def splits(self) -> tuple[trials.Splits, int]:
-        """Draw bags of bit patterns."""
-        sizes = unlike(integers(self.bags, "bags"), "bags")
-        return trials.bit_patterns(sizes), len(sizes)
-
-    def fitting(self, **settings: Any) -> trials.Fitting:
-        """Train narrow classifiers."""
-        return super().fitting(width=32, **settings)
+    def notes(self) -> list[str]:
+        """Return lines that say where the results are."""
+        return [*super().notes(), f"Wrote {self.differences_path}: the paired differences."]
 
 
-@dataclass(kw_only=True)
-class Latch(BagStudy):
-    """Find which of two symbols a sequence began with, before the noise."""
+def varying(**lists: list[Any]) -> str:
+    """Return the name of the list that has several values, or the first name.
 
-    length: Annotated[str, option(METHOD, "The lengths of the sequences.")] = "20,50,100"
-    epochs: Epochs = 10
-
-    name = "latch"
-    example = "--length 20,50 --seeds 2"
-    axis = "length"
-
-    def splits(self) -> tuple[trials.Splits, int]:
-        """Draw latch sequences."""
-        lengths = unlike(integers(self.length, "length"), "length")
-        return trials.latch_sequences(lengths), len(lengths)
-
-    def fitting(self, **settings: Any) -> trials.Fitting:
-        """Train narrow classifiers."""
-        return super().fitting(width=32, **settings)
-
-
-@dataclass(kw_only=True)
-class MnistBags(BagStudy):
-    """Find which bags of about 10 images of digits contain a nine."""
-
-    dataset: Dataset = "digits"
-    data: Data = None
-    digit: Annotated[int, option(METHOD, "The digit in the positive bags.", min=0, max=9)] = 9
-    bags: Annotated[str, option(METHOD, "The numbers of training bags, one for each training.")] = (
-        "100,400,1200"
-    )
-    epochs: Epochs = 40
-
-    name = "mnist-bags"
-    example = "--digit 3 --bags 100,400"
-    axis = "bags"
-
-    def splits(self) -> tuple[trials.Splits, int]:
-        """Draw bags of images."""
-        sizes = unlike(integers(self.bags, "bags"), "bags")
-        return trials.digit_bags(load_images(self), sizes, self.digit), len(sizes)
-
-    @property
-    def title(self) -> str:
-        """The title of the table and of the picture."""
-        return f"{self.name}, {self.dataset}"
-
-
-@dataclass(kw_only=True)
-class BagFiles(BagStudy):
-    """Classify bags of features from files, cross-validated."""
-
-    data: Annotated[str, option(INPUT, "The bags: .npz files with features, bag and label.")]
-    folds: Annotated[int, option(METHOD, "The number of folds.", min=2)] = 10
-    dropout: Annotated[
-        str, option(TRAINING, "The dropout rates, one of which is chosen on the training bags.")
-    ] = "0,0.5,0.75"
-    layer: Layers = "mean,pooling"
-    epochs: Epochs = 10
-
-    name = "mil"
-    example = "--data tiger.npz,elephant.npz"
-    axis = "data"
-
-    def splits(self) -> tuple[trials.Splits, int]:
-        """Read the files."""
-        paths = list(self.reads().values())
-        return trials.files(paths, self.folds), len(paths) * self.folds
-
-    def reads(self) -> dict[str, Path]:  # type: ignore[override]
-        """Return the files of bags."""
-        return {f"--data {name}": Path(name) for name in self.data.split(",")}
-
-    def fitting(self, **settings: Any) -> trials.Fitting:
-        """Choose among the rates of dropout, and normalise the features."""
-        rates = unlike(numbers(self.dropout, "dropout"), "dropout")
-        return super().fitting(dropouts=rates, normalise=True, **settings)
+    Examples
+    --------
+    >>> from hopcore.experiments.mil.study import varying
+    >>> varying(bags=[384], size=[16, 64])
+    'size'
+    """
+    several = [name for name, values in lists.items() if len(values) > 1]
+    if len(several) > 1:
+        raise ValueError(
+            f"one option at most may have several values, got them for {' and '.join(several)}"
+        )
+    return several[0] if several else next(iter(lists))

@@ -1,46 +1,43 @@
-"""Classifying bags: the same classifier around different Hopfield layers, on several tasks.
+"""Classifying bags: the same classifier around different layers, on several tasks.
 
-Every study splits its bags into those that train and those that test; nothing is chosen by the
-latter. A seed draws the data or the folds, the first parameters and the order of the batches.
+Validation bags choose the learning rate, the rate of dropout and the number of epochs, by the
+lowest logistic loss. The test bags are looked at once, with the classifier that was chosen. A seed
+draws the data or the folds, the first parameters and the order of the batches.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore.datasets._images import Images, choose
 from hopcore.experiments.data import bags
+from hopcore.experiments.mil import layers as layers_of
 from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
-from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
-from hopcore.layers._settings import HopfieldSettings
+from hopcore.layers._losses import logistic_loss
 from hopcore.training import _trainer as training
 
-LAYERS = ("mean", "pooling", "hopfield", "lookup")
-"""No layer but the mean of the instances, and three Hopfield layers."""
-
-MEMORY = 32
-"""Learned patterns of a lookup."""
-
-INNER = 3
-"""Folds of the training bags, by which a rate of dropout is chosen."""
-
-TRAINED, TESTED = 1536, 512
-"""Bags drawn to train and to test, where they are drawn at will."""
+PARTS = 5
+"""The training bags are divided into so many parts, one of which validates, if no others do."""
 
 
 class Split(NamedTuple):
-    """Bags to train and to test with; folds of one cross-validation have the same name."""
+    """Bags to train, to validate and to test with; folds of one cross-validation have one task.
 
-    data: str
+    Without bags that validate, a part of those that train does, and after the choice all of them
+    train.
+    """
+
+    task: str
     fold: int
     train: Bags
-    test: Bags
+    validation: Bags | None
+    tests: Mapping[str, Bags]
 
 
 Splits = Callable[[int], Iterable[Split]]
@@ -48,9 +45,26 @@ Splits = Callable[[int], Iterable[Split]]
 
 
 class Trial(NamedTuple):
-    """One classifier, trained once: its loss in the last epoch, and what the tests came to.
+    """One classifier, trained once, and how well it classifies one set of test bags.
 
-    ``dropout`` is the rate that was chosen, ``bags`` the number of bags that trained.
+    Attributes
+    ----------
+    data, layer : str
+        The name of the test bags, and the layer.
+    seed, fold : int
+    bags : int
+        How many bags trained.
+    rate, dropout : float
+    epochs : int
+        Chosen by the validation bags.
+    loss : float
+        The training loss in the last of these epochs.
+    accuracy, auc : float
+        On the test bags.
+    pooled : float
+        The AUC of the test bags of all folds of the seed together.
+    seconds : float
+        The time of the training, all candidates included.
     """
 
     data: str
@@ -58,10 +72,13 @@ class Trial(NamedTuple):
     seed: int
     fold: int
     bags: int
+    rate: float
     dropout: float
+    epochs: int
     loss: float
     accuracy: float
     auc: float
+    pooled: float
     seconds: float
 
 
@@ -74,12 +91,15 @@ class Fitting:
     width : int
         Depth of the embedding, and of the association with all its heads.
     heads : int
+    rates : sequence of float
+        Learning rates, one of which the validation bags choose.
     dropouts : sequence of float
-        Rates with which association weights are dropped; of several, cross-validation within the
-        training bags chooses one.
+        Rates with which association weights are dropped, one of which the validation bags choose.
     normalise : bool
         Whether features get mean 0 and deviation 1 over the training bags.
-    epochs, batch_size, learning_rate, weight_decay
+    epochs : int
+        The largest number of epochs; validation bags choose one of them.
+    batch_size, weight_decay
         As in :mod:`hopcore.training`.
     backend, device
         What trains.
@@ -87,40 +107,48 @@ class Fitting:
 
     width: int = 128
     heads: int = 8
+    rates: Sequence[float] = (1e-3,)
     dropouts: Sequence[float] = (0.0,)
     normalise: bool = False
     epochs: int = 20
     batch_size: int = 32
-    learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     backend: str = "torch"
     device: Any = None
 
     def classifier(self, layer: str, input_size: int, dropout: float = 0.0) -> BagClassifier:
-        """The classifier around a layer of :data:`LAYERS`."""
-        inner = HopfieldSettings(input_size=self.width, num_heads=self.heads, dropout=dropout)
-        kinds = {
-            "mean": lambda: None,
-            "pooling": lambda: PoolingSettings(hopfield=inner),
-            "hopfield": lambda: inner,
-            "lookup": lambda: LookupSettings(hopfield=inner, quantity=MEMORY),
-        }
-        if layer not in kinds:
-            raise ValueError(f"unknown layer {layer!r}; known: {', '.join(LAYERS)}")
-        return BagClassifier(input_size=input_size, embedding=(self.width,), layer=kinds[layer]())
+        """Return the classifier around a layer of :data:`hopcore.experiments.mil.layers.LAYERS`."""
+        return layers_of.classifier(
+            layer, input_size, width=self.width, heads=self.heads, dropout=dropout
+        )
+
+    def candidates(self, layer: str) -> list[tuple[float, float]]:
+        """Return learning rates with rates of dropout; a layer without weights has no dropout."""
+        dropouts = self.dropouts if layer in layers_of.WEIGHTED else (0.0,)
+        return list(product(self.rates, dropouts))
+
+
+class Chosen(NamedTuple):
+    """What the validation bags chose: a candidate, its epoch, and the classifier at that epoch."""
+
+    rate: float
+    dropout: float
+    epochs: int
+    loss: float
+    parameters: Mapping[str, np.ndarray]
 
 
 def run_trials(
     splits: Splits, layers: Sequence[str], fitting: Fitting, *, seeds: int = 5
 ) -> Iterator[Trial]:
-    """Every layer on every split, seed by seed.
+    """Every layer on every split, seed by seed and task by task.
 
     Parameters
     ----------
     splits : callable
         The splits of a seed.
     layers : sequence of str
-        Of :data:`LAYERS`.
+        Of :data:`hopcore.experiments.mil.layers.LAYERS`.
     fitting : Fitting
     seeds : int
         0, 1, ...
@@ -137,132 +165,105 @@ def run_trials(
         The library that trains is not installed.
     """
     for seed in range(seeds):
-        for split in splits(seed):
+        for _, task in groupby(splits(seed), key=lambda split: split.task):
+            folds = list(task)
             for layer in layers:
-                yield trial(split, layer, seed, fitting)
+                yield from trials_of_task(folds, layer, seed, fitting)
 
 
-def trial(split: Split, layer: str, seed: int, fitting: Fitting) -> Trial:
-    """One layer on one split."""
+def trials_of_task(
+    folds: Sequence[Split], layer: str, seed: int, fitting: Fitting
+) -> Iterator[Trial]:
+    """One layer on all folds of a task; the pooled AUC is of the test bags of all folds."""
+    fits = [fit_of_split(split, layer, seed, fitting) for split in folds]
+    for name in folds[0].tests:
+        scores = [fit.scores[name] for fit in fits]
+        targets = [split.tests[name].target for split in folds]
+        pooled = training.auc(np.concatenate(scores), np.concatenate(targets))
+        for split, fit, score, target in zip(folds, fits, scores, targets, strict=True):
+            chosen = fit.chosen
+            yield Trial(
+                name, layer, seed, split.fold, len(split.train.target), chosen.rate,
+                chosen.dropout, chosen.epochs, chosen.loss, training.accuracy(score, target),
+                training.auc(score, target), pooled, fit.seconds,
+            )  # fmt: skip
+
+
+class Fit(NamedTuple):
+    """A classifier that was chosen and trained, its scores of the test bags, and the time."""
+
+    chosen: Chosen
+    scores: Mapping[str, np.ndarray]
+    seconds: float
+
+
+def fit_of_split(split: Split, layer: str, seed: int, fitting: Fitting) -> Fit:
+    """Choose a classifier by validation bags, and look at the test bags once."""
     begun = time.perf_counter()
-    dropout = best_dropout(split.train, layer, seed, fitting)
-    scores, loss = fitted(split.train, split.test, layer, dropout, seed, fitting)
-    target = split.test.target
-    return Trial(
-        split.data, layer, seed, split.fold, len(split.train.target), dropout, loss,
-        training.accuracy(scores, target), training.auc(scores, target),
-        time.perf_counter() - begun,
-    )  # fmt: skip
+    train, validation = split.train, split.validation
+    if validation is None:
+        part = next(cross_validated("", train, PARTS, np.random.default_rng(seed)))
+        found = chosen(part.train, part.tests[""], layer, seed, fitting)
+        candidate = found.rate, found.dropout
+        ran = trained(train, layer, candidate, seed, fitting, found.epochs)
+        *_, (loss, trainer) = ran
+        found = found._replace(loss=loss, parameters=trainer.parameters())
+    else:
+        found = chosen(train, validation, layer, seed, fitting)
+    seconds = time.perf_counter() - begun
+    model = fitting.classifier(layer, train.patterns.shape[-1], found.dropout)
+    trainer = training.trainer(fitting.backend, model, found.parameters, device=fitting.device)
+    tests = {name: alike(fitting, train, test) for name, test in split.tests.items()}
+    return Fit(found, {k: training.scores(trainer, v) for k, v in tests.items()}, seconds)
 
 
-def fitted(
-    train: Bags, test: Bags, layer: str, dropout: float, seed: int, fitting: Fitting
-) -> tuple[np.ndarray, float]:
-    """The scores of the test bags and the last loss of a classifier trained on the others."""
-    if fitting.normalise:
-        train, test = bags.normalised(train, test)
+def chosen(train: Bags, validation: Bags, layer: str, seed: int, fitting: Fitting) -> Chosen:
+    """The candidate and the epoch with the lowest loss of the validation bags."""
+    validation = alike(fitting, train, validation)
+    target = validation.target.astype(np.float64)
+    best, lowest = None, math.inf
+    for candidate in fitting.candidates(layer):
+        ran = trained(train, layer, candidate, seed, fitting, fitting.epochs)
+        for epoch, (loss, trainer) in enumerate(ran, start=1):
+            found = training.scores(trainer, validation).astype(np.float64)
+            value = float(logistic_loss(found, target))
+            if value < lowest:
+                lowest = value
+                best = Chosen(*candidate, epoch, loss, trainer.parameters())
+    if best is None:
+        raise ValueError("the loss of the validation bags is never finite; try a smaller rate")
+    return best
+
+
+def trained(
+    train: Bags, layer: str, candidate: tuple[float, float], seed: int, fitting: Fitting,
+    epochs: int,
+) -> Iterator[tuple[float, training.Trainer]]:  # fmt: skip
+    """Train a candidate; yield the loss of each epoch, and the trainer after it."""
+    rate, dropout = candidate
     model = fitting.classifier(layer, train.patterns.shape[-1], dropout)
     trainer = training.trainer(
         fitting.backend, model, model.first_parameters(seed=seed), seed=seed,
-        learning_rate=fitting.learning_rate, weight_decay=fitting.weight_decay,
-        device=fitting.device,
+        learning_rate=rate, weight_decay=fitting.weight_decay, device=fitting.device,
     )  # fmt: skip
-    *_, loss = training.train(
-        trainer, train, epochs=fitting.epochs, batch_size=fitting.batch_size,
+    losses = training.train(
+        trainer, alike(fitting, train, train), epochs=epochs, batch_size=fitting.batch_size,
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    return training.scores(trainer, test), loss
+    for loss in losses:
+        yield loss, trainer
 
 
-def best_dropout(train: Bags, layer: str, seed: int, fitting: Fitting) -> float:
-    """The rate with the largest mean AUC over folds of the training bags; the first of equals."""
-    if layer == "mean":  # no association, no dropout
-        return 0.0
-    if len(fitting.dropouts) == 1:
-        return fitting.dropouts[0]
-    inner = list(cross_validated("", train, INNER, np.random.default_rng(seed)))
-
-    def found(dropout: float) -> float:
-        scores = [fitted(s.train, s.test, layer, dropout, seed, fitting)[0] for s in inner]
-        pairs = zip(scores, inner, strict=True)
-        return float(np.mean([training.auc(score, s.test.target) for score, s in pairs]))
-
-    return max(fitting.dropouts, key=found)
+def alike(fitting: Fitting, train: Bags, other: Bags) -> Bags:
+    """Bags with features that are normalised as those that train, if the fitting says so."""
+    return bags.normalised(train, other)[1] if fitting.normalise else other
 
 
 def cross_validated(
-    data: str, all_bags: Bags, count: int, rng: np.random.Generator
+    task: str, all_bags: Bags, count: int, rng: np.random.Generator
 ) -> Iterator[Split]:
     """Each of so many stratified folds to test with, the others to train."""
     for fold, rows in enumerate(bags.folds(all_bags.target, count, rng)):
         rest = np.setdiff1d(np.arange(len(all_bags.target)), rows)
-        yield Split(data, fold, training.chosen(all_bags, rest), training.chosen(all_bags, rows))
-
-
-# The studies.
-
-
-def bit_patterns(sizes: Sequence[int]) -> Splits:
-    """Bags of bit patterns: 2048 of them, of which so many train and 512 test."""
-    at_most("bags", sizes, TRAINED)
-
-    def splits(seed: int) -> Iterator[Split]:
-        found = bags.bit_patterns(np.random.default_rng(seed), bags=TRAINED + TESTED)
-        test = training.chosen(found, np.arange(TRAINED, TRAINED + TESTED))
-        for size in sizes:
-            yield Split(str(size), 0, training.chosen(found, np.arange(size)), test)
-
-    return splits
-
-
-def latch_sequences(lengths: Sequence[int]) -> Splits:
-    """Latch sequences of some lengths: 1536 train and 512 test."""
-
-    def splits(seed: int) -> Iterator[Split]:
-        for length in lengths:
-            rng = np.random.default_rng(seed)
-            found = bags.latch_sequences(rng, sequences=TRAINED + TESTED, length=length)
-            parts = (np.arange(TRAINED), np.arange(TRAINED, TRAINED + TESTED))
-            yield Split(str(length), 0, *(training.chosen(found, rows) for rows in parts))
-
-    return splits
-
-
-def digit_bags(images: Images, sizes: Sequence[int], digit: int = 9) -> Splits:
-    """Bags of digits: four fifths of the images are in those that train, the others in 512."""
-    at_most("bags", sizes, TRAINED)
-
-    def splits(seed: int) -> Iterator[Split]:
-        rng = np.random.default_rng(seed)
-        mixed = choose(images, len(images.pixels), rng)
-        edge = len(mixed.pixels) * 4 // 5
-        parts = [
-            mixed._replace(pixels=mixed.pixels[part], labels=bags.labels_of(mixed)[part])
-            for part in (slice(edge), slice(edge, None))
-        ]
-        train = bags.digit_bags(rng, parts[0], bags=max(sizes), digit=digit)
-        test = bags.digit_bags(rng, parts[1], bags=TESTED, digit=digit)
-        for size in sizes:
-            yield Split(str(size), 0, training.chosen(train, np.arange(size)), test)
-
-    return splits
-
-
-def files(paths: Sequence[Path], count: int) -> Splits:
-    """Files of bags, each cross-validated."""
-    read = {path.stem: bags.read_bags(path) for path in paths}
-    if len(read) < len(paths):
-        raise ValueError(f"files must have different names, got {', '.join(map(str, paths))}")
-
-    def splits(seed: int) -> Iterator[Split]:
-        for name, found in read.items():
-            yield from cross_validated(name, found, count, np.random.default_rng(seed))
-
-    return splits
-
-
-def at_most(name: str, values: Sequence[int], most: int) -> None:
-    """Refuse values below 2 or above the most."""
-    for value in values:
-        if not 2 <= value <= most:
-            raise ValueError(f"{name} must be between 2 and {most}, got {value}")
+        train, test = training.chosen(all_bags, rest), training.chosen(all_bags, rows)
+        yield Split(task, fold, train, None, {task: test})

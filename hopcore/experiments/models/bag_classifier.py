@@ -1,4 +1,4 @@
-"""A classifier of bags: embedded instances, a Hopfield layer, one answer for the bag.
+"""A classifier of bags: embedded instances, a layer, one answer for the bag.
 
 Multiple-instance learning: a label belongs to a set of instances, and a few of them are why
 (Ramsauer et al. 2021, section 4; Ilse et al. 2018).
@@ -15,6 +15,7 @@ import numpy as np
 
 from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
+from hopcore.experiments.models.bag_layers import BagLayer, mean_of_instances
 from hopcore.layers._activations import relu
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
 from hopcore.layers._hopfield import hopfield
@@ -36,8 +37,8 @@ class Bags(NamedTuple):
     ----------
     patterns : float array (n, S, d)
         The instances, at least one a bag; zeros where a bag has fewer than S.
-    padding : boolean array (n, S)
-        True = no instance.
+    padding : array (n, S)
+        True = no instance. Numbers say how often an instance occurs: its logarithm, -inf for none.
     target : float array (n,)
         1 or 0.
     """
@@ -49,10 +50,10 @@ class Bags(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BagClassifier:
-    """Linear maps with a ReLU, a Hopfield layer over the instances, a linear map to log odds.
+    """Linear maps with a ReLU, a layer over the instances, a linear map to log odds.
 
-    Pooling answers for the bag; a layer that answers for every instance, and none, are followed by
-    the mean over the instances.
+    Pooling and the layers of :mod:`hopcore.experiments.models.bag_layers` answer for the bag; a
+    layer that answers for every instance, and none, are followed by the mean over the instances.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class BagClassifier:
         Depth of an instance.
     embedding : tuple of int
         Depths of the embeddings, one after another; at least one.
-    layer : PoolingSettings, HopfieldSettings, LookupSettings or None
+    layer : PoolingSettings, HopfieldSettings, LookupSettings, BagLayer or None
         Its ``input_size`` is the last embedding. An ordinary Hopfield layer associates the
         instances with each other, lookup each of them with a learned memory, None nothing.
 
@@ -82,7 +83,7 @@ class BagClassifier:
 
     input_size: int
     embedding: tuple[int, ...] = (128,)
-    layer: PoolingSettings | HopfieldSettings | LookupSettings | None
+    layer: PoolingSettings | HopfieldSettings | LookupSettings | BagLayer | None
 
     def __post_init__(self) -> None:
         """Refuse what does not fit."""
@@ -90,6 +91,13 @@ class BagClassifier:
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"embedding must have one or more sizes >= 1, got {self.embedding}")
         if self.layer is None:
+            return
+        if isinstance(self.layer, BagLayer):
+            if self.layer.input_size != self.embedding[-1]:
+                raise ValueError(
+                    f"the layer must have input_size={self.embedding[-1]}, as the last embedding, "
+                    f"got {self.layer.input_size}"
+                )
             return
         association = self._association
         if association.input_size != self.embedding[-1] or not association.batch_first:
@@ -104,12 +112,13 @@ class BagClassifier:
     @property
     def _association(self) -> HopfieldSettings:
         assert self.layer is not None
+        assert not isinstance(self.layer, BagLayer)
         return self.layer if isinstance(self.layer, HopfieldSettings) else self.layer.hopfield
 
     @property
     def answer_size(self) -> int:
         """Depth of what is known of a bag before the last map."""
-        if self.layer is None:
+        if self.layer is None or isinstance(self.layer, BagLayer):
             return self.embedding[-1]
         association = self._association
         depth = association.out_size
@@ -127,7 +136,11 @@ class BagClassifier:
             found |= first_linear(f"embedding.{place}", rows, columns, rng)
         found |= first_linear("answer", 1, self.answer_size, rng)
         if self.layer is not None:
-            layer = initial_parameters(self.layer, seed=seed)
+            layer = (
+                self.layer.first_parameters(rng)
+                if isinstance(self.layer, BagLayer)
+                else initial_parameters(self.layer, seed=seed)
+            )
             found |= {f"layer.{name}": value for name, value in layer.items()}
         return found
 
@@ -160,10 +173,12 @@ class BagClassifier:
         layer = self.layer
         if layer is None:
             return mean_of_instances(features, padding)
-        rate = self._association.dropout
+        rate = layer.dropout if isinstance(layer, BagLayer) else self._association.dropout
         drop: Drop | None = None
         if dropout is not None and rate > 0.0:
             drop = partial(dropped, dropout, rate)
+        if isinstance(layer, BagLayer):
+            return layer.answer(parameters, features, padding, drop)
         if isinstance(layer, PoolingSettings):
             return hopfield_pooling(
                 layer, parameters, features, stored_pattern_padding_mask=padding, drop=drop
@@ -180,10 +195,3 @@ class BagClassifier:
 def dropped(dropout: Dropout, rate: float, weights: Array) -> Array:
     """Association weights after dropout."""
     return dropout(weights, rate)
-
-
-def mean_of_instances(features: Array, padding: Array) -> Array:
-    """The mean of features ``(n, S, d)`` over the S instances that are there."""
-    backend = backend_of_input("features", features)
-    here = backend.astype(~padding, features.dtype)[..., None]
-    return backend.xp.sum(features * here, axis=-2) / backend.xp.sum(here, axis=-2)
