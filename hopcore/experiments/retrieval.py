@@ -188,7 +188,8 @@ def command(
     separation: Annotated[
         str,
         option(
-            METHOD, "Separation functions, each softmax, sparsemax, entmax:ALPHA, normmax:ALPHA or "
+            METHOD,
+            "Separation functions, each softmax, sparsemax, entmax:ALPHA, normmax:ALPHA or "
             "k-subsets:K.",
         ),
     ] = "softmax,entmax:1.5,sparsemax",

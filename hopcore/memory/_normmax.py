@@ -108,7 +108,7 @@ class Normmax:
         It is :math:`\tau` of these scores: with fewer patterns, :math:`\tau` can only be smaller.
         ``weights`` are those of the given scores among themselves.
         """
-        eps = xp.finfo(scores.dtype).eps
+        eps = float(xp.finfo(scores.dtype).eps)
         top = xp.max(scores, axis=-1, keepdims=True)
         margin = xp.ones_like(top)
         # Each weight has a rounding error, which the power alpha multiplies.
@@ -155,7 +155,7 @@ class Normmax:
         # stretched by a rounding, so that a score at a distance of exactly 1 gets no weight.
         p = self.alpha / (self.alpha - 1.0)
         clipped = xp.maximum(shifted, xp.zeros_like(top) - 2.0)
-        return clipped * (p * (1.0 + 4.0 * xp.finfo(top.dtype).eps)), top, empty
+        return clipped * (p * (1.0 + 4.0 * float(xp.finfo(top.dtype).eps))), top, empty
 
     def _at_root(
         self, near: Array, s: Array, top: Array, empty: Array, xp: ModuleType
@@ -169,7 +169,7 @@ class Normmax:
 
     def _norm(self, weights: Array, xp: ModuleType) -> NormParts:
         """The parts of the norm of weights ``(..., S)``."""
-        eps = xp.finfo(weights.dtype).eps
+        eps = float(xp.finfo(weights.dtype).eps)
         # Beyond, the weights of the support differ by roundings; a power of them must not overflow.
         alpha = min(self.alpha, 1.0 / eps)
         largest = xp.max(weights, axis=-1, keepdims=True)
