@@ -41,7 +41,10 @@ def weights(z: Array, alpha: float) -> Array:
     """``q / sum q`` with ``q = (z - tau)_+^(1 / (alpha - 1))``, the largest q taken as 1."""
     below, _, empty = near(z)
     m = margin(below, alpha)
-    ratio = np.maximum(1.0 + below / m, 0.0) ** (1.0 / (alpha - 1.0))
+    share = np.maximum(below / m, -1.0)
+    # The logarithm keeps small differences precise, which a large power magnifies.
+    logarithm = np.log1p(np.where(share > -1.0, share, 0.0))
+    ratio = np.where(share > -1.0, np.exp(logarithm / (alpha - 1.0)), 0.0)
     total = np.sum(ratio, axis=-1, keepdims=True)
     return np.where(empty, 0.0, ratio / np.where(empty, 1.0, total))
 
