@@ -8,6 +8,7 @@ from planting import MUTANTS, Mutant, in_torch, mutant
 
 import hopcore
 from hopcore.arrays import Backend
+from hopcore_conformance.oracle import normmax as plain
 
 KNOWN = len(MUTANTS)
 
@@ -67,17 +68,6 @@ def level(monkeypatch):
     monkeypatch.setattr(hopcore.Normmax, "uniform", uniform)
 
 
-@mutant("a search for the support of normmax that ends too early", "F4")
-def lowest(monkeypatch):
-    true = hopcore.Normmax.lowest
-
-    def higher(self, scores, weights, xp):
-        top = xp.max(scores, axis=-1, keepdims=True)
-        return top - 0.5 * (top - true(self, scores, weights, xp))
-
-    monkeypatch.setattr(hopcore.Normmax, "lowest", higher)
-
-
 @in_torch("the Jacobian of entmax for normmax", "F4")
 def jacobian(monkeypatch):
     def tangent(self, weights, change, xp):
@@ -103,3 +93,26 @@ def unnormed(monkeypatch):
 )
 def test_the_mutant_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.must_be_caught(monkeypatch)
+
+
+def test_a_search_for_the_support_that_ends_too_early_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Portable kernels have no such search, so this is about NumPy's own.
+    rng = np.random.default_rng(0)
+    state, stored = rng.normal(size=(5, 3)), rng.normal(size=(700, 3))
+
+    def off() -> float:
+        found = hopcore.association(state, stored, beta=1.3, separation=hopcore.Normmax(2.0))
+        wanted = plain.weights(1.3 * state @ stored.T, 2.0) @ stored
+        return float(np.max(np.abs(found - wanted)))
+
+    assert off() < 1e-13
+    true = hopcore.Normmax.lowest
+
+    def higher(self, scores, weights, xp):
+        top = xp.max(scores, axis=-1, keepdims=True)
+        return top - 0.5 * (top - true(self, scores, weights, xp))
+
+    monkeypatch.setattr(hopcore.Normmax, "lowest", higher)
+    assert off() > 1e-3
