@@ -120,7 +120,10 @@ def retrieve(
     ] = "auto",
     separation: Annotated[
         str,
-        option(METHOD, "The separation function: softmax, sparsemax, entmax:ALPHA or k-subsets:K."),
+        option(
+            METHOD, "The separation function: softmax, sparsemax, entmax:ALPHA, normmax:ALPHA or "
+            "k-subsets:K.",
+        ),
     ] = "softmax",
     similarity: Annotated[
         str | None,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from hopcore.arrays import Array, Backend
 from hopcore.arrays._scalar_checks import as_integer, as_number
-from hopcore.memory import Entmax, Separation, Softmax, get_separation
+from hopcore.memory import Entmax, Normmax, Separation, Softmax, get_separation
 
 
 class Lagrangian(Protocol):
@@ -205,7 +205,7 @@ class FenchelYoung:
     ----------
     beta : float
         Inverse temperature, positive.
-    separation : str, Softmax or Entmax
+    separation : str, Softmax, Entmax or Normmax
         As in :func:`hopcore.association`.
 
     Examples
@@ -222,8 +222,10 @@ class FenchelYoung:
     def __post_init__(self) -> None:
         """Validate the settings."""
         object.__setattr__(self, "beta", as_number("beta", self.beta, positive=True))
-        if not isinstance(get_separation(self.separation), Softmax | Entmax):
-            raise TypeError(f"separation must be the softmax or an entmax, got {self.separation!r}")
+        if not isinstance(get_separation(self.separation), Softmax | Entmax | Normmax):
+            raise TypeError(
+                f"separation must be the softmax, an entmax or a normmax, got {self.separation!r}"
+            )
 
     @property
     def function(self) -> Any:
@@ -239,10 +241,12 @@ class FenchelYoung:
         return backend.separate(self.beta * inputs, self.function)[0]
 
     def conjugate(self, active: Array, backend: Backend) -> Array:
-        r""":math:`\Omega(g) / \beta`: minus the entropy, of Shannon or of Tsallis."""
+        r""":math:`\Omega(g) / \beta`: minus the entropy, of Shannon, of Tsallis or of a norm."""
         function = self.function
         if function.softmax:
             return backend.xp.sum(entropies(active, backend), axis=-1) / self.beta
+        if isinstance(function, Normmax):
+            return function.negentropy(rectified(active, backend), backend.xp) / self.beta
         alpha = float(function.alpha)
         power = backend.xp.sum(rectified(active, backend) ** alpha, axis=-1)
         return (power - 1.0) / (alpha * (alpha - 1.0) * self.beta)

@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 def separation_named(text: str) -> SeparationFunction:
-    """The separation function of ``softmax``, ``sparsemax``, ``entmax:ALPHA`` or ``k-subsets:K``.
+    """The separation function of a name.
+
+    It is ``softmax``, ``sparsemax``, ``entmax:ALPHA``, ``normmax:ALPHA`` or ``k-subsets:K``.
 
     Raises
     ------
@@ -32,11 +34,12 @@ def separation_named(text: str) -> SeparationFunction:
     if text in SEPARATIONS:
         return SEPARATIONS[text]
     kind, _, alpha = text.partition(":")
-    if kind == "k-subsets" and alpha:
+    if kind in ("k-subsets", "normmax") and alpha:
         return family_named(text)
     if kind != "entmax" or not alpha:
         raise ValueError(
-            f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA, k-subsets:K"
+            f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA, normmax:ALPHA, "
+            "k-subsets:K"
         )
     return Entmax(number(alpha, "alpha"))
 

@@ -188,7 +188,9 @@ def command(
     separation: Annotated[
         str,
         option(
-            METHOD, "Separation functions, each softmax, sparsemax, entmax:ALPHA or k-subsets:K."
+            METHOD,
+            "Separation functions, each softmax, sparsemax, entmax:ALPHA, normmax:ALPHA or "
+            "k-subsets:K.",
         ),
     ] = "softmax,entmax:1.5,sparsemax",
     max_steps: Annotated[str, option(METHOD, "Numbers of updates of a query.")] = "5",

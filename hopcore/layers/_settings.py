@@ -89,9 +89,9 @@ class HopfieldSettings(Settings):
         Whether ``scaling`` is a trained parameter, which starts at the given value.
     separation : str, float or LearnableAlpha
         ``"softmax"``, ``"sparsemax"``, the alpha > 1 of an entmax, whose weights are sparse,
-        ``"k-subsets:4"``, or a learned alpha, which stays between 1 and 2. With distances also
-        ``"epanechnikov"``, or ``"epanechnikov:2"`` with a power: keys farther from a query than
-        ``sqrt(2 / beta)`` have no weight, and a query in reach of no key gets zeros.
+        ``"normmax:2"``, ``"k-subsets:4"``, or a learned alpha, which stays between 1 and 2. With
+        distances also ``"epanechnikov"``, or ``"epanechnikov:2"`` with a power: keys farther from a
+        query than ``sqrt(2 / beta)`` have no weight, and a query in reach of no key gets zeros.
     similarity : {"dot", "distance"}
         How queries are compared with keys in the association space, also in updates: by their dot
         products, or by their distances. With distances, a long key does not hide a shorter one.

@@ -14,6 +14,7 @@ from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
 from hopcore.memory._metric import Metric
+from hopcore.memory._normmax import Normmax
 from hopcore.memory._random_features import RandomFeatures
 from hopcore.memory._retrieval import Retrieval, retrieve
 from hopcore.memory._scores import Similarity
@@ -35,6 +36,7 @@ __all__ = [
     "KSubsets",
     "LearnableAlpha",
     "Metric",
+    "Normmax",
     "RandomFeatures",
     "Retrieval",
     "Separation",

@@ -167,28 +167,9 @@ class Entmax:
         return self.orders is None and self.alpha in (1.5, 2.0)
 
     def evaluate_sorted(self, scores: Array, xp: ModuleType) -> tuple[Array, Array]:
-        r"""Weights and conjugate by sorting, without a loop, for traces that cannot have one.
-
-        Of the sorted scores, the k largest are the support for the largest k whose own threshold
-        :math:`\tau` does not exclude the last of them.
-        """
+        """Weights and conjugate by sorting, without a loop, for traces that cannot have one."""
         near, top, empty = self._near(scores, xp)
-        ordered = xp.sort(near * (self.alpha - 1.0), axis=-1, descending=True)
-        # Counted in integers, which stay exact; asking for a device would warn under torch.compile.
-        ones = xp.ones_like(ordered, dtype=xp.int64)
-        count = xp.astype(xp.cumulative_sum(ones, axis=-1), ordered.dtype)
-        mean = xp.cumulative_sum(ordered, axis=-1) / count
-        threshold = mean - 1.0 / count
-        if self.alpha == 1.5:
-            squares = xp.cumulative_sum(ordered * ordered, axis=-1) / count
-            room = 1.0 / count - (squares - mean * mean)
-            threshold = mean - xp.sqrt(xp.where(room > 0.0, room, 0.0))
-        support = xp.sum(xp.astype(threshold <= ordered, xp.int64), axis=-1, keepdims=True)
-        # A sum picks the threshold, since torch's take_along_dim fixes the sizes of an export.
-        last = xp.astype(support, count.dtype) == count
-        largest = -xp.sum(xp.where(last, threshold, 0.0), axis=-1, keepdims=True)
-        if self.alpha == 1.5:
-            largest = largest * largest
+        largest = largest_by_sorting(near, self.alpha, xp)
         largest = xp.where(empty, 1.0, largest)
         weights, gain = at_root(near, largest, self.alpha - 1.0, xp)
         return weights, where_empty(top + gain, empty, xp)
@@ -229,6 +210,29 @@ class Entmax:
         return order_change(weights, self._order(weights, xp), xp)
 
 
+def largest_by_sorting(near: Array, alpha: float, xp: ModuleType) -> Array:
+    r"""The largest weight for :math:`\alpha` of 1.5 or 2, given scores whose largest one is 0.
+
+    Of the sorted scores, the k largest are the support for the largest k whose own threshold
+    :math:`\tau` does not exclude the last of them.
+    """
+    ordered = xp.sort(near * (alpha - 1.0), axis=-1, descending=True)
+    # Counted in integers, which stay exact; asking for a device would warn under torch.compile.
+    ones = xp.ones_like(ordered, dtype=xp.int64)
+    count = xp.astype(xp.cumulative_sum(ones, axis=-1), ordered.dtype)
+    mean = xp.cumulative_sum(ordered, axis=-1) / count
+    threshold = mean - 1.0 / count
+    if alpha == 1.5:
+        squares = xp.cumulative_sum(ordered * ordered, axis=-1) / count
+        room = 1.0 / count - (squares - mean * mean)
+        threshold = mean - xp.sqrt(xp.where(room > 0.0, room, 0.0))
+    support = xp.sum(xp.astype(threshold <= ordered, xp.int64), axis=-1, keepdims=True)
+    # A sum picks the threshold, since torch's take_along_dim fixes the sizes of an export.
+    last = xp.astype(support, count.dtype) == count
+    largest = -xp.sum(xp.where(last, threshold, 0.0), axis=-1, keepdims=True)
+    return largest * largest if alpha == 1.5 else largest
+
+
 def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
     """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
     inner = xp.maximum(base + 1.0, zero)
@@ -248,6 +252,13 @@ def newton(
     shifted: Array, start: Array, a: Any, xp: ModuleType, loop: Loop, rows: Array | None = None
 ) -> tuple[Array, Array]:
     """Weights and gain of the conjugate over the top score, for 0 < a <= 1, in ``rows``."""
+    return at_root(shifted, largest_weight(shifted, start, a, xp, loop, rows), a, xp)
+
+
+def largest_weight(
+    shifted: Array, start: Array, a: Any, xp: ModuleType, loop: Loop, rows: Array | None = None
+) -> Array:
+    """The largest weight ``(..., 1)`` for 0 < a <= 1 in ``rows``, by Newton's method."""
     tolerance, zero = xp.finfo(shifted.dtype).eps, xp.zeros_like(start)
 
     def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -264,8 +275,7 @@ def newton(
         return smaller, moved if rows is None else moved & rows
 
     active = start > 0 if rows is None else (start > 0) & rows
-    s, _ = loop(lambda carry: xp.any(carry[1]), step, (start, active), 64)
-    return at_root(shifted, s, a, xp)
+    return loop(lambda carry: xp.any(carry[1]), step, (start, active), 64)[0]
 
 
 def at_root(shifted: Array, s: Array, a: Any, xp: ModuleType) -> tuple[Array, Array]:

@@ -35,9 +35,13 @@ from hopcore.arrays._library import SomeArray
 from hopcore.memory._compact import Epanechnikov, is_absolute, weights_of
 from hopcore.memory._entmax import Entmax, below_top, where_empty
 from hopcore.memory._k_subsets import KSubsets
+from hopcore.memory._normmax import Normmax
 
 SeparationName: TypeAlias = Literal["softmax", "sparsemax", "entmax15", "epanechnikov"]
-"""The names of separation functions; ``"entmax:1.5"`` and ``"k-subsets:4"`` have no type."""
+"""The names of separation functions.
+
+``"entmax:1.5"``, ``"normmax:2"`` and ``"k-subsets:4"`` have no type.
+"""
 
 Separation: TypeAlias = SeparationName | SeparationFunction
 """``"softmax"``, ``"sparsemax"``, ``"entmax15"``, or an object such as ``Entmax(1.5)``.
@@ -94,13 +98,14 @@ SEPARATIONS: dict[SeparationName, Any] = {
 }
 
 
-def family_named(name: str) -> Entmax | KSubsets | Epanechnikov:
-    """Return the separation function of a name such as ``"entmax:1.5"`` or ``"k-subsets:4"``."""
+def family_named(name: str) -> Entmax | Normmax | KSubsets | Epanechnikov:
+    """Return the separation function of a name with a number, such as ``"entmax:1.5"``."""
     family, _, number = name.partition(":")
-    if family == "entmax" and number:
+    orders: dict[str, type[Entmax | Normmax]] = {"entmax": Entmax, "normmax": Normmax}
+    if family in orders and number:
         with suppress(ValueError):
-            return Entmax(float(number))
-        raise ValueError(f"separation 'entmax:alpha' needs a number above 1, got {name!r}")
+            return orders[family](float(number))
+        raise ValueError(f"separation '{family}:alpha' needs a number above 1, got {name!r}")
     if family in ("k-subsets", "k_subsets") and number:
         with suppress(ValueError):
             return KSubsets(int(number))
@@ -112,7 +117,7 @@ def family_named(name: str) -> Entmax | KSubsets | Epanechnikov:
     known = ", ".join(map(repr, SEPARATIONS))
     raise ValueError(
         f"unknown separation {name!r}; known: {known}, 'entmax:1.5', or Entmax(alpha), "
-        "'k-subsets:4', or KSubsets(k)"
+        "'normmax:2', or Normmax(alpha), 'k-subsets:4', or KSubsets(k)"
     )
 
 

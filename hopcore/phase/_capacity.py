@@ -38,6 +38,7 @@ from hopcore.arrays._scalar_checks import (
 )
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._entmax import Entmax
+from hopcore.memory._normmax import Normmax
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._scores import Similarity
 from hopcore.memory._separation import Separation, get_separation
@@ -310,8 +311,8 @@ def guarantees(view: View, beta: float, function: Any, unit: float) -> np.ndarra
     if is_absolute(function):
         reach = 1.0 / beta  # half of the squared radius
         return (view.own < reach) & (view.other > reach) & (view.gap > reach)
-    if isinstance(function, Entmax):
-        needed = 1.0 / ((function.alpha - 1.0) * beta)
+    if isinstance(function, Entmax | Normmax):
+        needed = function.reach / beta
         return np.minimum(view.margin, view.gap) >= needed
     if not getattr(function, "softmax", False):
         return None

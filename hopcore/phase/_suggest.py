@@ -21,6 +21,7 @@ from hopcore.arrays._scalar_checks import as_number, short_repr
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._k_subsets import KSubsets
+from hopcore.memory._normmax import Normmax
 from hopcore.memory._scores import Similarity, check_similarity
 from hopcore.memory._separation import Separation, get_separation
 from hopcore.phase._critical import variance
@@ -143,7 +144,7 @@ def suggest_beta(
     Patterns that are not their own best match (:math:`\Delta_i \le 0`: copies, or covered by a
     longer pattern) cannot be retrieved at any inverse temperature and do not count. With distances
     these are only the copies: if dot products lose more patterns than distances, the reason says
-    so. Entmax is exact as soon as :math:`\beta m \ge 1/(\alpha - 1)`.
+    so. Entmax is exact as soon as :math:`\beta m \ge 1/(\alpha - 1)`, normmax from 1 on.
 
     For a compact kernel, :math:`\beta = 2 / R^2` with a radius whose square lies between those of
     the distances of a query from its pattern and from all others,
@@ -211,8 +212,8 @@ def for_retrieval(
         f"queries keep a margin of {margin:.3g} (5% quantile): "
         f"one update errs by {PRECISION:g} M at most"
     )
-    if isinstance(function, Entmax):
-        needed, error = 1.0 / (function.alpha - 1.0), 0.0
+    if isinstance(function, Entmax | Normmax):
+        needed, error = function.reach, 0.0
         reason = f"queries keep a margin of {margin:.3g} (5% quantile): one update is exact"
     away = 0.0 if noise is None else min(noise, 1e100) * math.sqrt(depth)
     if compact:

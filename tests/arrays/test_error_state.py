@@ -55,6 +55,7 @@ CALLS: dict[str, Call] = {
     "masked": lambda S, X, m: hopcore.association(S, X, beta=50.0, mask=m, return_lse=True),
     "tiles": lambda S, X, m: hopcore.association(np.tile(X, (10, 1)), np.tile(X, (5, 1)), beta=9.0),
     "sparsemax": lambda S, X, m: hopcore.update(S, X, 50.0, mask=m, separation="sparsemax"),
+    "normmax": lambda S, X, m: hopcore.update(S, X, 50.0, separation=hopcore.Normmax(1.5)),
     "entmax": lambda S, X, m: hopcore.update(S, X, 50.0, separation=hopcore.Entmax(1.5)),
     "few": lambda S, X, m: hopcore.update(S, X[:9], 50.0, separation=hopcore.Entmax(1.5)),
     "weights": lambda S, X, m: hopcore.association_weights(S, X, 50.0, mask=m),

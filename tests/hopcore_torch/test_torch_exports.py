@@ -125,7 +125,9 @@ def test_jit_traces_a_layer_with_a_padding_mask(name: str, gradient: bool) -> No
     torch.testing.assert_close(traced(x, mask), layer(x, mask))
 
 
-@pytest.mark.parametrize("separation", ["entmax:1.5", "sparsemax", "k-subsets:2", "k-subsets:40"])
+@pytest.mark.parametrize(
+    "separation", ["entmax:1.5", "sparsemax", "normmax:2", "k-subsets:2", "k-subsets:40"]
+)
 @pytest.mark.parametrize("count", [1, 2, 300])
 def test_sorted_weights_are_those_of_the_solver(separation: str, count: int) -> None:
     torch.manual_seed(0)

@@ -26,6 +26,13 @@ CASES: dict[str, tuple[hopcore.memory.Separation, Peer]] = {
         )
         for alpha in (1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
     },
+    **{
+        f"normmax_bisect_{alpha}": (
+            hopcore.Normmax(alpha),
+            lambda z, alpha=alpha: entmax.normmax_bisect(z, alpha=alpha, dim=-1, n_iter=80),
+        )
+        for alpha in (1.25, 1.5, 2.0, 3.0, 5.0)
+    },
 }
 
 

@@ -98,6 +98,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "memory.Entmax": lambda: memory.Entmax(1.5),
     "memory.Epanechnikov": lambda: memory.Epanechnikov(2),
     "memory.KSubsets": lambda: memory.KSubsets(2),
+    "memory.Normmax": lambda: memory.Normmax(2.0),
     "memory.Metric": lambda: memory.Metric(np.eye(2)),
     "memory.LearnableAlpha": lambda: hopcore.LearnableAlpha(start=(1.2, 1.7)),
     "memory.RandomFeatures": lambda: memory.RandomFeatures(PATTERNS.shape[-1], 0.1).add(PATTERNS),

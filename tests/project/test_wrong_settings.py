@@ -31,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{key: {"power": 3} for key in ("Polynomial", "PowerNorm")},
     "Entmax": {"alpha": 1.5},
     "KSubsets": {"k": 2},
+    "Normmax": {"alpha": 2.0},
     "RandomFeatures": {"size": 4, "beta": 1.0},
     "Constant": {"value": 1.0},
     "Geometric": {"start": 1.0, "factor": 0.5},

@@ -22,6 +22,8 @@ SEPARATIONS = (
     *["entmax15"] * 2,
     hopcore.Entmax(1.3),
     hopcore.KSubsets(2),
+    hopcore.Normmax(2),
+    hopcore.Normmax(5),
     hopcore.Epanechnikov(),
     hopcore.Epanechnikov(2),
 )

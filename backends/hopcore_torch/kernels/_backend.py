@@ -31,7 +31,7 @@ from hopcore.arrays import (
     register_array_type,
     with_orders,
 )
-from hopcore.memory import Entmax
+from hopcore.memory import Entmax, Normmax
 from hopcore_torch.kernels import _fused as fused
 from hopcore_torch.kernels._autograd import (
     Association,
@@ -289,8 +289,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if traced() and getattr(separation, "has_closed_form", False):
             # Loops are compiled apart, for sizes that are known.
             return cast("Any", separation).evaluate_sorted(scores, COMPILED)
-        if traced() and isinstance(separation, Entmax):
-            separation = Entmax(self.constant(separation.alpha))
+        if traced() and isinstance(separation, Entmax | Normmax):
+            separation = type(separation)(self.constant(separation.alpha))
         return super().separate(scores, separation)
 
     def associate(

@@ -10,7 +10,6 @@ import hopcore
 from hopcore.memory import get_separation
 from hopcore_conformance.cases.memory import Problem
 from hopcore_conformance.checks import tolerance
-from hopcore_conformance.oracle import memory as plain
 from hopcore_conformance.report.record import LARGEST
 from hopcore_conformance.subject import Subject, reference
 
@@ -106,9 +105,8 @@ def separate(subject: Subject, z: Array, separation: Any) -> tuple[Array, Array]
 
     function = get_separation(separation)
     got, wanted = kernel(fine), kernel(reference)
-    alpha, count = plain.order(separation), z.shape[-1]
     largest = np.max(np.where(np.isneginf(z), 0.0, np.abs(z)), axis=-1, keepdims=True)
-    within = tolerance.weights_of_scores(fine, fine.fine * largest, alpha, count)
+    within = tolerance.weights_of(fine, fine.fine * largest, function, z.shape[-1])
     agree("weights against NumPy float64", got[0], wanted[0], within)
     agree("conjugate against NumPy float64", got[1], wanted[1], tolerance.conjugate(fine, z))
     return got

@@ -152,7 +152,9 @@ def test_an_update_lowers_the_energy(
 
 
 @statement("C.modern")
-@given(rng=generators(), separation=st.sampled_from(("softmax", "sparsemax", "entmax15")))
+@given(
+    rng=generators(), separation=st.sampled_from(("softmax", "sparsemax", "entmax15", "normmax:2"))
+)
 def test_the_modern_network(subject: Subject, rng: np.random.Generator, separation: Any) -> None:
     memory = ConvexMemory(hidden=FenchelYoung(2.0, separation))
     state, patterns = (subject.rounded(values(rng, n, 5)) for n in (3, 4))

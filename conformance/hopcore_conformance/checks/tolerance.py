@@ -9,6 +9,11 @@ terms. Weights satisfy :math:`w_i^a = (a z_i - \tau)_+` with :math:`a = \alpha -
 :math:`|\Delta w_i^a| \le 2 a \delta`, which is
 :math:`|\Delta w_i| \le 2 \delta` for :math:`a \le 1` (the softmax too) and
 :math:`(2 a \delta)^{1/a}` above.
+
+Weights of normmax are :math:`q / \sum_j q_j` with :math:`q_i^a = (z_i - \tau)_+ \le 1`. So
+:math:`|\Delta q_i|` is at most :math:`h = 2 \delta / a` for :math:`a \le 1` and
+:math:`h = (2 \delta)^{1/a}` above; and as :math:`\sum_j q_j \ge \|q\|_\alpha = 1`, a weight changes
+by at most h for its own q and by Nh for those of the sum.
 """
 
 from __future__ import annotations
@@ -17,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+import hopcore
 from hopcore_conformance.cases.compact import CLEAR, Compact
 from hopcore_conformance.cases.memory import Problem
+from hopcore_conformance.oracle import memory as plain
 from hopcore_conformance.subject import Subject, reference
 
 Array = np.ndarray
@@ -50,10 +57,25 @@ def weights_of_scores(subject: Subject, error: Any, alpha: float, count: int) ->
     return np.minimum(bound, 1.0)
 
 
+def normmax_weights(subject: Subject, error: Any, alpha: float, count: int) -> Array:
+    """Error of a weight of normmax among ``count``, where the scores have an error; at most 1."""
+    a = alpha - 1.0
+    error = np.asarray(error) + (4 + count) * subject.fine
+    bound = 2.0 * error / a if a <= 1.0 else (2.0 * error) ** (1.0 / a)
+    return np.minimum((1 + count) * bound, 1.0)
+
+
+def weights_of(subject: Subject, error: Any, separation: Any, count: int) -> Array:
+    """Error of a weight of a separation function, in the precise dtype."""
+    if isinstance(separation, hopcore.Normmax):
+        return normmax_weights(subject, error, separation.alpha, count)
+    return weights_of_scores(subject, error, plain.order(separation), count)
+
+
 def weights(subject: Subject, p: Problem) -> Array:
     """Error of a weight of each query, (..., L); weights are returned in the dtype of the state."""
     count = p.stored.shape[-2]
-    return weights_of_scores(subject, scores(subject, p), p.alpha, count) + subject.eps
+    return weights_of(subject, scores(subject, p), p.separation, count) + subject.eps
 
 
 def association(subject: Subject, p: Problem, values: Array | None = None) -> Array:
@@ -63,7 +85,7 @@ def association(subject: Subject, p: Problem, values: Array | None = None) -> Ar
     """
     values = p.stored if values is None else values
     count = p.stored.shape[-2]
-    wrong = weights_of_scores(subject, scores(subject, p), p.alpha, count)
+    wrong = weights_of(subject, scores(subject, p), p.separation, count)
     longest = np.max(norm(values), axis=-1)[..., None]
     # A library may round each weight to the dtype of the values before it sums.
     total = np.minimum(count * wrong, 2.0) + (2 + count * subject.fine / subject.eps) * subject.eps

@@ -49,6 +49,10 @@ STATEMENTS: dict[str, str] = {
     "F2": "0 <= E <= min(2 M^2, -Omega(1/N)/beta + M^2/2) in the hull",
     "F3": "margin m = 1/(alpha-1): x_i is an exact fixed point iff Delta_i >= m/beta, and a query "
     "with xi.(x_i - x_j) >= m/beta for all j retrieves x_i exactly in one step",
+    "F4": "normmax: w = q / sum(q), q_i = max(z_i - tau, 0)^(1/(alpha-1)) with ||q||_alpha = 1, "
+    "maximises <w, z> - ||w||_alpha + 1 = tau + 1, with its Jacobian; energy, F1, F2",
+    "F5": "normmax: a score 1 or more below the largest gets weight exactly 0, so a pattern "
+    "with that margin is retrieved exactly in one step",
     # C: memories of two convex functions (Krotov and Hopfield 2021).
     "C.lagrangian": "L(u) + L*(g) = <g, u> for the activation g of u, and L(u) + L*(h) >= <h, u> "
     "for the activation h of any other input",

@@ -50,6 +50,12 @@ def separated(separation: Any, visible: Lagrangian, **settings: Any) -> Variant:
     return Variant(lambda beta: ConvexMemory(FenchelYoung(beta, separation), visible), **settings)
 
 
+NORMALISED = {
+    "softmax": "softmax", "sparsemax": "sparsemax", "normmax 2": "normmax:2",
+    "normmax 5": "normmax:5",
+}  # fmt: skip
+"""The separation functions of the variants with a normalisation."""
+
 VARIANTS: dict[str, Variant] = {
     "classical, tanh": Variant(lambda beta: ConvexMemory(Quadratic(), LogCosh(beta))),
     # Activations of the tenth power are the gradient of the eleventh.
@@ -58,10 +64,16 @@ VARIANTS: dict[str, Variant] = {
     "softmax": separated("softmax", Quadratic()),
     "entmax 1.5": separated("entmax15", Quadratic()),
     "sparsemax": separated("sparsemax", Quadratic()),
-    "softmax, norm": separated("softmax", Norm(), prepared=Norm(), beta=SPHERE),
-    "sparsemax, norm": separated("sparsemax", Norm(), prepared=Norm(), beta=SPHERE),
-    "softmax, layer norm": separated("softmax", LayerNorm(), prepared=LayerNorm()),
-    "sparsemax, layer norm": separated("sparsemax", LayerNorm(), prepared=LayerNorm()),
+    "normmax 2": separated("normmax:2", Quadratic()),
+    "normmax 5": separated("normmax:5", Quadratic()),
+    **{
+        f"{name}, norm": separated(separation, Norm(), prepared=Norm(), beta=SPHERE)
+        for name, separation in NORMALISED.items()
+    },
+    **{
+        f"{name}, layer norm": separated(separation, LayerNorm(), prepared=LayerNorm())
+        for name, separation in NORMALISED.items()
+    },
 }
 
 

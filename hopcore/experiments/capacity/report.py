@@ -25,6 +25,9 @@ COLOURS = {
     REFERENCE: plots.INK,
 }  # fmt: skip
 
+MASKED_COLOURS = (*plots.LINES, COLOURS["epanechnikov"], plots.INK)
+"""Colours by separation function, in the order of the variants."""
+
 STROKES = {"": "-", "tanh": ":", "norm": "--", "layer norm": "-."}
 """Lines by post-transformation."""
 
@@ -184,7 +187,7 @@ def draw_masked(trials: Sequence[masked.Trial], path: Path) -> None:
         for name in names:
             cells = [found[name, masked.VARIANTS[name].beta or beta, size].mean for size in sizes]
             separation, _, transformation = name.partition(", ")
-            color = plots.LINES[kinds.index(separation) % len(plots.LINES)]
+            color = MASKED_COLOURS[kinds.index(separation) % len(MASKED_COLOURS)]
             ax.plot(
                 sizes, cells, STROKES[transformation], label=name, color=color, linewidth=1.3,
                 marker="o", markersize=2.5,
