@@ -34,12 +34,12 @@ def separation_named(text: str) -> SeparationFunction:
     if text in SEPARATIONS:
         return SEPARATIONS[text]
     kind, _, alpha = text.partition(":")
-    if kind in ("k-subsets", "normmax") and alpha:
+    if kind in ("k-subsets", "normmax", "epanechnikov") and alpha:
         return family_named(text)
     if kind != "entmax" or not alpha:
         raise ValueError(
             f"unknown separation {text!r}; known: softmax, sparsemax, entmax:ALPHA, normmax:ALPHA, "
-            "k-subsets:K"
+            "k-subsets:K, epanechnikov, epanechnikov:P"
         )
     return Entmax(number(alpha, "alpha"))
 
