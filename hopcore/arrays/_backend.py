@@ -219,6 +219,23 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
 
         return self.over_blocks(block, state, stored, beta, mask, orders_of(separation))
 
+    def choose(
+        self, state: Array, stored: Array, beta: Beta, mask: Array | None
+    ) -> tuple[Array, Array]:
+        """The pattern with the largest score, the first of equals, and whether there is any.
+
+        Each is ``(..., L)`` and has no derivative. A block of scores is stored at a time.
+        """
+        xp = self.xp
+        state, stored = self.constant(state), self.constant(stored)
+        beta = beta if isinstance(beta, float) else self.constant(beta)
+
+        def block(scores: Array) -> tuple[Array, ...]:
+            return xp.argmax(scores, axis=-1), xp.max(scores, axis=-1) > -math.inf
+
+        index, attends = self.over_blocks(block, state, stored, beta, mask)
+        return index, attends
+
     def statistics(
         self,
         state: Array,

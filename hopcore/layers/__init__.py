@@ -51,7 +51,6 @@ from hopcore.layers._networks import (
     hnl,
     hnm,
     hnm_cross_entropy_loss,
-    straight_through,
 )
 from hopcore.layers._parameters import (
     Parameter,
@@ -69,6 +68,7 @@ from hopcore.layers._pooling import (
     lookup_patterns,
 )
 from hopcore.layers._quantizer import Quantized, quantize
+from hopcore.layers._recall import straight_through
 from hopcore.layers._settings import PATTERNS, HopfieldSettings
 from hopcore.layers._statistics import hopfield_statistics, mean_statistics
 from hopcore.layers._transformer import decoder_layer, encoder_layer

@@ -64,6 +64,7 @@ def hopfield(
     stored_pattern_padding_mask: AnyArray | None = None,
     association_mask: AnyArray | Causal | None = None,
     drop: Drop | None = None,
+    hard: bool = False,
     cache: GraphCache | None = None,
 ) -> SomeArray:
     """Return the output of a Hopfield layer: the association of states with stored patterns.
@@ -90,6 +91,10 @@ def hopfield(
     drop : callable, optional
         A function that applies dropout to association weights ``(..., H, L, S')``; S' includes the
         patterns that the layer adds. The default is no dropout.
+    hard : bool
+        Whether each query of each head recalls only the value with its largest weight. The
+        derivative is that of :func:`hopcore.layers.straight_through`. Without dropout and numbers
+        in masks, no array of all weights is needed.
     cache : GraphCache, optional
         A cache for the graphs of a diffused memory.
 
@@ -123,16 +128,16 @@ def hopfield(
     """
     masks = stored_pattern_padding_mask, association_mask
     causal = association_mask == "causal" if isinstance(association_mask, str) else False
-    if causal and stored_pattern_padding_mask is None and drop is None:
+    if causal and stored_pattern_padding_mask is None and drop is None and not hard:
         call = checked_call(settings, parameters, stored, state, projection, (None, None))
         if has_causal_kernel(settings, call):
             association = prepare_checked(settings, parameters, call, cache)
             values = for_all_heads(settings, association, causal_association(association))
             return join_heads(settings, parameters, call.backend, values)
     call = checked_call(settings, parameters, stored, state, projection, masks)
-    if obstacle_to_moved_maps(settings, parameters, call.backend, call.patterns):
+    if hard or obstacle_to_moved_maps(settings, parameters, call.backend, call.patterns):
         association = prepare_checked(settings, parameters, call, cache)
-        values = recall(settings, association, drop)
+        values = recall(settings, association, drop, hard)
     else:
         values = recalled_by_few(settings, parameters, *call, drop)
     return join_heads(settings, parameters, call.backend, values)

@@ -95,16 +95,13 @@ def hnl(
         full = (*shape(state)[:-2], settings.num_heads, shape(state)[-2], settings.quantity)
         scores = noise(full, state)
 
-    def chosen(weights: Array) -> Array:
-        weights = weights if drop is None else drop(weights)
-        return straight_through(weights) if hard else weights
-
     return hopfield_lookup(
         settings.lookup,
         {**parameters, "hopfield.scaling": clip_beta_to_dtype(backend, beta, state)},
         state,
         association_mask=scores,
-        drop=chosen if hard or drop is not None else None,
+        drop=drop,
+        hard=hard,
     )
 
 
@@ -187,36 +184,6 @@ def hnm_cross_entropy_loss(
         settings, parameters, state, temperature=temperature, hard=hard, noise=noise, drop=drop
     )
     return cross_entropy(logits, target)
-
-
-def straight_through(weights: SomeArray) -> SomeArray:
-    """Replace the largest weight of each row by 1 and the others by 0, and keep the gradient.
-
-    Parameters
-    ----------
-    weights : array (..., S)
-        Rows of zeros, where nothing may be attended to, stay zeros. Of equal weights, the first is
-        chosen.
-
-    Returns
-    -------
-    array (..., S)
-
-    Examples
-    --------
-    >>> import numpy as np, hopcore
-    >>> print(hopcore.layers.straight_through(np.asarray([[0.2, 0.5, 0.3], [0.0, 0.0, 0.0]])))
-    [[0. 1. 0.]
-     [0. 0. 0.]]
-    """
-    backend = backend_of_input("weights", weights)
-    if weights.shape[-1] == 0:
-        return weights
-    xp, soft = backend.xp, backend.constant(weights)
-    places = xp.arange(weights.shape[-1], device=backend.device(weights))
-    largest = xp.argmax(soft, axis=-1, keepdims=True) == places
-    chosen = backend.astype(largest & (soft > 0), weights.dtype)
-    return chosen + (weights - soft)
 
 
 def effective_memory(settings: HNLSettings, parameters: Parameters) -> tuple[float, int]:

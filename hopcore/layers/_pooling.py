@@ -76,6 +76,7 @@ def hopfield_lookup(
     stored_pattern_padding_mask: AnyArray | None = None,
     association_mask: AnyArray | None = None,
     drop: Drop | None = None,
+    hard: bool = False,
     cache: GraphCache | None = None,
 ) -> SomeArray:
     """Return the association of states with learned stored patterns (Hopfield lookup).
@@ -86,7 +87,7 @@ def hopfield_lookup(
     parameters : mapping of str to array
     state : array (..., L, d)
         States (queries).
-    stored_pattern_padding_mask, association_mask, drop, cache
+    stored_pattern_padding_mask, association_mask, drop, hard, cache
         As in :func:`hopcore.hopfield`; S is the quantity.
 
     Returns
@@ -114,6 +115,7 @@ def hopfield_lookup(
         stored_pattern_padding_mask=stored_pattern_padding_mask,
         association_mask=association_mask,
         drop=drop,
+        hard=hard,
         cache=cache,
     )
 

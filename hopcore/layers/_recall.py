@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
 from hopcore.arrays._backend import Array, orders_of, with_orders
 from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._library import SomeArray
 from hopcore.diffusion._graph_attention import (
     anchored,
     diffused_weights,
@@ -77,13 +79,80 @@ def update_state(settings: HopfieldSettings, association: Association) -> Associ
     return association._replace(inputs=inputs._replace(state=state))
 
 
-def recall(settings: HopfieldSettings, association: Association, drop: Drop | None) -> Array:
-    """Return the output of all heads, ``(..., H, L, v)``, with dropout of the weights."""
-    if drop is None:
+def recall(
+    settings: HopfieldSettings, association: Association, drop: Drop | None, hard: bool = False
+) -> Array:
+    """Return the output of all heads, ``(..., H, L, v)``, with dropout of the weights.
+
+    If ``hard``, the largest weight becomes 1 and the others 0, as :func:`straight_through` does.
+    """
+    needs_weights = drop is not None or association.bias is not None
+    needs_weights = needs_weights or association.graph is not None
+    needs_weights = needs_weights or association.spreading is not None
+    if hard and not needs_weights and not is_absolute(association.separation):
+        return for_all_heads(settings, association, chosen_of(association))
+    if drop is None and not hard:
         return for_all_heads(settings, association, association_of(association))
-    weights = drop(for_all_heads(settings, association, weights_of(association)))
+    weights = for_all_heads(settings, association, weights_of(association))
+    weights = weights if drop is None else drop(weights)
+    weights = straight_through(weights) if hard else weights
     values = association.inputs.backend.recalled(weights, association.inputs.projection)
     return for_all_heads(settings, association, values)
+
+
+def straight_through(weights: SomeArray) -> SomeArray:
+    """Replace the largest weight of each row by 1 and the others by 0, and keep the gradient.
+
+    Parameters
+    ----------
+    weights : array (..., S)
+        Rows of zeros, where nothing may be attended to, stay zeros. Of equal weights, the first is
+        chosen.
+
+    Returns
+    -------
+    array (..., S)
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> print(hopcore.layers.straight_through(np.asarray([[0.2, 0.5, 0.3], [0.0, 0.0, 0.0]])))
+    [[0. 1. 0.]
+     [0. 0. 0.]]
+    """
+    backend = backend_of_input("weights", weights)
+    if weights.shape[-1] == 0:
+        return weights
+    xp, soft = backend.xp, backend.constant(weights)
+    places = xp.arange(weights.shape[-1], device=backend.device(weights))
+    largest = xp.argmax(soft, axis=-1, keepdims=True) == places
+    chosen = backend.astype(largest & (soft > 0), weights.dtype)
+    return chosen + (weights - soft)
+
+
+def chosen_of(association: Association) -> Array:
+    """Return the value with the largest score for each query, without an array of all weights.
+
+    Its derivative by queries and keys is that of the soft association with constant values.
+    """
+    inputs, scored = association.inputs, association.scored
+    backend, xp, state, stored, values, beta, mask = scored
+    index, attends = backend.choose(state, stored, beta, mask)
+    lead = broadcast_shapes(index=shape(index)[:-1], values=shape(values)[:-2])
+    index = xp.broadcast_to(index, (*lead, index.shape[-1]))[..., None]
+    values = xp.broadcast_to(values, (*lead, *values.shape[-2:]))
+    index = xp.broadcast_to(index, (*index.shape[:-1], values.shape[-1]))
+    found = xp.take_along_axis(values, index, axis=-2)
+    found = xp.where(attends[..., None], found, 0.0)
+    number = () if isinstance(beta, float) else (beta,)
+    if backend.requires_gradient(state, stored, *number):
+        still = inputs._replace(projection=backend.constant(inputs.projection))
+        scores = association.scores
+        if scores.values is not None:
+            scores = replace(scores, values=backend.constant(scores.values))
+        soft = association_of(association._replace(inputs=still, scores=scores))
+        return association.scores.recalled(inputs, found) + (soft - backend.constant(soft))
+    return association.scores.recalled(inputs, found)
 
 
 def association_of(association: Association) -> Array:

@@ -45,7 +45,7 @@ def flipped(right: Any) -> Any:
 
 @mutant("the last of equal weights", "B.ties N4")
 def last_weight(monkeypatch):
-    everywhere(monkeypatch, "layers._networks", "straight_through", flipped)
+    everywhere(monkeypatch, "layers._recall", "straight_through", flipped)
 
 
 @mutant("the last of equally near codes", "B.ties Q2")

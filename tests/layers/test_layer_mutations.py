@@ -150,7 +150,7 @@ def always_softmax(patch):
     after(
         patch,
         "layers._hopfield",
-        "prepare",
+        "prepare_checked",
         lambda association, *given: association._replace(separation=hopcore.Softmax()),
     )
 
@@ -200,7 +200,7 @@ def recalls_by_products(patch):
     after(
         patch,
         "layers._hopfield",
-        "prepare",
+        "prepare_checked",
         lambda association, *given: association._replace(scores=PLAIN),
     )
 
@@ -470,10 +470,10 @@ def early_weights(patch):
 @mutant("dropout in every update", "L9")
 def often_dropped(patch):
     def wrong(right):
-        def recall(settings, association, drop):
+        def recall(settings, association, drop, hard=False):
             if drop is not None:
                 drop(np.zeros((1,)))
-            return right(settings, association, drop)
+            return right(settings, association, drop, hard)
 
         return recall
 
@@ -483,7 +483,7 @@ def often_dropped(patch):
 @mutant("dropout of the output", "L9")
 def late_dropout(patch):
     def wrong(right):
-        def recall(settings, association, drop):
+        def recall(settings, association, drop, hard=False):
             weights = right(settings, association, None)
             if drop is not None:
                 drop(
@@ -501,7 +501,7 @@ def late_dropout(patch):
 @mutant("dropped weights are normalised again", "L9")
 def renormalised(patch):
     def wrong(right):
-        def recall(settings, association, drop):
+        def recall(settings, association, drop, hard=False):
             def again(weights):
                 kept = drop(weights)
                 return kept / np.maximum(np.sum(kept, axis=-1, keepdims=True), 1e-9)

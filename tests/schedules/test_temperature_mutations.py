@@ -11,6 +11,7 @@ import pytest
 from planting import MUTANTS, Mutant, change_method, core, everywhere, in_torch, mutant
 
 import hopcore
+from hopcore.arrays import Backend
 
 KNOWN = len(MUTANTS)
 
@@ -219,17 +220,28 @@ def never_cold(patch):
 
 
 def change_choice(patch: Any, wrong: Any) -> None:
+    everywhere(patch, "layers._recall", "straight_through", lambda right: lambda w: wrong(right, w))
+
+
+@mutant("hard is soft, without dropout", "N3")
+def recalled_softly(patch):
     everywhere(
-        patch, "layers._networks", "straight_through", lambda right: lambda w: wrong(right, w)
+        patch, "layers._recall", "chosen_of", lambda right: core("layers._recall").association_of
     )
 
 
-@mutant("hard is soft", "N3 N4")
+@mutant("the worst memory, without dropout", "N3")
+class Worst(Backend):
+    def choose(self, state, stored, beta, mask):
+        return super().choose(-state, stored, beta, mask)
+
+
+@mutant("hard is soft", "N4")
 def never_hard(patch):
     change_choice(patch, lambda right, w: w)
 
 
-@mutant("the worst memory", "N3 N4 N8")
+@mutant("the worst memory", "N4 N8")
 def worst(patch):
     change_choice(patch, lambda right, w: right(np.where(w == 0.0, 0.0, 1.0 - w)))
 

@@ -12,9 +12,9 @@ from hopcore.arrays._scalar_checks import check_integer, check_number
 from hopcore.layers._linear_maps import first_linear, linear, linear_shapes, perceptron
 from hopcore.layers._losses import cross_entropy, divergence
 from hopcore.layers._network_settings import QuantizerSettings
-from hopcore.layers._networks import straight_through
 from hopcore.layers._parameters import Parameters, initial_parameters, inner, parameter_shapes
 from hopcore.layers._quantizer import Quantized, quantize
+from hopcore.layers._recall import straight_through
 from hopcore.memory._separation import separate
 from hopcore.training._classifier import ANY, Classifier, Images
 from hopcore.training._trainer import Conditions
