@@ -10,6 +10,8 @@ The weights of one query are functions of two numbers, its largest score :math:`
 So the kernels save two numbers of each query, and compute the weights of a tile again where they
 need them. The derivative of the weights is :math:`J = \mathrm{diag}(s) - s s^T / \sum_i s_i` with
 the slopes :math:`s_i = t_i^{1/a - 1}`, which are the weights themselves for the softmax.
+
+``KIND`` is ``"softmax"``, ``"half"`` (a = 1/2), ``"one"`` (a = 1) or ``"any"``.
 """
 
 from __future__ import annotations
@@ -28,13 +30,48 @@ class Rows(NamedTuple):
     column: Any
 
 
-class Sizes(NamedTuple):
-    """Numbers of queries, of patterns, of coordinates of a pattern and of a projection."""
+class Call(NamedTuple):
+    """What an association is computed from; ``mask``, ``bias`` and ``beta`` may be None.
 
+    ``heat`` is the inverse temperature where ``beta`` is None, and ``a`` is alpha - 1. Scores are
+    multiplied by ``steep``, which is larger by two roundings, so that one that is 1/a below the
+    largest has no weight although 1/a was rounded.
+    """
+
+    query: Any
+    key: Any
+    value: Any
+    mask: Any
+    bias: Any
+    beta: Any
+    heat: Any
+    table: Any
     queries: Any
     patterns: Any
     depth: Any
     width: Any
+    a: Any
+    steep: Any
+
+
+class Results(NamedTuple):
+    """What a forward pass stores for each query; what is None is not computed.
+
+    ``mean`` is the mean of the projections weighted by the slopes. ``first`` and ``last`` are
+    stored for each block of queries: the first pattern of its support, and the end of the last
+    tile. ``passes`` counts how often the block read the patterns.
+    """
+
+    output: Any = None
+    mean: Any = None
+    conjugate: Any = None
+    top: Any = None
+    root: Any = None
+    first: Any = None
+    last: Any = None
+    index: Any = None
+    weight: Any = None
+    passes: Any = None
 
 
 # The columns of the table of offsets: where in an array the rows of one leading index begin.
@@ -59,9 +96,9 @@ SMALLEST: tl.constexpr = tl.constexpr(1.1754944e-38)
 
 
 @triton.jit
-def offset_of(table, lead, column: tl.constexpr):
+def offset_of(call, lead, column: tl.constexpr):
     """Return where the rows of a leading index begin in one of the arrays."""
-    return tl.load(table + lead * COLUMNS + column)
+    return tl.load(call.table + lead.to(tl.int64) * COLUMNS + column)
 
 
 @triton.jit
@@ -74,26 +111,32 @@ def rows_of(array, offset, rows, count, width, WIDTH: tl.constexpr):
 
 
 @triton.jit
+def own_rows(data, offset, rows, count, width, WIDTH: tl.constexpr):
+    """Load rows of a contiguous array ``(..., count, width)`` whose row 0 has the given number."""
+    return rows_of(Rows(data, width, 1), offset * width, rows, count, width, WIDTH)
+
+
+@triton.jit
 def store_rows(data, offset, rows, count, width, values, WIDTH: tl.constexpr):
-    """Store rows of a contiguous array ``(..., count, width)`` whose row 0 has the given offset."""
+    """Store rows of a contiguous array ``(..., count, width)`` whose row 0 has the given number."""
     columns = tl.arange(0, WIDTH)
     places = (offset + rows.to(tl.int64))[:, None] * width + columns[None, :]
     inside = (rows < count)[:, None] & (columns < width)[None, :]
-    tl.store(data + places, values, mask=inside)
+    tl.store(data + places, values.to(data.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def betas_of(beta, heat, table, lead, rows, count):
-    """Load the inverse temperatures of some queries; ``heat`` is the number where there is one."""
-    found = tl.zeros_like(rows).to(tl.float32) + heat
-    if beta is not None:
-        places = offset_of(table, lead, BETA) + rows.to(tl.int64) * beta.row
-        found = tl.load(beta.data + places, mask=rows < count, other=1.0).to(tl.float32)
-    return found
+def betas_of(call, lead, rows):
+    """Load the inverse temperatures of some queries."""
+    betas = tl.zeros_like(rows).to(tl.float32) + call.heat
+    if call.beta is not None:
+        places = offset_of(call, lead, BETA) + rows.to(tl.int64) * call.beta.row
+        betas = tl.load(call.beta.data + places, mask=rows < call.queries, other=1.0).to(tl.float32)
+    return betas
 
 
 @triton.jit
-def before_product(beta, dtype: tl.constexpr):
+def before_product(betas, dtype: tl.constexpr):
     """Return by which part of beta a query is multiplied before the product with the patterns.
 
     All of it in float32, as in the portable kernel. In bfloat16, which would round the product, the
@@ -101,33 +144,71 @@ def before_product(beta, dtype: tl.constexpr):
     which has too few powers of two, nothing: products of its numbers do not overflow in float32.
     """
     if dtype == tl.float32:
-        return beta
+        return betas
     elif dtype == tl.bfloat16:
-        bits = beta.to(tl.int32, bitcast=True) & 0x7F800000
+        bits = betas.to(tl.int32, bitcast=True) & 0x7F800000
         return tl.maximum(bits, 0x00800000).to(tl.float32, bitcast=True)
     else:
-        return tl.zeros_like(beta) + 1.0
+        return tl.zeros_like(betas) + 1.0
 
 
 @triton.jit
-def scores_of(
-    query, after, keys, rows, columns, sizes, mask, bias, table, lead, CAUSAL: tl.constexpr
-):
+def queries_of(call, lead, rows, DEPTH: tl.constexpr):
+    """Load queries; return them, times a part of beta, with that part and the rest of beta."""
+    offset = offset_of(call, lead, QUERY)
+    queries = rows_of(call.query, offset, rows, call.queries, call.depth, DEPTH)
+    betas = betas_of(call, lead, rows)
+    before = before_product(betas, queries.dtype)
+    scaled = (queries.to(tl.float32) * before[:, None]).to(queries.dtype)
+    return queries, scaled, betas / tl.where(before == 0.0, 1.0, before)
+
+
+@triton.jit
+def keys_of(call, lead, columns, DEPTH: tl.constexpr):
+    """Load stored patterns, or keys."""
+    offset = offset_of(call, lead, KEY)
+    return rows_of(call.key, offset, columns, call.patterns, call.depth, DEPTH)
+
+
+@triton.jit
+def values_of(call, lead, columns, WIDTH: tl.constexpr):
+    """Load projections."""
+    offset = offset_of(call, lead, VALUE)
+    return rows_of(call.value, offset, columns, call.patterns, call.width, WIDTH)
+
+
+@triton.jit
+def scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL: tl.constexpr):
     """Return the scores of a tile, -inf where a pattern is masked or does not exist."""
-    scores = tl.dot(query, tl.trans(keys), input_precision=PRECISION) * after[:, None]
-    kept = (columns < sizes.patterns)[None, :]
-    inside = (rows < sizes.queries)[:, None] & kept
-    if bias is not None:
-        places = rows[:, None].to(tl.int64) * bias.row + columns[None, :].to(tl.int64) * bias.column
-        places += offset_of(table, lead, BIAS)
-        scores += tl.load(bias.data + places, mask=inside, other=0.0).to(tl.float32)
+    scores = tl.dot(scaled, tl.trans(keys), input_precision=PRECISION) * after[:, None]
+    kept = (columns < call.patterns)[None, :]
+    inside = (rows < call.queries)[:, None] & kept
+    if call.bias is not None:
+        places = rows[:, None].to(tl.int64) * call.bias.row
+        places += columns[None, :].to(tl.int64) * call.bias.column + offset_of(call, lead, BIAS)
+        scores += tl.load(call.bias.data + places, mask=inside, other=0.0).to(tl.float32)
     if CAUSAL:
         kept = kept & (columns[None, :] <= rows[:, None])
-    if mask is not None:
-        places = rows[:, None].to(tl.int64) * mask.row + columns[None, :].to(tl.int64) * mask.column
-        places += offset_of(table, lead, MASK)
-        kept = kept & (tl.load(mask.data + places, mask=inside, other=0) != 0)
+    if call.mask is not None:
+        places = rows[:, None].to(tl.int64) * call.mask.row
+        places += columns[None, :].to(tl.int64) * call.mask.column + offset_of(call, lead, MASK)
+        kept = kept & (tl.load(call.mask.data + places, mask=inside, other=0) != 0)
     return tl.where(kept, scores, float("-inf"))
+
+
+@triton.jit
+def end_of(call, block, CAUSAL: tl.constexpr, BLOCK: tl.constexpr):
+    """Return the end of the patterns that a block of queries may attend to."""
+    end = call.patterns
+    if CAUSAL:
+        end = tl.minimum(end, (block + 1) * BLOCK)
+    return end
+
+
+@triton.jit
+def finite(top):
+    """Return the largest scores, 0 instead of -inf for queries that attend to nothing."""
+    return tl.where(top == float("-inf"), 0.0, top)
 
 
 @triton.jit
@@ -143,12 +224,38 @@ def slopes_of(inner, a, KIND: tl.constexpr):
 
 
 @triton.jit
-def weights_of(near, root, a, KIND: tl.constexpr):
+def inner_of(call, near, root):
+    """Return the numbers t of an entmax."""
+    return tl.maximum(root[:, None] + call.steep * near, 0.0)
+
+
+@triton.jit
+def weights_of(call, near, root, KIND: tl.constexpr):
     """Return weights and slopes of scores minus the largest one, given the roots of the queries."""
     if KIND == "softmax":
         weights = tl.exp(near - root[:, None])
         return weights, weights
     else:
-        inner = tl.maximum(root[:, None] + a * near, 0.0)
-        slopes = slopes_of(inner, a, KIND)
+        inner = inner_of(call, near, root)
+        slopes = slopes_of(inner, call.a, KIND)
         return inner * slopes, slopes
+
+
+@triton.jit
+def has_support(slopes):
+    """Return whether a pattern of a tile has a positive weight for one of the queries."""
+    return tl.max(tl.max(slopes, 1), 0) > 0.0
+
+
+@triton.jit
+def product(left, right):
+    """Multiply a tile of float32 numbers of any size with a tile in the dtype of the inputs.
+
+    In float16 the numbers are divided by the largest one first, since they might overflow.
+    """
+    if right.dtype == tl.float16:
+        unit = tl.max(tl.max(tl.abs(left), 1), 0)
+        unit = tl.where(unit > 0.0, unit, 1.0)
+        return tl.dot((left / unit).to(tl.float16), right) * unit
+    else:
+        return tl.dot(left.to(right.dtype), right, input_precision=PRECISION)
