@@ -313,8 +313,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if softmax and not (need_conjugate or long) and (run_eagerly or traced()):
             if run_eagerly and differentiated(*tensors):
                 association = Association(self, separation, beta, mask)
-                return fused.Attention.apply(association, *tensors), None
-            return fused.attention(state, stored, projection, beta, mask), None
+                output = fused.Attention.apply(association, *tensors)
+            else:
+                output = fused.attention(state, stored, projection, beta, mask)
+            return output, None
         if long and softmax and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             number = beta if isinstance(beta, float) else 1.0
             output, conjugate = associate_long(*tensors[:4], number, mask)

@@ -111,7 +111,7 @@ def best(
     mask: Tensor | None,
     separation: SeparationFunction,
 ) -> tuple[Tensor, ...] | None:
-    """Return what :meth:`hopcore.Backend.best` does, or None if the kernels do not take the call."""
+    """Return what :meth:`hopcore.Backend.best` does, or None if no kernel takes the call."""
     if refusal(state, stored, None, beta, mask, separation):
         return None
     memory = Memory(state, stored, stored, beta, mask, None, order_of(separation))

@@ -24,8 +24,8 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
-    PRECISION,
     betas_of,
+    dot,
     end_of,
     finite,
     has_support,
@@ -90,7 +90,7 @@ def by_scores_of(given, weights, slopes, values, by, along, more):
     """Return the derivative by the scores of a tile."""
     by_scores = weights * more[:, None]
     if given.by_output is not None:
-        change = tl.dot(by, tl.trans(values), input_precision=PRECISION)
+        change = dot(by, tl.trans(values))
         by_scores += slopes * (change - along[:, None])
     return by_scores
 

@@ -24,12 +24,13 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
-    PRECISION,
+    dot,
     end_of,
     finite,
     has_support,
     inner_of,
     keys_of,
+    narrow,
     offset_of,
     queries_of,
     scores_of,
@@ -121,13 +122,34 @@ def root_of(
 
 
 @triton.jit
+def store(call, results, lead, rows, level, top, root, total, along, index, KIND: tl.constexpr):
+    """Store the numbers of each query."""
+    empty = total == 0.0
+    share = 1.0 / tl.where(empty, 1.0, total)
+    offset = offset_of(call, lead, LEAD) * call.queries
+    inside = rows < call.queries
+    if results.conjugate is not None:
+        gain = (call.a * along * share + (1.0 - root) / call.a) / (call.a + 1.0)
+        conjugate = tl.where(empty, float("-inf"), level + gain)
+        tl.store(results.conjugate + offset + rows, conjugate, mask=inside)
+    if results.top is not None:
+        tl.store(results.top + offset + rows, top, mask=inside)
+    if results.root is not None:
+        tl.store(results.root + offset + rows, root, mask=inside)
+    if results.index is not None:
+        largest, _ = weights_of(call, tl.zeros_like(root)[:, None], root, KIND)
+        weight = tl.where(empty, 0.0, tl.sum(largest, 1) * share)
+        tl.store(results.index + offset + rows, index, mask=inside)
+        tl.store(results.weight + offset + rows, weight, mask=inside)
+
+
+@triton.jit
 def entmax_forward(
     call, results,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,
     BLOCK: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """Associate one block of queries of one leading index with all patterns."""
-    a = call.a
     blocks = tl.cdiv(call.queries, BLOCK)
     lead, block = tl.program_id(0) // blocks, tl.program_id(0) % blocks
     rows = block * BLOCK + tl.arange(0, BLOCK)
@@ -162,35 +184,22 @@ def entmax_forward(
             along += tl.sum(weights * tl.where(weights > 0.0, near, 0.0), 1)
             if results.output is not None:
                 values = values_of(call, lead, columns, WIDTH)
-                output += tl.dot(weights.to(values.dtype), values, input_precision=PRECISION)
+                output += dot(narrow(weights, values.dtype), values)
                 if results.mean is not None:
-                    mean += tl.dot(slopes.to(values.dtype), values, input_precision=PRECISION)
+                    mean += dot(narrow(slopes, values.dtype), values)
 
+    store(call, results, lead, rows, level, top, root, total, along, index, KIND)
     empty = total == 0.0
-    share = 1.0 / tl.where(empty, 1.0, total)
-    caller = offset_of(call, lead, LEAD)
-    offset = caller * call.queries
-    inside = rows < call.queries
+    place = offset_of(call, lead, LEAD)
     if results.output is not None:
-        found = output * share[:, None]
+        found = output / tl.where(empty, 1.0, total)[:, None]
+        offset = place * call.queries
         store_rows(results.output, offset, rows, call.queries, call.width, found, WIDTH)
         if results.mean is not None:
             mean = mean / tl.where(empty, 1.0, slope)[:, None]
             store_rows(results.mean, offset, rows, call.queries, call.width, mean, WIDTH)
-    if results.conjugate is not None:
-        gain = (a * along * share + (1.0 - root) / a) / (a + 1.0)
-        conjugate = tl.where(empty, float("-inf"), level + gain)
-        tl.store(results.conjugate + offset + rows, conjugate, mask=inside)
-    if results.top is not None:
-        tl.store(results.top + offset + rows, top, mask=inside)
-    if results.root is not None:
-        tl.store(results.root + offset + rows, root, mask=inside)
-        tl.store(results.first + caller * blocks + block, first)
-        tl.store(results.last + caller * blocks + block, last)
-    if results.index is not None:
-        largest, _ = weights_of(call, tl.zeros((BLOCK, 1), tl.float32), root, KIND)
-        weight = tl.where(empty, 0.0, tl.sum(largest, 1) * share)
-        tl.store(results.index + offset + rows, index, mask=inside)
-        tl.store(results.weight + offset + rows, weight, mask=inside)
+    if results.first is not None:
+        tl.store(results.first + place * blocks + block, first)
+        tl.store(results.last + place * blocks + block, last)
     if results.passes is not None:
-        tl.store(results.passes + caller * blocks + block, passes + 2)
+        tl.store(results.passes + place * blocks + block, passes + 2)

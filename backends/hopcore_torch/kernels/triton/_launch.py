@@ -259,13 +259,8 @@ def kernels() -> Any:
     from hopcore_torch.kernels.triton import _modules  # noqa: PLC0415
 
     if interprets != _modules.INTERPRETED:
-        made, now = ("compiled", "interpreted")[:: 1 if interprets else -1]
-        raise RuntimeError(
-            f"Triton's functions are {made} in this process and cannot be {now}: "
-            + (
-                "set TRITON_INTERPRET=1 before it starts"
-                if interprets
-                else "unset TRITON_INTERPRET"
-            )
-        )
+        made, wanted = "compiled", "interpreted: set TRITON_INTERPRET=1 before it starts"
+        if not interprets:
+            made, wanted = "interpreted", "compiled: unset TRITON_INTERPRET"
+        raise RuntimeError(f"Triton's functions are {made} in this process and cannot be {wanted}")
     return _modules

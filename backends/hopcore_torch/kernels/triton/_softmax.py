@@ -12,10 +12,11 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
-    PRECISION,
+    dot,
     end_of,
     finite,
     keys_of,
+    narrow,
     offset_of,
     queries_of,
     scores_of,
@@ -55,7 +56,7 @@ def softmax_forward(
         if results.output is not None:
             values = values_of(call, lead, columns, WIDTH)
             output *= shrink[:, None]
-            output += tl.dot(weights.to(values.dtype), values, input_precision=PRECISION)
+            output += dot(narrow(weights, values.dtype), values)
 
     empty = total == 0.0
     share = 1.0 / tl.where(empty, 1.0, total)

@@ -92,7 +92,30 @@ The parts that are left out are below 2**-21 of a product of two coordinates. Th
 are exact, and all sums are in float32.
 """
 
+INTERPRETED: tl.constexpr = tl.constexpr(type(tl.sum).__name__ == "InterpretedFunction")
+"""Whether these functions run in Triton's interpreter, which has no arithmetic of bfloat16."""
+
 SMALLEST: tl.constexpr = tl.constexpr(1.1754944e-38)
+
+
+@triton.jit
+def dot(left, right):
+    """Multiply two tiles of one dtype; the sums are float32."""
+    if INTERPRETED and left.dtype == tl.bfloat16:
+        return tl.dot(left.to(tl.float32), right.to(tl.float32))
+    else:
+        return tl.dot(left, right, input_precision=PRECISION)
+
+
+@triton.jit
+def narrow(values, dtype: tl.constexpr):
+    """Round float32 numbers to the nearest of a dtype; the interpreter would cut bits off."""
+    if INTERPRETED and dtype == tl.bfloat16:
+        bits = values.to(tl.int32, bitcast=True)
+        bits += 0x7FFF + ((bits >> 16) & 1)
+        return bits.to(tl.float32, bitcast=True).to(tl.bfloat16)
+    else:
+        return values.to(dtype)
 
 
 @triton.jit
@@ -122,7 +145,7 @@ def store_rows(data, offset, rows, count, width, values, WIDTH: tl.constexpr):
     columns = tl.arange(0, WIDTH)
     places = (offset + rows.to(tl.int64))[:, None] * width + columns[None, :]
     inside = (rows < count)[:, None] & (columns < width)[None, :]
-    tl.store(data + places, values.to(data.dtype.element_ty), mask=inside)
+    tl.store(data + places, narrow(values, data.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -159,7 +182,7 @@ def queries_of(call, lead, rows, DEPTH: tl.constexpr):
     queries = rows_of(call.query, offset, rows, call.queries, call.depth, DEPTH)
     betas = betas_of(call, lead, rows)
     before = before_product(betas, queries.dtype)
-    scaled = (queries.to(tl.float32) * before[:, None]).to(queries.dtype)
+    scaled = narrow(queries.to(tl.float32) * before[:, None], queries.dtype)
     return queries, scaled, betas / tl.where(before == 0.0, 1.0, before)
 
 
@@ -180,7 +203,7 @@ def values_of(call, lead, columns, WIDTH: tl.constexpr):
 @triton.jit
 def scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL: tl.constexpr):
     """Return the scores of a tile, -inf where a pattern is masked or does not exist."""
-    scores = tl.dot(scaled, tl.trans(keys), input_precision=PRECISION) * after[:, None]
+    scores = dot(scaled, tl.trans(keys)) * after[:, None]
     kept = (columns < call.patterns)[None, :]
     inside = (rows < call.queries)[:, None] & kept
     if call.bias is not None:
@@ -256,6 +279,6 @@ def product(left, right):
     if right.dtype == tl.float16:
         unit = tl.max(tl.max(tl.abs(left), 1), 0)
         unit = tl.where(unit > 0.0, unit, 1.0)
-        return tl.dot((left / unit).to(tl.float16), right) * unit
+        return dot((left / unit).to(tl.float16), right) * unit
     else:
-        return tl.dot(left.to(right.dtype), right, input_precision=PRECISION)
+        return dot(narrow(left, right.dtype), right)

@@ -1,0 +1,175 @@
+"""Compile the kernels in Triton for GPUs that are not there: registers, shared memory, spills.
+
+``python -m benchmarks.gpu_compile FILE.json`` compiles for sm_80 and sm_90 and writes one row for
+each kernel. No GPU is needed: Triton brings the assembler of CUDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+KINDS = ("softmax", "half", "one", "any")
+KERNELS = ("forward", "by_query", "by_memory")
+CAPABILITIES = (80, 90)
+SIZES = (64, 128, 256)
+WARP = 32
+
+
+class Variant(NamedTuple):
+    """One kernel as it is compiled."""
+
+    kernel: str
+    kind: str
+    dtype: str
+    size: int
+    """Coordinates of a pattern and of a projection."""
+    capability: int
+    options: str = "plain"
+    """``plain``, or ``all``: causal, a mask, a bias, a beta of each query, the best pattern."""
+
+
+def variants() -> Iterator[Variant]:
+    """All kernels, plain in every size, and with all options in the smallest."""
+    for capability in CAPABILITIES:
+        for dtype in DTYPES:
+            for kind in KINDS:
+                for kernel in KERNELS:
+                    for size in SIZES:
+                        yield Variant(kernel, kind, dtype, size, capability)
+                    yield Variant(kernel, kind, dtype, SIZES[0], capability, "all")
+            for size in SIZES:
+                yield Variant("lookup", "softmax", dtype, size, capability)
+
+
+def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
+    """The function of a variant, and the types of its arguments."""
+    from hopcore_torch.kernels.triton import _modules as modules  # noqa: PLC0415
+
+    tiles, number = modules._tiles, "*" + DTYPES[variant.dtype]
+    everything = variant.options == "all"
+
+    def rows(kind: str) -> Any:
+        return tiles.Rows(kind, "i32", "constexpr")
+
+    arrays = [rows(number)] * 3
+    arrays += [rows("*u8"), rows("*fp32"), rows("*fp32")] if everything else ["constexpr"] * 3
+    call = tiles.Call(*arrays, "fp32", "*i64", *["i32"] * 4, "fp32", "fp32")
+    sums, places = "*fp32", "*i32"
+    absent: dict[str, Any] = dict.fromkeys(tiles.Results._fields, "constexpr")
+    ends = {} if variant.kind == "softmax" else {"first": places, "last": places}
+    best = {"index": "*i64", "weight": sums} if everything else {}
+    saved = {"mean": sums, "top": sums, "root": sums, **ends}
+    if variant.kernel == "lookup":
+        found = {"output": number, "top": sums, "index": "*i64"}
+        return modules._lookup.hard_lookup, [call, tiles.Results(**{**absent, **found})]
+    if variant.kernel == "forward":
+        found = {"output": number, "conjugate": sums, **saved, **best}
+        softmax = variant.kind == "softmax"
+        kernel = modules._softmax.softmax_forward if softmax else modules._entmax.entmax_forward
+        return kernel, [call, tiles.Results(**{**absent, **found})]
+    module = modules._backward
+    nothing: dict[str, Any] = dict.fromkeys(module.Wanted._fields, "constexpr")
+    given = module.Given(
+        number,
+        sums,
+        sums,
+        sums,
+        sums,
+        ends.get("first", "constexpr"),
+        ends.get("last", "constexpr"),
+    )
+    if variant.kernel == "by_query":
+        wanted = {"state": number, **({"beta": sums} if everything else {})}
+        return module.by_query, [call, given, module.Wanted(**{**nothing, **wanted})]
+    wanted = {"stored": number, "projection": number}
+    return module.by_memory, [call, given, module.Wanted(**{**nothing, **wanted}), "i32"]
+
+
+def fixed(types: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Where arguments are constants, and which: a stride of 1, or None for what is absent."""
+    for index, kind in enumerate(types):
+        if isinstance(kind, tuple):
+            yield from fixed(kind, (*place, index))
+        elif kind == "constexpr":
+            yield (*place, index), 1 if type(types).__name__ == "Rows" else None
+
+
+def compiled(variant: Variant) -> dict[str, Any]:
+    """A row of the table."""
+    import triton  # noqa: PLC0415
+    from triton.backends.compiler import GPUTarget  # noqa: PLC0415
+    from triton.compiler import ASTSource  # noqa: PLC0415
+
+    from hopcore_torch.kernels.triton._launch import tiles_of  # noqa: PLC0415
+
+    function, types = arguments_of(variant)
+    tiles = tiles_of(getattr(torch, variant.dtype), variant.size, variant.size)
+    constants: dict[Any, Any] = dict(fixed(types))
+    own = {
+        "KIND": variant.kind,
+        "CAUSAL": variant.options == "all",
+        "BLOCK": tiles.block,
+        "TILE": tiles.tile,
+        "DEPTH": tiles.depth,
+        "WIDTH": tiles.width,
+    }
+    signature = dict(zip(function.arg_names, types, strict=False)) | dict.fromkeys(own, "constexpr")
+    source = ASTSource(function, signature=signature, constexprs=constants | own)
+    target = GPUTarget("cuda", variant.capability, WARP)
+    kernel = triton.compile(source, target=target, options=tiles.options)
+    row = {**variant._asdict(), **tiles._asdict(), "shared": kernel.metadata.shared}
+    return {**row, **assembled(kernel.asm["ptx"])}
+
+
+def assembled(code: str) -> dict[str, int]:
+    """What CUDA's assembler says of a kernel."""
+    import triton  # noqa: PLC0415
+
+    target = re.findall(r"\.target (\w+)", code)[0]
+    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "kernel.ptx").write_text(code)
+        command = [program, "-v", f"--gpu-name={target}", "kernel.ptx", "-o", "kernel.cubin"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+    spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", done.stderr)
+    registers = re.findall(r"Used (\d+) registers", done.stderr)
+    return {"registers": max(map(int, registers)), "spilled": sum(map(int, spills))}
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("-k", default="", help="only variants whose words contain all of these")
+    options = parser.parse_args()
+    wanted = [v for v in variants() if set(options.k.split()) <= set(map(str, v))]
+    rows = []
+    with ProcessPoolExecutor(options.processes) as pool:
+        for row in pool.map(compiled, wanted):
+            rows.append(row)
+            print(*row.values(), flush=True)
+    text = ",\n".join(json.dumps(row) for row in rows)
+    options.file.write_text(f"[\n{text}\n]\n")
+    print(f"{len(rows)} kernels, {sum(row['spilled'] > 0 for row in rows)} with spills")
+
+
+if __name__ == "__main__":
+    if os.environ.get("TRITON_INTERPRET", "0") == "1":
+        sys.exit("TRITON_INTERPRET=1 interprets kernels: unset it to compile them")
+    main()
