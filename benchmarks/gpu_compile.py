@@ -131,24 +131,25 @@ def compiled(variant: Variant) -> dict[str, Any]:
     target = GPUTarget("cuda", variant.capability, WARP)
     kernel = triton.compile(source, target=target, options=tiles.options)
     row = {**variant._asdict(), **tiles._asdict(), "shared": kernel.metadata.shared}
-    return {**row, **assembled(kernel.asm["ptx"])}
+    return {**row, **resources(kernel.asm["cubin"])}
 
 
-def assembled(code: str) -> dict[str, int]:
-    """What CUDA's assembler says of a kernel."""
+def resources(binary: bytes) -> dict[str, int]:
+    """Registers of a thread, and the bytes of its stack, to which registers are spilled."""
     import triton  # noqa: PLC0415
 
-    target = re.findall(r"\.target (\w+)", code)[0]
-    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "kernel.ptx").write_text(code)
-        command = [program, "-v", f"--gpu-name={target}", "kernel.ptx", "-o", "kernel.cubin"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-    spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", done.stderr)
-    registers = re.findall(r"Used (\d+) registers", done.stderr)
-    return {"registers": max(map(int, registers)), "spilled": sum(map(int, spills))}
+    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary)
+        file.flush()
+        command = [program, "--dump-resource-usage", file.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = {name: max(map(int, re.findall(rf"{name}:(\d+)", done.stdout))) for name in USAGE}
+    return {USAGE[name]: number for name, number in found.items()}
+
+
+USAGE = {"REG": "registers", "STACK": "spilled"}
+"""What ``cuobjdump`` prints, and the names in the table."""
 
 
 def main() -> None:

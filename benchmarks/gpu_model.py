@@ -27,12 +27,14 @@ class Gpu(NamedTuple):
     """Exponentials and logarithms, per second: 16 for each multiprocessor and cycle."""
     memory: float
     """Bytes per second between the chip and its memory."""
+    processors: int
+    """Multiprocessors, each of which runs at least one program."""
 
 
 GPUS = (
-    Gpu("A100 SXM", 312e12, 156e12, 19.5e12, 108 * 16 * 1.41e9, 2.04e12),
-    Gpu("H100 SXM", 989e12, 495e12, 67e12, 132 * 16 * 1.83e9, 3.35e12),
-    Gpu("H200 SXM", 989e12, 495e12, 67e12, 132 * 16 * 1.83e9, 4.8e12),
+    Gpu("A100 SXM", 312e12, 156e12, 19.5e12, 108 * 16 * 1.41e9, 2.04e12, 108),
+    Gpu("H100 SXM", 989e12, 495e12, 67e12, 132 * 16 * 1.83e9, 3.35e12, 132),
+    Gpu("H200 SXM", 989e12, 495e12, 67e12, 132 * 16 * 1.83e9, 4.8e12, 132),
 )
 
 
@@ -57,6 +59,8 @@ class Work(NamedTuple):
     """Other operations on scores."""
     special: float
     """Exponentials and logarithms."""
+    programs: int
+    """Programs of a launch; if they are fewer than the multiprocessors, the others are idle."""
     bytes: float
     """Bytes that have to be read and written at least: every array once."""
 
@@ -67,6 +71,9 @@ PASSES = {"half": 6, "one": 6, "any": 6}
 
 SPECIAL = {"softmax": 1, "half": 0, "one": 0, "any": 2}
 """Exponentials and logarithms of a score in one pass."""
+
+BLOCK = 64
+"""Queries, or patterns, of a program."""
 
 VECTOR = 8
 """Other operations of a score in one pass: masks, the largest score, differences, powers, sums."""
@@ -93,10 +100,12 @@ def work_of(kernel: str, kind: str, problem: Problem, support: float) -> Work:
     else:
         products = p.depth + share * (2 * p.width + p.depth)
         moved = (states + 2 * memories + outputs) * p.size + 4 * (outputs + 3 * numbers)
+    rows = p.patterns if kernel == "by_memory" else p.queries
     return Work(
         2.0 * scores * products,
         scores * VECTOR * passes,
         scores * SPECIAL[kind] * passes,
+        p.lead * -(-rows // BLOCK),
         float(moved),
     )
 
@@ -104,10 +113,11 @@ def work_of(kernel: str, kind: str, problem: Problem, support: float) -> Work:
 def seconds(work: Work, gpu: Gpu, size: int) -> tuple[float, str]:
     """The time of the slowest unit, and which unit that is."""
     rate = gpu.half if size == 2 else gpu.tf32 / 3.0  # three products of parts for one
+    busy = min(1.0, work.programs / gpu.processors)
     times = {
-        "tensor cores": work.products / rate,
-        "vector units": work.vector / gpu.vector,
-        "exponentials": work.special / gpu.special,
+        "tensor cores": work.products / rate / busy,
+        "vector units": work.vector / gpu.vector / busy,
+        "exponentials": work.special / gpu.special / busy,
         "memory": work.bytes / gpu.memory,
     }
     name = max(times, key=times.__getitem__)
@@ -141,6 +151,8 @@ def table(name: str, problem: Problem, support: float) -> None:
             times = " | ".join(f"{1e3 * time:.2f}" for time, _ in found)
             units = ", ".join(dict.fromkeys(unit for _, unit in found))
             label = f"{kernel}, {kind}"
+            idle = work.programs < GPUS[0].processors
+            units += f" ({work.programs} programs)" if idle else ""
             print(
                 f"| {label} | {work.products / 1e9:.0f} | {work.bytes / 1e6:.0f} "
                 f"| {times} | {units} |"

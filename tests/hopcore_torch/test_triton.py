@@ -218,22 +218,21 @@ def test_half_precision_is_rounded_once_or_twice(name: str, dtype: torch.dtype) 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_does_not_overflow_on_the_way(dtype: torch.dtype) -> None:
-    most = torch.finfo(dtype).max
-    size, beta = (1e25, 1e-30) if dtype == torch.bfloat16 else (6e4, 1e-9)
+    size, beta = (2e19, 2e-38) if dtype == torch.bfloat16 else (6e4, 1e-9)
     call = case(
         dtype=dtype,
         state=(size * numbers(6, 3).sign()).to(dtype),
         stored=(size * numbers(11, 3, seed=1).sign()).to(dtype),
-        beta=beta * (1e-20 if dtype == torch.bfloat16 else 1.0),
+        beta=beta,
     )
     call[-1] = call[-1] * 1e3  # derivatives of a size that float16 has, by sums that it has not
-    assert size * size > most
+    assert size * size > torch.finfo(torch.float32 if beta < 1e-30 else dtype).max
     for ours, theirs in zip(by_kernel(call)[:3], by_formula(call)[:3], strict=True):
         assert bool(torch.isfinite(ours).all())
         torch.testing.assert_close(ours.double(), theirs, rtol=0.02, atol=0.02)
 
 
-def test_tiles_without_support_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_without_support_are_not_read_again() -> None:
     stored = torch.zeros(40, 2)
     stored[16:20, 0] = 1.0
     call = case(
@@ -390,12 +389,12 @@ def test_float64_is_left_to_the_portable_kernels(dtype: torch.dtype) -> None:
     )
 
 
-@pytest.mark.parametrize("function", ["association", "energy", "retrieve", "update", "lse"])
+@pytest.mark.parametrize("function", ["association", "energy", "retrieve", "update"])
 def test_public_functions_use_the_kernels(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     launched = []
     run = Launch.run
     monkeypatch.setattr(Launch, "run", lambda self, *given: (launched.append(1), run(self, *given)))
-    options: Any = {} if function == "lse" else {"separation": "entmax15"}
+    options: Any = {"separation": "entmax15"}
     getattr(hopcore, function)(numbers(2, 3), numbers(5, 3, seed=1), beta=1.0, **options)
     assert launched
 

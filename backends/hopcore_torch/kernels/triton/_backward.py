@@ -173,9 +173,6 @@ def by_memory(
                 level, root = numbers_of(call, given, offset, rows)
                 scores = scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL)
                 weights, slopes = weights_of(call, scores - level[:, None], root, KIND)
-                inside = (rows < call.queries)[:, None]
-                weights = tl.where(inside, weights, 0.0)
-                slopes = tl.where(inside, slopes, 0.0)
                 if has_support(slopes):
                     by, along, more = derivatives_of(call, given, offset, rows, scaled, WIDTH)
                     if wanted.projection is not None:

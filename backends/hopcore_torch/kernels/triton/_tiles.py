@@ -202,10 +202,10 @@ def values_of(call, lead, columns, WIDTH: tl.constexpr):
 
 @triton.jit
 def scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL: tl.constexpr):
-    """Return the scores of a tile, -inf where a pattern is masked or does not exist."""
+    """Return the scores of a tile, -inf where a pattern is masked, or a row does not exist."""
     scores = dot(scaled, tl.trans(keys)) * after[:, None]
-    kept = (columns < call.patterns)[None, :]
-    inside = (rows < call.queries)[:, None] & kept
+    inside = (rows < call.queries)[:, None] & (columns < call.patterns)[None, :]
+    kept = inside
     if call.bias is not None:
         places = rows[:, None].to(tl.int64) * call.bias.row
         places += columns[None, :].to(tl.int64) * call.bias.column + offset_of(call, lead, BIAS)
