@@ -7,6 +7,7 @@ each kernel. No GPU is needed: Triton brings the assembler of CUDA.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+from hopcore_torch.kernels import triton as choice
 
 DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 KINDS = ("softmax", "half", "one", "any")
@@ -38,20 +41,21 @@ class Variant(NamedTuple):
     """Coordinates of a pattern and of a projection."""
     capability: int
     options: str = "plain"
-    """``plain``, or ``all``: causal, a mask, a bias, a beta of each query, the best pattern."""
+    """``plain``, or ``all``: causal, a mask, a bias, a beta of each query, the best pattern; or
+    ``ones``: one query, one pattern and one coordinate, which Triton compiles as constants."""
 
 
 def variants() -> Iterator[Variant]:
-    """All kernels, plain in every size, and with all options in the smallest."""
-    for capability in CAPABILITIES:
+    """All kernels, plain in every size, and with the other options in the smallest."""
+    for options, size in [("plain", size) for size in SIZES] + [("all", 64), ("ones", 64)]:
         for dtype in DTYPES:
             for kind in KINDS:
                 for kernel in KERNELS:
-                    for size in SIZES:
-                        yield Variant(kernel, kind, dtype, size, capability)
-                    yield Variant(kernel, kind, dtype, SIZES[0], capability, "all")
-            for size in SIZES:
-                yield Variant("lookup", "softmax", dtype, size, capability)
+                    for capability in CAPABILITIES:
+                        yield Variant(kernel, kind, dtype, size, capability, options)
+            if options == "plain":
+                for capability in CAPABILITIES:
+                    yield Variant("lookup", "softmax", dtype, size, capability)
 
 
 def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
@@ -66,7 +70,8 @@ def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
 
     arrays = [rows(number)] * 3
     arrays += [rows("*u8"), rows("*fp32"), rows("*fp32")] if everything else ["constexpr"] * 3
-    call = tiles.Call(*arrays, "fp32", "*i64", *["i32"] * 4, "fp32", "fp32")
+    counts = ["constexpr" if variant.options == "ones" else "i32"] * 4
+    call = tiles.Call(*arrays, "fp32", "*i64", *counts, "fp32", "fp32")
     sums, places = "*fp32", "*i32"
     absent: dict[str, Any] = dict.fromkeys(tiles.Results._fields, "constexpr")
     ends = {} if variant.kind == "softmax" else {"first": places, "last": places}
@@ -99,12 +104,13 @@ def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
 
 
 def fixed(types: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """Where arguments are constants, and which: a stride of 1, or None for what is absent."""
+    """Where arguments are constants, and which: a stride or a count of 1, or None for absence."""
     for index, kind in enumerate(types):
         if isinstance(kind, tuple):
             yield from fixed(kind, (*place, index))
         elif kind == "constexpr":
-            yield (*place, index), 1 if type(types).__name__ == "Rows" else None
+            one = types._fields[index] in ("column", "queries", "patterns", "depth", "width")
+            yield (*place, index), 1 if one else None
 
 
 def compiled(variant: Variant) -> dict[str, Any]:
@@ -152,22 +158,72 @@ USAGE = {"REG": "registers", "STACK": "spilled"}
 """What ``cuobjdump`` prints, and the names in the table."""
 
 
+def digest() -> str:
+    """A number of the sources of the kernels, by which a table knows whether it is theirs."""
+    folder = Path(str(choice.__file__)).parent
+    names = "backward", "entmax", "launch", "lookup", "softmax", "tiles"
+    sources = [(folder / f"_{name}.py").read_bytes() for name in names]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
+
+
+def write(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows in the order of the variants."""
+    import triton  # noqa: PLC0415
+
+    places = {variant: place for place, variant in enumerate(variants())}
+    rows = sorted(rows, key=lambda row: places[variant_of(row)])
+    head = {"triton": triton.__version__, "sources": digest(), "variants": len(places)}
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    text = json.dumps(head)[:-1] + f', "kernels": [\n{lines}\n]}}\n'
+    file.write_text(text)
+
+
+def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The largest numbers of each kernel, dtype and size, as lines of a page."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["kernel"], row["dtype"], row["size"]), []).append(row)
+    yield "| kernel | dtype | coordinates | variants | registers | shared memory [KiB] | spilled [B] |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    for (kernel, dtype, size), found in groups.items():
+        registers, shared, spilled = (
+            max(row[name] for row in found) for name in ("registers", "shared", "spilled")
+        )
+        numbers = f"{len(found)} | {registers} | {shared / 1024:.0f} | {spilled}"
+        yield f"| {kernel} | {dtype} | {size} | {numbers} |"
+
+
+def variant_of(row: dict[str, Any]) -> Variant:
+    """The variant of a row."""
+    return Variant(*(row[name] for name in Variant._fields))
+
+
 def main() -> None:
-    """Write the table."""
+    """Write the table; rows of the same sources that it has already are kept."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("-k", default="", help="only variants whose words contain all of these")
+    parser.add_argument("file", type=Path, help="the table, JSON")
+    parser.add_argument(
+        "--summary", action="store_true", help="print the table, and compile nothing"
+    )
+    parser.add_argument("--processes", type=int, default=2, help="default: 2")
+    parser.add_argument("-k", default="", help="only variants that have all of these words")
     options = parser.parse_args()
+    if options.summary:
+        print("\n".join(summary(json.loads(options.file.read_text())["kernels"])))
+        return
+    rows: list[dict[str, Any]] = []
+    if options.file.exists():
+        found = json.loads(options.file.read_text())
+        rows = found["kernels"] if found["sources"] == digest() else []
+    done = set(map(variant_of, rows))
     wanted = [v for v in variants() if set(options.k.split()) <= set(map(str, v))]
-    rows = []
     with ProcessPoolExecutor(options.processes) as pool:
-        for row in pool.map(compiled, wanted):
+        for row in pool.map(compiled, [v for v in wanted if v not in done]):
             rows.append(row)
+            write(options.file, rows)
             print(*row.values(), flush=True)
-    text = ",\n".join(json.dumps(row) for row in rows)
-    options.file.write_text(f"[\n{text}\n]\n")
-    print(f"{len(rows)} kernels, {sum(row['spilled'] > 0 for row in rows)} with spills")
+    count = sum(row["spilled"] > 0 for row in rows)
+    print(f"{len(rows)} of {len(list(variants()))} kernels, {count} with spills")
 
 
 if __name__ == "__main__":

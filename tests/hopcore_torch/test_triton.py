@@ -124,6 +124,17 @@ def test_leading_axes_are_broadcast(name: str) -> None:
     must_agree(case(**arrays))
 
 
+def test_queries_of_one_memory_are_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = []
+    run = Launch.run
+    monkeypatch.setattr(
+        Launch, "run", lambda self, *given: (launched.append(self), run(self, *given))
+    )
+    mask = torch.arange(11) % 3 > 0
+    must_agree(case(state=numbers(2, 3, 2, 3), mask=mask, beta=torch.rand(2, 3, 1) + 0.5))
+    assert {(launch.queries, launch.layout.lead) for launch in launched} == {(12, ())}
+
+
 def test_arrays_that_are_broadcast_are_not_copied() -> None:
     state, stored = numbers(2, 3, 5, 3), numbers(2, 1, 6, 3)
     mask = torch.ones(2, 1, 1, 6, dtype=torch.bool)
@@ -375,10 +386,16 @@ def test_borders_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_choice, "INTERPRETED", math.inf)
     assert refusal(*case(**of_shape(patterns=2**18))[:7]) == ""
     assert "2621" in refusal(*case(**of_shape(patterns=2**18 + 1))[:7])
-    state = torch.zeros(1, 1, 1).expand(2**31 - 1, 1, 4)
-    assert refusal(state, *case(**of_shape())[1:7]) == ""
-    state = torch.zeros(1, 1, 1).expand(2**31, 1, 4)
-    assert "programs" in refusal(state, *case(**of_shape())[1:7])
+    for lead, queries, reason in (
+        (2**20, 1, ""),
+        (2**20 + 1, 1, "leading indices"),
+        (2**15, 2**20 - 16, ""),
+        (2**15, 2**20, "programs are more"),
+    ):
+        state = torch.zeros(1, 1, 1).expand(lead, queries, 4)
+        found = refusal(state, *case(**of_shape())[1:7])
+        assert reason in found
+        assert bool(reason) == bool(found)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])

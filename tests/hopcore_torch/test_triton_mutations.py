@@ -98,7 +98,7 @@ FAULTS = [
     Fault("a wrong tile border", "scores_of", scores_beyond_the_end, "E.association E.mask"),
     Fault("a last tile left out", "end_of", end_of_whole_tiles, "E.association"),
     Fault("a skipped tile that had support", "has_support", support_of_the_first_query, "F.energy"),
-    Fault("a skipped tile of small weights", "has_support", support_of_large_weights, "F.energy"),
+    Fault("a skipped tile of small weights", "has_support", support_of_large_weights, "B.gradient"),
     Fault("an overflow of tiles of bfloat16", "dot", dot_in_float16, "B.gradient", "bfloat16"),
     Fault("sums in bfloat16", "dot", sums_cut_off, "E.association"),
     Fault("thresholds of one pass", "newton", steps_that_stop_early, "F.energy"),

@@ -93,6 +93,14 @@ def associate(
 
     Without a projection there is no output.
     """
+    if bias is None and not causal and shares_memory(state, stored, projection, mask):
+        flat = as_queries(state, beta, mask)
+        found = associate(backend, flat[0], stored, projection, *flat[1:], separation)
+        if found is None:
+            return None
+        axes = state.shape[:-1]
+        output = None if projection is None else found[0].reshape(*axes, projection.shape[-1])
+        return output, found[1].reshape(axes)
     if refusal(state, stored, projection, beta, mask, separation, bias):
         return None
     association = Association(backend, separation, beta, mask, causal=causal)
@@ -104,6 +112,20 @@ def associate(
     return results.output, results.conjugate
 
 
+def shares_memory(state: Tensor, stored: Tensor, projection: Any, mask: Any) -> bool:
+    """Whether queries with leading axes have one memory and one mask, and are simply more."""
+    shared = stored.ndim == 2 and (projection is None or projection.ndim == 2)
+    return shared and state.ndim > 2 and (mask is None or mask.shape[:-1].numel() == 1)
+
+
+def as_queries(state: Tensor, beta: Beta, mask: Any) -> tuple[Tensor, Beta, Any]:
+    """Return states without leading axes, with their inverse temperatures and the mask."""
+    if isinstance(beta, torch.Tensor):
+        beta = beta.expand(state.shape[:-1]).reshape(-1)
+    mask = mask if mask is None or mask.ndim < 2 else mask.reshape(1, mask.shape[-1])
+    return state.reshape(-1, state.shape[-1]), beta, mask
+
+
 def best(
     state: Tensor,
     stored: Tensor,
@@ -112,6 +134,10 @@ def best(
     separation: SeparationFunction,
 ) -> tuple[Tensor, ...] | None:
     """Return what :meth:`hopcore.Backend.best` does, or None if no kernel takes the call."""
+    if shares_memory(state, stored, None, mask):
+        flat = as_queries(state, beta, mask)
+        found = best(flat[0], stored, *flat[1:], separation)
+        return None if found is None else tuple(x.reshape(state.shape[:-1]) for x in found)
     if refusal(state, stored, None, beta, mask, separation):
         return None
     memory = Memory(state, stored, stored, beta, mask, None, order_of(separation))

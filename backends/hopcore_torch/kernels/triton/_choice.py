@@ -41,6 +41,9 @@ as many as a fused kernel of torch may add up (:data:`hopcore.arrays.LONG`)."""
 INTERPRETED = 512
 """The most tiles of an interpreted call, each of which takes milliseconds."""
 
+LEADS = 2**20
+"""The most leading indices, each of which has a row in a table of offsets."""
+
 PROGRAMS = 2**31 - 1
 """The most programs of a launch of CUDA."""
 
@@ -160,6 +163,7 @@ def refusal(
         wrong_arrays(arrays)
         or wrong_separation(separation)
         or wrong_sizes(arrays)
+        or wrong_numbers(arrays)
         or wrong_options(state, beta, mask, bias)
     )
 
@@ -194,10 +198,18 @@ def wrong_sizes(arrays: list[torch.Tensor]) -> str:
     widest = max(x.shape[-1] for x in arrays)
     if widest > WIDEST:
         return f"{widest} coordinates are more than {WIDEST}"
-    queries, patterns = arrays[0].shape[-2], arrays[1].shape[-2]
+    patterns = arrays[1].shape[-2]
     if patterns > LONGEST:
         return f"{patterns} patterns are more than float32 should add up, {LONGEST}"
+    return ""
+
+
+def wrong_numbers(arrays: list[torch.Tensor]) -> str:
+    """Say why there are too many programs or leading indices."""
+    queries, patterns = arrays[0].shape[-2], arrays[1].shape[-2]
     lead = torch.broadcast_shapes(*(x.shape[:-2] for x in arrays)).numel()
+    if lead > LEADS:
+        return f"{lead} leading indices are more than {LEADS}"
     programs = lead * -(-max(queries, patterns) // 16)
     if programs > PROGRAMS:
         return f"{programs} programs are more than a launch has, {PROGRAMS}"

@@ -50,9 +50,9 @@ def tiles_of(dtype: torch.dtype, depth: int, width: int, interprets: bool = Fals
         return Tiles(4, 4, depth, width, 4, 1)
     widest, wide = max(depth, width), dtype == torch.float32
     if widest <= 64:
-        return Tiles(64, 32 if wide else 64, depth, width, 4, 2)
+        return Tiles(64, 32 if wide else 64, depth, width, 8 if wide else 4, 2)
     if widest <= 128:
-        return Tiles(32 if wide else 64, 32, depth, width, 4 if wide else 8, 2)
+        return Tiles(32 if wide else 64, 32, depth, width, 8, 2)
     return Tiles(32, 16 if wide else 32, depth, width, 8, 1)
 
 
@@ -130,17 +130,18 @@ class Launch:
     def run(self, kernel: Any, programs: int, *arguments: Any) -> None:
         """Run one of the kernels."""
         tiles = self.tiles
-        kernel[(programs,)](
-            self.call,
-            *arguments,
-            KIND=self.memory.kind,
-            CAUSAL=self.memory.causal,
-            BLOCK=tiles.block,
-            TILE=tiles.tile,
-            DEPTH=tiles.depth,
-            WIDTH=tiles.width,
-            **tiles.options,
-        )
+        with torch.cuda.device_of(self.memory.state):  # nothing for tensors on the CPU
+            kernel[(programs,)](
+                self.call,
+                *arguments,
+                KIND=self.memory.kind,
+                CAUSAL=self.memory.causal,
+                BLOCK=tiles.block,
+                TILE=tiles.tile,
+                DEPTH=tiles.depth,
+                WIDTH=tiles.width,
+                **tiles.options,
+            )
 
     def forward(
         self,

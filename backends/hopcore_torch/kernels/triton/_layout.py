@@ -57,7 +57,7 @@ def lead_strides(array: torch.Tensor, shape: Shape, rank: int) -> Shape:
     return (0,) * (rank - len(shape)) + tuple(strides)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def table_of(
     lead: Shape, memory: Shape, strides: tuple[Shape, ...], device: torch.device
 ) -> tuple[torch.Tensor, Shape, int]:
