@@ -23,7 +23,7 @@ import torch
 
 from hopcore_torch.kernels import triton as choice
 
-DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 KINDS = ("softmax", "half", "one", "any")
 KERNELS = ("forward", "by_query", "by_memory")
 CAPABILITIES = (80, 90)
@@ -183,7 +183,7 @@ def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["kernel"], row["dtype"], row["size"]), []).append(row)
-    yield "| kernel | dtype | coordinates | variants | registers | shared memory [KiB] | spilled [B] |"
+    yield "| kernel | dtype | coordinates | variants | registers | shared [KiB] | spilled [B] |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for (kernel, dtype, size), found in groups.items():
         registers, shared, spilled = (

@@ -380,6 +380,8 @@ def test_each_border_has_two_sides(name: str) -> None:
 
 def test_borders_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _choice.device_refusal((8, 0), _choice.SHARED) == ""
+    assert _choice.version_refusal("3.7.1") == _choice.version_refusal("4.0") == ""
+    assert "older than 3.7" in _choice.version_refusal("3.6.1")
     assert "7.5 is below 8.0" in _choice.device_refusal((7, 5), _choice.SHARED)
     assert "bytes of shared memory" in _choice.device_refusal((9, 0), _choice.SHARED - 1)
     # What the interpreter would need too long for.

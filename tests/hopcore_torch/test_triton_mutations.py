@@ -38,10 +38,11 @@ def end_of_whole_tiles(call, block, CAUSAL: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def support_of_the_first_query(slopes):
-    """A tile is skipped although it has support, if the first query of the block has none."""
-    rows = tl.arange(0, slopes.shape[0])
-    return tl.max(tl.max(tl.where((rows == 0)[:, None], slopes, 0.0), 1), 0) > 0.0
+def support_of_the_last_pattern(slopes):
+    """A tile is skipped although it has support, if its last pattern has no weight."""
+    columns = tl.arange(0, slopes.shape[1])
+    last = (columns == slopes.shape[1] - 1)[None, :]
+    return tl.max(tl.max(tl.where(last, slopes, 0.0), 1), 0) > 0.0
 
 
 @triton.jit
@@ -97,7 +98,9 @@ class Fault:
 FAULTS = [
     Fault("a wrong tile border", "scores_of", scores_beyond_the_end, "E.association E.mask"),
     Fault("a last tile left out", "end_of", end_of_whole_tiles, "E.association"),
-    Fault("a skipped tile that had support", "has_support", support_of_the_first_query, "F.energy"),
+    Fault(
+        "a skipped tile that had support", "has_support", support_of_the_last_pattern, "F.energy"
+    ),
     Fault("a skipped tile of small weights", "has_support", support_of_large_weights, "B.gradient"),
     Fault("an overflow of tiles of bfloat16", "dot", dot_in_float16, "B.gradient", "bfloat16"),
     Fault("sums in bfloat16", "dot", sums_cut_off, "E.association"),

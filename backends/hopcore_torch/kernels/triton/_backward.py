@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
@@ -62,7 +62,7 @@ class Wanted(NamedTuple):
     projection: Any = None
 
 
-@triton.jit
+@jit
 def numbers_of(call, given, offset, rows):
     """Load the largest score and the root of each query."""
     inside = rows < call.queries
@@ -70,7 +70,7 @@ def numbers_of(call, given, offset, rows):
     return finite(top), tl.load(given.root + offset + rows, mask=inside, other=0.0)
 
 
-@triton.jit
+@jit
 def derivatives_of(call, given, offset, rows, scaled, WIDTH: tl.constexpr):
     """Load g, its products with the mean projections, and the derivative by the conjugate."""
     by = scaled
@@ -85,7 +85,7 @@ def derivatives_of(call, given, offset, rows, scaled, WIDTH: tl.constexpr):
     return by, along, more
 
 
-@triton.jit
+@jit
 def by_scores_of(given, weights, slopes, values, by, along, more):
     """Return the derivative by the scores of a tile."""
     by_scores = weights * more[:, None]
@@ -95,7 +95,7 @@ def by_scores_of(given, weights, slopes, values, by, along, more):
     return by_scores
 
 
-@triton.jit
+@jit
 def by_query(
     call, given, wanted,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,
@@ -136,7 +136,7 @@ def by_query(
         store_rows(wanted.state, offset, rows, call.queries, call.depth, total, DEPTH)
 
 
-@triton.jit
+@jit
 def by_memory(
     call, given, wanted, group,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
@@ -46,6 +47,9 @@ LEADS = 2**20
 
 PROGRAMS = 2**31 - 1
 """The most programs of a launch of CUDA."""
+
+VERSION = 3, 7
+"""The least version of Triton, the one of torch 2.13."""
 
 CAPABILITY = 8, 0
 """The least compute capability: the first with bfloat16 and with products of 11-bit parts."""
@@ -115,6 +119,8 @@ def gpu_refusal(device: torch.device) -> str:
     """Why the kernels cannot run on a GPU; empty if they can."""
     if find_spec("triton") is None:
         return "Triton is not installed"
+    if found := version_refusal(version("triton")):
+        return found
     if torch.version.hip is not None:
         return "the kernels were compiled for NVIDIA GPUs only"
     properties = torch.cuda.get_device_properties(device)
@@ -122,6 +128,13 @@ def gpu_refusal(device: torch.device) -> str:
         (properties.major, properties.minor),
         getattr(properties, "shared_memory_per_block_optin", SHARED),
     )
+
+
+def version_refusal(installed: str) -> str:
+    """Why a version of Triton is too old; empty if it is not."""
+    if tuple(map(int, installed.split(".")[:2])) < VERSION:
+        return f"Triton {installed} is older than {VERSION[0]}.{VERSION[1]}"
+    return ""
 
 
 def device_refusal(capability: tuple[int, int], shared: int) -> str:

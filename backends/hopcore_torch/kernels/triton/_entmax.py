@@ -19,8 +19,8 @@ start near it. The last pass computes the association, the conjugate and what th
 
 from __future__ import annotations
 
-import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
@@ -47,7 +47,7 @@ PASSES: tl.constexpr = tl.constexpr(48)
 """The largest number of passes for the root."""
 
 
-@triton.jit
+@jit
 def newton(root, total, slope, a, KIND: tl.constexpr):
     """Return how far a step of Newton's method lowers the root; 0 without patterns."""
     some = total > 0.0
@@ -61,7 +61,7 @@ def newton(root, total, slope, a, KIND: tl.constexpr):
     return tl.where(some, (total - power) / tl.where(some, slope, 1.0), 0.0)
 
 
-@triton.jit
+@jit
 def sums_of(call, near, root, KIND: tl.constexpr):
     """Return the sums over a tile that a step of Newton's method needs."""
     inner = inner_of(call, near, root)
@@ -69,7 +69,7 @@ def sums_of(call, near, root, KIND: tl.constexpr):
     return tl.sum(inner * slopes, 1), tl.sum(slopes, 1)
 
 
-@triton.jit
+@jit
 def start_of(
     call, lead, scaled, after, rows, end,
     KIND: tl.constexpr, CAUSAL: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
@@ -95,7 +95,7 @@ def start_of(
     return top, index, root
 
 
-@triton.jit
+@jit
 def root_of(
     call, lead, scaled, after, rows, end, level, root,
     KIND: tl.constexpr, CAUSAL: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
@@ -116,12 +116,12 @@ def root_of(
         step = newton(root, total, slope, call.a, KIND)
         root -= step
         passes += 1
-        far = (tl.abs(step) > CLOSE * root).to(tl.int32)
+        far = (tl.abs(step) > root * CLOSE).to(tl.int32)
         moving = (tl.max(far, 0) > 0) & (passes < PASSES)
     return root, passes
 
 
-@triton.jit
+@jit
 def store(call, results, lead, rows, level, top, root, total, along, index, KIND: tl.constexpr):
     """Store the numbers of each query."""
     empty = total == 0.0
@@ -143,7 +143,7 @@ def store(call, results, lead, rows, level, top, root, total, along, index, KIND
         tl.store(results.weight + offset + rows, weight, mask=inside)
 
 
-@triton.jit
+@jit
 def entmax_forward(
     call, results,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,

@@ -48,12 +48,15 @@ def tiles_of(dtype: torch.dtype, depth: int, width: int, interprets: bool = Fals
     depth, width = padded(depth), padded(width)
     if interprets:
         return Tiles(4, 4, depth, width, 4, 1)
-    widest, wide = max(depth, width), dtype == torch.float32
+    widest = max(depth, width)
+    if dtype == torch.float32:  # whose tiles are in registers as parts, too
+        block, tile = (32, 32) if widest <= 64 else (32, 16) if widest <= 128 else (16, 16)
+        return Tiles(block, tile, depth, width, 4, 2 if widest <= 128 else 1)
     if widest <= 64:
-        return Tiles(64, 32 if wide else 64, depth, width, 8 if wide else 4, 2)
+        return Tiles(64, 64, depth, width, 4, 2)
     if widest <= 128:
-        return Tiles(32 if wide else 64, 32, depth, width, 8, 2)
-    return Tiles(32, 16 if wide else 32, depth, width, 8, 1)
+        return Tiles(64, 32, depth, width, 8, 2)
+    return Tiles(32, 32, depth, width, 8, 1)
 
 
 def padded(size: int) -> int:
@@ -85,7 +88,7 @@ class Launch:
 
     def __init__(self, memory: Memory) -> None:
         tiles = kernels()._tiles
-        state, stored, projection, beta, mask, bias, alpha, _ = memory
+        beta, mask, bias, alpha = memory.beta, memory.mask, memory.bias, memory.alpha
         state, stored, projection = (x.detach().resolve_neg() for x in memory[:3])
         beta, bias = (
             x.detach().resolve_neg() if isinstance(x, torch.Tensor) else x for x in (beta, bias)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
@@ -18,7 +18,7 @@ from hopcore_torch.kernels.triton._tiles import (
 )
 
 
-@triton.jit
+@jit
 def hard_lookup(
     call, results,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,

@@ -7,8 +7,8 @@ normalizer calculation for softmax"). The conjugate is the log-sum-exp of the sc
 
 from __future__ import annotations
 
-import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore[reportMissingImports]
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
@@ -25,7 +25,7 @@ from hopcore_torch.kernels.triton._tiles import (
 )
 
 
-@triton.jit
+@jit
 def softmax_forward(
     call, results,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,

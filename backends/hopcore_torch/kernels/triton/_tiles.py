@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore[reportMissingImports]
 
 
 class Rows(NamedTuple):
@@ -98,7 +98,7 @@ INTERPRETED: tl.constexpr = tl.constexpr(type(tl.sum).__name__ == "InterpretedFu
 SMALLEST: tl.constexpr = tl.constexpr(1.1754944e-38)
 
 
-@triton.jit
+@jit
 def dot(left, right):
     """Multiply two tiles of one dtype; the sums are float32."""
     if INTERPRETED and left.dtype == tl.bfloat16:
@@ -107,7 +107,7 @@ def dot(left, right):
         return tl.dot(left, right, input_precision=PRECISION)
 
 
-@triton.jit
+@jit
 def narrow(values, dtype: tl.constexpr):
     """Round float32 numbers to the nearest of a dtype; the interpreter would cut bits off."""
     if INTERPRETED and dtype == tl.bfloat16:
@@ -118,13 +118,13 @@ def narrow(values, dtype: tl.constexpr):
         return values.to(dtype)
 
 
-@triton.jit
+@jit
 def offset_of(call, lead, column: tl.constexpr):
     """Return where the rows of a leading index begin in one of the arrays."""
     return tl.load(call.table + lead.to(tl.int64) * COLUMNS + column)
 
 
-@triton.jit
+@jit
 def rows_of(array, offset, rows, count, width, WIDTH: tl.constexpr):
     """Load some rows of an array, with zeros beyond its end and in further coordinates."""
     columns = tl.arange(0, WIDTH)
@@ -133,13 +133,13 @@ def rows_of(array, offset, rows, count, width, WIDTH: tl.constexpr):
     return tl.load(array.data + offset + places, mask=inside, other=0.0)
 
 
-@triton.jit
+@jit
 def own_rows(data, offset, rows, count, width, WIDTH: tl.constexpr):
     """Load rows of a contiguous array ``(..., count, width)`` whose row 0 has the given number."""
     return rows_of(Rows(data, width, 1), offset * width, rows, count, width, WIDTH)
 
 
-@triton.jit
+@jit
 def store_rows(data, offset, rows, count, width, values, WIDTH: tl.constexpr):
     """Store rows of a contiguous array ``(..., count, width)`` whose row 0 has the given number."""
     columns = tl.arange(0, WIDTH)
@@ -148,7 +148,7 @@ def store_rows(data, offset, rows, count, width, values, WIDTH: tl.constexpr):
     tl.store(data + places, narrow(values, data.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@jit
 def betas_of(call, lead, rows):
     """Load the inverse temperatures of some queries."""
     betas = tl.zeros_like(rows).to(tl.float32) + call.heat
@@ -158,7 +158,7 @@ def betas_of(call, lead, rows):
     return betas
 
 
-@triton.jit
+@jit
 def before_product(betas, dtype: tl.constexpr):
     """Return by which part of beta a query is multiplied before the product with the patterns.
 
@@ -175,7 +175,7 @@ def before_product(betas, dtype: tl.constexpr):
         return tl.zeros_like(betas) + 1.0
 
 
-@triton.jit
+@jit
 def queries_of(call, lead, rows, DEPTH: tl.constexpr):
     """Load queries; return them, times a part of beta, with that part and the rest of beta."""
     offset = offset_of(call, lead, QUERY)
@@ -186,21 +186,21 @@ def queries_of(call, lead, rows, DEPTH: tl.constexpr):
     return queries, scaled, betas / tl.where(before == 0.0, 1.0, before)
 
 
-@triton.jit
+@jit
 def keys_of(call, lead, columns, DEPTH: tl.constexpr):
     """Load stored patterns, or keys."""
     offset = offset_of(call, lead, KEY)
     return rows_of(call.key, offset, columns, call.patterns, call.depth, DEPTH)
 
 
-@triton.jit
+@jit
 def values_of(call, lead, columns, WIDTH: tl.constexpr):
     """Load projections."""
     offset = offset_of(call, lead, VALUE)
     return rows_of(call.value, offset, columns, call.patterns, call.width, WIDTH)
 
 
-@triton.jit
+@jit
 def scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL: tl.constexpr):
     """Return the scores of a tile, -inf where a pattern is masked, or a row does not exist."""
     scores = dot(scaled, tl.trans(keys)) * after[:, None]
@@ -219,7 +219,7 @@ def scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL: tl.constex
     return tl.where(kept, scores, float("-inf"))
 
 
-@triton.jit
+@jit
 def end_of(call, block, CAUSAL: tl.constexpr, BLOCK: tl.constexpr):
     """Return the end of the patterns that a block of queries may attend to."""
     end = call.patterns
@@ -228,13 +228,13 @@ def end_of(call, block, CAUSAL: tl.constexpr, BLOCK: tl.constexpr):
     return end
 
 
-@triton.jit
+@jit
 def finite(top):
     """Return the largest scores, 0 instead of -inf for queries that attend to nothing."""
     return tl.where(top == float("-inf"), 0.0, top)
 
 
-@triton.jit
+@jit
 def slopes_of(inner, a, KIND: tl.constexpr):
     """Return ``inner ** (1 / a - 1)`` of an inner number t >= 0 of an entmax, 0 where it is 0."""
     if KIND == "half":
@@ -246,13 +246,13 @@ def slopes_of(inner, a, KIND: tl.constexpr):
         return tl.where(inner > 0.0, tl.exp2((1.0 / a - 1.0) * logarithm), 0.0)
 
 
-@triton.jit
+@jit
 def inner_of(call, near, root):
     """Return the numbers t of an entmax."""
     return tl.maximum(root[:, None] + call.steep * near, 0.0)
 
 
-@triton.jit
+@jit
 def weights_of(call, near, root, KIND: tl.constexpr):
     """Return weights and slopes of scores minus the largest one, given the roots of the queries."""
     if KIND == "softmax":
@@ -264,13 +264,13 @@ def weights_of(call, near, root, KIND: tl.constexpr):
         return inner * slopes, slopes
 
 
-@triton.jit
+@jit
 def has_support(slopes):
     """Return whether a pattern of a tile has a positive weight for one of the queries."""
     return tl.max(tl.max(slopes, 1), 0) > 0.0
 
 
-@triton.jit
+@jit
 def product(left, right):
     """Multiply a tile of float32 numbers of any size with a tile in the dtype of the inputs.
 
