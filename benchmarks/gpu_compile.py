@@ -16,6 +16,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +73,7 @@ def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
     arrays = [rows(number)] * 3
     arrays += [rows("*u8"), rows("*fp32"), rows("*fp32")] if everything else ["constexpr"] * 3
     counts = ["constexpr" if variant.options == "ones" else "i32"] * 4
-    call = tiles.Call(*arrays, "fp32", "*i64", *counts, "fp32", "fp32")
+    call = tiles.Call(*arrays, "fp32", "*i64", *counts, "fp32", "fp32", "constexpr")
     sums, places = "*fp32", "*i32"
     absent: dict[str, Any] = dict.fromkeys(tiles.Results._fields, "constexpr")
     ends = {} if variant.kind == "softmax" else {"first": places, "last": places}
@@ -103,26 +105,41 @@ def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
     return module.by_memory, [call, given, module.Wanted(**{**nothing, **wanted}), "i32"]
 
 
+ONES = "column", "queries", "patterns", "depth", "width", "aligned"
+
+
+def multiples(types: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Where arguments are multiples of 16, as in arrays that are contiguous: Triton is told so."""
+    names = getattr(types, "_fields", ())
+    for index, kind in enumerate(types):
+        if isinstance(kind, tuple):
+            yield from multiples(kind, (*place, index))
+        elif kind[0] == "*" or (
+            names and names[index] in ("row", "depth", "width") and kind == "i32"
+        ):
+            yield (*place, index)
+
+
 def fixed(types: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
     """Where arguments are constants, and which: a stride or a count of 1, or None for absence."""
     for index, kind in enumerate(types):
         if isinstance(kind, tuple):
             yield from fixed(kind, (*place, index))
         elif kind == "constexpr":
-            one = types._fields[index] in ("column", "queries", "patterns", "depth", "width")
+            one = types._fields[index] in ONES
             yield (*place, index), 1 if one else None
 
 
 def compiled(variant: Variant) -> dict[str, Any]:
     """A row of the table."""
-    import triton  # noqa: PLC0415
-    from triton.backends.compiler import GPUTarget  # noqa: PLC0415
-    from triton.compiler import ASTSource  # noqa: PLC0415
+    triton, compiler = import_module("triton"), import_module("triton.compiler")
+    backends = import_module("triton.backends.compiler")
 
     from hopcore_torch.kernels.triton._launch import tiles_of  # noqa: PLC0415
 
     function, types = arguments_of(variant)
     tiles = tiles_of(getattr(torch, variant.dtype), variant.size, variant.size)
+    tiles = tiles.of_memories if variant.kernel == "by_memory" else tiles
     constants: dict[Any, Any] = dict(fixed(types))
     own = {
         "KIND": variant.kind,
@@ -133,8 +150,9 @@ def compiled(variant: Variant) -> dict[str, Any]:
         "WIDTH": tiles.width,
     }
     signature = dict(zip(function.arg_names, types, strict=False)) | dict.fromkeys(own, "constexpr")
-    source = ASTSource(function, signature=signature, constexprs=constants | own)
-    target = GPUTarget("cuda", variant.capability, WARP)
+    attributes: Any = {place: [["tt.divisibility", 16]] for place in multiples(types)}
+    source = compiler.ASTSource(function, signature, constants | own, attributes)
+    target = backends.GPUTarget("cuda", variant.capability, WARP)
     kernel = triton.compile(source, target=target, options=tiles.options)
     row = {**variant._asdict(), **tiles._asdict(), "shared": kernel.metadata.shared}
     return {**row, **resources(kernel.asm["cubin"])}
@@ -142,9 +160,13 @@ def compiled(variant: Variant) -> dict[str, Any]:
 
 def resources(binary: bytes) -> dict[str, int]:
     """Registers of a thread, and the bytes of its stack, to which registers are spilled."""
-    import triton  # noqa: PLC0415
-
-    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    program = (
+        Path(str(import_module("triton").__file__)).parent
+        / "backends"
+        / "nvidia"
+        / "bin"
+        / "cuobjdump"
+    )
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(binary)
         file.flush()
@@ -168,11 +190,9 @@ def digest() -> str:
 
 def write(file: Path, rows: list[dict[str, Any]]) -> None:
     """Write the rows in the order of the variants."""
-    import triton  # noqa: PLC0415
-
     places = {variant: place for place, variant in enumerate(variants())}
     rows = sorted(rows, key=lambda row: places[variant_of(row)])
-    head = {"triton": triton.__version__, "sources": digest(), "variants": len(places)}
+    head = {"triton": version("triton"), "sources": digest(), "variants": len(places)}
     lines = ",\n".join(json.dumps(row) for row in rows)
     text = json.dumps(head)[:-1] + f', "kernels": [\n{lines}\n]}}\n'
     file.write_text(text)

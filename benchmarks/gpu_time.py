@@ -74,7 +74,7 @@ def timed(name: str, arrays: list[torch.Tensor], separation: Any) -> dict[str, A
 
     def associate(given: list[torch.Tensor]) -> torch.Tensor:
         if name == "torch":
-            return F.scaled_dot_product_attention(*given, scale=beta)
+            return F.scaled_dot_product_attention(given[0], given[1], given[2], scale=beta)
         return backend.associate(*given, beta, None, separation, True)[0]
 
     def differentiate() -> None:
@@ -82,7 +82,8 @@ def timed(name: str, arrays: list[torch.Tensor], separation: Any) -> dict[str, A
         associate(leaves).sum().backward()
 
     with using_kernels("auto" if name == "triton" else "portable"):
-        reason = refusal(*arrays, beta, None, separation)
+        state, stored, projection = arrays
+        reason = refusal(state, stored, projection, beta, None, separation)
         if name == "triton" and reason:
             return {"refused": reason}
         try:

@@ -124,12 +124,21 @@ def test_leading_axes_are_broadcast(name: str) -> None:
     must_agree(case(**arrays))
 
 
-def test_queries_of_one_memory_are_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    launched = []
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
+    """The launches of a test, as they happen."""
+    found: list[Launch] = []
     run = Launch.run
-    monkeypatch.setattr(
-        Launch, "run", lambda self, *given: (launched.append(self), run(self, *given))
-    )
+
+    def recorded(self: Launch, *given: Any, **more: Any) -> None:
+        found.append(self)
+        run(self, *given, **more)
+
+    monkeypatch.setattr(Launch, "run", recorded)
+    return found
+
+
+def test_queries_of_one_memory_are_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = launches(monkeypatch)
     mask = torch.arange(11) % 3 > 0
     must_agree(case(state=numbers(2, 3, 2, 3), mask=mask, beta=torch.rand(2, 3, 1) + 0.5))
     assert {(launch.queries, launch.layout.lead) for launch in launched} == {(12, ())}
@@ -143,6 +152,9 @@ def test_arrays_that_are_broadcast_are_not_copied() -> None:
         assert rows.data.data_ptr() == array.data_ptr()
         assert rows.data.numel() == array.numel()
     assert launch.layout.group == 3
+    assert not launch.layout.aligned  # rows of 3 numbers
+    wide = numbers(2, 6, 16)
+    assert Launch(Memory(wide, wide, wide, 1.0, None, None, 1.5)).layout.aligned
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (1, 4, 1, 17), (4, 5, 16, 1), (5, 16, 5, 31)])
@@ -410,9 +422,7 @@ def test_float64_is_left_to_the_portable_kernels(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("function", ["association", "energy", "retrieve", "update"])
 def test_public_functions_use_the_kernels(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched = []
-    run = Launch.run
-    monkeypatch.setattr(Launch, "run", lambda self, *given: (launched.append(1), run(self, *given)))
+    launched = launches(monkeypatch)
     options: Any = {"separation": "entmax15"}
     getattr(hopcore, function)(numbers(2, 3), numbers(5, 3, seed=1), beta=1.0, **options)
     assert launched

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
-from triton import jit  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,

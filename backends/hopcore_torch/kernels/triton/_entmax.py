@@ -20,7 +20,7 @@ start near it. The last pass computes the association, the conjugate and what th
 from __future__ import annotations
 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
-from triton import jit  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,

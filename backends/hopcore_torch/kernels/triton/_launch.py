@@ -31,6 +31,11 @@ class Tiles(NamedTuple):
     stages: int
 
     @property
+    def of_memories(self) -> Tiles:
+        """The same for derivatives by memories, which keep the sums of two arrays in registers."""
+        return self._replace(warps=8)
+
+    @property
     def options(self) -> dict[str, Any]:
         """Options of Triton's compiler; sums and products are fused as CUDA's own kernels do."""
         return {
@@ -88,7 +93,9 @@ class Launch:
 
     def __init__(self, memory: Memory) -> None:
         tiles = kernels()._tiles
-        beta, mask, bias, alpha = memory.beta, memory.mask, memory.bias, memory.alpha
+        beta: Any = memory.beta
+        bias: Any = memory.bias
+        mask, alpha = memory.mask, memory.alpha
         state, stored, projection = (x.detach().resolve_neg() for x in memory[:3])
         beta, bias = (
             x.detach().resolve_neg() if isinstance(x, torch.Tensor) else x for x in (beta, bias)
@@ -119,6 +126,7 @@ class Launch:
             projection.shape[-1],
             alpha - 1.0,
             (alpha - 1.0) * (1.0 + 2.0 * EPS),
+            1 if self.layout.aligned else None,
         )
 
     @property
@@ -130,9 +138,9 @@ class Launch:
         """Return a new tensor with the leading axes of the call."""
         return self.memory.state.new_empty((*self.layout.lead, *last), dtype=dtype)
 
-    def run(self, kernel: Any, programs: int, *arguments: Any) -> None:
+    def run(self, kernel: Any, programs: int, *arguments: Any, tiles: Tiles | None = None) -> None:
         """Run one of the kernels."""
-        tiles = self.tiles
+        tiles = self.tiles if tiles is None else tiles
         with torch.cuda.device_of(self.memory.state):  # nothing for tensors on the CPU
             kernel[(programs,)](
                 self.call,
@@ -228,7 +236,8 @@ class Launch:
             )
             memories = layout.table.shape[0] // layout.group
             programs = memories * -(-self.patterns // self.tiles.tile)
-            self.run(module.by_memory, programs, given, wanted, layout.group)
+            arguments = given, wanted, layout.group
+            self.run(module.by_memory, programs, *arguments, tiles=self.tiles.of_memories)
         found = by_state, by_stored, by_projection, by_beta
         return [
             None if not need or gradient is None else reduced(gradient, like)

@@ -27,6 +27,8 @@ class Layout(NamedTuple):
     """The leading axes of the memories, 1 where an axis shares them."""
     group: int
     """How many leading indices share each memory."""
+    aligned: bool
+    """Whether all offsets of queries, keys and values are multiples of 16."""
 
 
 def layout_of(
@@ -60,8 +62,8 @@ def lead_strides(array: torch.Tensor, shape: Shape, rank: int) -> Shape:
 @lru_cache(maxsize=64)
 def table_of(
     lead: Shape, memory: Shape, strides: tuple[Shape, ...], device: torch.device
-) -> tuple[torch.Tensor, Shape, int]:
-    """Return the table of offsets, the axes of the memories, and how many indices share one."""
+) -> tuple[torch.Tensor, Shape, int, bool]:
+    """Return what a :class:`Layout` holds besides the leading axes."""
     own = [axis for axis, size in enumerate(memory) if size > 1]
     shared = [axis for axis, size in enumerate(memory) if size == 1]
     order = own + shared
@@ -75,7 +77,8 @@ def table_of(
     table = table.reshape(-1, len(steps))
     with torch.inference_mode(False):
         group = int(np.prod([lead[axis] for axis in shared], dtype=np.int64))
-        return torch.from_numpy(table).to(device), memory, group
+        aligned = not (table[:, :3] % 16).any()
+        return torch.from_numpy(table).to(device), memory, group, bool(aligned)
 
 
 def contiguous(shape: Shape) -> Shape:

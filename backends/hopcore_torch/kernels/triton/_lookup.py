@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
-from triton import jit  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
     VALUE,
+    begin_of,
     end_of,
     keys_of,
     offset_of,
@@ -43,7 +44,7 @@ def hard_lookup(
         top = tl.maximum(top, highest)
     # A row beyond the end is loaded as zeros.
     chosen = tl.where(index < 0, call.patterns, index)
-    offset = offset_of(call, lead, VALUE)
+    offset = begin_of(call, lead, VALUE)
     found = rows_of(call.value, offset, chosen, call.patterns, call.width, WIDTH)
     own = offset_of(call, lead, LEAD) * call.queries
     store_rows(results.output, own, rows, call.queries, call.width, found, WIDTH)

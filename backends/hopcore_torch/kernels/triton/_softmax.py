@@ -8,7 +8,7 @@ normalizer calculation for softmax"). The conjugate is the log-sum-exp of the sc
 from __future__ import annotations
 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
-from triton import jit  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore
 
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
-from triton import jit  # pyright: ignore[reportMissingImports]
+from triton import jit  # pyright: ignore
 
 
 class Rows(NamedTuple):
@@ -35,7 +35,8 @@ class Call(NamedTuple):
 
     ``heat`` is the inverse temperature where ``beta`` is None, and ``a`` is alpha - 1. Scores are
     multiplied by ``steep``, which is larger by two roundings, so that one that is 1/a below the
-    largest has no weight although 1/a was rounded.
+    largest has no weight although 1/a was rounded. ``aligned`` is 1 if the offsets of queries, keys
+    and values are multiples of 16, so that several numbers can be loaded at once, and None else.
     """
 
     query: Any
@@ -52,6 +53,7 @@ class Call(NamedTuple):
     width: Any
     a: Any
     steep: Any
+    aligned: Any
 
 
 class Results(NamedTuple):
@@ -125,6 +127,15 @@ def offset_of(call, lead, column: tl.constexpr):
 
 
 @jit
+def begin_of(call, lead, column: tl.constexpr):
+    """Return an offset of queries, keys or values, with what is known of it."""
+    offset = offset_of(call, lead, column)
+    if call.aligned is not None:
+        offset = tl.multiple_of(offset, 16)
+    return offset
+
+
+@jit
 def rows_of(array, offset, rows, count, width, WIDTH: tl.constexpr):
     """Load some rows of an array, with zeros beyond its end and in further coordinates."""
     columns = tl.arange(0, WIDTH)
@@ -178,7 +189,7 @@ def before_product(betas, dtype: tl.constexpr):
 @jit
 def queries_of(call, lead, rows, DEPTH: tl.constexpr):
     """Load queries; return them, times a part of beta, with that part and the rest of beta."""
-    offset = offset_of(call, lead, QUERY)
+    offset = begin_of(call, lead, QUERY)
     queries = rows_of(call.query, offset, rows, call.queries, call.depth, DEPTH)
     betas = betas_of(call, lead, rows)
     before = before_product(betas, queries.dtype)
@@ -189,14 +200,14 @@ def queries_of(call, lead, rows, DEPTH: tl.constexpr):
 @jit
 def keys_of(call, lead, columns, DEPTH: tl.constexpr):
     """Load stored patterns, or keys."""
-    offset = offset_of(call, lead, KEY)
+    offset = begin_of(call, lead, KEY)
     return rows_of(call.key, offset, columns, call.patterns, call.depth, DEPTH)
 
 
 @jit
 def values_of(call, lead, columns, WIDTH: tl.constexpr):
     """Load projections."""
-    offset = offset_of(call, lead, VALUE)
+    offset = begin_of(call, lead, VALUE)
     return rows_of(call.value, offset, columns, call.patterns, call.width, WIDTH)
 
 
