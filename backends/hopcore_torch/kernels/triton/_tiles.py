@@ -114,7 +114,7 @@ def narrow(values, dtype: tl.constexpr):
     """Round float32 numbers to the nearest of a dtype; the interpreter would cut bits off."""
     if INTERPRETED and dtype == tl.bfloat16:
         bits = values.to(tl.int32, bitcast=True)
-        bits += 0x7FFF + ((bits >> 16) & 1)
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & -65536
         return bits.to(tl.float32, bitcast=True).to(tl.bfloat16)
     else:
         return values.to(dtype)
