@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hopcore_torch.kernels import triton as choice
+KERNELS_IN_TRITON = "hopcore_torch.kernels.triton"
+"""The package whose private modules are compiled."""
 
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 KINDS = ("softmax", "half", "one", "any")
@@ -62,7 +63,7 @@ def variants() -> Iterator[Variant]:
 
 def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
     """The function of a variant, and the types of its arguments."""
-    from hopcore_torch.kernels.triton import _modules as modules  # noqa: PLC0415
+    modules = import_module(f"{KERNELS_IN_TRITON}._modules")
 
     tiles, number = modules._tiles, "*" + DTYPES[variant.dtype]
     everything = variant.options == "all"
@@ -135,10 +136,9 @@ def compiled(variant: Variant) -> dict[str, Any]:
     triton, compiler = import_module("triton"), import_module("triton.compiler")
     backends = import_module("triton.backends.compiler")
 
-    from hopcore_torch.kernels.triton._launch import tiles_of  # noqa: PLC0415
-
     function, types = arguments_of(variant)
-    tiles = tiles_of(getattr(torch, variant.dtype), variant.size, variant.size)
+    launch = import_module(f"{KERNELS_IN_TRITON}._launch")
+    tiles = launch.tiles_of(getattr(torch, variant.dtype), variant.size, variant.size)
     tiles = tiles.of_memories if variant.kernel == "by_memory" else tiles
     constants: dict[Any, Any] = dict(fixed(types))
     own = {
@@ -182,7 +182,7 @@ USAGE = {"REG": "registers", "STACK": "spilled"}
 
 def digest() -> str:
     """A number of the sources of the kernels, by which a table knows whether it is theirs."""
-    folder = Path(str(choice.__file__)).parent
+    folder = Path(str(import_module(KERNELS_IN_TRITON).__file__)).parent
     names = "backward", "entmax", "launch", "lookup", "softmax", "tiles"
     sources = [(folder / f"_{name}.py").read_bytes() for name in names]
     return hashlib.sha256(b"".join(sources)).hexdigest()[:16]

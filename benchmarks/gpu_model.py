@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from importlib import import_module
 from typing import NamedTuple
 
 
@@ -166,7 +167,8 @@ def count_passes() -> None:
     import torch  # noqa: PLC0415
 
     from hopcore_torch.kernels.triton import using_kernels  # noqa: PLC0415
-    from hopcore_torch.kernels.triton._launch import Launch, Memory, Tiles  # noqa: PLC0415
+
+    module = import_module("hopcore_torch.kernels.triton._launch")
 
     print("| alpha | beta | largest weight | passes |\n|---:|---:|---:|---:|")
     generator = torch.Generator().manual_seed(0)
@@ -174,8 +176,10 @@ def count_passes() -> None:
     with using_kernels("triton-interpret"):
         for alpha in (1.25, 1.5, 2.0):
             for beta in (1 / 64, 1 / 8, 1.0):
-                launch = Launch(Memory(state, stored, stored, beta, None, None, alpha))
-                launch.tiles = Tiles(64, 64, 64, 64, 4, 2)
+                launch = module.Launch(
+                    module.Memory(state, stored, stored, beta, None, None, alpha)
+                )
+                launch.tiles = module.Tiles(64, 64, 64, 64, 4, 2)
                 results = launch.forward(output=False, best=True, passes=True)
                 weight = float(results.weight.median())
                 print(f"| {alpha:g} | {beta:.3g} | {weight:.2g} | {int(results.passes.max())} |")
