@@ -39,6 +39,7 @@ CHECKS = (
 
 OF_ASSOCIATIONS = (
     "test_association.py",
+    "test_backend.py",
     "test_biases.py",
     "test_energy.py",
     "test_masked.py",

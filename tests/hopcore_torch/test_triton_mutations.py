@@ -102,7 +102,7 @@ FAULTS = [
         "a skipped tile that had support", "has_support", support_of_the_last_pattern, "F.energy"
     ),
     Fault("a skipped tile of small weights", "has_support", support_of_large_weights, "B.gradient"),
-    Fault("an overflow of tiles of bfloat16", "dot", dot_in_float16, "B.gradient", "bfloat16"),
+    Fault("an overflow of tiles of bfloat16", "dot", dot_in_float16, "B.extreme", "bfloat16"),
     Fault("sums in bfloat16", "dot", sums_cut_off, "E.association"),
     Fault("thresholds of one pass", "newton", steps_that_stop_early, "F.energy"),
     Fault("slopes that are weights", "weights_of", slopes_of_weights, "F.energy"),
@@ -118,9 +118,27 @@ def test_the_fault_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> N
             assert any(complaint(check, subject) for check in checks_of(identifier)), identifier
 
 
+@pytest.mark.parametrize(
+    ("breaks", "dtype"), sorted({(fault.breaks, fault.dtype) for fault in FAULTS})
+)
+def test_without_a_fault_the_same_checks_pass(breaks: str, dtype: str) -> None:
+    with using_kernels("triton-interpret"):
+        subject = Subject(hopcore.backend("torch"), dtype)
+        for identifier in breaks.split():
+            checks = checks_of(identifier)
+            assert checks
+            assert [complaint(check, subject) for check in checks] == [""] * len(checks)
+
+
 def checks_of(identifier: str) -> list[Callable[..., None]]:
     """The checks of a statement that run on interpreted kernels."""
-    names = {"test_association", "test_energy", "test_scores", "test_scores_derivatives"}
+    names = {
+        "test_association",
+        "test_backend",
+        "test_energy",
+        "test_scores",
+        "test_scores_derivatives",
+    }
     return [
         check
         for check in CHECKS

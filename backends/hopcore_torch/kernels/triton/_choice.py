@@ -108,6 +108,8 @@ def using_kernels(kernels: Kernels) -> Iterator[None]:
 
 def uses_triton(array: torch.Tensor) -> bool:
     """Whether the kernels may be used on the device of a tensor; importing nothing."""
+    if torch.compiler.is_compiling():  # whose traces would hold the switch, too
+        return False
     switch = SWITCH[0]
     if array.is_cuda:
         return switch.on_gpus and eager() and gpu_refusal(array.device) == ""
