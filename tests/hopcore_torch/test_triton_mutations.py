@@ -53,9 +53,9 @@ def support_of_large_weights(slopes):
 
 @triton.jit
 def dot_in_float16(left, right):
-    """Tiles of bfloat16 are multiplied as float16, which overflows."""
+    """Products of bfloat16 overflow as in float16; they become its largest number."""
     product = tl.dot(left.to(tl.float32), right.to(tl.float32))
-    return product.to(tl.float16).to(tl.float32)
+    return tl.minimum(tl.maximum(product, -65504.0), 65504.0)
 
 
 @triton.jit
