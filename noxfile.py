@@ -400,6 +400,19 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
+def kernels(session: nox.Session) -> None:
+    """The kernels in Triton without a GPU: the suite on interpreted ones, and all compiled."""
+    dev(session)
+    interpreted = ["python", "-m", "hopcore_conformance", "-q", "--backend", "torch"]
+    interpreted += ["--kernels", "triton-interpret", *SIDE_BY_SIDE]
+    for dtype in ("float32", "bfloat16", "float16"):
+        run(session, *interpreted, "--dtype", dtype, "--max-examples", "3")
+    table = "docs/benchmarks/triton-kernels.json"
+    compiling = ["python", "-m", "benchmarks.gpu_compile", table, *session.posargs]
+    run(session, *compiling, TRITON_INTERPRET="0")
+
+
+@nox.session(venv_backend="none", default=False)
 def gpu(session: nox.Session) -> None:
     """The conformance suite on CUDA, with the ``python`` at hand: nothing is installed."""
     sees_a_gpu = {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from fnmatch import fnmatch
 
 import pytest
+
+# Triton reads this when a test, or torch's compiler, imports it first: its kernels are interpreted.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 FULL = {
     "tests/*/test_*_distributed.py::*": "memories over workers: processes that wait for each other",

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from hopcore_conformance.subject import DTYPES, LAYOUTS
+from hopcore_conformance.subject import DTYPES, KERNELS, LAYOUTS
 
 CHECKS = Path(__file__).parent / "checks"
 
@@ -47,13 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--backend", default="numpy", help="its name (default: numpy)")
-    parser.add_argument("--dtype", default="float64", choices=DTYPES, help="default: float64")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float64")
     parser.add_argument("--device", help="device, as the library calls it, such as cuda")
     parser.add_argument(
         "--layout",
         default="contiguous",
         choices=LAYOUTS,
         help="strided: arrays are views with gaps, the last axis first in memory",
+    )
+    parser.add_argument(
+        "--kernels",
+        choices=KERNELS,
+        help="torch's kernels, triton-interpret: those for GPUs, interpreted on the CPU in "
+        "float32 (default) or half precision, with the checks of associations",
     )
     parser.add_argument(
         "--max-examples", type=int, default=20, help="examples of each check (default: 20)"
@@ -67,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", help="other examples than the default ones, reproducibly")
     parser.add_argument("--report", metavar="FILE", help="write what was found: out.json, out.html")
     options, rest = parser.parse_known_args(arguments)
+    if options.dtype is None:
+        options.dtype = "float32" if options.kernels == "triton-interpret" else "float64"
     command = [
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.
@@ -76,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if options.device is not None:
         command += ["--hopcore-device", options.device]
+    if options.kernels is not None:
+        command += ["--hopcore-kernels", options.kernels]
     if options.per_statement is not None:
         command += ["--per-statement", str(options.per_statement)]
     # Every process of a group runs all checks, and the first one tells.

@@ -7,9 +7,10 @@ specification to every report. It is not an entry point, so no other test run lo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from hypothesis import Phase, settings
 from hopcore_conformance.report.failures import command, explained, head
 from hopcore_conformance.report.record import LARGEST, SUFFIXES, Check, Report, write
 from hopcore_conformance.report.statements import STATEMENTS
-from hopcore_conformance.sharded import CHECKS, PARTED, Parted, subject_of
-from hopcore_conformance.subject import DTYPES, LAYOUTS, Subject
+from hopcore_conformance.sharded import CHECKS, OF_ASSOCIATIONS, PARTED, Parted, subject_of
+from hopcore_conformance.subject import DTYPES, KERNELS, LAYOUTS, Subject
 
 GROUP = "hopcore.backends"
 DISTRIBUTIONS = {"array_api_strict": "array-api-strict", "dask.array": "dask"}
@@ -38,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="contiguous",
         choices=LAYOUTS,
         help="how arrays lie in memory",
+    )
+    group.addoption(
+        "--hopcore-kernels", default=None, choices=KERNELS, help="torch's kernels (auto)"
     )
     group.addoption("--max-examples", type=int, default=20, help="examples of each check (20)")
     group.addoption(
@@ -72,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("hopcore")
     if option.report is not None:
         refuse_path(option.report)
+    if option.hopcore_kernels is not None:
+        choose_kernels(config, option.hopcore_kernels)
     config.stash[SUBJECT] = chosen(
         option.hopcore_backend,
         option.hopcore_dtype,
@@ -80,6 +86,26 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if option.report is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(option.report))
+
+
+def choose_kernels(config: pytest.Config, kernels: Any) -> None:
+    """Let torch use other kernels until the end of the run."""
+    backend, dtype = config.option.hopcore_backend, config.option.hopcore_dtype
+    if backend != "torch":
+        raise pytest.UsageError(f"--kernels {kernels} needs --backend torch, got {backend}")
+    if kernels == "triton-interpret":
+        if find_spec("triton") is None:
+            raise pytest.UsageError('--kernels triton-interpret: pip install "hopcore[triton]"')
+        if dtype == "float64":
+            raise pytest.UsageError(
+                "--kernels triton-interpret: the kernels compute float32, bfloat16 and float16, "
+                "and float64 is computed by the portable ones"
+            )
+    from hopcore_torch.kernels.triton import using_kernels  # noqa: PLC0415
+
+    stack = ExitStack()
+    stack.enter_context(using_kernels(kernels))
+    config.add_cleanup(stack.close)
 
 
 def refuse_path(path: Path) -> None:
@@ -135,7 +161,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [
         f"conformance: backend {subject.label}, dtype {subject.dtype}, "
         f"device {device_of(subject)}, "
-        f"arrays {config.option.hopcore_layout} and {guarded(subject)}",
+        f"arrays {config.option.hopcore_layout} and {guarded(subject)}"
+        + (f", kernels {kernels}" if (kernels := config.option.hopcore_kernels) else ""),
         "versions: " + ", ".join(f"{part} {number}" for part, number in versions.items()),
         f"examples: {config.option.max_examples} of each check, "
         + ("the same every time" if seed is None else f"seed {seed}"),
@@ -185,14 +212,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     must fail.
     """
     subject = config.stash[SUBJECT]
-    if isinstance(subject, Parted):
-        others = [item for item in items if item.path.name not in CHECKS]
+    interpreted = config.option.hopcore_kernels == "triton-interpret"
+    if interpreted or isinstance(subject, Parted):
+        modules = OF_ASSOCIATIONS if interpreted else CHECKS
+        others = [item for item in items if item.path.name not in modules]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
     if config.option.per_statement is not None:
-        chosen = representatives(items, config.option.per_statement)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = [item for item in items if item in chosen]
+        some = representatives(items, config.option.per_statement)
+        config.hook.pytest_deselected(items=[item for item in items if item not in some])
+        items[:] = [item for item in items if item in some]
     declared = dict(subject.backend.expected_failures)
     unknown = set(declared)
     for item in items:
@@ -209,7 +238,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(mark)
     unknown -= set(STATEMENTS)
     part = config.option.keyword or config.option.per_statement
-    if unknown and not part and not isinstance(subject, Parted):
+    if unknown and not part and not interpreted and not isinstance(subject, Parted):
         raise pytest.UsageError(
             f"expected_failures names {sorted(unknown)[0]!r}, which is neither a statement nor "
             "a check"
@@ -267,6 +296,7 @@ def again(config: pytest.Config, name: str) -> str:
         "dtype": option.hopcore_dtype,
         "device": option.hopcore_device,
         "layout": None if option.hopcore_layout == "contiguous" else option.hopcore_layout,
+        "kernels": option.hopcore_kernels,
         "max-examples": str(option.max_examples),
         "seed": seed_of(config),
     }

@@ -37,6 +37,20 @@ CHECKS = (
 )
 """The checks that memories in parts must pass."""
 
+OF_ASSOCIATIONS = (
+    "test_association.py",
+    "test_backend.py",
+    "test_biases.py",
+    "test_energy.py",
+    "test_masked.py",
+    "test_retrieval.py",
+    "test_scores.py",
+    "test_scores_derivatives.py",
+    "test_separation.py",
+    "test_ties.py",
+)
+"""The checks that run on interpreted kernels: those of associations and of what is made of them."""
+
 IN_PARTS = ("stored", "projection")
 """Parameters of hopcore's functions that may be in parts."""
 

@@ -20,6 +20,9 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 LAYOUTS = ("contiguous", "strided")
 """The possible layouts of arrays in memory."""
 
+KERNELS = ("auto", "portable", "triton-interpret")
+"""Which kernels torch uses, as ``hopcore_torch.kernels.triton.using_kernels`` takes them."""
+
 
 class Subject:
     """A backend, a dtype and a device; calls hopcore on them with NumPy arrays in and out.

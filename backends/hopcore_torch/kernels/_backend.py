@@ -43,6 +43,8 @@ from hopcore_torch.kernels._compiled import associate_long
 from hopcore_torch.kernels._graphs import TorchGraphKernels
 from hopcore_torch.kernels._loops import TorchLoops
 from hopcore_torch.kernels._modes import differentiated, eager, in_numpy, traced
+from hopcore_torch.kernels.triton import _associate as triton
+from hopcore_torch.kernels.triton._choice import refusal, uses_triton
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -304,6 +306,11 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         need_conjugate: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Softmax by the fused attention kernel; the others from their sparse supports."""
+        if uses_triton(state) and (need_conjugate or not triton.is_left_to_torch(separation)):
+            given = state, stored, projection, beta, mask, separation
+            found = triton.associate(self, *given)
+            if found is not None:
+                return found[0], found[1] if need_conjugate else None
         softmax, wide = separation.softmax, self.precise[state.dtype]
         if state.dtype != wide and not (softmax and isinstance(beta, float)):
             # Half precision keeps beta exact only as the scale of the fused kernel.
@@ -323,8 +330,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if softmax and not (need_conjugate or long) and (run_eagerly or traced()):
             if run_eagerly and differentiated(*tensors):
                 association = Association(self, separation, beta, mask)
-                return fused.Attention.apply(association, *tensors), None
-            return fused.attention(state, stored, projection, beta, mask), None
+                output = fused.Attention.apply(association, *tensors)
+            else:
+                output = fused.attention(state, stored, projection, beta, mask)
+            return output, None
         if long and softmax and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             number = beta if isinstance(beta, float) else 1.0
             output, conjugate = associate_long(*tensors[:4], number, mask)
@@ -373,6 +382,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         On the CPU a gradient goes the plain way, which has second derivatives.
         """
         tensors = state, stored, projection, beta, bias
+        if uses_triton(state) and not triton.is_left_to_torch(separation):
+            found = triton.associate(self, *tensors[:4], mask, separation, bias)
+            if found is not None:
+                return found[0]
         plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
         if plain or not separation.softmax or self.is_long(stored):
             return super().associate_biased(*tensors[:4], mask, bias, separation)
@@ -387,6 +400,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
 
         An exporter could not prove which of the numbers of queries and of patterns is larger.
         """
+        if uses_triton(state) and not refusal(state, stored, None, 1.0, None, separation):
+            return True
         compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         in_parts = state.device.type == "cpu" and self.is_long(stored)
         return separation.softmax and (eager() or compiled) and not in_parts
@@ -400,7 +415,12 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         separation: SeparationFunction,
     ) -> torch.Tensor:
         """Softmax by torch's causal kernel, differentiated as in :meth:`associate`."""
-        number = isinstance(beta, float)
+        if uses_triton(state) and not triton.is_left_to_torch(separation):
+            given = state, stored, projection, beta, None, separation
+            found = triton.associate(self, *given, causal=True)
+            if found is not None:
+                return found[0]
+        number = isinstance(beta, float) and separation.softmax
         if not (number and self.has_causal_kernel(state, stored, separation)):
             return super().associate_causal(state, stored, projection, beta, separation)
         tensors = state, stored, projection, None, None
@@ -418,6 +438,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         separation: SeparationFunction,
     ) -> torch.Tensor:
         """The conjugate alone, in tiles."""
+        if uses_triton(state):
+            found = triton.associate(self, state, stored, None, beta, mask, separation)
+            if found is not None:
+                return found[1]
         if not eager():
             return super().conjugate(state, stored, beta, mask, separation)
 
@@ -431,6 +455,20 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         beta_ = None if isinstance(beta, float) else beta
         tensors = state, stored, None, beta_, orders_of(separation)
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
+
+    def best(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> tuple[torch.Tensor, ...]:
+        """By the kernels in Triton where they apply."""
+        found = None
+        if uses_triton(state):
+            found = triton.best(state, stored, beta, mask, separation)
+        return super().best(state, stored, beta, mask, separation) if found is None else found
 
     def statistics(
         self,

@@ -1,0 +1,203 @@
+"""Associations, conjugates and best patterns by the kernels in Triton, where they take a call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch.autograd import Function
+
+from hopcore.arrays import Backend, Beta, SeparationFunction
+from hopcore_torch.kernels._autograd import Association, grads, pull_back
+from hopcore_torch.kernels._modes import differentiated
+from hopcore_torch.kernels.triton._choice import SWITCH, refusal
+from hopcore_torch.kernels.triton._launch import Launch, Memory
+
+Tensor = torch.Tensor
+
+
+class Fused(NamedTuple):
+    """What a call is besides the tensors it is differentiated by."""
+
+    association: Association
+    alpha: float
+    bias: Tensor | None = None
+
+    def launch(self, tensors: Any) -> Launch:
+        """Return the call with its tensors, those of an :class:`Association`."""
+        state, stored, projection, beta, _ = tensors
+        beta = self.association.beta if beta is None else beta
+        projection = stored if projection is None else projection
+        mask, causal = self.association.mask, self.association.causal
+        return Launch(Memory(state, stored, projection, beta, mask, self.bias, self.alpha, causal))
+
+
+class Differentiated(Function):
+    """The output and the conjugate, with the backward pass of the kernels as derivative.
+
+    A derivative of that is the one of the portable formula.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, call: Fused, *tensors: Any) -> tuple[Tensor | None, Tensor]:
+        output = tensors[2] is not None
+        results = call.launch(tensors).forward(output=output, derivative=True)
+        ctx.call, ctx.saved = call, results._replace(output=None, conjugate=None)
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        return results.output, results.conjugate
+
+    @staticmethod
+    def backward(ctx: Any, by_output: Tensor | None, by_conjugate: Tensor | None) -> Any:
+        tensors, needs = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        if by_output is None and by_conjugate is None:
+            return (None,) * 6
+        if torch.is_grad_enabled():
+            return None, *by_formula(ctx.call, tensors, needs, by_output, by_conjugate)
+        launch = ctx.call.launch(tensors)
+        return None, *launch.backward(ctx.saved, needs[:4], by_output, by_conjugate), None
+
+
+def by_formula(
+    call: Fused, tensors: Any, needs: Any, by_output: Tensor | None, by_conjugate: Tensor | None
+) -> Any:
+    """Return derivatives that can be differentiated again."""
+    association = call.association
+    if call.bias is not None:
+        state, stored, projection, beta, _ = tensors
+        beta = association.beta if beta is None else beta
+        output = Backend.associate_biased(
+            association.backend, state, stored, projection, beta, association.mask, call.bias,
+            association.separation,
+        )  # fmt: skip
+        assert by_output is not None  # a biased association has no conjugate
+        return grads(output, tensors, needs, by_output, create_graph=True)
+    if association.causal:
+        mask = association.backend.causal_mask(*tensors[:2])
+        association = association._replace(mask=mask)
+    return pull_back(association, tensors, needs, by_conjugate, by_output)
+
+
+def associate(
+    backend: Backend,
+    state: Tensor,
+    stored: Tensor,
+    projection: Tensor | None,
+    beta: Beta,
+    mask: Tensor | None,
+    separation: SeparationFunction,
+    bias: Tensor | None = None,
+    causal: bool = False,
+) -> tuple[Any, Tensor] | None:
+    """Return output and conjugate, or None if the kernels do not take the call.
+
+    Without a projection there is no output.
+    """
+    if bias is None and not causal and shares_memory(state, stored, projection, mask):
+        flat = as_queries(state, beta, mask)
+        found = associate(backend, flat[0], stored, projection, *flat[1:], separation)
+        if found is None:
+            return None
+        axes = state.shape[:-1]
+        output = None if projection is None else found[0].reshape(*axes, projection.shape[-1])
+        return output, found[1].reshape(axes)
+    if refusal(state, stored, projection, beta, mask, separation, bias):
+        return None
+    association = Association(backend, separation, beta, mask, causal=causal)
+    call = Fused(association, order_of(separation), bias)
+    tensors = state, stored, projection, None if isinstance(beta, float) else beta, None
+    if differentiated(*tensors):
+        return Differentiated.apply(call, *tensors)
+    results = call.launch(tensors).forward(output=projection is not None)
+    return results.output, results.conjugate
+
+
+def shares_memory(state: Tensor, stored: Tensor, projection: Any, mask: Any) -> bool:
+    """Whether queries with leading axes have one memory and one mask, and are simply more."""
+    shared = stored.ndim == 2 and (projection is None or projection.ndim == 2)
+    return shared and state.ndim > 2 and (mask is None or mask.shape[:-1].numel() == 1)
+
+
+def as_queries(state: Tensor, beta: Beta, mask: Any) -> tuple[Tensor, Beta, Any]:
+    """Return states without leading axes, with their inverse temperatures and the mask."""
+    if isinstance(beta, torch.Tensor):
+        beta = beta.expand(state.shape[:-1]).reshape(-1)
+    mask = mask if mask is None or mask.ndim < 2 else mask.reshape(1, mask.shape[-1])
+    return state.reshape(-1, state.shape[-1]), beta, mask
+
+
+def best(
+    state: Tensor,
+    stored: Tensor,
+    beta: Beta,
+    mask: Tensor | None,
+    separation: SeparationFunction,
+) -> tuple[Tensor, ...] | None:
+    """Return what :meth:`hopcore.Backend.best` does, or None if no kernel takes the call."""
+    if shares_memory(state, stored, None, mask):
+        flat = as_queries(state, beta, mask)
+        found = best(flat[0], stored, *flat[1:], separation)
+        return None if found is None else tuple(x.reshape(state.shape[:-1]) for x in found)
+    if refusal(state, stored, None, beta, mask, separation):
+        return None
+    memory = Memory(state, stored, stored, beta, mask, None, order_of(separation))
+    results = Launch(memory).forward(output=False, best=True)
+    return results.index, results.top, results.weight, results.conjugate
+
+
+def hard_lookup(
+    state: Tensor, stored: Tensor, projection: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return the projection of the pattern with the largest product, its index and the product.
+
+    This is the association for :math:`\beta \to \infty`. It has no derivative by states and
+    patterns, and none is recorded.
+
+    Parameters
+    ----------
+    state : tensor (..., L, d)
+        Float32, bfloat16 or float16, on a GPU (or on the CPU, where kernels are interpreted).
+    stored : tensor (..., S, d)
+        Of the same dtype.
+    projection : tensor (..., S, v)
+        What is looked up, of the same dtype.
+    mask : boolean tensor broadcastable to (..., L, S), optional
+        True where a query may attend to a pattern.
+
+    Returns
+    -------
+    tuple of tensors (..., L, v), (..., L), (..., L)
+        The projections, the indices of the first patterns with the largest products, and these
+        products in float32. A query that may attend to nothing gets zeros, -1 and -inf.
+
+    Raises
+    ------
+    ValueError
+        The kernels do not take the call; the message says why.
+    """
+    found = refusal(state, stored, projection, 1.0, mask, HARD)
+    if not found and not SWITCH[0].interprets and not state.is_cuda:
+        found = "the tensors are not on a GPU"
+    if found:
+        raise ValueError(f"hard_lookup does not take these tensors: {found}")
+    results = Launch(Memory(state, stored, projection, 1.0, mask, None, 1.0)).lookup()
+    return results.output, results.index, results.top
+
+
+class Hard:
+    """The formula of :func:`hard_lookup`, of which refusals only ask whether it is a softmax."""
+
+    softmax = True
+
+
+HARD: Any = Hard()
+
+
+def order_of(separation: Any) -> float:
+    """Return alpha, 1 for the softmax."""
+    return 1.0 if separation.softmax else separation.alpha
+
+
+def is_left_to_torch(separation: SeparationFunction) -> bool:
+    """Whether torch's own fused kernel is preferred: for a softmax without conjugate on GPUs."""
+    return separation.softmax and not SWITCH[0].interprets

@@ -1,0 +1,245 @@
+"""Which calls the kernels in Triton take, and the switch that chooses them.
+
+On CUDA tensors they are chosen where they apply and Triton can be imported. The environment
+variable ``HOPCORE_TORCH_KERNELS`` changes this: with ``portable`` they are never used, and with
+``triton-interpret`` they are used for tensors on the CPU, run by the interpreter of Triton, which
+is slow and meant for tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from hopcore.arrays import SeparationFunction, orders_of
+from hopcore.memory import Entmax
+from hopcore_torch.kernels._modes import differentiated, eager
+
+Kernels: TypeAlias = Literal["auto", "portable", "triton-interpret"]
+
+VARIABLE = "HOPCORE_TORCH_KERNELS"
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+LEAST_ORDER, MOST_ORDER = 1.0625, 2.0
+"""Closer to 1, the power 1/(alpha - 1) would magnify the rounding of float32 more than 16 times;
+above 2, the equation for the threshold is not convex."""
+
+WIDEST = 256
+"""The most coordinates of a pattern or a projection, which a program holds on the chip."""
+
+LONGEST = 2**18
+"""The most patterns. Sums of tiles of at least 16 patterns are added one after another in float32,
+as many as a fused kernel of torch may add up (:data:`hopcore.arrays.LONG`)."""
+
+INTERPRETED = 512
+"""The most tiles of an interpreted call, each of which takes milliseconds."""
+
+LEADS = 2**20
+"""The most leading indices, each of which has a row in a table of offsets."""
+
+PROGRAMS = 2**31 - 1
+"""The most programs of a launch of CUDA."""
+
+VERSION = 3, 7
+"""The least version of Triton, the one of torch 2.13."""
+
+CAPABILITY = 8, 0
+"""The least compute capability: the first with bfloat16 and with products of 11-bit parts."""
+
+SHARED = 99 * 1024
+"""Bytes of shared memory that a kernel may take; compute capability 8.6 has no more."""
+
+
+class Switch:
+    """The kernels that are used; see the environment variable."""
+
+    def __init__(self, kernels: str) -> None:
+        if kernels not in ("auto", "portable", "triton-interpret"):
+            raise ValueError(
+                f"{VARIABLE} must be 'auto', 'portable' or 'triton-interpret', got {kernels!r}"
+            )
+        self.kernels = kernels
+        self.interprets = kernels == "triton-interpret"
+        self.on_gpus = kernels == "auto"
+        if self.interprets:
+            # Triton reads this when it is imported, and when a function is decorated.
+            os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+SWITCH = [Switch(os.environ.get(VARIABLE, "auto"))]
+
+
+@contextmanager
+def using_kernels(kernels: Kernels) -> Iterator[None]:
+    """Use other kernels within a ``with`` statement, in all threads.
+
+    Parameters
+    ----------
+    kernels : {"auto", "portable", "triton-interpret"}
+        As in the environment variable ``HOPCORE_TORCH_KERNELS``.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> import torch, hopcore
+    >>> from hopcore_torch.kernels.triton import using_kernels
+    >>> with using_kernels("portable"):
+    ...     hopcore.association(torch.ones(1, 2), torch.eye(2), beta=1.0)
+    tensor([[0.5000, 0.5000]])
+    """
+    before, SWITCH[0] = SWITCH[0], Switch(kernels)
+    try:
+        yield
+    finally:
+        SWITCH[0] = before
+
+
+def uses_triton(array: torch.Tensor) -> bool:
+    """Whether the kernels may be used on the device of a tensor; importing nothing."""
+    if torch.compiler.is_compiling():  # whose traces would hold the switch, too
+        return False
+    switch = SWITCH[0]
+    if array.is_cuda:
+        return switch.on_gpus and eager() and gpu_refusal(array.device) == ""
+    return switch.interprets and array.is_cpu
+
+
+@cache
+def gpu_refusal(device: torch.device) -> str:
+    """Why the kernels cannot run on a GPU; empty if they can."""
+    if find_spec("triton") is None:
+        return "Triton is not installed"
+    if found := version_refusal(version("triton")):
+        return found
+    if torch.version.hip is not None:
+        return "the kernels were compiled for NVIDIA GPUs only"
+    properties = torch.cuda.get_device_properties(device)
+    return device_refusal(
+        (properties.major, properties.minor),
+        getattr(properties, "shared_memory_per_block_optin", SHARED),
+    )
+
+
+def version_refusal(installed: str) -> str:
+    """Why a version of Triton is too old; empty if it is not."""
+    if tuple(map(int, installed.split(".")[:2])) < VERSION:
+        return f"Triton {installed} is older than {VERSION[0]}.{VERSION[1]}"
+    return ""
+
+
+def device_refusal(capability: tuple[int, int], shared: int) -> str:
+    """Why a compute capability or a shared memory in bytes is too small; empty if it is not."""
+    if capability < CAPABILITY:
+        major, minor = capability
+        return f"compute capability {major}.{minor} is below {CAPABILITY[0]}.{CAPABILITY[1]}"
+    if shared < SHARED:
+        return f"{shared} bytes of shared memory are fewer than {SHARED}"
+    return ""
+
+
+def refusal(
+    state: torch.Tensor,
+    stored: torch.Tensor,
+    projection: torch.Tensor | None,
+    beta: Any,
+    mask: torch.Tensor | None,
+    separation: SeparationFunction,
+    bias: torch.Tensor | None = None,
+) -> str:
+    """Say why the kernels do not take a call; return an empty string if they do.
+
+    Parameters
+    ----------
+    state, stored, projection, beta, mask, separation
+        As in :meth:`hopcore.Backend.associate`; no projection for the conjugate alone.
+    bias : tensor broadcastable to (..., L, S), optional
+        Numbers that are added to the scores.
+
+    Returns
+    -------
+    str
+        The reason, such as "float64 is wider than the sums of the kernels"; empty if the kernels
+        compute this call.
+    """
+    arrays = [x for x in (state, stored, projection) if x is not None]
+    return (
+        wrong_arrays(arrays)
+        or wrong_separation(separation)
+        or wrong_sizes(arrays)
+        or wrong_numbers(arrays)
+        or wrong_options(state, beta, mask, bias)
+    )
+
+
+def wrong_arrays(arrays: list[torch.Tensor]) -> str:
+    """Say what is wrong with dtypes or devices."""
+    dtype, device = arrays[0].dtype, arrays[0].device
+    if not eager():
+        return "traces and function transforms record plain operations"
+    if dtype not in DTYPES:
+        return f"{str(dtype).removeprefix('torch.')} is wider than the sums of the kernels"
+    if any(x.dtype != dtype or x.device != device for x in arrays):
+        return "the arrays differ in dtype or device"
+    return ""
+
+
+def wrong_separation(separation: Any) -> str:
+    """Say why a separation function is none of the kernels'."""
+    if separation.softmax:
+        return ""
+    if not isinstance(separation, Entmax) or orders_of(separation) is not None:
+        return "the separation function is neither the softmax nor an entmax of one order"
+    if not LEAST_ORDER <= separation.alpha <= MOST_ORDER:
+        return f"alpha={separation.alpha:g} is not between {LEAST_ORDER} and {MOST_ORDER}"
+    return ""
+
+
+def wrong_sizes(arrays: list[torch.Tensor]) -> str:
+    """Say why sizes are too small or too large."""
+    if any(x.numel() == 0 for x in arrays):
+        return "an array is empty"
+    widest = max(x.shape[-1] for x in arrays)
+    if widest > WIDEST:
+        return f"{widest} coordinates are more than {WIDEST}"
+    patterns = arrays[1].shape[-2]
+    if patterns > LONGEST:
+        return f"{patterns} patterns are more than float32 should add up, {LONGEST}"
+    return ""
+
+
+def wrong_numbers(arrays: list[torch.Tensor]) -> str:
+    """Say why there are too many programs or leading indices."""
+    queries, patterns = arrays[0].shape[-2], arrays[1].shape[-2]
+    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in arrays)).numel()
+    if lead > LEADS:
+        return f"{lead} leading indices are more than {LEADS}"
+    programs = lead * -(-max(queries, patterns) // 16)
+    if programs > PROGRAMS:
+        return f"{programs} programs are more than a launch has, {PROGRAMS}"
+    if SWITCH[0].interprets and lead * -(-queries // 4) * -(-patterns // 4) > INTERPRETED:
+        return f"{lead} x {queries} x {patterns} scores take the interpreter too long"
+    return ""
+
+
+def wrong_options(state: torch.Tensor, beta: Any, mask: Any, bias: Any) -> str:
+    """Say why an inverse temperature, a mask or a bias is not taken."""
+    if mask is not None and mask.dtype != torch.bool:
+        return "the mask is not boolean"
+    if bias is not None and differentiated(bias):
+        return "a bias has no derivative here"
+    for x in (beta, mask, bias):
+        if isinstance(x, torch.Tensor) and (x.device != state.device or 0 in x.shape):
+            return "beta, the mask or the bias is empty or on another device"
+    return ""
