@@ -433,6 +433,8 @@ def gpu(session: nox.Session) -> None:
             command = ["python", "-m", "hopcore_conformance", "--backend", backend]
             command += ["--dtype", dtype, "--device", "cuda", *session.posargs]
             session.run(*command, env=environment)
+            if backend == "torch":  # and with the kernels that are not used by default
+                session.run(*command, env={**environment, "HOPCORE_TORCH_KERNELS": "auto"})
 
 
 def from_source(folder: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how arrays lie in memory",
     )
     group.addoption(
-        "--hopcore-kernels", default=None, choices=KERNELS, help="torch's kernels (auto)"
+        "--hopcore-kernels", default=None, choices=KERNELS, help="torch's kernels (portable)"
     )
     group.addoption("--max-examples", type=int, default=20, help="examples of each check (20)")
     group.addoption(

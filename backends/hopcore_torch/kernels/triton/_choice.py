@@ -1,9 +1,9 @@
 """Which calls the kernels in Triton take, and the switch that chooses them.
 
-On CUDA tensors they are chosen where they apply and Triton can be imported. The environment
-variable ``HOPCORE_TORCH_KERNELS`` changes this: with ``portable`` they are never used, and with
-``triton-interpret`` they are used for tensors on the CPU, run by the interpreter of Triton, which
-is slow and meant for tests.
+The kernels have not run on a GPU yet, so the default, ``portable``, never uses them. The
+environment variable ``HOPCORE_TORCH_KERNELS`` changes this: with ``auto`` they are used for CUDA
+tensors where they apply and Triton can be imported, and with ``triton-interpret`` for tensors on
+the CPU, run by the interpreter of Triton, which is slow and meant for tests.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Switch:
             os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-SWITCH = [Switch(os.environ.get(VARIABLE, "auto"))]
+SWITCH = [Switch(os.environ.get(VARIABLE, "portable"))]
 
 
 @contextmanager
