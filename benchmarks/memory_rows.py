@@ -38,7 +38,7 @@ MEMORY_ROWS = (
             beside("dot", library),
             clock="cpu",
             most=1.15,
-            no_scores=True,
+            scratch=24,
             same=False,
         )
         for library in ("numpy", "torch", "jax")
@@ -53,7 +53,7 @@ MEMORY_ROWS = (
             beside("distance", library),
             clock="cpu",
             most=2.0,
-            no_scores=True,
+            scratch=24,
             same=False,
         )
         for kernel, name in (("compact", "a compact kernel"), ("k-subsets", "16-subsets"))

@@ -110,6 +110,7 @@ TITLES = {
     "graphs.md": "Benchmarks: graphs and diffusion",
     "attention.md": "Benchmarks: attention",
     "layers.md": "Benchmarks: layers",
+    "memories.md": "Benchmarks: memories and blocks",
     "phase.md": "Benchmarks: the transition",
 }
 """Of the pages that records which are kept become."""

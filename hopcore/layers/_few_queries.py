@@ -91,7 +91,7 @@ def map_of(settings: HopfieldSettings, parameters: Parameters, backend: Backend,
     if norm is not None:
         scale, shift = parameters.get(norm[1]), parameters.get(norm[2])
     if shift is not None:
-        moved = backend.linear(shift[None, :], weight, None)[0]
+        moved = backend.linear(shift[None, :], weight, None)[0, :]
         bias = moved if bias is None else bias + moved
     if scale is not None:
         weight = weight * scale

@@ -17,7 +17,7 @@ from hostile import little_memory
 
 import hopcore
 from hopcore.datasets._idx import read_idx
-from hopcore.experiments.data.bags import read_bags
+from hopcore.experiments.data.bag_files import read_bags
 from hopcore.experiments.study import read_rows
 from hopcore.files import from_csv, read_array, read_tensors
 from hopcore.files._arrays import read_archive

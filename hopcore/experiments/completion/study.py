@@ -58,7 +58,7 @@ class Completion(ResumableStudy):
     device: Device = None
 
     name = "completion"
-    example = "--method energy-transformer,nearest --seeds 1"
+    example = "--method nearest,average --seeds 1"
     case = trials.Case
     row = trials.Trial
 
