@@ -144,8 +144,9 @@ def chosen_of(association: Association) -> Array:
     index = xp.broadcast_to(index, (*index.shape[:-1], values.shape[-1]))
     found = xp.take_along_axis(values, index, axis=-2)
     found = xp.where(attends[..., None], found, 0.0)
-    number = () if isinstance(beta, float) else (beta,)
-    if backend.requires_gradient(state, stored, *number):
+    learned = beta, orders_of(association.separation)
+    arrays = (x for x in learned if x is not None and not isinstance(x, float))
+    if backend.requires_gradient(state, stored, *arrays):
         still = inputs._replace(projection=backend.constant(inputs.projection))
         scores = association.scores
         if scores.values is not None:
