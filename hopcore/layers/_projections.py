@@ -73,7 +73,9 @@ def check_patterns(
             f"patterns must be (..., L, d), got {', '.join(map(str, map(shape, patterns)))}"
         )
     if not settings.batch_first:
-        patterns = Patterns(*(x if x.ndim < 3 else backend.xp.moveaxis(x, 0, -2) for x in patterns))
+        # An array that is several of the three stays one.
+        first = {id(x): x if x.ndim < 3 else backend.xp.moveaxis(x, 0, -2) for x in patterns}
+        patterns = Patterns(*(first[id(x)] for x in patterns))
         state, stored, projection = patterns
     if stored.shape[-2] != projection.shape[-2]:
         raise ValueError(

@@ -21,6 +21,7 @@ from hopcore.layers._settings import HopfieldSettings
 from hopcore.memory._compact import conjugate_of, is_absolute
 from hopcore.memory._compact import recall as recall_in_reach
 from hopcore.memory._compact import weights_of as weights_by
+from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._scores import PLAIN
 from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_point
 
@@ -89,6 +90,8 @@ def recall(
     needs_weights = drop is not None or association.bias is not None
     needs_weights = needs_weights or association.graph is not None
     needs_weights = needs_weights or association.spreading is not None
+    # Weights at their bound of 1/k are equal, and the first of equal ones is chosen.
+    needs_weights = needs_weights or isinstance(association.separation, KSubsets)
     if hard and not needs_weights and not is_absolute(association.separation):
         return for_all_heads(settings, association, chosen_of(association))
     if drop is None and not hard:
@@ -146,7 +149,8 @@ def chosen_of(association: Association) -> Array:
     found = xp.where(attends[..., None], found, 0.0)
     learned = beta, orders_of(association.separation)
     arrays = (x for x in learned if x is not None and not isinstance(x, float))
-    if backend.requires_gradient(state, stored, *arrays):
+    # A function transform does not say whether it differentiates.
+    if backend.requires_gradient(state, stored, *arrays) or not backend.can_fetch_values(state):
         still = inputs._replace(projection=backend.constant(inputs.projection))
         scores = association.scores
         if scores.values is not None:

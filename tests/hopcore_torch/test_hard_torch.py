@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import hopcore
@@ -42,3 +43,23 @@ def test_values_are_chosen_and_only_chosen_ones_have_a_derivative() -> None:
     torch.testing.assert_close(found, values[:, [0, 2]])
     (slope,) = torch.autograd.grad(found.sum(), values)
     torch.testing.assert_close(slope, torch.tensor([[[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]]))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # of forward mode itself
+def test_function_transforms_and_forward_mode_have_the_derivative() -> None:
+    torch.manual_seed(0)
+    layer = hopcore_torch.Hopfield(input_size=6, num_heads=2).double()
+    stored, query, along = torch.randn(3, 5, 6, dtype=torch.float64)
+
+    def hard(state: torch.Tensor) -> torch.Tensor:
+        return hopcore.hopfield(
+            layer.settings, layer.arrays(), stored[None], state[None], hard=True
+        )
+
+    plain = query.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(hard(plain).square().sum(), plain)
+    assert float(wanted.abs().max()) > 0.0
+    slope = torch.func.grad(lambda z: torch.func.vmap(hard)(z[None]).square().sum())(query)
+    torch.testing.assert_close(slope, wanted)
+    _, change = torch.func.jvp(lambda z: hard(z).square().sum(), (query,), (along,))
+    torch.testing.assert_close(change, (wanted * along).sum())

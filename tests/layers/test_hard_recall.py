@@ -18,6 +18,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "sparse": {"separation": "sparsemax"},
     "in reach": {"separation": "epanechnikov", "scaling": 0.2},
     "updated": {"update_steps_max": 2},
+    "at the bound": {"separation": "k-subsets:2", "scaling": 50.0},
     "heads": {"similarity": "dot", "num_heads": 2, "scaling": (0.5, 2.0)},
 }
 
