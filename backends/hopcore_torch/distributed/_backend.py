@@ -221,8 +221,7 @@ class DistributedBackend(TorchBackend):
         own = self._own("best", stored, None, state, beta, mask, separation)
         part = Part(own.workers, self.loop)
         found = [
-            Backend.best(part, x, own.stored, b, mask, separation)
-            for x, b, mask in blocks(own, state, beta)
+            part.best(x, own.stored, b, mask, separation) for x, b, mask in blocks(own, state, beta)
         ]
         *best, conjugate = (torch.cat(arrays, -1) for arrays in zip(*found, strict=True))
         start = sum(own.sizes[: own.workers.rank])
@@ -376,6 +375,23 @@ class Part(TorchBackend):
 
     def statistics_rows(self, state: torch.Tensor, stored: torch.Tensor) -> int:
         return self.rows
+
+    def best(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        beta: Beta,
+        mask: torch.Tensor | None,
+        separation: SeparationFunction,
+    ) -> tuple[torch.Tensor, ...]:
+        """The best pattern of this device, by its weight among the patterns of all."""
+
+        def block(scores: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            weights, conjugate = self.separate(scores, separation)
+            index, xp = self.plain.argmax(scores, axis=-1), self.plain
+            return index, xp.max(scores, axis=-1), xp.max(weights, axis=-1), conjugate
+
+        return self.over_blocks(block, state, stored, beta, mask)
 
     def statistics(self, *arguments: Any) -> tuple[torch.Tensor, ...]:
         """Go the portable way, whose sums are those of this namespace."""
