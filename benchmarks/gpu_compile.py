@@ -41,7 +41,7 @@ class Variant(NamedTuple):
     kind: str
     dtype: str
     size: int
-    """Coordinates of a pattern and of a projection."""
+    """The numbers of coordinates of a pattern and of a projection."""
     capability: int
     options: str = "plain"
     """``plain``, or ``all``: causal, a mask, a bias, a beta of each query, the best pattern; or

@@ -73,7 +73,7 @@ def check_patterns(
             f"patterns must be (..., L, d), got {', '.join(map(str, map(shape, patterns)))}"
         )
     if not settings.batch_first:
-        # An array that is several of the three stays one.
+        # One array may be given as two or three of the patterns: move it once.
         first = {id(x): x if x.ndim < 3 else backend.xp.moveaxis(x, 0, -2) for x in patterns}
         patterns = Patterns(*(first[id(x)] for x in patterns))
         state, stored, projection = patterns

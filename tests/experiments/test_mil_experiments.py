@@ -446,7 +446,7 @@ def test_every_bag_tests_once(tmp_path):
 
 @pytest.mark.parametrize("own", [True, False])
 def test_nothing_is_chosen_or_learned_by_the_bags_that_test(own):
-    """Neither learning rate, dropout, epochs nor the training depend on them."""
+    """The chosen settings and the trained parameters do not depend on the test bags."""
     fitting = Fitting(
         width=16, heads=2, rates=(1e-3, 1e-2), dropouts=(0.0, 0.9), normalise=True, epochs=3
     )

@@ -74,7 +74,8 @@ class Nearest:
 class Centred:
     """A memory of what distinguishes the patterns from their mean.
 
-    The mean includes one pattern of zeros. Otherwise, a value that all patterns share would vanish.
+    The mean is that of the patterns and one pattern of zeros. Without the latter, a value that all
+    patterns share would become 0.
     """
 
     memory: RetrievingMemory

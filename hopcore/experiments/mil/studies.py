@@ -202,7 +202,7 @@ def shrunk(images: Images, factor: int) -> Images:
 
 @dataclass(kw_only=True)
 class BagFiles(BagStudy):
-    """Classify bags of features from files, cross-validated."""
+    """Classify bags of features from files, and test each bag by cross-validation."""
 
     data: Annotated[str, option(INPUT, "The bags: .npz files with features, bag and label.")]
     folds: Annotated[int, option(METHOD, "The number of folds.", min=2)] = 10
