@@ -61,6 +61,8 @@ STATEMENTS: dict[str, str] = {
     "C.modern": "log-sum-exp and a quadratic state are the modern Hopfield network",
     "C.layers": "the update of one layer is the minimum of the energy over that layer",
     "C.classical": "asynchronous updates never raise -xi^T W xi / 2, and end where none changes it",
+    "C.certain": "a state goes to a pattern of signs, and stays, if the activation of this pattern "
+    "outweighs all others together",
     # L: the energy transformer block (Hoover et al. 2023).
     "L.energy": "the energy of a block is that of its attention without values and of its "
     "rectified memory",
@@ -166,7 +168,7 @@ STATEMENTS: dict[str, str] = {
     "J9": "logit diffusion: weights diffused, clipped at 0, renormalised over what is attended to",
     "J10": "graph-constrained: a query attends to its anchor and the anchor's neighbours only",
     "J.limit": "eta -> 0 is continuous with no diffusion, in every mode",
-    "J.distance": "similarity='distance' compares states with the diffused keys by distance",
+    "J.distance": "distances, biases and masks of numbers are those of the diffused keys",
     "J.alone": "a sample never depends on its batch-mates, nor on what is masked",
     "J.cache": "a cached graph is that of the content asked for",
     "J.energy": "the tracker records the true energies, and stops a sample on its own",
