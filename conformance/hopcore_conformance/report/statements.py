@@ -104,6 +104,7 @@ STATEMENTS: dict[str, str] = {
     "association, statistics are those of these scores",
     "K1": "by distance E = -Omega*(-beta/2 ||xi - x_i||^2 + b_i)/beta, for the softmax between "
     "d_min^2/2 - log(N)/beta and d_min^2/2; grad E = xi - f(xi), descent as in E2",
+    "K.cooling": "by distance 0 <= dE/dbeta = -Omega(p)/beta^2 <= -Omega(1/N)/beta^2",
     "K2": "distances do not change when patterns and states are moved together; among patterns of "
     "one length they are dot products",
     "K.distinct": "||f(xi) - x_i|| <= 2 (N-1) M exp(-beta (Delta_i - 2 r M)) with Delta_i = "
