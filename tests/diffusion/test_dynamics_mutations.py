@@ -112,12 +112,34 @@ def light(patch):
     )
 
 
-@mutant("no factor for explicit steps", "J5")
-def factorless(patch):
+@mutant("a factor for explicit steps", "J5")
+def with_factor(patch):
     right = hopcore.diffusion.joint_weight
 
     def weight(laplacian, beta, stored, *, eta=None):
-        return right(laplacian, beta, stored)
+        found = right(laplacian, beta, stored, eta=eta)
+        largest = np.linalg.eigvalsh(laplacian.laplacian("none").to_dense())[..., -1].max()
+        return found / (1.0 - 0.5 * eta * largest) if eta else found
+
+    patch.setattr(hopcore.diffusion, "joint_weight", weight)
+
+
+@mutant("an eta that is not looked at", "J5")
+def any_eta(patch):
+    right = hopcore.diffusion.joint_weight
+    patch.setattr(
+        hopcore.diffusion,
+        "joint_weight",
+        lambda laplacian, beta, stored, *, eta=None: right(laplacian, beta, stored),
+    )
+
+
+@mutant("2 % less weight where explicit steps are large", "J5")
+def light_for_large_steps(patch):
+    right = hopcore.diffusion.joint_weight
+
+    def weight(laplacian, beta, stored, *, eta=None):
+        return (0.98 if eta and eta > 0.4 else 1.0) * right(laplacian, beta, stored, eta=eta)
 
     patch.setattr(hopcore.diffusion, "joint_weight", weight)
 
