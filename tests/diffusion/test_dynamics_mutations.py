@@ -49,6 +49,18 @@ def normalised(patch):
     patch.setattr(diffused, "laplacian_of", lambda graph, _: right(graph, "symmetric"))
 
 
+@mutant("every graph is complete", "J7")
+def complete(patch):
+    right = diffused.laplacian_of
+
+    def laplacian(graph, normalization):
+        others = 1.0 - np.eye(graph.num_nodes)
+        weight = np.sum(graph.to_dense()) / np.sum(others)
+        return right(hopcore.Graph.from_dense(weight * others), normalization)
+
+    patch.setattr(diffused, "laplacian_of", laplacian)
+
+
 def change_operator(patch: Any, change: Callable[..., Any]) -> None:
     right = diffused.diffusion_operator
 
