@@ -54,7 +54,9 @@ def complete(patch):
     right = diffused.laplacian_of
 
     def laplacian(graph, normalization):
-        others = 1.0 - np.eye(graph.num_nodes)
+        others = 1.0 - np.eye(graph.nodes)
+        if graph.batch:
+            return right(graph, normalization)
         weight = np.sum(graph.to_dense()) / np.sum(others)
         return right(hopcore.Graph.from_dense(weight * others), normalization)
 
@@ -130,7 +132,9 @@ def with_factor(patch):
 
     def weight(laplacian, beta, stored, *, eta=None):
         found = right(laplacian, beta, stored, eta=eta)
-        largest = np.linalg.eigvalsh(laplacian.laplacian("none").to_dense())[..., -1].max()
+        weights = np.asarray(laplacian.to_dense())
+        matrices = np.sum(weights, axis=-1)[..., None] * np.eye(weights.shape[-1]) - weights
+        largest = np.linalg.eigvalsh(matrices).max()
         return found / (1.0 - 0.5 * eta * largest) if eta else found
 
     patch.setattr(hopcore.diffusion, "joint_weight", weight)
