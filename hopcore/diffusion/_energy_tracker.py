@@ -141,8 +141,9 @@ def free_energy(inputs: Inputs) -> Array:
 def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | None = None) -> float:
     r"""Return the smallest alpha for which the joint energy provably never rises.
 
-    :math:`\alpha = \beta M^2 / (2 \lambda_2 (1 - \eta \lambda_{max} / 2))` for explicit steps,
-    and without the last factor for the heat kernel and the implicit step.
+    :math:`\alpha = \beta M^2 / (2 \lambda_2)`, for every operator that is a doubly stochastic
+    function of the Laplacian: the heat kernel and the implicit step of any strength, and explicit
+    steps of at most :math:`1/\max(deg)`, one or several at once.
 
     Parameters
     ----------
@@ -153,7 +154,8 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     stored : array (..., N, d)
         The patterns before diffusion; M is their largest norm.
     eta : float, optional
-        Strength of an explicit step, below ``2/lambda_max``; None for the other operators.
+        Strength of the explicit steps, which is checked and does not change the result; None for
+        the other operators.
 
     Returns
     -------
@@ -163,12 +165,13 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     Raises
     ------
     ValueError
-        A normalised Laplacian; an eta that is too large.
+        A normalised Laplacian; an eta above ``1/max(deg)``, with which an explicit step is not
+        doubly stochastic.
 
     Notes
     -----
-    The bound holds for :math:`\|\xi_0\| \le M`; explicit steps also need
-    :math:`\eta \le 1/\max(deg)`. The function computes eigenvalues of dense matrices, in O(N^3).
+    The bound holds for :math:`\|\xi_0\| \le M`. No smaller number is enough for all memories, at
+    any inverse temperature. The function computes eigenvalues of dense matrices, in O(N^3).
 
     Examples
     --------
@@ -176,6 +179,10 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     >>> graph = hopcore.Graph.from_dense(np.asarray([[0.0, 1.0], [1.0, 0.0]]))
     >>> round(hopcore.diffusion.joint_weight(graph, 2.0, np.eye(2)), 6)
     0.5
+    >>> hopcore.diffusion.joint_weight(graph, 2.0, np.eye(2), eta=1.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: eta must be at most 1/max(deg) = 1, got 1.5
     """
     beta = as_number("beta", beta, positive=True)
     eta = None if eta is None else as_number("eta", eta, 0.0)
@@ -190,12 +197,12 @@ def joint_weight(laplacian: Any, beta: float, stored: Array, *, eta: float | Non
     largest = float(np.max(np.sum(patterns**2, axis=-1)))
     alpha = 0.0
     for matrix in matrices.reshape(-1, *matrices.shape[-2:]):
+        most = float(np.max(np.diagonal(matrix)))
+        # The degrees are sums in the dtype of the weights.
+        if eta is not None and eta * most > 1.0 + 1e-6:
+            raise ValueError(f"eta must be at most 1/max(deg) = {1.0 / most:g}, got {eta:g}")
         values = np.linalg.eigvalsh(matrix)
         positive = values[values > 1e-6 * max(values[-1], 0.0)]
-        if not positive.size or positive[-1] <= 0.0:
-            continue
-        slack = 1.0 if eta is None else 1.0 - 0.5 * eta * positive[-1]
-        if slack <= 0.0:
-            raise ValueError(f"eta must be below 2/lambda_max = {2.0 / positive[-1]:g}, got {eta}")
-        alpha = max(alpha, beta * largest / (2.0 * float(positive[0] * slack)))
+        if positive.size:
+            alpha = max(alpha, beta * largest / (2.0 * float(positive[0])))
     return alpha

@@ -7,6 +7,7 @@ the lower half set to 0, a few updates, and success where the cosine with the or
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.console import Console
 from hopcore import datasets
 from hopcore.datasets._sources import files_in
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest, run_job
+from hopcore.experiments.manifest import command_line, manifest_path, write_manifest
 from hopcore.experiments.options import (
     METHOD,
     OUTPUT,
@@ -219,7 +221,11 @@ def command(
     The share depends on beta, the size of the memory and the separation function. Separate the
     values of a list by commas.
     """
-    check_outputs({"--csv": csv, "--markdown": markdown}, files_in(data))
+    given = dict(locals())
+    beside = None if csv is None else manifest_path(csv)
+    writes = {"--csv": csv, "--csv (manifest)": beside, "--markdown": markdown}
+    check_outputs(writes, files_in(data))
+    begun = time.perf_counter()
     images = datasets.load(dataset, data)
     grid = {
         "stored": integers(stored, "stored"),
@@ -234,8 +240,12 @@ def command(
     )
     trials = list(tracked(run, count))
     settings = summary(trials)
+    seconds = time.perf_counter() - begun
     write_text(csv, to_csv(trials))
     write_text(markdown, to_markdown(settings))
+    if csv is not None:
+        line = command_line("retrieval", command, given)
+        write_manifest(csv, line, seconds, beside=writes)
     if as_json:
         show_json({"dataset": dataset, "settings": [setting._asdict() for setting in settings]})
     else:
@@ -243,6 +253,7 @@ def command(
         Console().print(table(title, settings).terminal())
         if csv is not None:
             say_written(csv, "every trial")
+            say_written(manifest_path(csv), "how they were made")
         if markdown is not None:
             say_written(markdown, "the summary")
         if csv is None and markdown is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
@@ -14,6 +15,7 @@ from rich.console import Console, RenderableType
 
 from hopcore import datasets
 from hopcore.datasets._sources import files_in
+from hopcore.experiments.manifest import command_line, manifest_path, write_manifest
 from hopcore.experiments.options import AsJson, Csv, Markdown, Plot, Resume, show_json, tracked
 from hopcore.experiments.outputs import check_outputs
 from hopcore.files._csv import from_csv, to_csv
@@ -65,7 +67,12 @@ class Study:
 
     def writes(self) -> dict[str, Path | None]:
         """Return the files that the study writes, by the options that name them."""
-        return {"--csv": self.csv_path, "--plot": self.plot_path, "--markdown": self.markdown}
+        return {
+            "--csv": self.csv_path,
+            "--csv (manifest)": manifest_path(self.csv_path),
+            "--plot": self.plot_path,
+            "--markdown": self.markdown,
+        }
 
     def reads(self) -> dict[str, Path | None]:
         """Return the files that the study reads, by the options that name them."""
@@ -98,15 +105,31 @@ class Study:
         written = [f"Wrote {self.csv_path}: every {self.row_label}."]
         if self.markdown is not None:
             written.append(f"Wrote {self.markdown}: the summary.")
-        return [*written, f"Wrote {self.plot_path}: the picture."]
+        return [
+            *written,
+            f"Wrote {self.plot_path}: the picture.",
+            f"Wrote {manifest_path(self.csv_path)}: how the data were made.",
+        ]
+
+    @property
+    def command_line(self) -> str:
+        """The command line with the options that are not the defaults."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return command_line(self.name, command_of(type(self)), given)
 
     def run(self) -> None:
         """Measure, write the files and show the summary."""
         check_outputs(self.writes(), self.reads())
+        begun = time.perf_counter()
+        resumed = getattr(self, "resume", False) and self.csv_path.exists()
         rows = self.measure()
+        seconds = time.perf_counter() - begun
         report = self.report(rows)
         write_text(self.markdown, report.markdown)
         self.draw(rows)
+        write_manifest(
+            self.csv_path, self.command_line, seconds, beside=self.writes(), resumed=resumed
+        )
         if self.as_json:
             show_json(report.facts)
         else:

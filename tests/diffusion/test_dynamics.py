@@ -415,7 +415,7 @@ def test_the_joint_energy_needs_the_unnormalised_laplacian() -> None:
     graph = hopcore.knn_graph(STORED, 3)
     with pytest.raises(ValueError, match="J needs the unnormalised Laplacian, got 'symmetric'"):
         hopcore.diffusion.joint_weight(graph.using("symmetric"), 1.0, STORED)
-    with pytest.raises(ValueError, match=r"eta must be below 2/lambda_max = 0\.\d+, got 5"):
+    with pytest.raises(ValueError, match=r"eta must be at most 1/max\(deg\) = 0\.\d+, got 5"):
         hopcore.diffusion.joint_weight(graph, 1.0, STORED, eta=5.0)
     empty = hopcore.Graph.from_dense(np.zeros((3, 3)))
     assert hopcore.diffusion.joint_weight(empty, 1.0, STORED[:3]) == 0.0

@@ -50,6 +50,20 @@ def normalised(patch):
     patch.setattr(diffused, "laplacian_of", lambda graph, _: right(graph, "symmetric"))
 
 
+@mutant("every graph is complete", "J7")
+def complete(patch):
+    right = diffused.laplacian_of
+
+    def laplacian(graph, normalization):
+        others = 1.0 - np.eye(graph.nodes)
+        if graph.batch:
+            return right(graph, normalization)
+        weight = np.sum(graph.to_dense()) / np.sum(others)
+        return right(hopcore.Graph.from_dense(weight * others), normalization)
+
+    patch.setattr(diffused, "laplacian_of", laplacian)
+
+
 def change_operator(patch: Any, change: Callable[..., Any]) -> None:
     right = diffused.diffusion_operator
 
@@ -132,12 +146,36 @@ def light(patch):
     )
 
 
-@mutant("no factor for explicit steps", "J5")
-def factorless(patch):
+@mutant("a factor for explicit steps", "J5")
+def with_factor(patch):
     right = hopcore.diffusion.joint_weight
 
     def weight(laplacian, beta, stored, *, eta=None):
-        return right(laplacian, beta, stored)
+        found = right(laplacian, beta, stored, eta=eta)
+        weights = np.asarray(laplacian.to_dense())
+        matrices = np.sum(weights, axis=-1)[..., None] * np.eye(weights.shape[-1]) - weights
+        largest = np.linalg.eigvalsh(matrices).max()
+        return found / (1.0 - 0.5 * eta * largest) if eta else found
+
+    patch.setattr(hopcore.diffusion, "joint_weight", weight)
+
+
+@mutant("an eta that is not looked at", "J5")
+def any_eta(patch):
+    right = hopcore.diffusion.joint_weight
+    patch.setattr(
+        hopcore.diffusion,
+        "joint_weight",
+        lambda laplacian, beta, stored, *, eta=None: right(laplacian, beta, stored),
+    )
+
+
+@mutant("2 % less weight where explicit steps are large", "J5")
+def light_for_large_steps(patch):
+    right = hopcore.diffusion.joint_weight
+
+    def weight(laplacian, beta, stored, *, eta=None):
+        return (0.98 if eta and eta > 0.4 else 1.0) * right(laplacian, beta, stored, eta=eta)
 
     patch.setattr(hopcore.diffusion, "joint_weight", weight)
 

@@ -95,6 +95,30 @@ class AnotherAlpha(Backend):
         return super().separate(scores, separation)
 
 
+@mutant("no weight of exactly 0 near the softmax", "F.limit")
+class NeverZero(Backend):
+    def separate(self, scores, separation):
+        weights, conjugate = super().separate(scores, separation)
+        some = np.max(scores, axis=-1, keepdims=True) > -np.inf
+        if isinstance(separation, Entmax) and np.any(np.where(some, weights, 1.0) == 0.0):
+            return super().separate(scores, Softmax())
+        return weights, conjugate
+
+
+@mutant("one pattern that is nearly retrieved", "F3")
+class NearlyOne(Backend):
+    def separate(self, scores, separation):
+        weights, conjugate = super().separate(scores, separation)
+        return (weights * (1.0 - 1e-9) if scores.shape[-1] == 1 else weights), conjugate
+
+
+@mutant("a cross-entropy that is never 0", "F.loss")
+def never_without_loss(monkeypatch):
+    right = hopcore.entmax_loss
+    wrong = lambda z, *given, **named: right(z, *given, **named) + 1e-9 * (z.shape[-1] == 1)  # noqa: E731
+    monkeypatch.setattr(hopcore, "entmax_loss", wrong)
+
+
 @mutant("the first query's alpha for all", "F.orders")
 class OneOrder(Backend):
     def separate(self, scores, separation):

@@ -376,6 +376,21 @@ def median(patch):
     patch.setattr(module, "np", space)
 
 
+@mutant("a margin that any noise leaves", "P9")
+def sure_margin(patch):
+    def change(found, stored, noise, *_):
+        return {"margin": found.margin * (1.0 - (noise or 0.0)), "error": found.error}
+
+    change_fields(patch, "phase._suggest", "for_retrieval", change)
+
+
+@mutant("an update that is slightly warmer where the centroid turns", "P2")
+class WarmerAtThree(Backend):
+    def scores(self, state, stored, beta, mask):
+        turn = isinstance(beta, float) and beta == stored.shape[-2]
+        return super().scores(state, stored, beta, mask) * (0.9 if turn else 1.0)
+
+
 @mutant("a beta for patterns of length 1", "P9")
 def of_one_length(patch):
     change_fields(patch, "phase._suggest", "suggest_beta",

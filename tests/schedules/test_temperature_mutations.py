@@ -236,6 +236,32 @@ class Worst(Backend):
         return super().choose(-state, stored, beta, mask)
 
 
+@mutant("the last of equal scores, without dropout", "N3 N5")
+class LastOfEquals(Backend):
+    def choose(self, state, stored, beta, mask):
+        last = stored.shape[-2] - 1
+        flipped = None if mask is None else mask[..., ::-1]
+        index, attends = super().choose(state, stored[..., ::-1, :], beta, flipped)
+        return last - index, attends
+
+
+@mutant("a soft weight that goes to the first of equal scores", "N2 N5")
+class SoftlyFirst(Backend):
+    def separate(self, scores, separation):
+        weights, conjugate = super().separate(scores, separation)
+        largest = weights == np.max(weights, axis=-1, keepdims=True)
+        first = np.cumsum(largest, axis=-1) == 1
+        taken = np.sum(np.where(largest, weights, 0.0), axis=-1, keepdims=True)
+        return np.where(largest, np.where(first, taken, 0.0), weights), conjugate
+
+
+@mutant("a memory of one pattern that is not sure", "N2")
+class NeverSure(Backend):
+    def separate(self, scores, separation):
+        weights, conjugate = super().separate(scores, separation)
+        return (0.999 * weights if scores.shape[-1] == 1 else weights), conjugate
+
+
 @mutant("hard is soft", "N4")
 def never_hard(patch):
     change_choice(patch, lambda right, w: w)
@@ -382,6 +408,17 @@ def one_codebook(patch):
         return quantize
 
     everywhere(patch, "layers._quantizer", "quantize", wrong)
+
+
+@mutant("the last of equally near codes", "Q2 Q6")
+def last_code(patch):
+    def change(found, right, settings, parameters, features, options):
+        turned = {"codebook": parameters["codebook"][:, ::-1]}
+        again = right(settings, turned, features, **options)
+        last = settings.quantity - 1
+        return found._replace(values=again.values, codes=last - again.codes)
+
+    change_quantized(patch, change)
 
 
 @in_torch("hard values without a derivative", "Q3")

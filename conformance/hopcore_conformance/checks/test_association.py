@@ -318,6 +318,26 @@ def test_exact_retrieval_of_a_query_in_one_step(subject: Subject, p: Problem, sh
         agree("update of a query beyond the margin", measure.update(subject, p), p.stored[:1], 0.0)
 
 
+@statement("F3")
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax", hopcore.Entmax(1.5)])
+def test_one_pattern_is_retrieved_by_all(subject: Subject, separation: Any) -> None:
+    stored = np.asarray([[1.0, -2.0, 0.5]])
+    states = np.asarray([[0.0, 0.0, 0.0], [4.0, 8.0, -2.0], [1.0, -2.0, 0.5]])
+    got = subject(hopcore.update, states, stored, 0.25, separation=separation)
+    agree("the only pattern", got, np.broadcast_to(stored, got.shape), 0.0)
+
+
+@statement("F3")
+def test_the_softmax_is_exact_for_no_second_pattern(subject: Subject) -> None:
+    # Of two patterns the other has the weight e^-2, of two copies one half: a copy lies in the
+    # convex hull of the other, and the mean of both is exact.
+    stored, state = np.asarray([[1.0, 0.0], [-1.0, 0.0]]), np.asarray([[1.0, 0.0]])
+    got = subject(hopcore.update, state, stored, 1.0)
+    agree("update", got, [[np.tanh(1.0), 0.0]], 8 * subject.eps)
+    copies = np.concatenate([stored[:1], stored[:1]])
+    agree("copies", subject(hopcore.update, state, copies, 1.0), state, 0.0)
+
+
 def gap_to_others(state: Array, stored: Array) -> Array:
     """``min_j xi.(x_0 - x_j)`` over the other patterns, of one query."""
     products = stored @ state[0]

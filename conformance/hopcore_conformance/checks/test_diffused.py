@@ -384,6 +384,30 @@ def test_pattern_minima_vanish_when_heated(subject: Subject, share: float) -> No
         assert np.all(relative < 0.1), f"at {relative!r} of the way from centroid to pattern"
 
 
+@statement("J7")
+@pytest.mark.parametrize("path", [False, True])
+def test_one_temperature_on_complete_graphs_only(subject: Subject, path: bool) -> None:
+    # Three equidistant patterns; on a path the eigenvalues are 1 and 3, on a triangle 3 and 3.
+    ends = np.asarray([[0, 1], [1, 2]]) if path else np.asarray([[0, 0, 1], [1, 2, 2]])
+    weights, time = np.ones(ends.shape[1]), 0.25
+    config = DiffusionConfig(
+        eta=time, diffusion_mode="spectral", use_normalized_laplacian=False, steps=1
+    )
+    state = subject.rounded(np.asarray([[1.0, 0.5, 0.25]]))
+
+    def found(state: Any, stored: Any, weights: Any) -> Any:
+        graph = graph_of(weights, ends, 3)
+        options = {"config": config, "graph": graph, "values": "untied", "projection": stored}
+        return hopcore.diffused_retrieve(state, stored, 1.0, **options).output
+
+    # The patterns are unit vectors, so that the weights themselves are recalled.
+    logs = np.log(subject(found, state, np.eye(3), weights))[0]
+    ends_apart, middle = logs[0] - logs[2], logs[1] - 0.5 * (logs[0] + logs[2])
+    got = np.asarray([ends_apart / 0.75, middle / -0.125])
+    wanted = np.exp(-time * np.asarray([1.0 if path else 3.0, 3.0]))
+    agree("shrunk differences of scores", got, wanted, 256.0 * subject.eps)
+
+
 def root(function: Any, low: float, high: float) -> float:
     """The root of a function, by bisection."""
     for _ in range(200):

@@ -276,6 +276,50 @@ def test_a_suggestion_names_the_similarity_that_loses_fewer_patterns(subject: Su
 
 
 @statement("P9")
+@pytest.mark.parametrize("similarity", ["dot", "distance"])
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
+def test_how_many_queries_are_covered(subject: Subject, noise: float, similarity: Any) -> None:
+    rng = np.random.default_rng(7)
+    stored = subject.rounded(rng.normal(size=(40, 6)))
+    found = hopcore.suggest_beta(subject.put(stored), noise=noise, similarity=similarity)
+    scores = plain.scores_at_one(stored, stored, similarity)
+    lead = np.where(np.eye(40) > 0, np.inf, np.diagonal(scores)[:, None] - scores)
+    some = np.min(lead, axis=-1) > 0.0
+    if noise == 0.0:  # at most one pattern more than 5 % has a smaller separation
+        small = np.min(lead, axis=-1)[some] < found.margin * (1.0 - 64.0 * subject.fine)
+        at_most("patterns below the margin", np.sum(small), 1.0 + 0.05 * np.sum(some))
+        return
+    apart = np.linalg.norm(stored[:, None] - stored, axis=-1)
+    z = (lead - found.margin) / (noise * np.where(np.eye(40) > 0, 1.0, apart))
+    missed = np.vectorize(lambda x: 0.5 * math.erfc(x / math.sqrt(2.0)))(z)
+    draws = stored + noise * rng.normal(size=(400, 40, 6))
+    noisy = plain.scores_at_one(draws, stored, similarity)
+    own = np.diagonal(noisy, axis1=-2, axis2=-1)[..., None]
+    ahead = np.where(np.eye(40) > 0, np.inf, own - noisy).min(axis=-1)
+    share = np.mean(ahead >= found.margin, axis=0)
+    # 400 draws: five standard deviations of at most a half each.
+    at_most("share covered", share, 1.0 - np.max(missed, axis=-1), 2.5 / math.sqrt(400.0))
+    at_most("1 - sum", 1.0 - np.sum(missed, axis=-1), share, 2.5 / math.sqrt(400.0))
+    # The pattern that decides loses more than the 5 % of the quantile.
+    spread = noise * apart[np.arange(40), np.argmin(lead, axis=-1)]
+    margins = np.maximum(np.min(lead, axis=-1) - spread, 0.25 * np.min(lead, axis=-1))[some]
+    last = np.argmin(np.abs(margins - found.margin))
+    at_most("share of the pattern that decides", share[some][last], 0.9)
+
+
+@statement("P9")
+def test_where_the_order_of_patterns_matters(subject: Subject) -> None:
+    # The first pattern has two competitors with the score 2, at distances of 2.2 and 3.2.
+    stored = np.asarray([[2.0, 0.0], [1.0, 2.0], [1.0, -3.0], [-3.0, 0.0]])
+    turned = stored[[0, 2, 1, 3]]
+    for noise, other in ((None, False), (0.25, True)):
+        margins = [
+            hopcore.suggest_beta(subject.put(x), noise=noise).margin for x in (stored, turned)
+        ]
+        assert (abs(margins[0] - margins[1]) > 0.01) is other, margins
+
+
+@statement("P9")
 @given(rng=generators(), alpha=st.sampled_from((1.5, 2.0, 3.0)))
 def test_a_suggestion_for_a_sparse_function_is_exact(
     subject: Subject, rng: np.random.Generator, alpha: float

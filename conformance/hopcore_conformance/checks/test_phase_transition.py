@@ -103,6 +103,18 @@ def test_two_patterns_part_at_a_pitchfork(subject: Subject) -> None:
 
 
 @statement("P2")
+def test_the_centroid_at_its_spinodal(subject: Subject) -> None:
+    # At b = N the slope of the map is 1: two patterns still fall back to their centroid, and
+    # three move away from it. Unit vectors, so that b is beta.
+    for patterns, s, way in ((2, 0.5, -1.0), (3, 0.2, 1.0)):
+        stored = np.eye(patterns)
+        state = np.mean(stored, axis=0) * (1.0 - s) + s * stored[:1]
+        moved = subject(hopcore.update, subject.rounded(state), stored, float(patterns))[0]
+        gain = moved[0] - moved[1] - s
+        at_most(f"-way of {patterns} patterns", np.asarray(-way * gain), -0.01)
+
+
+@statement("P2")
 def test_the_mean_of_symmetric_patterns(subject: Subject) -> None:
     # Whatever the patterns, with -x_i for every x_i their mean is a fixed point.
     half = np.random.default_rng(0).normal(size=(4, 5))

@@ -105,18 +105,48 @@ def test_closed_forms(subject: Subject, z: Array, alpha: float) -> None:
 
 
 @statement("F.limit")
-@given(rng=generators(), a=st.sampled_from((1e-2, 1e-3, 1e-4, 1e-6)))
-def test_entmax_tends_to_the_softmax(subject: Subject, rng: np.random.Generator, a: float) -> None:
-    z = subject.precise.rounded(3.0 * rng.uniform(size=(3, 7)))
+@given(
+    rng=generators(),
+    a=st.sampled_from((0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-6)),
+    width=st.sampled_from((3.0, 30.0, 300.0)),
+)
+def test_entmax_tends_to_the_softmax(
+    subject: Subject, rng: np.random.Generator, a: float, width: float
+) -> None:
+    # Scores that spread over more than the reach of 1/a, too: some weights are 0 there.
+    z = subject.precise.rounded(width * rng.uniform(size=(3, 7)))
     weights, conjugate = measure.separate(subject, z, hopcore.Entmax(1.0 + a))
-    softmax, log_sum_exp = measure.separate(subject, z, "softmax")
-    # Between log_alpha(w) and log(w) lies at most a log(w)^2 / 2, so no weight is off by more.
-    gap = np.max(np.log(weights) ** 2, axis=-1) * a / 2.0
-    rounding = subject.fine * 64
-    at_most("log(entmax / softmax)", np.abs(np.log(weights / softmax)), gap[:, None], rounding)
-    # Omega differs by at most gap / alpha, and by at most a log(w) from the 1/alpha before it.
-    entropy = np.max(-np.log(weights), axis=-1)
-    at_most("conjugates", np.abs(conjugate - log_sum_exp), gap + a * entropy, rounding)
+    log_sum_exp = plain.conjugate(z, 1.0)
+    logs = z - log_sum_exp[:, None]  # of the softmax weights, which may underflow themselves
+    inside = weights > 0.0
+    own = np.log(np.where(inside, weights, 1.0))
+    gap = np.max(own**2, axis=-1) * a / 2.0
+    lost = np.sum(np.where(inside, 0.0, np.exp(logs)), axis=-1)
+    at_most("lost weight", lost, 6.0 * np.exp(-(7.0**-a) / a), 64 * subject.fine)
+    ratio = own - np.where(inside, logs, 0.0)
+    # Where a weight is a power 1/a of a difference of scores, it has 1/a of its rounding.
+    smallest = np.where(inside, np.exp(a * own), 1.0)
+    rounding = 64 * subject.precise.fine * (1.0 + width + 1.0 / (a * smallest))
+    at_most("-log(entmax / softmax)", -ratio, gap[:, None], rounding)
+    at_most("log(entmax / softmax)", ratio, (gap - np.log1p(-lost))[:, None], rounding)
+    softmax = np.exp(logs)
+    between = np.sum(0.5 * softmax * logs**2 - softmax * logs, axis=-1) * a / (1.0 + a)
+    small = 64 * subject.precise.fine * (1.0 + width)
+    at_most("conjugate of entmax", conjugate, log_sum_exp, small)
+    at_most("log-sum-exp", log_sum_exp, conjugate + between, small)
+
+
+@statement("F.limit")
+def test_weights_that_are_0_near_the_softmax(subject: Subject) -> None:
+    # All but one weight are 0: its logarithm is 0 and gamma too, but it is not that of the softmax,
+    # since it took over what the others lost.
+    z = subject.precise.rounded(np.asarray([[0.0, -2.0, -2.0, -2.0, -2.0]]))
+    weights, _ = measure.separate(subject, z, hopcore.Entmax(1.5))
+    softmax, _ = measure.separate(subject, z, "softmax")
+    agree("weights", weights, [[1.0, 0.0, 0.0, 0.0, 0.0]], 0.0)
+    lost = np.sum(softmax[0, 1:])
+    agree("softmax weight", np.asarray(-np.log(softmax[0, 0])), -np.log1p(-lost), 1e-5)
+    at_most("-lost weight", np.asarray(-lost), -0.3)
 
 
 @statement("F.permutation")

@@ -175,6 +175,17 @@ def test_no_loss_at_the_margin(subject: Subject, alpha: float) -> None:
     at_most("-loss of the second class", -got[0], -1e-3)
 
 
+@statement("F.loss")
+@pytest.mark.parametrize("alpha", [1.0, 1.5, 2.0])
+def test_one_class_has_no_loss(subject: Subject, alpha: float) -> None:
+    z = np.asarray([[3.0], [-64.0], [0.0]])
+    got = loss_of(subject, z, np.zeros(3, dtype=int), alpha, "none")
+    agree("loss of the only class", got, np.zeros(3), 0.0)
+    # With a second class the cross-entropy is not 0: log(1 + e^-4).
+    got = loss_of(subject, np.asarray([[4.0, 0.0]]), np.zeros(1, dtype=int), 1.0, "none")
+    agree("cross-entropy of two classes", got, [np.log1p(np.exp(-4.0))], 16 * subject.fine)
+
+
 @statement("F.loss", "B.gradient")
 @given(z=score_arrays(masked=False), alpha=st.sampled_from((1.0, 1.5, 2.0)), rng=generators())
 def test_gradient_of_the_loss(

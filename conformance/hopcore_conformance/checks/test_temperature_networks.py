@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hopcore
+from hopcore.layers import HNLSettings
 from hopcore_conformance.cases.diffused import no_half
 from hopcore_conformance.cases.layers import Case, measured, run
 from hopcore_conformance.cases.memory import generators
@@ -100,6 +101,56 @@ def test_soft_tends_to_hard(subject: Subject, case: Case, temperature: float) ->
     off = np.abs(asked(subject, hopcore.layers.hnl, case, temperature) - wanted)
     at_most("distance", off[ready], np.broadcast_to(bound, off.shape)[ready],
             within + soft(subject, case, temperature)[1])  # fmt: skip
+
+
+PLAIN_HEAD = HNLSettings(input_size=2, output_size=1, quantity=4, num_heads=1, hidden_size=2)
+"""A layer whose numbers are exact where its weights are identities: ties are ties."""
+
+
+def recalled_from(
+    subject: Subject, keys: list[int], values: list[float], temperature: float, hard: bool
+) -> Array:
+    """The output for one query of a layer with the keys (k, -k) and these values."""
+    core, eye = "hopfield.association_core.", np.eye(2)
+    parameters = {
+        "lookup_weights": np.asarray([[[k, -k] for k in keys]], dtype=float),
+        "target_weights": np.asarray([[[v, 0.0] for v in values]]),
+        f"{core}in_proj_weight": np.concatenate([eye, eye, eye]),
+        f"{core}in_proj_bias": np.zeros(6),
+        f"{core}out_proj.weight": eye[:1],
+        f"{core}out_proj.bias": np.zeros(1),
+    }
+    case = Case(
+        replace(PLAIN_HEAD, quantity=len(keys)), parameters, {"state": np.asarray([[3.0, -3.0]])}
+    )
+    return asked(subject, hopcore.layers.hnl, case, temperature, hard=hard)
+
+
+@statement("N2", "N3", "N5")
+@pytest.mark.parametrize("temperature", [0.5, 0.1, 1e-3])
+def test_patterns_with_the_same_score(subject: Subject, temperature: float) -> None:
+    # Two keys are those of the query and two are opposite: scores of 1 and -1, over T.
+    keys, values = [1, 1, -1, -1], [5.0, 7.0, 0.0, 2.0]
+    hard = recalled_from(subject, keys, values, temperature, hard=True)
+    agree("hard: the first of the two", hard, [[5.0]], 0.0)
+    turned = recalled_from(subject, keys, [7.0, 5.0, *values[2:]], temperature, hard=True)
+    agree("hard, the other way around", turned, [[7.0]], 0.0)
+    soft = recalled_from(subject, keys, values, temperature, hard=False)
+    # (S - k) / k 2 e^-g = 2 e^-g of weights, of values that are at most 6 from the mean of 6.
+    gap = 2.0 / ((1.0 + 1e-5) * temperature)
+    within = 32.0 * subject.eps
+    at_most("soft, from the mean of the two", np.abs(soft - 6.0), 12.0 * np.exp(-gap), within)
+    at_most("-distance of soft and hard", -np.abs(soft - hard), -0.75)
+    again = recalled_from(subject, keys, [7.0, 5.0, *values[2:]], temperature, hard=False)
+    agree("soft, the other way around", again, soft, within)
+
+
+@statement("N2", "N3")
+@pytest.mark.parametrize("temperature", [10.0, 1e-3])
+def test_a_memory_of_one_pattern(subject: Subject, temperature: float) -> None:
+    for hard in (False, True):
+        got = recalled_from(subject, [-1], [5.0], temperature, hard=hard)
+        agree(f"hard is {hard}", got, [[5.0]], 0.0)
 
 
 @statement("N3")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hopcore
+from hopcore.layers import QuantizerSettings
 from hopcore_conformance.cases.diffused import no_half
 from hopcore_conformance.cases.layers import Case
 from hopcore_conformance.cases.memory import generators
@@ -273,6 +274,22 @@ def test_the_order_of_the_codes(subject: Subject, case: Case, hard: bool, order:
         most = 8.0 * np.max(np.abs(case.parameters["codebook"]))
         off = most * np.repeat(within[..., 0], 3, axis=-1)
         agree("values", after.values, before.values, off)
+
+
+@statement("Q6", "Q2")
+def test_the_order_of_equally_near_codes(subject: Subject) -> None:
+    settings = QuantizerSettings(input_size=1, quantity=3)
+    for codes, chosen in (([2.0, -1.0, 1.0], 1), ([2.0, 1.0, -1.0], 1), ([1.0, 2.0, -1.0], 0)):
+        codebook = {"codebook": np.asarray(codes)[None, :, None]}
+        case = Case(settings, codebook, {"state": np.zeros((1, 1))})
+        hard, soft = (quantized(subject, case, 0.5, hard=x) for x in (True, False))
+        agree("hard value: the first of the nearest", hard.values, [[codes[chosen]]], 0.0)
+        assert int(hard.codes[0, 0]) == int(soft.codes[0, 0]) == chosen
+        # What does not depend on the order: the squares of the distances are 1, 1 and 4.
+        near = 1.0 / (2.0 + np.exp(-3.0 / 0.5))
+        agree("soft value", soft.values, [[2.0 * (1.0 - 2.0 * near)]], 16.0 * subject.eps)
+        agree("divergence", hard.divergence, -np.log(near), 16.0 * subject.eps)
+        agree("commitment", hard.commitment, 1.25, 16.0 * subject.eps)
 
 
 @statement("N8")

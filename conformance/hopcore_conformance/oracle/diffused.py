@@ -108,9 +108,8 @@ def roughness(patterns: Array, weights: Array) -> float:
     return float(np.sum(weights * distances) / 4.0)
 
 
-def joint_weight(weights: Array, beta: float, stored: Array, eta: float | None = None) -> float:
-    """``beta M^2 / (2 lambda_2 (1 - eta lambda_max / 2))``; the last factor for explicit steps."""
+def joint_weight(weights: Array, beta: float, stored: Array) -> float:
+    """``beta M^2 / (2 lambda_2)``."""
     values = np.linalg.eigvalsh(laplacian(weights, normalized=False))
-    slack = 1.0 if eta is None else 1.0 - eta * values[-1] / 2.0
     smallest = np.min(values[values > 1e-9 * values[-1]])
-    return float(beta * np.max(np.sum(stored**2, axis=-1)) / (2.0 * smallest * slack))
+    return float(beta * np.max(np.sum(stored**2, axis=-1)) / (2.0 * smallest))
