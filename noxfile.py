@@ -392,6 +392,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
+def results(session: nox.Session) -> None:
+    """Repeat parts of the results pages and compare: ``nox -s results -- capacity --data DIR``."""
+    dev(session)
+    run(session, "python", "-m", "rerun", *session.posargs, PYTHONPATH="tests", OMP_NUM_THREADS="1")
+
+
+@nox.session(venv_backend="none", default=False)
 def soak(session: nox.Session) -> None:
     """Hostile calls, killed writers, fresh examples: ``nox -s soak -- --minutes 60``."""
     dev(session)

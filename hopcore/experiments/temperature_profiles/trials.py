@@ -199,9 +199,8 @@ def outcome(arm: Arm, seed: int, fitting: Fitting) -> Outcome:
     )  # fmt: skip
     before = model.temperatures(trainer.parameters())
     shares = trained(trainer, fitting, np.random.default_rng((seed, 0)))
-    rng, parameters = np.random.default_rng((seed, 1)), trainer.parameters()
-    tests = {cell: TASKS[cell[0]](rng, TESTED, cell[1]) for cell in fitting.cells}
-    found = {cell: measured(trainer, test) for cell, test in tests.items()}
+    parameters = trainer.parameters()
+    found = {cell: measured(trainer, tested(*cell, seed)) for cell in fitting.cells}
     seconds = time.perf_counter() - begun
     trials = [
         Trial(arm.mode, arm.profile, seed, *cell, *found[cell], converged(shares[cell]), seconds)
@@ -213,6 +212,12 @@ def outcome(arm: Arm, seed: int, fitting: Fitting) -> Outcome:
         for (layer, head), start in np.ndenumerate(before)
     ]
     return Outcome(trials, warmths, attention(model, parameters, fitting))
+
+
+def tested(task: str, distance: int, seed: int) -> Sequences:
+    """Return the test sequences of a task at a distance, whatever else is tested."""
+    rng = np.random.default_rng((seed, 1, list(TASKS).index(task), distance))
+    return TASKS[task](rng, TESTED, distance)
 
 
 def trained(
