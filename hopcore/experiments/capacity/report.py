@@ -38,7 +38,8 @@ STROKES: dict[str, Any] = {
 class Line(NamedTuple):
     """A memory with patterns of one kind and number, over the seeds.
 
-    ``guaranteed`` is None for a memory without a theorem, and so is ``beta``, the geometric mean.
+    ``guaranteed`` is None for a memory without a theorem, and ``beta``, the geometric mean, for one
+    without an inverse temperature.
     """
 
     data: str
@@ -57,6 +58,7 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
         beta = guaranteed = None
         if place[1] not in MEMORIES:
             beta = math.exp(sum(math.log(one.beta) for one in own) / len(own))
+        if not any(math.isnan(one.guaranteed) for one in own):
             guaranteed = spread(one.guaranteed for one in own)
         measured = spread(one.measured for one in own)
         lines.append(Line(*place, len(own), beta, measured, guaranteed))
