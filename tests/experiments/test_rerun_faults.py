@@ -57,8 +57,7 @@ def appear_late(patch: Patch) -> None:
 
 
 def another_beta(patch: Patch) -> None:
-    pytest.importorskip("sklearn")
-    kind = hopcore.sklearn.HopfieldRegressor  # type: ignore[attr-defined]
+    kind = pytest.importorskip("hopcore.sklearn").HopfieldRegressor
     right = kind.fit
 
     def wrong(self: Any, *given: Any, **options: Any) -> Any:

@@ -32,7 +32,8 @@ STATEMENTS: dict[str, str] = {
     "F.softmax": "softmax: w_i = exp(z_i) / sum_j exp(z_j)",
     "F.sparsemax": "sparsemax is the closed form that sorting gives",
     "F.entmax15": "1.5-entmax is the closed form that sorting gives",
-    "F.limit": "alpha-entmax tends to the softmax as alpha tends to 1, with a bound in each direction",
+    "F.limit": "alpha-entmax tends to the softmax as alpha tends to 1, with a bound in each "
+    "direction",
     "F.permutation": "weights follow their patterns under a permutation",
     "F.conjugate": "the conjugate is <w, z> - Omega(w); its gradient is the weights",
     "F.jacobian": "the Jacobian of the weights is diag(s) - s s^T / sum(s), s = w^(2-alpha)",
@@ -225,8 +226,8 @@ STATEMENTS: dict[str, str] = {
     "T6": "profiles: where the temperatures of a stack start",
     # N: networks of learned memories.
     "N1": "a Hopfield network layer is a lookup whose scores are correlations / T",
-    "N2": "soft tends to hard where one score is the largest, and to the mean of k that tie: within "
-    "2 (S-k) exp(-gap) / k",
+    "N2": "soft tends to hard where one score is the largest, and to the mean of k that tie: "
+    "within 2 (S-k) exp(-gap) / k",
     "N3": "hard: each head recalls the memory of its largest score",
     "N4": "straight through: 1 at the first largest, zeros stay; the gradient is that of the soft",
     "N5": "the order of the memory does not matter, unless largest weights are equal and hard",
