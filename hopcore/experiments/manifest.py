@@ -105,7 +105,7 @@ def command_line(name: str, command: Callable[..., None], options: Mapping[str, 
     >>> from hopcore.experiments.manifest import command_line
     >>> from hopcore.experiments.registry import COMMANDS
     >>> command_line("latch", COMMANDS["latch"], {"length": "20", "transfer": False, "seeds": 3})
-    'hopcore experiment latch --length 20 --seeds 3'
+    'hopcore experiment latch --seeds 3 --length 20'
     """
     words = ["hopcore", "experiment", name]
     hints = get_type_hints(command, include_extras=True)
