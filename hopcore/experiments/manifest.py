@@ -66,7 +66,7 @@ def write_manifest(
         Whether rows that were in the CSV file before were kept.
     """
     path = manifest_path(csv)
-    known = json.loads(read_text(path))["runs"] if resumed and path.exists() else []
+    known = runs_in(path) if resumed else []
     run: dict[str, Any] = {
         "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -84,6 +84,17 @@ def write_manifest(
     text = json.dumps({"runs": [*known, run], "files": files}, indent=2)
     write_whole(path, lambda file: file.write(f"{text}\n".encode()))
     return path
+
+
+def runs_in(path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a manifest; none if there is no such file, or if it is damaged.
+
+    The data are measured when a manifest is written, and should not be lost for the sake of it.
+    """
+    try:
+        return list(json.loads(read_text(path))["runs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def command_line(name: str, command: Callable[..., None], options: Mapping[str, Any]) -> str:
@@ -105,7 +116,7 @@ def command_line(name: str, command: Callable[..., None], options: Mapping[str, 
     >>> from hopcore.experiments.manifest import command_line
     >>> from hopcore.experiments.registry import COMMANDS
     >>> command_line("latch", COMMANDS["latch"], {"length": "20", "transfer": False, "seeds": 3})
-    'hopcore experiment latch --length 20 --seeds 3'
+    'hopcore experiment latch --seeds 3 --length 20'
     """
     words = ["hopcore", "experiment", name]
     hints = get_type_hints(command, include_extras=True)

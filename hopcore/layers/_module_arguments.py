@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from hopcore.arrays._array_checks import backend_of_input
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.layers._composed_settings import EncoderSettings
 from hopcore.layers._settings import HopfieldSettings
@@ -119,6 +120,46 @@ def attention_patterns(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]
     """
     key = query if key is None else key
     return key, query, key if value is None else value
+
+
+def attention_mask(attn_mask: Any, mask: Any) -> Any:
+    """Return the ``attn_mask`` of a call that was given a mask of one kind or the other.
+
+    Parameters
+    ----------
+    attn_mask : array, "causal" or None
+        True where a query may not attend, or numbers that are added to the scores.
+    mask : array of bool or of integers, or None
+        True, or not 0, where a query may attend.
+
+    Raises
+    ------
+    TypeError
+        ``mask`` holds floating-point numbers.
+    ValueError
+        Both are given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hopcore.layers import attention_mask
+    >>> attention_mask(None, np.asarray([[1, 0]]))
+    array([[False,  True]])
+    """
+    if mask is None:
+        return attn_mask
+    if attn_mask is not None:
+        raise ValueError("give mask (True: attend) or attn_mask (True: ignore), got both")
+    backend = backend_of_input("mask", mask)
+    kind = str(mask.dtype)
+    if "bool" in kind:
+        return backend.xp.logical_not(mask)
+    if "int" not in kind:
+        raise TypeError(
+            f"mask must hold booleans or integers, got {kind}; numbers that are added to the "
+            "scores are attn_mask"
+        )
+    return mask == 0
 
 
 def config_or_fields(constructor: Constructor) -> Constructor:

@@ -51,8 +51,9 @@ class TrainConfig:
     clip_norm : float, optional
         The norm to which gradients are clipped. At a low temperature, a few batches have very large
         gradients.
-    temp_start : float
-        The temperature at the first step.
+    temp_start : float, optional
+        The temperature at the first step; None turns annealing off: the model keeps the
+        temperature of its own settings, except for those in ``schedules``.
     temp_end : float
         The temperature at the end of the annealing.
     temp_anneal_steps : int, optional
@@ -102,7 +103,7 @@ class TrainConfig:
     weight_decay: float = 1e-2
     rate: str = "cosine"
     clip_norm: float | None = 1.0
-    temp_start: float = 0.1
+    temp_start: float | None = 0.1
     temp_end: float = 1e-3
     temp_anneal_steps: int | None = None
     schedule: str = "linear"
@@ -126,17 +127,13 @@ class TrainConfig:
         check_integer("temp_anneal_steps", self.temp_anneal_steps, 1, optional=True)
         for name in ("learning_rate", "weight_decay", "floor"):
             check_number(name, getattr(self, name), 0.0)
-        for name in ("temp_start", "temp_end", "factor"):
+        for name in ("temp_end", "factor"):
             check_positive(name, getattr(self, name))
         if self.factor > 1.0:
             raise ValueError(f"factor must be in (0, 1], got {self.factor}")
         if self.clip_norm is not None:
             check_positive("clip_norm", self.clip_norm)
-        if self.temp_start < self.floor:
-            raise ValueError(
-                f"temp_start must not be below the floor, got {self.temp_start:g} and "
-                f"{self.floor:g}"
-            )
+        self._check_start()
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup must end before {self.epochs} epochs, got {self.warmup}")
         check_bool("gumbel", self.gumbel)
@@ -154,6 +151,19 @@ class TrainConfig:
                     f"the schedule of {name} in schedules must be a Schedule, got {short_repr(one)}"
                 )
         object.__setattr__(self, "schedules", MappingProxyType(dict(self.schedules)))
+
+    def _check_start(self) -> None:
+        """Check the first temperature, if there is one."""
+        if self.temp_start is None:
+            if self.rate == "temperature":
+                raise ValueError("rate 'temperature' needs a temp_start, got None")
+            return
+        check_positive("temp_start", self.temp_start)
+        if self.temp_start < self.floor:
+            raise ValueError(
+                f"temp_start must not be below the floor, got {self.temp_start:g} and "
+                f"{self.floor:g}"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Give pickles and copies a plain mapping, since a read-only one cannot be pickled."""
@@ -174,8 +184,10 @@ class TrainConfig:
         Raises
         ------
         ValueError
-            The annealing is longer than the training, or a memory is needed and not given.
+            The annealing is off or longer than the training, or a memory is needed and not given.
         """
+        if self.temp_start is None:
+            raise ValueError("no temperature is annealed: temp_start is None")
         waits = self.warmup * steps
         left = self.epochs * steps - waits
         anneal = left if self.temp_anneal_steps is None else self.temp_anneal_steps
@@ -200,7 +212,9 @@ class TrainConfig:
         """Return the factor of the learning rate at a step, given all steps and the temperature."""
         if self.rate == "cosine":
             return (1.0 + math.cos(math.pi * step / steps)) / 2.0
-        return temperature / self.temp_start if self.rate == "temperature" else 1.0
+        if self.rate == "temperature" and self.temp_start is not None:
+            return temperature / self.temp_start
+        return 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as numbers, strings and mappings."""

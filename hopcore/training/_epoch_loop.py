@@ -292,20 +292,23 @@ class Run:
         return share_right(found, self.measured.target)
 
     def _schedules(self) -> dict[str, Schedule]:
-        names = self.model.TEMPERATURES
+        names, own = self.model.TEMPERATURES, self.config.schedules
         if not names:
             return {}
+        if self.config.temp_start is None:
+            return {name: own[name] for name in names if name in own}
         memory = None
         if self.config.schedule == "phase-aware":
             memory = self.model.memory(self.trainer.parameters())
         usual = self.config.schedule_of(self.steps, memory)
-        return {name: self.config.schedules.get(name, usual) for name in names}
+        return {name: own.get(name, usual) for name in names}
 
     def _temperatures(self, schedules: dict[str, Schedule], step: int) -> dict[str, float]:
         found = {name: schedule(step) for name, schedule in schedules.items()}
-        if self.config.schedule == "phase-aware" and self.history:
+        start = self.config.temp_start
+        if self.config.schedule == "phase-aware" and self.history and start is not None:
             # The memory has moved since the last epoch, and the schedule with it; never back.
-            cools = self.config.temp_end < self.config.temp_start
+            cools = self.config.temp_end < start
             last = self.history[-1].temperatures
             found = {
                 name: value
@@ -316,7 +319,7 @@ class Run:
         return found
 
     def _rate(self, step: int, temperatures: dict[str, float]) -> float:
-        first = next(iter(temperatures.values()), self.config.temp_start)
+        first = next(iter(temperatures.values()), self.config.temp_start or 1.0)
         return self.config.rate_at(step, self.config.epochs * self.steps, first)
 
     def _write(self, folder: Path) -> None:
@@ -373,7 +376,7 @@ def checked(samples: Images, name: str) -> Images:
 
 def check_resumable(run: Run, saved: SavedRun) -> None:
     """Raise an error if a saved run does not agree with the model, the trainer or the data."""
-    names = set(run.model.TEMPERATURES)
+    names = set(run._schedules())
     split = "test" if run.validation is None else "validation"
     for epoch in saved.history:
         check_same("set of temperatures", set(epoch.temperatures), names)

@@ -425,6 +425,7 @@ def test_a_command_writes_its_files_and_goes_on(study, tmp_path, monkeypatch):
         ".png",
         "-attention.npz",
         "-attention.png",
+        "-manifest.json",
         "-temperatures.csv",
         "-temperatures.png",
     )

@@ -117,6 +117,31 @@ class TestNetworks:
         close(found[2], temperature.grad.numpy(), 1e-8)
         assert all(np.any(np.asarray(value)) for value in found[0].values())
 
+    def test_what_is_given_by_position_is_known_by_its_type(self, network):
+        layer, _, name = network
+        if name == "VectorQuantizer":
+            pytest.skip("a quantiser takes its temperature by position")
+        x = jnp.asarray(drawn(3, 6))
+        for key in (KEY, jax.random.PRNGKey(0)):
+            wanted = layer(x, temperature=0.3, hard=True, key=key)
+            calls = {
+                "HNL": lambda key=key: layer(x, True, key=key, temperature=0.3),
+                "HNL, all by position": lambda key=key: layer(x, True, key, temperature=0.3),
+                "HNM": lambda key=key: layer(x, key, True, temperature=0.3),
+                "HNM, by name": lambda key=key: layer(x, key, hard=True, temperature=0.3),
+                "ours": lambda key=key: layer(x, 0.3, True, key=key),
+            }
+            for call in calls.values():
+                close(call(), wanted, 0.0)
+        close(layer(x, False, key=KEY), layer(x), 0.0)
+        for twice in ({"temperature": 0.1}, {"temperature": jnp.asarray(0.1)}):
+            with pytest.raises(ValueError, match="temperature was given twice"):
+                layer(x, 0.3, **twice)
+        with pytest.raises(ValueError, match="key was given twice"):
+            layer(x, KEY, key=KEY)
+        with pytest.raises(ValueError, match="hard was given twice"):
+            layer(x, True, hard=True)
+
     def test_another_temperature_is_no_cause_to_compile_again(self, network):
         layer, _, _ = network
         x, traces = jnp.asarray(drawn(3, 6)), []
@@ -373,6 +398,18 @@ class TestAttention:
             wanted = twin.get_association_matrix(*tensors, **theirs).numpy()
             close(layer.association_weights(*given, **more), wanted)
             close(layer.get_association_matrix(*given, **more), wanted)
+
+    def test_a_mask_says_where_to_attend(self, x64):
+        layer = hopcore_jax.LearnableTemperatureAttention(8, 2, key=KEY)
+        given = drawn(3, 5, 8), drawn(3, 7, 8, seed=1), drawn(3, 7, 8, seed=2)
+        for mask in (np.tril(np.ones((5, 7), bool), 2), np.ones((3, 1, 5, 7), int)):
+            close(layer(*given, mask=mask), layer(*given, attn_mask=mask == 0), 0.0)
+            wanted = layer.association_weights(*given, attn_mask=mask == 0)
+            close(layer.association_weights(*given, mask=mask), wanted, 0.0)
+        with pytest.raises(ValueError, match="got both"):
+            layer(*given, mask=mask, attn_mask=mask == 0)
+        with pytest.raises(TypeError, match="mask must hold booleans or integers, got float"):
+            layer(*given, mask=1.0 * mask)
 
     def test_dropout(self):
         layer = hopcore_jax.LearnableTemperatureAttention(8, 2, dropout=0.5, key=KEY)

@@ -458,6 +458,25 @@ class TestAttention:
         close(ours(query), theirs(query, query, query)[0])
         close(ours(query, key), theirs(query, key, key)[0])
 
+    def test_a_mask_says_where_to_attend(self):
+        layer = LearnableTemperatureAttention(8, 2, dtype=torch.float64)
+        given = drawn(3, 5, 8), drawn(3, 7, 8, seed=1), drawn(3, 7, 8, seed=2)
+        for mask in (
+            torch.ones(5, 7, dtype=torch.bool).tril(2),
+            torch.ones(5, 7, dtype=torch.int64).tril(2),
+            torch.arange(7) < torch.tensor([[7], [4], [2]])[:, None, None],
+        ):
+            ignored = mask == 0
+            close(layer(*given, mask=mask), layer(*given, attn_mask=ignored), 0.0)
+            wanted = layer.association_weights(*given, attn_mask=ignored)
+            close(layer.association_weights(*given, mask=mask), wanted, 0.0)
+            close(layer.get_association_matrix(*given, mask=mask), wanted, 0.0)
+            assert not wanted[ignored.broadcast_to(wanted.shape)].any()
+        with pytest.raises(ValueError, match="got both"):
+            layer(*given, mask=mask, attn_mask=ignored)
+        with pytest.raises(TypeError, match="mask must hold booleans or integers, got torch"):
+            layer(*given, mask=mask.float())
+
     def test_arguments(self):
         layer = LearnableTemperatureAttention(
             8, 2, (2.0, 1.0), shared=True, separation="sparsemax", dropout=0.5, bias=False, kdim=6

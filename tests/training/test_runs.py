@@ -225,6 +225,30 @@ def test_each_temperature_may_have_its_own_schedule():
         run(config=config)
 
 
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.KIND)
+def test_without_a_start_nothing_is_annealed(model, tmp_path):
+    """A model keeps the temperature of its settings, also in a run that is resumed."""
+    config = replace(CONFIG, temp_start=None, schedule="phase-aware")
+    found = run(model, config, folder=tmp_path / "run")
+    first, *_ = found.epochs()
+    assert first.temperatures == {}
+    models = {one.KIND: type(one) for one in MODELS}
+    given = found.train, found.test
+    assert Run.resumed(tmp_path / "run", *given, models=models).history[0] == first
+    if model.KIND == "hnm":
+        constant = replace(config, temp_start=0.1, schedule="constant")
+        same, *_ = run(model, constant).epochs()
+        assert same._replace(seconds=0.0, temperatures={}) == first._replace(seconds=0.0)
+    if model.KIND == "vq":
+        own = replace(config, schedules={"symbols": Constant(0.7)})
+        assert next(run(model, own).epochs()).temperatures == {"symbols": 0.7}
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(ValueError, match="no temperature is annealed: temp_start is None"):
+        config.schedule_of(10)
+    with pytest.raises(ValueError, match="rate 'temperature' needs a temp_start, got None"):
+        replace(config, rate="temperature")
+
+
 def test_the_gap_is_measured_on_both_paths():
     """Warm, soft and hard differ; cold, they are the same."""
     warm, cold = (

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax.typing import DTypeLike
 
 import hopcore
@@ -105,10 +106,11 @@ class HNL(_Network):
     def __call__(
         self,
         x: jax.Array,
-        temperature: float | jax.Array | None = None,
+        condition: float | jax.Array | bool | None = None,
         hard: bool = False,
         noise_key: Key | None = None,
         *,
+        temperature: float | jax.Array | None = None,
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
@@ -118,12 +120,16 @@ class HNL(_Network):
         ----------
         x : array (..., n, d)
             Features, one sample in each row.
-        temperature : float or array (), optional
-            Positive; the default is that of the settings.
+        condition : float, array (), bool or jax.random key, optional
+            What is given by position after the features is known by its type: a number is
+            ``temperature``, a bool is ``hard``, and a key is ``key``. So ``layer(x, 0.1)``,
+            ``layer(x, True, key=key)`` and ``network(x, key, hard=True)`` are all understood.
         hard : bool
             Each head returns one pattern, with the gradient of the soft weights.
         noise_key : jax.random key, optional
             The key of Gumbel noise for the scores; without a key there is no noise.
+        temperature : float or array (), optional
+            Positive; the default is that of the settings.
         key, inference
             As in :meth:`Hopfield.__call__`.
 
@@ -131,6 +137,7 @@ class HNL(_Network):
         -------
         array (..., n, output_size)
         """
+        temperature, hard, key = by_type(condition, hard, temperature, key)
         conditions = self._conditions(temperature, noise_key, key, inference)
         return hopcore.layers.hnl(
             self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
@@ -191,14 +198,16 @@ class HNM(_Network):
     def __call__(
         self,
         x: jax.Array,
-        temperature: float | jax.Array | None = None,
+        condition: float | jax.Array | bool | None = None,
         hard: bool = False,
         noise_key: Key | None = None,
         *,
+        temperature: float | jax.Array | None = None,
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
         """Return the output of the last layer, with arguments as in :class:`HNL`."""
+        temperature, hard, key = by_type(condition, hard, temperature, key)
         conditions = self._conditions(temperature, noise_key, key, inference)
         return hopcore.layers.hnm(
             self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
@@ -266,6 +275,38 @@ class VectorQuantizer(_Network):
         return hopcore.layers.quantize(
             self.settings, self.arrays(), as_array("x", x), hard=hard, **conditions
         )
+
+
+def by_type(
+    condition: Any, hard: Any, temperature: Any, key: Key | None
+) -> tuple[Any, Any, Key | None]:
+    """Return temperature, ``hard`` and key of a call whose second argument may be any of them."""
+    if is_key(hard):  # layer(x, hard, key)
+        hard, key = False, once("key", hard, key)
+    if condition is None:
+        return temperature, hard, key
+    if isinstance(condition, bool | np.bool_):
+        return temperature, once("hard", bool(condition), hard or None), key
+    if is_key(condition):
+        return temperature, hard, once("key", condition, key)
+    return once("temperature", condition, temperature), hard, key
+
+
+def once(name: str, given: Any, other: Any) -> Any:
+    """Return an argument that was given by position; raise if its name was given as well."""
+    if other is not None:
+        raise ValueError(f"{name} was given twice, by position and by name")
+    return given
+
+
+def is_key(value: Any) -> bool:
+    """Whether a value is a key of ``jax.random``, typed or of two unsigned integers."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        return False
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        return True
+    return dtype == np.uint32 and value.shape == (2,)
 
 
 def conditions_of(temperature: Any, noise_key: Key | None) -> dict[str, Any]:

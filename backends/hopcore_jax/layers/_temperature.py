@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from hopcore import LearnableTemperature
 from hopcore.layers import (
     CORE,
+    attention_mask,
     attention_patterns,
     attention_settings,
     named_arguments,
@@ -116,6 +117,7 @@ class LearnableTemperatureAttention(Hopfield):
         key_padding_mask: Any = None,
         attn_mask: Any = None,
         *,
+        mask: Any = None,
         key: Key | None = None,
         inference: bool | None = None,
     ) -> jax.Array:
@@ -124,8 +126,12 @@ class LearnableTemperatureAttention(Hopfield):
         The default of the keys is the queries, and the default of the values is the keys. Masks are
         True for keys that are ignored, or numbers that are added to the scores. ``key`` and
         ``inference`` are as in :meth:`Hopfield.__call__`.
+
+        ``mask`` has the opposite meaning: True, or not 0, where a query may attend to a key, as in
+        :func:`hopcore.association`. It broadcasts to ``(..., H, L, S)`` and is instead of
+        ``attn_mask``.
         """
-        masks = key_padding_mask, attn_mask
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
         patterns = attention_patterns(query, key_, value)
         return super().__call__(patterns, *masks, key=key, inference=inference)
 
@@ -137,9 +143,11 @@ class LearnableTemperatureAttention(Hopfield):
         value: jax.Array | None = None,
         key_padding_mask: Any = None,
         attn_mask: Any = None,
+        *,
+        mask: Any = None,
     ) -> jax.Array:
         """Return how much each query of each head attends to each key, ``(..., H, L, S)``."""
-        masks = key_padding_mask, attn_mask
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
         return super().association_weights(attention_patterns(query, key_, value), *masks)
 
     @suggest_names
@@ -150,9 +158,11 @@ class LearnableTemperatureAttention(Hopfield):
         value: jax.Array | None = None,
         key_padding_mask: Any = None,
         attn_mask: Any = None,
+        *,
+        mask: Any = None,
     ) -> Statistics[jax.Array]:
         """Return the statistics of each head, see :meth:`Hopfield.statistics`."""
-        masks = key_padding_mask, attn_mask
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
         return super().statistics(attention_patterns(query, key_, value), *masks)
 
     def get_association_matrix(
@@ -162,9 +172,11 @@ class LearnableTemperatureAttention(Hopfield):
         value: jax.Array | None = None,
         key_padding_mask: Any = None,
         attn_mask: Any = None,
+        *,
+        mask: Any = None,
     ) -> jax.Array:
         """:meth:`association_weights` without a gradient."""
-        masks = key_padding_mask, attn_mask
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
         return jax.lax.stop_gradient(self.association_weights(query, key_, value, *masks))
 
 

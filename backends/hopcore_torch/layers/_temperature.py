@@ -11,6 +11,7 @@ from torch import nn
 from hopcore import LearnableTemperature
 from hopcore.layers import (
     CORE,
+    attention_mask,
     attention_patterns,
     attention_settings,
     named_arguments,
@@ -110,13 +111,20 @@ class LearnableTemperatureAttention(Hopfield):
         value: torch.Tensor | None = None,
         key_padding_mask: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the association of queries ``(..., L, d)`` with keys and values ``(..., S, d)``.
 
         The default of the keys is the queries, and the default of the values is the keys. Masks are
         True for keys that are ignored, or numbers that are added to the scores.
+
+        ``mask`` has the opposite meaning: True, or not 0, where a query may attend to a key, as in
+        :func:`hopcore.association`. It broadcasts to ``(..., H, L, S)`` and is instead of
+        ``attn_mask``.
         """
-        return super().forward(attention_patterns(query, key, value), key_padding_mask, attn_mask)
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
+        return super().forward(attention_patterns(query, key, value), *masks)
 
     @suggest_names
     def association_weights(
@@ -126,11 +134,12 @@ class LearnableTemperatureAttention(Hopfield):
         value: torch.Tensor | None = None,
         key_padding_mask: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return how much each query of each head attends to each key, ``(..., H, L, S)``."""
-        return super().association_weights(
-            attention_patterns(query, key, value), key_padding_mask, attn_mask
-        )
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
+        return super().association_weights(attention_patterns(query, key, value), *masks)
 
     @suggest_names
     def statistics(
@@ -140,11 +149,12 @@ class LearnableTemperatureAttention(Hopfield):
         value: torch.Tensor | None = None,
         key_padding_mask: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
     ) -> Statistics[torch.Tensor]:
         """Return the statistics of each head, see :meth:`Hopfield.statistics`."""
-        return super().statistics(
-            attention_patterns(query, key, value), key_padding_mask, attn_mask
-        )
+        masks = key_padding_mask, attention_mask(attn_mask, mask)
+        return super().statistics(attention_patterns(query, key, value), *masks)
 
     @torch.no_grad()
     def get_association_matrix(
@@ -154,9 +164,11 @@ class LearnableTemperatureAttention(Hopfield):
         value: torch.Tensor | None = None,
         key_padding_mask: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """:meth:`association_weights` without a gradient."""
-        return self.association_weights(query, key, value, key_padding_mask, attn_mask)
+        return self.association_weights(query, key, value, key_padding_mask, attn_mask, mask=mask)
 
 
 def share_temperature(layers: Layers, theta: nn.Parameter | None = None) -> Layers:

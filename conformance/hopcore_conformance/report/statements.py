@@ -32,7 +32,8 @@ STATEMENTS: dict[str, str] = {
     "F.softmax": "softmax: w_i = exp(z_i) / sum_j exp(z_j)",
     "F.sparsemax": "sparsemax is the closed form that sorting gives",
     "F.entmax15": "1.5-entmax is the closed form that sorting gives",
-    "F.limit": "alpha-entmax tends to the softmax as alpha tends to 1",
+    "F.limit": "alpha-entmax tends to the softmax as alpha tends to 1, with a bound in each "
+    "direction",
     "F.permutation": "weights follow their patterns under a permutation",
     "F.conjugate": "the conjugate is <w, z> - Omega(w); its gradient is the weights",
     "F.jacobian": "the Jacobian of the weights is diag(s) - s s^T / sum(s), s = w^(2-alpha)",
@@ -162,7 +163,8 @@ STATEMENTS: dict[str, str] = {
     "J2": "diffusing the memory can create minima",
     "J3": "diffused keys with values as given can cycle with period 2",
     "J4": "tied: retrieval from D X, with everything that holds of a memory",
-    "J5": "evolving: E_0(xi; K) + alpha tr(K^T L K)/2 never rises in either half-step",
+    "J5": "evolving: E_0(xi; K) + alpha tr(K^T L K)/2 never rises in either half-step, for "
+    "alpha = beta M^2 / (2 lambda_2), which is sharp",
     "J7": "on a complete graph the effective inverse temperature after time t is "
     "b exp(-2 lambda t)",
     "J8": "eta sigmoid(temperature (H - threshold)), H the entropy before diffusion",
@@ -197,12 +199,13 @@ STATEMENTS: dict[str, str] = {
     "P1": "N equidistant patterns: b = beta Delta^2/2; along p_1 - p_j = s the update is "
     "(e^{bs} - 1)/(e^{bs} + N - 1), whose transition is at b_sn, b_co and b_sp",
     "P2": "of the real update: patterns become minima at b_sn, have the centroid's energy at b_co, "
-    "and the centroid is a minimum iff beta lambda_max(Cov(X)) < 1, for equidistant ones b < N",
+    "and the centroid is a minimum for beta lambda_max(Cov(X)) < 1 and none above, at b = N for "
+    "equidistant ones",
     "P3": "equidistant patterns have no other minima than patterns and centroid: mixtures of "
     "k of them, 2 <= k < N, are saddles",
     "P4": "normalised divergence: the mean eigenvalue of the Hessian in the hull, "
     "1 - b (1 - ||p||^2)/(N-1) for equidistant patterns; the radius: the largest of the Jacobian",
-    "P5": "the effective scale of real patterns: mean_{i<j} ||x_i - x_j||^2 / 2",
+    "P5": "the effective scale, a definition: mean_{i<j} ||x_i - x_j||^2 / 2",
     "P6": "critical betas of any patterns: those of the theory where they are equidistant; "
     "a pattern keeps 0.55 of the weight above its own, and not below",
     "P7": "minima: fixed points, each once, their basins and shares, stable iff the radius is < 1",
@@ -226,7 +229,8 @@ STATEMENTS: dict[str, str] = {
     "T6": "profiles: where the temperatures of a stack start",
     # N: networks of learned memories.
     "N1": "a Hopfield network layer is a lookup whose scores are correlations / T",
-    "N2": "soft tends to hard: within 2 (S-1) exp(-gap) of it",
+    "N2": "soft tends to hard where one score is the largest, and to the mean of k that tie: "
+    "within 2 (S-k) exp(-gap) / k",
     "N3": "hard: each head recalls the memory of its largest score",
     "N4": "straight through: 1 at the first largest, zeros stay; the gradient is that of the soft",
     "N5": "the order of the memory does not matter, unless largest weights are equal and hard",
