@@ -247,7 +247,7 @@ def iterate_in_memory(
     memory = moved._replace(projection=moved.stored) if projected else moved
     softmax, scores = get_separation("softmax"), scores_of(memory, similarity, None)
     plain = scores is PLAIN
-    state, steps, residual, converged, _ = iterate_to_fixed_point(
+    state, steps, residual, converged, *_ = iterate_to_fixed_point(
         memory,
         partial(update_of, softmax) if plain else partial(scored_update_of, softmax, scores),
         updates,
