@@ -148,7 +148,7 @@ class ConvexMemory:
         if max_steps > 0:
             check_updated(inputs)
         inputs = broadcast_state(inputs)
-        found, steps, residual, converged, _ = iterate_to_fixed_point(
+        found, steps, residual, converged, *_ = iterate_to_fixed_point(
             inputs, self._update, max_steps, tol, gradient=gradient
         )
         energy = self._energy(in_precise(inputs._replace(state=found)))

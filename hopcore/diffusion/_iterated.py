@@ -57,7 +57,7 @@ def iterate_in_memory(
     plain = scores is PLAIN
     memory = broadcast_state(memory, scores.keys, scores.added)
     numbers = scores.added is not None  # they have an axis of queries
-    state, steps, residual, converged, _ = iterate_to_fixed_point(
+    state, steps, residual, converged, *_ = iterate_to_fixed_point(
         memory,
         partial(update_of, softmax) if plain else partial(scored_update_of, softmax, scores),
         updates,

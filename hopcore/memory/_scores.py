@@ -88,6 +88,14 @@ class Scores:
         present = (name for name in names if getattr(self, name) is not None)
         return replace(self, **dict(zip(present, arrays, strict=True)))
 
+    def of_first(self, patterns: int) -> Scores:
+        """Return the scores of the first patterns alone."""
+        if self is PLAIN:
+            return self
+        return replace(
+            self, keys=self.keys[..., :patterns, :], values=self.values[..., :patterns, :]
+        )
+
     def centred(self, inputs: Inputs) -> Any:
         """Return the stored patterns, for distances relative to the origin."""
         if self.origin is None:

@@ -14,6 +14,7 @@ STATEMENTS: dict[str, str] = {
     "E.update": "f(xi) = X^T softmax(beta X xi)",
     "E.association": "association with pattern projections: V^T softmax(beta X xi)",
     "E.mask": "True = attend; patterns masked for a query count for nothing, neither in N nor in M",
+    "E.causal": "the mask causal is the lower triangle: query i attends to the patterns 0 to i",
     "E.empty": "a query that may attend to nothing associates to zeros; its energy is +inf",
     "E.merge": "associations with the pieces of a memory merge exactly into that with the whole",
     "E.retrieval": "f is iterated until ||xi_{t+1} - xi_t|| <= tol M, at most max_steps times",
