@@ -23,6 +23,7 @@ from hopcore.arrays._merge import merged
 from hopcore.arrays._scalar_checks import short_repr
 from hopcore.memory._compact import recall, weights_of
 from hopcore.memory._float_masks import associated, scores_with, split_mask
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 from hopcore.memory._stopping_loop import updated
@@ -55,6 +56,7 @@ def association(
     return_lse: Literal[True],
 ) -> tuple[SomeArray, SomeArray]: ...
 @suggest_names
+@own_options
 @quiet
 def association(
     state: SomeArray,
@@ -161,6 +163,7 @@ def association(
 
 
 @suggest_names
+@own_options
 @quiet
 def update(
     state: SomeArray,
@@ -207,6 +210,7 @@ def update(
 
 
 @suggest_names
+@own_options
 def association_weights(
     state: SomeArray,
     stored: AnyArray,

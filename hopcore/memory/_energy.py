@@ -35,6 +35,7 @@ from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._scalar_checks import as_number, is_number
 from hopcore.memory._compact import conjugate_of, is_absolute, steepness
 from hopcore.memory._float_masks import associated, conjugate_with, split_mask
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._stopping_loop import updated
@@ -101,6 +102,7 @@ def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> S
 
 
 @suggest_names
+@own_options
 def energy(
     state: SomeArray,
     stored: AnyArray,
@@ -214,6 +216,7 @@ def energy_by_conjugate(
 
 
 @suggest_names
+@own_options
 @quiet
 def energy_gradient(
     state: SomeArray,

@@ -30,6 +30,7 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
+from hopcore.memory._own_options import own_options
 from hopcore.memory._path import places
 from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
@@ -144,6 +145,7 @@ class Retrieval(RetrievalFields[SomeArray]):
 
 
 @suggest_names
+@own_options
 def retrieve(
     state: SomeArray,
     stored: AnyArray,

@@ -1,0 +1,109 @@
+"""Calls of functions of memories with a :class:`hopcore.Memory` as what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from hopcore.arrays import Array
+from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
+from hopcore.arrays._scalar_checks import check_bool, short_repr
+from hopcore.memory import Entmax, association, get_separation
+from hopcore.memory._own_options import COMPLETED
+from hopcore.prepared._answers import Answers
+from hopcore.prepared._backend import prepared_backend
+from hopcore.prepared._snapshot import Snapshot, Values
+
+
+def register(memory: type) -> None:
+    """Let calls with a memory of this type, or with a snapshot, be completed."""
+    COMPLETED[memory] = complete
+    COMPLETED[Snapshot] = complete
+
+
+def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call a function with the snapshot of a memory, and with the options of the memory."""
+    snapshot = stored if isinstance(stored, Snapshot) else stored.snapshot()
+    known = signature(function).parameters
+    arguments = {**arguments, "stored": snapshot}
+    for name in ("similarity", "separation"):
+        arguments[name] = own(snapshot, name, arguments.get(name))
+    if "beta" not in known:  # suggest_beta, which reads patterns
+        return function(**{**arguments, "stored": snapshot.patterns})
+    if isinstance(arguments.get("beta"), str) and arguments["beta"] == "auto":
+        arguments["beta"] = snapshot.beta
+    if snapshot.count == 0:
+        return of_empty(snapshot, function, arguments)
+    if snapshot.bias is not None:
+        bias = arguments.get("bias")
+        arguments["bias"] = snapshot.bias if bias is None else snapshot.bias + np.asarray(bias)
+    if "projection" in known and arguments.get("projection") is None and snapshot.has_values:
+        arguments["projection"] = Values(snapshot)
+    return function(**arguments)
+
+
+def own(snapshot: Snapshot, name: str, given: Any) -> Any:
+    """Return an option of a memory; raise if a call gives another one."""
+    mine = getattr(snapshot, name)
+    if given is None:
+        return mine
+    theirs = get_separation(given, "distance") if name == "separation" else given
+    if theirs is not mine and theirs != mine:
+        raise ValueError(
+            f"the memory is prepared for {name}={short_repr(mine)}, got {short_repr(given)}: leave "
+            f"it out, or prepare another memory"
+        )
+    return mine
+
+
+def of_empty(snapshot: Snapshot, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call a function with a memory without patterns: one that no query may attend to."""
+    width = snapshot.rows.values.shape[1]
+    arguments["stored"] = np.zeros((1, snapshot.shape[1]), snapshot.dtype)
+    arguments["mask"] = np.zeros((1, 1), bool)
+    arguments.pop("bias", None)
+    if function.__name__ == "association" and arguments.get("projection") is None:
+        arguments["projection"] = np.zeros((1, width), snapshot.dtype)
+    found = function(**arguments)
+    if function.__name__ == "association_weights":
+        return found[..., :0]
+    return found._replace(received=found.received[..., :0]) if hasattr(found, "received") else found
+
+
+def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> Any:
+    """Return an association, and its certificate if it is asked for."""
+    check_bool("return_certificate", return_certificate)
+    snapshot = memory.snapshot()
+    beta = snapshot.beta if beta is None else beta
+    output: Any = association(state, snapshot, beta=beta) if not return_certificate else None
+    if not return_certificate:
+        return output
+    check_certifiable(snapshot)
+    inputs, single = inputs_at_edge(state, snapshot, beta=beta)
+    if inputs.backend.states.name != "numpy":
+        raise TypeError("a certificate needs states of NumPy")
+    if snapshot.count == 0:
+        lead = inputs.state.shape[:-1]
+        output = np.zeros((*lead, snapshot.rows.values.shape[1]), snapshot.dtype)
+        certificate = np.zeros(lead, snapshot.dtype)
+    else:
+        values = Values(snapshot) if snapshot.has_values else snapshot
+        answers = Answers(inputs.backend, snapshot, values, snapshot.similarity)
+        output, certificate, _ = answers.certified(
+            inputs.state, inputs.beta, snapshot.separation
+        )
+    return without_row(output, single), without_axis(certificate, single)
+
+
+def check_certifiable(snapshot: Snapshot) -> None:
+    """Raise unless a snapshot can certify its answers."""
+    if not snapshot.error > 0.0:
+        raise ValueError("a certificate needs a memory with an error: Memory(..., error=1e-6)")
+    function = snapshot.separation
+    if not (function.softmax or (isinstance(function, Entmax) and function.orders is None)):
+        raise ValueError(
+            f"certificates exist for the softmax and for entmax, got {short_repr(function)}"
+        )
