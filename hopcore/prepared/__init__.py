@@ -4,8 +4,10 @@ A :class:`Memory` stands wherever stored patterns do. It checks patterns once, k
 depend on the states, and may leave out patterns that are shown to have next to no weight.
 """
 
+from hopcore.prepared._calibration import Calibration
 from hopcore.prepared._memory import Memory
 
 __all__ = [
+    "Calibration",
     "Memory",
 ]

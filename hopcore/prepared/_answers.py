@@ -11,9 +11,10 @@ import numpy as np
 from hopcore.arrays import Array
 from hopcore.arrays._inputs import Inputs
 from hopcore.memory._scores import PLAIN, Scores
-from hopcore.prepared._partial import Answer, answer, dense_certificate, rounded
-from hopcore.prepared._snapshot import Centred, Keys, Snapshot, Values, origin_of
+from hopcore.prepared._partial import Answer, answer, rounded
+from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of
 from hopcore.prepared._survivors import Sketched
+from hopcore.prepared._whole import whole_answer
 
 SMALL = 1 << 17
 """A memory of fewer values than this is read whole, which takes no longer than looking."""
@@ -43,14 +44,12 @@ class Answers:
         patterns, depth = snapshot.shape
         if memory is None or patterns * depth < SMALL or not len(state):
             return None
-        if not np.abs(state).max() < 1e100:
+        if not float(np.abs(state).max()) < LARGEST:
             return None
         middle = float(np.median(beta))
         if not snapshot.habit.allows(middle):
             return None
-        found = answer(
-            memory, state, beta, separation, snapshot.error, self.backend.states
-        )
+        found = answer(memory, state, beta, separation, snapshot.error, self.backend.states)
         if found is not None:
             snapshot.habit.saw(middle, 2 * len(found.queries) > len(state))
         return found
@@ -136,25 +135,14 @@ class Answers:
             certificate[chosen] = rounded(found.certificate, found.output, state.dtype)
             visited[chosen] = found.visited
         if len(rest):
-            some = states[rest]
-            output[rest] = self.whole(some, dtyped(cold[rest], state), separation, False)[0]
-            origin = self.origin[0].astype(np.float64) if self.similarity == "distance" else None
-            bound = dense_certificate(memory, some, cold[rest], float(self.radius[0]), origin)
-            certificate[rest] = rounded(bound, output[rest].astype(np.float64), state.dtype)
+            kernels = self.backend.states
+            exact, bound = whole_answer(memory, states[rest], cold[rest], separation, kernels)
+            with np.errstate(under="ignore"):
+                output[rest] = exact
+            certificate[rest] = rounded(bound, exact, state.dtype)
         return output.reshape(*lead, width), certificate.reshape(lead), visited.reshape(lead)
 
     # All patterns.
-
-    @property
-    def origin(self) -> np.ndarray:
-        """The mean of the patterns, ``(1, d)``."""
-        return origin_of(self.snapshot, self.backend.states, self.backend.where)
-
-    @property
-    def radius(self) -> np.ndarray:
-        """The largest length of a pattern, for distances relative to the mean."""
-        distance = self.similarity == "distance"
-        return self.backend.radius(Centred(self.snapshot) if distance else self.snapshot, None)
 
     @cached_property
     def scores_of_all(self) -> Scores:
@@ -163,7 +151,7 @@ class Answers:
         distance = self.similarity == "distance"
         if not distance and bias is None:
             return PLAIN
-        origin = self.origin if distance else None
+        origin = origin_of(self.snapshot, states, where) if distance else None
         if bias is None:
             keys = Keys(self.snapshot).array(states, where)
         else:

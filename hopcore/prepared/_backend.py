@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays import BY_TYPE, Array, Backend
-from hopcore.memory._scores import Scores
+from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._answers import Answers
 from hopcore.prepared._snapshot import (
     Asked,
@@ -167,9 +167,9 @@ class PreparedBackend:
         self, stored: Any, origin: Array | None, bias: Array | None, squares: bool = False
     ) -> Any:
         """See :meth:`hopcore.Backend.keys`."""
-        if isinstance(stored, Snapshot) and origin is not None and bias is None and not squares:
-            if origin is origin_of(stored, self.states, self.where):
-                return Keys(stored)
+        plain = bias is None and not squares and isinstance(stored, Snapshot)
+        if plain and origin is not None and origin is origin_of(stored, self.states, self.where):
+            return Keys(stored)
         return self.states.keys(self.plain(stored), origin, bias, squares)
 
     def values_for(self, keys: Any, projection: Any) -> Any:
@@ -217,6 +217,21 @@ class PreparedBackend:
         if dot and self.may_leave_out(stored, mask):
             return Answers(self, stored, projection, "dot")
         return None
+
+    def certify(self, inputs: Any, scores: Scores, separation: Any) -> Array:
+        """Return a bound of the length of the exact update of a state."""
+        state, snapshot = inputs.state, inputs.stored
+        asked = scores is PLAIN or isinstance(scores, AskedScores)
+        if not (asked and isinstance(snapshot, Snapshot) and self.may_leave_out(snapshot, None)):
+            raise AttributeError(
+                "a certificate needs states of NumPy, a Memory with an error, and neither a mask, "
+                "known coordinates nor a further bias"
+            )
+        answers = Answers(self, snapshot, snapshot, snapshot.similarity)
+        output, certificate, _ = answers.certified(state, inputs.beta, separation)
+        apart = output.astype(np.float64) - state
+        found = (np.sqrt(np.vecdot(apart, apart)) + certificate) * (1.0 + 1e-12)
+        return np.nextafter(found.astype(state.dtype), state.dtype.type(np.inf))
 
     def associate(
         self, state: Any, stored: Any, projection: Any, beta: Any, mask: Any, separation: Any,

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hopcore.arrays import Array
-from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
+from hopcore.arrays._array_checks import backend_of_input
+from hopcore.arrays._edge import as_floating, inputs_at_edge, without_axis, without_row
 from hopcore.arrays._scalar_checks import check_bool, short_repr
-from hopcore.memory import Entmax, association, get_separation
+from hopcore.memory import Entmax, Retrieval, association, get_separation
 from hopcore.memory._own_options import COMPLETED
 from hopcore.prepared._answers import Answers
-from hopcore.prepared._backend import prepared_backend
+from hopcore.prepared._calibration import Calibration, scores_of
 from hopcore.prepared._snapshot import Snapshot, Values
 
 
@@ -42,7 +42,22 @@ def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any
         arguments["bias"] = snapshot.bias if bias is None else snapshot.bias + np.asarray(bias)
     if "projection" in known and arguments.get("projection") is None and snapshot.has_values:
         arguments["projection"] = Values(snapshot)
-    return function(**arguments)
+    found = function(**arguments)
+    calibration = getattr(stored, "calibration", None)
+    if isinstance(found, Retrieval) and calibration is not None:
+        found.accepted = accepted(snapshot, arguments["state"], calibration)
+    return found
+
+
+def accepted(snapshot: Snapshot, state: Any, calibration: Calibration) -> Any:
+    """Return for each state whether its score is at most the threshold of a calibration."""
+    state = as_floating("state", state)
+    library = backend_of_input("state", state)
+    states = np.asarray(library.to_numpy(library.constant(state)), snapshot.dtype)
+    flat = states.reshape(-1, snapshot.shape[1])
+    scores = scores_of(snapshot, flat, calibration.score, calibration.beta)
+    known = (scores <= calibration.threshold).reshape(states.shape[:-1])
+    return library.asarray(known, dtype="bool", device=library.device(state))
 
 
 def own(snapshot: Snapshot, name: str, given: Any) -> Any:
@@ -92,9 +107,7 @@ def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> 
     else:
         values = Values(snapshot) if snapshot.has_values else snapshot
         answers = Answers(inputs.backend, snapshot, values, snapshot.similarity)
-        output, certificate, _ = answers.certified(
-            inputs.state, inputs.beta, snapshot.separation
-        )
+        output, certificate, _ = answers.certified(inputs.state, inputs.beta, snapshot.separation)
     return without_row(output, single), without_axis(certificate, single)
 
 

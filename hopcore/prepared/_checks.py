@@ -66,7 +66,9 @@ def as_bias(bias: Any, count: int) -> np.ndarray:
     check_finite(library, "bias", array)
     found = np.array(library.to_numpy(library.constant(array)), np.float64)
     if found.shape != (count,):
-        raise ValueError(f"bias must hold a number for each pattern, ({count},), got {shape(array)}")
+        raise ValueError(
+            f"bias must hold a number for each pattern, ({count},), got {shape(array)}"
+        )
     return found
 
 

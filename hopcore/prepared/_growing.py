@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,21 @@ class Growing:
         self._place = {key: i for i, key in enumerate(new.keys)}
         numbers = [key for key in new.keys if isinstance(key, int)]
         self._next = max(numbers, default=-1) + 1
+        self._calibration: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        snapshot = self._snapshot
+        alive = np.arange(snapshot.used) if snapshot.alive is None else snapshot.alive
+        return {
+            "settings": self._settings,
+            "new": kept_rows(snapshot, alive),
+            "next": self._next,
+            "calibration": self._calibration,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._fill(state["settings"], state["new"])
+        self._next, self._calibration = state["next"], state["calibration"]
 
     def __repr__(self) -> str:
         count, depth = self.shape

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from hopcore.arrays import BY_TYPE, Array, AnyArray, BetaLike, SomeArray
+from hopcore.arrays import BY_TYPE, AnyArray, BetaLike, SomeArray
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._scalar_checks import as_number
 from hopcore.memory import Retrieval, Separation, Similarity, get_separation, retrieve
 from hopcore.memory._scores import check_similarity
 from hopcore.phase import suggest_beta
 from hopcore.prepared._backend import PREPARED
-from hopcore.prepared._calls import associated, register
+from hopcore.prepared._calibration import Calibration, Score, calibrated
+from hopcore.prepared._calls import accepted, associated, register
 from hopcore.prepared._checks import Key, as_bias, as_keys, as_rows
+from hopcore.prepared._file import read, write
 from hopcore.prepared._growing import Growing
 from hopcore.prepared._rows import New, Settings
 
@@ -118,7 +119,6 @@ class Memory(Growing):
         settings = Settings(similarity, function, chosen, error)
         self._fill(settings, New(patterns, own, weights, names))
 
-
     @suggest_names
     def association(
         self, state: SomeArray, *, beta: BetaLike | None = None, return_certificate: bool = False
@@ -142,8 +142,8 @@ class Memory(Growing):
             With ``return_certificate``: a number for each query. The returned association is no
             farther than this from the exact one, which has no rounding errors. It contains the
             weight of the patterns that were left out, and all roundings, also that of the result to
-            its dtype. Where all patterns are read, it is a bound of their rounding errors, which for
-            float32 may be larger than ``error``.
+            its dtype. Where all patterns are needed, they are read in float64 for a certificate,
+            which takes several times as long as an association without one.
 
         Raises
         ------
@@ -194,6 +194,160 @@ class Memory(Growing):
         """
         cold = self.beta if beta is None else beta
         return retrieve(state, self, cold, max_steps=max_steps, tol=tol)
+
+    @suggest_names
+    def calibrate(
+        self,
+        queries: AnyArray | None = None,
+        *,
+        noise: float | None = None,
+        false_alarms: float = 0.05,
+        score: Score = "distance",
+        seed: int = 0,
+    ) -> Calibration:
+        r"""Choose up to which score a query is accepted, from queries that the memory should know.
+
+        From then on, results of retrieval have an attribute ``accepted``. Of further queries of the
+        same kind, a share of at most ``false_alarms`` is not accepted, on average over calibrations
+        and whatever the distribution of the queries is. How well other queries are told apart is
+        another question: a threshold on the distance ranks queries as nearest neighbours do, and
+        one on the energy hardly differently.
+
+        Parameters
+        ----------
+        queries : array (n, d), optional
+            Queries that should be accepted; none of them may be a stored pattern itself, unless
+            later queries are, too.
+        noise : float, optional
+            Instead of queries: the standard deviation, per value, of normal noise. Queries are then
+            1,000 noisy copies of patterns.
+        false_alarms : float
+            Between 0 and 1; n must be at least ``1 / false_alarms - 1``.
+        score : {"distance", "energy"}
+            The distance to the nearest pattern, or the energy at :attr:`beta`.
+        seed : int
+            Of the noise.
+
+        Returns
+        -------
+        Calibration
+
+        Notes
+        -----
+        The guarantee is for the patterns at the time of the calibration. Calibrate again after many
+        patterns were added or removed.
+
+        Examples
+        --------
+        >>> import numpy as np, hopcore
+        >>> memory = hopcore.Memory(np.eye(3), beta=8.0)
+        >>> found = memory.calibrate(noise=0.1, false_alarms=0.1)
+        >>> memory.retrieve([[0.9, 0.1, 0.0], [5.0, 5.0, 5.0]]).accepted
+        array([ True, False])
+        """
+        found = calibrated(self.snapshot(), queries, noise, false_alarms, score, seed)
+        self._calibration = found
+        return found
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The result of the last :meth:`calibrate`, or None."""
+        return self._calibration
+
+    def accepts(self, state: SomeArray) -> SomeArray:
+        """Say for each state whether its score is at most the threshold of the calibration.
+
+        Parameters
+        ----------
+        state : array (..., L, d) or (d,)
+
+        Returns
+        -------
+        boolean array (..., L)
+
+        Raises
+        ------
+        ValueError
+            The memory was not calibrated.
+
+        Examples
+        --------
+        >>> import numpy as np, hopcore
+        >>> memory = hopcore.Memory(np.eye(3), beta=8.0)
+        >>> found = memory.calibrate(noise=0.1)
+        >>> memory.accepts([[0.9, 0.1, 0.0], [5.0, 5.0, 5.0]])
+        array([ True, False])
+        """
+        if self._calibration is None:
+            raise ValueError("the memory is not calibrated: write memory.calibrate(noise=...)")
+        return accepted(self.snapshot(), state, self._calibration)
+
+    def save(self, path: str | Path) -> None:
+        """Write the memory to a file of safetensors, which is written whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        OSError
+            The folder is missing or the disk is full; an old file stays as it was.
+        ModuleNotFoundError
+            safetensors is not installed (extra ``checkpoint``).
+        TypeError
+            The separation function is not one of hopcore, or its order is an array.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, hopcore
+        >>> path = tempfile.mkdtemp() + "/words.memory"
+        >>> hopcore.Memory(np.eye(2), keys=["a", "b"], beta=8.0).save(path)
+        >>> hopcore.Memory.load(path).keys
+        ['a', 'b']
+        """
+        write(Path(path), self.snapshot(), self._calibration)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Memory:
+        """Read a memory from a file that :meth:`save` wrote; nothing is unpickled.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        ValueError
+            The file is no memory, it is damaged, or it was written by a newer version.
+        OSError
+            The file cannot be opened.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, hopcore
+        >>> path = tempfile.mkdtemp() + "/unit.memory"
+        >>> hopcore.Memory(np.eye(2), beta=8.0).save(path)
+        >>> hopcore.Memory.load(path)
+        <Memory (2, 2) float64, distance, beta=8, error=0>
+        """
+        found, new = read(Path(path))
+        try:
+            memory = cls(
+                new.patterns,
+                new.values,
+                keys=new.keys,
+                similarity=found["similarity"],
+                separation=found["separation"],
+                beta=found["beta"],
+                error=found["error"],
+                bias=new.bias,
+            )
+            if found["calibration"] is not None:
+                memory._calibration = Calibration(**found["calibration"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a memory of hopcore: {error}") from None
+        return memory
 
 
 BY_TYPE[Memory] = PREPARED  # pyright: ignore[reportArgumentType]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopcore.arrays import LONG, Backend
+from hopcore.arrays import Backend
 from hopcore.memory import Entmax
 from hopcore.prepared._survivors import UNIT, Found, Sketched, survivors
 
@@ -131,13 +131,12 @@ def softmax_answer(memory: Sketched, found: Found, gap: float) -> Answer:
     wrong = np.maximum.reduceat(found.error, found.start) + 16.0 * UNIT
     tail = found.excluded * np.exp(wrong - gap)
     share = tail / (total + tail) + wrong
-    certain = np.exp(found.score[found.start] * 0.0)  # the best has the score 0
     return Answer(
         found.queries,
         output,
         found.top + np.log(total),
         found.best,
-        certain[: len(total)] / total,
+        1.0 / total,  # the best has the score 0
         certificate_of(memory, share, found.sizes),
         found.sizes,
     )
@@ -151,10 +150,7 @@ def sparse_answer(memory: Sketched, found: Found, separation: Entmax, backend: B
     for i, (first, size) in enumerate(zip(found.start, found.sizes, strict=True)):
         part = slice(first, first + size)
         weights[part], conjugate[i] = backend.separate(found.score[part], separation)
-    # Weights move by at most twice as much as scores, of which each is wrong by so much.
-    wrong = np.maximum.reduceat(found.error, found.start)
-    power = 1.0 if separation.alpha <= 2.0 else 1.0 / (separation.alpha - 1.0)
-    moved = (2.0 * max(1.0, separation.alpha - 1.0) * wrong) ** power + 64.0 * UNIT**power
+    moved = moved_by(np.maximum.reduceat(found.error, found.start), separation)
     best = np.maximum.reduceat(weights, found.start)
     return Answer(
         found.queries,
@@ -190,27 +186,15 @@ def certificate_of(memory: Sketched, share: np.ndarray, visited: np.ndarray) -> 
     return (found + (2.0 * visited + 32.0) * UNIT * longest) * (1.0 + PRECISE)
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")
-def dense_certificate(
-    memory: Sketched, states: np.ndarray, beta: np.ndarray, radius: float, origin: np.ndarray | None
-) -> np.ndarray:
-    """Return a bound of the rounding error of the softmax association with all patterns.
+def moved_by(wrong: np.ndarray, separation: Entmax) -> np.ndarray:
+    """Return by how much the weights of entmax may be wrong if scores are, and by rounding.
 
-    ``radius`` is the largest length of a pattern relative to the origin, which is that of the call.
+    The threshold of entmax moves by at most as much as its scores, so a weight moves by at most
+    twice as much for an order up to 2; for larger orders by a power of it.
     """
-    unit = 0.5 * float(np.finfo(states.dtype).eps)
-    at = states.astype(np.float64)
-    if origin is not None:
-        at = at - origin
-    lengths = np.sqrt(np.vecdot(at, at))
-    products = radius * lengths + (radius * radius if origin is not None else 0.0)
-    bias = 0.0 if memory.bias is None else float(np.max(np.abs(memory.bias), initial=0.0))
-    wrong = (4.0 * states.shape[1] + 32.0) * unit * (beta * products + bias)
-    terms = min(len(memory.table), LONG) + 64.0
-    share = np.minimum(2.0 * wrong + 2.0 * terms * unit, 1.0)
-    share = np.where(np.isfinite(share), share, 1.0)
-    longest = memory.spread + memory.middle
-    return (2.0 * memory.spread * share + 2.0 * terms * unit * longest) * (1.0 + PRECISE)
+    order = separation.alpha - 1.0
+    power = min(1.0, 1.0 / order)
+    return (2.0 * max(1.0, order) * wrong) ** power + (64.0 * UNIT) ** power
 
 
 def rounded(certificate: np.ndarray, output: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -41,7 +41,7 @@ class New:
 
 def filled(new: New, settings: Settings, version: int, room: int = 0) -> Snapshot:
     """Return a snapshot in new arrays, with a new sketch, and room for more rows."""
-    count, depth = new.patterns.shape
+    count = len(new.patterns)
     capacity = max(LEAST, count, room)
     patterns = with_room(new.patterns, capacity)
     values = patterns if new.values is None else with_room(new.values, capacity)
@@ -99,9 +99,7 @@ def appended(snapshot: Snapshot, new: New) -> Snapshot | None:
     )  # fmt: skip
 
 
-def spreads_of(
-    rows: Rows, patterns: np.ndarray, values: np.ndarray | None
-) -> tuple[float, float]:
+def spreads_of(rows: Rows, patterns: np.ndarray, values: np.ndarray | None) -> tuple[float, float]:
     """Return how far patterns are from the centre at most, and projections from their middle.
 
     They are 0 where no pattern is ever left out.
@@ -158,4 +156,6 @@ def joined(one: New, other: New) -> New:
     if one.bias is not None and bias is None:
         bias = np.zeros(len(other.patterns))
     patterns = np.concatenate([one.patterns, other.patterns])
-    return New(patterns, both(one.values, other.values), both(one.bias, bias), [*one.keys, *other.keys])
+    return New(
+        patterns, both(one.values, other.values), both(one.bias, bias), [*one.keys, *other.keys]
+    )

@@ -123,7 +123,9 @@ class Directions:
 
 def upwards(values: np.ndarray) -> np.ndarray:
     """Return float32 numbers that are a little larger than those given."""
-    return np.nextafter((values + np.abs(values) * (8.0 * UNIT)).astype(np.float32), np.float32(np.inf))
+    return np.nextafter(
+        (values + np.abs(values) * (8.0 * UNIT)).astype(np.float32), np.float32(np.inf)
+    )
 
 
 def directions_of(patterns: np.ndarray, distance: bool, seed: int = 0) -> Directions:
@@ -148,7 +150,7 @@ def directions_of(patterns: np.ndarray, distance: bool, seed: int = 0) -> Direct
         basis = np.linalg.qr(start)[0]
         for _ in range(2):
             basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
-        values, vectors = np.linalg.eigh((sample @ basis).T @ (sample @ basis))
+        _, vectors = np.linalg.eigh((sample @ basis).T @ (sample @ basis))
         basis = basis @ vectors[:, ::-1][:, :m]
     if not np.isfinite(basis).all():
         basis = np.eye(depth)[:, :m]

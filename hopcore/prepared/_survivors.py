@@ -236,7 +236,7 @@ def lowest(memory: Sketched, rows: np.ndarray, centred: np.ndarray, cold: float)
     if memory.bias is not None:
         products += memory.bias[rows]
     found = float(np.max(products))
-    return found if found == found else -np.inf  # nan excludes nothing
+    return -np.inf if np.isnan(found) else found  # nan excludes nothing
 
 
 def excluded_by_products(
@@ -306,7 +306,9 @@ def compared(
         score[part], error[part], at, top[i] = _relative(memory, state, beta[i], row[part])
         best[i] = row[first + at]
     found = Found(queries, start, row, score, error, best, top, excluded)
-    finite = np.isfinite(top) & np.isfinite(np.add.reduceat(score + error, start) if len(row) else 0)
+    finite = np.isfinite(top) & np.isfinite(
+        np.add.reduceat(score + error, start) if len(row) else 0
+    )
     return found if finite.all() else found.of(np.flatnonzero(finite))
 
 
