@@ -41,6 +41,8 @@ class Answer(NamedTuple):
         the dtype of the call yet.
     visited : integer array (k,)
         The number of patterns of which the association is an average.
+    read : integer array (k,)
+        The number of patterns of which more than the sketch was read.
     """
 
     queries: np.ndarray
@@ -50,6 +52,7 @@ class Answer(NamedTuple):
     certain: np.ndarray
     certificate: np.ndarray
     visited: np.ndarray
+    read: np.ndarray
 
 
 @dataclass
@@ -125,7 +128,8 @@ def softmax_answer(memory: Sketched, found: Found, gap: float) -> Answer:
     """Return averages with the weights of the softmax."""
     if not len(found.queries):
         return nothing(memory)
-    weights = np.exp(found.score)
+    peak = np.maximum.reduceat(found.score, found.start)  # 0, or a little more by rounding
+    weights = np.exp(found.score - np.repeat(peak, found.sizes))
     total = np.add.reduceat(weights, found.start)
     output = averages(memory, found, weights) / total[:, None]
     wrong = np.maximum.reduceat(found.error, found.start) + 16.0 * UNIT
@@ -134,11 +138,12 @@ def softmax_answer(memory: Sketched, found: Found, gap: float) -> Answer:
     return Answer(
         found.queries,
         output,
-        found.top + np.log(total),
+        found.top + peak + np.log(total),
         found.best,
-        1.0 / total,  # the best has the score 0
+        1.0 / total,
         certificate_of(memory, share, found.sizes),
         found.sizes,
+        found.read,
     )
 
 
@@ -160,6 +165,7 @@ def sparse_answer(memory: Sketched, found: Found, separation: Entmax, backend: B
         best,
         certificate_of(memory, 0.5 * found.sizes * moved, found.sizes),
         found.sizes,
+        found.read,
     )
 
 
@@ -167,7 +173,7 @@ def nothing(memory: Sketched) -> Answer:
     """Return the answer to no query."""
     none, width = np.empty(0), memory.values.shape[1]
     index = np.empty(0, np.int64)
-    return Answer(index, np.empty((0, width)), none, index, none, none, index)
+    return Answer(index, np.empty((0, width)), none, index, none, none, index, index)
 
 
 def averages(memory: Sketched, found: Found, weights: np.ndarray) -> np.ndarray:

@@ -98,6 +98,8 @@ class Found:
         Its score.
     excluded : integer array (k,)
         How many patterns were excluded.
+    read : integer array (k,)
+        How many patterns were read after the sketch.
     """
 
     queries: np.ndarray
@@ -108,6 +110,7 @@ class Found:
     best: np.ndarray
     top: np.ndarray
     excluded: np.ndarray
+    read: np.ndarray
 
     @property
     def owner(self) -> np.ndarray:
@@ -131,6 +134,7 @@ class Found:
             self.best[chosen],
             self.top[chosen],
             self.excluded[chosen],
+            self.read[chosen],
         )
 
 
@@ -162,7 +166,7 @@ def survivors(
     starts = [one.start + end for one, end in zip(found, ends[:-1], strict=True)]
     joined = {
         name: np.concatenate([getattr(one, name) for one in found])
-        for name in ("queries", "row", "score", "error", "best", "top", "excluded")
+        for name in ("queries", "row", "score", "error", "best", "top", "excluded", "read")
     }
     return Found(start=np.concatenate(starts), **joined)
 
@@ -188,8 +192,9 @@ def _of_block(
     sizes = np.asarray([len(some) for some in rows], np.int64)
     row = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     states, beta = states[chosen], beta[chosen]
+    read = sizes
     row, sizes = excluded_by_products(memory, states, beta, gap, row, sizes)
-    return compared(memory, states, beta, row, sizes, chosen + first)
+    return compared(memory, states, beta, row, sizes, chosen + first, read)
 
 
 def _not_excluded(
@@ -292,9 +297,14 @@ def _intervals(
 
 
 def compared(
-    memory: Sketched, states: np.ndarray, beta: np.ndarray, row: np.ndarray, sizes: np.ndarray,
+    memory: Sketched,
+    states: np.ndarray,
+    beta: np.ndarray,
+    row: np.ndarray,
+    sizes: np.ndarray,
     queries: np.ndarray,
-) -> Found:  # fmt: skip
+    read: np.ndarray,
+) -> Found:
     """Return the scores of patterns relative to the best of their query, in float64."""
     start = np.cumsum(sizes) - sizes
     excluded = memory.count - sizes
@@ -305,7 +315,7 @@ def compared(
         state = states[i].astype(np.float64)
         score[part], error[part], at, top[i] = _relative(memory, state, beta[i], row[part])
         best[i] = row[first + at]
-    found = Found(queries, start, row, score, error, best, top, excluded)
+    found = Found(queries, start, row, score, error, best, top, excluded, read)
     finite = np.isfinite(top) & np.isfinite(
         np.add.reduceat(score + error, start) if len(row) else 0
     )
@@ -325,21 +335,29 @@ def _relative(
     top = float((beta * rough + bias)[at])
     if len(rows) == 1:
         return np.zeros(1), np.zeros(1), 0, top
-    differences = patterns - patterns[at]
-    if distance:
-        # Half of the difference of two squares, as a product, in which nothing cancels.
-        sums = apart + apart[at]
-        score = -0.5 * np.vecdot(differences, sums)
-        lengths = np.sqrt(np.vecdot(apart, apart))
-        lengths = 0.5 * (lengths + lengths[at])
-    else:
-        score = differences @ state
-        lengths = math.sqrt(np.vdot(state, state))
-    error = (2 * len(state) + 16) * UNIT * np.sqrt(np.vecdot(differences, differences)) * lengths
-    score, error = beta * score, beta * (error + len(state) * 2.0**-1060)
-    if memory.bias is not None:
-        gained = bias - memory.bias[rows[at]]
-        score = score + gained
-        error = error + 4.0 * UNIT * (np.abs(bias) + abs(memory.bias[rows[at]]))
-    error += 4.0 * UNIT * np.abs(score)
+    for attempt in range(
+        2
+    ):  # the second time relative to a better one, which rounding may have hidden
+        if distance:
+            # Half of the difference of two squares, as a product, in which nothing cancels.
+            differences, sums = patterns - patterns[at], apart + apart[at]
+            score = -0.5 * np.vecdot(differences, sums)
+            lengths = np.sqrt(np.vecdot(apart, apart))
+            lengths = 0.5 * (lengths + lengths[at])
+        else:
+            differences = patterns - patterns[at]
+            score = differences @ state
+            lengths = math.sqrt(np.vdot(state, state))
+        error = np.sqrt(np.vecdot(differences, differences)) * lengths
+        error *= (2 * len(state) + 16) * UNIT
+        score, error = beta * score, beta * (error + len(state) * 2.0**-1060)
+        if memory.bias is not None:
+            own = memory.bias[rows]
+            score = score + (own - own[at])
+            error = error + 4.0 * UNIT * (np.abs(own) + abs(own[at]))
+        error += 4.0 * UNIT * np.abs(score)
+        if not score.max() > 0.0:
+            break
+        if attempt == 0:
+            at = int(np.argmax(score))
     return score, error, at, top

@@ -71,7 +71,9 @@ def test_options_of_the_memory_hold():
     wanted = hopcore.association(Q, X, V, beta=3.0, separation="sparsemax")
     np.testing.assert_array_equal(hopcore.association(Q, memory, beta=3.0), wanted)
     np.testing.assert_array_equal(memory.association(Q), wanted)
-    np.testing.assert_array_equal(hopcore.retrieve(Q, memory, "auto").state, memory.retrieve(Q).state)
+    np.testing.assert_array_equal(
+        hopcore.retrieve(Q, memory, "auto").state, memory.retrieve(Q).state
+    )
     with pytest.raises(ValueError, match=r"prepared for similarity='dot', got 'distance'"):
         hopcore.energy(Q, memory, 1.0, similarity="distance")
     with pytest.raises(ValueError, match=r"prepared for separation=Entmax\(alpha=2.0\), got 'soft"):

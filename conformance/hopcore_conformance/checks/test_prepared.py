@@ -1,0 +1,164 @@
+"""Prepared memories beside their patterns, and certificates (docs/spec/prepared.md)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hopcore
+from hopcore_conformance.cases.memory import KINDS, SPARSE, generators, memory, queries
+from hopcore_conformance.checks.measure import agree
+from hopcore_conformance.report.statements import statement
+from hopcore_conformance.subject import Subject
+
+Array = np.ndarray
+WIDE = np.longdouble
+
+MANY, DEPTH = 700, 200
+"""A memory of this size is not read whole where a few patterns are enough."""
+
+similarities = st.sampled_from(("distance", "dot"))
+separations = st.sampled_from(("softmax", *SPARSE))
+
+
+def floats_of(subject: Subject) -> Any:
+    """The dtype of the patterns of a memory."""
+    if subject.dtype not in ("float64", "float32"):
+        pytest.skip("a Memory holds float32 or float64")
+    return np.dtype(subject.dtype)
+
+
+@statement("R.plain")
+@given(
+    rng=generators(), kind=st.sampled_from(KINDS), similarity=similarities, separation=separations
+)
+def test_results_are_those_of_the_patterns(
+    subject: Subject, rng: np.random.Generator, kind: str, similarity: Any, separation: Any
+) -> None:
+    dtype = floats_of(subject)
+    stored = memory(rng, kind, 6, 4).astype(dtype)
+    values = rng.normal(size=(6, 2)).astype(dtype)
+    state = subject.put(queries(rng, "near", stored, 3))
+    options = {"similarity": similarity, "separation": separation}
+    prepared = hopcore.Memory(stored, values, beta=2.0, **options)
+    own = subject.put(stored)
+    got = hopcore.association(state, prepared, beta=2.0)
+    wanted = hopcore.association(state, own, subject.put(values), beta=2.0, **options)
+    agree("association", subject.get(got), subject.get(wanted), 0.0)
+    for ask in (hopcore.energy, hopcore.update, hopcore.association_weights):
+        got, wanted = ask(state, prepared, 2.0), ask(state, own, 2.0, **options)
+        agree(ask.__name__, subject.get(got), subject.get(wanted), 0.0)
+
+
+@statement("R.changes")
+@given(rng=generators(), error=st.sampled_from((0.0, 1e-6)), similarity=similarities)
+def test_changes_leave_a_memory_of_what_is_left(
+    subject: Subject, rng: np.random.Generator, error: float, similarity: Any
+) -> None:
+    dtype = floats_of(subject)
+    stored = rng.normal(size=(MANY, DEPTH)).astype(dtype)
+    options = {"similarity": similarity, "beta": 1.0, "error": error}
+    changed = hopcore.Memory(stored[: MANY // 2], **options)
+    before = changed.snapshot()
+    changed.add(stored[MANY // 2 :])
+    gone = rng.choice(MANY, 100, replace=False).tolist()
+    changed.remove(gone[:90])
+    new = rng.normal(size=(10, DEPTH)).astype(dtype)
+    changed.update(gone[90:], new)
+    left = np.concatenate([np.delete(stored, gone, axis=0), new])
+    agree("patterns", changed.patterns, left, 0.0)
+    agree("patterns of before", before.patterns, stored[: MANY // 2], 0.0)
+    # Removed patterns are the best matches of these states, and new ones of those.
+    states = np.concatenate([stored[gone[:3]], new[:3]])
+    fresh = hopcore.Memory(left, **options)
+    within = 1e3 * float(np.finfo(dtype).eps) * math.sqrt(DEPTH) + 2.0 * error
+    state = subject.put(states)
+    got, wanted = hopcore.update(state, changed, 1.0), hopcore.update(state, fresh, 1.0)
+    agree("update", subject.get(got), subject.get(wanted), within)
+
+
+@statement("R.empty")
+@given(rng=generators(), similarity=similarities)
+def test_memories_without_patterns(
+    subject: Subject, rng: np.random.Generator, similarity: Any
+) -> None:
+    empty = hopcore.Memory(np.empty((0, 4), floats_of(subject)), similarity=similarity)
+    state = subject.put(rng.normal(size=(3, 4)))
+    agree("association", subject.get(hopcore.association(state, empty, beta=1.0)), 0.0, 0.0)
+    assert np.isposinf(subject.get(hopcore.energy(state, empty, 1.0))).all()
+
+
+def exact(state: Array, held: hopcore.Memory, beta: float) -> Array:
+    """The association of one state with a memory, in extended precision."""
+    at, stored, values = (x.astype(WIDE) for x in (state, held.patterns, held.values))
+    scores = WIDE(beta) * (stored @ at)
+    if held.similarity == "distance":
+        scores = -WIDE(beta) / 2 * ((at - stored) ** 2).sum(axis=-1)
+    weights = np.exp(scores - scores.max())
+    return weights @ values / weights.sum()
+
+
+@statement("R1", "R3")
+@given(rng=generators(), similarity=similarities, cold=st.floats(-1.0, 2.0))
+def test_certificates(
+    subject: Subject, rng: np.random.Generator, similarity: Any, cold: float
+) -> None:
+    dtype, beta = floats_of(subject), 10.0**cold
+    # Patterns at all distances from the states, so that some lie just beyond what is visited.
+    stored = rng.normal(size=(MANY, DEPTH)) * rng.uniform(0.0, 0.3, size=(MANY, 1)) / math.sqrt(3.0)
+    values = rng.normal(size=(MANY, 2))
+    held = hopcore.Memory(
+        stored[:600].astype(dtype), values[:600].astype(dtype), similarity=similarity, beta=beta,
+        error=1e-3,
+    )  # fmt: skip
+    states = stored[[0, 1, 650]] + 0.05 * rng.normal(size=(3, DEPTH))
+    states = states.astype(dtype)
+    # Their values are far longer than those of the patterns with which the memory was made.
+    held.add(stored[600:].astype(dtype), 1e6 * values[600:].astype(dtype))
+    output, certificate = held.association(states, return_certificate=True)
+    for i, state in enumerate(states):
+        apart = output[i].astype(WIDE) - exact(state, held, beta)
+        length = np.sqrt((apart * apart).sum())
+        assert length <= certificate[i], f"off by {length}, certified {certificate[i]}"
+
+
+@statement("R2")
+@given(rng=generators(), separation=st.sampled_from(SPARSE), similarity=similarities)
+def test_sparse_weights_are_exact(
+    subject: Subject, rng: np.random.Generator, separation: Any, similarity: Any
+) -> None:
+    dtype = floats_of(subject)
+    stored = rng.normal(size=(MANY, DEPTH)).astype(dtype) / dtype.type(math.sqrt(DEPTH))
+    options = {"similarity": similarity, "separation": separation}
+    held = hopcore.Memory(stored, beta=20.0, error=1.0, **options)
+    states = stored[:3] + 0.02 * rng.normal(size=(3, DEPTH)).astype(dtype)
+    got = hopcore.update(states, held, 20.0)
+    wanted = hopcore.update(states.astype(np.float64), stored.astype(np.float64), 20.0, **options)
+    power = min(1.0, 1.0 / (hopcore.memory.get_separation(separation).alpha - 1.0))
+    agree("update", got, wanted, 64.0 * (64.0 * float(np.finfo(dtype).eps)) ** power)
+
+
+@statement("R4")
+def test_false_alarms(subject: Subject) -> None:
+    dtype, rate, count = floats_of(subject), 0.1, 99
+    rng = np.random.default_rng(0)
+    stored = rng.normal(size=(30, 6)).astype(dtype)
+
+    def known(size: int) -> Array:
+        drawn = stored[rng.integers(30, size=size)]
+        return (drawn + 0.4 * rng.normal(size=drawn.shape)).astype(dtype)
+
+    refused, splits, size = 0, 50, 100
+    for _ in range(splits):
+        held = hopcore.Memory(stored, beta=2.0)
+        held.calibrate(known(count), false_alarms=rate)
+        refused += int((~subject.get(held.accepts(subject.put(known(size))))).sum())
+    # The rates of the splits have a beta distribution around the stated one.
+    variance = rate * (1.0 - rate) * (1.0 / (splits * size) + 1.0 / (splits * (count + 2)))
+    share = refused / (splits * size)
+    assert abs(share - rate) < 4.0 * math.sqrt(variance), f"{share} were refused, stated {rate}"
