@@ -20,8 +20,8 @@ COMPLETED: dict[type, Callable[[Any, Callable[..., Any], dict[str, Any]], Any]] 
 
 def own_options(function: Function) -> Function:
     """Decorate a function with an argument ``stored`` that may be a memory with options."""
-    parameters = signature(function)
-    place = list(parameters.parameters).index("stored")
+    names = list(signature(function).parameters)
+    place = names.index("stored")
 
     @wraps(function)
     def call(*args: Any, **named: Any) -> Any:
@@ -29,6 +29,9 @@ def own_options(function: Function) -> Function:
         completed = COMPLETED.get(type(stored))
         if completed is None:
             return function(*args, **named)
-        return completed(stored, function, parameters.bind_partial(*args, **named).arguments)
+        given = dict(zip(names, args, strict=False))
+        if not given.keys().isdisjoint(named):
+            return function(*args, **named)  # which says that it got an argument twice
+        return completed(stored, function, given | named)
 
     return cast(Function, call)

@@ -16,9 +16,6 @@ from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_o
 from hopcore.prepared._survivors import Sketched
 from hopcore.prepared._whole import whole_answer
 
-SMALL = 1 << 17
-"""A memory of fewer values than this is read whole, which takes no longer than looking."""
-
 
 @dataclass
 class Answers:
@@ -41,12 +38,11 @@ class Answers:
     def partial(self, state: np.ndarray, beta: Any, separation: Any) -> Answer | None:
         """Return the answer to the queries ``(L, d)`` for which few patterns are enough."""
         snapshot, memory = self.snapshot, self.memory
-        patterns, depth = snapshot.shape
-        if memory is None or patterns * depth < SMALL or not len(state):
+        if memory is None or snapshot.is_small or not len(state):
             return None
         if not float(np.abs(state).max()) < LARGEST:
             return None
-        middle = float(np.median(beta))
+        middle = float(beta.min())
         if not snapshot.habit.allows(middle):
             return None
         found = answer(memory, state, beta, separation, snapshot.error, self.backend.states)

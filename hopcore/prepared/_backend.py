@@ -195,7 +195,7 @@ class PreparedBackend:
             or any(options.values())
             or not self.may_leave_out(snapshot, inputs.mask)
             or bias is not snapshot.bias
-            or (similarity == "dot" and bias is None)
+            or (bias is None and (similarity == "dot" or snapshot.is_small))
         ):
             return None
         return AskedScores(Asked(snapshot), inputs.projection, distance=similarity == "distance")
@@ -214,15 +214,19 @@ class PreparedBackend:
         if isinstance(stored, Asked):
             return Answers(self, stored.snapshot, projection, stored.snapshot.similarity)
         dot = isinstance(stored, Snapshot) and stored.similarity == "dot"
-        if dot and self.may_leave_out(stored, mask):
+        if dot and self.may_leave_out(stored, mask) and not stored.is_small:
             return Answers(self, stored, projection, "dot")
         return None
 
     def certify(self, inputs: Any, scores: Scores, separation: Any) -> Array:
         """Return a bound of the length of the exact update of a state."""
         state, snapshot = inputs.state, inputs.stored
-        asked = scores is PLAIN or isinstance(scores, AskedScores)
-        if not (asked and isinstance(snapshot, Snapshot) and self.may_leave_out(snapshot, None)):
+        own = isinstance(scores.keys, Keys | Asked)  # without a further bias
+        if not (
+            (scores is PLAIN or own)
+            and isinstance(snapshot, Snapshot)
+            and self.may_leave_out(snapshot, None)
+        ):
             raise AttributeError(
                 "a certificate needs states of NumPy, a Memory with an error, and neither a mask, "
                 "known coordinates nor a further bias"

@@ -17,7 +17,6 @@ import numpy as np
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import as_fraction, as_integer, as_number, short_repr
 from hopcore.memory import energy
-from hopcore.prepared._answers import SMALL
 from hopcore.prepared._checks import as_rows
 from hopcore.prepared._snapshot import Snapshot
 from hopcore.prepared._survivors import BLOCK, survivors
@@ -110,9 +109,8 @@ def nearest(snapshot: Snapshot, states: np.ndarray) -> np.ndarray:
         return np.full(len(states), math.inf)
     found, left = np.empty(len(states)), np.arange(len(states))
     memory = snapshot.sketched
-    size = snapshot.count * snapshot.shape[1]
-    usable = memory is not None and snapshot.similarity == "distance" and memory.bias is None
-    if memory is not None and usable and size >= SMALL:
+    usable = snapshot.similarity == "distance" and snapshot.bias is None
+    if memory is not None and usable and not snapshot.is_small:
         near = survivors(memory, states, np.ones(len(states)), 1e-9)
         found[near.queries] = np.sqrt(-2.0 * near.top)
         left = np.setdiff1d(left, near.queries)

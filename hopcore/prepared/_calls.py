@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def register(memory: type) -> None:
 def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """Call a function with the snapshot of a memory, and with the options of the memory."""
     snapshot = stored if isinstance(stored, Snapshot) else stored.snapshot()
-    known = signature(function).parameters
+    known = names_of(function)
     arguments = {**arguments, "stored": snapshot}
     for name in ("similarity", "separation"):
         arguments[name] = own(snapshot, name, arguments.get(name))
@@ -58,6 +59,12 @@ def accepted(snapshot: Snapshot, state: Any, calibration: Calibration) -> Any:
     scores = scores_of(snapshot, flat, calibration.score, calibration.beta)
     known = (scores <= calibration.threshold).reshape(states.shape[:-1])
     return library.asarray(known, dtype="bool", device=library.device(state))
+
+
+@cache
+def names_of(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of the arguments of a function."""
+    return frozenset(signature(function).parameters)
 
 
 def own(snapshot: Snapshot, name: str, given: Any) -> Any:
@@ -109,6 +116,41 @@ def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> 
         answers = Answers(inputs.backend, snapshot, values, snapshot.similarity)
         output, certificate, _ = answers.certified(inputs.state, inputs.beta, snapshot.separation)
     return without_row(output, single), without_axis(certificate, single)
+
+
+def visited(memory: Any, state: Any, beta: Any) -> Visits:
+    """Return which part of a memory each query reads."""
+    snapshot = memory.snapshot()
+    inputs, single = inputs_at_edge(state, snapshot, beta=snapshot.beta if beta is None else beta)
+    lead, count = inputs.state.shape[:-1], snapshot.count
+    number, share = np.full(lead, count), np.ones(lead)
+    sketched = snapshot.sketched_values
+    if inputs.backend.states.name == "numpy" and sketched is not None:
+        answers = Answers(inputs.backend, snapshot, Values(snapshot), snapshot.similarity)
+        states, cold = answers.flat(inputs.state, inputs.beta)
+        found = answers.partial(states, cold, snapshot.separation)
+        if found is not None:
+            row = snapshot.shape[1] * snapshot.dtype.itemsize
+            sketch = sketched.table.shape[1] * sketched.table.itemsize
+            number.reshape(-1)[found.queries] = found.visited
+            share.reshape(-1)[found.queries] = sketch / row + found.read / count
+    return Visits(without_axis(number, single), without_axis(share, single))
+
+
+class Visits(NamedTuple):
+    """Which part of a memory each query reads, see :meth:`hopcore.Memory.visits`.
+
+    Attributes
+    ----------
+    patterns : integer array (..., L)
+        The number of patterns of which the association is an average.
+    share : array (..., L)
+        The bytes of the sketch, and of the patterns that it could not exclude, divided by those of
+        all patterns; 1 if all patterns are read.
+    """
+
+    patterns: Any
+    share: Any
 
 
 def check_certifiable(snapshot: Snapshot) -> None:

@@ -14,7 +14,7 @@ from hopcore.memory._scores import check_similarity
 from hopcore.phase import suggest_beta
 from hopcore.prepared._backend import PREPARED
 from hopcore.prepared._calibration import Calibration, Score, calibrated
-from hopcore.prepared._calls import accepted, associated, register
+from hopcore.prepared._calls import Visits, accepted, associated, register, visited
 from hopcore.prepared._checks import Key, as_bias, as_keys, as_rows
 from hopcore.prepared._file import read, write
 from hopcore.prepared._growing import Growing
@@ -194,6 +194,32 @@ class Memory(Growing):
         """
         cold = self.beta if beta is None else beta
         return retrieve(state, self, cold, max_steps=max_steps, tol=tol)
+
+    @suggest_names
+    def visits(self, state: AnyArray, *, beta: BetaLike | None = None) -> Visits:
+        """Say how many patterns are needed for each query, and which share of the bytes is read.
+
+        Parameters
+        ----------
+        state : array (..., L, d) or (d,)
+        beta : float or array broadcastable to (..., L), optional
+            Inverse temperature; that of the memory if not given.
+
+        Returns
+        -------
+        Visits
+            ``patterns`` and ``share``; all patterns, and 1, where nothing is left out.
+
+        Examples
+        --------
+        >>> import numpy as np, hopcore
+        >>> stored = np.random.default_rng(0).standard_normal((6000, 100))
+        >>> memory = hopcore.Memory(stored, beta=8.0, error=1e-6)
+        >>> found = memory.visits(stored[:3])
+        >>> found.patterns, bool((found.share < 0.15).all())
+        (array([1, 1, 1]), True)
+        """
+        return visited(self, state, beta)
 
     @suggest_names
     def calibrate(

@@ -22,6 +22,10 @@ LARGEST = 1e100
 """Larger values are not left to partial retrieval, whose squares in float64 could overflow."""
 
 
+SMALL = 1 << 19
+"""A memory of fewer values is read whole, which takes no longer than looking for what matters."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """The arrays of a memory, with room for more rows; written to beyond the rows in use only.
@@ -162,6 +166,11 @@ class Snapshot:
             self.spreads[0],
             length(rows.directions.centre),
         )
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the memory is read whole, because that takes no time."""
+        return self.count * self.rows.patterns.shape[1] < SMALL
 
     @cached_property
     def sketched_values(self) -> Sketched | None:

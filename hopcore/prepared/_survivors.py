@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -112,12 +113,12 @@ class Found:
     excluded: np.ndarray
     read: np.ndarray
 
-    @property
+    @cached_property
     def owner(self) -> np.ndarray:
         """The place of the query of each pattern, ``(n,)``."""
         return np.repeat(np.arange(len(self.start)), self.sizes)
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
         """The number of patterns of each query, ``(k,)``."""
         return np.diff(np.append(self.start, len(self.row)))

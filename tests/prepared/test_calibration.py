@@ -58,7 +58,7 @@ def test_accepted_is_of_the_library_of_the_states(library):
 
 @pytest.mark.parametrize("error", [0.0, 1e-6])
 def test_nearest_distances(error, monkeypatch):
-    monkeypatch.setattr("hopcore.prepared._calibration.SMALL", 0)
+    monkeypatch.setattr("hopcore.prepared._snapshot.SMALL", 0)
     memory = hopcore.Memory(STORED + 100.0, beta=1.0, error=error)
     states = queries(30, 1) + 100.0
     wanted = np.linalg.norm(states[:, None] - memory.patterns, axis=-1).min(axis=-1)

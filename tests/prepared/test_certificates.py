@@ -16,7 +16,7 @@ WIDTHS = (2, 3, 8, 17, 64, 300, 2048)
 
 @pytest.fixture(autouse=True)
 def _small_memories_too(monkeypatch):
-    monkeypatch.setattr("hopcore.prepared._answers.SMALL", 0)
+    monkeypatch.setattr("hopcore.prepared._snapshot.SMALL", 0)
 
 
 def patterns(rng, kind, count, depth):

@@ -184,7 +184,7 @@ def test_patterns_are_copied_and_cannot_be_written_to():
 
 @pytest.mark.parametrize("error", [0.0, 1e-3])
 def test_readers_beside_a_writer_see_one_state_of_the_memory(error, monkeypatch):
-    monkeypatch.setattr("hopcore.prepared._answers.SMALL", 0)
+    monkeypatch.setattr("hopcore.prepared._snapshot.SMALL", 0)
     # Every version holds the patterns (v, v, v, v) for one v: a mixture would show another mean.
     base = np.eye(4)
     memory = hopcore.Memory(base, beta=1e-6, error=error)

@@ -97,7 +97,7 @@ TestCertified.settings = SETTINGS
 
 @pytest.fixture(autouse=True)
 def _small_memories_too(monkeypatch):
-    monkeypatch.setattr("hopcore.prepared._answers.SMALL", 0)
+    monkeypatch.setattr("hopcore.prepared._snapshot.SMALL", 0)
 
 
 @pytest.mark.full
