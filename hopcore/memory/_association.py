@@ -32,6 +32,7 @@ from hopcore.memory._causal import (
 )
 from hopcore.memory._compact import recall, weights_of
 from hopcore.memory._float_masks import associated, scores_with
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 from hopcore.memory._stopping_loop import updated
@@ -64,6 +65,7 @@ def association(
     return_lse: Literal[True],
 ) -> tuple[SomeArray, SomeArray]: ...
 @suggest_names
+@own_options
 @quiet
 def association(
     state: SomeArray,
@@ -194,6 +196,7 @@ def causal_association(separation: Any, scores: Scores, inputs: Inputs, return_l
 
 
 @suggest_names
+@own_options
 @quiet
 def update(
     state: SomeArray,
@@ -241,6 +244,7 @@ def update(
 
 
 @suggest_names
+@own_options
 def association_weights(
     state: SomeArray,
     stored: AnyArray,

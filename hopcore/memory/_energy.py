@@ -41,6 +41,7 @@ from hopcore.memory._causal import (
 )
 from hopcore.memory._compact import conjugate_of, is_absolute, steepness
 from hopcore.memory._float_masks import associated, conjugate_with
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._stopping_loop import updated
@@ -107,6 +108,7 @@ def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> S
 
 
 @suggest_names
+@own_options
 def energy(
     state: SomeArray,
     stored: AnyArray,
@@ -228,6 +230,7 @@ def energy_by_conjugate(
 
 
 @suggest_names
+@own_options
 @quiet
 def energy_gradient(
     state: SomeArray,

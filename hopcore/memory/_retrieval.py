@@ -37,6 +37,7 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
+from hopcore.memory._own_options import own_options
 from hopcore.memory._path import places
 from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
@@ -90,9 +91,11 @@ class Retrieval(RetrievalFields[SomeArray]):
     weight; ``path``
     ``(steps + 1, ..., L, d)`` and ``energies`` ``(steps + 1, ..., L)``, all states of a retrieval
     with ``track=True`` and their energies, None without it; and ``suggestion``, the
-    :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not leaves of the
-    pytree, so ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that
-    is compiled. A copy or a file keeps ``path`` and ``energies`` alone.
+    :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. With a :class:`hopcore.Memory`
+    there are also ``certificate`` and, if it is calibrated, ``accepted``, which says for each query
+    whether the memory should know it, and is None otherwise. They are not leaves of the pytree, so
+    ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that is
+    compiled. A copy or a file keeps ``path`` and ``energies`` alone.
 
     Examples
     --------
@@ -108,6 +111,7 @@ class Retrieval(RetrievalFields[SomeArray]):
     suggestion: Any = None
     path: Any = None
     energies: Any = None
+    accepted: Any = None
     _memory: tuple[Inputs, Scores, Any, Array | None, bool, bool] | None = None
 
     @property
@@ -132,6 +136,23 @@ class Retrieval(RetrievalFields[SomeArray]):
         return self._best[1]
 
     @cached_property
+    def certificate(self) -> Array:
+        r"""A bound of :math:`\|f(\xi) - \xi\|` at the end, ``(..., L)``, for a certified memory.
+
+        The returned state is no farther than this from its exact update with all patterns, without
+        any rounding error. It exists for states of NumPy and a :class:`hopcore.Memory` with an
+        ``error``, and takes one more association when it is first needed.
+        """
+        certify = getattr(self._memory[0].backend if self._memory else None, "certify", None)
+        if self._memory is None or certify is None:
+            raise AttributeError(
+                "a certificate needs a memory that gives some: hopcore.Memory(stored, error=1e-6)"
+            )
+        inputs, scores, function, _, single, _ = self._memory
+        state: Array = self.state[..., None, :] if single else self.state
+        return without_axis(certify(inputs._replace(state=state), scores, function), single)
+
+    @cached_property
     def _best(self) -> tuple[Array, Array]:
         if self._memory is None:
             raise AttributeError(
@@ -152,6 +173,7 @@ class Retrieval(RetrievalFields[SomeArray]):
 
 
 @suggest_names
+@own_options
 def retrieve(
     state: SomeArray,
     stored: AnyArray,

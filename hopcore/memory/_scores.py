@@ -182,6 +182,11 @@ def scores_of(
         return PLAIN
     check_similarity(similarity)
     backend, mask = inputs.backend, inputs.mask
+    own_scores = getattr(backend, "own_scores", None)
+    if own_scores is not None:
+        own = own_scores(inputs, similarity, bias, squares=squares, added=added is not None)
+        if own is not None:
+            return own
     absolute = is_absolute(separation)
     if added is not None:
         bias, added = bias_and_added(inputs, bias, added, separation)

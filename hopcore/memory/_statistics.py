@@ -19,6 +19,7 @@ from hopcore.arrays._reprs import one_line
 from hopcore.memory._causal import Causal, in_causal_blocks, masked_inputs
 from hopcore.memory._compact import conjugate_of, is_absolute
 from hopcore.memory._energy import energy_by_conjugate, in_precise
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -65,6 +66,7 @@ class Statistics(NamedTuple, Generic[SomeArray]):
 
 
 @suggest_names
+@own_options
 def statistics(
     state: SomeArray,
     stored: AnyArray,

@@ -251,6 +251,15 @@ STATEMENTS: dict[str, str] = {
     "M2": "parts are joined by numbers of their queries: no pattern leaves its part",
     "M3": "an update by the softmax takes each pattern once",
     "M4": "what cannot be done with a part, or is not finite in one, is refused, and says where",
+    # R: prepared memories.
+    "R.plain": "a prepared memory with error 0 returns what its patterns return",
+    "R.changes": "after any changes, results are those of a memory made of what is left; snapshots "
+    "stay as they were",
+    "R.empty": "a memory without patterns associates to zeros, and its energies are +inf",
+    "R1": "no association is farther from the exact one than its certificate, with all roundings",
+    "R2": "with entmax, only patterns of weight 0 are left out",
+    "R3": "a pattern that is left out scores at most log(tau) more than the best pattern",
+    "R4": "a further query is refused with a probability of at most the share of false alarms",
     # A: what an input may be, and what comes back.
     "A.single": "a state (d,) is one query: results are those of (1, d), without that axis",
     "A.convert": "lists, integers, NumPy arrays, mixed dtypes are converted; no value changes",
