@@ -29,6 +29,7 @@ from pathlib import Path
 from time import monotonic
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "virtualenv"
@@ -207,7 +208,7 @@ def conformance(session: nox.Session) -> None:
     for (backend, dtype), options in DEFAULT.items():
         # JAX compiles faster where it optimizes little; in float32 it optimizes as for users.
         faster = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} if dtype == "float64" else {}
-        conform(session, backend, dtype, *SIDE_BY_SIDE, *options, **faster)
+        conform(session, backend, dtype, *SIDE_BY_SIDE, *options, *session.posargs, **faster)
 
 
 def conform(
@@ -219,7 +220,7 @@ def conform(
     launched = several if backend == "torch-distributed" else []
     command = ["python", "-m", *launched, "hopcore_conformance", "-q"]
     command += ["--backend", backend, "--dtype", dtype]
-    run(session, *command, *options, *session.posargs, **environment)
+    run(session, *command, *options, **environment)
 
 
 @nox.session(venv_backend="none")
@@ -330,19 +331,34 @@ def every_test(session: nox.Session) -> None:
 def every_statement(session: nox.Session) -> None:
     """The specification on every backend in every dtype; writes the reports of the documentation.
 
-    ``nox -s every_statement -- jax`` does it for one backend.
+    ``nox -s every_statement -- jax`` does it for one backend. A backend that fails does not keep
+    the others from being checked.
     """
     dev(session)
+    failed = []
     for backend in session.posargs or FULL:
-        for dtype in FULL[backend]:
-            report = ROOT / "docs" / "conformance" / f"{backend}-cpu-{dtype}.json"
-            half = ("--max-examples", "5") if dtype in ("bfloat16", "float16") else ()
-            options = OPTIONS.get(backend, SIDE_BY_SIDE)
-            conform(session, backend, dtype, *half, *options, "--report", str(report))
-        if backend in ("numpy", "torch"):
-            # Arrays with gaps between their values, which a fused kernel may take to be none.
-            few = ("--layout", "strided", "--max-examples", "5")
-            conform(session, backend, "float32", *SIDE_BY_SIDE, *few)
+        for dtype, options in in_full(backend):
+            try:
+                conform(session, backend, dtype, *options)
+            except CommandFailed:
+                failed.append(f"{backend} in {dtype}")
+    if failed:
+        session.error(f"statements failed on {', '.join(failed)}")
+
+
+def in_full(backend: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The dtypes in which the full matrix checks a backend, with options of the suite."""
+    found = []
+    for dtype in FULL[backend]:
+        report = ROOT / "docs" / "conformance" / f"{backend}-cpu-{dtype}.json"
+        half = ("--max-examples", "5") if dtype in ("bfloat16", "float16") else ()
+        options = OPTIONS.get(backend, SIDE_BY_SIDE)
+        found.append((dtype, (*half, *options, "--report", str(report))))
+    if backend in ("numpy", "torch"):
+        # Arrays with gaps between their values, which a fused kernel may take to be none.
+        few = ("--layout", "strided", "--max-examples", "5")
+        found.append(("float32", (*SIDE_BY_SIDE, *few)))
+    return found
 
 
 @nox.session(default=False)

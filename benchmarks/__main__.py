@@ -11,10 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import scale
+from benchmarks import prepared, scale
 from benchmarks.rows import ROWS
 from benchmarks.run import Workers, run_row
 from benchmarks.table import heading, machine, markdown, text
+
+APART = {"scale": scale, "prepared": prepared}
+"""What is measured alone and has a page of its own."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         "rows",
         nargs="*",
         metavar="ROW",
-        help="rows to run; all if none is named; or scale, alone: memories in parts",
+        help="rows to run; all if none is named; or, alone, scale (memories in parts) or prepared",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute")
     parser.add_argument("--cores", type=int, metavar="N", help="use N cores only (Linux)")
@@ -37,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="print what --json wrote as a page of the docs",
     )
     options = parser.parse_args(arguments)
-    in_parts = options.rows == ["scale"]
-    unknown = [name for name in options.rows if name not in ROWS and not in_parts]
+    apart = APART.get(options.rows[0]) if len(options.rows) == 1 else None
+    unknown = [name for name in options.rows if name not in ROWS and not apart]
     if unknown:
         parser.error(f"unknown row {unknown[0]!r}; known: {', '.join(ROWS)}")
     if options.list:
@@ -48,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.markdown:
         try:
             record = json.loads(options.markdown.read_text())
-            print(scale.markdown(record) if "tables" in record else markdown(record))
+            page = APART[Path(record["record"]).stem].markdown if "tables" in record else markdown
+            print(page(record))
         except (OSError, ValueError, KeyError) as problem:
             parser.error(f"--markdown needs a file written with --json: {problem}")
         return 0
@@ -61,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             os.sched_setaffinity(0, allowed[-options.cores :])
         except (AttributeError, OSError) as problem:
             parser.error(f"--cores {options.cores} is not possible here: {problem!r}")
-    if in_parts:
-        record = scale.run(quick=options.quick)
+    if apart:
+        record = apart.run(quick=options.quick)
         print(scale.text(record))
         if options.json:
             options.json.write_text(json.dumps(record, indent=1) + "\n")

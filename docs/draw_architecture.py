@@ -24,6 +24,7 @@ CAPTIONS = {
     "diffusion": "diffused retrieval",
     "schedules": "falling temperatures",
     "sklearn": "scikit-learn estimators",
+    "prepared": "growing memories",
     "phase": "the phase transition, choice of beta",
     "convex": "two convex functions",
     "graphs": "neighbours, Laplacians",

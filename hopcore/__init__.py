@@ -4,6 +4,7 @@ The names of daily use are here. Every subject is a package of its own with all 
 
 - :mod:`hopcore.memory`: energies, associations, updates, retrieval, separation functions;
 - :mod:`hopcore.convex`: classical, polynomial and layered memories, of two convex functions;
+- :mod:`hopcore.prepared`: memories that grow, and certify their answers;
 - :mod:`hopcore.streamed`: memories that are larger than the machine;
 - :mod:`hopcore.graphs` and :mod:`hopcore.diffusion`: graphs of patterns, and diffusion over them;
 - :mod:`hopcore.phase`: the temperature phase transition, and which beta to take;
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hopcore import memory as memory
     from hopcore import phase as phase
     from hopcore import plots as plots
+    from hopcore import prepared as prepared
     from hopcore import schedules as schedules
     from hopcore import sklearn as sklearn
     from hopcore import streamed as streamed
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
         update,
     )
     from hopcore.phase import critical_betas, suggest_beta, transition
+    from hopcore.prepared import Memory
     from hopcore.schedules import (
         Constant,
         Cosine,
@@ -116,7 +119,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a
 
 PACKAGES = (
     "arrays", "cli", "convex", "datasets", "diffusion", "experiments", "files", "graphs", "layers",
-    "memory", "phase", "plots", "schedules", "sklearn", "streamed", "training",
+    "memory", "phase", "plots", "prepared", "schedules", "sklearn", "streamed", "training",
 )  # fmt: skip
 
 NAMES = {
@@ -182,6 +185,7 @@ NAMES = {
         "suggest_beta",
         "transition",
     ),
+    "prepared": ("Memory",),
     "schedules": (
         "Constant",
         "Cosine",
@@ -245,6 +249,7 @@ __all__ = [
     "LearnableAlpha",
     "LearnableTemperature",
     "Linear",
+    "Memory",
     "Normmax",
     "PhaseAware",
     "Retrieval",

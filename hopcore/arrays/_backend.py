@@ -10,7 +10,7 @@ array namespace.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
@@ -29,6 +29,9 @@ Loop: TypeAlias = Callable[..., Any]
 
 BLOCK = 1 << 21
 """How many scores the portable kernels hold at once (8 MiB in float32)."""
+
+CAUSAL_ROWS = 256
+"""The largest number of queries in a block of a causal association, a quarter of it the least."""
 
 
 class SeparationFunction(Protocol):
@@ -145,6 +148,10 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         output, conjugate = self.over_blocks(block, state, stored, beta, mask, orders)
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
 
+    def gives_conjugate(self, state: Array, stored: Array) -> bool:
+        """Whether a softmax association gives its conjugate, too, without further work."""
+        return False
+
     def associate_biased(
         self,
         state: Array,
@@ -163,8 +170,8 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction
     ) -> bool:
-        """Whether the library's own kernel can compute :meth:`associate_causal`, without a mask."""
-        return False
+        """Whether :meth:`associate_causal` makes no mask of all pairs, as where sizes are known."""
+        return self.has_known_sizes(state) and self.has_known_sizes(stored)
 
     def associate_causal(
         self,
@@ -174,14 +181,31 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         beta: Beta,
         separation: SeparationFunction,
     ) -> Array:
-        """Association in which query i attends to the patterns 0 to i alone."""
-        mask = self.causal_mask(state, stored.shape[-2])
-        return self.associate(state, stored, projection, beta, mask, separation)[0]
+        """Association in which query i attends to the patterns 0 to i alone, block by block."""
+        parts = [
+            self.associate(
+                state[..., rows, :],
+                stored[..., :stop, :],
+                projection[..., :stop, :],
+                beta_of_rows(beta, rows),
+                mask,
+                orders_of_rows(separation, rows),
+            )[0]
+            for rows, stop, mask in causal_blocks(self, state, stored.shape[-2])
+        ]
+        return parts[0] if len(parts) == 1 else self.xp.concat(parts, axis=-2)
 
-    def causal_mask(self, state: Array, patterns: int) -> Array:
-        """The lower triangle ``(L, S)`` of a causal association: True for the patterns 0 to i."""
+    def causal_rows(self, state: Array, patterns: int) -> int:
+        """How many queries of a causal association have one mask."""
+        return max(CAUSAL_ROWS // 4, min(CAUSAL_ROWS, BLOCK // max(1, patterns)))
+
+    def causal_mask(self, state: Array, patterns: int, first: int = 0) -> Array:
+        """The lower triangle ``(L, S)`` of a causal association: True for the patterns 0 to i.
+
+        ``first`` is the i of the first query.
+        """
         device = self.device(state)
-        rows = self.xp.arange(state.shape[-2], device=device)[:, None]
+        rows = self.xp.arange(first, first + state.shape[-2], device=device)[:, None]
         return self.xp.arange(patterns, device=device)[None, :] <= rows
 
     def conjugate(
@@ -366,6 +390,23 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
             self.xp.concat(results, axis=-2 if results[0].ndim >= rank else -1)
             for results in zip(*(results for _, results in parts), strict=True)
         )
+
+
+def causal_blocks(
+    backend: Backend, state: Array, patterns: int
+) -> Iterator[tuple[slice, int, Array | None]]:
+    """Yield blocks of queries, how many patterns each may attend to, and the mask of these."""
+    if not backend.has_known_sizes(state):
+        yield slice(None), patterns, backend.causal_mask(state, patterns)
+        return
+    queries, rows = state.shape[-2], backend.causal_rows(state, patterns)
+    for start in range(0, max(1, queries), rows):
+        stop = min(start + rows, queries)
+        seen = max(1, min(stop, patterns))
+        mask = None
+        if start < seen - 1:
+            mask = backend.causal_mask(state[..., start:stop, :], seen, start)
+        yield slice(start, stop), seen, mask
 
 
 def block_rows(state: Array, stored: Array) -> int:

@@ -28,8 +28,7 @@ def inputs_at_edge(
 
     A single query ``(d,)`` gets an axis L, which :func:`without_axis` removes from the results.
     """
-    if not fits(state, stored, projection, beta, mask):
-        state, stored, projection, beta, mask = converted(state, stored, projection, beta, mask)
+    state, stored, projection, beta, mask = converted_inputs(state, stored, projection, beta, mask)
     single = getattr(state, "ndim", None) == 1 and not backend_of(state).refusal_as_state
     if single:
         state = state[None, :]
@@ -53,6 +52,15 @@ def fits(state: Any, stored: Any, projection: Any, beta: Any, mask: Any) -> bool
     ):
         return False
     return mask is None or BY_TYPE.get(type(mask)) is library
+
+
+def converted_inputs(
+    state: Any, stored: Any, projection: Any, beta: Any, mask: Any
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Convert the arrays of one call where they need it."""
+    if fits(state, stored, projection, beta, mask):
+        return state, stored, projection, beta, mask
+    return converted(state, stored, projection, beta, mask)
 
 
 def without_axis(array: Array, single: bool) -> Array:

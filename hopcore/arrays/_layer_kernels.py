@@ -39,6 +39,18 @@ class LayerKernels(ArrayLibrary):
             normed = normed + self.astype(bias, normed.dtype)
         return self.astype(normed, dtype)
 
+    def runs_plain_calls(
+        self, stored: Array, state: Array, projection: Array, weight: Array
+    ) -> bool:
+        """Whether these arrays go to :meth:`attention_in_heads`, which few libraries have."""
+        return False
+
+    def attention_in_heads(
+        self, queries: Array, keys: Array, values: Array, heads: int, beta: float
+    ) -> Array:
+        """Softmax association of features ``(B, L, H d)`` in H heads, whose outputs are joined."""
+        raise NotImplementedError
+
     def split(self, array: Array, sizes: list[int], axis: int) -> list[Array]:
         """Split an array into pieces of these sizes along an axis."""
         ends = list(accumulate(sizes, initial=0))

@@ -167,6 +167,10 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             arguments = state, stored, projection, beta, mask, separation, need_conjugate
             return quietly(self.associate, *arguments)
 
+    def gives_conjugate(self, state: np.ndarray, stored: np.ndarray) -> bool:
+        """Always."""
+        return True
+
     def conjugate(
         self,
         state: np.ndarray,

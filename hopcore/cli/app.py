@@ -36,6 +36,12 @@ TABLE = {
             "retrieve --dataset digits --corruption noise:0.5",
         ),
     ),
+    "memory": Listed(
+        "hopcore.cli.memory:memory",
+        MEMORIES,
+        "Make a memory in a file, add and remove patterns, and ask it.",
+        ("memory build words.memory patterns.npy", "memory query words.memory q.npy"),
+    ),
     "phase": Listed(
         "hopcore.cli.phase:phase",
         MEMORIES,

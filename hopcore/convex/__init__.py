@@ -13,7 +13,7 @@ the modern Hopfield network are choices of the two functions (Krotov and Hopfiel
 :class:`LayeredMemory` couples any number of layers under one energy.
 """
 
-from hopcore.convex._classical import asynchronous_retrieve
+from hopcore.convex._classical import asynchronous_certain, asynchronous_retrieve
 from hopcore.convex._lagrangians import (
     AbsoluteSum,
     Exponential,
@@ -43,5 +43,6 @@ __all__ = [
     "Polynomial",
     "PowerNorm",
     "Quadratic",
+    "asynchronous_certain",
     "asynchronous_retrieve",
 ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._edge import without_row
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, Array, SomeArray
 from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer
-from hopcore.convex._memory import inputs_of
+from hopcore.convex._certain import dominated_in_sweeps
+from hopcore.convex._memory import inputs_of, paired
 
 
 @suggest_names
@@ -55,10 +59,8 @@ def asynchronous_retrieve(
     """
     max_sweeps = as_integer("max_sweeps", max_sweeps, 0, MOST_STEPS)
     inputs, single = inputs_of(state, stored)
+    check_signs(inputs)
     backend, xp, now, memory, *_ = inputs
-    for name, array in (("state", now), ("stored", memory)):
-        if backend.can_read_values(array) and not bool(xp.all(xp.abs(array) == 1.0)):
-            raise ValueError(f"{name} must hold -1 and 1 only; write xp.sign({name})")
     columns = xp.matrix_transpose(memory)  # (..., d, S)
     overlaps = xp.matmul(now, columns)  # (..., L, S)
     place = xp.arange(now.shape[-1], device=backend.device(now))
@@ -78,3 +80,54 @@ def asynchronous_retrieve(
     carry = (now, overlaps, xp.any(xp.abs(now) > 0.0))
     found, *_ = backend.loop(lambda carry: carry[2], sweep, carry, max_sweeps)
     return without_row(backend.copied(found) if found is now else found, single)
+
+
+@suggest_names
+def asynchronous_certain(state: AnyArray, stored: AnyArray) -> Any:
+    r"""Return which states :func:`asynchronous_retrieve` certainly takes to their patterns.
+
+    State :math:`\xi_i` has h wrong neurons, compared with the pattern :math:`x_i`. One sweep takes
+    it there, and no later one changes it, if
+
+    .. math::
+        d - 2h - N > \sum_{j \ne i} \left(
+            \tfrac12 |x_j^T \xi_i| + \tfrac12 |x_j^T x_i| + h \right) .
+
+    Parameters
+    ----------
+    state : array (N, d)
+        One state of -1 and 1 for each stored pattern.
+    stored : array (N, d)
+        Stored patterns of -1 and 1.
+
+    Returns
+    -------
+    boolean array (N,)
+        Whether state i certainly ends at pattern i. The condition is sufficient: a state that is
+        not certain may come to its pattern, too.
+
+    Raises
+    ------
+    ValueError
+        There is not one state for each pattern; other values than -1 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> stored = np.asarray([[1.0] * 12, [1.0] * 6 + [-1.0] * 6])
+    >>> state = stored.copy()
+    >>> state[:, 0] *= -1.0
+    >>> hopcore.convex.asynchronous_certain(state, stored)
+    array([ True,  True])
+    """
+    inputs = paired(state, stored)
+    check_signs(inputs)
+    return dominated_in_sweeps(inputs)
+
+
+def check_signs(inputs: Inputs) -> None:
+    """Raise if states or patterns have other values than -1 and 1, where values can be read."""
+    backend, xp, state, stored, *_ = inputs
+    for name, array in (("state", state), ("stored", stored)):
+        if backend.can_read_values(array) and not bool(xp.all(xp.abs(array) == 1.0)):
+            raise ValueError(f"{name} must hold -1 and 1 only; write xp.sign({name})")

@@ -11,7 +11,14 @@ from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, Array, SomeArray, quiet
 from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, short_repr
-from hopcore.convex._lagrangians import FenchelYoung, Lagrangian, Quadratic, is_lagrangian
+from hopcore.convex._certain import dominated
+from hopcore.convex._lagrangians import (
+    AbsoluteSum,
+    FenchelYoung,
+    Lagrangian,
+    Quadratic,
+    is_lagrangian,
+)
 from hopcore.memory import Gradient, Retrieval
 from hopcore.memory._energy import in_precise
 from hopcore.memory._scores import check_updated
@@ -141,7 +148,7 @@ class ConvexMemory:
         if max_steps > 0:
             check_updated(inputs)
         inputs = broadcast_state(inputs)
-        found, steps, residual, converged, _ = iterate_to_fixed_point(
+        found, steps, residual, converged, *_ = iterate_to_fixed_point(
             inputs, self._update, max_steps, tol, gradient=gradient
         )
         energy = self._energy(in_precise(inputs._replace(state=found)))
@@ -149,6 +156,50 @@ class ConvexMemory:
         return Retrieval(
             without_row(found, single), *(without_axis(array, single) for array in results)
         )
+
+    def certain(self, state: SomeArray, stored: AnyArray) -> SomeArray | None:
+        r"""Return which states a theorem takes to the stored pattern of the same row.
+
+        A state :math:`\xi_i` goes to a pattern :math:`x_i` of -1 and 1 with one update, and stays
+        there, if the activation of this pattern outweighs all others together, at the state and at
+        the pattern: :math:`g_i > \sum_{j \ne i} \|x_j\|_\infty |g_j|` with
+        :math:`g = \nabla \Phi(X \xi)`.
+
+        Parameters
+        ----------
+        state : array (N, d)
+            One state for each stored pattern.
+        stored : array (N, d)
+            Stored patterns.
+
+        Returns
+        -------
+        boolean array (N,), or None
+            None if ``visible`` is not :class:`AbsoluteSum`, as the theorem is about signs.
+
+        Raises
+        ------
+        ValueError
+            There is not one state for each pattern.
+
+        Notes
+        -----
+        The activation must be larger by 1 %, so that rounding errors do not matter. The condition
+        is sufficient: a state that is not certain may come to its pattern, too.
+
+        Examples
+        --------
+        >>> import numpy as np, hopcore
+        >>> memory = hopcore.convex.ConvexMemory(
+        ...     hopcore.convex.Polynomial(5), hopcore.convex.AbsoluteSum()
+        ... )
+        >>> stored = np.sign(np.random.default_rng(0).normal(size=(9, 50)))
+        >>> bool(np.all(memory.certain(stored, stored)))
+        True
+        """
+        if not isinstance(self.visible, AbsoluteSum):
+            return None
+        return dominated(paired(state, stored, self.hidden), self.hidden)
 
     @quiet
     def _energy(self, inputs: Inputs) -> Array:
@@ -193,6 +244,18 @@ def inputs_of(
     refuse_parts(stored)
     beta = hidden.beta if isinstance(hidden, FenchelYoung) else 1.0
     return inputs_at_edge(state, stored, beta=beta)
+
+
+def paired(state: AnyArray, stored: AnyArray, hidden: Lagrangian | None = None) -> Inputs:
+    """Check states and stored patterns ``(N, d)``, one state for each pattern."""
+    inputs, _ = inputs_of(state, stored, hidden)
+    shapes = tuple(inputs.state.shape), tuple(inputs.stored.shape)
+    if len(shapes[1]) != 2 or shapes[0] != shapes[1]:
+        raise ValueError(
+            "one state for each stored pattern is needed, both of shape (N, d), got states "
+            f"{shapes[0]} and patterns {shapes[1]}"
+        )
+    return in_precise(inputs)
 
 
 def refuse_parts(stored: AnyArray) -> None:

@@ -7,6 +7,7 @@ A :class:`DiffusionOperator` smooths features with the Laplacian of a graph.
 
 from hopcore.diffusion._cache import GraphCache
 from hopcore.diffusion._config import Adaptive, DiffusionConfig
+from hopcore.diffusion._diffused_result import DiffusedRetrieval
 from hopcore.diffusion._energy_tracker import EnergyTracker, joint_weight
 from hopcore.diffusion._engine import DynamicsEngine
 from hopcore.diffusion._explicit import FactoredDiffusion, IterativeDiffusion, SimpleDiffusion
@@ -19,7 +20,7 @@ from hopcore.diffusion._heat import ChebyshevDiffusion, SpectralDiffusion
 from hopcore.diffusion._implicit import ImplicitDiffusion
 from hopcore.diffusion._modes import Mode, apply_diffusion, diffusion_operator
 from hopcore.diffusion._operator import DiffusionOperator
-from hopcore.diffusion._retrieve import DiffusedRetrieval, diffused_retrieve
+from hopcore.diffusion._retrieve import diffused_retrieve
 
 __all__ = [
     "Adaptive",

@@ -115,8 +115,10 @@ class ChebyshevDiffusion(DiffusionOperator):
         tol = as_fraction("tol", tol)
         self.largest = eigenvalue_bound(laplacian, largest)
         self.tol = tol
-        # Without edges, diffusion changes nothing, however large eta is.
-        reach = 0.0 if laplacian.bound == 0.0 else self.eta * self.largest
+        bound = laplacian.bound
+        # Without edges, diffusion changes nothing, however large eta is. A trace cannot see this.
+        still = isinstance(bound, float) and bound == 0.0
+        reach = 0.0 if still else self.eta * self.largest
         self.degree = heat_degree(reach, tol)
         check_resolved(laplacian, self.eta)
         self._terms = heat_coefficients(self.degree, reach)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import Any, Generic, NamedTuple, get_args
+from typing import Any, get_args
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._array_checks import broadcast_shapes
 from hopcore.arrays._backend import Array
-from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
-from hopcore.arrays._inputs import Inputs, own
+from hopcore.arrays._edge import inputs_at_edge
+from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, SomeArray, quiet
-from hopcore.arrays._memory_kernels import norm
-from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, short_repr
 from hopcore.diffusion._adaptive_eta import (
     AdaptedDiffusion,
@@ -22,6 +18,12 @@ from hopcore.diffusion._adaptive_eta import (
     spectrum,
 )
 from hopcore.diffusion._config import DiffusionConfig
+from hopcore.diffusion._diffused_result import (
+    DiffusedRetrieval,
+    as_result,
+    movement,
+    own_arrays,
+)
 from hopcore.diffusion._energy_tracker import EnergyTracker
 from hopcore.diffusion._engine import (
     DynamicsEngine,
@@ -30,71 +32,23 @@ from hopcore.diffusion._engine import (
     unattended_as_zeros,
 )
 from hopcore.diffusion._graph_attention import AttentionOperator
+from hopcore.diffusion._iterated import Scoring, check_plain, iterate_in_memory
 from hopcore.diffusion._modes import diffusion_operator
 from hopcore.diffusion._operator import DiffusionOperator
 from hopcore.graphs._graph import Graph, Normalization
 from hopcore.graphs._knn import knn_graph
 from hopcore.graphs._laplacian import Laplacian, laplacian_of
 from hopcore.memory._energy import energy_of
+from hopcore.memory._float_masks import split_mask
 from hopcore.memory._scores import (
-    PLAIN,
     Similarity,
     check_similarity,
     check_updated,
-    scores_of,
 )
 from hopcore.memory._separation import get_separation
 from hopcore.memory._stopping_loop import (
     broadcast_state,
-    iterate_to_fixed_point,
-    length_unit,
-    resting_length,
-    scored_update_of,
-    update_of,
-    updated,
 )
-
-
-class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):
-    """The result of :func:`diffused_retrieve`; a pytree in JAX and torch.
-
-    Attributes
-    ----------
-    output : array (..., L, v)
-        The recalled patterns: the state itself, or its association with the projection.
-    state : array (..., L, d)
-        The state patterns after the last update.
-    keys : array (..., S, d) or None
-        The diffused stored patterns, zeros where no query may attend; None if every query has its
-        own.
-    steps : integer array (..., L)
-        Number of updates of the state.
-    converged : boolean array (..., L)
-        Whether the last update moved the state by at most ``tol * M``.
-    residual : array (..., L)
-        The length of the last update; inf if there was none.
-    energy : array (..., L) or None
-        The energy of the state in the memory of the keys; None without keys.
-
-    Examples
-    --------
-    >>> import numpy as np, hopcore
-    >>> found = hopcore.diffused_retrieve(np.eye(2), np.eye(2), 50.0, values="untied")
-    >>> found.steps, found.output.round(2)
-    (array([1, 1], dtype=int32), array([[1., 0.],
-           [0., 1.]]))
-    """
-
-    output: SomeArray
-    state: SomeArray
-    keys: SomeArray | None
-    steps: SomeArray
-    converged: SomeArray
-    residual: SomeArray
-    energy: SomeArray | None
-
-    def __repr__(self) -> str:
-        return one_line(self)
 
 
 @suggest_names
@@ -113,6 +67,7 @@ def diffused_retrieve(
     tol: float = 1e-6,
     tracker: EnergyTracker | None = None,
     similarity: Similarity = "dot",
+    bias: AnyArray | None = None,
 ) -> DiffusedRetrieval[SomeArray]:
     r"""Retrieve from a memory that is diffused over the graph of its nearest neighbours.
 
@@ -130,8 +85,9 @@ def diffused_retrieve(
         Pattern projections, recalled at the end; diffused with the keys unless untied.
     values : {"tied", "evolving", "untied"}
         What is recalled; :class:`hopcore.DynamicsEngine` describes them.
-    mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend. Patterns that no query may attend to are isolated.
+    mask : array broadcastable to (..., L, S), optional
+        True where a query may attend, or numbers that are added to the scores, as in
+        :func:`hopcore.association`. Patterns that no query may attend to are isolated.
     graph : Graph, optional
         The graph of the stored patterns; built from the patterns if not given. A given graph should
         be built with the mask, so that masked patterns are isolated; its own normalisation is used
@@ -145,9 +101,11 @@ def diffused_retrieve(
     tracker : EnergyTracker, optional
         Records the energies of every step of diffusion, those of dot products.
     similarity : {"dot", "distance"}
-        How states are compared with the diffused keys, as in :func:`hopcore.retrieve`. Distances
-        are for tied and untied values, in the modes that associate with all keys, and without a
-        tracker.
+        How states are compared with the diffused keys, as in :func:`hopcore.retrieve`.
+    bias : array (S,) or (..., S), optional
+        A number that is added to the scores of each diffused key, as in :func:`hopcore.retrieve`.
+        Distances, biases and masks of numbers are for tied and untied values, in the modes that
+        associate with all keys, and without a tracker.
 
     Returns
     -------
@@ -179,16 +137,15 @@ def diffused_retrieve(
         raise ValueError(f"values must be 'tied', 'evolving' or 'untied', got {short_repr(values)}")
     tol = as_number("tol", tol, 0.0)
     projected = projection is not None
+    mask, added = split_mask(mask)
     checked, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
     inputs = broadcast_state(checked)
     inputs = unattended_as_zeros(inputs, projected)
     updates = count_updates(config, values, projected, max_steps)
     check_similarity(similarity)
-    if similarity == "distance" and (updates is None or tracker is not None):
-        raise ValueError(
-            "similarity='distance' is for tied or untied values: leave out values='evolving', "
-            "logit diffusion, attention over the graph, adaptive_eta='query' and the tracker"
-        )
+    scoring = Scoring(similarity, bias, added)
+    if updates is None or tracker is not None:
+        check_plain(scoring)
     check_updated(inputs._replace(projection=inputs.stored))
     given = inputs
     inputs, graph = with_graph(inputs, config, graph, projected)
@@ -205,7 +162,7 @@ def diffused_retrieve(
     engine = DynamicsEngine(operator, attention, config, values=values)
     moved, before, made = engine.advance(inputs, projected=projected, tracker=tracker)
     if updates is not None:
-        found = iterate_in_memory(moved, projected, updates, tol, similarity)
+        found = iterate_in_memory(moved, projected, updates, tol, scoring)
         return own_arrays(found, given, single)
     final, counts, residual = moved, 0, None
     if values == "evolving":
@@ -220,15 +177,6 @@ def diffused_retrieve(
     return own_arrays(found, given, single)
 
 
-def own_arrays(found: DiffusedRetrieval, given: Inputs, single: bool) -> DiffusedRetrieval:
-    """Return a result that shares no memory with the inputs; remove the axis of a single query."""
-    arrays = given.state, given.stored, given.projection
-    output, state, keys = (own(given.backend, array, *arrays) for array in found[:3])
-    output, state = without_row(output, single), without_row(state, single)
-    others = (None if array is None else without_axis(array, single) for array in found[3:])
-    return DiffusedRetrieval(output, state, keys, *others)
-
-
 def operator_of(
     inputs: Inputs, laplacian: Laplacian, config: DiffusionConfig, bias: Array | None = None
 ) -> DiffusionOperator:
@@ -238,27 +186,6 @@ def operator_of(
     operator = AdaptedDiffusion(spectrum(laplacian, config, 1), adapted_eta(inputs, config, bias))
     operator.one_shot = config.diffusion_mode not in ("factored", "iterative")
     return operator
-
-
-def iterate_in_memory(
-    moved: Inputs, projected: bool, updates: int, tol: float, similarity: Similarity
-) -> DiffusedRetrieval:
-    """Update each query in the diffused memory until it converges, then recall."""
-    memory = moved._replace(projection=moved.stored) if projected else moved
-    softmax, scores = get_separation("softmax"), scores_of(memory, similarity, None)
-    plain = scores is PLAIN
-    state, steps, residual, converged, _ = iterate_to_fixed_point(
-        memory,
-        partial(update_of, softmax) if plain else partial(scored_update_of, softmax, scores),
-        updates,
-        tol,
-        shared=scores.arrays,
-        unit=None if plain else length_unit(memory, scores.centred(memory)),
-    )
-    final = moved._replace(state=state)
-    energy = energy_of(final, softmax, scores)
-    output = updated(softmax, scores_of(final, similarity, None), final) if projected else state
-    return DiffusedRetrieval(output, state, moved.stored, steps, converged, residual, energy)
 
 
 def choose_normalization(graph: Graph, config: DiffusionConfig) -> Normalization:
@@ -355,33 +282,3 @@ def for_each_query(
         return as_result(inputs, output, inputs.state, None, 0, None, None, tol)
     residual = movement(inputs, inputs.state, output)
     return as_result(inputs, output, output, None, 1, residual, None, tol)
-
-
-def movement(inputs: Inputs, before: Array, after: Array) -> Array:
-    """Return the distance that each state moved, in at least float32."""
-    dtype, astype = inputs.backend.precise[inputs.state.dtype], inputs.backend.astype
-    return norm(astype(after, dtype) - astype(before, dtype), inputs.xp)
-
-
-def as_result(
-    inputs: Inputs,
-    output: Array,
-    state: Array,
-    keys: Array | None,
-    steps: int | Array,
-    residual: Array | None,
-    energy: Array | None,
-    tol: float,
-) -> DiffusedRetrieval:
-    """Return the result if all queries, or all of a sample, made the same number of updates."""
-    backend, xp = inputs.backend, inputs.xp
-    device, places = backend.device(state), tuple(state.shape[:-1])
-    if residual is None:
-        precise = backend.precise[state.dtype]
-        residual = xp.full(places, math.inf, dtype=precise, device=device)
-    if isinstance(steps, int):
-        counts = xp.full(places, steps, dtype=xp.int32, device=device)
-    else:
-        counts = xp.broadcast_to(steps[..., None], places)
-    converged = residual <= resting_length(tol, length_unit(inputs))
-    return DiffusedRetrieval(output, state, keys, counts, converged, residual, energy)

@@ -47,6 +47,14 @@ Compared = Annotated[
         "which chooses distance where dot products cannot retrieve all patterns.", "--similarity",
     ),
 ]  # fmt: skip
+SIMILARITIES = ("dot", "distance")
+Similarities = Annotated[
+    str,
+    option(
+        METHOD, "How states are compared with stored patterns: dot (product), distance or both, "
+        "as a list.", "--similarity",
+    ),
+]  # fmt: skip
 AsJson = Annotated[
     bool, option(OUTPUT, "Print one JSON object instead of text for people.", "--json")
 ]

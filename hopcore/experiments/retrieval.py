@@ -23,6 +23,7 @@ from hopcore.experiments.manifest import command_line, manifest_path, write_mani
 from hopcore.experiments.options import (
     METHOD,
     OUTPUT,
+    SIMILARITIES,
     AsJson,
     Backend,
     Corruption,
@@ -31,16 +32,18 @@ from hopcore.experiments.options import (
     Device,
     Markdown,
     Memories,
+    Similarities,
     Sizes,
     option,
     show_json,
     tracked,
 )
 from hopcore.experiments.outputs import check_outputs, say_nothing_written, say_written
-from hopcore.experiments.parsing import integers, numbers, separation_named
+from hopcore.experiments.parsing import integers, names, numbers, separation_named
 from hopcore.experiments.study import write_text
 from hopcore.experiments.tables import SUCCESS_NOTES, Summary, grouped, in_percent
 from hopcore.files._csv import csv_of
+from hopcore.memory import Similarity
 
 
 class Trial(NamedTuple):
@@ -51,6 +54,7 @@ class Trial(NamedTuple):
     """
 
     separation: str
+    similarity: Similarity
     beta: float
     stored: int
     max_steps: int
@@ -64,6 +68,7 @@ class Setting(NamedTuple):
     """Means over the seeds, the standard deviation of a trial's success, and the worst trial."""
 
     separation: str
+    similarity: Similarity
     beta: float
     stored: int
     max_steps: int
@@ -80,6 +85,7 @@ def run_trials(
     stored: Sequence[int],
     betas: Sequence[float],
     separations: Sequence[str],
+    similarities: Sequence[Similarity] = ("dot",),
     max_steps: Sequence[int] = (5,),
     seeds: int = 10,
     corruption: str = "half",
@@ -98,6 +104,8 @@ def run_trials(
         Inverse temperatures.
     separations : sequence of str
         As on the command line: ``"softmax"``, ``"sparsemax"``, ``"entmax:1.5"``.
+    similarities : sequence of str
+        As in :func:`hopcore.retrieve`.
     max_steps : sequence of int
         Updates made: exactly so many, unless a query comes exactly to rest.
     seeds : int
@@ -123,12 +131,13 @@ def run_trials(
         original = memory.pixels.astype(np.float32)
         queries = datasets.corrupt(memory, corruption, rng).astype(np.float32)
         at_start = float(np.mean(cosine(queries, original) > SUCCESS))
-        for beta, steps, name in product(betas, max_steps, separations):
+        for similarity, beta, steps, name in product(similarities, betas, max_steps, separations):
             state = run_job(
                 queries,
                 original,
                 beta,
                 separation=functions[name],
+                similarity=similarity,
                 max_steps=steps,
                 tol=0.0,
                 backend=backend,
@@ -136,13 +145,13 @@ def run_trials(
             ).found.state
             success = float(np.mean(cosine(state, original) > SUCCESS))
             same = float(np.mean(nearest(state, original) == np.arange(size)))
-            yield Trial(name, beta, size, steps, seed, success, same, at_start)
+            yield Trial(name, similarity, beta, size, steps, seed, success, same, at_start)
 
 
 def summary(trials: Iterable[Trial]) -> list[Setting]:
     """One line for each setting, in the order in which they came."""
     lines = []
-    for setting, group in grouped(trials, lambda trial: trial[:4]).items():
+    for setting, group in grouped(trials, lambda trial: trial[:5]).items():
         success = np.asarray([trial.success for trial in group])
         deviation = float(np.std(success, ddof=1)) if len(group) > 1 else 0.0
         same = float(np.mean([trial.same for trial in group]))
@@ -158,14 +167,16 @@ def to_csv(trials: Iterable[Trial]) -> str:
 
 def to_markdown(settings: Iterable[Setting]) -> str:
     """Return the summary as a table."""
-    head = "beta", "stored", "updates", "separation", "retrieved", "deviation", "worst"
+    head = "beta", "stored", "updates", "separation", "similarity"
+    head += "retrieved", "deviation", "worst"
     lines = [
         f"| {' | '.join(head)} | same pattern |",
-        "|---:|---:|---:|---|---:|---:|---:|---:|",
+        "|---:|---:|---:|---|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {s.beta:g} | {s.stored} | {s.max_steps} | {s.separation} | {in_percent(s.success)} "
-        f"| {in_percent(s.deviation)} | {in_percent(s.worst)} | {in_percent(s.same)} |"
+        f"| {s.beta:g} | {s.stored} | {s.max_steps} | {s.separation} | {s.similarity} "
+        f"| {in_percent(s.success)} | {in_percent(s.deviation)} | {in_percent(s.worst)} "
+        f"| {in_percent(s.same)} |"
         for s in settings
     ]
     return "\n".join(lines) + "\n"
@@ -174,12 +185,12 @@ def to_markdown(settings: Iterable[Setting]) -> str:
 def table(title: str, settings: Iterable[Setting]) -> Summary:
     """Return the summary for a terminal."""
     rows = [
-        [s.separation, f"{s.beta:g}", str(s.stored), str(s.max_steps)]
+        [s.separation, s.similarity, f"{s.beta:g}", str(s.stored), str(s.max_steps)]
         + [in_percent(share) for share in (s.success, s.deviation, s.worst, s.same)]
         for s in settings
     ]
     right = ["beta", "stored", "steps", "cos > 0.9", "±", "worst", "same"]
-    return Summary(["separation"], right, rows, title, SUCCESS_NOTES)
+    return Summary(["separation", "similarity"], right, rows, title, SUCCESS_NOTES)
 
 
 def command(
@@ -195,6 +206,7 @@ def command(
             "k-subsets:K.",
         ),
     ] = "softmax,entmax:1.5,sparsemax",
+    similarity: Similarities = "dot",
     max_steps: Annotated[str, option(METHOD, "Numbers of updates of a query.")] = "5",
     seeds: Memories = 10,
     corruption: Corruption = "half",
@@ -219,6 +231,7 @@ def command(
         "stored": integers(stored, "stored"),
         "betas": numbers(beta, "beta"),
         "separations": separation.split(","),
+        "similarities": names(similarity, SIMILARITIES, "similarity"),
         "max_steps": integers(max_steps, "max-steps"),
     }
     count = seeds * math.prod(len(values) for values in grid.values())

@@ -22,6 +22,7 @@ from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
 from hopcore.layers._recall import Drop, association_of, weights_of
 from hopcore.layers._statistics import statistics_of_heads
+from hopcore.memory._causal import without_later
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._scores import Similarity, check_similarity, keys_from_zero, with_one
 from hopcore.memory._separation import Separation, get_separation, with_separation
@@ -83,9 +84,9 @@ def dot_product_attention(
     Notes
     -----
     Memory is O(L + S), unless there is a bias or dropout. A bias needs all scores, except in
-    torch's fused kernel when no derivative is asked for. ``causal`` makes a mask of one
-    boolean for each pair, except for a softmax in torch without another mask, which goes to torch's
-    own causal kernel.
+    torch's fused kernel when no derivative is asked for. ``causal`` makes no mask of all pairs
+    unless there is another mask, a bias, dropout or distances: a softmax in torch goes to torch's
+    own causal kernel, and anything else to blocks of queries with the keys that they attend to.
 
     Examples
     --------
@@ -202,21 +203,12 @@ def of_distances(
 def needs_no_mask(
     backend: Backend, query: Array, key: Array, separation: Separation, *others: Any
 ) -> bool:
-    """Return whether a causal attention goes to the causal kernel of its library, without a mask.
+    """Return whether a causal attention goes to the causal kernel, without a mask of all pairs.
 
-    That is if there is no other mask, bias or dropout, and if the library has such a kernel.
+    That is if there is no other mask, bias or dropout, and if the sizes are known.
     """
     alone = all(other is None for other in others)
     return alone and backend.has_causal_kernel(query, key, get_separation(separation))
-
-
-def without_later(query: Array, key: Array, value: Array) -> tuple[Array, Array]:
-    """Return keys and values without those after the last query, which no query attends to."""
-    queries = max(1, query.shape[-2])
-    if key.shape[-2] <= queries or key.shape[-2] != value.shape[-2]:
-        return key, value
-    seen = key[..., :queries, :]
-    return seen, seen if value is key else value[..., :queries, :]
 
 
 def prepare_attention(

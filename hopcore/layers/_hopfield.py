@@ -23,9 +23,10 @@ from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._activations import ACTIVATIONS
 from hopcore.layers._few_queries import obstacle_to_moved_maps, recalled_by_few
-from hopcore.layers._masks import Causal, CoreMasks, as_core_masks, hide_unattended
+from hopcore.layers._masks import CoreMasks, as_core_masks, hide_unattended
 from hopcore.layers._memory import add_patterns, diffuse_memory
 from hopcore.layers._parameters import Parameters
+from hopcore.layers._plain_call import called_plainly, plain_call_of
 from hopcore.layers._projections import (
     Association,
     Patterns,
@@ -38,6 +39,7 @@ from hopcore.layers._projections import (
 )
 from hopcore.layers._recall import Drop, for_all_heads, recall, update_state, weights_of
 from hopcore.layers._settings import HopfieldSettings
+from hopcore.memory._causal import Causal
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._scores import Scores, ones_for, scores_from, scores_from_zero
 
@@ -127,6 +129,11 @@ def hopfield(
     (3, 5, 4)
     """
     masks = stored_pattern_padding_mask, association_mask
+    unmasked = stored_pattern_padding_mask is None and association_mask is None
+    if unmasked and drop is None and not hard and state is not None:
+        found = called_plainly(plain_call_of(settings), parameters, stored, state, projection)
+        if found is not None:
+            return found
     causal = association_mask == "causal" if isinstance(association_mask, str) else False
     if causal and stored_pattern_padding_mask is None and drop is None and not hard:
         call = checked_call(settings, parameters, stored, state, projection, (None, None))

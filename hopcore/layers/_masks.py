@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
+from hopcore.arrays._array_checks import backend_of_input, shape
 from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._masked import attended_by_some
-from hopcore.arrays._scalar_checks import short_repr
-
-Causal: TypeAlias = Literal["causal"]
-"""The name of the mask with which query i attends to the patterns 0 to i alone."""
+from hopcore.memory._causal import is_causal
 
 
 class CoreMasks(NamedTuple):
@@ -84,16 +81,18 @@ def as_core_masks(
     translated = []
     if padding is not None:
         backend = _library("stored_pattern_padding_mask", state, padding)
-        if padding.shape[-1:] != (patterns,) or padding.ndim > len(lead) + 1:
+        axes = zip(shape(padding)[-2::-1], lead[::-1], strict=False)
+        fits = padding.ndim <= len(lead) + 1 and all(
+            size == 1 or size == wanted for size, wanted in axes
+        )
+        if padding.shape[-1:] != (patterns,) or not fits:
             raise ValueError(
                 f"stored_pattern_padding_mask must be (..., S) = {(*lead, patterns)}, "
                 f"got {shape(padding)}{hint_of_tuple(padding)}"
             )
-        broadcast_shapes(input=lead, stored_pattern_padding_mask=shape(padding)[:-1])
         padding = padding[..., None, None, :]
         translated.append(as_core_mask(backend, "stored_pattern_padding_mask", state, padding))
-    if isinstance(association, str):
-        check_causal(association)
+    if is_causal(association, "association_mask"):
         backend = backend_of_input("state", state)
         translated.append(CoreMasks(backend.causal_mask(state, patterns), None))
     elif association is not None:
@@ -101,12 +100,6 @@ def as_core_masks(
         association = _by_heads(backend, association, lead, heads, queries, patterns)
         translated.append(as_core_mask(backend, "association_mask", state, association))
     return joined_masks(translated)
-
-
-def check_causal(mask: str) -> None:
-    """Raise if the name of a mask is not the only one that there is."""
-    if mask != "causal":
-        raise ValueError(f"association_mask must be an array or 'causal', got {short_repr(mask)}")
 
 
 def hint_of_tuple(mask: Array) -> str:

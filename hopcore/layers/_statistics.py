@@ -10,11 +10,11 @@ from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._weight_statistics import weight_statistics
 from hopcore.diffusion._cache import GraphCache
 from hopcore.layers._hopfield import prepare
-from hopcore.layers._masks import Causal
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._projections import Association
 from hopcore.layers._recall import separated
 from hopcore.layers._settings import HopfieldSettings
+from hopcore.memory._causal import Causal
 from hopcore.memory._energy import energy_by_conjugate, in_precise
 from hopcore.memory._statistics import Statistics, effective_number, statistics_of
 

@@ -14,8 +14,9 @@ from hopcore.arrays._backend import Array
 from hopcore.arrays._library import AnyArray, SomeArray, unchecked
 from hopcore.layers._branches import Branches, Drop
 from hopcore.layers._composed_settings import DecoderSettings, EncoderSettings, LookupSettings
-from hopcore.layers._masks import Causal, hide_padding
+from hopcore.layers._masks import hide_padding
 from hopcore.layers._parameters import Parameters
+from hopcore.memory._causal import Causal
 
 
 @suggest_names

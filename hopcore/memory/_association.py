@@ -10,20 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._array_checks import backend_of_input, check_alike, check_floating
 from hopcore.arrays._backend import Array
-from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
-from hopcore.arrays._inputs import own
+from hopcore.arrays._edge import without_axis, without_row
+from hopcore.arrays._inputs import Inputs, own
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._long_sums import in_pairs
 from hopcore.arrays._merge import merged
 from hopcore.arrays._scalar_checks import short_repr
+from hopcore.memory._causal import (
+    Causal,
+    causal_inputs,
+    causally_associated,
+    causally_updated,
+    in_causal_blocks,
+    is_causal,
+    masked_inputs,
+)
 from hopcore.memory._compact import recall, weights_of
-from hopcore.memory._float_masks import associated, scores_with, split_mask
-from hopcore.memory._scores import PLAIN, Similarity, scores_of
+from hopcore.memory._float_masks import associated, scores_with
+from hopcore.memory._own_options import own_options
+from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 from hopcore.memory._stopping_loop import updated
 
@@ -35,7 +45,7 @@ def association(
     projection: AnyArray | None = ...,
     *,
     beta: BetaLike,
-    mask: AnyArray | None = ...,
+    mask: AnyArray | Causal | None = ...,
     separation: Separation = ...,
     similarity: Similarity = ...,
     bias: AnyArray | None = ...,
@@ -48,13 +58,14 @@ def association(
     projection: AnyArray | None = ...,
     *,
     beta: BetaLike,
-    mask: AnyArray | None = ...,
+    mask: AnyArray | Causal | None = ...,
     separation: Separation = ...,
     similarity: Similarity = ...,
     bias: AnyArray | None = ...,
     return_lse: Literal[True],
 ) -> tuple[SomeArray, SomeArray]: ...
 @suggest_names
+@own_options
 @quiet
 def association(
     state: SomeArray,
@@ -62,7 +73,7 @@ def association(
     projection: AnyArray | None = None,
     *,
     beta: BetaLike,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity = "dot",
     bias: AnyArray | None = None,
@@ -84,7 +95,7 @@ def association(
         Pattern projections (values); the stored patterns themselves if not given.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive: one for all queries, one per head, or one per query.
-    mask : boolean or floating array broadcastable to (..., L, S), optional
+    mask : boolean or floating array broadcastable to (..., L, S), or "causal", optional
         True where a query may attend to a stored pattern. Masks of layers, and of the attention of
         torch, are True where it may not: negate those, ``~mask``. A mask of floating-point numbers
         is added to the scores, as a bias is, and ``-inf`` forbids a pattern. Unless the numbers are
@@ -133,16 +144,18 @@ def association(
     >>> hopcore.association(np.asarray([[0.9, 0.1]]), stored, beta=10.0).round(3)
     array([[1., 0.]])
     """
-    mask, added = split_mask(mask)
-    inputs, single = inputs_at_edge(state, stored, projection, beta=beta, mask=mask)
+    inputs, single, added, causal = masked_inputs(
+        state, stored, projection, beta=beta, mask=mask, paired=False
+    )
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     scored = inputs if scores is PLAIN else scores.inputs(inputs)
-    backend = inputs.backend
     if return_lse and not function.softmax:
         raise ValueError(
             f"return_lse needs the softmax, whose parts merge exactly, got {short_repr(separation)}"
         )
+    if causal:
+        return causal_association(function, scores, inputs, return_lse)
     if scores.absolute:
         return without_row(scores.recalled(inputs, recall(scored, function)[0]), single)
     output, conjugate = associated(scored, scores.added, function, return_lse)
@@ -150,24 +163,47 @@ def association(
         output = scores.recalled(inputs, output)
     if not return_lse:
         return without_row(output, single)
-    assert conjugate is not None
+    conjugate = conjugate_of_output(inputs, scores, output, conjugate)
+    return without_row(output, single), without_axis(conjugate, single)
+
+
+def conjugate_of_output(inputs: Inputs, scores: Scores, output: Array, conjugate: Any) -> Array:
+    """Return the log-sum-exp of the scores of a call, with the leading axes of its output."""
     if scores is not PLAIN:
         conjugate = scores.conjugate(inputs, conjugate)
     places = tuple(output.shape[:-1])
     if tuple(conjugate.shape) != places:
         # Some kernels return it without the axes that only the projection has.
-        conjugate = backend.xp.broadcast_to(conjugate, places)
-    return without_row(output, single), without_axis(conjugate, single)
+        conjugate = inputs.xp.broadcast_to(conjugate, places)
+    return conjugate
+
+
+def causal_association(separation: Any, scores: Scores, inputs: Inputs, return_lse: bool) -> Any:
+    """:func:`association` of checked inputs with the mask causal."""
+    if not (return_lse or scores.absolute):
+        return causally_associated(separation, scores, inputs)
+
+    def work(inputs: Inputs, separation: Any, scores: Scores) -> tuple[Array, ...]:
+        scored = scores.inputs(inputs)
+        if scores.absolute:
+            return (scores.recalled(inputs, recall(scored, separation)[0]),)
+        output, conjugate = associated(scored, None, separation, need_conjugate=True)
+        output = scores.recalled(inputs, output)
+        return output, conjugate_of_output(inputs, scores, output, conjugate)
+
+    found = in_causal_blocks(work, inputs, separation, scores, (-2, -1)[: 1 + return_lse])
+    return found if return_lse else found[0]
 
 
 @suggest_names
+@own_options
 @quiet
 def update(
     state: SomeArray,
     stored: AnyArray,
     beta: BetaLike,
     *,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity = "dot",
     bias: AnyArray | None = None,
@@ -185,7 +221,7 @@ def update(
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
     mask, separation, similarity, bias
-        As in :func:`association`.
+        As in :func:`association`; ``mask="causal"`` needs as many states as patterns.
 
     Returns
     -------
@@ -199,20 +235,22 @@ def update(
     >>> hopcore.update(np.asarray([[0.9, 0.1]]), stored, 4.0, separation="sparsemax")
     array([[1., 0.]])
     """
-    mask, added = split_mask(mask)
-    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, single, added, causal = masked_inputs(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function, added=added)
+    if causal:
+        return causally_updated(function, scores, inputs)
     return without_row(updated(function, scores, inputs), single)
 
 
 @suggest_names
+@own_options
 def association_weights(
     state: SomeArray,
     stored: AnyArray,
     beta: BetaLike,
     *,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity = "dot",
     bias: AnyArray | None = None,
@@ -242,8 +280,11 @@ def association_weights(
     >>> hopcore.association_weights(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[0.5, 0.5]])
     """
-    mask, added = split_mask(mask)
-    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    if is_causal(mask):
+        inputs = causal_inputs(state, stored, beta=beta, paired=False, all_weights=True)
+        single, added = False, None
+    else:
+        inputs, single, added, _ = masked_inputs(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     backend = inputs.backend

@@ -29,12 +29,19 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._array_checks import backend_of_input, broadcast_mask, check_floating
 from hopcore.arrays._backend import Array
 from hopcore.arrays._beta_checks import check_beta, clip
-from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
+from hopcore.arrays._edge import without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._scalar_checks import as_number, is_number
+from hopcore.memory._causal import (
+    Causal,
+    causally_associated,
+    in_causal_blocks,
+    masked_inputs,
+)
 from hopcore.memory._compact import conjugate_of, is_absolute, steepness
-from hopcore.memory._float_masks import associated, conjugate_with, split_mask
+from hopcore.memory._float_masks import associated, conjugate_with
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._stopping_loop import updated
@@ -101,12 +108,13 @@ def lse(beta: BetaLike, scores: SomeArray, *, mask: AnyArray | None = None) -> S
 
 
 @suggest_names
+@own_options
 def energy(
     state: SomeArray,
     stored: AnyArray,
     beta: BetaLike,
     *,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity = "dot",
     bias: AnyArray | None = None,
@@ -123,10 +131,11 @@ def energy(
         Stored patterns.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
-    mask : boolean or floating array broadcastable to (..., L, S), optional
+    mask : boolean or floating array broadcastable to (..., L, S), or "causal", optional
         True where a query may attend (in layers, True where it may not), or numbers that are added
-        to the scores, as in :func:`hopcore.association`. The N and M of a query
-        do not include the patterns that are masked for it.
+        to the scores, as in :func:`hopcore.association`. With ``"causal"``, state i attends to
+        the patterns 0 to i alone, and there must be as many states as patterns. The N and M of a
+        query do not include the patterns that are masked for it.
     separation, similarity, bias
         As in :func:`hopcore.association`.
 
@@ -150,16 +159,23 @@ def energy(
     >>> hopcore.energy(stored, stored, 50.0).round(4)
     array([0.0139, 0.0139])
     """
-    mask, added = split_mask(mask)
-    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, single, added, causal = masked_inputs(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function, added=added)
-    return without_axis(energy_of(inputs, function, scores), single)
+    return without_axis(energy_of(inputs, function, scores, causal), single)
 
 
 @quiet
-def energy_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> Array:
+def energy_of(
+    inputs: Inputs, separation: Any, scores: Scores = PLAIN, causal: bool = False
+) -> Array:
     """:func:`energy` of checked inputs."""
+    if causal:
+
+        def work(*given: Any) -> tuple[Array]:
+            return (energy_of(*given),)
+
+        return in_causal_blocks(work, inputs, separation, scores, (-1,))[0]
     inputs = in_precise(inputs)
     if scores is PLAIN:
         backend, _, state, stored, _, beta, mask = inputs
@@ -214,13 +230,14 @@ def energy_by_conjugate(
 
 
 @suggest_names
+@own_options
 @quiet
 def energy_gradient(
     state: SomeArray,
     stored: AnyArray,
     beta: BetaLike,
     *,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity = "dot",
     bias: AnyArray | None = None,
@@ -247,15 +264,26 @@ def energy_gradient(
     >>> hopcore.energy_gradient(np.zeros((1, 2)), np.eye(2), 1.0)
     array([[-0.5, -0.5]])
     """
-    mask, added = split_mask(mask)
-    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, single, added, causal = masked_inputs(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function, added=added)
+    if not causal:
+        return without_row(gradient_of(inputs, function, scores), single)
+    if not scores.absolute:
+        return inputs.state - causally_associated(function, scores, inputs)
+
+    def work(*given: Any) -> tuple[Array]:
+        return (gradient_of(*given),)
+
+    return in_causal_blocks(work, inputs, function, scores, (-2,))[0]
+
+
+def gradient_of(inputs: Inputs, separation: Any, scores: Scores) -> Array:
+    """:func:`energy_gradient` of checked inputs."""
     scored = scores.inputs(inputs)
     if scores.absolute:
-        new = updated(function, scores, inputs)
-        slope = steepness(scored, function)[..., None]
-        found = inputs.backend.astype(slope * (inputs.state - new), inputs.state.dtype)
-        return without_row(found, single)
-    new = associated(scored, scores.added, function)[0]
-    return without_row(inputs.state - scores.recalled(inputs, new), single)
+        new = updated(separation, scores, inputs)
+        slope = steepness(scored, separation)[..., None]
+        return inputs.backend.astype(slope * (inputs.state - new), inputs.state.dtype)
+    new = associated(scored, scores.added, separation)[0]
+    return inputs.state - scores.recalled(inputs, new)

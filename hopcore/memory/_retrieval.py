@@ -14,14 +14,21 @@ from hopcore.arrays._backend import (
     orders_of,
     with_orders,
 )
-from hopcore.arrays._edge import inputs_at_edge, without_axis, without_row
+from hopcore.arrays._edge import without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, check_bool, short_repr
+from hopcore.memory._causal import (
+    Causal,
+    causal_update_of,
+    in_causal_blocks,
+    masked_inputs,
+)
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._energy import energy_of, in_precise
-from hopcore.memory._float_masks import best_with, split_mask
+from hopcore.memory._final_energy import energy_after, gives_conjugate, update_with_conjugate
+from hopcore.memory._float_masks import best_with
 from hopcore.memory._known import (
     Known,
     Unknown,
@@ -30,11 +37,13 @@ from hopcore.memory._known import (
     known_update_of,
     without_unknown,
 )
+from hopcore.memory._own_options import own_options
 from hopcore.memory._path import places
 from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
 from hopcore.memory._separation import Separation, get_separation, with_separation
 from hopcore.memory._stopping_loop import (
     Gradient,
+    Iterated,
     broadcast_state,
     iterate_to_fixed_point,
     length_unit,
@@ -74,7 +83,7 @@ class Retrieval(RetrievalFields[SomeArray]):
     residual : array (..., L)
         The length of the last update, :math:`\|\xi_{t+1} - \xi_t\|_2`; inf if there was none.
     energy : array (..., L)
-        The energy of the returned state.
+        The energy of the returned state; None with ``energy=False``.
 
     Notes
     -----
@@ -82,9 +91,11 @@ class Retrieval(RetrievalFields[SomeArray]):
     weight; ``path``
     ``(steps + 1, ..., L, d)`` and ``energies`` ``(steps + 1, ..., L)``, all states of a retrieval
     with ``track=True`` and their energies, None without it; and ``suggestion``, the
-    :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. They are not leaves of the
-    pytree, so ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that
-    is compiled. A copy or a file keeps ``path`` and ``energies`` alone.
+    :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. With a :class:`hopcore.Memory`
+    there are also ``certificate`` and, if it is calibrated, ``accepted``, which says for each query
+    whether the memory should know it, and is None otherwise. They are not leaves of the pytree, so
+    ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that is
+    compiled. A copy or a file keeps ``path`` and ``energies`` alone.
 
     Examples
     --------
@@ -100,7 +111,8 @@ class Retrieval(RetrievalFields[SomeArray]):
     suggestion: Any = None
     path: Any = None
     energies: Any = None
-    _memory: tuple[Inputs, Scores, Any, Array | None, bool] | None = None
+    accepted: Any = None
+    _memory: tuple[Inputs, Scores, Any, Array | None, bool, bool] | None = None
 
     @property
     def index(self) -> Array:
@@ -124,17 +136,34 @@ class Retrieval(RetrievalFields[SomeArray]):
         return self._best[1]
 
     @cached_property
+    def certificate(self) -> Array:
+        r"""A bound of :math:`\|f(\xi) - \xi\|` at the end, ``(..., L)``, for a certified memory.
+
+        The returned state is no farther than this from its exact update with all patterns, without
+        any rounding error. It exists for states of NumPy and a :class:`hopcore.Memory` with an
+        ``error``, and takes one more association when it is first needed.
+        """
+        certify = getattr(self._memory[0].backend if self._memory else None, "certify", None)
+        if self._memory is None or certify is None:
+            raise AttributeError(
+                "a certificate needs a memory that gives some: hopcore.Memory(stored, error=1e-6)"
+            )
+        inputs, scores, function, _, single, _ = self._memory
+        state: Array = self.state[..., None, :] if single else self.state
+        return without_axis(certify(inputs._replace(state=state), scores, function), single)
+
+    @cached_property
     def _best(self) -> tuple[Array, Array]:
         if self._memory is None:
             raise AttributeError(
                 "index and certain need the memory, which jax.jit, a copy or a file does not keep: "
                 "read them from the result of retrieve, or use the argmax of association_weights"
             )
-        inputs, scores, function, known, single = self._memory
+        inputs, scores, function, known, single, causal = self._memory
         state: Array = self.state
         if single:
             state = state[..., None, :]
-        found = best_pattern(inputs._replace(state=state), scores, function, known)
+        found = best_pattern(inputs._replace(state=state), scores, function, known, causal)
         return without_axis(found[0], single), without_axis(found[1], single)
 
     def __reduce__(self) -> Any:
@@ -144,12 +173,13 @@ class Retrieval(RetrievalFields[SomeArray]):
 
 
 @suggest_names
+@own_options
 def retrieve(
     state: SomeArray,
     stored: AnyArray,
     beta: BetaLike | Literal["auto"],
     *,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity | None = None,
     bias: AnyArray | None = None,
@@ -159,6 +189,7 @@ def retrieve(
     tol: float = 1e-6,
     gradient: Gradient = "unrolled",
     track: bool = False,
+    energy: bool = True,
 ) -> Retrieval[SomeArray]:
     r"""Retrieve stored patterns: iterate :math:`\xi \leftarrow f(\xi)` until each query rests.
 
@@ -175,7 +206,8 @@ def retrieve(
         similarity of the call. The result keeps it as its ``suggestion``; the logger ``hopcore``
         gets its reason, as a warning if patterns cannot be retrieved.
     mask, separation, bias
-        As in :func:`hopcore.association`.
+        As in :func:`hopcore.association`; ``mask="causal"`` needs as many states as patterns, and
+        takes no ``known``.
     similarity : {"dot", "distance"}, optional
         As in :func:`hopcore.association`. The default is ``"dot"``, and ``"distance"`` where only
         known coordinates are compared and where the separation function needs distances.
@@ -202,6 +234,12 @@ def retrieve(
         stable fixed point. NumPy has no gradients and ignores this argument.
     track : bool
         Whether to keep all states and their energies, as ``path`` and ``energies`` of the result.
+    energy : bool
+        Whether to compute the energy of the returned state; without it, ``energy`` of the result is
+        None. It takes one more pass over the memory, except where the last update gives it: for
+        the softmax of dot products, on NumPy and on CPU tensors of torch without a derivative, if
+        this update has moved the query by at most :math:`\sqrt{\epsilon / \beta}`, with the
+        rounding unit :math:`\epsilon`.
 
     Returns
     -------
@@ -244,11 +282,7 @@ def retrieve(
     >>> found.energies.round(4)
     array([0.261 , 0.2508, 0.2507, 0.2506])
     """
-    max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
-    if not (type(tol) is float and 0.0 <= tol < math.inf):
-        tol = as_number("tol", tol, 0.0)
-    if gradient not in ("unrolled", "implicit"):
-        raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
+    max_steps, tol = checked_options(max_steps, tol, gradient, track, energy)
     ignores, similarity = compared_by(known, unknown, similarity, separation)
     if ignores:
         state = without_unknown(state, known)
@@ -257,26 +291,20 @@ def retrieve(
         function = get_separation(separation, similarity)
         suggestion = suggested(stored, function, similarity)
         beta = suggestion.beta
-    if track is not False:
-        check_bool("track", track)
-    mask, added = (None, None) if mask is None else split_mask(mask)
-    given, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    given, single, added, causal = masked_inputs(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(given, separation, similarity)
     scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function, added=added)
     if max_steps > 0:
         check_updated(inputs, scores)
-    inputs, orders = broadcast_state(inputs, scores.keys, scores.added), orders_of(function)
-    others, shared = () if orders is None else (orders,), ()
-    update: Any = partial(update_of, function)
-    if scores is not PLAIN:
-        update, shared = partial(scored_update_of, function, scores), scores.arrays
+    inputs = broadcast_state(inputs, scores.keys, scores.added)
     fixed: Known | None = None
     if known is not None:
+        check_not_causal(causal)
         fixed = known_of(inputs, known)
-        update, others = partial(known_update_of, function, scores, unknown), (*others, *fixed)
-    if scores.added is not None:  # which has an axis of queries
-        others, shared = (*others, *shared), ()
-    found, steps, residual, converged, path = iterate_to_fixed_point(
+    rated = energy and max_steps > 0 and not (track or causal or fixed)
+    rated = rated and gives_conjugate(inputs, function, scores)
+    update, others, shared = update_for(function, scores, causal, fixed, unknown, rated)
+    found = iterate_to_fixed_point(
         inputs,
         update,
         max_steps,
@@ -284,23 +312,83 @@ def retrieve(
         gradient=gradient,
         others=others,
         shared=shared,
-        unit=None if scores is PLAIN else length_unit(inputs, scores.centred(inputs)),
+        unit=unit_of(inputs, scores, causal),
         track=track,
+        apart=not causal,
+        conjugates=rated,
     )
-    final = energy_of(inputs._replace(state=found), function, scores)
-    results = steps, converged, residual, final
+    final = None
+    if rated:
+        final = energy_after(inputs, found, inputs.beta, function)
+    elif energy or track:
+        final = energy_of(inputs._replace(state=found.state), function, scores, causal)
+    results = found.steps, found.converged, found.residual, final if energy else None
     if single:
-        result = Retrieval(found[..., 0, :], *(array[..., 0] for array in results))
+        rest = (None if array is None else array[..., 0] for array in results)
+        result: Retrieval[Any] = Retrieval(found.state[..., 0, :], *rest)
     else:
-        result = Retrieval(found, *results)
-    result._memory = inputs, scores, function, fixed.mask if ignores and fixed else None, single
+        result = Retrieval(found.state, *results)
+    compared = fixed.mask if ignores and fixed else None
+    result._memory = inputs, scores, function, compared, single, causal
     result.suggestion = suggestion
-    if path is not None:
-        result.path = without_row(path, single)
-        result.energies = without_axis(
-            energies_of(path, inputs, function, scores, steps, final), single
-        )
+    if found.path is not None:
+        result.path = without_row(found.path, single)
+        energies = energies_of(found, inputs, function, scores, final, causal)
+        result.energies = without_axis(energies, single)
     return result
+
+
+def checked_options(
+    max_steps: Any, tol: Any, gradient: Any, track: Any, energy: Any
+) -> tuple[int, float]:
+    """Return the largest number of updates and the tolerance; raise if an option is wrong."""
+    max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
+    if not (type(tol) is float and 0.0 <= tol < math.inf):
+        tol = as_number("tol", tol, 0.0)
+    if gradient not in ("unrolled", "implicit"):
+        raise ValueError(f"gradient must be 'unrolled' or 'implicit', got {short_repr(gradient)}")
+    if track is not False:
+        check_bool("track", track)
+    if energy is not True:
+        check_bool("energy", energy)
+    return max_steps, tol
+
+
+def check_not_causal(causal: bool) -> None:
+    """Raise if a call with known coordinates has the mask causal."""
+    if causal:
+        raise ValueError(
+            "mask='causal' is not taken together with known=: give the mask as an array, "
+            "True = attend"
+        )
+
+
+def update_for(
+    separation: Any,
+    scores: Scores,
+    causal: bool,
+    fixed: Known | None,
+    unknown: Unknown,
+    rated: bool,
+) -> tuple[Any, tuple[Array, ...], tuple[Array, ...]]:
+    """Return the update of a retrieval, and its further arguments.
+
+    Some of these are for all queries together, and of the others no axis belongs to the queries.
+    """
+    if rated:
+        return partial(update_with_conjugate, separation), (), ()
+    orders = orders_of(separation)
+    others, shared = () if orders is None else (orders,), scores.arrays
+    update: Any = partial(update_of, separation)
+    if fixed is not None:
+        update, others = partial(known_update_of, separation, scores, unknown), (*others, *fixed)
+    elif causal:
+        update = partial(causal_update_of, separation, scores)
+    elif scores is not PLAIN:
+        update = partial(scored_update_of, separation, scores)
+    if scores.added is not None:  # which has an axis of queries
+        others, shared = (*others, *shared), ()
+    return update, others, shared
 
 
 def compared_by(
@@ -320,11 +408,24 @@ def compared_by(
     return ignores, similarity
 
 
+def unit_of(inputs: Inputs, scores: Scores, causal: bool) -> Array | None:
+    """Return the length in which ``tol`` is measured; None for M among all patterns."""
+    if not causal:
+        return None if scores is PLAIN else length_unit(inputs, scores.centred(inputs))
+
+    def work(inputs: Inputs, _: Any, scores: Scores) -> tuple[Array]:
+        unit = length_unit(inputs, scores.centred(inputs))
+        return (inputs.xp.broadcast_to(unit, inputs.state.shape[:-1]),)
+
+    return in_causal_blocks(work, inputs, None, scores, (-1,))[0]
+
+
 def energies_of(
-    path: Array, inputs: Inputs, separation: Any, scores: Scores, steps: Array, final: Array
+    found: Iterated, inputs: Inputs, separation: Any, scores: Scores, final: Any, causal: bool
 ) -> Array:
     """Return the energies of the states of a path, given those of the last states."""
-    energies = energy_of(inputs._replace(state=path), separation, scores)
+    path, steps = found.path, found.steps
+    energies = energy_of(inputs._replace(state=path), separation, scores, causal)
     rests = places(inputs, path.shape[0], steps) >= steps
     return inputs.xp.where(rests, final, energies)
 
@@ -341,12 +442,22 @@ def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:
 
 @quiet
 def best_pattern(
-    inputs: Inputs, scores: Scores, separation: Any, known: Array | None
-) -> tuple[Array, Array]:
+    inputs: Inputs,
+    scores: Scores,
+    separation: Any,
+    known: Array | None = None,
+    causal: bool = False,
+) -> tuple[Array, ...]:
     """Return the stored pattern with the largest weight for each query, and this weight.
 
     They are -1 and 0 where no pattern has a weight.
     """
+    if causal:
+
+        def work(inputs: Inputs, separation: Any, scores: Scores) -> tuple[Array, ...]:
+            return best_pattern(inputs, scores, separation)
+
+        return in_causal_blocks(work, inputs, separation, scores, (-1, -1))
     scored = without_gradient(scores.inputs(in_precise(inputs), known))
     backend, xp, state, stored, _, beta, mask = scored
     orders = orders_of(separation)

@@ -88,6 +88,14 @@ class Scores:
         present = (name for name in names if getattr(self, name) is not None)
         return replace(self, **dict(zip(present, arrays, strict=True)))
 
+    def of_first(self, patterns: int) -> Scores:
+        """Return the scores of the first patterns alone."""
+        if self is PLAIN:
+            return self
+        return replace(
+            self, keys=self.keys[..., :patterns, :], values=self.values[..., :patterns, :]
+        )
+
     def centred(self, inputs: Inputs) -> Any:
         """Return the stored patterns, for distances relative to the origin."""
         if self.origin is None:
@@ -174,6 +182,11 @@ def scores_of(
         return PLAIN
     check_similarity(similarity)
     backend, mask = inputs.backend, inputs.mask
+    own_scores = getattr(backend, "own_scores", None)
+    if own_scores is not None:
+        own = own_scores(inputs, similarity, bias, squares=squares, added=added is not None)
+        if own is not None:
+            return own
     absolute = is_absolute(separation)
     if added is not None:
         bias, added = bias_and_added(inputs, bias, added, separation)

@@ -12,13 +12,14 @@ from typing import Any, Generic, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._backend import Array
-from hopcore.arrays._edge import inputs_at_edge, without_axis
+from hopcore.arrays._edge import without_axis
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
+from hopcore.memory._causal import Causal, in_causal_blocks, masked_inputs
 from hopcore.memory._compact import conjugate_of, is_absolute
 from hopcore.memory._energy import energy_by_conjugate, in_precise
-from hopcore.memory._float_masks import split_mask
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 
@@ -65,12 +66,13 @@ class Statistics(NamedTuple, Generic[SomeArray]):
 
 
 @suggest_names
+@own_options
 def statistics(
     state: SomeArray,
     stored: AnyArray,
     beta: BetaLike,
     *,
-    mask: AnyArray | None = None,
+    mask: AnyArray | Causal | None = None,
     separation: Separation = "softmax",
     similarity: Similarity = "dot",
     bias: AnyArray | None = None,
@@ -86,8 +88,9 @@ def statistics(
         what its patterns receive.
     beta : float or array broadcastable to (..., L)
         Inverse temperature, positive.
-    mask : boolean array broadcastable to (..., L, S), optional
-        True where a query may attend (layers: True where it may not).
+    mask : boolean array broadcastable to (..., L, S), or "causal", optional
+        True where a query may attend (layers: True where it may not). With ``"causal"``, state i
+        attends to the patterns 0 to i alone, and there must be as many states as patterns.
     separation, similarity, bias
         As in :func:`hopcore.association`.
 
@@ -119,8 +122,7 @@ def statistics(
     >>> sharp.entropy.round(4), sharp.effective.round(4)
     (array([0.003]), array([1.0007]))
     """
-    mask, added = split_mask(mask)
-    inputs, single = inputs_at_edge(state, stored, beta=beta, mask=mask)
+    inputs, single, added, causal = masked_inputs(state, stored, beta=beta, mask=mask)
     inputs, function = with_separation(inputs, separation, similarity)
     scores = scores_of(inputs, similarity, bias, separation=function, added=added)
     if scores.added is not None:
@@ -128,7 +130,8 @@ def statistics(
             "statistics take no mask of numbers for each query; numbers for the patterns are "
             "bias=, and association_weights returns all weights"
         )
-    found = statistics_of(inputs, function, scores)
+    find = causal_statistics if causal else statistics_of
+    found = find(inputs, function, scores)
     return Statistics(
         *(
             array if name == "received" else without_axis(array, single)
@@ -153,6 +156,23 @@ def statistics_of(inputs: Inputs, separation: Any, scores: Scores = PLAIN) -> St
     return Statistics(
         conjugate, entropy, effective_number(square, inputs.xp), largest, received, energy
     )
+
+
+def causal_statistics(inputs: Inputs, separation: Any, scores: Scores) -> Statistics[Any]:
+    """:func:`statistics` of checked inputs with the mask causal."""
+    patterns = inputs.stored.shape[-2]
+
+    def work(*given: Any) -> tuple[Array, ...]:
+        found = statistics_of(*given)
+        unseen = patterns - found.received.shape[-1]
+        zeros = inputs.xp.zeros_like(found.received[..., :1])
+        zeros = inputs.xp.broadcast_to(zeros, (*zeros.shape[:-1], unseen))
+        received = inputs.xp.concat([found.received, zeros], axis=-1)
+        return found._replace(received=received[..., None, :])
+
+    axes = tuple(-2 if name == "received" else -1 for name in Statistics._fields)
+    found = Statistics(*in_causal_blocks(work, inputs, separation, scores, axes))
+    return found._replace(received=inputs.xp.sum(found.received, axis=-2))
 
 
 def effective_number(square: Array, xp: Any) -> Array:

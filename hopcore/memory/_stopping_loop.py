@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hopcore.arrays._array_checks import broadcast_shapes
 from hopcore.arrays._backend import Array, with_orders
@@ -53,6 +53,28 @@ def broadcast_state(inputs: Inputs, keys: Any = None, added: Any = None) -> Inpu
     return inputs._replace(state=state)
 
 
+class Iterated(NamedTuple):
+    """What :func:`iterate_to_fixed_point` returns.
+
+    Attributes
+    ----------
+    state, steps, residual, converged : array
+        For each query: its last state; the number of its updates; the distance that the last update
+        moved it; and whether the query rests.
+    path : array (steps + 1, ..., L, d) or None
+        All states, if they are kept.
+    conjugate : array (..., L) or None
+        The number of the last update of each query, if there are any.
+    """
+
+    state: Array
+    steps: Array
+    residual: Array
+    converged: Array
+    path: Any
+    conjugate: Any
+
+
 def iterate_to_fixed_point(
     inputs: Inputs,
     update: Callable[..., Array],
@@ -65,7 +87,9 @@ def iterate_to_fixed_point(
     shared: tuple[Array, ...] = (),
     unit: Array | None = None,
     track: bool = False,
-) -> tuple[Array, Array, Array, Array, Any]:
+    apart: bool = True,
+    conjugates: bool = False,
+) -> Iterated:
     """Repeat an update until each query rests.
 
     Parameters
@@ -90,14 +114,15 @@ def iterate_to_fixed_point(
         The length in which ``tol`` is measured; M if not given.
     track : bool
         Whether to keep the states before the first update and after each update.
+    apart : bool
+        Whether some of the queries can be updated without the others.
+    conjugates : bool
+        Whether an update is a pair of the new state and a number for each query, of which the last
+        one is kept; not together with ``track``.
 
     Returns
     -------
-    state, steps, residual, converged : array
-        For each query: its last state; the number of its updates; the distance that the last update
-        moved it; and whether the query rests.
-    path : array (steps + 1, ..., L, d) or None
-        All states, if they are kept.
+    Iterated
     """
     backend, xp, state, stored, *_ = inputs
     unit = length_unit(inputs) if unit is None else unit
@@ -108,19 +133,12 @@ def iterate_to_fixed_point(
     if gradient == "implicit":
         start, constants = without_gradient(inputs), tuple(map(backend.constant, constants))
     drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
-    drop = drop and len(others) == 0
+    drop = drop and apart and len(others) == 0
     precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         state, steps, residual, active, *carried = carry
-        rows = xp.nonzero(active)[0] if drop else None
-        if rows is None or rows.shape[0] == state.shape[0]:
-            new = update(start._replace(state=state), *constants)
-        else:
-            some = update(select(start._replace(state=state), rows), *constants)
-            # Put the updated queries back by a gather, since scatter is not portable.
-            place = xp.cumulative_sum(xp.astype(active, xp.int64), axis=0) - 1
-            new = xp.take(some, xp.where(place > 0, place, 0), axis=0)
+        new, number = updated_where(active if drop else None, update, start, state, constants)
         if state.dtype == precise:
             moved = norm(new - state, xp)
         else:
@@ -128,6 +146,8 @@ def iterate_to_fixed_point(
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
+        if conjugates:
+            carried = [xp.where(active, number, carried[0])]
         active = active & (moved > length)
         if limits is not None:
             active = active & (steps < limits)
@@ -146,7 +166,9 @@ def iterate_to_fixed_point(
         active if limits is None else active & (limits > 0),
     )
     listed, path = None, None
-    if track:
+    if conjugates:
+        init = *init, xp.zeros(queries, dtype=precise, device=device)
+    elif track:
         listed, init = begin_path(start, (*constants, *shared), max_steps, init)
     found, steps, residual, _, *carried = backend.loop(
         lambda carry: xp.any(carry[3]),
@@ -163,7 +185,39 @@ def iterate_to_fixed_point(
         found = backend.copied(found)
     if gradient == "implicit":
         found = at_fixed_point(found, inputs, update, (*others, *shared))
-    return found, steps, residual, residual <= length, path
+    conjugate = carried[0] if conjugates else None
+    return Iterated(found, steps, residual, residual <= length, path, conjugate)
+
+
+def updated_where(
+    active: Array | None,
+    update: Callable[..., Any],
+    inputs: Inputs,
+    state: Array,
+    constants: tuple[Array, ...],
+) -> tuple[Array, Any]:
+    """Return updated states, and the number of each query if an update gives one.
+
+    Only the ``active`` queries are updated, if they are given; the others may get anything.
+    """
+    xp, inputs = inputs.xp, inputs._replace(state=state)
+    rows = None if active is None else xp.nonzero(active)[0]
+    if active is None or rows is None or rows.shape[0] == state.shape[0]:
+        found = update(inputs, *constants)
+        return found if isinstance(found, tuple) else (found, None)
+    found = update(select(inputs, rows), *constants)
+    if isinstance(found, tuple):
+        return put_back(found[0], active, xp), put_back(found[1], active, xp)
+    return put_back(found, active, xp), None
+
+
+def put_back(some: Array, chosen: Array, xp: Any) -> Array:
+    """Return an array with the results of the ``chosen`` queries in their places.
+
+    It gathers, since scatter is not portable; the other places hold anything.
+    """
+    place = xp.cumulative_sum(xp.astype(chosen, xp.int64), axis=0) - 1
+    return xp.take(some, xp.where(place > 0, place, 0), axis=0)
 
 
 def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:

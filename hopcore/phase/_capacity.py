@@ -58,6 +58,9 @@ BALLS = 4.0 ** -np.arange(8.0)
 class RetrievingMemory(Protocol):
     """Any memory with a method ``retrieve``, such as :class:`hopcore.convex.ConvexMemory`.
 
+    It may have a method ``certain(state, stored)``, too, which returns a boolean array ``(N,)``:
+    whether a theorem takes state i to stored pattern i. None says that no theorem is known.
+
     Examples
     --------
     >>> import numpy as np, hopcore
@@ -138,7 +141,8 @@ def capacity(
     memory : RetrievingMemory, optional
         A memory of two convex functions, or another object with the method
         ``retrieve(state, stored, *, max_steps, tol)``. Then ``beta``, ``separation`` and
-        ``similarity`` are not given, and nothing is guaranteed.
+        ``similarity`` are not given. What is guaranteed is what its method
+        ``certain(state, stored)`` says, if it has one.
     tolerance : float
         From 1e-5 to 1, in units of M, the largest norm of a pattern; for distances, the largest
         distance from the mean of the patterns.
@@ -161,8 +165,10 @@ def capacity(
     -----
     Patterns are corrupted and retrieved in the precise dtype, float32 for half precision. Margins
     that are smaller than 64 rounding errors of the scores guarantee nothing, so that a guarantee
-    holds in floating point, too. There are theorems for the softmax, entmax and Epanechnikov
-    kernels. A pattern that has a copy is retrieved where the copy is.
+    holds in floating point, too. There are theorems for the softmax, entmax, normmax, Epanechnikov
+    kernels and, of memories of two convex functions, those whose states are signs
+    (:meth:`hopcore.convex.ConvexMemory.certain`). A pattern that has a copy is retrieved where the
+    copy is.
 
     Sources: theorems 4 and 5 of Ramsauer et al. 2021, "Hopfield networks is all you need"; Santos
     et al. 2024, "Hopfield-Fenchel-Young networks"; Hoover et al. 2025, "Dense associative memory
@@ -205,6 +211,7 @@ def capacity(
     certain = None
     if memory is not None:
         found = memory.retrieve(queries, precise, max_steps=max_steps, tol=tol)
+        certain = own_guarantees(memory, queries, precise, backend)
     else:
         found = retrieve(
             queries, precise, heat, separation=function, similarity=similarity,
@@ -215,6 +222,23 @@ def capacity(
     guaranteed = math.nan if certain is None else float(np.mean(certain))
     certain = np.zeros(len(retrieved), bool) if certain is None else certain
     return Capacity(float(np.mean(retrieved)), guaranteed, retrieved, certain)
+
+
+def own_guarantees(
+    memory: Any, queries: Array, stored: Array, backend: Backend
+) -> np.ndarray | None:
+    """Return which queries a memory itself calls certain, or None if it says nothing."""
+    if not callable(getattr(memory, "certain", None)):
+        return None
+    certain = memory.certain(queries, stored)
+    if certain is None:
+        return None
+    if shape(certain) != (count := shape(stored)[0],):
+        raise ValueError(
+            f"certain(state, stored) of the memory must return {count} booleans, one for each "
+            f"pattern, got shape {shape(certain)}"
+        )
+    return to_host(certain, backend) > 0.0
 
 
 def checked_tolerance(tolerance: float) -> float:

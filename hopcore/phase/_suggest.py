@@ -22,6 +22,7 @@ from hopcore.memory._compact import is_absolute
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._normmax import Normmax
+from hopcore.memory._own_options import own_options
 from hopcore.memory._scores import Similarity, check_similarity
 from hopcore.memory._separation import Separation, get_separation
 from hopcore.phase._critical import variance
@@ -87,6 +88,7 @@ class Suggestion(NamedTuple):
 
 
 @suggest_names
+@own_options
 @QUIET
 def suggest_beta(
     stored: AnyArray,

@@ -21,6 +21,7 @@ from hopcore.convex import (
     Polynomial,
     PowerNorm,
     Quadratic,
+    asynchronous_certain,
     asynchronous_retrieve,
 )
 
@@ -159,3 +160,25 @@ def test_bad_input(call: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_certain_needs_a_state_for_each_pattern_of_signs() -> None:
+    memory = ConvexMemory(Polynomial(3), AbsoluteSum())
+    patterns = signs(np.random.default_rng(0), 4, 8)
+    with pytest.raises(ValueError, match=r"one state for each stored pattern .* got states \(3, 8"):
+        memory.certain(patterns[:3], patterns)
+    with pytest.raises(ValueError, match="state must hold -1 and 1 only"):
+        asynchronous_certain(0.5 * patterns, patterns)
+    with pytest.raises(ValueError, match="one state for each stored pattern"):
+        asynchronous_certain(patterns[0], patterns)
+    # A pattern whose values are no signs is never a state of this network.
+    assert not memory.certain(2.0 * patterns[:1], 2.0 * patterns[:1]).any()
+    assert memory.certain(patterns[:1], patterns[:1]).all()
+    assert ConvexMemory(Polynomial(3), Norm()).certain(patterns, patterns) is None
+
+
+def test_an_overflow_is_not_certain() -> None:
+    patterns = signs(np.random.default_rng(0), 3, 1200)
+    memory = ConvexMemory(Exponential(1.0), AbsoluteSum())  # exp(1200) is infinite
+    with np.errstate(all="ignore"):
+        assert not memory.certain(patterns, patterns).any()

@@ -62,6 +62,28 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "asynchronous_retrieve", wrong)
 
 
+@mutant("an activation that need only be the largest", "C.certain")
+def only_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    certain = core("convex._certain")
+
+    def wrong(activation: Any, state: Any, stored: Any, backend: Any) -> Any:
+        active, xp = activation(state @ stored.T), backend.xp
+        own = xp.eye(stored.shape[0]) > 0.0
+        return active[own] > xp.max(xp.where(own, -1.0, active), axis=-1)
+
+    monkeypatch.setattr(certain, "outweighs", wrong)
+
+
+@mutant("a certain sweep whose wrong neurons do not count", "C.certain")
+def no_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = core("convex._certain").dominated_in_sweeps
+
+    def wrong(inputs: Any) -> Any:
+        return right(inputs._replace(state=inputs.stored))
+
+    monkeypatch.setattr(core("convex._classical"), "dominated_in_sweeps", wrong)
+
+
 OURS = MUTANTS[BEFORE:]
 
 

@@ -54,7 +54,15 @@ def test_distances_do_not_favour_long_patterns() -> None:
     ids=["evolving", "tracker", "logits", "graph", "query"],
 )
 def test_what_distances_exclude(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"^similarity='distance' is for tied or untied values"):
-        hopcore.diffused_retrieve(STATE, STORED, 1.0, similarity="distance", **options)
+    numbers = np.zeros((len(STATE), len(STORED)))
+    numbers[0, 0] = 1.0
+    for name, given in {
+        "similarity='distance'": {"similarity": "distance"},
+        "a bias": {"bias": np.ones(len(STORED))},
+        "a mask of numbers": {"mask": numbers},
+    }.items():
+        message = f"^diffused retrieval takes {name} for tied or untied values: leave out"
+        with pytest.raises(ValueError, match=message):
+            hopcore.diffused_retrieve(STATE, STORED, 1.0, **given, **options)
     with pytest.raises(ValueError, match="similarity must be 'dot' or 'distance', got 'cosine'"):
         hopcore.diffused_retrieve(STATE, STORED, 1.0, similarity="cosine", **options)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from hopcore.diffusion import _cache as graph_cache
 from hopcore.diffusion import _energy_tracker as tracking
 from hopcore.diffusion import _engine as dynamics
 from hopcore.diffusion import _graph_attention as anchored
+from hopcore.diffusion import _iterated as iterated
 from hopcore.diffusion import _retrieve as diffused
 
 KNOWN = len(MUTANTS)
@@ -101,21 +102,40 @@ def stronger(patch):
 def undiffused(patch):
     right = diffused.iterate_in_memory
 
-    def wrong(moved, projected, updates, tol, similarity):
-        keys = moved.stored * (1.0 + 1e-3 * (similarity == "distance"))
-        return right(moved._replace(stored=keys), projected, updates, tol, similarity)
+    def wrong(moved, projected, updates, tol, scoring):
+        keys = moved.stored * (1.0 + 1e-3 * (scoring.similarity == "distance"))
+        return right(moved._replace(stored=keys), projected, updates, tol, scoring)
 
     patch.setattr(diffused, "iterate_in_memory", wrong)
 
 
+@mutant("a bias of diffused keys that is multiplied with 1.1", "J.distance")
+def stronger_bias(patch):
+    right = iterated.Scoring.of
+
+    def wrong(scoring, inputs):
+        bias = None if scoring.bias is None else 1.1 * scoring.bias
+        return right(scoring._replace(bias=bias), inputs)
+
+    patch.setattr(iterated.Scoring, "of", wrong)
+
+
+@mutant("numbers of a mask that only forbid", "J.distance")
+def forgotten_numbers(patch):
+    right = iterated.Scoring.of
+    patch.setattr(
+        iterated.Scoring, "of", lambda scoring, inputs: right(scoring._replace(added=None), inputs)
+    )
+
+
 @mutant("tied values stay as they were", "J4")
 def half_tied(patch):
-    right = diffused.iterate_to_fixed_point
+    right = iterated.iterate_to_fixed_point
 
     def iterate(inputs, *given, **options):
         return right(inputs._replace(projection=0.999 * inputs.projection), *given, **options)
 
-    patch.setattr(diffused, "iterate_to_fixed_point", iterate)
+    patch.setattr(iterated, "iterate_to_fixed_point", iterate)
 
 
 @mutant("2 % less weight on the Dirichlet energy", "J5")

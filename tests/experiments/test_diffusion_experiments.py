@@ -16,7 +16,7 @@ from hopcore.__main__ import main
 from hopcore.experiments.batched_retrieval import nearest
 from hopcore.experiments.diffusion import report as diffusion_report
 from hopcore.experiments.diffusion import trials as diffusion
-from hopcore.experiments.diffusion.studies import STUDIES, Strength
+from hopcore.experiments.diffusion.studies import STUDIES, Strength, takes_distances
 from hopcore.experiments.diffusion.trials import PLAIN, Method, Setting, Trial
 from hopcore.experiments.parsing import one_of, positive, unlike
 
@@ -97,6 +97,23 @@ def test_every_method_of_a_study_runs_and_repeats(study):
         assert 0.0 <= trial.entropy <= np.log(20)
         assert (trial.spread_exact is None) == (trial.effective is None)
         assert trial.milliseconds > 0.0
+
+
+def test_by_distance_plain_retrieval_beside_a_method_is_by_distance_too():
+    methods = [Method("tied", "tied", hopcore.DiffusionConfig(eta=0.0))]
+    plain, tied = trials(methods, stored=[40], seeds=1, levels=[20.0], similarity="distance")
+    assert (tied.exact, tied.label) == (tied.same_exact, tied.same_label)
+    assert (tied.exact, tied.entropy) == (plain.exact, pytest.approx(plain.entropy, rel=1e-5))
+    other, _ = trials(methods, stored=[40], seeds=1, levels=[20.0])
+    assert other.entropy != pytest.approx(plain.entropy, rel=1e-3)
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_methods_that_take_distances_run(study):
+    methods = [method for method in study.methods(STRENGTH) if takes_distances(method)]
+    done = trials(methods, stored=[20], seeds=1, similarity="distance")
+    assert {trial.setting.similarity for trial in done} == {"distance"}
+    assert len(done) == 1 + len(methods) > 1
 
 
 def test_modes_are_compared_at_equal_strength():

@@ -157,7 +157,7 @@ def trials(**changes):
 def test_trials_repeat_and_cover_the_grid():
     first = trials()
     assert first == trials()
-    assert len({trial[:5] for trial in first}) == len(first) == 2 * 2 * 2 * 2 * 2
+    assert len({trial[:6] for trial in first}) == len(first) == 2 * 2 * 2 * 2 * 2
     low = [trial.success for trial in first if trial.beta < 1 and trial.separation == "softmax"]
     high = [trial.success for trial in first if trial.beta > 1]
     assert max(low) < 0.5
@@ -171,21 +171,35 @@ def test_sparsemax_outlasts_the_softmax():
     assert min(by_name["sparsemax"]) > max(by_name["softmax"]) + 0.2
 
 
+def test_distances_are_another_setting():
+    both = trials(betas=[5.0], stored=[60], max_steps=[1], similarities=["dot", "distance"])
+    alone = trials(betas=[5.0], stored=[60], max_steps=[1], similarities=["distance"])
+    assert [t for t in both if t.similarity == "distance"] == alone
+    assert {t.same for t in both if t.similarity == "dot"} != {t.same for t in alone}
+
+
 def test_summary_and_tables():
-    base = {"separation": "softmax", "beta": 0.1, "stored": 4, "max_steps": 5, "at_start": 0.0}
+    base = {
+        "separation": "softmax",
+        "similarity": "dot",
+        "beta": 0.1,
+        "stored": 4,
+        "max_steps": 5,
+        "at_start": 0.0,
+    }
     done = [
         retrieval.Trial(**base, seed=0, success=1.0, same=0.5),
         retrieval.Trial(**base, seed=1, success=0.5, same=0.25),
         retrieval.Trial(**base | {"beta": 1.0}, seed=0, success=1.0, same=1.0),
     ]
     first, second = retrieval.summary(done)
-    assert first == retrieval.Setting("softmax", 0.1, 4, 5, 2, 0.75, 0.125**0.5, 0.5, 0.375)
-    assert second == retrieval.Setting("softmax", 1.0, 4, 5, 1, 1.0, 0.0, 1.0, 1.0)
+    assert first == retrieval.Setting("softmax", "dot", 0.1, 4, 5, 2, 0.75, 0.125**0.5, 0.5, 0.375)
+    assert second == retrieval.Setting("softmax", "dot", 1.0, 4, 5, 1, 1.0, 0.0, 1.0, 1.0)
     rows = list(csv.DictReader(retrieval.to_csv(done).splitlines()))
     assert [float(row["success"]) for row in rows] == [1.0, 0.5, 1.0]
     lines = retrieval.to_markdown([first, second]).splitlines()
-    assert lines[2] == "| 0.1 | 4 | 5 | softmax | 75.0% | 35.4% | 50.0% | 37.5% |"
-    assert {line.count("|") for line in lines} == {9}
+    assert lines[2] == "| 0.1 | 4 | 5 | softmax | dot | 75.0% | 35.4% | 50.0% | 37.5% |"
+    assert {line.count("|") for line in lines} == {10}
 
 
 def test_demo_repeats():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,22 @@ def test_digits_appear_beyond_it_by_little():
     assert known.sum() > 90
     assert ratio.min() > 1.0 - 1e-6
     assert np.median(ratio) < 1.1
+
+
+@pytest.mark.filterwarnings("ignore::hopcore.phase.HypothesisWarning")
+def test_by_distance_every_digit_appears_beyond_it_by_little():
+    patterns = stored(100)
+    appear = hopcore.critical_betas(patterns, similarity="distance").appear
+    ratio = appear / local_saddle_node(patterns, np.arange(100), "distance")
+    assert np.isfinite(appear).all()
+    assert ratio.min() > 1.0 - 1e-6
+    assert np.median(ratio) < 1.1
+
+
+def test_by_distance_it_does_not_depend_on_the_origin():
+    patterns, rows = stored(), np.arange(40)
+    one, other = (local_saddle_node(patterns + c, rows, "distance") for c in (0.0, 3.0))
+    np.testing.assert_allclose(one, other, rtol=1e-7)
 
 
 def test_a_pattern_that_another_covers_never_appears():
@@ -141,30 +158,42 @@ def test_one_update_is_the_posterior_mean():
     patterns *= 2.0 / np.linalg.norm(patterns, axis=-1, keepdims=True)
     noise = 0.7
     query = patterns[:5] + noise * rng.normal(size=(5, 8))
-    found = hopcore.update(query, patterns, suggested_beta.posterior(patterns, noise))
+    found = hopcore.update(query, patterns, suggested_beta.posterior(patterns, noise, "dot"))
     square = np.sum((query[:, None] - patterns) ** 2, axis=-1)
     chance = np.exp(-square / (2.0 * noise**2))
     wanted = chance @ patterns / chance.sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(found, wanted, rtol=1e-10)
-    assert math.isnan(suggested_beta.posterior(patterns, None))
+    assert math.isnan(suggested_beta.posterior(patterns, None, "dot"))
+
+
+def test_one_update_by_distance_is_the_posterior_mean_of_any_patterns():
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(size=(20, 8)) * rng.uniform(0.3, 2.0, size=(20, 1))
+    query = patterns[:5] + 0.7 * rng.normal(size=(5, 8))
+    chance = np.exp(-np.sum((query[:, None] - patterns) ** 2, axis=-1) / (2.0 * 0.7**2))
+    wanted = chance @ patterns / chance.sum(axis=-1, keepdims=True)
+    beta = suggested_beta.posterior(patterns, 0.7, "distance")
+    found = hopcore.update(query, patterns, beta, similarity="distance")
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    assert np.max(np.abs(hopcore.update(query, patterns, beta) - wanted)) > 0.1
 
 
 def test_equidistant_patterns_have_appeared_at_once():
     patterns = np.eye(50)
     wanted = suggested_beta.FURTHER * hopcore.phase.saddle_node_beta(50)
-    assert suggested_beta.appeared(patterns, None) == pytest.approx(wanted)
-    assert suggested_beta.appeared(patterns, 0.1) == pytest.approx(wanted)
+    assert suggested_beta.appeared(patterns, None, "dot") == pytest.approx(wanted)
+    assert suggested_beta.appeared(patterns, 0.1, "distance") == pytest.approx(wanted)
 
 
 def test_patterns_that_noise_hides_are_not_waited_for():
     patterns = stored(200)
-    colds = [suggested_beta.appeared(patterns, noise) for noise in (0.1, 1.0, 3.0)]
+    colds = [suggested_beta.appeared(patterns, noise, "dot") for noise in (0.1, 1.0, 3.0)]
     assert colds == sorted(colds, reverse=True)
     assert colds[2] < colds[0]
 
 
 def test_a_case_is_what_retrieval_does():
-    case = suggested_beta.Case("digits", 30, "noise:0.5", 1, 2)
+    case = suggested_beta.Case("digits", 30, "noise:0.5", "dot", 1, 2)
     found = suggested_beta.run_case(IMAGES, case, np.asarray([0.05, 2.0]))
     assert [one.rule for one in found] == [GRID, GRID, *suggested_beta.RULES]
     rng = np.random.default_rng(2)
@@ -179,10 +208,14 @@ def test_a_case_is_what_retrieval_does():
     assert found[1].cosine == np.mean(product > 0.9 * length)
     half = suggested_beta.run_case(IMAGES, case._replace(corruption="half"), np.asarray([2.0]))
     assert "posterior" not in [one.rule for one in half]
+    other = suggested_beta.run_case(IMAGES, case._replace(similarity="distance"), np.asarray([2.0]))
+    state = hopcore.update(queries, memory, 2.0, similarity="distance")
+    apart = np.linalg.norm(state[:, None] - memory, axis=-1)
+    assert other[0].own == np.mean(apart.argmin(axis=-1) == np.arange(30))
 
 
 def test_the_knee_and_what_lies_beyond():
-    place = ("digits", 10, "half", 1)
+    place: Any = ("digits", 10, "half", "dot", 1)
     rows = [(1.0, 0.2), (2.0, 0.79), (4.0, 0.80), (8.0, 0.81)]
     trials = [suggested_beta.Trial(*place, 0, GRID, beta, own, own) for beta, own in rows]
     trials.append(suggested_beta.Trial(*place, 0, "suggested", 6.0, 0.80, 0.78))
@@ -282,6 +315,7 @@ def test_states_on_the_command_line(capsys, tmp_path, monkeypatch):
         (["transition", "--csv", "nowhere/t.csv"], "nowhere"),
         (["suggested-beta", "--corruption", "rain"], "unknown corruption 'rain'"),
         (["suggested-beta", "--stored", "10,10"], "twice"),
+        (["suggested-beta", "--similarity", "dot,cosine"], "unknown similarity 'cosine'"),
         (["transition-states", "--dataset", "mnist"], "--data"),
     ],
 )

@@ -501,3 +501,19 @@ def test_a_long_memory_is_mapped_and_differentiated() -> None:
     centred = memory - wanted[0]
     slope = jax.jacrev(recall)(state[0], stored)
     np.testing.assert_allclose(slope, (weights[:, None] * centred).T @ centred, atol=1e-5)
+
+
+def test_the_series_of_the_heat_kernel_has_derivatives_by_the_weights_of_edges() -> None:
+    ends, features = np.asarray([[0, 1], [1, 2]]), jnp.asarray(np.eye(3))
+
+    def first(weights: jax.Array, mode: str) -> jax.Array:
+        graph = hopcore.Graph.from_edges(jnp.asarray(ends), weights, 3)
+        if mode == "chebyshev":
+            return hopcore.ChebyshevDiffusion(graph, 0.4, largest=8.0)(features)[0, 1]
+        return hopcore.SpectralDiffusion(graph, 0.4)(features)[0, 1]
+
+    weights = jnp.asarray([0.7, 0.3])
+    series, exact = (jax.grad(first)(weights, mode) for mode in ("chebyshev", "spectral"))
+    np.testing.assert_allclose(series, exact, atol=1e-5)
+    compiled = jax.jit(jax.grad(first), static_argnums=1)(weights, "chebyshev")
+    np.testing.assert_allclose(compiled, exact, atol=1e-5)

@@ -53,6 +53,21 @@ class IgnoredMask(Backend):
         return super().scores(state, stored, beta, None)
 
 
+@mutant("a causal mask without the query's own pattern", "E.causal")
+class StrictlyCausal(Backend):
+    def causal_mask(self, state, patterns, first=0):
+        return super().causal_mask(state, patterns, first - 1)
+
+
+@mutant("a causal mask that forgets where its block begins", "E.causal")
+class CausalFromZero(Backend):
+    def causal_rows(self, state, patterns):
+        return 2
+
+    def causal_mask(self, state, patterns, first=0):
+        return super().causal_mask(state, patterns)
+
+
 @mutant("scores rounded to float32", "E.update E.lse F.softmax B.half")
 class RoundedScores(Backend):
     def separate(self, scores, separation):

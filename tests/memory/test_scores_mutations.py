@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +66,17 @@ def not_normal(patch):
         return np.sign(vectors), *sums
 
     patch.setattr(kind, "_empty", wrong)
+
+
+@mutant("an energy by distance with the constant of dot products", "K1 K2 K.cooling")
+def constant_of_products(patch: pytest.MonkeyPatch) -> None:
+    right = core("memory._scores").Scores.conjugate
+
+    def wrong(self: Any, inputs: Any, conjugate: Any) -> Any:
+        count = inputs.stored.shape[-2] if self.distance else 1
+        return right(self, inputs, conjugate) - math.log(count)
+
+    patch.setattr(core("memory._scores").Scores, "conjugate", wrong)
 
 
 @mutant("a bias in units of beta", "K.scores K1 K.bias K.posterior K.merge")

@@ -83,20 +83,38 @@ def test_the_noise_is_drawn_from_the_seed_or_given() -> None:
     np.testing.assert_array_equal(some.retrieved, given_noise.retrieved)
 
 
-def test_a_memory_of_two_functions_is_measured_and_guarantees_nothing() -> None:
+def test_a_memory_of_two_functions_says_itself_what_is_certain() -> None:
     flips = np.where(np.random.default_rng(1).random(RANDOM.shape) < 0.1, -2.0 * RANDOM, 0.0)
     shares = []
     for hidden in (Quadratic(), Polynomial(3), Polynomial(6)):
         found = capacity(RANDOM, noise=flips, memory=ConvexMemory(hidden, AbsoluteSum()))
-        assert math.isnan(found.guaranteed)
-        assert not found.certain.any()
-        shares.append(found.measured)
-    assert shares[0] < 1.0 == shares[2]
+        assert np.all(found.retrieved | ~found.certain)
+        shares.append(found[:2])
+    # Theorem and measurement differ for the cube, and agree at both ends.
+    assert shares[0][0] < 0.1
+    assert shares[0][1] == 0.0
+    assert 0.1 < shares[1][1] < shares[1][0]
+    assert shares[2] == (1.0, 1.0)
+
+
+def test_without_signs_there_is_no_theorem() -> None:
     modern = ConvexMemory(hopcore.convex.FenchelYoung(0.1))
-    same = capacity(RANDOM, 0.1, noise=1.0)
-    np.testing.assert_array_equal(
-        capacity(RANDOM, noise=1.0, memory=modern).retrieved, same.retrieved
-    )
+    found, same = capacity(RANDOM, noise=1.0, memory=modern), capacity(RANDOM, 0.1, noise=1.0)
+    np.testing.assert_array_equal(found.retrieved, same.retrieved)
+    assert math.isnan(found.guaranteed)
+    assert not found.certain.any()
+
+
+def test_what_a_memory_calls_certain_must_be_a_boolean_for_each_pattern() -> None:
+    class Wrong:
+        def retrieve(self, state, stored, *, max_steps, tol):
+            return hopcore.retrieve(state, stored, 0.1, max_steps=max_steps, tol=tol)
+
+        def certain(self, state, stored):
+            return np.ones(3, bool)
+
+    with pytest.raises(ValueError, match="must return 60 booleans, one for each pattern"):
+        capacity(RANDOM, noise=1.0, memory=Wrong())
 
 
 def test_means_of_several_patterns_have_no_theorem() -> None:

@@ -37,6 +37,9 @@ from hopcore_jax.kernels._statistics import statistics, statistics_of_scores
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, since small blocks would not keep it busy."""
 
+CAUSAL_BLOCKS = 16
+"""The largest number of blocks of queries of a causal association."""
+
 
 class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     """JAX arrays, traced or not, on any device."""
@@ -246,6 +249,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
             lambda matvec, right: lax.custom_linear_solve(matvec, right, solve, symmetric=True),
         )
         return self.astype(fixed_point, solution.dtype)
+
+    def causal_rows(self, state: Array, patterns: int) -> int:
+        """So many that there are few blocks, since each of them is compiled."""
+        return max(super().causal_rows(state, 1), -(-state.shape[-2] // CAUSAL_BLOCKS))
 
     def block(self, state: Array) -> int:
         """How many scores to hold at once on the device of the state."""

@@ -189,10 +189,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
     ) -> torch.Tensor:
         if eps == 0.0:  # torch makes nan of features that are all equal
             return super().layer_norm(features, weight, bias, eps)
-        return F.layer_norm(features, features.shape[-1:], weight, bias, eps)
+        return torch.layer_norm(features, features.shape[-1:], weight, bias, eps)
 
     def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> list[torch.Tensor]:
-        return list(torch.split(array, sizes, axis))
+        return torch.split_with_sizes(array, sizes, axis)
 
     def relu(self, values: torch.Tensor) -> torch.Tensor:
         """By torch's own function."""
@@ -367,6 +367,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
+    def gives_conjugate(self, state: torch.Tensor, stored: torch.Tensor) -> bool:
+        """On the CPU, where no derivative is asked for."""
+        return state.device.type == "cpu" and eager() and not differentiated(state, stored)
+
     def associate_biased(
         self,
         state: torch.Tensor,
@@ -393,15 +397,58 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             bias = bias.masked_fill(~mask, -math.inf)
         return fused.attention(state, stored, projection, beta, bias.to(state.dtype))
 
+    def runs_plain_calls(
+        self,
+        stored: torch.Tensor,
+        state: torch.Tensor,
+        projection: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> bool:
+        """On the CPU, where operations run as called, without autocast."""
+        dtype, device = stored.dtype, stored.device
+        return (
+            dtype == state.dtype == projection.dtype == weight.dtype
+            and device == state.device == projection.device == weight.device
+            and device.type == "cpu"
+            and eager()
+            and not torch.is_autocast_enabled("cpu")
+        )
+
+    def attention_in_heads(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        heads: int,
+        beta: float,
+    ) -> torch.Tensor:
+        """By the fused kernel, differentiable twice."""
+        # Written out, since a loop over three takes as long as the views.
+        samples, patterns, _ = keys.shape
+        query = queries.view(samples, -1, heads, queries.shape[2] // heads).transpose(1, 2)
+        key = keys.view(samples, patterns, heads, -1).transpose(1, 2)
+        value = values.view(samples, patterns, heads, -1).transpose(1, 2)
+        if differentiated(query, key, value):
+            found = fused.PlainAttention.apply(query, key, value, beta, self)
+        else:
+            found = F.scaled_dot_product_attention(query, key, value, scale=beta)
+        return found.transpose(1, 2).flatten(2)
+
     def has_causal_kernel(
         self, state: torch.Tensor, stored: torch.Tensor, separation: SeparationFunction
     ) -> bool:
-        """For the softmax; a long memory on the CPU is associated in parts, which have masks.
+        """In blocks, or by torch's kernel for the softmax, which graphs of the compiler need.
 
         An exporter could not prove which of the numbers of queries and of patterns is larger.
         """
         if uses_triton(state) and not refusal(state, stored, None, 1.0, None, separation):
             return True
+        return not traced() or self.has_fused_causal(state, stored, separation)
+
+    def has_fused_causal(
+        self, state: torch.Tensor, stored: torch.Tensor, separation: SeparationFunction
+    ) -> bool:
+        """Whether torch's causal kernel applies; a long memory on the CPU is read in parts."""
         compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         in_parts = state.device.type == "cpu" and self.is_long(stored)
         return separation.softmax and (eager() or compiled) and not in_parts
@@ -421,7 +468,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             if found is not None:
                 return found[0]
         number = isinstance(beta, float) and separation.softmax
-        if not (number and self.has_causal_kernel(state, stored, separation)):
+        if not (number and self.has_fused_causal(state, stored, separation)):
             return super().associate_causal(state, stored, projection, beta, separation)
         tensors = state, stored, projection, None, None
         if eager() and differentiated(*tensors):

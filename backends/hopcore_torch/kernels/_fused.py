@@ -11,10 +11,16 @@ import torch.nn.functional as F
 from torch.autograd import Function
 
 from hopcore.arrays import BLOCK, LONG, Backend, Beta, mask_of_columns, scale_by_beta
+from hopcore.memory import Softmax
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 
 FUSED_WITH_LSE = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 """Attention, and the log-sum-exp of its scores, on the CPU."""
+
+FUSED_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
+"""The derivatives of :data:`FUSED_WITH_LSE` by queries, keys and values."""
+
+SOFTMAX = Softmax()
 
 
 class Heads(NamedTuple):
@@ -155,6 +161,37 @@ class Attention(Function):
             return None, *pull_back(association, tensors, needs, None, by_output)
         output, inner = ctx.inner
         return None, *grads(output, inner, needs, by_output, retain_graph=True)
+
+
+class PlainAttention(Function):
+    """Softmax attention ``(B, H, L, d)`` on the CPU, with the kernel's own first derivative."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        backend: Backend,
+    ) -> torch.Tensor:
+        output, lse = FUSED_WITH_LSE(query, key, value, scale=scale)
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.scale, ctx.backend = scale, backend
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, by_output: torch.Tensor) -> Any:
+        """By the kernel's own gradient; where that is to be differentiated, by the formula."""
+        *tensors, output, lse = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            association = Association(ctx.backend, SOFTMAX, ctx.scale, None)
+            needs = (*ctx.needs_input_grad[:3], False, False)
+            found = pull_back(association, (*tensors, None, None), needs, None, by_output)
+            return *found[:3], None, None
+        options = {"dropout_p": 0.0, "is_causal": False, "scale": ctx.scale}
+        found = FUSED_BACKWARD(adjacent(by_output), *tensors, output, lse, **options)
+        return *found, None, None
 
 
 def attention_with_lse(h: Heads) -> tuple[torch.Tensor, torch.Tensor]:

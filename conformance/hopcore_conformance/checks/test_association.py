@@ -18,6 +18,7 @@ from hopcore_conformance.checks import measure, tolerance
 from hopcore_conformance.checks.measure import agree, at_most
 from hopcore_conformance.oracle import memory as plain
 from hopcore_conformance.report.statements import statement
+from hopcore_conformance.sharded import Parted
 from hopcore_conformance.subject import Subject, reference
 
 Array = np.ndarray
@@ -62,6 +63,37 @@ def test_weights_are_their_formula(subject: Subject, p: Problem) -> None:
     # With one-hot projections the association is the weights: what the fused kernel used.
     used = measure.association(subject, p, np.eye(p.stored.shape[-2]))
     agree("association with one-hot projections", used, got, 4 * within)
+
+
+@statement("E.causal")
+@given(p=problems(masked=False, projected=True), moved=st.sampled_from((0.0, 0.5)))
+def test_causal_is_the_lower_triangle(subject: Subject, p: Problem, moved: float) -> None:
+    if isinstance(subject, Parted):
+        pytest.skip("a memory in parts takes no mask that is causal")
+    patterns = p.stored.shape[-2]
+    assert p.projection is not None
+    state = p.stored + moved * np.roll(p.stored, 1, axis=0)
+    p = p.but(state=state, mask=np.tri(patterns, dtype=bool)).on(subject)
+    options = {"mask": "causal", "separation": p.separation}
+    within = tolerance.association(subject, p)[..., None]
+    got = subject(hopcore.update, *p.arrays, **options)
+    agree("causal update", got, plain.association(*p.formula), within)
+    values = subject.rounded(p.projection)
+    got = subject(hopcore.association, p.state, p.stored, values, beta=p.beta, **options)
+    wanted = plain.association(*p.formula, projection=values)
+    agree("causal association", got, wanted, tolerance.association(subject, p, values)[..., None])
+    got = subject(hopcore.association_weights, *p.arrays, **options)
+    wanted = plain.weights(plain.scores(*p.formula[:4]), p.alpha)
+    agree("causal weights", got, wanted, tolerance.weights(subject, p)[..., None])
+    got = subject(hopcore.energy, *p.arrays, **options)
+    agree("causal energy", got, p.energy, tolerance.energy(subject, p))
+    got = subject(after_one_update, *p.arrays, **options)
+    agree("causal retrieval", got, plain.association(*p.formula), within)
+
+
+def after_one_update(*arrays: Any, **options: Any) -> Any:
+    """The states of a retrieval of one update."""
+    return hopcore.retrieve(*arrays, max_steps=1, **options).state
 
 
 @statement("E.mask")

@@ -30,6 +30,7 @@ from hopcore.convex import (
     Polynomial,
     PowerNorm,
     Quadratic,
+    asynchronous_certain,
     asynchronous_retrieve,
 )
 from hopcore_conformance.cases.memory import generators
@@ -226,3 +227,61 @@ def test_asynchronous_updates(subject: Subject, rng: np.random.Generator) -> Non
     at_most("energy", energy(found), energy(state))
     field = found @ w
     at_most("against the field", -found * field, 0.0)
+
+
+@statement("C.certain")
+@pytest.mark.parametrize("hidden", ["Quadratic", "Polynomial", "Exponential", "FenchelYoung"])
+@given(count=st.integers(1, 5), share=st.sampled_from([0.0, 0.1, 0.3]), rng=generators())
+def test_certain_states_reach_their_patterns(
+    subject: Subject, hidden: str, count: int, share: float, rng: np.random.Generator
+) -> None:
+    state, patterns = corrupted_signs(rng, count, share)
+    # Scores are up to 16, and all activations must be finite in half precision, too.
+    chosen = {"Exponential": Exponential(0.5), "FenchelYoung": FenchelYoung(0.5)}
+    memory = ConvexMemory(chosen.get(hidden, LAGRANGIANS[hidden]), AbsoluteSum())
+
+    def run(state: Any, patterns: Any) -> Any:
+        once = memory.update(state, patterns)
+        return memory.certain(state, patterns), once, memory.update(once, patterns)
+
+    certain, once, twice = subject(run, state, patterns)
+    for new in (once, twice):
+        assert np.all(new[certain] == patterns[certain])
+    number = 0.5 if hidden in chosen else NUMBERS[hidden]
+    lead = np.minimum(
+        *(plain_lead(plain.activation(hidden, x @ patterns.T, number)) for x in (state, patterns))
+    )
+    assert not np.any(certain[lead < 1.0])
+    assert np.all(certain[lead > 1.05])
+
+
+def corrupted_signs(rng: np.random.Generator, count: int, share: float) -> tuple[Array, Array]:
+    """Patterns of 16 signs, and copies of which a share of the signs is flipped."""
+    patterns = rng.choice([-1.0, 1.0], size=(count, 16))
+    return np.where(rng.random(patterns.shape) < share, -patterns, patterns), patterns
+
+
+def plain_lead(active: Array) -> Array:
+    """How many times as large the activation of pattern i is as all others at state i."""
+    rest = np.sum(np.abs(active), axis=-1) - np.abs(np.diagonal(active))
+    return np.diagonal(active) / np.where(rest > 0.0, rest, 1e-300)
+
+
+@statement("C.certain")
+@given(count=st.integers(1, 3), share=st.sampled_from([0.0, 0.05, 0.2]), rng=generators())
+def test_certain_states_reach_their_patterns_neuron_by_neuron(
+    subject: Subject, count: int, share: float, rng: np.random.Generator
+) -> None:
+    state, patterns = corrupted_signs(rng, count, share)
+
+    def run(state: Any, patterns: Any) -> Any:
+        found = asynchronous_retrieve(state, patterns, max_sweeps=3)
+        return asynchronous_certain(state, patterns), found
+
+    certain, found = subject(run, state, patterns)
+    assert np.all(found[certain] == patterns[certain])
+    for i, (xi, x) in enumerate(zip(state, patterns, strict=True)):
+        wrong = np.sum(xi != x)
+        others = np.delete(patterns, i, axis=0)
+        crosstalk = (np.abs(others @ xi) + np.abs(others @ x)) / 2.0 + wrong
+        assert certain[i] == (16.0 - 2.0 * wrong - count > np.sum(crosstalk))

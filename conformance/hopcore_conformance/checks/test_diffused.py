@@ -26,7 +26,7 @@ from hopcore_conformance.cases.diffused import (
     run,
     spread_error,
 )
-from hopcore_conformance.cases.memory import Problem
+from hopcore_conformance.cases.memory import Problem, generators
 from hopcore_conformance.cases.scores import Scored
 from hopcore_conformance.checks import tolerance
 from hopcore_conformance.checks.measure import agree, at_most
@@ -105,6 +105,43 @@ def test_diffused_keys_are_compared_by_distance(
     after = moved.but(state=tied)
     allowed = tolerance.energy(subject, after) + 2.0 * reach * off
     agree("energy", energy, after.energy, allowed)
+
+
+@statement("J.distance")
+@pytest.mark.parametrize("similarity", ["dot", "distance"])
+@given(case=cases(masked=False, projected=True), rng=generators(), numbers=st.booleans())
+def test_biases_and_numbers_are_added_to_the_scores_of_diffused_keys(
+    subject: Subject, similarity: Any, case: Case, rng: np.random.Generator, numbers: bool
+) -> None:
+    case, config = case.on(subject), DiffusionConfig(eta=0.3, steps=1)
+    p, off = case.p, keys_error(subject, case, config)
+    keys = case.operator(config) @ p.stored
+    bias = subject.rounded(rng.normal(size=len(keys)))
+    added = rng.normal(size=(len(p.state), len(keys)))
+    # A pattern that no query may attend to would be isolated in a graph of the call's own.
+    added[:, 0] = np.where(np.arange(len(p.state)) > 0, -np.inf, added[:, 0])
+    added = subject.rounded(added)
+    options: Any = {"similarity": similarity, "bias": bias} | ({"mask": added} if numbers else {})
+    (output,) = run(
+        subject, case, config, "output", values="untied", projection=p.projection, **options
+    )
+    (energy,) = run(subject, case, config, "energy", max_steps=0, **options)
+    reach = tolerance.norm(p.state) + np.max(tolerance.norm(keys))
+    wrong = np.minimum(2.0 * len(keys) * np.asarray(p.beta) * reach * off, 2.0)
+    longest = np.max(tolerance.norm(p.projection))
+    given = {field.name: getattr(p, field.name) for field in fields(p)}
+    for i in range(len(p.state)):
+        row = added[i] if numbers else np.zeros(len(keys))
+        attends, total = row[None] > -np.inf, np.where(row > -np.inf, row, 0.0) + bias
+        parts = {"stored": keys, "projection": None, "state": p.state[i : i + 1]}
+        one = Scored(**{**given, **parts, "mask": attends}, similarity=similarity, bias=total)
+        if np.ndim(one.beta):
+            one = one.but(beta=np.asarray(p.beta)[i : i + 1])
+        within = 4 * tolerance.association(subject, one, p.projection) + longest * np.max(wrong)
+        wanted = one.association(p.projection)
+        agree(f"query {i}", output[i : i + 1], wanted, within[..., None])
+        allowed = 4 * tolerance.energy(subject, one)[0] + 2.0 * np.max(reach) * off
+        agree(f"energy of query {i}", energy[i], one.energy[0], allowed)
 
 
 @statement("J0")

@@ -67,6 +67,26 @@ def test_bounds_of_the_energy(subject: Subject, p: Scored) -> None:
     at_most("d_min^2/2 - log(N)/beta above the energy", bound - np.log(count) / p.beta, got, within)
 
 
+@statement("K.cooling")
+@given(p=scored(similarities=DISTANCE, biases=("none",)), factor=st.floats(1.0, 10.0))
+def test_a_rising_beta_raises_the_energy_by_no_more_than_the_entropy(
+    subject: Subject, p: Scored, factor: float
+) -> None:
+    p = p.on(subject)
+    colder = p.but(beta=p.beta * factor).on(subject)
+    before, after = measure.energy(subject, p), measure.energy(subject, colder)
+    within = tolerance.energy(subject, p) + tolerance.energy(subject, colder)
+    count = np.sum(plain.attends(p.state, p.stored, p.mask), axis=-1)
+    some = count > 0
+    assert np.all(np.isfinite(before) == some)
+    assert np.all(np.isfinite(after) == some)
+    even = [plain.negentropy(np.full(max(n, 1), 1.0 / max(n, 1)), p.alpha) for n in count]
+    ways = (1.0 / np.asarray(p.beta) - 1.0 / np.asarray(colder.beta)) * -np.asarray(even)
+    rise = after[some] - before[some]
+    at_most("fall of the energy", -rise, 0.0, within[some])
+    at_most("rise above that of even weights", rise, (ways + 0.0 * count)[some], within[some])
+
+
 @statement("K1", "E2", "F1")
 @given(p=scored())
 def test_descent(subject: Subject, p: Scored) -> None:

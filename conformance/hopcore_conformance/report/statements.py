@@ -14,6 +14,7 @@ STATEMENTS: dict[str, str] = {
     "E.update": "f(xi) = X^T softmax(beta X xi)",
     "E.association": "association with pattern projections: V^T softmax(beta X xi)",
     "E.mask": "True = attend; patterns masked for a query count for nothing, neither in N nor in M",
+    "E.causal": "the mask causal is the lower triangle: query i attends to the patterns 0 to i",
     "E.empty": "a query that may attend to nothing associates to zeros; its energy is +inf",
     "E.merge": "associations with the pieces of a memory merge exactly into that with the whole",
     "E.retrieval": "f is iterated until ||xi_{t+1} - xi_t|| <= tol M, at most max_steps times",
@@ -62,6 +63,8 @@ STATEMENTS: dict[str, str] = {
     "C.modern": "log-sum-exp and a quadratic state are the modern Hopfield network",
     "C.layers": "the update of one layer is the minimum of the energy over that layer",
     "C.classical": "asynchronous updates never raise -xi^T W xi / 2, and end where none changes it",
+    "C.certain": "a state goes to a pattern of signs, and stays, if the activation of this pattern "
+    "outweighs all others together",
     # L: the energy transformer block (Hoover et al. 2023).
     "L.energy": "the energy of a block is that of its attention without values and of its "
     "rectified memory",
@@ -103,6 +106,7 @@ STATEMENTS: dict[str, str] = {
     "association, statistics are those of these scores",
     "K1": "by distance E = -Omega*(-beta/2 ||xi - x_i||^2 + b_i)/beta, for the softmax between "
     "d_min^2/2 - log(N)/beta and d_min^2/2; grad E = xi - f(xi), descent as in E2",
+    "K.cooling": "by distance 0 <= dE/dbeta = -Omega(p)/beta^2 <= -Omega(1/N)/beta^2",
     "K2": "distances do not change when patterns and states are moved together; among patterns of "
     "one length they are dot products",
     "K.distinct": "||f(xi) - x_i|| <= 2 (N-1) M exp(-beta (Delta_i - 2 r M)) with Delta_i = "
@@ -168,7 +172,7 @@ STATEMENTS: dict[str, str] = {
     "J9": "logit diffusion: weights diffused, clipped at 0, renormalised over what is attended to",
     "J10": "graph-constrained: a query attends to its anchor and the anchor's neighbours only",
     "J.limit": "eta -> 0 is continuous with no diffusion, in every mode",
-    "J.distance": "similarity='distance' compares states with the diffused keys by distance",
+    "J.distance": "distances, biases and masks of numbers are those of the diffused keys",
     "J.alone": "a sample never depends on its batch-mates, nor on what is masked",
     "J.cache": "a cached graph is that of the content asked for",
     "J.energy": "the tracker records the true energies, and stops a sample on its own",
@@ -247,6 +251,15 @@ STATEMENTS: dict[str, str] = {
     "M2": "parts are joined by numbers of their queries: no pattern leaves its part",
     "M3": "an update by the softmax takes each pattern once",
     "M4": "what cannot be done with a part, or is not finite in one, is refused, and says where",
+    # R: prepared memories.
+    "R.plain": "a prepared memory with error 0 returns what its patterns return",
+    "R.changes": "after any changes, results are those of a memory made of what is left; snapshots "
+    "stay as they were",
+    "R.empty": "a memory without patterns associates to zeros, and its energies are +inf",
+    "R1": "no association is farther from the exact one than its certificate, with all roundings",
+    "R2": "with entmax, only patterns of weight 0 are left out",
+    "R3": "a pattern that is left out scores at most log(tau) more than the best pattern",
+    "R4": "a further query is refused with a probability of at most the share of false alarms",
     # A: what an input may be, and what comes back.
     "A.single": "a state (d,) is one query: results are those of (1, d), without that axis",
     "A.convert": "lists, integers, NumPy arrays, mixed dtypes are converted; no value changes",

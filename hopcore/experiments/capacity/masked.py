@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,10 +36,35 @@ INNER = 0.05
 """The inverse temperature of the exponential."""
 
 
+class Retriever(Protocol):
+    """A memory of images, such as :class:`hopcore.convex.ConvexMemory`."""
+
+    def retrieve(self, state: Any, stored: Any, *, max_steps: int, tol: float) -> Any:
+        """Return a result whose ``state`` is where the states ``(L, d)`` end."""
+        ...
+
+
+class ByDistance(NamedTuple):
+    """A memory that compares by distance: all pixels, or the upper half alone."""
+
+    beta: float
+    separation: Any
+    upper: bool = False
+
+    def retrieve(self, state: Any, stored: Any, *, max_steps: int, tol: float) -> Any:
+        """Retrieve by distance; the lower half of an image of even height may be left out."""
+        half = np.arange(state.shape[-1]) < state.shape[-1] // 2
+        known = half if self.upper else None
+        return hopcore.retrieve(
+            state, stored, self.beta, separation=self.separation, similarity="distance",
+            known=known, max_steps=max_steps, tol=tol,
+        )  # fmt: skip
+
+
 class Variant(NamedTuple):
     """A memory for each inverse temperature, and what is applied to patterns and queries."""
 
-    memory: Callable[[float], ConvexMemory]
+    memory: Callable[[float], Retriever]
     prepared: Lagrangian | None = None
     beta: float | None = None
     """The only inverse temperature, where it is fixed."""
@@ -58,7 +83,8 @@ NORMALISED = {
 
 VARIANTS: dict[str, Variant] = {
     "classical, tanh": Variant(lambda beta: ConvexMemory(Quadratic(), LogCosh(beta))),
-    # Activations of the tenth power are the gradient of the eleventh.
+    # Activations of the fifth power are the gradient of the sixth.
+    "5th power, tanh": Variant(lambda beta: ConvexMemory(Polynomial(6), LogCosh(beta))),
     "10th power, tanh": Variant(lambda beta: ConvexMemory(Polynomial(11), LogCosh(beta))),
     "exponential, tanh": Variant(lambda beta: ConvexMemory(Exponential(INNER), LogCosh(beta))),
     "softmax": separated("softmax", Quadratic()),
@@ -74,6 +100,9 @@ VARIANTS: dict[str, Variant] = {
         f"{name}, layer norm": separated(separation, LayerNorm(), prepared=LayerNorm())
         for name, separation in NORMALISED.items()
     },
+    "softmax, distance": Variant(lambda beta: ByDistance(beta, "softmax")),
+    "sparsemax, distance": Variant(lambda beta: ByDistance(beta, "sparsemax")),
+    "softmax, upper half": Variant(lambda beta: ByDistance(beta, "softmax", upper=True)),
 }
 
 

@@ -28,14 +28,18 @@ COLOURS = {
 MASKED_COLOURS = (*plots.LINES, COLOURS["epanechnikov"], plots.INK)
 """Colours by separation function, in the order of the variants."""
 
-STROKES = {"": "-", "tanh": ":", "norm": "--", "layer norm": "-."}
-"""Lines by post-transformation."""
+STROKES: dict[str, Any] = {
+    "": "-", "tanh": ":", "norm": "--", "layer norm": "-.",
+    "distance": (0, (6, 1)), "upper half": (0, (1, 1)),
+}  # fmt: skip
+"""Lines by post-transformation, and by what is compared."""
 
 
 class Line(NamedTuple):
     """A memory with patterns of one kind and number, over the seeds.
 
-    ``guaranteed`` is None for a memory without a theorem, and so is ``beta``, the geometric mean.
+    ``guaranteed`` is None for a memory without a theorem, and ``beta``, the geometric mean, for one
+    without an inverse temperature.
     """
 
     data: str
@@ -54,6 +58,7 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
         beta = guaranteed = None
         if place[1] not in MEMORIES:
             beta = math.exp(sum(math.log(one.beta) for one in own) / len(own))
+        if not any(math.isnan(one.guaranteed) for one in own):
             guaranteed = spread(one.guaranteed for one in own)
         measured = spread(one.measured for one in own)
         lines.append(Line(*place, len(own), beta, measured, guaranteed))
@@ -146,10 +151,16 @@ def inverse_temperatures(trials: Iterable[masked.Trial]) -> list[float]:
     return list(dict.fromkeys(free))
 
 
+def variants_of(trials: Iterable[masked.Trial]) -> list[str]:
+    """Return the variants that were measured, in their own order."""
+    measured = {one.variant for one in trials}
+    return [name for name in masked.VARIANTS if name in measured]
+
+
 def masked_table(trials: Sequence[masked.Trial], *, transposed: bool = False) -> Summary:
     """Return rows of inverse temperatures and sizes, and columns of variants; or transposed."""
     found = masked_lines(trials)
-    names = list(dict.fromkeys(one.variant for one in trials))
+    names = variants_of(trials)
     sizes = sorted({one.patterns for one in trials})
 
     def cell(name: str, beta: float, size: int) -> str:
@@ -177,7 +188,7 @@ def masked_table(trials: Sequence[masked.Trial], *, transposed: bool = False) ->
 def draw_masked(trials: Sequence[masked.Trial], path: Path) -> None:
     """Draw the successes over the size: a panel for each inverse temperature."""
     found, betas = masked_lines(trials), inverse_temperatures(trials)
-    names = list(dict.fromkeys(one.variant for one in trials))
+    names = variants_of(trials)
     kinds = list(dict.fromkeys(name.partition(", ")[0] for name in names))
     sizes = sorted({one.patterns for one in trials})
     figure = plots.new_figure(3.6 * len(betas) + 2.0, 3.4, dpi=100)
@@ -189,8 +200,8 @@ def draw_masked(trials: Sequence[masked.Trial], path: Path) -> None:
             separation, _, transformation = name.partition(", ")
             color = MASKED_COLOURS[kinds.index(separation) % len(MASKED_COLOURS)]
             ax.plot(
-                sizes, cells, STROKES[transformation], label=name, color=color, linewidth=1.3,
-                marker="o", markersize=2.5,
+                sizes, cells, linestyle=STROKES[transformation], label=name, color=color,
+                linewidth=1.3, marker="o", markersize=2.5,
             )  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.set_ylim(-0.03, 1.05)

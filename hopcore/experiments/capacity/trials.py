@@ -16,7 +16,13 @@ import numpy as np
 
 import hopcore
 from hopcore import datasets
-from hopcore.convex import AbsoluteSum, ConvexMemory, Polynomial, asynchronous_retrieve
+from hopcore.convex import (
+    AbsoluteSum,
+    ConvexMemory,
+    Polynomial,
+    asynchronous_certain,
+    asynchronous_retrieve,
+)
 from hopcore.experiments.batched_retrieval import nearest
 from hopcore.memory import Entmax, Separation
 from hopcore.phase import Capacity, RetrievingMemory, capacity
@@ -60,6 +66,10 @@ class Classical:
         parts = [state[first : first + TOGETHER] for first in range(0, len(state), TOGETHER)]
         found = [asynchronous_retrieve(part, stored, max_sweeps=max_steps) for part in parts]
         return Found(np.concatenate(found))
+
+    def certain(self, state: Any, stored: Any) -> np.ndarray:
+        """Return which states certainly come to the pattern of the same row."""
+        return asynchronous_certain(state, stored)
 
 
 class Nearest:
@@ -111,7 +121,8 @@ class Case(NamedTuple):
 class Trial(NamedTuple):
     """The shares of patterns that come back, measured and guaranteed.
 
-    ``beta`` and ``guaranteed`` are nan for memories without an inverse temperature.
+    ``beta`` is nan for memories without an inverse temperature, and ``guaranteed`` where there is
+    no theorem.
     """
 
     data: str

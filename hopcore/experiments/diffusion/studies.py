@@ -13,6 +13,7 @@ from hopcore.experiments.diffusion import report
 from hopcore.experiments.diffusion.trials import Method, Trial, run_trials
 from hopcore.experiments.options import (
     METHOD,
+    SIMILARITIES,
     Backend,
     Corruptions,
     Data,
@@ -96,6 +97,13 @@ def logits(given: Strength) -> list[Method]:
     ]
 
 
+def takes_distances(method: Method) -> bool:
+    """Whether diffused retrieval compares by distance with this method."""
+    config = method.config
+    once = config.use_logit_diffusion or config.adaptive_eta == "query"
+    return method.values != "evolving" and not once
+
+
 Levels = Annotated[
     str,
     option(METHOD, "Effective inverse temperatures: beta times the spread of the patterns."),
@@ -131,6 +139,13 @@ class DiffusionStudy(Study):
     unseen: Annotated[
         bool, option(METHOD, "Query with images that are not stored.", "--unseen")
     ] = False
+    similarity: Annotated[
+        str,
+        option(
+            METHOD, "How states are compared with stored patterns: dot (product), or distance, "
+            "which leaves out evolving memories, logit diffusion and an eta for each query.",
+        ),
+    ] = "dot"  # fmt: skip
     seeds: Memories = 10
     backend: Backend = "numpy"
     device: Device = None
@@ -152,13 +167,16 @@ class DiffusionStudy(Study):
             one_of(self.normalization, NORMALIZATIONS, "normalization"),
         )
         methods = type(self).methods(strength)
+        similarity: Any = one_of(self.similarity, SIMILARITIES, "similarity")
+        if similarity == "distance":
+            methods = [method for method in methods if takes_distances(method)]
         sizes = unlike(integers(self.stored, "stored"), "stored")
         levels = positive(unlike(numbers(self.level, "level"), "level"), "level")
         corruptions = unlike(self.corruption.split(","), "corruption")
         run = run_trials(
             load_images(self), methods, stored=sizes, corruptions=corruptions, levels=levels,
-            updates=self.updates, unseen=self.unseen, seeds=self.seeds, backend=self.backend,
-            device=self.device,
+            updates=self.updates, unseen=self.unseen, similarity=similarity, seeds=self.seeds,
+            backend=self.backend, device=self.device,
         )  # fmt: skip
         count = self.seeds * len(sizes) * len(corruptions) * len(levels) * (1 + len(methods))
         return run, count
@@ -171,6 +189,7 @@ class DiffusionStudy(Study):
     def title(self) -> str:
         """The title of the table and of the picture."""
         notes = [f"{self.name}: {'unseen' if self.unseen else 'stored'} {self.dataset}"]
+        notes += ["by distance"] * (self.similarity == "distance")
         notes += [self.corruption] * (self.x != "corruption")
         notes += [f"{self.normalization} Laplacian"] * (self.normalization != "none")
         notes += [f"up to {self.updates} updates"] * (self.updates > 1)
@@ -180,6 +199,7 @@ class DiffusionStudy(Study):
         """Summarise the trials."""
         lines = report.summary(rows)
         facts = {"study": self.name, "dataset": self.dataset, "unseen": self.unseen}
+        facts["similarity"] = self.similarity
         return Report(
             facts | {"lines": [line.facts() for line in lines]},
             report.table(lines, self.title, long=False).terminal(),

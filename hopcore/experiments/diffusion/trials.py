@@ -22,6 +22,7 @@ from hopcore.arrays._backend import Array
 from hopcore.diffusion._config import DiffusionConfig
 from hopcore.experiments.batched_retrieval import nearest, on_device
 from hopcore.graphs._graph import Graph
+from hopcore.memory import Similarity
 
 PLAIN = "plain"
 
@@ -65,6 +66,7 @@ class Setting(NamedTuple):
     corruption: str
     updates: int
     level: float
+    similarity: Similarity = "dot"
 
 
 class Trial(NamedTuple):
@@ -103,6 +105,7 @@ class Task(NamedTuple):
     wanted_labels: np.ndarray
     memory: Array
     queries: Array
+    similarity: Similarity
     spread: float
     entropies: Callable[[float], float]
 
@@ -116,6 +119,7 @@ def run_trials(
     levels: Sequence[float],
     updates: int = 1,
     unseen: bool = False,
+    similarity: Similarity = "dot",
     seeds: int = 5,
     backend: str = "numpy",
     device: str | None = None,
@@ -139,6 +143,8 @@ def run_trials(
     unseen : bool
         Query with as many other images instead of the stored ones. The wanted pattern is the stored
         one that is nearest to the clean image, the wanted label that of the image.
+    similarity : {"dot", "distance"}
+        As in :func:`hopcore.diffused_retrieve`, for plain retrieval and every method.
     seeds, backend, device
         As in :func:`hopcore.experiments.retrieval.run_trials`.
 
@@ -156,7 +162,8 @@ def run_trials(
         graphs.clear()
         for corruption in corruptions:
             noise = np.random.default_rng((seed, 1))
-            task = task_of(chosen, device, drawn, size, datasets.corrupt(drawn, corruption, noise))
+            corrupted = datasets.corrupt(drawn, corruption, noise)
+            task = task_of(chosen, device, drawn, size, corrupted, similarity)
             for level, method in product(levels, [Method(PLAIN), *methods]):
                 if method.name != PLAIN and method.config.k_neighbors not in graphs:
                     k = method.config.k_neighbors
@@ -171,16 +178,20 @@ def task_of(
     drawn: datasets.Images,
     size: int,
     corrupted: np.ndarray,
+    similarity: Similarity,
 ) -> Task:
     """The first ``size`` images as a memory; the last ``size``, corrupted, as its queries."""
     pixels, labels = drawn.pixels.astype(np.float32), np.asarray(drawn.labels)
     stored, queries = pixels[:size], corrupted[-size:].astype(np.float32)
     wanted = nearest(pixels[-size:], stored)
     spread = spread_of(stored)
+    scores = queries @ stored.T
+    if similarity == "distance":  # but for what all scores of a query have in common
+        scores = scores - 0.5 * np.sum(stored**2, axis=-1)
     return Task(
         backend, stored, labels[:size], wanted, labels[-size:],
-        on_device(backend, stored, device), on_device(backend, queries, device),
-        spread, entropy_inverse(queries @ stored.T, spread),
+        on_device(backend, stored, device), on_device(backend, queries, device), similarity,
+        spread, entropy_inverse(scores, spread),
     )  # fmt: skip
 
 
@@ -227,16 +238,20 @@ def trial(
     beta, config = level / task.spread, method.config
     size = len(task.stored)
     if method.name == PLAIN or graph is None:
-        setting = Setting(PLAIN, "", "", 0.0, 0, 0, size, corruption, updates, level)
+        setting = Setting(
+            PLAIN, "", "", 0.0, 0, 0, size, corruption, updates, level, task.similarity
+        )
         (output, _), milliseconds = timed(task, lambda: (plain(task, beta, updates), None))
         own = shares(task, output)
-        weights = hopcore.association_weights(task.queries, task.memory, beta)
+        weights = hopcore.association_weights(
+            task.queries, task.memory, beta, similarity=task.similarity
+        )
         entropy = mean_entropy(task.backend.to_numpy(weights))
         return Trial(setting, seed, beta, level, entropy, *own, *own, *own, *own, milliseconds)
     updates = config.steps if method.values == "evolving" else updates
     setting = Setting(
         method.name, config.diffusion_mode, method.normalization, config.eta, config.steps,
-        config.k_neighbors, size, corruption, updates, level,
+        config.k_neighbors, size, corruption, updates, level, task.similarity,
     )  # fmt: skip
     eta = config.eta
     if method.normalization == "none":
@@ -263,7 +278,9 @@ def trial(
 
 def plain(task: Task, beta: float, updates: int) -> Array:
     """Plain retrieval."""
-    return hopcore.retrieve(task.queries, task.memory, beta, max_steps=updates).state
+    return hopcore.retrieve(
+        task.queries, task.memory, beta, similarity=task.similarity, max_steps=updates
+    ).state
 
 
 def diffused(
@@ -278,10 +295,14 @@ def diffused(
         keys = operator(task.memory)
         if method.values != "tied":
             raise ValueError("the random-walk Laplacian can only be measured with tied values")
-        return hopcore.retrieve(task.queries, keys, beta, max_steps=updates).state, keys
+        found = hopcore.retrieve(
+            task.queries, keys, beta, similarity=task.similarity, max_steps=updates
+        )
+        return found.state, keys
     once = method.values == "evolving" or config.use_logit_diffusion
     found = hopcore.diffused_retrieve(
         task.queries, task.memory, beta, config=config, values=method.values, graph=graph,
+        similarity=task.similarity,
         max_steps=None if once or config.adaptive_eta == "query" else updates,
     )  # fmt: skip
     return found.output, found.keys
@@ -291,13 +312,14 @@ def weights_of(task: Task, method: Method, graph: Graph, keys: Array | None, bet
     """The association weights of the queries, after all that was done to keys, queries, weights."""
     if method.values == "evolving" or method.normalization == "random_walk":
         assert keys is not None
-        return hopcore.association_weights(task.queries, keys, beta)
+        return hopcore.association_weights(task.queries, keys, beta, similarity=task.similarity)
     size = len(task.stored)
     xp = task.backend.xp
     unit = xp.eye(size, dtype=task.memory.dtype, device=task.backend.device(task.memory))
     found = hopcore.diffused_retrieve(
         task.queries, task.memory, beta,
         config=method.config, projection=unit, values="untied", graph=graph,
+        similarity=task.similarity,
     )  # fmt: skip
     return found.output
 

@@ -20,7 +20,7 @@ MEASURES = ("cosine", "own")
 CLOSE = 0.02
 """Success that is less than the best by no more than this is as good."""
 
-Group = tuple[str, int, str, int]
+Group = tuple[str, int, str, str, int]
 
 
 class Line(NamedTuple):
@@ -35,6 +35,7 @@ class Line(NamedTuple):
     data: str
     patterns: int
     corruption: str
+    similarity: str
     updates: int
     measure: str
     rule: str
@@ -52,7 +53,7 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
     """A line for each case, measure and rule."""
     seeds: dict[Group, dict[int, list[Trial]]] = {}
     for one in trials:
-        seeds.setdefault(one[:4], {}).setdefault(one.seed, []).append(one)
+        seeds.setdefault(one[:5], {}).setdefault(one.seed, []).append(one)
     lines = []
     for place, own in seeds.items():
         for measure in MEASURES:
@@ -89,17 +90,17 @@ def line(place: Group, measure: str, rule: str, found: np.ndarray) -> Line:
 
 def table(lines: Sequence[Line]) -> Summary:
     """Return the summary, with all rules of a case side by side."""
-    cases: dict[tuple[int, str, int, str], dict[str, Line]] = {}
+    cases: dict[tuple[int, str, str, int, str], dict[str, Line]] = {}
     for one in lines:
-        place = (one.patterns, one.corruption, one.updates, one.measure)
+        place = (one.patterns, one.corruption, one.similarity, one.updates, one.measure)
         cases.setdefault(place, {})[one.rule] = one
-    left = ["N", "corruption", "updates", "measure"]
+    left = ["N", "corruption", "similarity", "updates", "measure"]
     right = ["best", "knee", *RULES]
     rows = []
-    for (size, corruption, updates, measure), ruled in cases.items():
+    for (size, corruption, similarity, updates, measure), ruled in cases.items():
         first = next(iter(ruled.values()))
         found = [told(ruled[rule]) if rule in ruled else "-" for rule in RULES]
-        row = [str(size), corruption, str(updates), measure, percent(first.best)]
+        row = [str(size), corruption, similarity, str(updates), measure, percent(first.best)]
         rows.append([*row, f"{first.knee:.2g}", *found])
     caption = (
         f"best: of a grid, %, mean ± standard deviation over {lines[0].seeds} seeds\n"
@@ -118,15 +119,18 @@ def told(one: Line) -> str:
 def draw(trials: Sequence[Trial], path: Path) -> None:
     """Success over the inverse temperature: a row for each size and measure, columns of cases."""
     sizes = sorted({one.patterns for one in trials})
-    corruptions = list(dict.fromkeys(one.corruption for one in trials))
+    corruptions = list(dict.fromkeys((one.corruption, one.similarity) for one in trials))
+    several = len({one.similarity for one in trials}) > 1
     rows = [(size, measure) for size in sizes for measure in MEASURES]
     figure = plots.new_figure(1.0 + 2.4 * len(corruptions), 0.8 + 1.9 * len(rows), dpi=100)
     panels = figure.subplots(len(rows), len(corruptions), squeeze=False, sharex=True, sharey=True)
     for (size, measure), across in zip(rows, panels, strict=True):
-        for corruption, ax in zip(corruptions, across, strict=True):
-            own = [t for t in trials if (t.patterns, t.corruption) == (size, corruption)]
+        for (corruption, similarity), ax in zip(corruptions, across, strict=True):
+            place = size, corruption, similarity
+            own = [t for t in trials if (t.patterns, t.corruption, t.similarity) == place]
             draw_panel(ax, own, measure)
-            plots.heading(ax, corruption if ax in panels[0] else "")
+            name = f"{corruption}, {similarity}" if several else corruption
+            plots.heading(ax, name if ax in panels[0] else "")
         across[0].set_ylabel(f"{measure}, N = {size}", fontsize=8)
     for ax in panels[-1]:
         ax.set_xlabel("beta", fontsize=9)

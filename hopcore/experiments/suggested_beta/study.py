@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from hopcore.experiments.options import METHOD, Corruptions, Sizes, option
-from hopcore.experiments.parsing import integers, unlike
+from hopcore.experiments.options import (
+    METHOD,
+    SIMILARITIES,
+    Corruptions,
+    Similarities,
+    Sizes,
+    option,
+)
+from hopcore.experiments.parsing import integers, names, unlike
 from hopcore.experiments.study import Report
 from hopcore.experiments.suggested_beta import report, trials
 from hopcore.experiments.tables import facts_of
@@ -20,6 +27,7 @@ class SuggestedBeta(MemoryStudy):
 
     stored: Sizes = "100,1000"
     corruption: Corruptions = "noise:0.3,noise:0.6,noise:1.0,half"
+    similarity: Similarities = "dot"
     updates: Annotated[str, option(METHOD, "The largest numbers of updates of a query.")] = "1,100"
 
     name = "suggested-beta"
@@ -32,7 +40,8 @@ class SuggestedBeta(MemoryStudy):
         """Return all memories with their queries."""
         corruptions = unlike(self.corruption.split(","), "corruption")
         updates = sorted(unlike(integers(self.updates, "updates"), "updates"))
-        return trials.cases(self.dataset, self.sizes, corruptions, updates, self.seeds)
+        compared: Any = names(self.similarity, SIMILARITIES, "similarity")
+        return trials.cases(self.dataset, self.sizes, corruptions, compared, updates, self.seeds)
 
     def rows_of_cases(self, cases: list[trials.Case]) -> Iterator[list[trials.Trial]]:
         """Retrieve at every inverse temperature."""

@@ -18,6 +18,7 @@ from hopcore import datasets
 from hopcore.datasets._images import Images
 from hopcore.experiments.batched_retrieval import SUCCESS, cosine, nearest
 from hopcore.experiments.transition.local_saddle_node import local_saddle_node
+from hopcore.memory import Similarity
 from hopcore.phase._error_bound import separations
 
 GRID = "grid"
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     data: str
     patterns: int
     corruption: str
+    similarity: Similarity
     updates: int
     seed: int
 
@@ -56,6 +58,7 @@ class Trial(NamedTuple):
     data: str
     patterns: int
     corruption: str
+    similarity: Similarity
     updates: int
     seed: int
     rule: str
@@ -64,22 +67,22 @@ class Trial(NamedTuple):
     own: float
 
 
-def suggested(stored: np.ndarray, noise: float | None) -> float:
+def suggested(stored: np.ndarray, noise: float | None, similarity: Similarity) -> float:
     """That of :func:`hopcore.suggest_beta`, which is told the noise."""
-    return hopcore.suggest_beta(stored, noise=noise).beta
+    return hopcore.suggest_beta(stored, noise=noise, similarity=similarity).beta
 
 
-def posterior(stored: np.ndarray, noise: float | None) -> float:
+def posterior(stored: np.ndarray, noise: float | None, similarity: Similarity) -> float:
     r""":math:`1 / \sigma^2`; nan if the noise is not known.
 
-    If all patterns are equally long and likely, one update is the mean of the pattern given the
-    query then: :math:`-\|\xi - x_i\|^2 / 2 \sigma^2` is :math:`\beta x_i \cdot \xi` but for what
-    they have in common.
+    If all patterns are equally likely, one update by distance is the mean of the pattern given the
+    query then. So is one by dot products if they are equally long, too: :math:`-\|\xi - x_i\|^2 / 2
+    \sigma^2` is :math:`\beta x_i \cdot \xi` but for what all patterns have in common.
     """
     return 1.0 / noise**2 if noise else math.nan
 
 
-def appeared(stored: np.ndarray, noise: float | None) -> float:
+def appeared(stored: np.ndarray, noise: float | None, similarity: Similarity) -> float:
     r"""The lowest at which nearly all patterns that the noise leaves have appeared.
 
     Pattern i survives noise with probability :math:`\Phi(\Delta_i / \sigma \|x_i - x_j\|)`, j being
@@ -88,8 +91,8 @@ def appeared(stored: np.ndarray, noise: float | None) -> float:
     """
     wide = stored.astype(np.float64)
     rows = np.arange(len(wide))
-    gap, apart, _ = separations(wide, rows, hopcore.backend("numpy"))
-    needed = local_saddle_node(wide, rows)
+    gap, apart, _ = separations(wide, rows, hopcore.backend("numpy"), similarity)
+    needed = local_saddle_node(wide, rows, similarity)
     known = np.isfinite(needed)
     chance = np.ones(len(gap))
     if noise:
@@ -100,7 +103,7 @@ def appeared(stored: np.ndarray, noise: float | None) -> float:
     return FURTHER * float(needed[known][order][min(first, len(order) - 1)])
 
 
-RULES: dict[str, Callable[[np.ndarray, float | None], float]] = {
+RULES: dict[str, Callable[[np.ndarray, float | None, Similarity], float]] = {
     "suggested": suggested,
     "posterior": posterior,
     "appeared": appeared,
@@ -109,11 +112,16 @@ RULES: dict[str, Callable[[np.ndarray, float | None], float]] = {
 
 
 def cases(
-    data: str, sizes: Sequence[int], corruptions: Sequence[str], updates: Sequence[int], seeds: int
+    data: str,
+    sizes: Sequence[int],
+    corruptions: Sequence[str],
+    similarities: Sequence[Similarity],
+    updates: Sequence[int],
+    seeds: int,
 ) -> list[Case]:
     """All of a study."""
-    every = product(sizes, range(seeds), corruptions, updates)
-    return [Case(data, size, what, most, seed) for size, seed, what, most in every]
+    every = product(sizes, range(seeds), corruptions, similarities, updates)
+    return [Case(data, size, what, by, most, seed) for size, seed, what, by, most in every]
 
 
 def run(images: Images, wanted: Sequence[Case]) -> Iterator[list[Trial]]:
@@ -132,13 +140,14 @@ def run_case(images: Images, case: Case, grid: np.ndarray) -> list[Trial]:
     queries = datasets.corrupt(drawn, case.corruption, rng).astype(np.float32)
     noise = noise_of(case.corruption)
     betas = [(GRID, float(beta)) for beta in grid]
-    betas += [(name, rule(stored, noise)) for name, rule in RULES.items()]
+    betas += [(name, rule(stored, noise, case.similarity)) for name, rule in RULES.items()]
     found = []
     for name, beta in betas:
         if math.isfinite(beta):
             state = hopcore.retrieve(
-                queries, stored, beta, max_steps=case.updates, tol=TOLERANCE
-            ).state
+                queries, stored, beta, similarity=case.similarity, max_steps=case.updates,
+                tol=TOLERANCE,
+            ).state  # fmt: skip
             near = float(np.mean(cosine(state, stored) > SUCCESS))
             own = float(np.mean(nearest(state, stored) == np.arange(len(stored))))
             found.append(Trial(*case, name, beta, near, own))

@@ -9,20 +9,25 @@ import math
 
 import numpy as np
 
+from hopcore.memory import Similarity
 from hopcore.phase._patterns import HELD
 
 HALVINGS = 30
 """Of the interval in which a local saddle-node lies, by its logarithm."""
 
 
-def local_saddle_node(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def local_saddle_node(
+    stored: np.ndarray, rows: np.ndarray, similarity: Similarity = "dot"
+) -> np.ndarray:
     r"""Where some patterns would appear if the others, as they see them, stood still.
 
     A state with weight :math:`1 - q` at :math:`x_i` is :math:`x_i - q (x_i - y)`, with y the mean
     of the others under their softmax. With y as it is at :math:`q = 0` the fixed points fulfil
     :math:`\ln \frac{q}{1-q} = L + g q` with :math:`L = \operatorname{lse}_{j \ne i} \beta (x_j -
     x_i) \cdot x_i` and :math:`g = \beta \|x_i - y\|^2`. The local saddle-node is the lowest
-    :math:`\beta` at which there is one with :math:`q \le 0.45`, so that the pattern is held.
+    :math:`\beta` at which there is one with :math:`q \le 0.45`, so that the pattern is held. By
+    distance, :math:`L = \operatorname{lse}_{j \ne i} -\tfrac\beta2 \|x_i - x_j\|^2`, with the
+    softmax of these scores, and the rest is the same.
 
     For N >= 3 equidistant patterns it is :math:`b_{sn}` over the scale, exactly. Otherwise it is a
     lower bound as long as :math:`q \beta \operatorname{Cov}` of the others has no eigenvalue above
@@ -32,6 +37,8 @@ def local_saddle_node(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
     ----------
     stored : float64 array (N, d)
     rows : integer array (n,)
+    similarity : {"dot", "distance"}
+        As in :func:`hopcore.retrieve`.
 
     Returns
     -------
@@ -42,6 +49,8 @@ def local_saddle_node(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
     scores = own @ stored.T
     mine = np.sum(own**2, axis=-1)
     lead = scores - mine[:, None]
+    if similarity == "distance":
+        lead = lead - 0.5 * (np.sum(stored**2, axis=-1) - mine[:, None])
     lead[np.arange(len(rows)), rows] = -math.inf
     gap = -lead.max(axis=-1)
     covered = gap <= 1e-9 * mine.max()

@@ -20,6 +20,7 @@ import hopcore
 from hopcore import datasets
 from hopcore.datasets._images import Images
 from hopcore.experiments.transition.local_saddle_node import local_saddle_node
+from hopcore.memory import Similarity
 from hopcore.phase._patterns import HypothesisWarning
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -116,11 +117,20 @@ def random(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 IMAGES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "raw": raw,
+    "distance": raw,
     "centred": centred,
     "unit": unit,
     "random": random,
 }
-"""What can be done to images: theory asks for equal norms, and distances."""
+"""What can be done to images: theory asks for equal norms, and distances.
+
+``distance`` leaves them as they are, too, and compares states with them by distance.
+"""
+
+
+def similarity_of(kind: str) -> Similarity:
+    """Return how states are compared with images of a kind."""
+    return "distance" if kind == "distance" else "dot"
 
 
 def places(
@@ -148,14 +158,17 @@ def run_one(images: Images, place: Place, followed: int) -> tuple[Trial, list[Pa
     with warnings.catch_warnings():
         # That images have different norms is what is studied.
         warnings.simplefilter("ignore", HypothesisWarning)
-        found = hopcore.critical_betas(stored, patterns=followed)
+        similarity = similarity_of(place.images)
+        found = hopcore.critical_betas(stored, patterns=followed, similarity=similarity)
     rows = found.pattern
     wide = stored.astype(np.float64)
-    separation, distance = neighbours(wide, rows)
+    separation, distance = neighbours(wide, rows, similarity)
     each = {
-        "local": local_saddle_node(wide, rows), "separation": separation, "distance": distance,
+        "local": local_saddle_node(wide, rows, similarity),
+        "separation": separation,
+        "distance": distance,
         "norm": np.linalg.norm(wide[rows], axis=-1),
-    }  # fmt: skip
+    }
     columns = zip(rows.tolist(), found.appear, *each.values(), strict=True)
     patterns = [Pattern(*place, row, *map(float, values)) for row, *values in columns]
     return trial(place, stored, found, each), patterns
@@ -185,7 +198,9 @@ def trial(
     return Trial(*values)
 
 
-def neighbours(stored: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def neighbours(
+    stored: np.ndarray, rows: np.ndarray, similarity: Similarity
+) -> tuple[np.ndarray, np.ndarray]:
     """Separations of some patterns, and distances to their nearest others."""
     scores = stored[rows] @ stored.T
     squares = np.sum(stored**2, axis=-1)
@@ -193,7 +208,8 @@ def neighbours(stored: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     apart = squares[rows, None] + squares - 2.0 * scores
     separation = squares[rows] - np.where(itself, -math.inf, scores).max(axis=-1)
     nearest = np.where(itself, math.inf, apart).min(axis=-1)
-    return separation, np.sqrt(np.maximum(nearest, 0.0))
+    nearest = np.maximum(nearest, 0.0)
+    return 0.5 * nearest if similarity == "distance" else separation, np.sqrt(nearest)
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:

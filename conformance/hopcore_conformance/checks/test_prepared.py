@@ -1,0 +1,180 @@
+"""Prepared memories beside their patterns, and certificates (docs/spec/prepared.md)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hopcore
+from hopcore_conformance.cases.memory import KINDS, SPARSE, generators, memory, queries
+from hopcore_conformance.checks.measure import agree
+from hopcore_conformance.report.statements import statement
+from hopcore_conformance.subject import Subject
+
+Array = np.ndarray
+WIDE = np.longdouble
+
+MANY, DEPTH = 1200, 500
+"""A memory of this size is not read whole where a few patterns are enough."""
+
+similarities = st.sampled_from(("distance", "dot"))
+separations = st.sampled_from(("softmax", *SPARSE))
+
+
+def floats_of(subject: Subject) -> Any:
+    """The dtype of the patterns of a memory."""
+    if subject.dtype not in ("float64", "float32"):
+        pytest.skip("a Memory holds float32 or float64")
+    return np.dtype(subject.dtype)
+
+
+@statement("R.plain")
+@given(
+    rng=generators(), kind=st.sampled_from(KINDS), similarity=similarities, separation=separations
+)
+def test_results_are_those_of_the_patterns(
+    subject: Subject, rng: np.random.Generator, kind: str, similarity: Any, separation: Any
+) -> None:
+    dtype = floats_of(subject)
+    stored = memory(rng, kind, 6, 4).astype(dtype)
+    values = rng.normal(size=(6, 2)).astype(dtype)
+    state = subject.put(queries(rng, "near", stored, 3))
+    options = {"similarity": similarity, "separation": separation}
+    prepared = hopcore.Memory(stored, values, beta=2.0, **options)
+    own = subject.put(stored)
+    got = hopcore.association(state, prepared, beta=2.0)
+    wanted = hopcore.association(state, own, subject.put(values), beta=2.0, **options)
+    agree("association", subject.get(got), subject.get(wanted), 0.0)
+    for ask in (hopcore.energy, hopcore.update, hopcore.association_weights):
+        got, wanted = ask(state, prepared, 2.0), ask(state, own, 2.0, **options)
+        agree(ask.__name__, subject.get(got), subject.get(wanted), 0.0)
+
+
+@statement("R.changes")
+@given(rng=generators(), error=st.sampled_from((0.0, 1e-6)), similarity=similarities)
+def test_changes_leave_a_memory_of_what_is_left(
+    subject: Subject, rng: np.random.Generator, error: float, similarity: Any
+) -> None:
+    dtype = floats_of(subject)
+    stored = rng.normal(size=(MANY, DEPTH)).astype(dtype)
+    options = {"similarity": similarity, "beta": 1.0, "error": error}
+    changed = hopcore.Memory(stored[: MANY // 2], **options)
+    changed.add(stored[MANY // 2 :])
+    before = changed.snapshot()
+    gone = rng.choice(MANY, 100, replace=False).tolist()
+    changed.remove(gone[:90])
+    new = rng.normal(size=(10, DEPTH)).astype(dtype)
+    changed.update(gone[90:], new)
+    left = np.concatenate([np.delete(stored, gone, axis=0), new])
+    agree("patterns", changed.patterns, left, 0.0)
+    agree("patterns of before", before.patterns, stored, 0.0)
+    # Removed patterns are the best matches of these states, and new ones of those.
+    states = np.concatenate([stored[gone[:3]], new[:3]])
+    fresh = hopcore.Memory(left, **options)
+    within = 1e3 * float(np.finfo(dtype).eps) * math.sqrt(DEPTH) + 2.0 * error
+    state = subject.put(states)
+    got, wanted = hopcore.update(state, changed, 1.0), hopcore.update(state, fresh, 1.0)
+    agree("update", subject.get(got), subject.get(wanted), within)
+
+
+@statement("R.empty")
+@given(rng=generators(), similarity=similarities)
+def test_memories_without_patterns(
+    subject: Subject, rng: np.random.Generator, similarity: Any
+) -> None:
+    empty = hopcore.Memory(np.empty((0, 4), floats_of(subject)), similarity=similarity)
+    state = subject.put(rng.normal(size=(3, 4)))
+    got = subject.get(hopcore.association(state, empty, beta=1.0))
+    agree("association", got, np.zeros((3, 4)), 0.0)
+    assert np.isposinf(subject.get(hopcore.energy(state, empty, 1.0))).all()
+
+
+def exact(state: Array, held: hopcore.Memory, beta: float) -> Array:
+    """The association of one state with a memory, in extended precision."""
+    at, stored, values = (x.astype(WIDE) for x in (state, held.patterns, held.values))
+    scores = WIDE(beta) * (stored @ at)
+    if held.similarity == "distance":
+        scores = -WIDE(beta) / 2 * ((at - stored) ** 2).sum(axis=-1)
+    weights = np.exp(scores - scores.max())
+    return weights @ values / weights.sum()
+
+
+def graded(rng: np.random.Generator, beta: float, span: float) -> Array:
+    """Patterns whose scores with the first of them fall evenly, by ``span`` in all."""
+    around = rng.normal(size=(MANY, DEPTH))
+    around /= np.linalg.norm(around, axis=-1, keepdims=True)
+    return (
+        rng.normal(size=DEPTH)
+        + around * np.sqrt(2.0 * span / beta * np.arange(MANY) / MANY)[:, None]
+    )
+
+
+@statement("R1", "R3")
+@given(rng=generators(), similarity=similarities, cold=st.floats(-1.0, 2.0))
+def test_certificates(
+    subject: Subject, rng: np.random.Generator, similarity: Any, cold: float
+) -> None:
+    dtype, beta = floats_of(subject), 10.0**cold
+    # Some patterns lie just beyond what is visited, wherever that ends.
+    stored = graded(rng, beta, 600.0)
+    if similarity == "dot":  # of one length, so that products fall as distances grow
+        stored -= stored[0]
+        lengths = np.sqrt(np.maximum(4.0 * 600.0 / beta - np.vecdot(stored, stored), 0.0))
+        stored = np.concatenate([lengths[:, None], stored[:, 1:]], axis=-1)
+    values = rng.normal(size=(MANY, 2))
+    late = np.arange(MANY) % 10 == 9
+    held = hopcore.Memory(
+        stored[~late].astype(dtype), values[~late].astype(dtype), similarity=similarity, beta=beta,
+        error=1e-3,
+    )  # fmt: skip
+    # Values that are far longer than those with which the memory was made.
+    held.add(stored[late].astype(dtype), 1e6 * values[late].astype(dtype))
+    states = stored[[0, 1, 9]].astype(dtype)
+    output, certificate = held.association(states, return_certificate=True)
+    for i, state in enumerate(states):
+        apart = output[i].astype(WIDE) - exact(state, held, beta)
+        length = np.sqrt((apart * apart).sum())
+        assert length <= certificate[i], f"off by {length}, certified {certificate[i]}"
+
+
+@statement("R2")
+@given(rng=generators(), separation=st.sampled_from(SPARSE))
+def test_sparse_weights_are_exact(
+    subject: Subject, rng: np.random.Generator, separation: Any
+) -> None:
+    dtype = floats_of(subject)
+    stored = graded(rng, 4.0, 60.0).astype(dtype)  # of which about 20 are within reach
+    options: Any = {"similarity": "distance", "separation": separation}
+    held = hopcore.Memory(stored, beta=4.0, error=1.0, **options)
+    got = hopcore.update(stored[:3], held, 4.0)
+    wanted = hopcore.update(
+        stored[:3].astype(np.float64), stored.astype(np.float64), 4.0, **options
+    )
+    power = min(1.0, 1.0 / (hopcore.memory.get_separation(separation).alpha - 1.0))
+    agree("update", got, wanted, 256.0 * (256.0 * float(np.finfo(dtype).eps)) ** power)
+
+
+@statement("R4")
+def test_false_alarms(subject: Subject) -> None:
+    dtype, rate, count = floats_of(subject), 0.1, 99
+    rng = np.random.default_rng(0)
+    stored = rng.normal(size=(30, 6)).astype(dtype)
+
+    def known(size: int) -> Array:
+        drawn = stored[rng.integers(30, size=size)]
+        return (drawn + 0.4 * rng.normal(size=drawn.shape)).astype(dtype)
+
+    refused, splits, size = 0, 50, 100
+    for _ in range(splits):
+        held = hopcore.Memory(stored, beta=2.0)
+        held.calibrate(known(count), false_alarms=rate)
+        refused += int((~subject.get(held.accepts(subject.put(known(size))))).sum())
+    # The rates of the splits have a beta distribution around the stated one.
+    variance = rate * (1.0 - rate) * (1.0 / (splits * size) + 1.0 / (splits * (count + 2)))
+    share = refused / (splits * size)
+    assert abs(share - rate) < 4.0 * math.sqrt(variance), f"{share} were refused, stated {rate}"

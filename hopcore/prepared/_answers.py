@@ -1,0 +1,199 @@
+"""Answers of a snapshot that may leave patterns out: from few of them where these are enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hopcore.arrays import Array
+from hopcore.arrays._inputs import Inputs
+from hopcore.memory._scores import PLAIN, Scores
+from hopcore.prepared._partial import Answer, answer, rounded
+from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of
+from hopcore.prepared._survivors import Sketched
+from hopcore.prepared._whole import whole_answer
+
+
+@dataclass
+class Answers:
+    """The kernels of one call with a snapshot and states of NumPy, ``(..., L, d)``.
+
+    Attributes
+    ----------
+    backend : PreparedBackend
+    snapshot : Snapshot
+    projection : part of a snapshot, array or None
+        What is associated with the patterns.
+    similarity : {"dot", "distance"}
+    """
+
+    backend: Any
+    snapshot: Snapshot
+    projection: Any
+    similarity: Any
+
+    def partial(self, state: np.ndarray, beta: Any, separation: Any) -> Answer | None:
+        """Return the answer to the queries ``(L, d)`` for which few patterns are enough."""
+        snapshot, memory = self.snapshot, self.memory
+        if memory is None or snapshot.is_small or not len(state):
+            return None
+        if not float(np.abs(state).max()) < LARGEST:
+            return None
+        middle = float(beta.min())
+        if not snapshot.habit.allows(middle):
+            return None
+        found = answer(memory, state, beta, separation, snapshot.error, self.backend.states)
+        if found is not None:
+            snapshot.habit.saw(middle, 2 * len(found.queries) > len(state))
+        return found
+
+    @property
+    def memory(self) -> Sketched | None:
+        """What is read of the snapshot; None if the projections are not its own."""
+        if self.projection is None or isinstance(self.projection, Snapshot):
+            return self.snapshot.sketched
+        return self.snapshot.sketched_values if isinstance(self.projection, Values) else None
+
+    def flat(self, state: np.ndarray, beta: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states as ``(L, d)``, and an inverse temperature for each of them."""
+        wide = np.broadcast_to(np.asarray(beta, np.float64), self.lead(state, beta))
+        states = np.broadcast_to(state, (*wide.shape, state.shape[-1]))
+        return states.reshape(-1, state.shape[-1]), wide.reshape(-1)
+
+    @staticmethod
+    def lead(state: np.ndarray, beta: Any) -> tuple[int, ...]:
+        """Return the shape ``(..., L)`` of the queries of a call."""
+        return np.broadcast_shapes(state.shape[:-1], np.shape(beta))
+
+    def associate(
+        self, state: np.ndarray, beta: Any, separation: Any, need_conjugate: bool
+    ) -> tuple[Array, Array | None]:
+        """Associate states with the snapshot."""
+        states, cold = self.flat(state, beta)
+        found = self.partial(states, cold, separation)
+        if found is None or not len(found.queries):
+            return self.whole(state, beta, separation, need_conjugate)
+        lead = self.lead(state, beta)
+        output = np.empty((len(states), found.output.shape[1]), state.dtype)
+        conjugate = np.empty(len(states), state.dtype)
+        with np.errstate(under="ignore"):
+            output[found.queries], conjugate[found.queries] = found.output, found.conjugate
+        if len(found.queries) < len(states):
+            rest = np.setdiff1d(np.arange(len(states)), found.queries)
+            others, levels = self.whole(states[rest], dtyped(cold[rest], state), separation, True)
+            output[rest], conjugate[rest] = others, levels
+        conjugate = conjugate.reshape(lead)
+        return output.reshape(*lead, -1), conjugate if need_conjugate else None
+
+    def conjugate(self, state: np.ndarray, beta: Any, separation: Any) -> Array:
+        """Return the conjugate of the scores."""
+        conjugate = self.associate(state, beta, separation, True)[1]
+        assert conjugate is not None
+        return conjugate
+
+    def best(self, state: np.ndarray, beta: Any, separation: Any) -> tuple[Array, ...]:
+        """Return index, score and weight of the best pattern, and the conjugate."""
+        lead = self.lead(state, beta)
+        states, cold = self.flat(state, beta)
+        found = self.partial(states, cold, separation)
+        if found is None or len(found.queries) < len(states):
+            inputs, scores = self.inputs(state, beta)
+            scored = scores.inputs(inputs)
+            index, score, weight, conjugate = self.backend.states.best(
+                scored.state, scored.stored, scored.beta, None, separation
+            )
+            return index, score, weight, scores.conjugate(inputs, conjugate)
+        index = self.snapshot.places(found.best).reshape(lead)
+        score = found.conjugate.astype(state.dtype).reshape(lead)
+        certain = found.certain.astype(state.dtype).reshape(lead)
+        return index, score, certain, score
+
+    def certified(
+        self, state: np.ndarray, beta: Any, separation: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return outputs, their certificates, and how many patterns each of them is made of."""
+        states, cold = self.flat(state, beta)
+        lead, memory = self.lead(state, beta), self.memory
+        assert memory is not None
+        found = self.partial(states, cold, separation)
+        chosen = np.empty(0, np.int64) if found is None else found.queries
+        rest = np.setdiff1d(np.arange(len(states)), chosen)
+        width = memory.values.shape[1]
+        output = np.empty((len(states), width), state.dtype)
+        certificate = np.empty(len(states), state.dtype)
+        visited = np.full(len(states), self.snapshot.count)
+        if found is not None and len(chosen):
+            with np.errstate(under="ignore"):
+                output[chosen] = found.output
+            certificate[chosen] = rounded(found.certificate, found.output, state.dtype)
+            visited[chosen] = found.visited
+        if len(rest):
+            kernels = self.backend.states
+            exact, bound = whole_answer(memory, states[rest], cold[rest], separation, kernels)
+            with np.errstate(under="ignore"):
+                output[rest] = exact
+            certificate[rest] = rounded(bound, exact, state.dtype)
+        return output.reshape(*lead, width), certificate.reshape(lead), visited.reshape(lead)
+
+    # All patterns.
+
+    @cached_property
+    def scores_of_all(self) -> Scores:
+        """How scores with all patterns are computed."""
+        states, where, bias = self.backend.states, self.backend.where, self.snapshot.bias
+        distance = self.similarity == "distance"
+        if not distance and bias is None:
+            return PLAIN
+        origin = origin_of(self.snapshot, states, where) if distance else None
+        if bias is None:
+            keys = Keys(self.snapshot).array(states, where)
+        else:
+            stored = self.snapshot.array(states, where)
+            make = lambda: states.keys(stored, origin, bias.astype(stored.dtype))  # noqa: E731
+            keys = self.snapshot.kept(("biased", distance), states, where, make)
+        values = self.backend.plain(self.snapshot if self.projection is None else self.projection)
+        return Scores(keys, values, origin, bias is not None, False, distance)
+
+    def inputs(self, state: np.ndarray, beta: Any) -> tuple[Inputs, Scores]:
+        """Return the inputs of a call with all patterns, and how their scores are computed."""
+        stored = self.backend.plain(self.snapshot)
+        values = stored if self.projection is None else self.backend.plain(self.projection)
+        states = self.backend.states
+        return Inputs(states, states.xp, state, stored, values, beta, None), self.scores_of_all
+
+    def whole(
+        self, state: np.ndarray, beta: Any, separation: Any, need_conjugate: bool
+    ) -> tuple[Array, Array | None]:
+        """Associate states with all patterns."""
+        inputs, scores = self.inputs(state, beta)
+        scored = scores.inputs(inputs)
+        output, conjugate = inputs.backend.associate(
+            scored.state, scored.stored, scored.projection, scored.beta, None, separation,
+            need_conjugate,
+        )  # fmt: skip
+        if conjugate is not None:
+            conjugate = scores.conjugate(inputs, conjugate)
+        return scores.recalled(inputs, output), conjugate
+
+    def scores(self, state: np.ndarray, beta: Any) -> Array:
+        """Return all scores."""
+        inputs, scores = self.inputs(state, beta)
+        scored = scores.inputs(inputs)
+        return inputs.backend.scores(scored.state, scored.stored, scored.beta, None)
+
+    def statistics(self, state: np.ndarray, beta: Any, separation: Any) -> tuple[Array, ...]:
+        """Return statistics of all weights."""
+        inputs, scores = self.inputs(state, beta)
+        scored = scores.inputs(inputs)
+        conjugate, *others = inputs.backend.statistics(
+            scored.state, scored.stored, scored.beta, None, separation
+        )
+        return scores.conjugate(inputs, conjugate), *others
+
+
+def dtyped(beta: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """Return inverse temperatures in the dtype of a state."""
+    return beta.astype(state.dtype)

@@ -1,0 +1,294 @@
+"""One state of a memory, which never changes, and the arrays that kernels get of it.
+
+Rows are only ever appended, and a removed row is marked with the version from which on it is gone.
+So a reader that holds a snapshot sees the same patterns whatever the writer does meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hopcore.arrays import Array, Backend
+from hopcore.prepared._partial import Habit
+from hopcore.prepared._sketch import Directions
+from hopcore.prepared._survivors import Sketched
+
+LARGEST = 1e100
+"""Larger values are not left to partial retrieval, whose squares in float64 could overflow."""
+
+
+SMALL = 1 << 19
+"""A memory of fewer values is read whole, which takes no longer than looking for what matters."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The arrays of a memory, with room for more rows; written to beyond the rows in use only.
+
+    Attributes
+    ----------
+    patterns : array (capacity, d)
+    values : array (capacity, v)
+        The same array if the memory has no projections of its own.
+    bias : float64 array (capacity,) or None
+    table : float32 array (capacity, m + 3) or None
+        The sketch.
+    died : integer array (capacity,)
+        The version from which on a row is gone.
+    keys : list
+        The key of each row.
+    directions : Directions or None
+    middle : float64 array (v,)
+        The point from which the spread of the values is measured.
+    """
+
+    patterns: np.ndarray
+    values: np.ndarray
+    bias: np.ndarray | None
+    table: np.ndarray | None
+    died: np.ndarray
+    keys: list[Any]
+    directions: Directions | None
+    middle: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The patterns of a memory at one time; kernels take it in place of stored patterns.
+
+    Attributes
+    ----------
+    rows : Rows
+    used : int
+        The number of rows in use, with those that were removed.
+    version : int
+    count : int
+        The number of patterns.
+    spreads : pair of float
+        No pattern is farther than the first from the centre of the sketch, and no projection
+        farther than the second from :attr:`Rows.middle`.
+    largest : float
+        No value of a pattern or a projection has a larger magnitude.
+    similarity, separation, beta, error
+        The settings of the memory.
+    habit : Habit
+    """
+
+    rows: Rows
+    used: int
+    version: int
+    count: int
+    spreads: tuple[float, float]
+    largest: float
+    similarity: Any
+    separation: Any
+    beta: float
+    error: float
+    habit: Habit
+
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of patterns and their length."""
+        return self.count, self.rows.patterns.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the patterns."""
+        return self.rows.patterns.dtype
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there are projections besides the patterns."""
+        return self.rows.values is not self.rows.patterns
+
+    @cached_property
+    def alive(self) -> np.ndarray | None:
+        """The rows that were not removed, or None if none was."""
+        if self.count == self.used:
+            return None
+        return np.flatnonzero(self.rows.died[: self.used] > self.version)
+
+    @cached_property
+    def patterns(self) -> np.ndarray:
+        """The patterns, ``(N, d)``, which cannot be written to."""
+        return self.taken(self.rows.patterns)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The projections, ``(N, v)``, which cannot be written to."""
+        return self.taken(self.rows.values) if self.has_values else self.patterns
+
+    @cached_property
+    def bias(self) -> np.ndarray | None:
+        """The numbers that are added to scores, ``(N,)``, or None."""
+        return None if self.rows.bias is None else self.taken(self.rows.bias)
+
+    @property
+    def keys(self) -> list[Any]:
+        """The keys of the patterns."""
+        keys = self.rows.keys
+        return keys[: self.used] if self.alive is None else [keys[i] for i in self.alive]
+
+    def taken(self, array: np.ndarray) -> np.ndarray:
+        """Return the rows of an array that were not removed."""
+        found = array[: self.used] if self.alive is None else array[self.alive]
+        found = found.view()
+        found.flags.writeable = False
+        return found
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Return the places of rows among those that were not removed."""
+        return rows if self.alive is None else np.searchsorted(self.alive, rows)
+
+    @cached_property
+    def sketched(self) -> Sketched | None:
+        """What partial retrieval of patterns reads; None if every call must read everything."""
+        rows = self.rows
+        if rows.directions is None or rows.table is None or not self.largest < LARGEST:
+            return None
+        gone = None
+        if self.alive is not None:
+            gone = np.flatnonzero(rows.died[: self.used] <= self.version)
+        return Sketched(
+            rows.directions,
+            rows.table[: self.used],
+            rows.patterns[: self.used],
+            rows.patterns[: self.used],
+            gone,
+            None if rows.bias is None else rows.bias[: self.used],
+            self.spreads[0],
+            length(rows.directions.centre),
+        )
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the memory is read whole, because that takes no time."""
+        return self.count * self.rows.patterns.shape[1] < SMALL
+
+    @cached_property
+    def sketched_values(self) -> Sketched | None:
+        """What partial retrieval of projections reads."""
+        found = self.sketched
+        if found is None or not self.has_values:
+            return found
+        values = self.rows.values[: self.used]
+        return replace(
+            found, values=values, spread=self.spreads[1], middle=length(self.rows.middle)
+        )
+
+    @cached_property
+    def _kept(self) -> dict[Any, Any]:
+        return {}
+
+    def kept(self, what: Any, states: Backend, where: Any, make: Callable[[], Any]) -> Any:
+        """Return what was computed once for a library and a device."""
+        key = what, states.name, str(where)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept.setdefault(key, make())
+        return found
+
+    def array(self, states: Backend, where: Any) -> Array:
+        """Return the patterns in a library, on a device."""
+        return self.kept("patterns", states, where, lambda: put(self.patterns, states, where))
+
+
+def put(values: np.ndarray, states: Backend, where: Any) -> Array:
+    """Return values as an array of a library, on a device; those of NumPy as they are."""
+    if states.name == "numpy":
+        return values
+    with states.cache_context():
+        return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Something of a snapshot that a kernel takes in place of an array."""
+
+    snapshot: Snapshot
+
+    ndim = 2
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the patterns."""
+        return self.snapshot.dtype
+
+
+class Values(Part):
+    """The projections of a memory."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of patterns and the length of a projection."""
+        return self.snapshot.count, self.snapshot.rows.values.shape[1]
+
+    def array(self, states: Backend, where: Any) -> Array:
+        """Return the projections in a library, on a device."""
+        snapshot = self.snapshot
+        return snapshot.kept("values", states, where, lambda: put(snapshot.values, states, where))
+
+
+class Keys(Part):
+    """The keys of distances, without a bias: patterns relative to their mean, and lengths."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of patterns and the length of a key."""
+        return self.snapshot.count, self.snapshot.shape[1] + 1
+
+    def array(self, states: Backend, where: Any) -> Array:
+        """Return the keys in a library, on a device."""
+        snapshot = self.snapshot
+
+        def make() -> Array:
+            stored, origin = snapshot.array(states, where), origin_of(snapshot, states, where)
+            return states.keys(stored, origin, None)
+
+        return snapshot.kept("keys", states, where, make)
+
+
+class Centred(Part):
+    """The patterns relative to their mean."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the patterns."""
+        return self.snapshot.shape
+
+    def array(self, states: Backend, where: Any) -> Array:
+        """Return the patterns relative to their mean, in a library, on a device."""
+        keys = Keys(self.snapshot).array(states, where)
+        return states.without_coordinates(keys, self.snapshot.shape[1])
+
+
+class Asked(Part):
+    """All that scores are computed from; its kernels get the states as they are."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the patterns."""
+        return self.snapshot.shape
+
+    def array(self, states: Backend, where: Any) -> Array:
+        """Return the patterns in a library, on a device."""
+        return self.snapshot.array(states, where)
+
+
+def origin_of(snapshot: Snapshot, states: Backend, where: Any) -> Array:
+    """Return the mean of the patterns, as the backend of the states computes it, ``(1, d)``."""
+    return snapshot.kept(
+        "origin", states, where, lambda: states.origin(snapshot.array(states, where), None)
+    )
+
+
+def length(vector: np.ndarray) -> float:
+    """Return an upper bound of the length of a vector."""
+    return float(np.linalg.norm(vector)) * (1.0 + 1e-12)

@@ -1,0 +1,186 @@
+"""Certificates are never violated; the exact association is computed in extended precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hopcore
+from hopcore.prepared._partial import Habit
+
+KINDS = ("normal", "duplicates", "near ties", "heavy tails", "mean", "signs", "small half")
+WIDTHS = (2, 3, 8, 17, 64, 300, 2048)
+
+
+@pytest.fixture(autouse=True)
+def _small_memories_too(monkeypatch):
+    monkeypatch.setattr("hopcore.prepared._snapshot.SMALL", 0)
+
+
+def patterns(rng, kind, count, depth):
+    found = rng.standard_normal((count, depth))
+    if kind in ("duplicates", "near ties"):
+        found = found[rng.integers(0, max(1, count // 4), count)]
+    if kind == "near ties":
+        found = found + 1e-6 * rng.standard_normal(found.shape)
+    if kind == "heavy tails":
+        found = found * np.abs(rng.standard_cauchy((count, 1))) ** 2
+    if kind == "mean":
+        found = found + 10.0 ** rng.integers(0, 8)
+    if kind == "signs":
+        found = np.sign(found)
+    if kind == "small half":
+        found[:, depth // 2 :] *= 1e-4
+    return found
+
+
+def exact(state, memory, beta):
+    """The association in extended precision."""
+    wide = np.longdouble
+    state, stored, values = (x.astype(wide) for x in (state, memory.patterns, memory.values))
+    scores = wide(beta) * (stored @ state)
+    if memory.similarity == "distance":
+        scores = -wide(beta) / 2 * ((state - stored) ** 2).sum(axis=1)
+    if memory.bias is not None:
+        scores = scores + memory.bias
+    scores = scores - scores.max()
+    if memory.separation.softmax:
+        weights = np.exp(scores)
+        return weights @ values / weights.sum()
+    ordered = np.sort(scores)[::-1]
+    sums = np.cumsum(ordered)
+    size = np.flatnonzero(1 + np.arange(1, len(scores) + 1) * ordered > sums)[-1]
+    return np.maximum(scores - (sums[size] - 1) / (size + 1), 0.0) @ values
+
+
+@st.composite
+def cases(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    depth = draw(st.sampled_from(WIDTHS))
+    count = draw(st.sampled_from((1, 2, 5, 40, 200, 700) if depth < 2000 else (1, 30)))
+    unit = draw(st.sampled_from((1.0, 1.0, 1e-15, 1e15)))
+    dtype = draw(st.sampled_from((np.float32, np.float64)))
+    kind = draw(st.sampled_from(KINDS))
+    stored = (patterns(rng, kind, count, depth) * unit).astype(dtype)
+    values, bias = None, None
+    if draw(st.booleans()):
+        scale = 10.0 ** draw(st.integers(-3, 3))
+        values = (rng.standard_normal((count, draw(st.integers(1, 4)))) * scale).astype(dtype)
+    if draw(st.booleans()):
+        bias = rng.standard_normal(count) * 10.0 ** draw(st.integers(-1, 2))
+    memory = hopcore.Memory(
+        stored,
+        values,
+        similarity=draw(st.sampled_from(("distance", "dot"))),
+        separation=draw(st.sampled_from(("softmax", "softmax", "sparsemax"))),
+        beta=1.0,
+        error=unit * 10.0 ** draw(st.floats(-10, 0)),
+        bias=bias,
+    )
+    if count > 4 and draw(st.booleans()):
+        memory.remove(rng.choice(count, count // 3, replace=False).tolist())
+        if values is None:
+            memory.add((stored[:2] + unit).astype(dtype))
+    noise = unit * 10.0 ** draw(st.floats(-3, 1))
+    state = (stored[rng.integers(count)] + noise * rng.standard_normal(depth)).astype(dtype)
+    beta = 10.0 ** draw(st.floats(-4, 6)) / unit / unit
+    return memory, state, beta
+
+
+def holds(case):
+    memory, state, beta = case
+    try:
+        output, certificate = memory.association(state, beta=beta, return_certificate=True)
+    except ValueError as refused:
+        if "beta must be at most" in str(refused):
+            return
+        raise
+    apart = output.astype(np.longdouble) - exact(state, memory, beta)
+    assert np.sqrt((apart * apart).sum()) <= certificate
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases())
+def test_certificates_hold(case):
+    holds(case)
+
+
+@pytest.mark.full
+@settings(max_examples=5000, deadline=None)
+@given(case=cases())
+def test_certificates_hold_in_many_cases(case):
+    holds(case)
+
+
+def test_what_is_left_out_is_within_the_error():
+    rng = np.random.default_rng(0)
+    stored = rng.standard_normal((2000, 96))
+    memory = hopcore.Memory(stored, beta=4.0, error=1e-6)
+    states = stored[:20] + 0.1 * rng.standard_normal((20, 96))
+    output, certificate = memory.association(states, return_certificate=True)
+    assert (certificate < 1.0001e-6).all()
+    plain = hopcore.association(states, stored, beta=4.0, similarity="distance")
+    assert np.linalg.norm(output - plain, axis=-1).max() < 1e-9
+    np.testing.assert_array_equal(hopcore.association(states, memory, beta=4.0), output)
+
+
+@pytest.mark.parametrize("separation", ["softmax", "sparsemax", "entmax15", "entmax:3"])
+@pytest.mark.parametrize("similarity", ["distance", "dot"])
+def test_retrieval_energies_and_weights(separation, similarity):
+    rng = np.random.default_rng(1)
+    stored = rng.standard_normal((600, 40))
+    options = {"similarity": similarity, "separation": separation}
+    memory = hopcore.Memory(stored, beta=3.0, error=1e-9, **options)
+    states = np.concatenate([stored[:8] + 0.1 * rng.standard_normal((8, 40)), np.zeros((1, 40))])
+    got, wanted = (
+        hopcore.retrieve(states, memory, 3.0),
+        hopcore.retrieve(states, stored, 3.0, **options),
+    )
+    np.testing.assert_allclose(got.state, wanted.state, atol=1e-6)
+    np.testing.assert_allclose(got.energy, wanted.energy, atol=1e-6)
+    np.testing.assert_array_equal(got.index[:8], wanted.index[:8])
+    np.testing.assert_allclose(got.certain[:8], wanted.certain[:8], atol=1e-6)
+    weights = hopcore.association_weights(states, memory, 3.0)
+    wanted = hopcore.association_weights(states, stored, 3.0, **options)
+    np.testing.assert_allclose(weights, wanted, atol=1e-12)
+    found = hopcore.statistics(states, memory, 3.0)
+    wanted = hopcore.statistics(states, stored, 3.0, **options)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def test_the_certificate_of_a_retrieval_bounds_its_exact_update():
+    rng = np.random.default_rng(2)
+    stored = rng.standard_normal((700, 30)).astype(np.float32)
+    memory = hopcore.Memory(stored, beta=2.0, error=1e-5)
+    found = memory.retrieve(stored[:5] + np.float32(0.3))
+    for state, certificate in zip(found.state, found.certificate, strict=True):
+        apart = exact(state, memory, 2.0) - state
+        assert np.sqrt((apart * apart).sum()) <= certificate < 1e-3
+    with pytest.raises(AttributeError, match="a memory that gives some"):
+        hopcore.retrieve(stored[:1], stored, 2.0).certificate  # noqa: B018
+
+
+def test_leading_axes_and_an_inverse_temperature_for_each_query():
+    rng = np.random.default_rng(3)
+    stored = rng.standard_normal((500, 20))
+    memory = hopcore.Memory(stored, beta=2.0, error=1e-9)
+    states, beta = rng.standard_normal((2, 3, 20)), np.asarray([[0.01], [5.0]])
+    got = hopcore.association(states, memory, beta=beta)
+    wanted = hopcore.association(states, stored, beta=beta, similarity="distance")
+    np.testing.assert_allclose(got, wanted, atol=1e-8)
+
+
+def test_a_memory_stops_trying_where_few_patterns_are_not_enough():
+    habit = Habit()
+    tried = 0
+    for _ in range(1000):
+        if habit.allows(0.1):
+            tried += 1
+            habit.saw(0.1, answered=False)
+    assert tried < 25
+    assert habit.allows(1.0)
+    habit.saw(0.05, answered=True)
+    assert habit.allows(0.1)
