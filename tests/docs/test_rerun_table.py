@@ -93,13 +93,9 @@ EXCHANGED: dict[str, tuple[str, dict[str, str]]] = {
     "annealing": ("arm", {"cosine": "fixed warm", "fixed warm": "cosine"}),
     # Heads that cannot choose.
     "attention-entropy": ("attention", {"uniform": "softmax", "softmax": "uniform"}),
-    # A collapse that does not happen, and one that should not.
-    "temperature-floor": (
-        "arm",
-        {"as it is": "cosine rate + clipping", "cosine rate + clipping": "as it is"},
-    ),
 }
 GUESSED = {
+    "temperature-floor": {"hard": "0.5"},  # a collapse
     "mil": {"auc": "0.5", "accuracy": "0.5"},
     "temperature-profiles": {"accuracy": "0.125", "converged": "190"},
 }

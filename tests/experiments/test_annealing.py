@@ -12,9 +12,9 @@ from libraries import libraries
 
 from hopcore import datasets
 from hopcore.__main__ import main
+from hopcore.experiments.annealing import distributions, temperature_floor
 from hopcore.experiments.annealing import gradients as annealing_gradients
 from hopcore.experiments.annealing import report as annealing_report
-from hopcore.experiments.annealing import temperature_floor
 from hopcore.experiments.annealing import trials as annealing
 from hopcore.experiments.annealing.gradients import Gradient
 from hopcore.experiments.annealing.report import Point
@@ -213,6 +213,26 @@ def test_a_table_of_gradients_has_the_largest_mean():
     )
 
 
+def test_unstable_trainings_are_shown_as_distributions():
+    """Of five seeds, two lose more than five points."""
+    hards, bests = (0.2, 0.9, 0.85, 0.95, 1.0), (0.9, 0.95, 0.95, 0.95, 1.0)
+    both = zip(hards, bests, strict=True)
+    trials = [
+        Trial("d", "m", arm, 3, seed, 0.1, 1.0, hard + 0.01, hard + more, best + more, 2, 0.1, 1.0)
+        for seed, (hard, best) in enumerate(both)
+        for arm, more in (("first", 0.0), ("second", -0.1))
+    ]
+    first, second = distributions.summary(trials)
+    assert (first.arm, first.seeds, first.collapsed, second.collapsed) == ("first", 5, 2, 2)
+    assert tuple(first.hard) == pytest.approx((0.2, 0.85, 0.9, 0.95))
+    assert (first.most_lost, first.lost.median) == pytest.approx((0.7, 0.05))
+    assert second.more == pytest.approx((-0.1, -0.1, -0.1))
+    text = distributions.table([first, second]).markdown()
+    assert "| m | first | 91.0 | 90.0 (85.0-95.0) | 20.0 | 5.0 (0.0-10.0) | 70.0 | 2 of 5 |" in text
+    assert text.endswith("| -10.0 (-10.0 to -10.0) |\n")
+    assert json.loads(json.dumps(first.facts()))["hard"]["median"] == pytest.approx(0.9)
+
+
 def test_shares_are_shown_with_the_worst():
     assert percent(Spread(0.5, 0.015)) == "50.0 ± 1.5"
     assert annealing_report.with_worst(Spread(0.5, 0.015), 0.75) == "50.0 ± 1.5 (75.0)"
@@ -240,7 +260,11 @@ def test_a_page_shows_the_table_of_its_trials(name):
     assert len({trial[:5] for trial in trials}) == len(trials)
     where, command = PAGES[name]
     page = (RESULTS / f"{where}.md").read_text(encoding="utf-8")
-    assert annealing_report.table(annealing_report.summary(trials)).markdown() in page
+    table = annealing_report.table(annealing_report.summary(trials))
+    if name == "temperature-floor-cures":
+        table = distributions.table(distributions.summary(trials))
+        assert len({trial.seed for trial in trials}) >= 10
+    assert table.markdown() in page
     assert f"\n$ hopcore experiment {where}{command}" in page
     shows_picture(page, name)
     each = (RESULTS / f"{name}-epochs.csv").read_text(encoding="utf-8")
@@ -302,7 +326,7 @@ def test_a_command_writes_its_csvs_its_picture_and_its_table(
     args += ["--batch-size", "128", "--seeds", "1"]
     code, out, err = run(capsys, *args)
     assert (code, err) == (0, "")
-    assert "±" in out
+    assert ("(quartiles)" if "cures" in command else "±") in out
     assert "…" not in out
     first = (tmp_path / f"{name}.csv").read_text()
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

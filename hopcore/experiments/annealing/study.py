@@ -8,7 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from hopcore.experiments.annealing import gradients, report, temperature_floor, trials
+from hopcore.experiments.annealing import (
+    distributions,
+    gradients,
+    report,
+    temperature_floor,
+    trials,
+)
 from hopcore.experiments.options import (
     METHOD,
     TRAINING,
@@ -200,6 +206,15 @@ class TemperatureFloor(ArmStudy):
 
     name = "temperature-floor"
     example = "--study causes --epochs 30"
+
+    def report(self, rows: list[Any]) -> Report:
+        """Summarise the trials; those of ``cures`` as distributions, since many collapse."""
+        if self.study != "cures":
+            return super().report(rows)
+        lines = distributions.summary([outcome.trial for outcome in rows])
+        table = distributions.table(lines, self.title)
+        facts = self.facts(line.facts() for line in lines)
+        return Report(facts, table.terminal(), table.markdown())
 
     def all_arms(self) -> list[trials.Arm]:
         """Return the arms of the chosen part of the study, for each number of epochs."""

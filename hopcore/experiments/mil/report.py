@@ -10,6 +10,14 @@ import numpy as np
 
 from hopcore import plots
 from hopcore.experiments.mil.trials import Trial
+from hopcore.experiments.samples import (
+    Quartiles,
+    distribution,
+    in_hundredths,
+    interval,
+    quartiles,
+    with_limits,
+)
 from hopcore.experiments.tables import COLORS, Spread, Summary, facts_of, grouped, percent, spread
 
 MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
@@ -17,17 +25,6 @@ MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
 
 CONTROL, SUBJECT = "uniform", "pooling"
 """The layer that a picture draws dashed, and the layer that is compared with all others."""
-
-CONFIDENCE = 0.95
-
-
-class Quartiles(NamedTuple):
-    """The smallest value of a sample and its quartiles."""
-
-    worst: float
-    lower: float
-    median: float
-    upper: float
 
 
 class Line(NamedTuple):
@@ -65,18 +62,6 @@ class Difference(NamedTuple):
     auc: float
     auc_low: float | None
     auc_high: float | None
-
-
-def quartiles(values: Sequence[float]) -> Quartiles:
-    """Return the smallest value and the quartiles, interpolated linearly.
-
-    Examples
-    --------
-    >>> from hopcore.experiments.mil import report
-    >>> tuple(report.quartiles([0.0, 0.5, 0.75, 1.0, 1.0]))
-    (0.0, 0.5, 0.75, 1.0)
-    """
-    return Quartiles(*(float(one) for one in np.quantile(values, [0.0, 0.25, 0.5, 0.75])))
 
 
 def summary(trials: Iterable[Trial]) -> list[Line]:
@@ -126,56 +111,6 @@ def differences(trials: Sequence[Trial]) -> list[Difference]:
     return found
 
 
-def interval(values: Sequence[float], folds: int = 1) -> tuple[float, float | None, float | None]:
-    r"""Return the mean of paired differences and its 95 % confidence interval by Student's t.
-
-    With J differences of deviation s, the interval is :math:`\pm t_{J-1} s \sqrt{1/J + r}`. If
-    each seed draws its own bags, r is 0. The folds of a cross-validation share training bags, so
-    that their differences depend on each other; there r is the number of test bags divided by that
-    of training bags, ``1 / (folds - 1)`` (Nadeau and Bengio 2003).
-
-    Parameters
-    ----------
-    values : sequence of float
-    folds : int
-        The number of folds of each seed; 1 if there is no cross-validation.
-
-    Returns
-    -------
-    mean, low, high
-        The limits are None if there is one value.
-
-    Examples
-    --------
-    >>> from hopcore.experiments.mil import report
-    >>> [round(one, 3) for one in report.interval([0.1, 0.2, 0.3])]
-    [0.2, -0.048, 0.448]
-    >>> [round(one, 3) for one in report.interval([0.1, 0.2, 0.3], folds=3)]
-    [0.2, -0.193, 0.593]
-    """
-    from scipy.stats import t  # noqa: PLC0415  half a second that other calls save
-
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return mean, None, None
-    shared = 1.0 / (folds - 1) if folds > 1 else 0.0
-    quantile = float(t.ppf(0.5 + 0.5 * CONFIDENCE, count - 1))
-    half = quantile * float(np.std(values, ddof=1)) * (1.0 / count + shared) ** 0.5
-    return mean, mean - half, mean + half
-
-
-def in_hundredths(value: float, sign: str = "") -> str:
-    """Return a share in percent with one decimal; what rounds to 0 has no sign."""
-    rounded = round(100 * value, 1) + 0.0
-    return f"{rounded:{sign if rounded else ''}.1f}"
-
-
-def distribution(value: Quartiles) -> str:
-    """Return the median and the quartiles around it."""
-    lower, median, upper = (in_hundredths(one) for one in value[1:])
-    return f"{median} ({lower}-{upper})"
-
-
 def table(axis: str, lines: Sequence[Line], title: str = "") -> Summary:
     """Return the summary; the axis is what distinguishes the tasks.
 
@@ -206,17 +141,10 @@ def table(axis: str, lines: Sequence[Line], title: str = "") -> Summary:
 
 def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
     """Return the differences of the subject and the other layers with their intervals."""
-
-    def cell(mean: float, low: float | None, high: float | None) -> str:
-        if low is None or high is None:
-            return in_hundredths(mean, "+")
-        limits = in_hundredths(low, "+"), in_hundredths(high, "+")
-        return f"{in_hundredths(mean, '+')} ({' to '.join(limits)})"
-
     rows = [
         [
-            one.data, one.other, cell(one.accuracy, one.accuracy_low, one.accuracy_high),
-            cell(one.auc, one.auc_low, one.auc_high),
+            one.data, one.other, with_limits(one.accuracy, one.accuracy_low, one.accuracy_high),
+            with_limits(one.auc, one.auc_low, one.auc_high),
         ]
         for one in found
     ]  # fmt: skip
