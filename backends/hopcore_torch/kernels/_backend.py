@@ -367,6 +367,28 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
+    def fuses_bias(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        projection: torch.Tensor,
+        beta: Beta,
+        bias: torch.Tensor,
+        separation: SeparationFunction,
+    ) -> bool:
+        """For the softmax, unless a derivative by the formula, or a long memory, needs scores."""
+        tensors = state, stored, projection, beta, bias
+        plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
+        return separation.softmax and not plain and not self.is_long(stored)
+
+    def recomputes(self, state: torch.Tensor) -> bool:
+        """Outside of traces and function transforms."""
+        return eager()
+
+    def recomputed(self, function: Any, *arguments: Any) -> torch.Tensor:
+        """By a checkpoint, which also keeps the state of the generator."""
+        return checkpoint(function, *arguments, use_reentrant=False)
+
     def gives_conjugate(self, state: torch.Tensor, stored: torch.Tensor) -> bool:
         """On the CPU, where no derivative is asked for."""
         return state.device.type == "cpu" and eager() and not differentiated(state, stored)
