@@ -37,6 +37,9 @@ from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_poin
 Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""
 
+DROPPED = BLOCK >> 3
+"""How many weights of a block are dropped at a time; a derivative holds about ten such arrays."""
+
 MAX_UPDATES = 1000
 """The largest number of updates if ``update_steps_max`` is None."""
 
@@ -126,7 +129,7 @@ def recalled_with_weights(
     if not (alone and association.scores is PLAIN and backend.recomputes(inputs.state)):
         return of_block(association)
     full = math.prod(association.lead) * settings.num_heads * inputs.stored.shape[-2]
-    rows, queries = max(1, BLOCK // max(1, full)), inputs.state.shape[-2]
+    rows, queries = max(1, DROPPED // max(1, full)), inputs.state.shape[-2]
     if rows >= queries:
         return of_block(association)
     parts = (block_of(association, part) for part in chunks(queries, rows))

@@ -18,7 +18,7 @@ import hopcore_torch  # noqa: E402
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether there are several blocks, of two queries each."""
     if request.param is not None:
-        monkeypatch.setattr(recall, "BLOCK", request.param)
+        monkeypatch.setattr(recall, "DROPPED", request.param)
     return request.param is not None
 
 

@@ -191,7 +191,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return super().layer_norm(features, weight, bias, eps)
         return torch.layer_norm(features, features.shape[-1:], weight, bias, eps)
 
-    def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> list[torch.Tensor]:
+    def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> tuple[torch.Tensor, ...]:
         return torch.split_with_sizes(array, sizes, axis)
 
     def relu(self, values: torch.Tensor) -> torch.Tensor:
