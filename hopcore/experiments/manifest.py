@@ -79,7 +79,9 @@ def write_manifest(
     }
     if resumed and not known:
         run["note"] = "rows of earlier runs, which left no manifest, were kept"
-    written = sorted({one for one in beside.values() if one is not None and one != path})
+    # A summary is pasted into a page, and not kept.
+    kept = {one for one in beside.values() if one is not None and one.suffix != ".md"}
+    written = sorted(kept - {path})
     files = {one.name: digest(one) for one in written if one.is_file()}
     text = json.dumps({"runs": [*known, run], "files": files}, indent=2)
     write_whole(path, lambda file: file.write(f"{text}\n".encode()))
