@@ -249,13 +249,9 @@ PAGES = {
     "annealing-sizes-mnist": ("annealing", " --study sizes --dataset mnist"),
     "temperature-floor": ("temperature-floor", ""),
     "temperature-floor-causes": ("temperature-floor", " --study causes"),
-    # Unstable trainings are shown once they have been measured with ten seeds.
-    **(
-        {CURES: ("temperature-floor", " --study cures")}
-        if (RESULTS / f"{CURES}.csv").exists()
-        else {}
-    ),
 }
+if (RESULTS / f"{CURES}.csv").exists():  # not before they have been measured with ten seeds
+    PAGES[CURES] = ("temperature-floor", " --study cures")
 
 
 @pytest.mark.parametrize("name", PAGES)
