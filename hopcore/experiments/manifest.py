@@ -127,9 +127,10 @@ def command_line(name: str, command: Callable[..., None], options: Mapping[str, 
         if value is None or value is False or value == parameter.default:
             continue
         annotation = hints.get(parameter.name, parameter.annotation)
-        declared = [x.param_decls for x in getattr(annotation, "__metadata__", ())]
-        declared = [words for words in declared if words]
-        spelled = declared[0][0] if declared else f"--{parameter.name.replace('_', '-')}"
+        # Until typer makes the command, it keeps the first name of an option as its default.
+        named = [(x.default, *x.param_decls) for x in getattr(annotation, "__metadata__", ())]
+        declared = [x for words in named for x in words if str(x).startswith("--")]
+        spelled = declared[0] if declared else f"--{parameter.name.replace('_', '-')}"
         words.append(spelled)
         if value is not True:
             words.append(shown(parameter.name, value))
