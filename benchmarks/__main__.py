@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import prepared, scale
+from benchmarks import history, prepared, readme, scale, targets
 from benchmarks.rows import ROWS
 from benchmarks.run import Workers, run_row
 from benchmarks.table import heading, machine, markdown, text
@@ -39,14 +39,28 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="print what --json wrote as a page of the docs",
     )
+    parser.add_argument(
+        "--targets", action="store_true", help="print every target with what the records say"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="print the table of the README from the records"
+    )
+    parser.add_argument(
+        "--curves", type=Path, metavar="FILE", help="print a curve for each row of a --history file"
+    )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="also add the ratios to FILE, under the commit that was measured",
+    )
     options = parser.parse_args(arguments)
     apart = APART.get(options.rows[0]) if len(options.rows) == 1 else None
     unknown = [name for name in options.rows if name not in ROWS and not apart]
     if unknown:
         parser.error(f"unknown row {unknown[0]!r}; known: {', '.join(ROWS)}")
-    if options.list:
-        for name, row in ROWS.items():
-            print(f"{heading(name)}\n    {row.target}")
+    if options.targets or options.readme or options.list or options.curves:
+        print(printed(options))
         return 0
     if options.markdown:
         try:
@@ -57,14 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"--markdown needs a file written with --json: {problem}")
         return 0
     if options.cores is not None:
-        # Before any side starts: a thread pool counts the cores when its library is loaded.
-        if options.cores < 1:
-            parser.error(f"--cores must be at least 1, got {options.cores}")
-        try:
-            allowed = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, allowed[-options.cores :])
-        except (AttributeError, OSError) as problem:
-            parser.error(f"--cores {options.cores} is not possible here: {problem!r}")
+        use_cores(parser, options.cores)
     if apart:
         record = apart.run(quick=options.quick)
         print(scale.text(record))
@@ -79,7 +86,34 @@ def main(arguments: list[str] | None = None) -> int:
         about = {"command": command, "record": options.json.name, "machine": machine()}
         record = about | {"results": results}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
+    if options.history:
+        history.add(options.history, results)
     return 0
+
+
+def printed(options: argparse.Namespace) -> str:
+    """What is printed without a measurement."""
+    if options.targets:
+        return targets.text()
+    if options.readme:
+        return readme.table()
+    if options.curves:
+        return history.curves(options.curves)
+    return "\n".join(f"{heading(name)}\n    {row.target}" for name, row in ROWS.items())
+
+
+def use_cores(parser: argparse.ArgumentParser, cores: int) -> None:
+    """Use so many cores only.
+
+    It is called before any side starts: a thread pool counts the cores when its library is loaded.
+    """
+    if cores < 1:
+        parser.error(f"--cores must be at least 1, got {cores}")
+    try:
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[-cores:])
+    except (AttributeError, OSError) as problem:
+        parser.error(f"--cores {cores} is not possible here: {problem!r}")
 
 
 def run(names: list[str], *, quick: bool) -> list[dict[str, Any]]:
@@ -93,6 +127,9 @@ def run(names: list[str], *, quick: bool) -> list[dict[str, Any]]:
             of_row = [asdict(result) for result in run_row(ROWS[name], workers, quick=quick)]
             print(f"\n{heading(name)}\n{text(of_row)}", flush=True)
             results += of_row
+    unsteady = sum(result["figure"].startswith("not judged") for result in results)
+    if unsteady:
+        print(f"\n{unsteady} results are not judged: run them again on a quiet machine")
     judged = [result["met"] for result in results if result["met"] is not None]
     small = " (they are set for the full sizes)" if quick else ""
     seconds = time.perf_counter() - start

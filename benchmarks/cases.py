@@ -33,6 +33,11 @@ class Case:
     heads: int = 0
     """Heads of a layer; 0 where there is none."""
 
+    @property
+    def pairs(self) -> int:
+        """Bytes of an (L, S) array of float32 for each head."""
+        return 4 * math.prod(self.batch) * max(self.heads, 1) * self.L * self.S
+
     def __str__(self) -> str:
         if not self.L and not self.k:
             kind = "" if self.stored == "random" else f"{self.stored} "
@@ -93,6 +98,8 @@ class Row:
     """Both sides compute the same values, so that they can be compared."""
     no_scores: bool = False
     """The scratch must stay below half of the (L, S) arrays of float32, one for each head."""
+    pairs: bool = False
+    """The memory of the (L, S) arrays is printed beside the scratch memory."""
     exponent: float | None = None
     """Without a peer: the largest power of the axes that the times may grow with."""
     axes: tuple[str, ...] = ("L", "S", "d")
@@ -120,6 +127,5 @@ class Row:
         """Bytes of scratch memory that a case may take, or None."""
         limits = [] if self.scratch is None else [self.scratch * 2**20]
         if self.no_scores:
-            arrays = math.prod(case.batch) * max(case.heads, 1)
-            limits.append(0.5 * 4 * arrays * case.L * case.S)
+            limits.append(0.5 * case.pairs)
         return min(limits, default=None)

@@ -74,7 +74,7 @@ LAYER_ROWS = (
         (CALL,),
         QUICK,
         difflayers("layer"),
-        most=0.45,
+        most=0.66,
     ),
     Row(
         "layer-call-by-hand",
@@ -84,6 +84,7 @@ LAYER_ROWS = (
         QUICK,
         by_hand("layer"),
         clock="cpu",
+        most=1.05,
     ),
     Row(
         "diffused-call",
@@ -92,7 +93,7 @@ LAYER_ROWS = (
         (SMALL_GRAPH,),
         QUICK_GRAPH,
         difflayers("diffused_cached"),
-        most=0.3,
+        most=0.5,
         same=False,
     ),
     Row(
@@ -112,7 +113,7 @@ LAYER_ROWS = (
         (GRAPHS,),
         QUICK_GRAPH,
         difflayers("diffused_cached"),
-        least=25,
+        least=16,
         same=False,
     ),
     Row(

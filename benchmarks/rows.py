@@ -9,6 +9,7 @@ from benchmarks.cases import Case, Row, Side
 from benchmarks.layer_rows import LAYER_ROWS
 from benchmarks.memory_rows import MEMORY_ROWS
 from benchmarks.phase_rows import PHASE_ROWS
+from benchmarks.user_rows import MEMORY_USE_ROWS, USER_ROWS
 
 
 def ours(work: str, *libraries: str) -> tuple[Side, ...]:
@@ -366,5 +367,7 @@ ROWS: dict[str, Row] = {
         *LAYER_ROWS,
         *MEMORY_ROWS,
         *PHASE_ROWS,
+        *USER_ROWS,
+        *MEMORY_USE_ROWS,
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,12 +13,19 @@ from statistics import median
 from typing import Any
 
 from benchmarks.cases import Case, Row, Side
+from benchmarks.table import milliseconds
 from benchmarks.worker import Opening, Taken, serve
 
 PATIENCE = 120.0
 """Seconds after which a side that has not answered is given up."""
 PAUSE = 0.01
 """Seconds between two sides, in which the last one's thread pool goes to sleep."""
+
+
+STEADY = 0.05
+"""A ratio is not printed where the same code, run twice in a row, differs by a larger share."""
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""With which the allocator of glibc keeps pages, instead of mapping them anew in every call."""
 
 
 class SideFailed(Exception):
@@ -32,7 +40,14 @@ class Worker:
         self.connection: Connection
         self.connection, child = context.Pipe()
         self.process = context.Process(target=serve, args=(child,), daemon=True)
+        before = {name: os.environ.get(name) for name in ALLOCATOR}
+        os.environ.update(ALLOCATOR)  # read by the allocator when the process begins
         self.process.start()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         child.close()
 
     def ask(self, request: tuple[Side, Case] | None) -> Any:
@@ -87,6 +102,10 @@ class Measured:
     scratch: int | None = None
     note: str = ""
     failed: str = ""
+    faults: float | None = None
+    """Page faults of a call."""
+    twice: float | None = None
+    """By which share the first of two calls in a row takes longer or shorter than the second."""
 
 
 @dataclass
@@ -106,7 +125,9 @@ class Result:
     figure: str = ""
     """What is held against the target."""
     met: bool | None = None
-    """None where there is no target or a side failed."""
+    """None where there is no target, a side failed, or the machine was not quiet."""
+    pairs: int | None = None
+    """Bytes of the (L, S) arrays of all heads, where a row compares its memory with them."""
 
 
 @dataclass
@@ -116,13 +137,27 @@ class _Turns:
     measured: Measured
     opening: Opening | None = None
     taken: list[Taken] = field(default_factory=list)
+    again: list[Taken] = field(default_factory=list)
+    """The second measurement of each round, right after the first."""
+
+    def mean(self, clock: str) -> list[float]:
+        """The mean of both measurements of each round."""
+        pairs = zip(self.taken, self.again, strict=True)
+        return [(getattr(a, clock) + getattr(b, clock)) / 2 for a, b in pairs]
+
+    def twice(self, clock: str) -> float:
+        """By which share the medians of the first and of the second measurements differ."""
+        first, second = (
+            median(getattr(x, clock) for x in some) for some in (self.taken, self.again)
+        )
+        return abs(first / second - 1.0)
 
 
-def run_row(row: Row, workers: Workers, *, quick: bool) -> Iterator[Result]:
+def run_row(row: Row, workers: Workers, *, quick: bool, steady: float = STEADY) -> Iterator[Result]:
     """The results of a row, case by case; where it asks for them, the fitted exponents instead."""
     measured: dict[str, list[tuple[Case, Result]]] = {}
     for case in row.quick if quick else row.cases:
-        for result in run_case(row, case, workers, seconds=0.5 if quick else 1.5):
+        for result in run_case(row, case, workers, seconds=0.5 if quick else 1.5, steady=steady):
             if row.exponent is None:
                 yield result
             else:
@@ -135,7 +170,9 @@ def run_row(row: Row, workers: Workers, *, quick: bool) -> Iterator[Result]:
             yield from exponents(row, side, [(c, getattr(r.ours, row.clock)) for c, r in results])
 
 
-def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[Result]:
+def run_case(
+    row: Row, case: Case, workers: Workers, *, seconds: float, steady: float = STEADY
+) -> list[Result]:
     """Measure all sides of a case in turns, for about so many seconds."""
     sides = [*((side, False) for side in row.ours), *([(row.peer, True)] if row.peer else [])]
     turns = [_Turns(Measured(str(side))) for side, _ in sides]
@@ -149,37 +186,52 @@ def run_case(row: Row, case: Case, workers: Workers, *, seconds: float) -> list[
             continue
         turn.measured.scratch, turn.measured.note = opening.scratch, opening.note
         active.append((worker, turn))
-    once = PAUSE + sum(turn.opening.seconds + PAUSE for _, turn in active if turn.opening)
+    once = PAUSE + sum(2 * turn.opening.seconds + PAUSE for _, turn in active if turn.opening)
     rounds = max(3 if once < 2 * seconds else 1, min(11, int(seconds / once)))
     for k in range(rounds):
-        # There and back, so that no side always comes after the same other.
+        # A A B B and B B A A, so that no side always comes after the same other.
         for worker, turn in active[:: -1 if k % 2 else 1]:
             if turn.measured.failed:
                 continue
             time.sleep(PAUSE)
             try:
-                turn.taken.append(worker.ask(None))
+                first, second = worker.ask(None), worker.ask(None)
+                turn.taken.append(first)
+                turn.again.append(second)
             except SideFailed as failure:
                 turn.measured.failed = str(failure)
     for turn in turns:
         if turn.taken and not turn.measured.failed:
-            turn.measured.wall = median(taken.wall for taken in turn.taken)
-            turn.measured.cpu = median(taken.cpu for taken in turn.taken)
+            turn.measured.wall = median(turn.mean("wall"))
+            turn.measured.cpu = median(turn.mean("cpu"))
+            turn.measured.faults = median(turn.mean("faults"))
+            turn.measured.twice = turn.twice(row.clock)
     peer = turns.pop() if row.peer else None
-    return [compare(row, case, turn, peer) for turn in turns]
+    return [compare(row, case, turn, peer, steady) for turn in turns]
 
 
-def compare(row: Row, case: Case, ours: _Turns, peer: _Turns | None) -> Result:
+def compare(
+    row: Row, case: Case, ours: _Turns, peer: _Turns | None, steady: float = STEADY
+) -> Result:
     """One line of the table, from the rounds that both sides took."""
     result = Result(row.name, str(case), row.target, ours.measured, peer.measured if peer else None)
-    if ours.measured.failed or peer is None or peer.measured.failed:
+    result.pairs = case.pairs if row.pairs else None
+    limit = row.scratch_limit(case)
+    if ours.measured.failed or (peer is not None and peer.measured.failed):
         return result
-    pairs = list(zip(ours.taken, peer.taken, strict=True))
-    result.wall_ratio = median(a.wall / b.wall for a, b in pairs)
-    result.cpu_ratio = median(a.cpu / b.cpu for a, b in pairs)
+    if peer is None:
+        judge(result, row, 0.0, limit)
+        return result
     result.apart = apart(ours.opening, peer.opening) if row.same else None
-    added = 1e6 * median(getattr(a, row.clock) - getattr(b, row.clock) for a, b in pairs)
-    judge(result, row, added, row.scratch_limit(case))
+    differs = max(ours.measured.twice or 0.0, peer.measured.twice or 0.0)
+    if differs > steady:
+        result.figure = f"not judged: the same code twice differs by {100 * differs:.0f} %"
+        return result
+    for clock in ("wall", "cpu"):
+        pairs = zip(ours.mean(clock), peer.mean(clock), strict=True)
+        setattr(result, f"{clock}_ratio", median(a / b for a, b in pairs))
+    pairs = zip(ours.mean(row.clock), peer.mean(row.clock), strict=True)
+    judge(result, row, 1e6 * median(a - b for a, b in pairs), limit)
     return result
 
 
@@ -193,12 +245,13 @@ def judge(result: Result, row: Row, added: float, limit: float | None) -> None:
     elif row.most is not None:
         result.figure = f"{ratio:.2f} x"
         verdicts.append(ratio <= row.most)
-    else:
+    elif not math.isnan(ratio):
         result.figure = f"{ratio:.2f} x, {added:+.1f} us"
         if row.added is not None:
             verdicts.append(added <= row.added)
     if limit is not None and result.ours.scratch is not None:
-        result.figure += f", {result.ours.scratch / 2**20:.1f} MiB"
+        memory = f"{result.ours.scratch / 2**20:.1f} MiB"
+        result.figure = f"{result.figure}, {memory}" if result.figure else memory
         verdicts.append(result.ours.scratch <= limit)
     result.met = all(verdicts) if verdicts else None
 
@@ -227,7 +280,7 @@ def exponents(row: Row, side: str, points: list[tuple[Case, float]]) -> Iterator
         ]
         power = slope([(math.log(size), math.log(seconds)) for size, seconds in line])
         sizes = ", ".join(str(size) for size, _ in line)
-        times = ", ".join(f"{1e3 * seconds:.3g}" for _, seconds in line)
+        times = ", ".join(milliseconds(seconds) for _, seconds in line)
         at = ", ".join(f"{name}={size}" for name, size in fixed.items())
         yield Result(
             row.name,

@@ -10,9 +10,29 @@ from typing import Any
 
 from benchmarks.rows import ROWS
 
-NUMBERS = ("ms", "peer ms", "wall", "cpu", "MiB", "peer MiB", "apart")
+NUMBERS = (
+    "ms",
+    "peer ms",
+    "wall",
+    "cpu",
+    "MiB",
+    "peer MiB",
+    "(L, S) MiB",
+    "faults",
+    "peer faults",
+    "apart",
+)
 COLUMNS = ("case", "ours", *NUMBERS, "figure", "target", "met")
 PACKAGES = ("hopcore", "numpy", "torch", "jax", "difflayers", "entmax")
+PEERS = (
+    "scipy",
+    "scikit-learn",
+    "pynndescent",
+    "equinox",
+    "faiss-cpu",
+    "vector-quantize-pytorch",
+)
+"""Packages that a few rows compare with."""
 
 
 def cells(result: dict[str, Any]) -> dict[str, str]:
@@ -29,6 +49,9 @@ def cells(result: dict[str, Any]) -> dict[str, str]:
         "cpu": number(result["cpu_ratio"], ".3g"),
         "MiB": mebibytes(ours["scratch"]),
         "peer MiB": mebibytes(peer.get("scratch")),
+        "(L, S) MiB": mebibytes(result.get("pairs")),
+        "faults": number(ours.get("faults"), ".0f"),
+        "peer faults": number(peer.get("faults"), ".0f"),
         "apart": number(result["apart"], ".0e"),
         "figure": result["figure"],
         "target": result["target"],
@@ -41,7 +64,17 @@ def number(value: float | None, form: str) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    return number(None if seconds is None else 1e3 * seconds, ".3g")
+    """Three significant digits, and no exponent."""
+    if seconds is None:
+        return ""
+    return f"{float(f'{1e3 * seconds:.3g}'):.10g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds from one second on, milliseconds below."""
+    if seconds < 1.0:
+        return f"{milliseconds(seconds)} ms"
+    return f"{float(f'{seconds:.3g}'):.10g} s"
 
 
 def mebibytes(size: int | None) -> str:
@@ -79,7 +112,7 @@ def heading(name: str) -> str:
 def machine() -> dict[str, Any]:
     """What ran: the class of machine, not which one, and the versions of the packages."""
     versions = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *PEERS):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -112,6 +145,8 @@ TITLES = {
     "layers.md": "Benchmarks: layers",
     "memories.md": "Benchmarks: memories and blocks",
     "phase.md": "Benchmarks: the transition",
+    "memory-use.md": "Benchmarks: memory of dropout, biases and transforms",
+    "users.md": "Benchmarks: what users would pick instead",
 }
 """Of the pages that records which are kept become."""
 
@@ -134,6 +169,12 @@ wall-clock time and as CPU time summed over threads. *MiB* is the peak increase 
 during a call, including the result (in JAX, the temporary memory that the compiler reports).
 *apart* is the largest relative difference between the two results. The sizes of a case are batch
 x L x S x d. Absolute times depend on the machine; the ratios depend on it less.
+{more}"""
+
+STEADY_RUNS = """
+Each side is measured twice in a row in every round, and no ratio is printed where the medians of
+the two differ by more than 5 %. The allocator keeps its pages; *faults* counts the pages that a
+call is given nevertheless. *(L, S) MiB* is what the scores of all heads would take.
 """
 
 
@@ -147,9 +188,10 @@ def markdown(record: dict[str, Any]) -> str:
     names = {"command": record["command"], "record": record["record"]}
     page = record["record"].replace(".json", ".md")
     title = TITLES.get(page, "Benchmarks")
+    more = STEADY_RUNS if any(r["ours"].get("twice") is not None for r in record["results"]) else ""
     return "\n".join(
         [
-            PAGE.format(title=title, page=page, packages=packages, **names, **about),
+            PAGE.format(title=title, page=page, packages=packages, more=more, **names, **about),
             grid([["row", "target", "met"], *(summary(*row) for row in by_row.items())]) + "\n",
             *(section(*row) for row in by_row.items()),
         ]

@@ -15,15 +15,21 @@ from typing import Any, NamedTuple
 from benchmarks.cases import Case, Side
 from benchmarks.sides import sample
 
+try:
+    import resource
+except ModuleNotFoundError:  # on Windows
+    resource = None
+
 SHORTEST = 0.02
 """Seconds that one measurement lasts at least: a shorter call is repeated within it."""
 
 
 class Taken(NamedTuple):
-    """Seconds of one call: on the clock, and of all the process's threads together."""
+    """One call: its seconds on the clock, those of all threads together, and its page faults."""
 
     wall: float
     cpu: float
+    faults: float = 0.0
 
 
 class Opening(NamedTuple):
@@ -92,13 +98,21 @@ def measure(call: Callable[[], Any] | None, number: int) -> Taken:
         call()  # A short call starts with what the caches held before the pause.
     gc.disable()
     try:
+        faults = page_faults()
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(number):
             call()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     finally:
         gc.enable()
-    return Taken(wall / number, cpu / number)
+    return Taken(wall / number, cpu / number, (page_faults() - faults) / number)
+
+
+def page_faults() -> int:
+    """How many pages this process has been given so far; 0 where that is unknown."""
+    if resource is None:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def peak_scratch(call: Callable[[], Any]) -> int | None:

@@ -41,6 +41,16 @@ def statistics(case: Case, library: str) -> Prepared:
     return Prepared(call)
 
 
+def two_products(case: Case, library: str) -> Prepared:
+    """The products of a query with the memory, and of as many weights with it."""
+    state, stored = arrays(case)
+
+    def call() -> np.ndarray:
+        return (state @ stored.T) @ stored
+
+    return Prepared(call)
+
+
 def pairs(case: Case, library: str) -> Prepared:
     """The inner products of all pairs of stored patterns and nothing else, in tiles."""
     return gemm(replace(case, L=case.S, state="noisy"), library)

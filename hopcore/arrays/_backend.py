@@ -167,6 +167,29 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         weights = self.astype(self.separate(scores, separation)[0], state.dtype)
         return self.recalled(weights, projection)
 
+    def fuses_bias(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        bias: Array,
+        separation: SeparationFunction,
+    ) -> bool:
+        """Whether :meth:`associate_biased` holds no array of all scores."""
+        return False
+
+    def recomputes(self, state: Array) -> bool:
+        """Whether :meth:`recomputed` keeps nothing for a derivative but its arguments."""
+        return False
+
+    def recomputed(self, function: Callable[..., Array], *arguments: Any) -> Array:
+        """Call a function, which is called again, with the same random numbers, for a derivative.
+
+        The arrays may be within tuples.
+        """
+        return function(*arguments)
+
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction
     ) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from types import ModuleType
 
@@ -51,7 +52,7 @@ class LayerKernels(ArrayLibrary):
         """Softmax association of features ``(B, L, H d)`` in H heads, whose outputs are joined."""
         raise NotImplementedError
 
-    def split(self, array: Array, sizes: list[int], axis: int) -> list[Array]:
+    def split(self, array: Array, sizes: list[int], axis: int) -> Sequence[Array]:
         """Split an array into pieces of these sizes along an axis."""
         ends = list(accumulate(sizes, initial=0))
         lead = (slice(None),) * (axis % array.ndim)

@@ -440,8 +440,11 @@ def sparse_tile(separation: SeparationFunction, backend: Backend) -> Callable[..
 
 
 def whole_rows(width: int) -> int:
-    """Rows of S scores to process at once: at least 32 for a large S, so products stay fast."""
-    return max(1, min(ROWS, max(TILE // width, min(32, 16 * TILE // width))))
+    """Rows of S scores to process at once.
+
+    Up to 32 for a large S, so that products stay fast, but no more than 2 tiles (8 MiB).
+    """
+    return max(1, min(ROWS, max(TILE // width, min(32, 2 * TILE // width))))
 
 
 def sparse_weights(weights: Support, width: int) -> csr_array:

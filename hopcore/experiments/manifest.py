@@ -79,7 +79,9 @@ def write_manifest(
     }
     if resumed and not known:
         run["note"] = "rows of earlier runs, which left no manifest, were kept"
-    written = sorted({one for one in beside.values() if one is not None and one != path})
+    # A summary is pasted into a page, and not kept.
+    kept = {one for one in beside.values() if one is not None and one.suffix != ".md"}
+    written = sorted(kept - {path})
     files = {one.name: digest(one) for one in written if one.is_file()}
     text = json.dumps({"runs": [*known, run], "files": files}, indent=2)
     write_whole(path, lambda file: file.write(f"{text}\n".encode()))
@@ -125,9 +127,10 @@ def command_line(name: str, command: Callable[..., None], options: Mapping[str, 
         if value is None or value is False or value == parameter.default:
             continue
         annotation = hints.get(parameter.name, parameter.annotation)
-        declared = [x.param_decls for x in getattr(annotation, "__metadata__", ())]
-        declared = [words for words in declared if words]
-        spelled = declared[0][0] if declared else f"--{parameter.name.replace('_', '-')}"
+        # Until typer makes the command, it keeps the first name of an option as its default.
+        named = [(x.default, *x.param_decls) for x in getattr(annotation, "__metadata__", ())]
+        declared = [x for words in named for x in words if str(x).startswith("--")]
+        spelled = declared[0] if declared else f"--{parameter.name.replace('_', '-')}"
         words.append(spelled)
         if value is not True:
             words.append(shown(parameter.name, value))

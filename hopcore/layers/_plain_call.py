@@ -91,7 +91,8 @@ def called_plainly(
         _, scale, shift, eps = norms[which]
         normal = backend.layer_norm(patterns, find(scale), find(shift), eps)
         projected.append(backend.linear(normal, weights[which], biases[which]))
-    joined = backend.attention_in_heads(*projected, plain.heads, plain.beta)
+    queries, keys, values = projected
+    joined = backend.attention_in_heads(queries, keys, values, plain.heads, plain.beta)
     return backend.linear(joined, parameters[OUT + ".weight"], find(OUT + ".bias"))
 
 

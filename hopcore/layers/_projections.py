@@ -190,11 +190,11 @@ def input_projections(
     if settings.static or not any(rows):
         return [None] * 3, [None] * 3
     if settings.packed:
-        weights = backend.split(parameters["association_core.in_proj_weight"], rows, 0)
+        weights = list(backend.split(parameters["association_core.in_proj_weight"], rows, 0))
     else:
         weights = [parameters.get(f"association_core.{letter}_proj_weight") for letter in "qkv"]
     bias = parameters.get("association_core.in_proj_bias")
-    return weights, [None] * 3 if bias is None else backend.split(bias, bias_rows, 0)
+    return weights, [None] * 3 if bias is None else list(backend.split(bias, bias_rows, 0))
 
 
 def split_heads(backend: Backend, features: Array, heads: int) -> Array:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
-from hopcore.arrays._backend import Array, orders_of, with_orders
+from hopcore.arrays._backend import (
+    BLOCK,
+    Array,
+    beta_of_rows,
+    mask_of_rows,
+    orders_of,
+    orders_of_rows,
+    with_orders,
+)
+from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import SomeArray
 from hopcore.diffusion._graph_attention import (
@@ -22,11 +31,14 @@ from hopcore.memory._compact import conjugate_of, is_absolute
 from hopcore.memory._compact import recall as recall_in_reach
 from hopcore.memory._compact import weights_of as weights_by
 from hopcore.memory._k_subsets import KSubsets
-from hopcore.memory._scores import PLAIN
+from hopcore.memory._scores import PLAIN, Scores
 from hopcore.memory._stopping_loop import broadcast_state, iterate_to_fixed_point
 
 Drop = Callable[[Array], Array]
 """Dropout of association weights ``(..., H, L, S)``."""
+
+DROPPED = BLOCK >> 3
+"""How many weights of a block are dropped at a time; a derivative holds about ten such arrays."""
 
 MAX_UPDATES = 1000
 """The largest number of updates if ``update_steps_max`` is None."""
@@ -96,11 +108,45 @@ def recall(
         return for_all_heads(settings, association, chosen_of(association))
     if drop is None and not hard:
         return for_all_heads(settings, association, association_of(association))
-    weights = for_all_heads(settings, association, weights_of(association))
-    weights = weights if drop is None else drop(weights)
-    weights = straight_through(weights) if hard else weights
-    values = association.inputs.backend.recalled(weights, association.inputs.projection)
+    values = recalled_with_weights(settings, association, drop, hard)
     return for_all_heads(settings, association, values)
+
+
+def recalled_with_weights(
+    settings: HopfieldSettings, association: Association, drop: Drop | None, hard: bool
+) -> Array:
+    """Return the output of the heads from their weights, in blocks of queries where possible."""
+    inputs = association.inputs
+    backend = inputs.backend
+
+    def of_block(some: Association) -> Array:
+        weights = for_all_heads(settings, some, weights_of(some))
+        weights = weights if drop is None else drop(weights)
+        weights = straight_through(weights) if hard else weights
+        return backend.recalled(weights, some.inputs.projection)
+
+    alone = association.graph is None and association.spreading is None
+    if not (alone and association.scores is PLAIN and backend.recomputes(inputs.state)):
+        return of_block(association)
+    full = math.prod(association.lead) * settings.num_heads * inputs.stored.shape[-2]
+    rows, queries = max(1, DROPPED // max(1, full)), inputs.state.shape[-2]
+    if rows >= queries:
+        return of_block(association)
+    parts = (block_of(association, part) for part in chunks(queries, rows))
+    return inputs.xp.concat([backend.recomputed(of_block, some) for some in parts], axis=-2)
+
+
+def block_of(association: Association, part: slice) -> Association:
+    """Return the association of some queries."""
+    inputs = association.inputs
+    some = inputs._replace(
+        state=inputs.state[..., part, :],
+        beta=beta_of_rows(inputs.beta, part),
+        mask=mask_of_rows(inputs.mask, part),
+    )
+    separation = orders_of_rows(association.separation, part)
+    bias = mask_of_rows(association.bias, part)
+    return association._replace(inputs=some, bias=bias, separation=separation)
 
 
 def straight_through(weights: SomeArray) -> SomeArray:
@@ -168,15 +214,42 @@ def association_of(association: Association) -> Array:
     if is_absolute(separation):
         return recalled_in_reach(association)[0]
     if bias is not None:
-        if spreading is None and graph is None:
-            output = backend.associate_biased(*association.scored[2:], bias, separation)
-            return scores.recalled(inputs, output)
-        return backend.recalled(weights_of(association), inputs.projection)
+        return associated_with_bias(association, bias)
     if spreading is not None:
         return diffused_weights(inputs, spreading)
     if graph is not None:
         return anchored(inputs, graph, None)
     return scores.recalled(inputs, backend.associate(*association.scored[2:], separation)[0])
+
+
+def associated_with_bias(association: Association, bias: Array) -> Array:
+    """Return :func:`association_of` where a bias is added to the scores."""
+    inputs, scores, backend = association.inputs, association.scores, association.inputs.backend
+    if association.spreading is not None or association.graph is not None:
+        return backend.recalled(weights_of(association), inputs.projection)
+    if bias.shape[-2:-1] == (1,) and scores is PLAIN and not fuses_bias(association):
+        return association_of(with_bias_in_keys(association))
+    output = backend.associate_biased(*association.scored[2:], bias, association.separation)
+    return scores.recalled(inputs, output)
+
+
+def fuses_bias(association: Association) -> bool:
+    """Whether the library adds a bias to the scores without an array of all of them."""
+    backend, _, state, stored, projection, beta, _ = association.inputs
+    given = state, stored, projection, beta, association.bias, association.separation
+    return backend.fuses_bias(*given)
+
+
+def with_bias_in_keys(association: Association) -> Association:
+    """Return an association whose bias, the same for all queries, is a coordinate of the keys."""
+    inputs, bias = association.inputs, association.bias
+    assert bias is not None
+    backend, xp = inputs.backend, inputs.xp
+    row = xp.where(bias > -math.inf, bias, 0.0)[..., 0, :]  # the mask says what is left out
+    row = xp.broadcast_to(row, (*row.shape[:-1], inputs.stored.shape[-2]))
+    keys = backend.keys(inputs.stored, None, row)
+    scores = Scores(keys, backend.values_for(keys, inputs.projection), biased=True)
+    return association._replace(bias=None, scores=scores)
 
 
 def recalled_in_reach(association: Association) -> tuple[Array, Array]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_figures_beside_the_peers_are_those_that_were_measured() -> None:
-    text = README.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| .*\]\(docs/benchmarks/.*$", text, re.MULTILINE)
-    assert len(rows) == 8
-    for row in rows:
-        ours, peer, link = (cell.strip() for cell in row.strip("| ").split(" | ")[-3:])
-        page, name = re.findall(r"\((.+)#(.+)\)", link)[0]
-        section = (README.parent / page).read_text(encoding="utf-8").split(f"## {name}\n")[1]
-        measured = [line.split(" | ") for line in section.split("\n## ")[0].splitlines()]
-        figures = re.findall(r"[\d.e+]+(?= ms| MiB)", f"{ours} {peer}")
-        assert len(figures) in (2, 4)
-        assert any(set(figures) <= set(cells) for cells in measured), row
+def test_the_table_beside_other_libraries_is_made_from_the_records() -> None:
+    from benchmarks.readme import LINES, table
+
+    made = table()
+    assert len(made.splitlines()) == 2 + len(LINES)
+    assert made in README.read_text(encoding="utf-8"), "python -m benchmarks --readme prints it"
+
+
+def test_times_are_seconds_or_milliseconds() -> None:
+    from benchmarks.readme import table
+    from benchmarks.table import duration
+
+    assert [duration(x) for x in (0.000189, 0.0108, 0.99, 1.0, 1.0912, 123.4)] == [
+        "0.189 ms",
+        "10.8 ms",
+        "990 ms",
+        "1 s",
+        "1.09 s",
+        "123 s",
+    ]
+    assert "e+" not in table()

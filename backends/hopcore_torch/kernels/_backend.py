@@ -191,7 +191,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return super().layer_norm(features, weight, bias, eps)
         return torch.layer_norm(features, features.shape[-1:], weight, bias, eps)
 
-    def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> list[torch.Tensor]:
+    def split(self, array: torch.Tensor, sizes: list[int], axis: int) -> tuple[torch.Tensor, ...]:
         return torch.split_with_sizes(array, sizes, axis)
 
     def relu(self, values: torch.Tensor) -> torch.Tensor:
@@ -366,6 +366,28 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             association = Association(self, separation, beta, mask, fast)
             output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
+
+    def fuses_bias(
+        self,
+        state: torch.Tensor,
+        stored: torch.Tensor,
+        projection: torch.Tensor,
+        beta: Beta,
+        bias: torch.Tensor,
+        separation: SeparationFunction,
+    ) -> bool:
+        """For the softmax, unless a derivative by the formula, or a long memory, needs scores."""
+        tensors = state, stored, projection, beta, bias
+        plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
+        return separation.softmax and not plain and not self.is_long(stored)
+
+    def recomputes(self, state: torch.Tensor) -> bool:
+        """Outside of traces and function transforms."""
+        return eager()
+
+    def recomputed(self, function: Any, *arguments: Any) -> torch.Tensor:
+        """By a checkpoint, which also keeps the state of the generator."""
+        return checkpoint(function, *arguments, use_reentrant=False)
 
     def gives_conjugate(self, state: torch.Tensor, stored: torch.Tensor) -> bool:
         """On the CPU, where no derivative is asked for."""

@@ -20,7 +20,7 @@ FUSED_WITH_LSE = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.defa
 FUSED_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
 """The derivatives of :data:`FUSED_WITH_LSE` by queries, keys and values."""
 
-SOFTMAX = Softmax()
+SOFTMAX: Any = Softmax()
 
 
 class Heads(NamedTuple):

@@ -191,7 +191,7 @@ def draw_masked(trials: Sequence[masked.Trial], path: Path) -> None:
     names = variants_of(trials)
     kinds = list(dict.fromkeys(name.partition(", ")[0] for name in names))
     sizes = sorted({one.patterns for one in trials})
-    figure = plots.new_figure(3.6 * len(betas) + 2.0, 3.4, dpi=100)
+    figure = plots.new_figure(3.6 * len(betas) + 2.0, 0.18 * len(names) + 0.7, dpi=100)
     panels = figure.subplots(1, len(betas), squeeze=False, sharey=True)[0]
     for beta, ax in zip(betas, panels, strict=True):
         plots.heading(plots.quiet(ax), f"beta = {beta:g}")
