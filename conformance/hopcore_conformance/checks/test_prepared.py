@@ -100,6 +100,8 @@ def exact(state: Array, held: hopcore.Memory, beta: float) -> Array:
     scores = WIDE(beta) * (stored @ at)
     if held.similarity == "distance":
         scores = -WIDE(beta) / 2 * ((at - stored) ** 2).sum(axis=-1)
+    if held.bias is not None:
+        scores = scores + held.bias
     weights = np.exp(scores - scores.max())
     return weights @ values / weights.sum()
 
@@ -178,3 +180,32 @@ def test_false_alarms(subject: Subject) -> None:
     variance = rate * (1.0 - rate) * (1.0 / (splits * size) + 1.0 / (splits * (count + 2)))
     share = refused / (splits * size)
     assert abs(share - rate) < 4.0 * math.sqrt(variance), f"{share} were refused, stated {rate}"
+
+
+@statement("R5")
+@given(
+    rng=generators(), similarity=similarities, width=st.floats(-3.0, 0.0), cold=st.floats(-1.0, 1.0)
+)
+def test_merged_patterns(
+    subject: Subject, rng: np.random.Generator, similarity: Any, width: float, cold: float
+) -> None:
+    dtype, beta = floats_of(subject), 10.0**cold
+    middles = rng.normal(size=(5, 3))
+    sizes = rng.integers(1, 30, size=5)
+    stored = np.repeat(middles, sizes, axis=0)
+    stored = stored + 10.0**width * rng.normal(size=stored.shape)
+    values = rng.normal(size=(len(stored), 2))
+    held = hopcore.Memory(
+        stored.astype(dtype), values.astype(dtype), similarity=similarity, beta=beta
+    )
+    states = rng.normal(size=(4, 3)).astype(dtype)
+    found = held.compact(5, queries=states)
+    assert len(found.memory) <= 5
+    for i, state in enumerate(states):
+        apart = (exact(state, found.memory, beta) - exact(state, held, beta)).astype(np.float64)
+        length = float(np.linalg.norm(apart))
+        assert length <= found.certificate[i], f"{length}, certified {found.certificate[i]}"
+        within = 1e4 * float(np.finfo(dtype).eps) * (1.0 + beta)
+        agree("error", found.error[i], length, within)
+    if width < -2.9 and cold < -0.5:
+        assert np.isfinite(found.certificate).all()
