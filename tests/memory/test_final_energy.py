@@ -73,7 +73,7 @@ def test_without_an_energy(passes: list[int]) -> None:
     tracked = hopcore.retrieve(STATE, STORED, 4.0, energy=False, track=True)
     assert tracked.energy is None
     assert tracked.energies.shape == tracked.path.shape[:-1]
-    with pytest.raises(TypeError, match="energy must be True or False, got 3"):
+    with pytest.raises(TypeError, match="energy must be a bool, got 3"):
         hopcore.retrieve(STATE, STORED, 4.0, energy=3)  # type: ignore[arg-type]
 
 
