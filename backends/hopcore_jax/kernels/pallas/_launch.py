@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from hopcore.arrays import Array
 from hopcore_jax.kernels.pallas._layout import (
     Arrays,
     Given,
