@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,7 +15,14 @@ import pytest
 
 import hopcore
 from hopcore.arrays import Backend
-from hopcore_jax.kernels.pallas import _associate, _choice, hard_lookup, refusal, using_kernels
+from hopcore_jax.kernels.pallas import (
+    _associate,
+    _choice,
+    _derivatives,
+    hard_lookup,
+    refusal,
+    using_kernels,
+)
 from hopcore_jax.kernels.pallas._launch import Launch
 from hopcore_jax.kernels.pallas._layout import Given, Plan, laid_out, padded, tiles_of
 
@@ -476,7 +484,6 @@ def test_without_a_gpu_the_portable_formula_is_computed() -> None:
     call = case()
     _, arrays = laid_out(call["state"], call["stored"], call["projection"], 0.7, None)
     plan = Plan(1.5, 0, False, JAX)
-    from hopcore_jax.kernels.pallas import _derivatives
 
     def function(query: Any) -> Any:
         found = _derivatives.associate(plan, arrays._replace(query=query))
@@ -493,6 +500,41 @@ def test_without_a_gpu_the_portable_formula_is_computed() -> None:
     )(arrays.query)
     np.testing.assert_allclose(value, wanted[0], rtol=1e-6)
     np.testing.assert_allclose(slope, wanted[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softmax", pytest.param("sparsemax", marks=FULL)])
+def test_programs_for_gpus_do_not_depend_on_64_bits(name: str) -> None:
+    """Whether JAX counts in 64 bits, the numbers in a kernel have 32."""
+    _, arrays = laid_out(numbers(6, 3), numbers(11, 3, seed=1), None, 0.7, None)
+    plan = Plan(_associate.order_of(SEPARATIONS[name]), 0, False, JAX)
+
+    def function(key: Any) -> Any:
+        return jnp.sum(_derivatives.associate(plan, arrays._replace(key=key)).conjugate)
+
+    with jax.enable_x64(True):
+        traced = jax.jit(jax.grad(function)).trace(arrays.key)
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("xla.gpu.triton") == 2
+
+
+class Device:
+    """A device that has nothing but a description."""
+
+    def __init__(self, platform: str, capability: str = "9.0", version: str = "cuda 12090") -> None:
+        self.platform, self.compute_capability = platform, capability
+        self.client = SimpleNamespace(platform_version=version)
+
+
+def test_the_kernels_are_chosen_on_gpus_of_nvidia() -> None:
+    with using_kernels("portable"):
+        assert not _choice.uses_pallas(Device("gpu"))
+    with using_kernels("auto"):
+        assert _choice.uses_pallas(Device("gpu"))
+        assert not _choice.uses_pallas(Device("cpu"))
+        assert not _choice.uses_pallas(Device("tpu"))
+        assert not _choice.uses_pallas(Device("gpu", "7.5"))
+        assert not _choice.uses_pallas(Device("gpu", version="rocm 60300"))
+        assert not _choice.uses_pallas(None)  # the default device here is a CPU
 
 
 def test_the_tiles_of_gpus_are_powers_of_two() -> None:

@@ -20,7 +20,7 @@ KERNEL = "xla.gpu.triton"
 def test_the_host_does_not_look(separation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def retrieved(state: Any) -> Any:
         stored = jnp.ones((40, 3))
-        return hopcore.retrieve(state, stored, 1.0, separation=separation, max_steps=99).states
+        return hopcore.retrieve(state, stored, 1.0, separation=separation, max_steps=99).state
 
     with using_kernels("auto"):
         monkeypatch.setattr(_backend, "uses_pallas", lambda device: True)

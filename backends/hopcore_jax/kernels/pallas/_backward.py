@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 from hopcore_jax.kernels.pallas._layout import Arrays, Given, Sizes, Wanted
@@ -36,6 +35,7 @@ from hopcore_jax.kernels.pallas._tiles import (
     has_support,
     numbers_of,
     over_tiles,
+    part_of,
     product,
     queries_of,
     rows_of,
@@ -84,8 +84,7 @@ def by_scores_of(
 
 def by_query(sizes: Sizes, call: Arrays, given: Given, wanted: Wanted) -> None:
     """Compute the derivatives by the states and temperatures of one block of queries."""
-    block = lax.rem(pl.program_id(0), sizes.blocks)
-    queries = queries_of(sizes, call, 0, block * sizes.block)
+    queries = queries_of(sizes, call, 0, part_of(sizes.blocks) * sizes.block)
     saved = saved_of(sizes, given, 0, queries)
     begin: Any = 0
     end = end_of(sizes, queries)
@@ -119,7 +118,7 @@ def by_query(sizes: Sizes, call: Arrays, given: Given, wanted: Wanted) -> None:
 
 def by_memory(sizes: Sizes, call: Arrays, given: Given, wanted: Wanted) -> None:
     """Compute the derivatives by one tile of stored patterns and of projections."""
-    begin = lax.rem(pl.program_id(0), sizes.tiles) * sizes.tile
+    begin = part_of(sizes.tiles) * sizes.tile
     columns = count(begin, sizes.tile)
     keys = rows_of(call.key, 0, columns, sizes.patterns, sizes.depth)
     values = keys

@@ -111,7 +111,7 @@ def uses_pallas(device: Any) -> bool:
     if not switch.on_gpus:
         return switch.interprets
     device = device_by_default() if device is None else device
-    return device.platform == "gpu" and gpu_refusal(device) == ""
+    return device.platform in ("gpu", "cuda") and gpu_refusal(device) == ""
 
 
 def device_by_default() -> Any:

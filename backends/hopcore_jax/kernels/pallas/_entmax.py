@@ -23,7 +23,6 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 from hopcore_jax.kernels.pallas._layout import Arrays, Results, Sizes
@@ -38,6 +37,7 @@ from hopcore_jax.kernels.pallas._tiles import (
     has_support,
     inner_of,
     over_tiles,
+    part_of,
     queries_of,
     rows_of,
     scores_of,
@@ -132,8 +132,7 @@ def root_of(
 
 def entmax_forward(sizes: Sizes, call: Arrays, results: Results) -> None:
     """Associate one block of queries of one memory with all patterns."""
-    block = lax.rem(pl.program_id(0), sizes.blocks)
-    queries = queries_of(sizes, call, 0, block * sizes.block)
+    queries = queries_of(sizes, call, 0, part_of(sizes.blocks) * sizes.block)
     end = end_of(sizes, queries)
     top, index, root = start_of(sizes, call, queries, end)
     level = finite(top)

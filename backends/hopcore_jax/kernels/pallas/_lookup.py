@@ -6,7 +6,6 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 from hopcore_jax.kernels.pallas._layout import Arrays, Results, Sizes
@@ -15,6 +14,7 @@ from hopcore_jax.kernels.pallas._tiles import (
     count,
     end_of,
     over_tiles,
+    part_of,
     queries_of,
     rows_of,
     scores_of,
@@ -27,8 +27,7 @@ def hard_lookup(sizes: Sizes, call: Arrays, results: Results) -> None:
 
     A query that may attend to nothing gets -1 as index and zeros.
     """
-    block = lax.rem(pl.program_id(0), sizes.blocks)
-    queries = queries_of(sizes, call, 0, block * sizes.block)
+    queries = queries_of(sizes, call, 0, part_of(sizes.blocks) * sizes.block)
 
     def step(start: Any, value: Any) -> Any:
         top, index = value

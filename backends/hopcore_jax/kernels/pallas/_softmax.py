@@ -11,7 +11,6 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 from hopcore_jax.kernels.pallas._layout import Arrays, Results, Sizes
@@ -22,6 +21,7 @@ from hopcore_jax.kernels.pallas._tiles import (
     end_of,
     finite,
     over_tiles,
+    part_of,
     queries_of,
     rows_of,
     scores_of,
@@ -31,8 +31,7 @@ from hopcore_jax.kernels.pallas._tiles import (
 
 def softmax_forward(sizes: Sizes, call: Arrays, results: Results) -> None:
     """Associate one block of queries of one memory with all patterns."""
-    block = lax.rem(pl.program_id(0), sizes.blocks)
-    queries = queries_of(sizes, call, 0, block * sizes.block)
+    queries = queries_of(sizes, call, 0, part_of(sizes.blocks) * sizes.block)
     nothing = jnp.zeros_like(queries.after)
     output = jnp.zeros(() if results.output is None else results.output.shape, jnp.float32)
 

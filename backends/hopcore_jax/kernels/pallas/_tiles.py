@@ -52,6 +52,11 @@ class Queries(NamedTuple):
     bias_of: Tile
 
 
+def part_of(parts: int) -> Tile:
+    """Return which part of its memory a program has: a block of queries or a tile of patterns."""
+    return lax.rem(pl.program_id(0), np.int32(parts))
+
+
 def count(start: Any, size: int) -> Tile:
     """Return the numbers from ``start``, in int32 whatever the configuration of JAX."""
     return start + lax.iota(jnp.int32, size)
@@ -170,7 +175,12 @@ def over_tiles(begin: Any, end: Any, tile: int, body: Callable[..., Any], init: 
         number: Any = np.int32(-(-(end - begin) // tile))
     else:
         number = lax.div(jnp.int32(end - begin + tile - 1), jnp.int32(tile))
-    return lax.fori_loop(np.int32(0), number, lambda i, value: body(begin + i * tile, value), init)
+
+    def step(i: Any, value: Any) -> Any:
+        # JAX counts in 64 bits where these are switched on.
+        return body(begin + lax.convert_element_type(i, jnp.int32) * np.int32(tile), value)
+
+    return lax.fori_loop(np.int32(0), number, step, init)
 
 
 def finite(top: Tile) -> Tile:
