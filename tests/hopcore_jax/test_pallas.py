@@ -159,6 +159,21 @@ def test_leading_axes_are_broadcast(name: str) -> None:
             np.testing.assert_allclose(one, other, rtol=5e-6, atol=5e-6)
 
 
+@pytest.mark.parametrize("width", [2, pytest.param(3, marks=FULL)])
+def test_the_conjugate_does_not_depend_on_projections(width: int) -> None:
+    call = case(hopcore.Softmax(), projection=numbers(11, width, seed=2))
+    del call["bias"]
+    arrays = [call.pop(name) for name in ARRAYS[:3]]
+
+    def conjugate(*arrays: Any) -> Any:
+        given = dict(zip(ARRAYS, arrays, strict=False))
+        return jnp.sum(JAX.associate(**given, **call, need_conjugate=True)[1])
+
+    derivatives = jax.grad(conjugate, (0, 1, 2))(*arrays)
+    assert bool((derivatives[2] == 0.0).all())
+    assert bool((derivatives[1] != 0.0).any())
+
+
 def test_heads_that_share_a_memory_do_not_repeat_it() -> None:
     state, stored = numbers(2, 3, 5, 3), numbers(2, 1, 6, 3)
     mask = jnp.ones((2, 1, 1, 6), dtype=bool)

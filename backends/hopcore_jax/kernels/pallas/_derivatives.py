@@ -121,12 +121,14 @@ def push_shapes(*flat: Any, plan: Plan, tree: Tree) -> list[ShapedArray]:
 def transposed(by: Sequence[Any], *flat: Any, plan: Plan, tree: Tree) -> list[Any]:
     """The rule of ``push_p`` for reverse mode: derivatives by the changes, which are linear."""
     arrays, saved, changes = jax.tree.unflatten(tree, flat)
-    needs = tuple(name for name in changes if ad.is_undefined_primal(changes[name]))
     given = dict.fromkeys(("by_output", "by_conjugate"))
     for name, cotangent in zip(names_of(arrays), by, strict=True):
         given["by_" + name] = None if isinstance(cotangent, ad.Zero) else cotangent
+    needs = tuple(name for name in changes if ad.is_undefined_primal(changes[name]))
+    if given["by_output"] is None:  # of which projections have their derivative
+        needs = tuple(name for name in needs if name != "value")
     found: dict[str, Any] = dict.fromkeys(changes)
-    if any(x is not None for x in given.values()):
+    if needs and any(x is not None for x in given.values()):
         names = [name for name in Given._fields if name not in given]
         given |= {name: getattr(saved, name) for name in names}
         leaves, whole = jax.tree.flatten((arrays, Given(**given)))
