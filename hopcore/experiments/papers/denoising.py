@@ -275,7 +275,7 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 
 PAPER = Paper(
     tasks=tuple(VARIANCES),
-    sizes=(500,),
+    sizes=(100,),
     seeds=5,
     measure=measure,
     range=(2, 10_000),

@@ -126,8 +126,8 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 
 PAPER = Paper(
     tasks=("images",),
-    sizes=(10, 20, 30, 50, 100, 200, 500),
-    seeds=10,
+    sizes=(10, 20, 50, 100, 200),
+    seeds=5,
     measure=measure,
     range=(4, 10_000),
     table=table,
