@@ -12,6 +12,7 @@ from hopcore.experiments.completion.study import Completion
 from hopcore.experiments.diffusion import studies as diffusion
 from hopcore.experiments.estimators.study import Estimators
 from hopcore.experiments.mil.studies import BagFiles, BitPattern, Latch, MnistBags
+from hopcore.experiments.papers.study import Papers
 from hopcore.experiments.study import Study, command_of
 from hopcore.experiments.suggested_beta.study import SuggestedBeta
 from hopcore.experiments.temperature_profiles.study import TemperatureProfiles
@@ -20,7 +21,7 @@ from hopcore.experiments.transition.study import Transition, TransitionStates
 STUDIES: tuple[type[Study], ...] = (
     *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, Annealing, TemperatureFloor,
     TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
-    Estimators, AttentionEntropy, Capacity, CapacityMasked, Completion,
+    Estimators, AttentionEntropy, Capacity, CapacityMasked, Completion, Papers,
 )  # fmt: skip
 
 COMMANDS: dict[str, Callable[..., None]] = {
