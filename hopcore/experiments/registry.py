@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from hopcore.experiments import retrieval
 from hopcore.experiments.annealing.study import Annealing, TemperatureFloor
+from hopcore.experiments.attention_analysis.study import AttentionAnalysis
 from hopcore.experiments.attention_entropy.study import AttentionEntropy
+from hopcore.experiments.bag_attention.study import BagAttention
 from hopcore.experiments.capacity.study import Capacity, CapacityMasked
 from hopcore.experiments.completion.study import Completion
 from hopcore.experiments.diffusion import studies as diffusion
@@ -18,9 +20,9 @@ from hopcore.experiments.temperature_profiles.study import TemperatureProfiles
 from hopcore.experiments.transition.study import Transition, TransitionStates
 
 STUDIES: tuple[type[Study], ...] = (
-    *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, Annealing, TemperatureFloor,
-    TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
-    Estimators, AttentionEntropy, Capacity, CapacityMasked, Completion,
+    *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, BagAttention, Annealing,
+    TemperatureFloor, TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
+    Estimators, AttentionEntropy, AttentionAnalysis, Capacity, CapacityMasked, Completion,
 )  # fmt: skip
 
 COMMANDS: dict[str, Callable[..., None]] = {
