@@ -17,11 +17,13 @@ from hopcore.experiments.mil.studies import BagFiles, BitPattern, Latch, MnistBa
 from hopcore.experiments.study import Study, command_of
 from hopcore.experiments.suggested_beta.study import SuggestedBeta
 from hopcore.experiments.temperature_profiles.study import TemperatureProfiles
+from hopcore.experiments.temperature_router.study import TemperatureRouter
 from hopcore.experiments.transition.study import Transition, TransitionStates
 
 STUDIES: tuple[type[Study], ...] = (
     *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, BagAttention, Annealing,
-    TemperatureFloor, TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
+    TemperatureFloor, TemperatureProfiles, TemperatureRouter,
+    Transition, SuggestedBeta, TransitionStates,
     Estimators, AttentionEntropy, AttentionAnalysis, Capacity, CapacityMasked, Completion,
 )  # fmt: skip
 
