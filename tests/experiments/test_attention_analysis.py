@@ -24,13 +24,15 @@ def test_statistics_lie_within_their_bounds() -> None:
     rng = np.random.default_rng(0)
     weights = np.tril(rng.random((3, 2, 9, 9)) ** 4)
     weights /= weights.sum(axis=-1, keepdims=True)
-    for entropy, effective, distance, uniform in trials.statistics(weights, 4):
+    found = trials.statistics(weights, 4)
+    assert len(found) == 2
+    for entropy, effective, distance, uniform in found:
         assert 0.0 < entropy < uniform
         assert 1.0 < np.exp(entropy) <= effective < 9.0  # the mean of exp is the larger one
         assert 0.0 < distance < 1.0
         # Pinsker's inequality, and Jensen's for the square root.
         assert distance <= np.sqrt(0.5 * (uniform - entropy))
-    assert uniform == pytest.approx(np.log([6, 7, 8, 9]).mean())
+        assert uniform == pytest.approx(np.log([6, 7, 8, 9]).mean())
 
 
 def test_shuffled_answers_are_those_of_other_sequences() -> None:

@@ -175,5 +175,5 @@ def statistics(weights: Any, answers: int) -> list[tuple[float, float, float, fl
     allowed = np.arange(length) < counts[:, None]
     distance = 0.5 * np.sum(np.abs(found - allowed / counts[:, None]), axis=-1)
     uniform = float(np.mean(np.log(counts)))
-    means = [np.mean(x, axis=(0, 2)) for x in (entropy, np.exp(entropy), distance)]
-    return [(*(float(x) for x in numbers), uniform) for numbers in zip(*means, strict=True)]
+    means = [np.mean(x, axis=(0, 2)).tolist() for x in (entropy, np.exp(entropy), distance)]
+    return [(h, number, apart, uniform) for h, number, apart in zip(*means, strict=True)]

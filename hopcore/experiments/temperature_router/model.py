@@ -2,10 +2,10 @@ r"""A transformer with two layers beside each other, a hot and a cold one, and a
 
 The first layer attends at room temperature, :math:`T = \sqrt{d_k}`. Then each position goes through
 one of two layers with parameters of their own, whose temperatures are higher and lower than that.
-The last layer is at room temperature again. The router gives each position a score from what came
-before it, and sends the share ``budget`` of the positions with the largest scores to the cold
-layer: position t of a sequence, if fewer than ``budget (t + 1)`` of the positions up to t have a
-larger score. So no position depends on a later one.
+The last layer is at room temperature again. The router gives each position a score, and sends the
+share ``budget`` of the positions of each sequence, those with the largest scores, to the cold
+layer. So all routers have exactly the same budget. The layers do not look ahead, but the choice of
+the positions is made with the scores of the whole sequence.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class RoutedClassifier(SequenceClassifier):
     >>> model = RoutedClassifier(length=20, width=16, hidden=32, router="entropy", budget=0.25)
     >>> batch = sequences.copy(np.random.default_rng(0), 3, distance=4)
     >>> cooled = model.cooled(model.first_parameters(seed=0), batch.symbols)
-    >>> cooled.shape, 0.15 < cooled.mean() < 0.4
-    ((3, 20), np.True_)
+    >>> cooled.shape, cooled.mean()
+    ((3, 20), np.float64(0.25))
     """
 
     layers: int = 4
@@ -110,9 +110,13 @@ class RoutedClassifier(SequenceClassifier):
             entropy = -xp.mean(xp.sum(weights * logs, axis=-1), axis=1)
             scores = entropy / xp.log(counts + 1.0)
             scores = -scores if self.router == "reversed" else scores
-        larger = (scores[:, None, :] > scores[:, :, None]) & ~later
-        ahead = xp.sum(backend.astype(larger, weights.dtype), axis=-1)
-        return ahead < self.budget * counts
+        number = scores.shape[-1]
+        place = xp.arange(number, device=backend.device(scores))
+        first = place[None, :] < place[:, None]
+        larger = scores[:, None, :] > scores[:, :, None]
+        same = (scores[:, None, :] == scores[:, :, None]) & first
+        ahead = xp.sum(backend.astype(larger | same, weights.dtype), axis=-1)
+        return ahead < round(self.budget * number)
 
 
 def pseudo_random(symbols: Any, later: Array, weights: Array, backend: Backend) -> Array:

@@ -45,8 +45,10 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
         beside = {one.seed: one.accuracy for one in groups.get((*place[:2], CONTROL), [])}
         pairs = [one.accuracy - beside[one.seed] for one in own if one.seed in beside]
         more = interval(pairs) if pairs else (0.0, None, None)
-        numbers = [spread(getattr(one, name) for one in own) for name in Line._fields[4:7]]
-        lines.append(Line(*place, len(own), *numbers, *more))
+        accuracy, loss, cooled = (
+            spread(getattr(one, name) for one in own) for name in ("accuracy", "loss", "cooled")
+        )
+        lines.append(Line(*place, len(own), accuracy, loss, cooled, *more))
     return lines
 
 
@@ -59,7 +61,6 @@ def table(lines: Sequence[Line]) -> Summary:
             line.router,
             percent(line.accuracy),
             f"{line.loss.mean:.3f} ± {line.loss.deviation:.3f}",
-            in_hundredths(line.cooled.mean),
             difference(line),
         ]
         for line in lines
@@ -68,7 +69,7 @@ def table(lines: Sequence[Line]) -> Summary:
         f"mean ± standard deviation over {max(line.seeds for line in lines)} seeds\n"
         "less random: accuracy minus that of the random router, paired by seed (95 % interval)"
     )
-    right = ["accuracy, %", "loss", "cooled, %", "less random"]
+    right = ["accuracy, %", "loss", "less random"]
     return Summary(["task", "budget", "router"], right, rows, "temperature-router", caption)
 
 
