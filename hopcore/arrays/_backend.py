@@ -183,12 +183,12 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         """Whether :meth:`recomputed` keeps nothing for a derivative but its arguments."""
         return False
 
-    def recomputed(self, function: Callable[..., Array], *arguments: Any) -> Array:
+    def recomputed(self, function: Callable[[Any], Array], argument: Any) -> Array:
         """Call a function, which is called again, with the same random numbers, for a derivative.
 
-        The arrays may be within tuples.
+        The argument may be a tuple that contains arrays.
         """
-        return function(*arguments)
+        return function(argument)
 
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcore.arrays._backend import Array
+from hopcore.arrays._beta_checks import EXTREME
 from hopcore.arrays._discovery import BY_TYPE
 from hopcore.arrays._long_sums import LONG
 from hopcore.layers import _few_queries as few_queries
@@ -17,6 +18,9 @@ from hopcore.layers._settings import HopfieldSettings
 
 WEIGHT, BIAS = "association_core.in_proj_weight", "association_core.in_proj_bias"
 OUT = "association_core.out_proj"
+
+SMALL = 1e-30
+"""Smaller inverse temperatures, which may vanish in some dtypes, go the usual way."""
 
 
 def obstacle_to_plain_calls(settings: HopfieldSettings) -> str:
@@ -29,7 +33,7 @@ def obstacle_to_plain_calls(settings: HopfieldSettings) -> str:
         "it is not the softmax of dot products": settings.separation != "softmax"
         or settings.similarity != "dot",
         "the inverse temperature is not one number": settings.learnable_scaling
-        or not isinstance(settings.beta, float),
+        or not isinstance(settings.scaling, float | int | None),
         "patterns are normalised in the association space": settings.normalize_hopfield_space,
         "its maps are not three equal parts of one matrix": not settings.packed
         or any(settings.static_patterns)
@@ -70,20 +74,24 @@ def called_plainly(
     plain: Plain, parameters: Parameters, stored: Any, state: Any, projection: Any
 ) -> Array | None:
     """Return the output of a layer, or None for a call that has to go the usual way."""
-    if plain.obstacle:
-        return None
-    kind, weight = type(stored), parameters.get(WEIGHT)
-    backend = BY_TYPE.get(kind)
-    if backend is None or weight is None or not kind is type(state) is type(projection):
-        return None
-    if not backend.runs_plain_calls(stored, state, projection, weight):
-        return None
-    if not fits(plain, stored.shape, state.shape, projection.shape):
+    kind, find, norms = type(stored), parameters.get, plain.norms
+    backend, weight = BY_TYPE.get(kind), find(WEIGHT)
+    # A layer may have been given another inverse temperature, which the usual way checks.
+    beta: Any = find("scaling", plain.beta)
+    if (
+        plain.obstacle
+        or backend is None
+        or weight is None
+        or not kind is type(state) is type(projection)
+        or not backend.runs_plain_calls(stored, state, projection, weight)
+        or not fits(plain, stored.shape, state.shape, projection.shape)
+        or type(beta) is not float
+        or not SMALL < beta < EXTREME
+    ):
         return None
     for name in plain.submodules:
         if name in parameters:
             return None
-    find, norms = parameters.get, plain.norms
     bias = find(BIAS)
     weights = backend.split(weight, plain.rows, 0)
     biases = (None, None, None) if bias is None else backend.split(bias, plain.rows, 0)
@@ -93,7 +101,7 @@ def called_plainly(
         normal = backend.layer_norm(patterns, find(scale), find(shift), eps)
         projected.append(backend.linear(normal, weights[which], biases[which]))
     queries, keys, values = projected
-    joined = backend.attention_in_heads(queries, keys, values, plain.heads, plain.beta)
+    joined = backend.attention_in_heads(queries, keys, values, plain.heads, beta)
     return backend.linear(joined, parameters[OUT + ".weight"], find(OUT + ".bias"))
 
 
@@ -107,6 +115,6 @@ def fits(
     queries = state[1]
     if state[0] != samples or not depth == state[2] == plain.depth:
         return False
-    if queries == 0 or patterns == 0 or patterns > LONG:
+    if samples == 0 or queries == 0 or patterns == 0 or patterns > LONG:
         return False
     return 2 * queries > patterns or samples * patterns * depth * depth < few_queries.WORTH

@@ -208,13 +208,21 @@ class Largest(TorchDispatchMode):
         return found
 
 
-@pytest.mark.parametrize(("separation", "held"), [("softmax", False), ("sparsemax", True)])
-def test_a_causal_softmax_and_its_gradient_hold_no_array_of_pairs(
-    separation: str, held: bool
+@pytest.mark.parametrize(
+    ("options", "held"),
+    [
+        ({"is_causal": True}, False),
+        ({"is_causal": True, "separation": "sparsemax"}, False),
+        ({"attn_mask": torch.ones(300, 300, dtype=torch.bool).tril()}, True),
+    ],
+    ids=["softmax", "sparsemax", "mask"],
+)
+def test_causal_attention_and_its_gradient_hold_no_array_of_pairs(
+    options: dict[str, Any], held: bool
 ) -> None:
     query = torch.randn(1, 1, 300, 4, requires_grad=True)
     with Largest() as largest:
-        attention(query, query, query, is_causal=True, separation=separation).sum().backward()
+        attention(query, query, query, **options).sum().backward()
     assert (largest.values >= 300 * 300) == held
 
 

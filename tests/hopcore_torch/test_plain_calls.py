@@ -121,6 +121,7 @@ def test_calls_that_need_the_usual_way(plain: list[bool]) -> None:
         (stored[0], state[0], projection[0]),
         (stored[:1], state, projection[:1]),
         (stored, state[:, :0], projection),
+        (stored[:0], state[:0], projection[:0]),
         (torch.randn(100, 2000, 8), torch.randn(100, 1, 8), torch.randn(100, 2000, 8)),
     ]
     layer.eval()
@@ -183,9 +184,30 @@ def eps(layer: Any) -> None:
     layer.norm_state_pattern.eps = 0.5
 
 
+def colder(layer: Any) -> None:
+    layer.scaling = 3.0
+
+
+def colder_by_head(layer: Any) -> None:
+    layer.scaling = torch.tensor([2.0, 3.0])
+
+
 @pytest.mark.parametrize(
     "change",
-    [doubled, in_place, data, parameter, replaced, normalization, hooked, pruned, normed, eps],
+    [
+        doubled,
+        in_place,
+        data,
+        parameter,
+        replaced,
+        normalization,
+        hooked,
+        pruned,
+        normed,
+        eps,
+        colder,
+        colder_by_head,
+    ],
 )
 def test_a_changed_layer_is_seen_by_the_next_call(
     plain: list[bool], change: Callable[[Any], None]

@@ -385,9 +385,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         """Outside of traces and function transforms."""
         return eager()
 
-    def recomputed(self, function: Any, *arguments: Any) -> torch.Tensor:
+    def recomputed(self, function: Any, argument: Any) -> torch.Tensor:
         """By a checkpoint, which also keeps the state of the generator."""
-        return checkpoint(function, *arguments, use_reentrant=False)
+        return checkpoint(function, argument, use_reentrant=False)
 
     def gives_conjugate(self, state: torch.Tensor, stored: torch.Tensor) -> bool:
         """On the CPU, where no derivative is asked for."""
