@@ -234,4 +234,7 @@ def keys_of(path: Path | None) -> list[str] | None:
 def key_in(held: Memory, text: str) -> str | int:
     """Return the key that is meant by a word of the command line."""
     digits = text.removeprefix("-")
-    return int(text) if text not in held and digits.isdecimal() else text
+    key = int(text) if text not in held and digits.isdecimal() else text
+    if key not in held:
+        raise ValueError(f"the memory has no key {key!r}")
+    return key

@@ -105,7 +105,8 @@ def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> 
         return output
     check_certifiable(snapshot)
     inputs, single = inputs_at_edge(state, snapshot, beta=beta)
-    if inputs.backend.states.name != "numpy":
+    backend: Any = inputs.backend
+    if backend.states.name != "numpy":
         raise TypeError("a certificate needs states of NumPy")
     if snapshot.count == 0:
         lead = inputs.state.shape[:-1]
@@ -125,7 +126,8 @@ def visited(memory: Any, state: Any, beta: Any) -> Visits:
     lead, count = inputs.state.shape[:-1], snapshot.count
     number, share = np.full(lead, count), np.ones(lead)
     sketched = snapshot.sketched_values
-    if inputs.backend.states.name == "numpy" and sketched is not None:
+    backend: Any = inputs.backend
+    if backend.states.name == "numpy" and sketched is not None:
         answers = Answers(inputs.backend, snapshot, Values(snapshot), snapshot.similarity)
         states, cold = answers.flat(inputs.state, inputs.beta)
         found = answers.partial(states, cold, snapshot.separation)
