@@ -178,7 +178,9 @@ def tables(low: list, warm: list, batch: list, built: list) -> list[scale.Table]
         },
         {
             "title": "Batches",
-            "about": "Queries that are associated together; the time is that of one of them.",
+            "about": "Queries that are associated together; the time is that of one of them. The "
+            "memory of MNIST was asked for left halves before, from which it has learned that "
+            "trying is in vain, so that it reads all patterns for a while.",
             "columns": [
                 "memory", "queries", "beta", "batch", "plain ms", "error=0 ms", "error=1e-6 ms",
                 "plain / error=1e-6", "error=0 / error=1e-6",
