@@ -11,6 +11,7 @@ import numpy as np
 
 from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._edge import as_floating, inputs_at_edge, without_axis, without_row
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import check_bool, short_repr
 from hopcore.memory import Entmax, Retrieval, association, get_separation
 from hopcore.memory._own_options import COMPLETED
@@ -149,7 +150,16 @@ class Visits(NamedTuple):
     share : array (..., L)
         The bytes of the sketch, and of the patterns that it could not exclude, divided by those of
         all patterns; 1 if all patterns are read.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.Memory(np.eye(3), beta=20.0, error=1e-6).visits([0.9, 0.1, 0.0])
+    Visits(patterns=int64 (), share=float64 ())
     """
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     patterns: Any
     share: Any
