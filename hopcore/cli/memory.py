@@ -189,8 +189,7 @@ def query(
         results["accepted"] = found.accepted
     names = held.keys
     keys = [None if i < 0 else names[i] for i in found.index.tolist()]
-    if out is not None:
-        words = write_results(out, results)
+    words = "" if out is None else write_results(out, results)
     facts = {
         "queries": len(keys),
         "converged": mean(found.converged),
