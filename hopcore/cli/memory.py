@@ -189,8 +189,7 @@ def query(
         results["accepted"] = found.accepted
     names = held.keys
     keys = [None if i < 0 else names[i] for i in found.index.tolist()]
-    if out is not None:
-        words = write_results(out, results)
+    words = "" if out is None else write_results(out, results)
     facts = {
         "queries": len(keys),
         "converged": mean(found.converged),
@@ -234,4 +233,7 @@ def keys_of(path: Path | None) -> list[str] | None:
 def key_in(held: Memory, text: str) -> str | int:
     """Return the key that is meant by a word of the command line."""
     digits = text.removeprefix("-")
-    return int(text) if text not in held and digits.isdecimal() else text
+    key = int(text) if text not in held and digits.isdecimal() else text
+    if key not in held:
+        raise ValueError(f"the memory has no key {key!r}")
+    return key

@@ -11,6 +11,7 @@ import numpy as np
 
 from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._edge import as_floating, inputs_at_edge, without_axis, without_row
+from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import check_bool, short_repr
 from hopcore.memory import Entmax, Retrieval, association, get_separation
 from hopcore.memory._own_options import COMPLETED
@@ -105,7 +106,8 @@ def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> 
         return output
     check_certifiable(snapshot)
     inputs, single = inputs_at_edge(state, snapshot, beta=beta)
-    if inputs.backend.states.name != "numpy":
+    backend: Any = inputs.backend
+    if backend.states.name != "numpy":
         raise TypeError("a certificate needs states of NumPy")
     if snapshot.count == 0:
         lead = inputs.state.shape[:-1]
@@ -125,7 +127,8 @@ def visited(memory: Any, state: Any, beta: Any) -> Visits:
     lead, count = inputs.state.shape[:-1], snapshot.count
     number, share = np.full(lead, count), np.ones(lead)
     sketched = snapshot.sketched_values
-    if inputs.backend.states.name == "numpy" and sketched is not None:
+    backend: Any = inputs.backend
+    if backend.states.name == "numpy" and sketched is not None:
         answers = Answers(inputs.backend, snapshot, Values(snapshot), snapshot.similarity)
         states, cold = answers.flat(inputs.state, inputs.beta)
         found = answers.partial(states, cold, snapshot.separation)
@@ -147,7 +150,16 @@ class Visits(NamedTuple):
     share : array (..., L)
         The bytes of the sketch, and of the patterns that it could not exclude, divided by those of
         all patterns; 1 if all patterns are read.
+
+    Examples
+    --------
+    >>> import numpy as np, hopcore
+    >>> hopcore.Memory(np.eye(3), beta=20.0, error=1e-6).visits([0.9, 0.1, 0.0])
+    Visits(patterns=int64 (), share=float64 ())
     """
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     patterns: Any
     share: Any

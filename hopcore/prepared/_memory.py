@@ -122,7 +122,7 @@ class Memory(Growing):
 
     @suggest_names
     def association(
-        self, state: SomeArray, *, beta: BetaLike | None = None, return_certificate: bool = False
+        self, state: AnyArray, *, beta: BetaLike | None = None, return_certificate: bool = False
     ) -> Any:
         r"""Associate states with the memory, and say how far the result may be off.
 

@@ -24,6 +24,10 @@ PRECISE = 1e-9
 """The share by which sums of a few bounds are rounded up."""
 
 
+LONGEST_PAUSE = 8
+"""For so many calls, at most, a memory does not try after few patterns were not enough."""
+
+
 class Answer(NamedTuple):
     """Associations of the queries that were answered from few patterns, in float64.
 
@@ -60,7 +64,8 @@ class Habit:
     """Remembers at which inverse temperatures few patterns were not enough.
 
     After a failure, calls at the same or a lower inverse temperature do not try for a while; the
-    while doubles with each failure, so that trying takes next to none of the time.
+    while doubles with each failure, up to :data:`LONGEST_PAUSE` calls, so that trying takes about
+    1 % of the time.
     """
 
     beta: float = 0.0
@@ -81,7 +86,7 @@ class Habit:
                 self.beta, self.pause = 0.0, 0
             return
         self.beta = max(self.beta, beta)
-        self.pause = min(64, 2 * self.pause + 1)
+        self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
         self.left = self.pause
 
 

@@ -217,9 +217,18 @@ class Part:
     ndim = 2
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the array."""
+        raise NotImplementedError
+
+    @property
     def dtype(self) -> np.dtype:
         """The dtype of the patterns."""
         return self.snapshot.dtype
+
+    def array(self, states: Backend, where: Any) -> Array:
+        """Return the array in a library, on a device."""
+        raise NotImplementedError
 
 
 class Values(Part):

@@ -336,9 +336,9 @@ def _relative(
     top = float((beta * rough + bias)[at])
     if len(rows) == 1:
         return np.zeros(1), np.zeros(1), 0, top
-    for attempt in range(
-        2
-    ):  # the second time relative to a better one, which rounding may have hidden
+    # A second time, relative to a better pattern, where rounding had hidden which one is best.
+    score = error = np.zeros(len(rows))
+    for attempt in range(2):
         if distance:
             # Half of the difference of two squares, as a product, in which nothing cancels.
             differences, sums = patterns - patterns[at], apart + apart[at]

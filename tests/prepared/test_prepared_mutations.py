@@ -9,17 +9,15 @@ from planting import MUTANTS, Mutant, core, everywhere, mutant
 KNOWN = len(MUTANTS)
 
 
-@mutant("a bound without the rest of the patterns", "R1 R3")
-def bound_too_small(patch):
-    kind = core("prepared._sketch").Directions
-    right = kind.rows
+@mutant("bounds of scores that are too small by what may be left out", "R1 R3")
+def bounds_too_small(patch):
+    def wrong(right):
+        def not_excluded(memory, bounds, centred, size, cold, gap, most):
+            return right(memory, bounds, centred, size, cold, 0.0 * gap, most)
 
-    def wrong(self, patterns):
-        found = right(self, patterns)
-        found[:, len(self.basis)] *= 0.1
-        return found
+        return not_excluded
 
-    patch.setattr(kind, "rows", wrong)
+    everywhere(patch, "prepared._survivors", "_not_excluded", wrong)
 
 
 @mutant("a certificate that forgets what was left out", "R1")
