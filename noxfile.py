@@ -424,15 +424,37 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def kernels(session: nox.Session) -> None:
-    """The kernels in Triton without a GPU: the suite on interpreted ones, and all compiled."""
+    """The kernels for GPUs without a GPU: the suite on interpreted ones, and all compiled.
+
+    ``nox -s kernels -- triton`` or ``-- pallas`` does it for one language.
+    """
     dev(session)
-    interpreted = ["python", "-m", "hopcore_conformance", "-q", "--backend", "torch"]
-    interpreted += ["--kernels", "triton-interpret", *SIDE_BY_SIDE]
-    for dtype in ("float32", "bfloat16", "float16"):
-        run(session, *interpreted, "--dtype", dtype, "--max-examples", "3")
-    table = "docs/benchmarks/triton-kernels.json"
-    compiling = ["python", "-m", "benchmarks.gpu_compile", table, *session.posargs]
-    run(session, *compiling, TRITON_INTERPRET="0")
+    languages = session.posargs or ["triton", "pallas"]
+    if "triton" in languages:
+        for dtype in ("float32", "bfloat16", "float16"):
+            interpreted = ["--kernels", "triton-interpret", *SIDE_BY_SIDE, "--max-examples", "3"]
+            conform_kernels(session, "torch", dtype, *interpreted)
+        table = "docs/benchmarks/triton-kernels.json"
+        compiling = ["python", "-m", "benchmarks.gpu_compile", table]
+        run(session, *compiling, TRITON_INTERPRET="0")
+    if "pallas" in languages:
+        # JAX compiles the interpreter of every shape: faster where it optimizes little.
+        faster = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+        for dtype in ("float32", "bfloat16", "float16"):
+            interpreted = ["--kernels", "pallas-interpret", *SIDE_BY_SIDE, "--max-examples", "1"]
+            conform_kernels(session, "jax", dtype, *interpreted, "--per-statement", "1", **faster)
+        run(session, "python", "-m", "benchmarks.gpu_pallas", "--lower")
+        table = "docs/benchmarks/pallas-kernels.json"
+        compiling = ["python", "-m", "benchmarks.gpu_pallas", table]
+        run(session, *compiling, TRITON_INTERPRET="0")
+
+
+def conform_kernels(
+    session: nox.Session, backend: str, dtype: str, *options: str, **environment: str
+) -> None:
+    """Run the checks of associations on interpreted kernels."""
+    command = ["python", "-m", "hopcore_conformance", "-q", "--backend", backend]
+    run(session, *command, "--dtype", dtype, *options, **environment)
 
 
 @nox.session(venv_backend="none", default=False)
@@ -456,8 +478,8 @@ def gpu(session: nox.Session) -> None:
             command = ["python", "-m", "hopcore_conformance", "--backend", backend]
             command += ["--dtype", dtype, "--device", "cuda", *session.posargs]
             session.run(*command, env=environment)
-            if backend == "torch":  # and with the kernels that are not used by default
-                session.run(*command, env={**environment, "HOPCORE_TORCH_KERNELS": "auto"})
+            # And with the kernels that are not used by default.
+            session.run(*command, env={**environment, f"HOPCORE_{backend.upper()}_KERNELS": "auto"})
 
 
 def from_source(folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from statistics import median
@@ -27,6 +27,9 @@ STEADY = 0.05
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """With which the allocator of glibc keeps pages, instead of mapping them anew in every call."""
 
+APART = {"MALLOC_MMAP_THRESHOLD_": str(64 << 10)}
+"""With which every array is mapped apart, so that gaps in the heap do not count as memory."""
+
 
 class SideFailed(Exception):
     """A side could not do its work; the text says why."""
@@ -35,13 +38,13 @@ class SideFailed(Exception):
 class Worker:
     """A process that measures, started when it is first asked for something."""
 
-    def __init__(self) -> None:
+    def __init__(self, allocator: Mapping[str, str]) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
         self.connection, child = context.Pipe()
         self.process = context.Process(target=serve, args=(child,), daemon=True)
-        before = {name: os.environ.get(name) for name in ALLOCATOR}
-        os.environ.update(ALLOCATOR)  # read by the allocator when the process begins
+        before = {name: os.environ.get(name) for name in allocator}
+        os.environ.update(allocator)  # read by the allocator when the process begins
         self.process.start()
         for name, value in before.items():
             if value is None:
@@ -75,13 +78,13 @@ class Workers:
     """The processes of a run: one for each library on either side of a comparison."""
 
     def __init__(self) -> None:
-        self.running: dict[tuple[str, str, bool], Worker] = {}
+        self.running: dict[tuple[str, str, bool, bool], Worker] = {}
 
-    def of(self, side: Side, peer: bool) -> Worker:
-        """The process of a side; a new one if it was given up."""
-        key = (side.module, side.library, peer)
+    def of(self, side: Side, peer: bool, memory: bool = False) -> Worker:
+        """The process of a side; a new one if it was given up. Memory is measured in its own."""
+        key = (side.module, side.library, peer, memory)
         if key not in self.running or not self.running[key].process.is_alive():
-            self.running[key] = Worker()
+            self.running[key] = Worker(APART if memory else ALLOCATOR)
         return self.running[key]
 
     def __enter__(self) -> Workers:
@@ -178,7 +181,7 @@ def run_case(
     turns = [_Turns(Measured(str(side))) for side, _ in sides]
     active: list[tuple[Worker, _Turns]] = []
     for (side, peer), turn in zip(sides, turns, strict=True):
-        worker = workers.of(side, peer)
+        worker = workers.of(side, peer, row.pairs)
         try:
             opening = turn.opening = worker.ask((side, case))
         except SideFailed as failure:

@@ -174,7 +174,8 @@ x L x S x d. Absolute times depend on the machine; the ratios depend on it less.
 STEADY_RUNS = """
 Each side is measured twice in a row in every round, and no ratio is printed where the medians of
 the two differ by more than 5 %. The allocator keeps its pages; *faults* counts the pages that a
-call is given nevertheless. *(L, S) MiB* is what the scores of all heads would take.
+call is given nevertheless. *(L, S) MiB* is what the scores of all heads would take; beside it,
+every array is mapped apart, so that gaps in the heap do not count.
 """
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from hopcore_conformance.subject import DTYPES, KERNELS, LAYOUTS
+from hopcore_conformance.subject import DTYPES, INTERPRETED, LAYOUTS, NAMES_OF_KERNELS
 
 CHECKS = Path(__file__).parent / "checks"
 
@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--kernels",
-        choices=KERNELS,
-        help="torch's kernels, triton-interpret: those for GPUs, interpreted on the CPU in "
-        "float32 (default) or half precision, with the checks of associations",
+        choices=NAMES_OF_KERNELS,
+        help="kernels of torch or JAX; triton-interpret and pallas-interpret: those for GPUs, "
+        "interpreted on the CPU in float32 (default) or half precision, with the checks of "
+        "associations",
     )
     parser.add_argument(
         "--max-examples", type=int, default=20, help="examples of each check (default: 20)"
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", metavar="FILE", help="write what was found: out.json, out.html")
     options, rest = parser.parse_known_args(arguments)
     if options.dtype is None:
-        options.dtype = "float32" if options.kernels == "triton-interpret" else "float64"
+        options.dtype = "float32" if options.kernels in INTERPRETED else "float64"
     command = [
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.

@@ -22,7 +22,14 @@ from hopcore_conformance.report.failures import command, explained, head
 from hopcore_conformance.report.record import LARGEST, SUFFIXES, Check, Report, write
 from hopcore_conformance.report.statements import STATEMENTS
 from hopcore_conformance.sharded import CHECKS, OF_ASSOCIATIONS, PARTED, Parted, subject_of
-from hopcore_conformance.subject import DTYPES, KERNELS, LAYOUTS, Subject
+from hopcore_conformance.subject import (
+    DTYPES,
+    INTERPRETED,
+    KERNELS,
+    LAYOUTS,
+    NAMES_OF_KERNELS,
+    Subject,
+)
 
 GROUP = "hopcore.backends"
 DISTRIBUTIONS = {"array_api_strict": "array-api-strict", "dask.array": "dask"}
@@ -41,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how arrays lie in memory",
     )
     group.addoption(
-        "--hopcore-kernels", default=None, choices=KERNELS, help="torch's kernels (portable)"
+        "--hopcore-kernels", default=None, choices=NAMES_OF_KERNELS, help="kernels (portable)"
     )
     group.addoption("--max-examples", type=int, default=20, help="examples of each check (20)")
     group.addoption(
@@ -89,22 +96,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def choose_kernels(config: pytest.Config, kernels: Any) -> None:
-    """Let torch use other kernels until the end of the run."""
+    """Let torch or JAX use other kernels until the end of the run."""
     backend, dtype = config.option.hopcore_backend, config.option.hopcore_dtype
-    if backend != "torch":
-        raise pytest.UsageError(f"--kernels {kernels} needs --backend torch, got {backend}")
-    if kernels == "triton-interpret":
-        if find_spec("triton") is None:
-            raise pytest.UsageError('--kernels triton-interpret: pip install "hopcore[triton]"')
-        if dtype == "float64":
-            raise pytest.UsageError(
-                "--kernels triton-interpret: the kernels compute float32, bfloat16 and float16, "
-                "and float64 is computed by the portable ones"
-            )
-    from hopcore_torch.kernels.triton import using_kernels  # noqa: PLC0415
-
+    if kernels not in KERNELS.get(backend, ()):
+        takers = " or ".join(f"--backend {name}" for name in KERNELS if kernels in KERNELS[name])
+        raise pytest.UsageError(f"--kernels {kernels} needs {takers}, got {backend}")
+    if kernels == "triton-interpret" and find_spec("triton") is None:
+        raise pytest.UsageError('--kernels triton-interpret: pip install "hopcore[triton]"')
+    if kernels in INTERPRETED and dtype == "float64":
+        raise pytest.UsageError(
+            f"--kernels {kernels}: the kernels compute float32, bfloat16 and float16, "
+            "and float64 is computed by the portable ones"
+        )
+    package = {"torch": "hopcore_torch.kernels.triton", "jax": "hopcore_jax.kernels.pallas"}
     stack = ExitStack()
-    stack.enter_context(using_kernels(kernels))
+    stack.enter_context(import_module(package[backend]).using_kernels(kernels))
     config.add_cleanup(stack.close)
 
 
@@ -212,7 +218,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     must fail.
     """
     subject = config.stash[SUBJECT]
-    interpreted = config.option.hopcore_kernels == "triton-interpret"
+    interpreted = config.option.hopcore_kernels in INTERPRETED
     if interpreted or isinstance(subject, Parted):
         modules = OF_ASSOCIATIONS if interpreted else CHECKS
         others = [item for item in items if item.path.name not in modules]

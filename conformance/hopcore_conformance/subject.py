@@ -20,8 +20,17 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 LAYOUTS = ("contiguous", "strided")
 """The possible layouts of arrays in memory."""
 
-KERNELS = ("auto", "portable", "triton-interpret")
-"""Which kernels torch uses, as ``hopcore_torch.kernels.triton.using_kernels`` takes them."""
+KERNELS = {
+    "torch": ("auto", "portable", "triton-interpret"),
+    "jax": ("auto", "portable", "pallas-interpret"),
+}
+"""The kernels of a backend, as ``hopcore_torch.kernels.triton.using_kernels`` and
+``hopcore_jax.kernels.pallas.using_kernels`` take them."""
+
+NAMES_OF_KERNELS = ("auto", "portable", "triton-interpret", "pallas-interpret")
+
+INTERPRETED = ("triton-interpret", "pallas-interpret")
+"""Kernels for GPUs that run on the CPU, of float32 and half precision."""
 
 
 class Subject:

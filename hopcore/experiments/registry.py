@@ -6,21 +6,27 @@ from collections.abc import Callable
 
 from hopcore.experiments import retrieval
 from hopcore.experiments.annealing.study import Annealing, TemperatureFloor
+from hopcore.experiments.attention_analysis.study import AttentionAnalysis
 from hopcore.experiments.attention_entropy.study import AttentionEntropy
+from hopcore.experiments.bag_attention.study import BagAttention
 from hopcore.experiments.capacity.study import Capacity, CapacityMasked
 from hopcore.experiments.completion.study import Completion
 from hopcore.experiments.diffusion import studies as diffusion
 from hopcore.experiments.estimators.study import Estimators
 from hopcore.experiments.mil.studies import BagFiles, BitPattern, Latch, MnistBags
+from hopcore.experiments.papers.study import Papers
 from hopcore.experiments.study import Study, command_of
 from hopcore.experiments.suggested_beta.study import SuggestedBeta
 from hopcore.experiments.temperature_profiles.study import TemperatureProfiles
+from hopcore.experiments.temperature_router.study import TemperatureRouter
 from hopcore.experiments.transition.study import Transition, TransitionStates
 
 STUDIES: tuple[type[Study], ...] = (
-    *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, Annealing, TemperatureFloor,
-    TemperatureProfiles, Transition, SuggestedBeta, TransitionStates,
-    Estimators, AttentionEntropy, Capacity, CapacityMasked, Completion,
+    *diffusion.STUDIES, BitPattern, Latch, MnistBags, BagFiles, BagAttention, Annealing,
+    TemperatureFloor, TemperatureProfiles, TemperatureRouter,
+    Transition, SuggestedBeta, TransitionStates,
+    Estimators, AttentionEntropy, AttentionAnalysis, Capacity, CapacityMasked, Completion,
+    Papers,
 )  # fmt: skip
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -49,7 +49,8 @@ class Plain:
 
     def __init__(self, settings: HopfieldSettings) -> None:
         self.obstacle = obstacle_to_plain_calls(settings)
-        self.depth, self.heads, self.beta = settings.input_size, settings.num_heads, settings.beta
+        self.depth, self.heads = settings.input_size, settings.num_heads
+        self.beta: Any = settings.beta
         self.rows = settings.segments[0]
         self.norms: Any = settings.normalizations
         names = [norm[0] for norm in settings.normalizations if norm is not None]

@@ -5,9 +5,13 @@ depend on the states, and may leave out patterns that are shown to have next to 
 """
 
 from hopcore.prepared._calibration import Calibration
+from hopcore.prepared._calls import Visits
+from hopcore.prepared._compaction import Compacted
 from hopcore.prepared._memory import Memory
 
 __all__ = [
     "Calibration",
+    "Compacted",
     "Memory",
+    "Visits",
 ]

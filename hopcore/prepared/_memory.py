@@ -16,6 +16,7 @@ from hopcore.prepared._backend import PREPARED
 from hopcore.prepared._calibration import Calibration, Score, calibrated
 from hopcore.prepared._calls import Visits, accepted, associated, register, visited
 from hopcore.prepared._checks import Key, as_bias, as_keys, as_rows
+from hopcore.prepared._compaction import Compacted, compacted
 from hopcore.prepared._file import read, write
 from hopcore.prepared._growing import Growing
 from hopcore.prepared._rows import New, Settings
@@ -307,6 +308,59 @@ class Memory(Growing):
         if self._calibration is None:
             raise ValueError("the memory is not calibrated: write memory.calibrate(noise=...)")
         return accepted(self.snapshot(), state, self._calibration)
+
+    @suggest_names
+    def compact(
+        self,
+        m: int | None = None,
+        *,
+        error: float | None = None,
+        queries: AnyArray | None = None,
+        seed: int = 0,
+    ) -> Compacted:
+        r"""Return a smaller memory, in which every cluster of patterns is one pattern.
+
+        It is the mean of the cluster, with the mean of its values, and with the logarithm of its
+        size as a bias. This memory stays as it is.
+
+        Parameters
+        ----------
+        m : int, optional
+            The number of clusters, found by k-means.
+        error : float, optional
+            Instead of m: take the smallest power of two with which no query moves farther.
+        queries : array (n, d), optional
+            Queries on which the error is measured and certified, at :attr:`beta`.
+        seed : int
+            Of the choice of the first means.
+
+        Returns
+        -------
+        Compacted
+            ``memory, clusters, error, certificate``. A query near to the queries given moves about
+            as far as they do; nothing is known of others.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Neither or both of m and error; an error without queries; an empty memory; a compact
+            kernel.
+
+        Notes
+        -----
+        Certificates are for the softmax. They are inf where the scores within a cluster differ by
+        more than about 1, which is usual at the temperatures of retrieval: there only nearly equal
+        patterns can be merged with a guarantee.
+
+        Examples
+        --------
+        >>> import numpy as np, hopcore
+        >>> stored = np.repeat(np.eye(4), 25, axis=0)
+        >>> found = hopcore.Memory(stored, beta=4.0).compact(error=1e-6, queries=np.eye(4))
+        >>> found.memory.shape
+        (4, 4)
+        """
+        return compacted(self, m, error, queries, seed)
 
     def save(self, path: str | Path) -> None:
         """Write the memory to a file of safetensors, which is written whole or not at all.

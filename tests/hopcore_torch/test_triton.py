@@ -306,6 +306,18 @@ def test_second_derivatives_are_those_of_the_formula() -> None:
             torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("width", [2, 3])
+def test_the_conjugate_does_not_depend_on_projections(width: int) -> None:
+    call = case(projection=numbers(11, width, seed=2))
+    leaves = [x.requires_grad_() for x in call[:3]]
+    found: Any = _associate.associate(TORCH, *leaves, 0.7, None, ENTMAX)
+    derivatives = torch.autograd.grad(found[1].sum(), leaves)
+    assert bool((derivatives[2] == 0.0).all())
+    wanted = torch.autograd.grad(TORCH.conjugate(*leaves[:2], 0.7, None, ENTMAX).sum(), leaves[:2])
+    for ours, theirs in zip(derivatives[:2], wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-6, atol=2e-6)
+
+
 def test_inputs_that_changed_have_no_derivative() -> None:
     state = numbers(2, 3).requires_grad_()
     stored = numbers(5, 3, seed=1)

@@ -94,6 +94,18 @@ def lower_rank(patch):
     everywhere(patch, "prepared._calibration", "calibrated", wrong)
 
 
+@mutant("clusters that count as one pattern", "R5")
+def without_sizes(patch):
+    def wrong(right):
+        def merged_rows(*given):
+            new, *rest = right(*given)
+            return type(new)(new.patterns, new.values, 0.0 * new.bias, new.keys), *rest
+
+        return merged_rows
+
+    everywhere(patch, "prepared._compaction", "merged_rows", wrong)
+
+
 @mutant("the mean of other patterns kept with the memory", "R.plain")
 def wrong_origin(patch):
     def wrong(right):

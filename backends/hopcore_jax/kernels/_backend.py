@@ -33,6 +33,8 @@ from hopcore_jax.kernels._layers import JaxLayerKernels
 from hopcore_jax.kernels._products import recalled, scored
 from hopcore_jax.kernels._separate import separate, split_orders
 from hopcore_jax.kernels._statistics import statistics, statistics_of_scores
+from hopcore_jax.kernels.pallas import _associate as pallas
+from hopcore_jax.kernels.pallas._choice import refusal, uses_pallas
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, since small blocks would not keep it busy."""
@@ -142,10 +144,69 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[Array, Array | None]:
-        output, conjugate = self.in_blocks(
-            state, stored, projection, beta, mask, separation, need_conjugate
-        )
+        given = state, stored, projection, beta, mask, separation
+        if uses_pallas(self.device(state)):
+            found = pallas.associate(self, *given)
+            if found is not None:
+                return found[0], found[1] if need_conjugate else None
+        output, conjugate = self.in_blocks(*given, need_conjugate)
         return self.astype(output, state.dtype), conjugate
+
+    def associate_biased(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        mask: Array | None,
+        bias: Array,
+        separation: SeparationFunction,
+    ) -> Array:
+        """By a kernel in Pallas where one applies."""
+        given = state, stored, projection, beta, mask
+        if uses_pallas(self.device(state)):
+            found = pallas.associate(self, *given, separation, bias)
+            if found is not None:
+                return found[0]
+        return super().associate_biased(*given, bias, separation)
+
+    def has_causal_kernel(
+        self, state: Array, stored: Array, separation: SeparationFunction
+    ) -> bool:
+        """Where a kernel in Pallas applies."""
+        device = self.device(state)
+        return uses_pallas(device) and not refusal(state, stored, None, 1.0, None, separation)
+
+    def associate_causal(
+        self,
+        state: Array,
+        stored: Array,
+        projection: Array,
+        beta: Beta,
+        separation: SeparationFunction,
+    ) -> Array:
+        """By a kernel in Pallas where one applies."""
+        if uses_pallas(self.device(state)):
+            given = state, stored, projection, beta, None, separation
+            found = pallas.associate(self, *given, causal=True)
+            if found is not None:
+                return found[0]
+        return super().associate_causal(state, stored, projection, beta, separation)
+
+    def best(
+        self,
+        state: Array,
+        stored: Array,
+        beta: Beta,
+        mask: Array | None,
+        separation: SeparationFunction,
+    ) -> tuple[Array, ...]:
+        """By a kernel in Pallas where one applies."""
+        given = state, stored, beta, mask, separation
+        found = None
+        if uses_pallas(self.device(state)):
+            found = pallas.best(self, *given)
+        return super().best(*given) if found is None else found
 
     def conjugate(
         self,
@@ -155,6 +216,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         mask: Array | None,
         separation: SeparationFunction,
     ) -> Array:
+        if uses_pallas(self.device(state)):
+            found = pallas.associate(self, state, stored, None, beta, mask, separation)
+            if found is not None:
+                return found[1]
         return self.in_blocks(state, stored, None, beta, mask, separation)[1]
 
     def in_blocks(

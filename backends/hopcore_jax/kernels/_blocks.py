@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,34 +44,78 @@ def associate(
     dtype, precise = state.dtype, backend.precise[state.dtype]
     beta = jnp.asarray(beta, dtype=precise)
     places = Places.of(state, stored, projection, beta, mask)
-    state, beta = places.queries(state.astype(precise), 2), places.queries(beta, 1)
-    orders = None if orders is None else places.queries(orders, 1)
-    stored = places.memories(stored.astype(precise))
-    values = None if projection is None else places.memories(projection.astype(precise))
     masks, mask_of = places.mask_rows(mask)
+    with precision(dtype):
+        output, conjugate = in_blocks(
+            places.memories(stored.astype(precise)),
+            None if projection is None else places.memories(projection.astype(precise)),
+            places.queries(state.astype(precise), 2),
+            places.queries(beta, 1),
+            None if orders is None else places.queries(orders, 1),
+            Rows(masks, mask_of),
+            backend=backend,
+            separation=separation,
+            budget=budget,
+        )
+    return places.output(output), places.conjugate(conjugate) if need_conjugate else None
 
+
+class Rows(NamedTuple):
+    """The rows of a mask or a bias, and the number of the row of each query ``(B, R)``.
+
+    Without numbers all queries share the one row; without rows there is no mask.
+    """
+
+    rows: Array | None = None
+    number: Array | None = None
+
+    def of(self, number: Array | None) -> Array | None:
+        """Return the rows of some queries."""
+        if self.rows is None or number is None:
+            return self.rows
+        return jnp.take(self.rows, number, axis=0, mode="clip")
+
+
+NO_ROWS = Rows()
+
+
+def in_blocks(
+    stored: Array,
+    values: Array | None,
+    state: Array,
+    beta: Array,
+    orders: Array | None = None,
+    mask: Rows = NO_ROWS,
+    bias: Rows = NO_ROWS,
+    *,
+    backend: Backend,
+    separation: SeparationFunction,
+    budget: int,
+) -> tuple[Array | None, Array]:
+    """:func:`associate` for queries ``(B, R, d)`` of memories ``(B, S, d)``; see :class:`Places`.
+
+    The numbers of the bias are added to the scores.
+    """
     (batch, queries), size = beta.shape, stored.shape[1]
     memories_at_once = max(1, budget // max(1, queries * size))
     queries_at_once = max(FEWEST_ROWS, budget // size)
     cuts = max(1, -(-batch // memories_at_once)), max(1, -(-queries // queries_at_once))
 
     def block(
-        stored: Array, values: Any, state: Array, beta: Array, which: Any, orders: Any
+        stored: Array, values: Any, state: Array, beta: Array, orders: Any, *numbers: Any
     ) -> Any:
-        part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
-        function = with_orders(separation, orders)
-        return recall(function, backend.scores(state, stored, beta, part), values)
+        scores = backend.scores(state, stored, beta, mask.of(numbers[0]))
+        if bias.rows is not None:
+            scores = scores + bias.of(numbers[1])
+        return recall(with_orders(separation, orders), scores, values)
 
     cheap = block if cuts == (1, 1) else jax.checkpoint(block, prevent_cse=False)
 
     def memories(stored: Array, values: Any, *of_queries: Any) -> Any:
         return piecewise(partial(cheap, stored, values), 1, cuts[1], of_queries)
 
-    with precision(dtype):
-        output, conjugate = piecewise(
-            memories, 0, cuts[0], (stored, values, state, beta, mask_of, orders)
-        )
-    return places.output(output), places.conjugate(conjugate) if need_conjugate else None
+    of_queries = state, beta, orders, mask.number, bias.number
+    return piecewise(memories, 0, cuts[0], (stored, values, *of_queries))
 
 
 def associate_at_once(

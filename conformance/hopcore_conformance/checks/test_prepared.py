@@ -19,7 +19,7 @@ from hopcore_conformance.subject import Subject
 Array = np.ndarray
 WIDE = np.longdouble
 
-MANY, DEPTH = 1200, 500
+MANY, DEPTH = 2400, 250
 """A memory of this size is not read whole where a few patterns are enough."""
 
 similarities = st.sampled_from(("distance", "dot"))
@@ -100,41 +100,47 @@ def exact(state: Array, held: hopcore.Memory, beta: float) -> Array:
     scores = WIDE(beta) * (stored @ at)
     if held.similarity == "distance":
         scores = -WIDE(beta) / 2 * ((at - stored) ** 2).sum(axis=-1)
+    if held.bias is not None:
+        scores = scores + held.bias
     weights = np.exp(scores - scores.max())
     return weights @ values / weights.sum()
 
 
-def graded(rng: np.random.Generator, beta: float, span: float) -> Array:
-    """Patterns whose scores with the first of them fall evenly, by ``span`` in all."""
-    around = rng.normal(size=(MANY, DEPTH))
+def graded(rng: np.random.Generator, beta: float, step: float) -> Array:
+    """Clusters of 40 patterns, whose scores with the first of them fall by ``step`` each.
+
+    There are more clusters than principal coordinates, so that bounds need the rest of a pattern.
+    """
+    count = MANY // 40
+    middles, around = rng.normal(size=(count, DEPTH)), rng.normal(size=(MANY, DEPTH))
+    middles *= math.sqrt(1200.0 / beta) / np.linalg.norm(middles, axis=-1, keepdims=True)
     around /= np.linalg.norm(around, axis=-1, keepdims=True)
-    return (
-        rng.normal(size=DEPTH)
-        + around * np.sqrt(2.0 * span / beta * np.arange(MANY) / MANY)[:, None]
-    )
+    away = np.sqrt(2.0 * step / beta * (np.arange(MANY) % 40))
+    return np.repeat(middles, 40, axis=0) + around * away[:, None]
 
 
 @statement("R1", "R3")
-@given(rng=generators(), similarity=similarities, cold=st.floats(-1.0, 2.0))
+@given(
+    rng=generators(),
+    similarity=similarities,
+    cold=st.floats(-1.0, 2.0),
+    longer=st.sampled_from((1.0, 1e6)),
+)
 def test_certificates(
-    subject: Subject, rng: np.random.Generator, similarity: Any, cold: float
+    subject: Subject, rng: np.random.Generator, similarity: Any, cold: float, longer: float
 ) -> None:
     dtype, beta = floats_of(subject), 10.0**cold
     # Some patterns lie just beyond what is visited, wherever that ends.
-    stored = graded(rng, beta, 600.0)
-    if similarity == "dot":  # of one length, so that products fall as distances grow
-        stored -= stored[0]
-        lengths = np.sqrt(np.maximum(4.0 * 600.0 / beta - np.vecdot(stored, stored), 0.0))
-        stored = np.concatenate([lengths[:, None], stored[:, 1:]], axis=-1)
-    values = rng.normal(size=(MANY, 2))
-    late = np.arange(MANY) % 10 == 9
+    stored = graded(rng, beta, 2.0).astype(dtype)
+    values = rng.normal(size=(MANY, 2)).astype(dtype)
+    late = rng.random(MANY) < 0.3
     held = hopcore.Memory(
-        stored[~late].astype(dtype), values[~late].astype(dtype), similarity=similarity, beta=beta,
-        error=1e-3,
-    )  # fmt: skip
-    # Values that are far longer than those with which the memory was made.
-    held.add(stored[late].astype(dtype), 1e6 * values[late].astype(dtype))
-    states = stored[[0, 1, 9]].astype(dtype)
+        stored[~late], values[~late], similarity=similarity, beta=beta, error=1e-3
+    )
+    for part in np.array_split(np.flatnonzero(late), 3):
+        # Some values are far longer than those with which the memory was made.
+        held.add(stored[part], dtype.type(longer) * values[part])
+    states = stored[::400]
     output, certificate = held.association(states, return_certificate=True)
     for i, state in enumerate(states):
         apart = output[i].astype(WIDE) - exact(state, held, beta)
@@ -148,15 +154,15 @@ def test_sparse_weights_are_exact(
     subject: Subject, rng: np.random.Generator, separation: Any
 ) -> None:
     dtype = floats_of(subject)
-    stored = graded(rng, 4.0, 60.0).astype(dtype)  # of which about 20 are within reach
+    stored = graded(rng, 4.0, 0.05).astype(dtype)  # with whole clusters within reach
     options: Any = {"similarity": "distance", "separation": separation}
     held = hopcore.Memory(stored, beta=4.0, error=1.0, **options)
-    got = hopcore.update(stored[:3], held, 4.0)
-    wanted = hopcore.update(
-        stored[:3].astype(np.float64), stored.astype(np.float64), 4.0, **options
-    )
+    states = stored[:120:40]
+    got = hopcore.update(states, held, 4.0)
+    wanted = hopcore.update(states.astype(np.float64), stored.astype(np.float64), 4.0, **options)
     power = min(1.0, 1.0 / (hopcore.memory.get_separation(separation).alpha - 1.0))
-    agree("update", got, wanted, 256.0 * (256.0 * float(np.finfo(dtype).eps)) ** power)
+    within = 256.0 * (256.0 * float(np.finfo(dtype).eps)) ** power
+    agree("update", got, wanted, within * float(np.abs(stored).max()))
 
 
 @statement("R4")
@@ -178,3 +184,32 @@ def test_false_alarms(subject: Subject) -> None:
     variance = rate * (1.0 - rate) * (1.0 / (splits * size) + 1.0 / (splits * (count + 2)))
     share = refused / (splits * size)
     assert abs(share - rate) < 4.0 * math.sqrt(variance), f"{share} were refused, stated {rate}"
+
+
+@statement("R5")
+@given(
+    rng=generators(), similarity=similarities, width=st.floats(-3.0, 0.0), cold=st.floats(-1.0, 1.0)
+)
+def test_merged_patterns(
+    subject: Subject, rng: np.random.Generator, similarity: Any, width: float, cold: float
+) -> None:
+    dtype, beta = floats_of(subject), 10.0**cold
+    middles = rng.normal(size=(5, 3))
+    sizes = rng.integers(1, 30, size=5)
+    stored = np.repeat(middles, sizes, axis=0)
+    stored = stored + 10.0**width * rng.normal(size=stored.shape)
+    values = rng.normal(size=(len(stored), 2))
+    held = hopcore.Memory(
+        stored.astype(dtype), values.astype(dtype), similarity=similarity, beta=beta
+    )
+    states = rng.normal(size=(4, 3)).astype(dtype)
+    found = held.compact(5, queries=states)
+    assert len(found.memory) <= 5
+    for i, state in enumerate(states):
+        apart = (exact(state, found.memory, beta) - exact(state, held, beta)).astype(np.float64)
+        length = float(np.linalg.norm(apart))
+        assert length <= found.certificate[i], f"{length}, certified {found.certificate[i]}"
+        within = 1e4 * float(np.finfo(dtype).eps) * (1.0 + beta)
+        agree("error", found.error[i], length, within)
+    if width < -2.9 and cold < -0.5:
+        assert np.isfinite(found.certificate).all()

@@ -260,6 +260,8 @@ STATEMENTS: dict[str, str] = {
     "R2": "with entmax, only patterns of weight 0 are left out",
     "R3": "a pattern that is left out scores at most log(tau) more than the best pattern",
     "R4": "a further query is refused with a probability of at most the share of false alarms",
+    "R5": "clusters that become their means with biases log n move an association by at most the "
+    "bound of their second moments",
     # A: what an input may be, and what comes back.
     "A.single": "a state (d,) is one query: results are those of (1, d), without that axis",
     "A.convert": "lists, integers, NumPy arrays, mixed dtypes are converted; no value changes",

@@ -46,6 +46,7 @@ FLOORS: dict[str, Callable[..., list[trials.Arm]]] = {
     "fixes": temperature_floor.fixes,
     "causes": temperature_floor.causes,
     "cures": temperature_floor.cures,
+    "jump": temperature_floor.jump,
 }
 
 ArmNames = Annotated[

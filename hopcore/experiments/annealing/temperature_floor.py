@@ -90,6 +90,24 @@ def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     return each("VQ", TrainConfig(**(ANNEALED | settings)), arms, epochs)
 
 
+def jump(epochs: Sequence[int], **settings: Any) -> list[Arm]:
+    """Two ways to end the annealing after 15 epochs: stay, or jump to the floor of 0.5.
+
+    Parameters
+    ----------
+    epochs, **settings
+        As of :func:`fixes`.
+    """
+    own: dict[str, tuple[Build, dict[str, Any]]] = {
+        "floor 0.1": (vq(), {}),
+        "floor 0.5": (vq(), {"floor": 0.5}),
+        "frozen after 15": (vq(), {"freeze_after": 15}),
+        "at 0.5 after 15": (vq(), {"floor": 0.5}),
+    }
+    arms = each("VQ", TrainConfig(**(ANNEALED | settings)), own, epochs)
+    return [arm._replace(floor_after=15) if arm.name.startswith("at ") else arm for arm in arms]
+
+
 def causes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     """Trainings that might collapse, bare, each with one change, at two learning rates.
 

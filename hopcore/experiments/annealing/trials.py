@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from hopcore.datasets._images import Images, split_images
 from hopcore.experiments.models.image_classifiers import CNN, HNM, MLP
+from hopcore.schedules._kinds import Constant
 from hopcore.training._classifier import Classifier
 from hopcore.training._config import TrainConfig
 from hopcore.training._epoch_loop import Run
@@ -45,12 +46,15 @@ class Arm(NamedTuple):
     build : Build
     config : TrainConfig
         Of which a trial replaces the seed.
+    floor_after : int, optional
+        The number of epochs after which all temperatures jump to the floor and stay there.
     """
 
     model: str
     name: str
     build: Build
     config: TrainConfig
+    floor_after: int | None = None
 
 
 class Trial(NamedTuple):
@@ -130,8 +134,8 @@ def run_trials(
         train, test = split_images(images, seed)
         for arm in arms:
             begun = time.perf_counter()
-            config = replace(arm.config, seed=seed)
             model = arm.build(images.shape)
+            config = replace(with_jump(arm, model, len(train.target)), seed=seed)
             run = Run(model, config, train, test, backend=backend, device=device)
             history = list(run.epochs())
             last, best = history[-1], run.best or history[-1]
@@ -141,6 +145,27 @@ def run_trials(
                 time.perf_counter() - begun,
             )  # fmt: skip
             yield Outcome(trial, history)
+
+
+def with_jump(arm: Arm, model: Classifier, samples: int) -> TrainConfig:
+    """Return the settings of an arm, with the jump to the floor in the schedules if it has one.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.annealing.temperature_floor import jump
+    >>> from hopcore.experiments.annealing.trials import with_jump
+    >>> (arm,) = [arm for arm in jump([30]) if arm.floor_after is not None]
+    >>> schedule = with_jump(arm, arm.build((8, 8)), samples=320).schedules["codes"]
+    >>> [round(schedule(10 * epoch), 3) for epoch in (0, 14, 15, 29)]
+    [1.0, 0.653, 0.5, 0.5]
+    """
+    config = arm.config
+    if arm.floor_after is None:
+        return config
+    steps = -(-samples // config.batch_size)
+    stays = Constant(config.floor)
+    schedule = config.schedule_of(steps).then(stays, at=arm.floor_after * steps)
+    return replace(config, schedules=dict.fromkeys(model.TEMPERATURES, schedule))
 
 
 def temperature_of(epoch: Epoch) -> float | None:

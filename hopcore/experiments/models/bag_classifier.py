@@ -15,14 +15,19 @@ import numpy as np
 
 from hopcore.arrays._array_checks import backend_of_input
 from hopcore.arrays._backend import Array
-from hopcore.experiments.models.bag_layers import BagLayer, mean_of_instances
+from hopcore.experiments.models.bag_layers import (
+    BagLayer,
+    GatedAttention,
+    LearnedQuery,
+    mean_of_instances,
+)
 from hopcore.layers._activations import relu
 from hopcore.layers._composed_settings import LookupSettings, PoolingSettings
-from hopcore.layers._hopfield import hopfield
+from hopcore.layers._hopfield import hopfield, hopfield_weights
 from hopcore.layers._linear_maps import first_linear, linear
 from hopcore.layers._losses import logistic_loss
 from hopcore.layers._parameters import Parameters, initial_parameters, inner, layer_parameters
-from hopcore.layers._pooling import hopfield_lookup, hopfield_pooling
+from hopcore.layers._pooling import hopfield_lookup, hopfield_pooling, learned
 from hopcore.layers._recall import Drop
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.training._trainer import Conditions, Dropout
@@ -151,14 +156,38 @@ class BagClassifier:
         conditions: Conditions = ANY,
     ) -> Array:
         """The log odds of each bag, ``(n,)``."""
-        backend = backend_of_input("patterns", batch.patterns)
-        features = batch.patterns
-        for place in range(len(self.embedding)):
-            features = relu(linear(parameters, f"embedding.{place}", features), backend)
+        features = self._features(parameters, batch)
         answer = self._answer(
             inner(parameters, "layer"), features, batch.padding, conditions.dropout
         )
         return linear(parameters, "answer", answer)[..., 0]
+
+    def weights(self, parameters: Parameters, batch: Bags) -> Array:
+        """How much each head attends to each instance, ``(n, H, S)``.
+
+        Raises
+        ------
+        TypeError
+            The layer is neither pooling nor an attention with one learned query.
+        """
+        features, own = self._features(parameters, batch), inner(parameters, "layer")
+        layer = self.layer.pooling if isinstance(self.layer, LearnedQuery) else self.layer
+        if isinstance(layer, GatedAttention):
+            return layer.weights(own, features, batch.padding)[..., None, :]
+        if not isinstance(layer, PoolingSettings):
+            raise TypeError(f"a layer with weights is pooling or an attention, got {layer!r}")
+        found = hopfield_weights(
+            layer.hopfield, inner(own, "hopfield"), features, learned(own["pooling_weights"]),
+            stored_pattern_padding_mask=batch.padding,
+        )  # fmt: skip
+        return found[..., 0, :]
+
+    def _features(self, parameters: Parameters, batch: Bags) -> Array:
+        backend = backend_of_input("patterns", batch.patterns)
+        features = batch.patterns
+        for place in range(len(self.embedding)):
+            features = relu(linear(parameters, f"embedding.{place}", features), backend)
+        return features
 
     def objective(
         self, parameters: Parameters, batch: Bags, conditions: Conditions

@@ -70,15 +70,20 @@ class GatedAttention:
         self, parameters: Parameters, features: Array, padding: Array, drop: Drop | None
     ) -> Array:
         """Return the average of the features by their attention weights, ``(n, d)``."""
+        weights = self.weights(parameters, features, padding)
+        if drop is not None:
+            weights = drop(weights)
+        xp = backend_of_input("features", features).xp
+        return xp.sum(weights[..., None] * features, axis=-2)
+
+    def weights(self, parameters: Parameters, features: Array, padding: Array) -> Array:
+        """Return the attention weights ``(n, S)``."""
         backend = backend_of_input("features", features)
         gate = sigmoid(linear(parameters, "gate", features), backend)
         hidden = backend.xp.tanh(linear(parameters, "tanh", features)) * gate
         scores = linear(parameters, "score", hidden)[..., 0] + log_counts(padding, features)
         weights = backend.separate(scores, SEPARATIONS["softmax"])[0]
-        weights = backend.astype(weights, features.dtype)
-        if drop is not None:
-            weights = drop(weights)
-        return backend.xp.sum(weights[..., None] * features, axis=-2)
+        return backend.astype(weights, features.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)

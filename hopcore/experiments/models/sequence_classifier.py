@@ -186,6 +186,13 @@ class SequenceClassifier:
         symbols: Array,
         look: Callable[[Array], None] | None = None,
     ) -> tuple[Array, Backend]:
+        features, later, backend = self._embedded(parameters, symbols)
+        for number in range(len(self.settings)):
+            features = self._layer(number, parameters, features, later, look)
+        return features, backend
+
+    def _embedded(self, parameters: Parameters, symbols: Array) -> tuple[Array, Array, Backend]:
+        """The embedded symbols, and which places come later than which."""
         count, length = shape(symbols)
         if length > self.length:
             raise ValueError(f"sequences must have {self.length} symbols at most, got {length}")
@@ -195,18 +202,24 @@ class SequenceClassifier:
         rows = xp.take(embedding, xp.reshape(symbols, (-1,)), axis=0)
         features = xp.reshape(rows, (count, length, self.width)) + parameters["places"][:length, :]
         place = xp.arange(length, device=device)
-        later = place[None, :] > place[:, None]
-        for number, (settings, association) in enumerate(
-            zip(self.settings, self.associations, strict=True)
-        ):
-            own = dict(inner(parameters, f"layers.{number}"))
-            if self.learned:
-                own[TEMPERATURE] = self.pace * own[TEMPERATURE]
-            associate = partial(
-                associated, association, inner(own, "hopfield_association"), later, look
-            )
-            features = encoder_layer(settings, own, features, associate=associate)
-        return features, backend
+        return features, place[None, :] > place[:, None], backend
+
+    def _layer(
+        self,
+        number: int,
+        parameters: Parameters,
+        features: Array,
+        later: Array,
+        look: Callable[[Array], None] | None,
+    ) -> Array:
+        """The features after one encoder layer."""
+        own = dict(inner(parameters, f"layers.{number}"))
+        if self.learned:
+            own[TEMPERATURE] = self.pace * own[TEMPERATURE]
+        associate = partial(
+            associated, self.associations[number], inner(own, "hopfield_association"), later, look
+        )
+        return encoder_layer(self.settings[number], own, features, associate=associate)
 
 
 def associated(

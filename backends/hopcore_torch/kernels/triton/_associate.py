@@ -55,6 +55,10 @@ class Differentiated(Function):
         if torch.is_grad_enabled():
             return None, *by_formula(ctx.call, tensors, needs, by_output, by_conjugate)
         launch = ctx.call.launch(tensors)
+        if by_output is None and needs[2]:  # the conjugate alone does not depend on projections
+            needs = (*needs[:2], False, *needs[3:])
+            found = launch.backward(ctx.saved, needs[:4], by_output, by_conjugate)
+            return None, *found[:2], torch.zeros_like(tensors[2]), *found[3:], None
         return None, *launch.backward(ctx.saved, needs[:4], by_output, by_conjugate), None
 
 

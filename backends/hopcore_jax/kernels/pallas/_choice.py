@@ -1,0 +1,247 @@
+"""Which calls the kernels in Pallas take, and the switch that chooses them.
+
+The kernels have not run on a GPU yet, so the default, ``portable``, never uses them. The
+environment variable ``HOPCORE_JAX_KERNELS`` changes this: with ``auto`` they are used on GPUs of
+NVIDIA where they apply, and with ``pallas-interpret`` on any device, run by the interpreter of
+Pallas, which is slow and meant for tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hopcore.arrays import Array, SeparationFunction, orders_of
+from hopcore.memory import Entmax, Softmax
+from hopcore_jax.kernels import _loops as loops
+
+Kernels: TypeAlias = Literal["auto", "portable", "pallas-interpret"]
+
+VARIABLE = "HOPCORE_JAX_KERNELS"
+
+DTYPES = tuple(map(np.dtype, (np.float32, jnp.bfloat16, np.float16)))
+
+LEAST_ORDER, MOST_ORDER = 1.0625, 2.0
+"""Closer to 1, the power 1/(alpha - 1) would magnify the rounding of float32 more than 16 times;
+above 2, the equation for the threshold is not convex."""
+
+WIDEST = 256
+"""The most coordinates of a pattern or a projection, which a program holds on the chip."""
+
+LONGEST = 2**18
+"""The most patterns. Sums of tiles of at least 16 patterns are added one after another in float32,
+as many as a fused kernel of torch may add up (:data:`hopcore.arrays.LONG`)."""
+
+INTERPRETED = 1024
+"""The most tiles of an interpreted call."""
+
+MOST_NUMBER = 2**31 - 1
+"""The most programs of a launch, and entries of a mask, which Pallas numbers in 32 bits."""
+
+VERSION = 0, 10
+"""The least version of JAX, whose Pallas has the functions of the kernels."""
+
+CAPABILITY = 8, 0
+"""The least compute capability: the first with bfloat16 and with products of 11-bit parts."""
+
+
+class Switch:
+    """The kernels that are used; see the environment variable."""
+
+    def __init__(self, kernels: str) -> None:
+        if kernels not in ("auto", "portable", "pallas-interpret"):
+            raise ValueError(
+                f"{VARIABLE} must be 'auto', 'portable' or 'pallas-interpret', got {kernels!r}"
+            )
+        self.kernels = kernels
+        self.interprets = kernels == "pallas-interpret"
+        self.on_gpus = kernels == "auto"
+
+
+SWITCH = [Switch(os.environ.get(VARIABLE, "portable"))]
+
+
+@contextmanager
+def using_kernels(kernels: Kernels) -> Iterator[None]:
+    """Use other kernels within a ``with`` statement, in all threads.
+
+    What JAX has compiled is forgotten at both ends, since it holds the kernels of its time.
+
+    Parameters
+    ----------
+    kernels : {"auto", "portable", "pallas-interpret"}
+        As in the environment variable ``HOPCORE_JAX_KERNELS``.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, hopcore
+    >>> from hopcore_jax.kernels.pallas import using_kernels
+    >>> with using_kernels("portable"):
+    ...     hopcore.association(jnp.ones((1, 2)), jnp.eye(2), beta=1.0)
+    Array([[0.5, 0.5]], dtype=float32)
+    """
+    before, SWITCH[0] = SWITCH[0], Switch(kernels)
+    changes = before.kernels != kernels
+    try:
+        if changes:
+            jax.clear_caches()
+        yield
+    finally:
+        SWITCH[0] = before
+        if changes:
+            jax.clear_caches()
+
+
+def uses_pallas(device: Any) -> bool:
+    """Whether the kernels may be used on a device, the default one if None; importing nothing."""
+    switch = SWITCH[0]
+    if not switch.on_gpus:
+        return switch.interprets
+    device = device_by_default() if device is None else device
+    return device.platform in ("gpu", "cuda") and gpu_refusal(device) == ""
+
+
+def device_by_default() -> Any:
+    """The device of arrays that are on no chosen one."""
+    chosen: Any = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    return chosen if hasattr(chosen, "platform") else jax.local_devices()[0]
+
+
+@cache
+def gpu_refusal(device: Any) -> str:
+    """Why the kernels cannot run on a GPU; empty if they can."""
+    if find_spec("jax.experimental.pallas.triton") is None:
+        return "this version of JAX cannot compile Pallas by Triton"
+    return (
+        version_refusal(jax.__version__)
+        or platform_refusal(device.client.platform_version)
+        or capability_refusal(getattr(device, "compute_capability", "0"))
+    )
+
+
+def version_refusal(installed: str) -> str:
+    """Why a version of JAX is too old; empty if it is not."""
+    if tuple(map(int, installed.split(".")[:2])) < VERSION:
+        return f"JAX {installed} is older than {VERSION[0]}.{VERSION[1]}"
+    return ""
+
+
+def platform_refusal(platform: str) -> str:
+    """Why a platform is none of NVIDIA's; empty if it is."""
+    if "rocm" in platform.lower():
+        return "the kernels were lowered for NVIDIA GPUs only"
+    return ""
+
+
+def capability_refusal(capability: str) -> str:
+    """Why a compute capability, such as "8.0", is too small; empty if it is not."""
+    if tuple(map(int, capability.split("."))) < CAPABILITY:
+        return f"compute capability {capability} is below {CAPABILITY[0]}.{CAPABILITY[1]}"
+    return ""
+
+
+def refusal(
+    state: Array,
+    stored: Array,
+    projection: Array | None,
+    beta: Any,
+    mask: Array | None,
+    separation: SeparationFunction,
+    bias: Array | None = None,
+) -> str:
+    """Say why the kernels do not take a call; return an empty string if they do.
+
+    Parameters
+    ----------
+    state, stored, projection, beta, mask, separation
+        As in :meth:`hopcore.Backend.associate`; no projection for the conjugate alone.
+    bias : array broadcastable to (..., L, S), optional
+        Numbers that are added to the scores.
+
+    Returns
+    -------
+    str
+        The reason, such as "float64 is wider than the sums of the kernels"; empty if the kernels
+        compute this call.
+    """
+    arrays = [x for x in (state, stored, projection) if x is not None]
+    others = [x for x in (beta, mask, bias) if hasattr(x, "shape")]
+    return (
+        wrong_arrays(arrays, others)
+        or wrong_separation(separation)
+        or wrong_sizes(arrays, others)
+        or wrong_numbers(arrays, others)
+    )
+
+
+def wrong_arrays(arrays: list[Any], others: list[Any]) -> str:
+    """Say what is wrong with dtypes, devices or sizes that are not known."""
+    dtype = arrays[0].dtype
+    if dtype not in DTYPES:
+        return f"{dtype} is wider than the sums of the kernels"
+    if any(x.dtype != dtype for x in arrays):
+        return "the arrays differ in dtype"
+    if not all(isinstance(size, int) for x in arrays + others for size in x.shape):
+        return "a size is open"
+    if any(on_several_devices(x) for x in arrays + others):
+        return "an array is on several devices"
+    return ""
+
+
+def on_several_devices(array: Any) -> bool:
+    """Whether an array is divided, or a program for each of several devices is being traced."""
+    if loops.traced(array):
+        return bool(jax.sharding.get_abstract_mesh().manual_axes)
+    return isinstance(array, jax.Array) and len(array.devices()) > 1
+
+
+def wrong_separation(separation: Any) -> str:
+    """Say why a separation function is none of the kernels'."""
+    if isinstance(separation, Softmax):
+        return ""
+    if not isinstance(separation, Entmax) or orders_of(separation) is not None:
+        return "the separation function is neither the softmax nor an entmax of one order"
+    if not LEAST_ORDER <= separation.alpha <= MOST_ORDER:
+        return f"alpha={separation.alpha:g} is not between {LEAST_ORDER} and {MOST_ORDER}"
+    return ""
+
+
+def wrong_sizes(arrays: list[Any], others: list[Any]) -> str:
+    """Say why sizes are too small or too large."""
+    if any(0 in x.shape for x in arrays + others):
+        return "an array is empty"
+    widest = max(x.shape[-1] for x in arrays)
+    if widest > WIDEST:
+        return f"{widest} coordinates are more than {WIDEST}"
+    patterns = arrays[1].shape[-2]
+    if patterns > LONGEST:
+        return f"{patterns} patterns are more than float32 should add up, {LONGEST}"
+    return ""
+
+
+def wrong_numbers(arrays: list[Any], others: list[Any]) -> str:
+    """Say why there are too many programs or entries."""
+    queries, patterns = arrays[0].shape[-2], arrays[1].shape[-2]
+    lead = int(np.prod(np.broadcast_shapes(*(x.shape[:-2] for x in arrays)), dtype=np.int64))
+    programs = lead * -(-max(queries, patterns) // 16)
+    if programs > MOST_NUMBER:
+        return f"{programs} programs are more than a launch has, {MOST_NUMBER}"
+    largest = max((int(np.prod(x.shape, dtype=np.int64)) for x in others), default=0)
+    if largest > MOST_NUMBER:
+        return f"{largest} entries of beta, mask or bias are more than {MOST_NUMBER}"
+    if SWITCH[0].interprets and lead * -(-queries // 4) * -(-patterns // 4) > INTERPRETED:
+        return f"{lead} x {queries} x {patterns} scores take the interpreter too long"
+    return ""

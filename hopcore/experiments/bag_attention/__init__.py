@@ -1,0 +1,1 @@
+"""Which instances of a bag trained classifiers attend to."""

@@ -1,0 +1,1 @@
+"""Small measurements of what papers on modern Hopfield networks report, beside their figures."""

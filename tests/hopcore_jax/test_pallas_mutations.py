@@ -1,0 +1,134 @@
+"""The checks notice faults of kernels in Pallas: each is planted into the interpreted kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+from planting import CHECKS, complaint
+
+import hopcore
+from hopcore_conformance import Subject
+from hopcore_jax.kernels.pallas import using_kernels
+from hopcore_jax.kernels.pallas._launch import modules
+
+kernels = modules()
+tiles = kernels._tiles
+MODULES = kernels._tiles, kernels._entmax, kernels._softmax, kernels._backward, kernels._lookup
+
+
+@pytest.fixture(autouse=True, scope="module")
+def interpreted() -> Iterator[None]:
+    """Interpret the kernels; XLA need not optimize what is called once."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    with using_kernels("pallas-interpret"):
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+right_dot = tiles.dot
+
+
+def scores_beyond_the_end(sizes: Any, call: Any, queries: Any, keys: Any, columns: Any) -> Any:
+    """The border of the last tile is forgotten: patterns that do not exist have the score 0."""
+    return right_dot(sizes, queries.scaled, keys, transposed=True) * queries.after[:, None]
+
+
+def end_of_whole_tiles(sizes: Any, queries: Any) -> Any:
+    """The patterns after the last whole tile are left out."""
+    return max(sizes.patterns // 4 * 4, 1)
+
+
+def support_of_the_last_pattern(slopes: Any) -> Any:
+    """A tile is skipped although it has support, if its last pattern has no weight."""
+    return jnp.max(slopes[:, -1]) > 0.0
+
+
+def support_of_large_weights(slopes: Any) -> Any:
+    """A tile is skipped although it has support, if its weights are small."""
+    return tiles.largest_of(slopes) > 0.3
+
+
+def dot_in_float16(sizes: Any, left: Any, right: Any, transposed: bool = False) -> Any:
+    """Products of bfloat16 overflow as in float16; they become its largest number."""
+    return jnp.clip(right_dot(sizes, left, right, transposed), -65504.0, 65504.0)
+
+
+def sums_in_bfloat16(sizes: Any, left: Any, right: Any, transposed: bool = False) -> Any:
+    """Sums are as coarse as bfloat16."""
+    found = right_dot(sizes, left, right, transposed)
+    bits = lax.bitcast_convert_type(found, jnp.int32) & -65536
+    return lax.bitcast_convert_type(bits, jnp.float32)
+
+
+def steps_that_stop_early(sizes: Any, total: Any, slope: Any) -> Any:
+    """Newton's method ends after the first pass."""
+    return jnp.zeros_like(total)
+
+
+def slopes_of_weights(sizes: Any, near: Any, root: Any) -> Any:
+    """The slopes are the weights, as only the softmax has it."""
+    inner = tiles.inner_of(sizes, near, root)
+    weights = jnp.exp(near - root[:, None]) if sizes.kind == "softmax" else inner * inner
+    return weights, weights
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A function of the kernels, what replaces it, and a check of a statement that this breaks."""
+
+    name: str
+    function: str
+    wrong: Any
+    check: str
+    dtype: str = "float32"
+
+    def plant(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in MODULES:
+            if hasattr(module, self.function):
+                monkeypatch.setattr(module, self.function, self.wrong)
+        jax.clear_caches()
+
+
+FORMULA = "test_association_is_its_formula"
+GRADIENT = "test_gradients_of_the_update"
+EXTREME = "test_extreme_values_stay_finite"
+FAULTS = [
+    Fault("a wrong tile border", "scores_of", scores_beyond_the_end, FORMULA),
+    Fault("a last tile left out", "end_of", end_of_whole_tiles, FORMULA),
+    Fault("a skipped tile that had support", "has_support", support_of_the_last_pattern, FORMULA),
+    Fault("a skipped tile of small weights", "has_support", support_of_large_weights, FORMULA),
+    Fault("an overflow in bfloat16", "dot", dot_in_float16, EXTREME, "bfloat16"),
+    Fault("sums in bfloat16", "dot", sums_in_bfloat16, FORMULA),
+    Fault("thresholds of one pass", "newton", steps_that_stop_early, FORMULA),
+    Fault("slopes that are weights", "weights_of", slopes_of_weights, GRADIENT),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_the_fault_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject(hopcore.backend("jax"), fault.dtype)
+    fault.plant(monkeypatch)
+    try:
+        assert complaint(check_of(fault.check), subject)
+    finally:
+        jax.clear_caches()
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), sorted({(fault.check, fault.dtype) for fault in FAULTS})
+)
+def test_without_a_fault_the_same_check_passes(name: str, dtype: str) -> None:
+    assert complaint(check_of(name), Subject(hopcore.backend("jax"), dtype)) == ""
+
+
+def check_of(name: str) -> Callable[..., None]:
+    """The check of this name."""
+    (check,) = [check for check in CHECKS if check.__name__ == name]
+    return check
