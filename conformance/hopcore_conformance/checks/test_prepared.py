@@ -61,12 +61,15 @@ def test_changes_leave_a_memory_of_what_is_left(
     subject: Subject, rng: np.random.Generator, error: float, similarity: Any
 ) -> None:
     dtype = floats_of(subject)
-    stored = rng.normal(size=(MANY, DEPTH)).astype(dtype)
+    # Each pattern has a close neighbour, so that a few patterns are enough for each state.
+    middles = rng.normal(size=(MANY // 2, DEPTH))
+    near = middles + 0.1 * rng.normal(size=middles.shape)
+    stored = np.concatenate([middles, near]).astype(dtype)
     options = {"similarity": similarity, "beta": 1.0, "error": error}
     changed = hopcore.Memory(stored[: MANY // 2], **options)
     changed.add(stored[MANY // 2 :])
     before = changed.snapshot()
-    gone = rng.choice(MANY, 100, replace=False).tolist()
+    gone = rng.choice(MANY // 2, 100, replace=False).tolist()  # whose neighbours stay
     changed.remove(gone[:90])
     new = rng.normal(size=(10, DEPTH)).astype(dtype)
     changed.update(gone[90:], new)
