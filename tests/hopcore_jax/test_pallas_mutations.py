@@ -72,13 +72,6 @@ def steps_that_stop_early(sizes: Any, total: Any, slope: Any) -> Any:
     return jnp.zeros_like(total)
 
 
-def weights_of_one_order(sizes: Any, near: Any, root: Any) -> Any:
-    """The weights of entmax-1.5 for every order, and slopes that are the weights."""
-    inner = tiles.inner_of(sizes, near, root)
-    weights = jnp.exp(near - root[:, None]) if sizes.kind == "softmax" else inner * inner
-    return weights, weights
-
-
 def change_without_the_mean(
     sizes: Any, given: Any, saved: Any, weights: Any, slopes: Any, values: Any
 ) -> Any:
@@ -115,7 +108,6 @@ FAULTS = [
     Fault("an overflow in bfloat16", "dot", dot_in_float16, EXTREME, "bfloat16"),
     Fault("sums in bfloat16", "dot", sums_in_bfloat16, FORMULA),
     Fault("thresholds of one pass", "newton", steps_that_stop_early, FORMULA),
-    Fault("weights of another order", "weights_of", weights_of_one_order, FORMULA),
     Fault("derivatives without the mean", "by_scores_of", change_without_the_mean, GRADIENT),
 ]
 
