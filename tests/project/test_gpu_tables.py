@@ -42,3 +42,13 @@ def test_the_model_counts_products(kernel: str) -> None:
         time, unit = seconds(work_of(kernel, kind, TRAINING, 0.5), GPUS[0], 2)
         assert time > 0.0
         assert unit
+
+
+def test_the_table_of_pallas_was_made_from_these_kernels() -> None:
+    pytest.importorskip("jax")
+    from benchmarks import gpu_pallas
+
+    table = json.loads((ROOT / "docs" / "benchmarks" / "pallas-kernels.json").read_text("utf-8"))
+    assert table["sources"] == gpu_pallas.digest(), "nox -s kernels compiles them again"
+    assert {variant_of(row) for row in table["kernels"]} <= set(gpu_pallas.variants())
+    assert all(row["shared"] <= SHARED for row in table["kernels"])

@@ -87,7 +87,8 @@ def hard_lookup(
     ValueError
         The kernels do not take the call; the message says why.
     """
-    found = refusal(state, stored, projection, 1.0, mask, Softmax())
+    softmax: Any = Softmax()
+    found = refusal(state, stored, projection, 1.0, mask, softmax)
     if not found and not uses_pallas(None):
         found = "the kernels are not used on this device"
     if found:

@@ -22,8 +22,8 @@ def merged(array: Array | None, axis: int | None, size: int, place: int) -> Any:
     """Move the new axis to a place, and make it one with the axis that follows."""
     if array is None:
         return None
-    array = moved(array, axis, size, place)
-    return jnp.reshape(array, (*array.shape[:place], -1, *array.shape[place + 2 :]))
+    found = moved(array, axis, size, place)
+    return jnp.reshape(found, (*found.shape[:place], -1, *found.shape[place + 2 :]))
 
 
 def split(array: Array, size: int, place: int) -> Array:

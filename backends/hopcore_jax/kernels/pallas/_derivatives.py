@@ -79,15 +79,15 @@ def forward_change(
     by = results._replace(output=None, conjugate=None)
     flat, whole = jax.tree.flatten((arrays, by, changes))
     pushed = push_p.bind(*flat, plan=plan, tree=whole)
-    shown = results if also else only_results(results)
-    nothing = jax.tree.map(lambda x: ad.Zero(jax.typeof(x).to_tangent_aval()), shown)
-    changed = jax.tree.leaves(nothing._replace(**dict(zip(names_of(arrays), pushed, strict=True))))
-    return jax.tree.leaves(shown), changed
-
-
-def only_results(results: Results) -> Results:
-    """Return output and conjugate alone."""
-    return Results(output=results.output, conjugate=results.conjugate)
+    shown = {
+        name: x
+        for name, x in results._asdict().items()
+        if x is not None and (also or name in ("output", "conjugate"))
+    }
+    # What is saved has no derivative. A Zero has no leaves, so this is no tree.
+    changed = {name: ad.Zero(jax.typeof(x).to_tangent_aval()) for name, x in shown.items()}
+    changed |= zip(names_of(arrays), pushed, strict=True)
+    return list(shown.values()), list(changed.values())
 
 
 def names_of(arrays: Arrays) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def push_shapes(*flat: Any, plan: Plan, tree: Tree) -> list[ShapedArray]:
 def transposed(by: Sequence[Any], *flat: Any, plan: Plan, tree: Tree) -> list[Any]:
     """The rule of ``push_p`` for reverse mode: derivatives by the changes, which are linear."""
     arrays, saved, changes = jax.tree.unflatten(tree, flat)
-    given = dict.fromkeys(("by_output", "by_conjugate"))
+    given: dict[str, Any] = dict.fromkeys(("by_output", "by_conjugate"))
     for name, cotangent in zip(names_of(arrays), by, strict=True):
         given["by_" + name] = None if isinstance(cotangent, ad.Zero) else cotangent
     needs = tuple(name for name in changes if ad.is_undefined_primal(changes[name]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from hopcore.arrays import Array, Backend, SeparationFunction
+from hopcore.arrays import Array, Backend
 from hopcore.memory import Entmax, Softmax
 from hopcore_jax.kernels import _blocks as blocks
 from hopcore_jax.kernels.pallas._layout import Arrays, Plan, Results
@@ -57,6 +57,6 @@ def portable_best(plan: Plan, arrays: Arrays) -> Results:
     return Results(index=index.astype(jnp.int32), top=top, weight=weight, conjugate=conjugate)
 
 
-def separation_of(plan: Plan) -> SeparationFunction:
+def separation_of(plan: Plan) -> Any:
     """Return the separation function of a call."""
     return Softmax() if plan.alpha == 1.0 else Entmax(plan.alpha)
