@@ -3,8 +3,8 @@
 ``python tests/walks.py`` prints the three walks that docs/design/architecture.md shows, and
 ``python tests/walks.py --draw docs/design`` draws them. List comprehensions do not count as calls:
 Python 3.11 makes functions of them, later versions do not. Nor does the look at the names of the
-arguments (``suggest_names``) that stands before every public function, and the look at the type of a
-memory (``own_options``) that follows it.
+arguments (``suggest_names``) that stands before every public function, and the look at the type of
+a memory (``own_options``) that follows it.
 """
 
 from __future__ import annotations

@@ -149,7 +149,9 @@ class Retrieval(RetrievalFields[SomeArray]):
                 "a certificate needs a memory that gives some: hopcore.Memory(stored, error=1e-6)"
             )
         inputs, scores, function, _, single, _ = self._memory
-        state: Array = self.state[..., None, :] if single else self.state
+        state: Array = self.state
+        if single:
+            state = state[..., None, :]
         return without_axis(certify(inputs._replace(state=state), scores, function), single)
 
     @cached_property

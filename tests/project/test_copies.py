@@ -24,6 +24,10 @@ CONFIG = diffusion.DiffusionConfig(steps=2, eta=ETA, k_neighbors=1)
 MODEL = MLP(size=2, classes=2, widths=(4,))
 
 
+def prepared_memory() -> Any:
+    return hopcore.Memory(PATTERNS, keys=["a", "b", "c", "d"], beta=2.0, error=1e-6)
+
+
 def graph() -> Any:
     return hopcore.knn_graph(PATTERNS, 1)
 
@@ -122,6 +126,10 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "schedules.Geometric": lambda: schedules.Geometric(1.0, 0.9),
     "schedules.Joined": lambda: schedules.Constant(1.0).then(schedules.Constant(0.5), at=3),
     "schedules.LearnableTemperature": schedules.LearnableTemperature,
+    "prepared.Calibration": lambda: prepared_memory().calibrate(noise=0.1, seed=0),
+    "prepared.Compacted": lambda: prepared_memory().compact(2),
+    "prepared.Memory": prepared_memory,
+    "prepared.Visits": lambda: prepared_memory().visits(PATTERNS),
     "schedules.Linear": lambda: schedules.Linear(1.0, 0.1, 10),
     "schedules.PhaseAware": lambda: schedules.PhaseAware(1.0, 0.1, 5, hot=0.2, cold=0.1),
     **{
@@ -187,6 +195,13 @@ def check_same(one: Any, other: Any, place: str) -> None:
     assert type(one) is type(other), place
     if isinstance(one, hopcore.Backend):
         assert one is other, place
+    elif isinstance(one, hopcore.Memory):  # it keeps what was computed once, a copy need not
+        assert repr(one) == repr(other), place
+        assert one.keys == other.keys, place
+        for name in ("patterns", "values", "bias"):
+            check_same(getattr(one, name), getattr(other, name), f"{place}.{name}")
+        found, again = (held.association(PATTERNS) for held in (one, other))
+        np.testing.assert_array_equal(found, again, err_msg=place)
     elif isinstance(one, np.ndarray):
         np.testing.assert_array_equal(one, other, err_msg=place)
     elif hasattr(one, "detach"):

@@ -80,7 +80,7 @@ def test_few_modules_lie_directly_in_hopcore() -> None:
 
 def test_every_folder_of_tests_is_named_after_a_package() -> None:
     packages = {path.parent.name for path in (ROOT / "hopcore").glob("*/__init__.py")}
-    helpers = {"peers", "soak", "toy", "workers", "docs", "project", "__pycache__"}
+    helpers = {"peers", "soak", "toy", "workers", "docs", "project", "rerun", "__pycache__"}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
     assert folders - helpers <= packages | set(FOLDERS)
 

@@ -26,6 +26,8 @@ QUANTIZER = layers.QuantizerSettings(input_size=4)
 CODEBOOK = hopcore.initial_parameters(QUANTIZER)
 SWEEP = phase.sweep(X[:20], np.geomspace(0.1, 1.0, 50))
 
+PREPARED = hopcore.Memory(X[:20], beta=2.0, error=1e-6)
+
 HEADS = hopcore.statistics(X[None], X[None], 4.0)
 RECORDS = training.AttentionRecords()
 RECORDS.add(0, "first", HEADS)
@@ -36,8 +38,10 @@ INSTANCES: dict[str, Any] = {
     "AttentionRecords": RECORDS,
     "Branch": SWEEP.heated,
     "Capacity": phase.capacity(X[:20], 4.0, noise=0.1),
+    "Calibration": PREPARED.calibrate(noise=0.1, seed=0),
     "ChebyshevDiffusion": hopcore.ChebyshevDiffusion(LAPLACIAN, 0.1),
     "CompactMinima": phase.compact_minima(X[:5], 1.0),
+    "Compacted": PREPARED.compact(3),
     "Coupling": hopcore.convex.Coupling("a", "b", X),
     "CriticalBetas": hopcore.critical_betas(X[:20]),
     "DiffusedRetrieval": hopcore.diffused_retrieve(X, X, 4.0, config=CONFIG),
@@ -56,6 +60,7 @@ INSTANCES: dict[str, Any] = {
     "ImplicitDiffusion": hopcore.ImplicitDiffusion(LAPLACIAN, 0.1),
     "IterativeDiffusion": hopcore.IterativeDiffusion(LAPLACIAN, 0.1, 3),
     "Laplacian": LAPLACIAN,
+    "Memory": PREPARED,
     "Minima": phase.minima(X[:20], 1.0),
     "PatternGraph": BUILT,
     "Quantized": layers.quantize(QUANTIZER, CODEBOOK, np.ones((9, 4), np.float32)),
@@ -69,6 +74,7 @@ INSTANCES: dict[str, Any] = {
     "Suggestion": hopcore.suggest_beta(X),
     "Sweep": SWEEP,
     "Transition": hopcore.transition(10),
+    "Visits": PREPARED.visits(X),
     "1000 images": datasets.Images(np.zeros((1000, 64)), (8, 8)),
 }
 """An instance of each class, by a word that is in its representation."""
