@@ -54,12 +54,12 @@ EPOCHS, BATCH, RATE = 40, 80, 0.01
 """How both matrices are trained, with Adam; the rate is a tenth after four fifths of the steps."""
 
 METHODS = (
-    "bayes", "one update", "matrices", "linear attention", "until at rest", "nearest token",
-    "other context", "uniform", "query", "zero",
+    "bayes", "one update", "linear attention", "until at rest", "nearest token", "other context",
+    "uniform", "query", "zero",
 )  # fmt: skip
-"""What is compared. ``one update`` has one inverse temperature and one scale, ``matrices`` are two
-trained matrices around the association. ``other context``, a control, is ``one update`` with the
-tokens of another prompt, and ``uniform`` a trained matrix after equal weights."""
+"""What is compared. ``one update`` has one inverse temperature and one scale. Its controls are
+``other context``, the same with the tokens of another prompt, and ``uniform``, equal weights and a
+fitted matrix."""
 
 IDENTITY = "identity in the scores", "identity in the output"
 """The share of the squared norm of each trained matrix that is a multiple of the identity."""
@@ -206,7 +206,6 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
     rng = np.random.default_rng([case.size, case.seed])
     train, test = (prompts(case.task, count, case.size, rng) for count in (TRAINED, TESTED))
     beta, scale = fitted(Prompts(*(array[:CHOOSING] for array in train)))
-    score, output = matrices(train, case.seed)
     means = train.tokens.mean(axis=1), test.tokens.mean(axis=1)
     uniform = np.linalg.lstsq(means[0], train.clean, rcond=None)[0]
     linear = [np.einsum("pln,plm,pm->pn", x.tokens, x.tokens, x.query, optimize=True)
@@ -215,12 +214,10 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
     nearest = hopcore.association(
         test.query[:, None], test.tokens, beta=1e6, similarity="distance"
     )[:, 0]
-    mapped = test._replace(query=test.query @ score.T)
     other = test._replace(tokens=np.roll(test.tokens, 1, axis=0))
     predictions = {
         "bayes": (None, test.best),
         "one update": (beta, scale * updated(test, beta)),
-        "matrices": (None, updated(mapped, 1.0) @ output.T),
         "linear attention": (None, scale_of(linear[0], train.clean) * linear[1]),
         "until at rest": (beta, rested.state[:, 0]),
         "nearest token": (None, nearest),
@@ -229,12 +226,29 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
         "query": (None, test.query),
         "zero": (None, np.zeros_like(test.clean)),
     }
-    rows = [
+    return [
         Trial(*case, name, at, error(predicted, test.clean))
         for name, (at, predicted) in predictions.items()
     ]
-    shares = (identity_share(matrix) for matrix in (score, output))
-    return rows + [Trial(*case, n, None, s) for n, s in zip(IDENTITY, shares, strict=True)]
+
+
+def measure_trained(case: Case, images: Images | None = None) -> list[Trial]:
+    """Return the test error of trained matrices, and how near they are to multiples of the identity.
+
+    The prompts are those of :func:`measure`.
+    """
+    rng = np.random.default_rng([case.size, case.seed])
+    train, test = (prompts(case.task, count, case.size, rng) for count in (TRAINED, TESTED))
+    score, output = matrices(train, case.seed)
+    mapped = test._replace(query=test.query @ score.T)
+    values = {
+        "bayes": error(test.best, test.clean),
+        "matrices": error(updated(mapped, 1.0) @ output.T, test.clean),
+        **{
+            name: identity_share(each) for name, each in zip(IDENTITY, (score, output), strict=True)
+        },
+    }
+    return [Trial(*case, name, None, value) for name, value in values.items()]
 
 
 def table(rows: Sequence[Trial]) -> Summary:
@@ -242,10 +256,13 @@ def table(rows: Sequence[Trial]) -> Summary:
     places = list(dict.fromkeys((row.task, row.size) for row in rows))
     found = grouped(rows, lambda row: (row.task, row.size, row.method))
     lines = []
-    for method in (*METHODS, *IDENTITY):
+    for method in METHODS:
         cells = [[row.value for row in found.get((*place, method), [])] for place in places]
         lines.append([method, *(told(cell, 4) for cell in cells)])
-    betas = [np.median([row.at for row in found[(*place, "one update")]]) for place in places]
+    betas = [
+        float(np.median([row.at or 0.0 for row in found[(*place, "one update")]]))
+        for place in places
+    ]
     lines.append(["inverse temperature (median)", *(f"{beta:.3g}" for beta in betas)])
     caption = "mean squared error of a coordinate: mean ± 95 % interval over the seeds"
     heads = [f"{task}, L = {size}" for task, size in places]
@@ -276,7 +293,7 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=tuple(VARIANCES),
     sizes=(100,),
-    seeds=5,
+    seeds=3,
     measure=measure,
     range=(2, 10_000),
     table=table,

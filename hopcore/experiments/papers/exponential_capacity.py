@@ -39,7 +39,7 @@ LAMBDAS = {"gaussian, 0.5": 0.5, "gaussian, 1": 1.0, "sphere, 0.5": 0.5, "sphere
 STEP, MARGIN = 0.03, 0.06
 """The distance of loads, and how far above :func:`finite` the largest one is."""
 
-MOST = 100_000
+MOST = 60_000
 """The largest number of patterns."""
 
 QUERIES, UPDATES = 20, 10
@@ -242,7 +242,7 @@ def draw_task(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=tuple(LAMBDAS),
     sizes=(10, 15, 20, 25, 30),
-    seeds=5,
+    seeds=3,
     measure=measure,
     range=(4, 40),
     table=table,
