@@ -48,7 +48,7 @@ def test_the_command_writes_its_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(denoising, "TRAINED", 80)
-    monkeypatch.setattr(denoising, "EPOCHS", 2)
+    monkeypatch.setattr(separation_loss, "EPOCHS", 2)
     options = ["--paper", name, "--size", str(size), "--seeds", "2", "--markdown", "table.md"]
     done = CliRunner().invoke(app, ["experiment", "papers", *options], catch_exceptions=False)
     assert done.exit_code == 0, done.output

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -50,9 +49,6 @@ VARIANCES = {"linear": (2.0, 1.0), "sphere": (1.0, 0.1), "clusters": (0.02, 0.1)
 BETAS, CHOOSING = np.geomspace(0.01, 100.0, 25), 200
 """The inverse temperatures, and the number of training prompts that choose one of them."""
 
-EPOCHS, BATCH, RATE = 40, 80, 0.01
-"""How both matrices are trained, with Adam; the rate is a tenth after four fifths of the steps."""
-
 METHODS = (
     "bayes", "one update", "linear attention", "until at rest", "nearest token", "other context",
     "uniform", "query", "zero",
@@ -60,9 +56,6 @@ METHODS = (
 """What is compared. ``one update`` has one inverse temperature and one scale. Its controls are
 ``other context``, the same with the tokens of another prompt, and ``uniform``, equal weights and a
 fitted matrix."""
-
-IDENTITY = "identity in the scores", "identity in the output"
-"""The share of the squared norm of each trained matrix that is a multiple of the identity."""
 
 
 class Prompts(NamedTuple):
@@ -161,46 +154,6 @@ def fitted(train: Prompts) -> tuple[float, float]:
     return best[1], best[2]
 
 
-def matrices(train: Prompts, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Train the matrices of :math:`W_o X^T \operatorname{softmax}(X W_s \tilde x)` with Adam."""
-    torch = import_module("torch")
-    rng = np.random.default_rng([seed, 2])
-    weights = [
-        torch.tensor(WIDTH**-0.5 * rng.standard_normal((WIDTH, WIDTH)), dtype=torch.float32)
-        for _ in range(2)
-    ]
-    for weight in weights:
-        weight.requires_grad_(True)
-    optimiser = torch.optim.Adam(weights, lr=RATE)
-    tokens, query, clean, _ = (torch.from_numpy(array) for array in train)
-    for epoch in range(EPOCHS):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE if epoch < 0.8 * EPOCHS else 0.1 * RATE
-        order = torch.from_numpy(rng.permutation(len(clean)))
-        for rows in order.split(BATCH):
-            state = (query[rows] @ weights[0].T)[:, None]
-            found = hopcore.association(state, tokens[rows], beta=1.0)[:, 0] @ weights[1].T
-            loss = torch.mean((found - clean[rows]) ** 2)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    score, output = (weight.detach().numpy() for weight in weights)
-    return score, output
-
-
-def identity_share(matrix: np.ndarray) -> float:
-    """Return the share of the squared norm that is a multiple of the identity.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hopcore.experiments.papers.denoising import identity_share
-    >>> identity_share(3.0 * np.eye(4)), identity_share(np.ones((4, 4)))
-    (1.0, 0.25)
-    """
-    return float(np.trace(matrix) ** 2 / (len(matrix) * np.sum(np.square(matrix))))
-
-
 def measure(case: Case, images: Images | None = None) -> list[Trial]:
     """Return the test error of each method; what is chosen or trained sees training prompts."""
     rng = np.random.default_rng([case.size, case.seed])
@@ -230,25 +183,6 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
         Trial(*case, name, at, error(predicted, test.clean))
         for name, (at, predicted) in predictions.items()
     ]
-
-
-def measure_trained(case: Case, images: Images | None = None) -> list[Trial]:
-    """Return the test error of trained matrices, and how near they are to multiples of the identity.
-
-    The prompts are those of :func:`measure`.
-    """
-    rng = np.random.default_rng([case.size, case.seed])
-    train, test = (prompts(case.task, count, case.size, rng) for count in (TRAINED, TESTED))
-    score, output = matrices(train, case.seed)
-    mapped = test._replace(query=test.query @ score.T)
-    values = {
-        "bayes": error(test.best, test.clean),
-        "matrices": error(updated(mapped, 1.0) @ output.T, test.clean),
-        **{
-            name: identity_share(each) for name, each in zip(IDENTITY, (score, output), strict=True)
-        },
-    }
-    return [Trial(*case, name, None, value) for name, value in values.items()]
 
 
 def table(rows: Sequence[Trial]) -> Summary:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,6 +88,7 @@ def field_of_others(task: str, strength: float, size: int) -> tuple[float, float
     return log_mean, float(OVERLAPS @ tilted) / total
 
 
+@cache
 def finite(task: str, size: int) -> float:
     """Return the threshold for N values if the other patterns act by their average alone.
 
