@@ -17,10 +17,15 @@ from typer.testing import CliRunner
 import hopcore
 from hopcore import datasets
 from hopcore.cli.app import app
+from hopcore.experiments.capacity import masked
+from hopcore.experiments.capacity import report as capacity_report
+from hopcore.experiments.mil import report as mil_report
+from hopcore.experiments.mil import trials as mil_trials
 from hopcore.experiments.papers import denoising, emergent_minima, separation_loss
 from hopcore.experiments.papers import exponential_capacity as capacity
 from hopcore.experiments.papers.rows import Case, Trial
 from hopcore.experiments.papers.study import PAPERS
+from hopcore.experiments.tables import percent
 from hopcore.files._csv import from_csv
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -43,7 +48,7 @@ def test_the_command_writes_its_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(denoising, "TRAINED", 80)
-    monkeypatch.setattr(denoising, "EPOCHS", 2)
+    monkeypatch.setattr(separation_loss, "EPOCHS", 2)
     options = ["--paper", name, "--size", str(size), "--seeds", "2", "--markdown", "table.md"]
     done = CliRunner().invoke(app, ["experiment", "papers", *options], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -184,3 +189,18 @@ def test_the_tables_of_the_page_are_those_of_the_files(name: str) -> None:
             if math.exp(capacity.finite(case[1], case[2]) * case[2]) <= capacity.MOST
         }  # fmt: skip
     assert measured == wanted
+
+
+def test_the_figures_of_other_pages_are_those_of_their_files() -> None:
+    bags = from_csv((RESULTS / "mil.csv").read_text(encoding="utf-8"), mil_trials.Trial)
+    for line in mil_report.summary(bags):
+        if line.layer == "pooling":
+            assert f"| {line.data}: " in PAGE
+        if line.layer in ("pooling", "uniform"):
+            assert percent(line.auc) in PAGE
+    images = from_csv((RESULTS / "capacity-masked.csv").read_text(encoding="utf-8"), masked.Trial)
+    shares = capacity_report.masked_lines(images)
+    for variant in ("softmax", "sparsemax"):
+        assert f"{variant} {100 * shares[variant, 0.1, 1024].mean:.1f} %" in PAGE
+    for count in (10, 1000):
+        assert f"{hopcore.phase.saddle_node_beta(count):.2f}" in PAGE

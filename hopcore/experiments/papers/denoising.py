@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -50,19 +49,13 @@ VARIANCES = {"linear": (2.0, 1.0), "sphere": (1.0, 0.1), "clusters": (0.02, 0.1)
 BETAS, CHOOSING = np.geomspace(0.01, 100.0, 25), 200
 """The inverse temperatures, and the number of training prompts that choose one of them."""
 
-EPOCHS, BATCH, RATE = 40, 80, 0.01
-"""How both matrices are trained, with Adam; the rate is a tenth after four fifths of the steps."""
-
 METHODS = (
-    "bayes", "one update", "matrices", "linear attention", "until at rest", "nearest token",
-    "other context", "uniform", "query", "zero",
+    "bayes", "one update", "linear attention", "until at rest", "nearest token", "other context",
+    "uniform", "query", "zero",
 )  # fmt: skip
-"""What is compared. ``one update`` has one inverse temperature and one scale, ``matrices`` are two
-trained matrices around the association. ``other context``, a control, is ``one update`` with the
-tokens of another prompt, and ``uniform`` a trained matrix after equal weights."""
-
-IDENTITY = "identity in the scores", "identity in the output"
-"""The share of the squared norm of each trained matrix that is a multiple of the identity."""
+"""What is compared. ``one update`` has one inverse temperature and one scale. Its controls are
+``other context``, the same with the tokens of another prompt, and ``uniform``, equal weights and a
+fitted matrix."""
 
 
 class Prompts(NamedTuple):
@@ -161,52 +154,11 @@ def fitted(train: Prompts) -> tuple[float, float]:
     return best[1], best[2]
 
 
-def matrices(train: Prompts, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Train the matrices of :math:`W_o X^T \operatorname{softmax}(X W_s \tilde x)` with Adam."""
-    torch = import_module("torch")
-    rng = np.random.default_rng([seed, 2])
-    weights = [
-        torch.tensor(WIDTH**-0.5 * rng.standard_normal((WIDTH, WIDTH)), dtype=torch.float32)
-        for _ in range(2)
-    ]
-    for weight in weights:
-        weight.requires_grad_(True)
-    optimiser = torch.optim.Adam(weights, lr=RATE)
-    tokens, query, clean, _ = (torch.from_numpy(array) for array in train)
-    for epoch in range(EPOCHS):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE if epoch < 0.8 * EPOCHS else 0.1 * RATE
-        order = torch.from_numpy(rng.permutation(len(clean)))
-        for rows in order.split(BATCH):
-            state = (query[rows] @ weights[0].T)[:, None]
-            found = hopcore.association(state, tokens[rows], beta=1.0)[:, 0] @ weights[1].T
-            loss = torch.mean((found - clean[rows]) ** 2)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    score, output = (weight.detach().numpy() for weight in weights)
-    return score, output
-
-
-def identity_share(matrix: np.ndarray) -> float:
-    """Return the share of the squared norm that is a multiple of the identity.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hopcore.experiments.papers.denoising import identity_share
-    >>> identity_share(3.0 * np.eye(4)), identity_share(np.ones((4, 4)))
-    (1.0, 0.25)
-    """
-    return float(np.trace(matrix) ** 2 / (len(matrix) * np.sum(np.square(matrix))))
-
-
 def measure(case: Case, images: Images | None = None) -> list[Trial]:
     """Return the test error of each method; what is chosen or trained sees training prompts."""
     rng = np.random.default_rng([case.size, case.seed])
     train, test = (prompts(case.task, count, case.size, rng) for count in (TRAINED, TESTED))
     beta, scale = fitted(Prompts(*(array[:CHOOSING] for array in train)))
-    score, output = matrices(train, case.seed)
     means = train.tokens.mean(axis=1), test.tokens.mean(axis=1)
     uniform = np.linalg.lstsq(means[0], train.clean, rcond=None)[0]
     linear = [np.einsum("pln,plm,pm->pn", x.tokens, x.tokens, x.query, optimize=True)
@@ -215,12 +167,10 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
     nearest = hopcore.association(
         test.query[:, None], test.tokens, beta=1e6, similarity="distance"
     )[:, 0]
-    mapped = test._replace(query=test.query @ score.T)
     other = test._replace(tokens=np.roll(test.tokens, 1, axis=0))
     predictions = {
         "bayes": (None, test.best),
         "one update": (beta, scale * updated(test, beta)),
-        "matrices": (None, updated(mapped, 1.0) @ output.T),
         "linear attention": (None, scale_of(linear[0], train.clean) * linear[1]),
         "until at rest": (beta, rested.state[:, 0]),
         "nearest token": (None, nearest),
@@ -229,12 +179,10 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
         "query": (None, test.query),
         "zero": (None, np.zeros_like(test.clean)),
     }
-    rows = [
+    return [
         Trial(*case, name, at, error(predicted, test.clean))
         for name, (at, predicted) in predictions.items()
     ]
-    shares = (identity_share(matrix) for matrix in (score, output))
-    return rows + [Trial(*case, n, None, s) for n, s in zip(IDENTITY, shares, strict=True)]
 
 
 def table(rows: Sequence[Trial]) -> Summary:
@@ -242,10 +190,13 @@ def table(rows: Sequence[Trial]) -> Summary:
     places = list(dict.fromkeys((row.task, row.size) for row in rows))
     found = grouped(rows, lambda row: (row.task, row.size, row.method))
     lines = []
-    for method in (*METHODS, *IDENTITY):
+    for method in METHODS:
         cells = [[row.value for row in found.get((*place, method), [])] for place in places]
         lines.append([method, *(told(cell, 4) for cell in cells)])
-    betas = [np.median([row.at for row in found[(*place, "one update")]]) for place in places]
+    betas = [
+        float(np.median([row.at or 0.0 for row in found[(*place, "one update")]]))
+        for place in places
+    ]
     lines.append(["inverse temperature (median)", *(f"{beta:.3g}" for beta in betas)])
     caption = "mean squared error of a coordinate: mean ± 95 % interval over the seeds"
     heads = [f"{task}, L = {size}" for task, size in places]
@@ -276,7 +227,7 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=tuple(VARIANCES),
     sizes=(100,),
-    seeds=5,
+    seeds=3,
     measure=measure,
     range=(2, 10_000),
     table=table,

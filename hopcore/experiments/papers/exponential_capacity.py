@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +39,7 @@ LAMBDAS = {"gaussian, 0.5": 0.5, "gaussian, 1": 1.0, "sphere, 0.5": 0.5, "sphere
 STEP, MARGIN = 0.03, 0.06
 """The distance of loads, and how far above :func:`finite` the largest one is."""
 
-MOST = 100_000
+MOST = 60_000
 """The largest number of patterns."""
 
 QUERIES, UPDATES = 20, 10
@@ -88,6 +88,7 @@ def field_of_others(task: str, strength: float, size: int) -> tuple[float, float
     return log_mean, float(OVERLAPS @ tilted) / total
 
 
+@cache
 def finite(task: str, size: int) -> float:
     """Return the threshold for N values if the other patterns act by their average alone.
 
@@ -242,7 +243,7 @@ def draw_task(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=tuple(LAMBDAS),
     sizes=(10, 15, 20, 25, 30),
-    seeds=5,
+    seeds=3,
     measure=measure,
     range=(4, 40),
     table=table,

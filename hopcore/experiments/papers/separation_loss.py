@@ -116,7 +116,7 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
     """Draw the mean error of each method over the number of images."""
     for index, name in enumerate(METHODS):
         own = grouped((row for row in rows if row.method == name), lambda row: row.size)
-        means = [np.mean([row.value for row in same]) for same in own.values()]
+        means = [float(np.mean([row.value for row in same])) for same in own.values()]
         ax.plot(list(own), means, label=name, linewidth=1.2, marker="o", markersize=2.5,
                 color=plots.LINES[index])  # fmt: skip
     ax.set_xscale("log")
@@ -126,8 +126,8 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 
 PAPER = Paper(
     tasks=("images",),
-    sizes=(10, 20, 50, 100, 200),
-    seeds=5,
+    sizes=(10, 50, 100),
+    seeds=3,
     measure=measure,
     range=(4, 10_000),
     table=table,
