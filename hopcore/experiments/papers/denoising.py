@@ -85,21 +85,27 @@ def prompts(task: str, count: int, length: int, rng: np.random.Generator) -> Pro
         chosen = rng.integers(CLUSTERS, size=(count, length + 1))
         samples = centres[np.arange(count)[:, None], chosen]
         samples = samples + own**0.5 * rng.standard_normal(samples.shape)
+        clean, query = noisy(samples, noise, rng)
+        best = best_of_clusters(centres, query, own, noise)
     else:
         basis = np.linalg.qr(rng.standard_normal((count, WIDTH, INNER)))[0]
         inside = rng.standard_normal((count, length + 1, INNER))
         if task == "sphere":
             inside /= np.linalg.norm(inside, axis=-1, keepdims=True)
         samples = own**0.5 * inside @ np.swapaxes(basis, 1, 2)
-    clean = samples[:, -1]
-    query = clean + noise**0.5 * rng.standard_normal(clean.shape)
-    if task == "clusters":
-        best = best_of_clusters(centres, query, own, noise)
-    else:
+        clean, query = noisy(samples, noise, rng)
         projected = np.einsum("pnd,pmd,pm->pn", basis, basis, query)
         best = best_in_subspace(task, projected, own, noise)
     arrays = samples[:, :-1], query, clean, best
     return Prompts(*(array.astype(np.float32) for array in arrays))
+
+
+def noisy(
+    samples: np.ndarray, noise: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last token of each prompt, and the token with noise added."""
+    clean = samples[:, -1]
+    return clean, clean + noise**0.5 * rng.standard_normal(clean.shape)
 
 
 def best_in_subspace(task: str, projected: np.ndarray, own: float, noise: float) -> np.ndarray:
