@@ -71,7 +71,7 @@ def test_the_page_shows_the_table_of_its_trials() -> None:
     text = (RESULTS / "attention-analysis.csv").read_text()
     rows = from_csv(text, trials.Trial)
     assert to_csv(rows, trials.Trial) == text
-    wanted = trials.cases(list(sequences.TASKS), list(trials.ARMS), 5)
+    wanted = trials.cases(list(sequences.TASKS), list(trials.ARMS), 3)
     assert {tuple(row[:3]) for row in rows} == {tuple(case) for case in wanted}
     page = (RESULTS / "attention-analysis.md").read_text()
     assert report.table(report.summary(rows)).markdown() in page

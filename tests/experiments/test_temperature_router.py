@@ -1,4 +1,4 @@
-"""The study of a router: its tasks, its budget, no look ahead, its controls, and its page."""
+"""The study of a router: its tasks, its budget, no look ahead, and its controls."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from typer.testing import CliRunner
 from hopcore.cli.app import app
 from hopcore.experiments.data.sequences import ASK, Sequences
 from hopcore.experiments.temperature_router import model as routed
-from hopcore.experiments.temperature_router import report, tasks, trials
-from hopcore.files._csv import from_csv, to_csv
-
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+from hopcore.experiments.temperature_router import tasks, trials
+from hopcore.files._csv import from_csv
 
 
 def small(router: str, budget: float) -> routed.RoutedClassifier:
@@ -109,13 +107,3 @@ def test_the_command_writes_its_files(tmp_path: Path, monkeypatch: pytest.Monkey
     assert Path("temperature-router.png").read_bytes().startswith(b"\x89PNG")
     wrong = CliRunner().invoke(app, [*call, "--budget", "2"])
     assert wrong.exit_code != 0
-
-
-def test_the_page_shows_the_table_of_its_trials() -> None:
-    text = (RESULTS / "temperature-router.csv").read_text()
-    rows = from_csv(text, trials.Trial)
-    assert to_csv(rows, trials.Trial) == text
-    page = (RESULTS / "temperature-router.md").read_text()
-    assert report.table(report.summary(rows)).markdown() in page
-    assert "\n$ hopcore experiment temperature-router" in page
-    assert len({tuple(row[:4]) for row in rows}) == len(rows)

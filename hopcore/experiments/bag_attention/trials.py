@@ -143,7 +143,7 @@ def ranks(found: Bags) -> np.ndarray:
     >>> from hopcore.experiments.data import bags
     >>> found = bags.ordered_sequences(np.random.default_rng(0), sequences=1, length=6, repeats=2)
     >>> ranks(found).tolist()
-    [[-1, 0, 1, 2, 3, -1]]
+    [[0, 1, 2, -1, 3, -1]]
     """
     marked = found.patterns[..., :SYMBOLS].argmax(axis=-1) < MARKED
     return np.where(marked, np.cumsum(marked, axis=1) - 1, NOISE)

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from hopcore.arrays._backend import Array, Backend
-from hopcore.arrays._scalar_checks import check_positive, check_probability
+from hopcore.arrays._scalar_checks import check_positive
 from hopcore.experiments.models.sequence_classifier import SequenceClassifier
 from hopcore.layers._parameters import Parameters
 from hopcore.layers._settings import HopfieldSettings
@@ -66,7 +66,8 @@ class RoutedClassifier(SequenceClassifier):
             raise ValueError(f"unknown router {self.router!r}; known: {', '.join(ROUTERS)}")
         if self.layers != 4 or self.learned:
             raise ValueError("a routed classifier has 4 layers with fixed temperatures")
-        check_probability("budget", self.budget)
+        if not 0.0 <= self.budget <= 1.0:
+            raise ValueError(f"budget must be in [0, 1], got {self.budget}")
         check_positive("hot", self.hot)
         check_positive("cold", self.cold)
 

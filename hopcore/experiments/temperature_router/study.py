@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from hopcore.arrays._scalar_checks import check_probability
 from hopcore.experiments.options import METHOD, TRAINING, Device, Seeds, TrainingBackend, option
 from hopcore.experiments.parsing import names, numbers, unlike
 from hopcore.experiments.study import Report, ResumableStudy
@@ -47,7 +46,8 @@ class TemperatureRouter(ResumableStudy):
         tasks = names(self.task, tuple(TASKS), "task")
         budgets = unlike(numbers(self.budget, "budget"), "budget")
         for budget in budgets:
-            check_probability("budget", budget)
+            if not 0.0 <= budget <= 1.0:
+                raise ValueError(f"--budget must be in [0, 1], got {budget:g}")
         return trials.cases(tasks, names(self.router, ROUTERS, "router"), budgets, self.seeds)
 
     def rows_of_cases(self, cases: list[trials.Case]) -> Iterator[list[trials.Trial]]:
