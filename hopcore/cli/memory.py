@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,6 +138,47 @@ def calibrate(
     found = held.calibrate(known, noise=noise, false_alarms=false_alarms, seed=seed)
     held.save(file)
     say_written(file, f"queries up to the distance {found.threshold:.4g} are accepted")
+
+
+@memory.command("compact", epilog=examples("memory compact words.memory small.memory --m 100"))
+def compact(
+    file: File,
+    smaller: Annotated[
+        Path, typer.Argument(help="The file of the smaller memory.", metavar="SMALLER")
+    ],
+    m: Annotated[
+        int | None, option(METHOD, "The number of clusters, each of which becomes a pattern.")
+    ] = None,
+    error: Annotated[
+        float | None,
+        option(METHOD, "Instead of --m: how far the associations of --queries may move at most."),
+    ] = None,
+    queries: Annotated[
+        Path | None, option(INPUT, "Queries on which the error is measured, as patterns are read.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a smaller memory, whose patterns are means of clusters of patterns."""
+    check_outputs({"SMALLER": smaller}, {"FILE": file, **read_by({"--queries": queries})})
+    held = Memory.load(file)
+    asked = None if queries is None else rows_of(queries, held.dtype.name)
+    with Console(stderr=True).status("looking for clusters"):
+        found = held.compact(m, error=error, queries=asked, seed=seed)
+        found.memory.save(smaller)
+    measured = asked is not None and len(asked) > 0
+    sure = float(np.max(found.certificate)) if measured else math.inf
+    facts = {
+        "patterns": len(held),
+        "clusters": len(found.memory),
+        "largest error": float(np.max(found.error)) if measured else None,
+        "certificate": sure if math.isfinite(sure) else None,
+    }
+    if as_json:
+        show_json({**facts, "written": [str(smaller)]})
+    else:
+        Console().print(fact_table("Compacted", facts))
+        say_written(smaller, f"a memory of {len(found.memory):,} patterns")
 
 
 @memory.command("info", epilog=examples("memory info words.memory", "memory info f.memory --json"))

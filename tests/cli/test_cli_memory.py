@@ -53,6 +53,21 @@ def test_a_memory_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "(not accepted)" in capsys.readouterr().out
 
 
+def test_a_smaller_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("copies.npy", np.repeat(STORED[:4], 5, axis=0))
+    np.save("few.npy", STORED[:4])
+    run("build a.memory copies.npy --beta 9")
+    capsys.readouterr()
+    run("compact a.memory b.memory --error 1e-6 --queries few.npy --json")
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["patterns"], facts["clusters"]) == (20, 4)
+    assert facts["largest error"] <= facts["certificate"] < 1e-6
+    small = hopcore.Memory.load("b.memory")
+    np.testing.assert_allclose(np.exp(small.bias), 5.0)
+    run("compact a.memory b.memory --m 2")
+    assert len(hopcore.Memory.load("b.memory")) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -62,6 +77,8 @@ def test_a_memory_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
         ("info nothing.memory", "No such file"),
         ("build patterns.npy patterns.npy", "would overwrite"),
         ("build b.memory patterns.npy --similarity cosine", "'dot' or 'distance'"),
+        ("compact a.memory a.memory --m 3", "would overwrite"),
+        ("compact a.memory b.memory", "m"),
         ("query a.memory queries.npy --out found.txt", "--out must end in"),
     ],
 )

@@ -36,7 +36,7 @@ class TemperatureRouter(ResumableStudy):
     device: Device = None
 
     name = "temperature-router"
-    example = "--task sums --budget 0.5 --seeds 1"
+    example = "--task sums --seeds 1"
     row_label = "classifier"
     case = trials.Case
     row = trials.Trial
