@@ -20,6 +20,7 @@ from typing import Any
 from hopcore.arrays._backend import Array
 from hopcore.arrays._beta_checks import EXTREME
 from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._library import quiet
 from hopcore.memory._energy import energy_by_conjugate, energy_of
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.memory._stopping_loop import Iterated, put_back, select
@@ -51,6 +52,7 @@ def update_with_conjugate(separation: Any, inputs: Inputs) -> tuple[Array, Array
     return new, conjugate + beta * xp.sum(new * (new - state), axis=-1)
 
 
+@quiet
 def energy_after(inputs: Inputs, found: Iterated, beta: float, separation: Any) -> Array:
     """Return the energies of the states that were found with :func:`update_with_conjugate`."""
     xp, residual = inputs.xp, found.residual
