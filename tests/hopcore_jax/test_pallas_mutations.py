@@ -33,6 +33,7 @@ def interpreted() -> Iterator[None]:
 
 
 right_dot, right_change = tiles.dot, kernels._backward.by_scores_of
+right_weights = tiles.weights_of
 
 
 def scores_beyond_the_end(sizes: Any, call: Any, queries: Any, keys: Any, columns: Any) -> Any:
@@ -80,6 +81,12 @@ def change_without_the_mean(
     return right_change(sizes, given, without, weights, slopes, values)
 
 
+def slopes_that_are_weights(sizes: Any, scores: Any, root: Any) -> Any:
+    """The slopes are those of the softmax, also where weights are sparse."""
+    weights, _ = right_weights(sizes, scores, root)
+    return weights, weights
+
+
 @dataclass(frozen=True)
 class Fault:
     """A function of the kernels, what replaces it, and a check of a statement that this breaks."""
@@ -99,6 +106,7 @@ class Fault:
 
 FORMULA = "test_association_is_its_formula"
 GRADIENT = "test_gradients_of_the_update"
+JACOBIAN = "test_automatic_jacobian"
 EXTREME = "test_extreme_values_stay_finite"
 FAULTS = [
     Fault("a wrong tile border", "scores_of", scores_beyond_the_end, FORMULA),
@@ -108,6 +116,7 @@ FAULTS = [
     Fault("an overflow in bfloat16", "dot", dot_in_float16, EXTREME, "bfloat16"),
     Fault("sums in bfloat16", "dot", sums_in_bfloat16, FORMULA),
     Fault("thresholds of one pass", "newton", steps_that_stop_early, FORMULA),
+    Fault("slopes that are weights", "weights_of", slopes_that_are_weights, JACOBIAN),
     Fault("derivatives without the mean", "by_scores_of", change_without_the_mean, GRADIENT),
 ]
 
