@@ -184,6 +184,18 @@ def test_gradients(mesh: DeviceMesh, separation: Any, masked: bool) -> None:
     compared(loss, separation, mask, split, BETAS[masked])
 
 
+@pytest.mark.parametrize("similarity", ["dot", "distance"])
+def test_gradients_by_a_bias(mesh: DeviceMesh, similarity: Any) -> None:
+    state, stored = random(3, 4), random(7, 4, seed=1)
+    bias, weights = random(7, seed=2), random(3, 4, seed=3)
+    found = []
+    for memory in (stored, uneven(stored, mesh)):
+        shared = bias.clone().requires_grad_()
+        new = hopcore.update(state, memory, 2.0, similarity=similarity, bias=shared)
+        found.append(torch.autograd.grad((new * weights).sum(), shared)[0])
+    same(found[1], found[0])
+
+
 def test_patterns_that_are_equally_long(split: Any) -> None:
     stored = 0.1 * random(ROWS, 3)
     longest = [[2.0, 2.0, 1.0], [2.0, 1.0, 2.0], [-2.0, 2.0, 1.0], [1.0, -2.0, 2.0]]

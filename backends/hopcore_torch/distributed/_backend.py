@@ -128,8 +128,12 @@ class DistributedBackend(TorchBackend):
         self, stored: Any, origin: Any, bias: torch.Tensor | None, squares: bool = False
     ) -> Any:
         """See :meth:`hopcore.Backend.keys`; each worker makes those of its own patterns."""
-        own = self._own("keys", stored, mask=None if bias is None else bias[..., None, :])
-        bias = None if own.mask is None else Copy.apply(own.mask[..., 0, :], own.workers)
+        if bias is not None:
+            # The whole bias is shared, and a worker's part of it is its own: in this order, since
+            # the derivative by the whole is the sum over all workers.
+            bias = Copy.apply(bias, Workers(group_of("stored", stored)))[..., None, :]
+        own = self._own("keys", stored, mask=bias)
+        bias = None if own.mask is None else own.mask[..., 0, :]
         keys = super().keys(own.stored, origin, bias, squares)
         if keys.ndim != stored.ndim:
             raise ValueError(
