@@ -35,7 +35,7 @@ class Calibration(NamedTuple):
     threshold : float
         A query is accepted if its score is at most this.
     score : {"distance", "energy"}
-        The distance to the nearest pattern, or the energy at the inverse temperature :attr:`beta`.
+        The distance to the nearest pattern, or the energy at the inverse temperature ``beta``.
     false_alarms : float
         The largest share of queries like those of the calibration that are not accepted.
     queries : int
