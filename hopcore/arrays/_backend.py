@@ -204,7 +204,7 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         beta: Beta,
         separation: SeparationFunction,
     ) -> Array:
-        """Association in which query i attends to the patterns 0 to i alone, block by block."""
+        """Associate each query i with the patterns 0 to i, one block of queries after another."""
         parts = [
             self.associate(
                 state[..., rows, :],

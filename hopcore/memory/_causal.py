@@ -25,7 +25,7 @@ from hopcore.memory._scores import PLAIN, Scores
 from hopcore.memory._stopping_loop import updated
 
 Causal: TypeAlias = Literal["causal"]
-"""The name of the mask with which query i attends to the patterns 0 to i alone."""
+"""The name of the mask with which query i may attend to the patterns 0 to i, and to no others."""
 
 
 def is_causal(mask: Any, name: str = "mask") -> bool:

@@ -38,6 +38,7 @@ from hopcore.arrays._scalar_checks import (
 )
 from hopcore.memory._compact import is_absolute
 from hopcore.memory._entmax import Entmax
+from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._normmax import Normmax
 from hopcore.memory._retrieval import retrieve
 from hopcore.memory._scores import Similarity
@@ -335,7 +336,8 @@ def guarantees(view: View, beta: float, function: Any, unit: float) -> np.ndarra
     if is_absolute(function):
         reach = 1.0 / beta  # half of the squared radius
         return (view.own < reach) & (view.other > reach) & (view.gap > reach)
-    if isinstance(function, Entmax | Normmax):
+    # Means of several patterns, which have an infinite reach, are never a pattern.
+    if isinstance(function, Entmax | Normmax | KSubsets) and math.isfinite(function.reach):
         needed = function.reach / beta
         return np.minimum(view.margin, view.gap) >= needed
     if not getattr(function, "softmax", False):

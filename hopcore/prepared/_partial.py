@@ -61,11 +61,11 @@ class Answer(NamedTuple):
 
 @dataclass
 class Habit:
-    """Remembers at which inverse temperatures few patterns were not enough.
+    """Remembers at which inverse temperatures it was in vain to leave patterns out.
 
-    After a failure, calls at the same or a lower inverse temperature do not try for a while; the
-    while doubles with each failure, up to :data:`LONGEST_PAUSE` calls, so that trying takes about
-    1 % of the time.
+    After a call in which all patterns were needed, the next calls at the same or a lower inverse
+    temperature read all of them at once. The number of these calls doubles after each failure, up
+    to :data:`LONGEST_PAUSE`.
     """
 
     beta: float = 0.0

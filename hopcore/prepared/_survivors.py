@@ -53,9 +53,9 @@ class Sketched:
     values : array (n, v)
         What is associated with the patterns; often the patterns themselves.
     dead : integer array (k,) or None
-        Rows that were removed: they have bounds, but no weight.
+        Rows whose patterns were removed. They are still in the table, and never survive.
     bias : float64 array (n,) or None
-        Numbers that are added to the scores.
+        A number for each pattern, which is added to its score.
     spread : float
         M: no value is farther than this from :attr:`middle`.
     middle : float

@@ -99,6 +99,16 @@ def test_every_method_of_a_study_runs_and_repeats(study):
         assert trial.milliseconds > 0.0
 
 
+def test_a_shuffled_graph_has_the_same_edges_between_other_patterns():
+    methods = [Method("tied", "tied", hopcore.DiffusionConfig(eta=0.1, steps=3))]
+    plain, tied = trials(methods, stored=[40], seeds=1, levels=[20.0])
+    same, other = trials(methods, stored=[40], seeds=1, levels=[20.0], shuffled=True)
+    timeless = [trial._replace(milliseconds=0.0) for trial in (plain, same)]
+    assert timeless[0] == timeless[1]
+    assert other.effective < tied.effective  # patterns that are far apart are averaged
+    assert other.same_exact == tied.same_exact
+
+
 def test_by_distance_plain_retrieval_beside_a_method_is_by_distance_too():
     methods = [Method("tied", "tied", hopcore.DiffusionConfig(eta=0.0))]
     plain, tied = trials(methods, stored=[40], seeds=1, levels=[20.0], similarity="distance")

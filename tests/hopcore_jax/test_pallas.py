@@ -15,6 +15,7 @@ import pytest
 
 import hopcore
 from hopcore.arrays import Backend
+from hopcore.memory._fused_limits import LEAST_ORDER
 from hopcore_jax.kernels.pallas import (
     _associate,
     _choice,
@@ -31,7 +32,7 @@ SEPARATIONS = {
     "softmax": hopcore.Softmax(),
     "entmax15": ENTMAX,
     "sparsemax": hopcore.Entmax(2.0),
-    "near 1": hopcore.Entmax(_choice.LEAST_ORDER),
+    "near 1": hopcore.Entmax(LEAST_ORDER),
     "below 2": hopcore.Entmax(1.99),
 }
 JAX: Any = hopcore.backend("jax")

@@ -10,6 +10,7 @@ import torch
 
 import hopcore
 from hopcore.arrays import Backend
+from hopcore.memory._fused_limits import LEAST_ORDER
 from hopcore_torch.kernels.triton import hard_lookup, refusal, using_kernels
 
 pytest.importorskip("triton")
@@ -22,7 +23,7 @@ SEPARATIONS = {
     "softmax": hopcore.Softmax(),
     "entmax15": ENTMAX,
     "sparsemax": hopcore.Entmax(2.0),
-    "near 1": hopcore.Entmax(_choice.LEAST_ORDER),
+    "near 1": hopcore.Entmax(LEAST_ORDER),
     "below 2": hopcore.Entmax(1.99),
 }
 TORCH: Any = hopcore.backend("torch")

@@ -117,6 +117,14 @@ def test_what_a_memory_calls_certain_must_be_a_boolean_for_each_pattern() -> Non
         capacity(RANDOM, noise=1.0, memory=Wrong())
 
 
+def test_one_subset_guarantees_what_sparsemax_does() -> None:
+    found, same = (
+        capacity(RANDOM, 0.025, noise=0.5, separation=name) for name in ("k-subsets:1", "sparsemax")
+    )
+    np.testing.assert_array_equal(found.certain, same.certain)
+    assert 0.0 < found.guaranteed < 1.0
+
+
 def test_means_of_several_patterns_have_no_theorem() -> None:
     found = capacity(RANDOM, 1.0, noise=0.1, separation="k-subsets:4")
     assert math.isnan(found.guaranteed)

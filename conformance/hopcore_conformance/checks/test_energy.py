@@ -57,7 +57,8 @@ def test_bounds_in_the_hull(subject: Subject, p: Problem) -> None:
     exact = p.on(subject)
     got = measure.energy(subject, exact)
     radius, within = exact.radius, tolerance.energy(subject, exact)
-    # Rounding may take a state out of the hull, by so much; the slope there is at most 2 M.
+    # A state that was rounded may lie outside of the hull. There the energy has a slope of at most
+    # 2 M, so it is larger by at most 2 M times the distance that rounding has moved the state.
     within = within + 2 * radius * np.linalg.norm(exact.state - p.state, axis=-1)
     count = p.stored.shape[-2]
     uniform = plain.negentropy(np.full(count, 1.0 / count), p.alpha)

@@ -38,7 +38,7 @@ def optimality(z: Array, weights: Array, alpha: float) -> tuple[Array, Array]:
     Both are 0 exactly at the maximiser of ``<y, z> - Omega(y)`` over the simplex: these are its
     Karush-Kuhn-Tucker conditions, which need no solver to be verified.
     """
-    # Below the smallest normal float32, weights are rounded to nothing.
+    # Some libraries replace weights below the smallest normal number of float32 by 0.
     floor = 1e-37
     inside = weights > floor
     level = z - plain.deformed_log(np.where(inside, weights, 1.0), alpha)
@@ -118,7 +118,7 @@ def test_entmax_tends_to_the_softmax(
     weights, conjugate = measure.separate(subject, z, hopcore.Entmax(1.0 + a))
     log_sum_exp = plain.conjugate(z, 1.0)
     logs = z - log_sum_exp[:, None]  # of the softmax weights, which may underflow themselves
-    # Below the smallest normal float32, weights are rounded to nothing.
+    # Some libraries replace weights below the smallest normal number of float32 by 0.
     floor = 1e-37
     inside = weights > floor
     own = np.log(np.where(inside, weights, 1.0))

@@ -1,8 +1,8 @@
 r"""How sharply the heads of a small transformer of Hopfield layers attend, beside two controls.
 
-One transformer of encoder layers learns one task. Its heads are compared with those of the same
-transformer before the training, and with those of a transformer that was trained with the same
-sequences and shuffled answers, so that there is nothing to learn but how often each answer occurs.
+For each task, one transformer is trained. There are two controls: the same transformer before its
+training, and one that was trained with the same sequences after their answers had been exchanged,
+so that it could learn nothing but how often each answer occurs.
 
 A position attends to n positions, itself and those before it, with the weights w. Of each head, the
 means over the positions that answer are: the entropy :math:`H = -\sum_i w_i \log w_i`; the
@@ -24,6 +24,7 @@ from hopcore.arrays._array_checks import backend_of_input
 from hopcore.experiments.data import sequences
 from hopcore.experiments.data.sequences import TASKS, Sequences
 from hopcore.experiments.models.sequence_classifier import SequenceClassifier
+from hopcore.experiments.models.sequence_fitting import SequenceFitting
 from hopcore.training import _trainer as training
 from hopcore.training._trainer import Trainer
 
@@ -62,37 +63,19 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitting:
+class Fitting(SequenceFitting):
     """How the transformers are built and trained.
 
     Attributes
     ----------
     gap : int
         The number of noise symbols between what is remembered and what asks.
-    width, hidden, layers, num_heads : int
-        As in :class:`hopcore.experiments.models.sequence_classifier.SequenceClassifier`.
-    steps, batch_size : int
-    learning_rate : float
-        It rises in the first tenth of the steps and falls to 0 in the second half.
-    backend, device
-        What trains.
+    layers : int
+        The number of encoder layers.
     """
 
     gap: int = 8
-    width: int = 64
-    hidden: int = 128
     layers: int = 2
-    num_heads: int = 4
-    steps: int = 300
-    batch_size: int = 32
-    learning_rate: float = 3e-3
-    backend: str = "torch"
-    device: Any = None
-
-    def rate(self, step: int) -> float:
-        """Return the factor of the learning rate in a step, the first of which is 1."""
-        rise = min(1.0, 10.0 * step / self.steps)
-        return rise * min(1.0, 2.0 * (self.steps - step + 1) / self.steps)
 
 
 def cases(tasks: Sequence[str], arms: Sequence[str], seeds: int) -> list[Case]:
@@ -112,10 +95,7 @@ def heads_of_case(case: Case, fitting: Fitting) -> list[Trial]:
         length=sequences.longest(fitting.gap), width=fitting.width, hidden=fitting.hidden,
         layers=fitting.layers, num_heads=fitting.num_heads,
     )  # fmt: skip
-    trainer = training.trainer(
-        fitting.backend, model, model.first_parameters(seed=case.seed), seed=case.seed,
-        learning_rate=fitting.learning_rate, weight_decay=0.0, device=fitting.device,
-    )  # fmt: skip
+    trainer = fitting.trainer(model, case.seed)
     if case.arm != "untrained":
         train(trainer, case, fitting)
     test = TASKS[case.task](np.random.default_rng((case.seed, 1)), TESTED, fitting.gap)
@@ -136,9 +116,7 @@ def train(trainer: Trainer, case: Case, fitting: Fitting) -> None:
         batch = TASKS[case.task](rng, fitting.batch_size, fitting.gap)
         if case.arm == "shuffled":
             batch = shuffled(batch, shuffling)
-        loss, _, _ = trainer.step(batch, rate=fitting.rate(step))
-        if not np.isfinite(float(loss)):
-            raise ValueError(f"the loss is {float(loss)} in step {step}; try a smaller rate")
+        fitting.step(trainer, batch, step)
 
 
 def shuffled(batch: Sequences, rng: np.random.Generator) -> Sequences:

@@ -7,9 +7,10 @@ that says what it is:
 - ``order``: which of the marked symbols it is, counted from 0, which is the label; -1 for noise;
 - ``digits``: the digit that it shows.
 
-The *relative weight* of an instance is its association weight times the size of its bag: 1 where
-all weights are equal. Its mean over test bags and heads is given for each place, and the largest
-of the means of single heads. In the task ``digits``, only the bags with the digit count.
+The *relative weight* of an instance is its association weight times the size of its bag, so it is
+1 if all instances have the same weight. For each place, a trial has the mean over the test bags and
+the heads, and the mean of the head in which it is largest. In the task ``digits``, only bags that
+contain the digit count.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Trial(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Bags to train, validate and test with, by a seed, and the places of their instances."""
+    """What a network learns: how a seed draws its bags, and what place each instance has."""
 
     splits: tasks.Splits
     places: Callable[[Bags], np.ndarray]

@@ -146,6 +146,13 @@ class DiffusionStudy(Study):
             "which leaves out evolving memories, logit diffusion and an eta for each query.",
         ),
     ] = "dot"  # fmt: skip
+    shuffled: Annotated[
+        bool,
+        option(
+            METHOD, "Exchange the nodes of the graph at random, so that patterns are joined that "
+            "are no neighbours: a control.", "--shuffled",
+        ),
+    ] = False  # fmt: skip
     seeds: Memories = 10
     backend: Backend = "numpy"
     device: Device = None
@@ -175,7 +182,8 @@ class DiffusionStudy(Study):
         corruptions = unlike(self.corruption.split(","), "corruption")
         run = run_trials(
             load_images(self), methods, stored=sizes, corruptions=corruptions, levels=levels,
-            updates=self.updates, unseen=self.unseen, similarity=similarity, seeds=self.seeds,
+            updates=self.updates, unseen=self.unseen, similarity=similarity,
+            shuffled=self.shuffled, seeds=self.seeds,
             backend=self.backend, device=self.device,
         )  # fmt: skip
         count = self.seeds * len(sizes) * len(corruptions) * len(levels) * (1 + len(methods))
@@ -189,6 +197,7 @@ class DiffusionStudy(Study):
     def title(self) -> str:
         """The title of the table and of the picture."""
         notes = [f"{self.name}: {'unseen' if self.unseen else 'stored'} {self.dataset}"]
+        notes += ["shuffled graph"] * self.shuffled
         notes += ["by distance"] * (self.similarity == "distance")
         notes += [self.corruption] * (self.x != "corruption")
         notes += [f"{self.normalization} Laplacian"] * (self.normalization != "none")
@@ -199,7 +208,7 @@ class DiffusionStudy(Study):
         """Summarise the trials."""
         lines = report.summary(rows)
         facts = {"study": self.name, "dataset": self.dataset, "unseen": self.unseen}
-        facts["similarity"] = self.similarity
+        facts |= {"similarity": self.similarity, "shuffled": self.shuffled}
         return Report(
             facts | {"lines": [line.facts() for line in lines]},
             report.table(lines, self.title, long=False).terminal(),

@@ -120,6 +120,7 @@ def run_trials(
     updates: int = 1,
     unseen: bool = False,
     similarity: Similarity = "dot",
+    shuffled: bool = False,
     seeds: int = 5,
     backend: str = "numpy",
     device: str | None = None,
@@ -145,6 +146,9 @@ def run_trials(
         one that is nearest to the clean image, the wanted label that of the image.
     similarity : {"dot", "distance"}
         As in :func:`hopcore.diffused_retrieve`, for plain retrieval and every method.
+    shuffled : bool
+        Join patterns as the neighbours of other patterns are joined: a graph with the same edges,
+        whose nodes are exchanged at random.
     seeds, backend, device
         As in :func:`hopcore.experiments.retrieval.run_trials`.
 
@@ -167,9 +171,18 @@ def run_trials(
             for level, method in product(levels, [Method(PLAIN), *methods]):
                 if method.name != PLAIN and method.config.k_neighbors not in graphs:
                     k = method.config.k_neighbors
-                    graphs[k] = hopcore.knn_graph(task.memory, k)
+                    graphs[k] = graph_of(task, k, seed if shuffled else None)
                 graph = graphs.get(method.config.k_neighbors)
                 yield trial(task, method, graph, corruption, level, updates, seed)
+
+
+def graph_of(task: Task, k: int, shuffling: int | None) -> Graph:
+    """Return the graph of the nearest neighbours; a seed exchanges its nodes at random."""
+    if shuffling is None:
+        return hopcore.knn_graph(task.memory, k)
+    order = np.random.default_rng((shuffling, 2)).permutation(len(task.stored))
+    device = task.backend.device(task.memory)
+    return hopcore.knn_graph(on_device(task.backend, task.stored[order], device), k)
 
 
 def task_of(

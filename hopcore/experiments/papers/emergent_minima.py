@@ -81,7 +81,7 @@ def measure(case: Case, images: Images | None = None) -> list[Trial]:
 
 
 def peaks(rows: Sequence[Trial], method: str) -> list[float]:
-    """Return the largest number over the inverse temperatures, for each seed."""
+    """Return for each seed the number of minima at the inverse temperature with the most."""
     own = grouped((row for row in rows if row.method == method), lambda row: row.seed)
     return [max(row.value for row in same) for same in own.values()]
 

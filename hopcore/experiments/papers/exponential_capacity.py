@@ -99,7 +99,7 @@ def finite(task: str, size: int) -> float:
     --------
     >>> from hopcore.experiments.papers.exponential_capacity import finite
     >>> [round(finite("gaussian, 0.5", size), 3) for size in (30, 3000, 300_000)]
-    [0.251, 0.37, 0.375]
+    [0.3, 0.373, 0.375]
     """
     beta = LAMBDAS[task]
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from hopcore.arrays._array_checks import backend_of_input
 from hopcore.experiments.data import sequences
 from hopcore.experiments.data.sequences import TASKS, Sequences
 from hopcore.experiments.models.sequence_classifier import SequenceClassifier
+from hopcore.experiments.models.sequence_fitting import SequenceFitting
 from hopcore.layers._losses import cross_entropy
 from hopcore.schedules._learnable_temperature import PROFILES, Profile
 from hopcore.training import _trainer as training
@@ -106,22 +107,16 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitting:
-    """How classifiers are built and trained.
+class Fitting(SequenceFitting):
+    """How classifiers are built and trained; each batch has one task and one distance, in turns.
 
     Attributes
     ----------
     tasks : sequence of str
         Of :data:`hopcore.experiments.data.sequences.TASKS`.
     distances : sequence of int
-    width, hidden, layers, num_heads : int
-        As in :class:`hopcore.experiments.models.sequence_classifier.SequenceClassifier`.
-    steps, batch_size : int
-        Each step has a batch of one task and one distance, in turns.
-    learning_rate : float
-        Rises in the first tenth of the steps, falls to 0 in the second half.
-    backend, device
-        What trains.
+    layers : int
+        The number of encoder layers.
     """
 
     tasks: Sequence[str] = tuple(TASKS)
@@ -129,12 +124,9 @@ class Fitting:
     width: int = 256
     hidden: int = 512
     layers: int = 4
-    num_heads: int = 4
     steps: int = 192
     batch_size: int = 24
     learning_rate: float = 1e-3
-    backend: str = "torch"
-    device: Any = None
 
     @property
     def cells(self) -> list[tuple[str, int]]:
@@ -149,11 +141,6 @@ class Fitting:
             layers=self.layers, num_heads=self.num_heads, profile=cast("Profile", arm.profile),
             learned=pace > 0.0, pace=pace or 1.0,
         )  # fmt: skip
-
-    def rate(self, step: int) -> float:
-        """The factor of the learning rate in a step, the first of which is 1."""
-        rise = min(1.0, 10.0 * step / self.steps)
-        return rise * min(1.0, 2.0 * (self.steps - step + 1) / self.steps)
 
 
 def run_trials(
@@ -192,11 +179,7 @@ def outcome(arm: Arm, seed: int, fitting: Fitting) -> Outcome:
     """One arm with one seed."""
     begun = time.perf_counter()
     model = fitting.classifier(arm)
-    trainer = training.trainer(
-        fitting.backend, model, model.first_parameters(seed=seed), seed=seed,
-        learning_rate=fitting.learning_rate, weight_decay=0.0,
-        device=fitting.device,
-    )  # fmt: skip
+    trainer = fitting.trainer(model, seed)
     before = model.temperatures(trainer.parameters())
     shares = trained(trainer, fitting, np.random.default_rng((seed, 0)))
     parameters = trainer.parameters()
@@ -228,9 +211,7 @@ def trained(
     for step in range(1, fitting.steps + 1):
         task, distance = fitting.cells[(step - 1) % len(fitting.cells)]
         batch = TASKS[task](rng, fitting.batch_size, distance)
-        loss, outputs, _ = trainer.step(batch, rate=fitting.rate(step))
-        if not math.isfinite(float(loss)):
-            raise ValueError(f"the loss is {float(loss)} in step {step}; try a smaller rate")
+        outputs = fitting.step(trainer, batch, step)
         logits = backend_of_input("outputs", outputs).to_numpy(outputs)
         shares[task, distance][step] = float(np.mean(logits.argmax(axis=-1) == batch.target))
     return shares

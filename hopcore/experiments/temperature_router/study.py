@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from hopcore.experiments.models.sequence_fitting import SequenceFitting
 from hopcore.experiments.options import METHOD, TRAINING, Device, Seeds, TrainingBackend, option
 from hopcore.experiments.parsing import names, numbers, unlike
 from hopcore.experiments.study import Report, ResumableStudy
@@ -52,7 +53,7 @@ class TemperatureRouter(ResumableStudy):
 
     def rows_of_cases(self, cases: list[trials.Case]) -> Iterator[list[trials.Trial]]:
         """Train the classifier of each case."""
-        fitting = trials.Fitting(steps=self.steps, backend=self.backend, device=self.device)
+        fitting = SequenceFitting(steps=self.steps, backend=self.backend, device=self.device)
         return trials.run(cases, fitting)
 
     def report(self, rows: list[Any]) -> Report:

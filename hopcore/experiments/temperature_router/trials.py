@@ -6,15 +6,14 @@ for all routers and budgets; no batch is used twice.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hopcore.arrays._array_checks import backend_of_input
+from hopcore.experiments.models.sequence_fitting import SequenceFitting
 from hopcore.experiments.temperature_router.model import RoutedClassifier
 from hopcore.experiments.temperature_router.tasks import LENGTH, TASKS
 from hopcore.layers._losses import cross_entropy
@@ -48,36 +47,6 @@ class Trial(NamedTuple):
     cooled: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fitting:
-    """How classifiers are built and trained.
-
-    Attributes
-    ----------
-    width, hidden, num_heads : int
-        As in :class:`hopcore.experiments.models.sequence_classifier.SequenceClassifier`.
-    steps, batch_size : int
-    learning_rate : float
-        It rises in the first tenth of the steps and falls to 0 in the second half.
-    backend, device
-        What trains.
-    """
-
-    width: int = 64
-    hidden: int = 128
-    num_heads: int = 4
-    steps: int = 150
-    batch_size: int = 32
-    learning_rate: float = 3e-3
-    backend: str = "torch"
-    device: Any = None
-
-    def rate(self, step: int) -> float:
-        """Return the factor of the learning rate in a step, the first of which is 1."""
-        rise = min(1.0, 10.0 * step / self.steps)
-        return rise * min(1.0, 2.0 * (self.steps - step + 1) / self.steps)
-
-
 def cases(
     tasks: Sequence[str], routers: Sequence[str], budgets: Sequence[float], seeds: int
 ) -> list[Case]:
@@ -88,29 +57,22 @@ def cases(
     ]
 
 
-def run(wanted: Sequence[Case], fitting: Fitting) -> Iterator[list[Trial]]:
+def run(wanted: Sequence[Case], fitting: SequenceFitting) -> Iterator[list[Trial]]:
     """Train the classifier of each case, and yield its trial."""
     for case in wanted:
         yield [trial(case, fitting)]
 
 
-def trial(case: Case, fitting: Fitting) -> Trial:
+def trial(case: Case, fitting: SequenceFitting) -> Trial:
     """Train one classifier and test it."""
     model = RoutedClassifier(
         length=LENGTH, width=fitting.width, hidden=fitting.hidden, num_heads=fitting.num_heads,
         router=case.router, budget=case.budget,
     )  # fmt: skip
-    trainer = training.trainer(
-        fitting.backend, model, model.first_parameters(seed=case.seed), seed=case.seed,
-        learning_rate=fitting.learning_rate, weight_decay=0.0, device=fitting.device,
-    )  # fmt: skip
+    trainer = fitting.trainer(model, case.seed)
     rng = np.random.default_rng((case.seed, 0))
     for step in range(1, fitting.steps + 1):
-        loss, _, _ = trainer.step(
-            TASKS[case.task](rng, fitting.batch_size), rate=fitting.rate(step)
-        )
-        if not math.isfinite(float(loss)):
-            raise ValueError(f"the loss is {float(loss)} in step {step}; try a smaller rate")
+        fitting.step(trainer, TASKS[case.task](rng, fitting.batch_size), step)
     test = TASKS[case.task](np.random.default_rng((case.seed, 1)), TESTED)
     logits = training.scores(trainer, test, 64)
     right = float(np.mean(logits.argmax(axis=-1) == test.target))

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hopcore.arrays import Array, SeparationFunction, orders_of
-from hopcore.memory import Entmax, Softmax
+from hopcore.arrays import Array, SeparationFunction
+from hopcore.memory import fused_refusal
 from hopcore_jax.kernels import _loops as loops
 
 Kernels: TypeAlias = Literal["auto", "portable", "pallas-interpret"]
@@ -28,17 +28,6 @@ Kernels: TypeAlias = Literal["auto", "portable", "pallas-interpret"]
 VARIABLE = "HOPCORE_JAX_KERNELS"
 
 DTYPES = tuple(map(np.dtype, (np.float32, jnp.bfloat16, np.float16)))
-
-LEAST_ORDER, MOST_ORDER = 1.0625, 2.0
-"""Closer to 1, the power 1/(alpha - 1) would magnify the rounding of float32 more than 16 times;
-above 2, the equation for the threshold is not convex."""
-
-WIDEST = 256
-"""The most coordinates of a pattern or a projection, which a program holds on the chip."""
-
-LONGEST = 2**18
-"""The most patterns. Sums of tiles of at least 16 patterns are added one after another in float32,
-as many as a fused kernel of torch may add up (:data:`hopcore.arrays.LONG`)."""
 
 INTERPRETED = 1024
 """The most tiles of an interpreted call."""
@@ -169,7 +158,7 @@ def refusal(
     state, stored, projection, beta, mask, separation
         As in :meth:`hopcore.Backend.associate`; no projection for the conjugate alone.
     bias : array broadcastable to (..., L, S), optional
-        Numbers that are added to the scores.
+        A number for each query and pattern, which is added to their score.
 
     Returns
     -------
@@ -181,14 +170,13 @@ def refusal(
     others = [x for x in (beta, mask, bias) if hasattr(x, "shape")]
     return (
         wrong_arrays(arrays, others)
-        or wrong_separation(separation)
-        or wrong_sizes(arrays, others)
+        or fused_refusal(separation, max(x.shape[-1] for x in arrays), stored.shape[-2])
         or wrong_numbers(arrays, others)
     )
 
 
 def wrong_arrays(arrays: list[Any], others: list[Any]) -> str:
-    """Say what is wrong with dtypes, devices or sizes that are not known."""
+    """Say what is wrong with dtypes or devices, or with sizes that are 0 or not known."""
     dtype = arrays[0].dtype
     if dtype not in DTYPES:
         return f"{dtype} is wider than the sums of the kernels"
@@ -196,6 +184,8 @@ def wrong_arrays(arrays: list[Any], others: list[Any]) -> str:
         return "the arrays differ in dtype"
     if not all(isinstance(size, int) for x in arrays + others for size in x.shape):
         return "a size is open"
+    if any(0 in x.shape for x in arrays + others):
+        return "an array is empty"
     if any(on_several_devices(x) for x in arrays + others):
         return "an array is on several devices"
     return ""
@@ -206,30 +196,6 @@ def on_several_devices(array: Any) -> bool:
     if loops.traced(array):
         return bool(jax.sharding.get_abstract_mesh().manual_axes)
     return isinstance(array, jax.Array) and len(array.devices()) > 1
-
-
-def wrong_separation(separation: Any) -> str:
-    """Say why a separation function is none of the kernels'."""
-    if isinstance(separation, Softmax):
-        return ""
-    if not isinstance(separation, Entmax) or orders_of(separation) is not None:
-        return "the separation function is neither the softmax nor an entmax of one order"
-    if not LEAST_ORDER <= separation.alpha <= MOST_ORDER:
-        return f"alpha={separation.alpha:g} is not between {LEAST_ORDER} and {MOST_ORDER}"
-    return ""
-
-
-def wrong_sizes(arrays: list[Any], others: list[Any]) -> str:
-    """Say why sizes are too small or too large."""
-    if any(0 in x.shape for x in arrays + others):
-        return "an array is empty"
-    widest = max(x.shape[-1] for x in arrays)
-    if widest > WIDEST:
-        return f"{widest} coordinates are more than {WIDEST}"
-    patterns = arrays[1].shape[-2]
-    if patterns > LONGEST:
-        return f"{patterns} patterns are more than float32 should add up, {LONGEST}"
-    return ""
 
 
 def wrong_numbers(arrays: list[Any], others: list[Any]) -> str:

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from hopcore.arrays import SeparationFunction, orders_of
-from hopcore.memory import Entmax
+from hopcore.arrays import SeparationFunction
+from hopcore.memory import fused_refusal
 from hopcore_torch.kernels._modes import differentiated, eager
 
 Kernels: TypeAlias = Literal["auto", "portable", "triton-interpret"]
@@ -27,17 +27,6 @@ Kernels: TypeAlias = Literal["auto", "portable", "triton-interpret"]
 VARIABLE = "HOPCORE_TORCH_KERNELS"
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-
-LEAST_ORDER, MOST_ORDER = 1.0625, 2.0
-"""Closer to 1, the power 1/(alpha - 1) would magnify the rounding of float32 more than 16 times;
-above 2, the equation for the threshold is not convex."""
-
-WIDEST = 256
-"""The most coordinates of a pattern or a projection, which a program holds on the chip."""
-
-LONGEST = 2**18
-"""The most patterns. Sums of tiles of at least 16 patterns are added one after another in float32,
-as many as a fused kernel of torch may add up (:data:`hopcore.arrays.LONG`)."""
 
 INTERPRETED = 512
 """The most tiles of an interpreted call, each of which takes milliseconds."""
@@ -165,7 +154,7 @@ def refusal(
     state, stored, projection, beta, mask, separation
         As in :meth:`hopcore.Backend.associate`; no projection for the conjugate alone.
     bias : tensor broadcastable to (..., L, S), optional
-        Numbers that are added to the scores.
+        A number for each query and pattern, which is added to their score.
 
     Returns
     -------
@@ -176,15 +165,14 @@ def refusal(
     arrays = [x for x in (state, stored, projection) if x is not None]
     return (
         wrong_arrays(arrays)
-        or wrong_separation(separation)
-        or wrong_sizes(arrays)
+        or fused_refusal(separation, max(x.shape[-1] for x in arrays), stored.shape[-2])
         or wrong_numbers(arrays)
         or wrong_options(state, beta, mask, bias)
     )
 
 
 def wrong_arrays(arrays: list[torch.Tensor]) -> str:
-    """Say what is wrong with dtypes or devices."""
+    """Say what is wrong with dtypes, devices or empty arrays."""
     dtype, device = arrays[0].dtype, arrays[0].device
     if not eager():
         return "traces and function transforms record plain operations"
@@ -192,30 +180,8 @@ def wrong_arrays(arrays: list[torch.Tensor]) -> str:
         return f"{str(dtype).removeprefix('torch.')} is wider than the sums of the kernels"
     if any(x.dtype != dtype or x.device != device for x in arrays):
         return "the arrays differ in dtype or device"
-    return ""
-
-
-def wrong_separation(separation: Any) -> str:
-    """Say why a separation function is none of the kernels'."""
-    if separation.softmax:
-        return ""
-    if not isinstance(separation, Entmax) or orders_of(separation) is not None:
-        return "the separation function is neither the softmax nor an entmax of one order"
-    if not LEAST_ORDER <= separation.alpha <= MOST_ORDER:
-        return f"alpha={separation.alpha:g} is not between {LEAST_ORDER} and {MOST_ORDER}"
-    return ""
-
-
-def wrong_sizes(arrays: list[torch.Tensor]) -> str:
-    """Say why sizes are too small or too large."""
     if any(x.numel() == 0 for x in arrays):
         return "an array is empty"
-    widest = max(x.shape[-1] for x in arrays)
-    if widest > WIDEST:
-        return f"{widest} coordinates are more than {WIDEST}"
-    patterns = arrays[1].shape[-2]
-    if patterns > LONGEST:
-        return f"{patterns} patterns are more than float32 should add up, {LONGEST}"
     return ""
 
 
