@@ -23,6 +23,7 @@ IMPORT = re.compile(r"^(?:>>> |\.\.\. )? *(?:from|import) (.+)$", re.MULTILINE)
 THEIRS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"`torch\.jit\.script(_method)?` is deprecated",  # of torch's forward mode
+    "Error reading persistent compilation cache entry",  # another process is writing it
 )
 """Warnings that libraries cause by calling each other; a page cannot avoid them."""
 

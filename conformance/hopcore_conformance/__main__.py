@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *("-p", "hopcore_conformance.plugin", "-p", "no:cacheprovider"),
         # No settings of a project around: the same run from a checkout, a wheel, anywhere.
         *("-c", os.devnull, f"--rootdir={CHECKS}", "--strict-markers", "-W", "error", "-rfExs"),
+        # Another process is still writing that program: JAX compiles it once more.
+        *("-W", "ignore:Error reading persistent compilation cache entry:UserWarning"),
         *("--hopcore-backend", options.backend, "--hopcore-dtype", options.dtype),
         *("--hopcore-layout", options.layout, "--max-examples", str(options.max_examples)),
     ]
