@@ -48,6 +48,9 @@ from hopcore_torch.kernels.triton._choice import refusal, uses_triton
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
+BLOCK_ELSEWHERE = 64 * BLOCK
+"""How many scores are held at once on a GPU (512 MiB in float32), where small blocks are slow."""
+
 
 class CompiledNamespace:
     """The namespace of torch with three functions as compilers and exporters take them."""
@@ -168,6 +171,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return array.detach()
         return float.fromhex(array.hex()) if torch.compiler.is_dynamo_compiling() else array
 
+    def block(self, array: torch.Tensor) -> int:
+        """More on a device where each call of a kernel has a cost of its own."""
+        return super().block(array) if array.device.type == "cpu" else BLOCK_ELSEWHERE
+
     def uses_autocast(self, array: torch.Tensor) -> bool:
         """Under autocast."""
         kind = array.device.type  # "meta" knows of no autocast
@@ -216,7 +223,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if not eager():
             return super().radius(stored, mask)
         stored, found = stored.detach(), []
-        rows = max(1, BLOCK // max(1, stored[..., :1, :].numel()))
+        rows = max(1, self.block(stored) // max(1, stored[..., :1, :].numel()))
         for start in range(0, stored.shape[-2], rows):
             some = slice(start, start + rows)
             found.append(super().radius(stored[..., some, :], mask_of_columns(mask, some)))
@@ -519,6 +526,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             if state.device.type == "cpu":
                 function = numpy_orders(separation)
                 return in_numpy(hopcore.backend("numpy").conjugate, *arguments, function)
+            if separation.softmax:  # without weights, which nobody asks for
+                return self.over_blocks(lambda scores: (torch.logsumexp(scores, -1),), *arguments)[
+                    0
+                ]
             return Backend.conjugate(self, *arguments, separation)
 
         beta_ = None if isinstance(beta, float) else beta
