@@ -28,7 +28,7 @@ Loop: TypeAlias = Callable[..., Any]
 """``loop(cond, body, init, max_steps)``, as in :meth:`hopcore.Backend.loop`."""
 
 BLOCK = 1 << 21
-"""How many scores the portable kernels hold at once (8 MiB in float32), unless a backend differs."""
+"""How many scores the portable kernels hold at once (8 MiB in float32)."""
 
 CAUSAL_ROWS = 256
 """The largest number of queries in a block of a causal association, a quarter of it the least."""

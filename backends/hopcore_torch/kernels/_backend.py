@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 
 import hopcore
@@ -77,6 +78,19 @@ class CompiledNamespace:
 COMPILED = CompiledNamespace()
 
 
+class Identity(NamedTuple):
+    """A tensor with its values: see :meth:`TorchBackend.identity`."""
+
+    storage: StorageWeakRef
+    version: int
+    place: tuple[Any, ...]
+
+    @property
+    def expired(self) -> bool:
+        """Whether the memory no longer exists."""
+        return self.storage.expired()
+
+
 class TorchBackend(TorchGraphKernels, TorchLoops):
     """torch tensors, on the CPU and on GPUs."""
 
@@ -93,6 +107,17 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
     def can_fetch_values(self, array: torch.Tensor) -> bool:
         """Whether values exist: in eager mode, on every device but ``meta``."""
         return type(array) in PLAIN_TYPES and eager() and not array.is_meta
+
+    def identity(self, array: torch.Tensor) -> Any:
+        """The memory of a tensor, its place there, and how often autograd saw it change."""
+        if type(array) not in PLAIN_TYPES or not eager() or array.is_inference():
+            return None
+        return Identity(
+            # A weak reference: as long as it exists, no other memory has this number.
+            StorageWeakRef(array.untyped_storage()),
+            array._version,
+            (array.storage_offset(), array.shape, array.stride(), array.dtype, array.device),
+        )
 
     def cache_context(self) -> AbstractContextManager[Any]:
         """Outside of inference mode, whose tensors autograd refuses."""
@@ -527,9 +552,8 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 function = numpy_orders(separation)
                 return in_numpy(hopcore.backend("numpy").conjugate, *arguments, function)
             if separation.softmax:  # without weights, which nobody asks for
-                return self.over_blocks(lambda scores: (torch.logsumexp(scores, -1),), *arguments)[
-                    0
-                ]
+                found = self.over_blocks(lambda scores: (scores.logsumexp(-1),), *arguments)
+                return found[0]
             return Backend.conjugate(self, *arguments, separation)
 
         beta_ = None if isinstance(beta, float) else beta
