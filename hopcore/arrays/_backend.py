@@ -200,6 +200,17 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         """
         return function(argument)
 
+    def maps_blocks(self, state: Array) -> bool:
+        """Whether :meth:`in_mapped_blocks` is there, for functions without random state."""
+        return False
+
+    def in_mapped_blocks(self, work: Callable[[Any, Any], Array], queries: int, rows: int) -> Array:
+        """Join ``work(places, number)`` of blocks of so many queries along the second last axis.
+
+        ``places`` are the places of the queries of a block. A derivative calls the function again.
+        """
+        raise NotImplementedError
+
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction
     ) -> bool:
