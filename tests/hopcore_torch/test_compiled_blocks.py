@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import hopcore
-from hopcore_torch.kernels import _backend as kernels
+from hopcore_torch.kernels import _blocks as kernels
 
 QUERIES, PATTERNS, DEPTH = 40, 30, 4
 CALLS: dict[str, Any] = {

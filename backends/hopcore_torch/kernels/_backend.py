@@ -27,11 +27,8 @@ from hopcore.arrays import (
     Backend,
     Beta,
     SeparationFunction,
-    beta_of_rows,
     mask_of_columns,
-    mask_of_rows,
     orders_of,
-    orders_of_rows,
     register_array_type,
     with_orders,
 )
@@ -43,8 +40,9 @@ from hopcore_torch.kernels._autograd import (
     Separate,
     SeparateTwoModes,
 )
-from hopcore_torch.kernels._compiled import alpha_of, associate_in_blocks
-from hopcore_torch.kernels._functional import Conjugate, only_gradients
+from hopcore_torch.kernels._blocks import TorchBlocks, separation_without_orders
+from hopcore_torch.kernels._compiled import alpha_of
+from hopcore_torch.kernels._functional import only_gradients
 from hopcore_torch.kernels._graphs import TorchGraphKernels
 from hopcore_torch.kernels._loops import TorchLoops
 from hopcore_torch.kernels._modes import compiled, differentiated, eager, in_numpy, traced
@@ -95,7 +93,7 @@ class Identity(NamedTuple):
         return self.storage.expired()
 
 
-class TorchBackend(TorchGraphKernels, TorchLoops):
+class TorchBackend(TorchGraphKernels, TorchLoops, TorchBlocks):
     """torch tensors, on the CPU and on GPUs."""
 
     def __init__(self) -> None:
@@ -403,26 +401,6 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             output, conjugate = Recomputed.apply(association, *tensors)
         return output, conjugate if need_conjugate else None
 
-    def in_blocks(self, state: torch.Tensor, stored: torch.Tensor) -> bool:
-        """Whether there are more scores on the CPU than a graph of the compiler should hold."""
-        batch = max(math.prod(state.shape[:-2]), math.prod(stored.shape[:-2]))
-        scores = batch * state.shape[-2] * stored.shape[-2]
-        return state.device.type == "cpu" and bool(scores > BLOCK)
-
-    def in_graph(
-        self,
-        tensors: tuple[Any, ...],
-        beta: Beta,
-        mask: torch.Tensor | None,
-        alpha: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Association and conjugate by an operator in a graph of the compiler.
-
-        The tensors are states, patterns, projections or None, and the inverse temperature or None.
-        """
-        number = beta if isinstance(beta, float) else 1.0
-        return associate_in_blocks(*tensors, number, mask, self.constant(alpha))
-
     def fuses_bias(
         self,
         state: torch.Tensor,
@@ -474,42 +452,6 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)
         return fused.attention(state, stored, projection, beta, bias.to(state.dtype))
-
-    def biased_in_blocks(
-        self,
-        state: torch.Tensor,
-        stored: torch.Tensor,
-        projection: torch.Tensor,
-        beta: Beta,
-        mask: torch.Tensor | None,
-        bias: torch.Tensor,
-        separation: SeparationFunction,
-    ) -> torch.Tensor:
-        """The plain way for a block of queries at a time, which a derivative computes again."""
-        given, queries = (stored, projection), state.shape[-2]
-        tensors = state, *given, beta, bias, orders_of(separation)
-        derivative = differentiated(*tensors)
-        batch = torch.broadcast_shapes(state.shape[:-2], stored.shape[:-2], bias.shape[:-2])
-        # A derivative holds several arrays for each block.
-        block = self.block(state) >> (3 if derivative else 0)
-        rows = max(1, block // max(1, math.prod(batch) * stored.shape[-2]))
-        if not eager() or rows >= queries:
-            return super().associate_biased(state, *given, beta, mask, bias, separation)
-        # The derivative of a split is one array, and not one array for each slice.
-        states = state.split(rows, -2)
-        of_queries = bias.ndim > 1 and bias.shape[-2] == queries
-        biases = bias.split(rows, -2) if of_queries else [bias] * len(states)
-        plain = super().associate_biased
-        parts = []
-        for number, (some, added) in enumerate(zip(states, biases, strict=True)):
-            part = slice(number * rows, (number + 1) * rows)
-            options = beta_of_rows(beta, part), mask_of_rows(mask, part), added
-            arguments = some, *given, *options, orders_of_rows(separation, part)
-            if derivative:
-                parts.append(self.recomputed(lambda given: plain(*given), arguments))
-            else:
-                parts.append(plain(*arguments))
-        return torch.cat(parts, -2)
 
     def runs_plain_calls(
         self,
@@ -626,24 +568,6 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         tensors = state, stored, None, beta_, orders_of(separation)
         return Recomputed.apply(Association(self, separation, beta, mask, fast), *tensors)
 
-    def conjugate_under_transforms(
-        self,
-        state: torch.Tensor,
-        stored: torch.Tensor,
-        beta: Beta,
-        mask: torch.Tensor | None,
-        separation: SeparationFunction,
-    ) -> torch.Tensor:
-        """The conjugate with its own derivative, holding no tensor but those that are arguments."""
-        plain = separation_without_orders(separation)
-
-        def fast(state: Any, stored: Any, beta: Beta, mask: Any, orders: Any) -> torch.Tensor:
-            return self.conjugate(state, stored, beta, mask, with_orders(plain, orders))
-
-        number, tensor = (beta, None) if isinstance(beta, float) else (1.0, beta)
-        association = Association(self, plain, number, None, fast)
-        return Conjugate.apply(association, mask, state, stored, tensor, orders_of(separation))
-
     def best(
         self,
         state: torch.Tensor,
@@ -720,15 +644,6 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if traced():
             return block(self.scores(state, stored, beta, mask), *of_queries)
         return super().over_blocks(block, state, stored, beta, mask, *of_queries)
-
-
-SOME_ENTMAX = Entmax(2.0)
-"""The entmax that gets its orders, tensors to be differentiated by, in each call."""
-
-
-def separation_without_orders(separation: SeparationFunction) -> SeparationFunction:
-    """A separation function that holds no tensor."""
-    return separation if orders_of(separation) is None else SOME_ENTMAX
 
 
 def numpy_orders(separation: SeparationFunction) -> SeparationFunction:
