@@ -155,6 +155,7 @@ def cures(epochs: Sequence[int], **settings: Any) -> list[Arm]:
             "aligned": (vq(**own, alignment=1.0), {}),
             "hard path": (vq(**own), {"path": "hard"}),
             "clipping": (vq(**own), {"clip_norm": 1.0}),
+            "cosine rate": (vq(**own), {"rate": "cosine"}),
             "cosine rate + clipping": (vq(**own), {"clip_norm": 1.0, "rate": "cosine"}),
         }
         found += each(model, config, arms, epochs)
