@@ -33,7 +33,7 @@ from hopcore.experiments.options import (
     tracked,
 )
 from hopcore.experiments.parsing import integers, names, one_of, unlike
-from hopcore.experiments.study import Report, Study, load_images, write_text
+from hopcore.experiments.study import Report, Study, load_images, read_rows, write_text
 from hopcore.experiments.tables import facts_of
 from hopcore.files._csv import to_csv
 from hopcore.training._config import PATHS
@@ -118,7 +118,8 @@ class ArmStudy(Study):
         outcomes = list(tracked(training, self.seeds * len(arms)))
         self.write_csv([outcome.trial for outcome in outcomes])
         write_text(self.epochs_path, to_csv(report.points(outcomes), report.Point))
-        return outcomes
+        rounded = read_rows(self.csv_path, trials.Trial)  # the table is that of the file
+        return [one._replace(trial=row) for one, row in zip(outcomes, rounded, strict=True)]
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the trials."""
