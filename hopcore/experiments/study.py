@@ -83,10 +83,9 @@ class Study:
         raise NotImplementedError
 
     def measure(self) -> list[Any]:
-        """Measure all rows and write the CSV."""
-        rows = list(tracked(*self.outcomes()))
-        self.write_csv(rows)
-        return rows
+        """Measure all rows and write the CSV; return its rows, so that the summary is theirs."""
+        self.write_csv(list(tracked(*self.outcomes())))
+        return read_rows(self.csv_path, self.row)
 
     def write_csv(self, rows: list[Any]) -> None:
         """Write the CSV."""

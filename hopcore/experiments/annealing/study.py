@@ -185,9 +185,8 @@ class Gradients(Annealing):
             device=self.device,
         )  # fmt: skip
         count = self.seeds * len(arms) * len(PATHS) * len(gradients.TEMPERATURES)
-        rows = list(tracked(measuring, count))
-        self.write_csv(rows)
-        return rows
+        self.write_csv(list(tracked(measuring, count)))
+        return read_rows(self.csv_path, self.row)
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the measurements."""
