@@ -83,9 +83,10 @@ class Study:
         raise NotImplementedError
 
     def measure(self) -> list[Any]:
-        """Measure all rows and write the CSV; return its rows, so that the summary is theirs."""
-        self.write_csv(list(tracked(*self.outcomes())))
-        return read_rows(self.csv_path, self.row)
+        """Measure all rows and write the CSV."""
+        rows = list(tracked(*self.outcomes()))
+        self.write_csv(rows)
+        return rows
 
     def write_csv(self, rows: list[Any]) -> None:
         """Write the CSV."""
