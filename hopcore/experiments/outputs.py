@@ -84,7 +84,9 @@ def with_nulls(values: np.ndarray) -> np.ndarray:
     """Return values with None in place of inf and nan, which JSON lacks."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return values
-    return np.where(np.isfinite(values), values, None)
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    return found
 
 
 def table_of(results: Mapping[str, np.ndarray]) -> str:

@@ -45,13 +45,20 @@ def summary(trials: Sequence[Trial]) -> list[Line]:
         beside = {one.seed: one.error for one in groups.get((*place[:3], COMPACT), [])}
         pairs = [one.error - beside[one.seed] for one in own if one.seed in beside]
         more = interval(pairs) if pairs else (0.0, None, None)
-        middle = [spread(getattr(one, name) for one in own).mean for name in ("beta", "effective")]
-        shares = [
+        beta, effective = (
+            spread(getattr(one, name) for one in own).mean for name in ("beta", "effective")
+        )
+        finite, below, loose, accuracy = (
             mean_of([getattr(one, name) for one in own])
             for name in ("finite", "below", "loose", "accuracy")
-        ]
+        )
         error = spread(one.error for one in own)
-        lines.append(Line(*place, len(own), own[0].patterns, *middle, error, *more, *shares))
+        lines.append(
+            Line(
+                *place, len(own), own[0].patterns, beta, effective, error, *more, finite, below,
+                loose, accuracy,
+            )
+        )  # fmt: skip
     return lines
 
 
@@ -90,8 +97,9 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     """Draw the errors over the size: a column for each source, a row for each temperature."""
     kinds = list(dict.fromkeys(line.data for line in lines))
     names = [name for name in dict.fromkeys(line.spread for line in lines) if name != OWN]
+    sizes = sorted({line.m for line in lines})
     figure = plots.new_figure(2.7 * len(kinds) + 2.2, 1.9 * len(names) + 0.9, dpi=100)
-    panels = figure.subplots(len(names), len(kinds), squeeze=False, sharex=True, sharey="row")
+    panels = figure.subplots(len(names), len(kinds), squeeze=False, sharex=True, sharey=True)
     for row, name in zip(panels, names, strict=True):
         for ax, kind in zip(row, kinds, strict=True):
             for place, method in enumerate(METHODS):
@@ -103,8 +111,11 @@ def draw(lines: Sequence[Line], path: Path) -> None:
                     color=plots.INK if method == COMPACT else plots.LINES[place - 1],
                 )  # fmt: skip
             ax.set_xscale("log", base=2)
-            ax.set_ylim(bottom=0.0)
-            plots.heading(plots.quiet(ax), f"{kind}, {float(name):g} effective patterns")
+            ax.set_yscale("log")
+            ax.axhline(1.0, color=plots.QUIET, linewidth=0.8, linestyle=":")
+            ax.set_xticks(sizes, labels=[str(size) for size in sizes])
+            ax.set_title(f"{kind}, {float(name):g} effective", fontsize=9, loc="left")
+            plots.quiet(ax)
         row[0].set_ylabel("relative error", fontsize=8)
     for ax in panels[-1]:
         ax.set_xlabel("patterns kept, m", fontsize=8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -130,9 +129,11 @@ def heads(
     answers = slice(-sequences.PAIRS, None)
     queries = by_head(model.patterns(parameters, asked.symbols, LAYER)[0][..., answers, :])
     places = rng.permutation(stored.shape[1])[:count]
-    beta = float(model.associations[LAYER].beta[0])
-    rows: Sequence[Any] = list(zip(stored[:, places], values[:, places], queries, strict=True))
-    return [Source(*row, "dot", beta, accuracy) for row in rows]
+    beta = float(np.mean(np.asarray(model.associations[LAYER].beta)))  # all heads have the same
+    return [
+        Source(own[places], recalled[places], asking, "dot", beta, accuracy)
+        for own, recalled, asking in zip(stored, values, queries, strict=True)
+    ]
 
 
 def by_head(array: Any) -> np.ndarray:

@@ -109,9 +109,16 @@ def trials_at(
         parts = [measured(one, beta, m, case.seed) for one, beta in drawn]
         for method in METHODS:
             own = [part[method] for part in parts]
-            numbers = (mean_of([getattr(x, name) for x in own]) for name in Measured._fields)
-            row = *case, spread, m, method, count, beta, effective, *numbers, accuracy
-            found.append(Trial(*row))
+            error = float(np.mean([one.error for one in own]))
+            finite, below, loose = (
+                mean_of([getattr(one, name) for one in own]) for name in Measured._fields[1:]
+            )
+            found.append(
+                Trial(
+                    case.data, case.seed, spread, m, method, count, beta, effective, error, finite,
+                    below, loose, accuracy,
+                )
+            )  # fmt: skip
     return found
 
 
