@@ -125,7 +125,8 @@ def test_keys_are_those_of_the_layer() -> None:
     np.testing.assert_allclose(found[..., 0, :], wanted, rtol=1e-4, atol=1e-6)
     drawn = Sources(stored=50, fitting=SequenceFitting(width=16, hidden=16, num_heads=2, steps=2))
     first, second = drawn.draw("keys", 0)
-    assert first.stored.shape == np.shape(second.values) == (50, 8)
+    assert second.values is not None
+    assert first.stored.shape == second.values.shape == (50, 8)
     assert first.queries.shape == (sources.ASKED, 8)
     assert first.beta == pytest.approx(8**-0.5)
 
