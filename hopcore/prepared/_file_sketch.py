@@ -74,7 +74,8 @@ def file_snapshot(
     count, stored = len(patterns), cast(Any, patterns)
     own = projections(values, patterns)
     number = None if bias is None else as_bias(bias, count)
-    middle, spreads, largest = np.zeros((own or patterns).shape[1]), (0.0, 0.0), 0.0
+    chosen = stored if own is None else own
+    middle, spreads, largest = np.zeros(chosen.shape[1]), (0.0, 0.0), 0.0
     directions, table = None, None
     if settings.error > 0.0:
         directions = directions_of(stored, settings.similarity == "distance")
@@ -84,7 +85,6 @@ def file_snapshot(
         spreads, largest = swept(patterns, own, directions, table, middle)
     if not largest < LARGEST:
         directions, table = None, None
-    chosen = stored if own is None else own
     died = np.full(count, ALIVE, np.int32)
     rows = Rows(stored, chosen, number, table, died, keys, directions, middle)
     return FileSnapshot(
