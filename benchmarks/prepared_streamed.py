@@ -24,7 +24,7 @@ Array = np.ndarray
 PATTERNS, QUICK = 10_000_000, 100_000
 DIMENSION, CLUSTERS, PIECE = 64, 4096, 1 << 18
 ROUNDS, ERROR = 3, 1e-6
-CALLS = {1: 3, 16: 1, 64: 1}
+CALLS = {1: 2, 16: 1, 64: 1}
 """By the number of queries in a call: the number of calls in a round."""
 
 CERTIFIED = 4
