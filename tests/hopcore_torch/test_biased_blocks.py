@@ -52,7 +52,7 @@ def associate(separation: str, *tensors: torch.Tensor, beta: Any = 0.7) -> torch
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of two queries, in a derivative too."""
-    monkeypatch.setattr(TorchBackend, "block", lambda self, array: 8 * 2 * PATTERNS)
+    monkeypatch.setattr(TorchBackend, "block", lambda self, array: 16 * 2 * PATTERNS)
 
 
 @pytest.mark.parametrize("separation", SEPARATIONS)

@@ -68,7 +68,7 @@ class TorchBlocks(Backend):
         derivative = differentiated(*tensors)
         batch = torch.broadcast_shapes(state.shape[:-2], stored.shape[:-2], bias.shape[:-2])
         # A derivative holds several arrays for each block.
-        block = self.block(state) >> (3 if derivative else 0)
+        block = self.block(state) >> (4 if derivative else 0)
         rows = max(1, block // max(1, math.prod(batch) * stored.shape[-2]))
         if not eager() or rows >= queries:
             return super().associate_biased(state, *given, beta, mask, bias, separation)
