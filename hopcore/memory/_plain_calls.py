@@ -19,7 +19,7 @@ from hopcore.memory._separation import Softmax
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SOFTMAX = Softmax()
+SOFTMAX: Any = Softmax()
 
 
 def plain_calls(function: Function) -> Function:

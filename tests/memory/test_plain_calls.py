@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import hopcore
 from hopcore.arrays import _numpy as numpy_backend
 
-BACKEND = hopcore.backend("numpy")
+BACKEND: Any = hopcore.backend("numpy")
 
 
 def checked(state: Any, stored: Any, beta: Any) -> Any:
