@@ -11,9 +11,9 @@ import numpy as np
 from hopcore.arrays import Array
 from hopcore.arrays._inputs import Inputs
 from hopcore.memory._scores import PLAIN, Scores
+from hopcore.prepared._found import Sketched
 from hopcore.prepared._partial import Answer, answer, rounded
 from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of
-from hopcore.prepared._survivors import Sketched
 from hopcore.prepared._whole import whole_answer
 
 

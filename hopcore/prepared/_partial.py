@@ -18,7 +18,8 @@ import numpy as np
 
 from hopcore.arrays import Backend
 from hopcore.memory import Entmax
-from hopcore.prepared._survivors import UNIT, Found, Sketched, survivors
+from hopcore.prepared._found import UNIT, Found, Sketched
+from hopcore.prepared._survivors import survivors
 
 PRECISE = 1e-9
 """The share by which sums of a few bounds are rounded up."""

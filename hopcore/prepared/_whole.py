@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays import Backend
+from hopcore.prepared._found import UNIT, Sketched
 from hopcore.prepared._partial import certificate_of, moved_by
-from hopcore.prepared._survivors import UNIT, Sketched
 
 SCORES = 1 << 21
 """How many scores are stored at once."""
