@@ -24,9 +24,11 @@ from hopcore.prepared._survivors import survivors
 PRECISE = 1e-9
 """The share by which sums of a few bounds are rounded up."""
 
-
 LONGEST_PAUSE = 8
 """For so many calls, at most, a memory does not try after few patterns were not enough."""
+
+BATCH = 32
+"""So many queries are a batch, of which a few are tried first."""
 
 
 class Answer(NamedTuple):
@@ -72,6 +74,7 @@ class Habit:
     beta: float = 0.0
     pause: int = 0
     left: int = field(default=0)
+    proven: float = math.inf
 
     def allows(self, beta: float) -> bool:
         """Whether a call at this inverse temperature should try."""
@@ -83,12 +86,34 @@ class Habit:
     def saw(self, beta: float, answered: bool) -> None:
         """Remember whether most queries of a call were answered."""
         if answered:
+            self.proven = min(self.proven, beta)
             if beta <= self.beta:
                 self.beta, self.pause = 0.0, 0
             return
+        self.proven = math.inf
         self.beta = max(self.beta, beta)
         self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
         self.left = self.pause
+
+
+class Habits(NamedTuple):
+    """What is remembered of single queries and of batches, which are often of another kind.
+
+    A batch tries a few of its queries first, unless most queries of a batch were answered before at
+    its inverse temperature or at a lower one.
+    """
+
+    few: Habit
+    batches: Habit
+
+    def of(self, count: int) -> Habit:
+        """Return what is remembered of calls with so many queries."""
+        return self.batches if count >= BATCH else self.few
+
+
+def sample_of(count: int) -> np.ndarray:
+    """Return the places of the queries of a batch that are tried first."""
+    return np.linspace(0, count - 1, min(16, max(4, count // 16))).astype(np.int64)
 
 
 def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:

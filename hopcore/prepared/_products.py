@@ -8,8 +8,8 @@ import numpy as np
 
 from hopcore.prepared._found import SLIP, Sketched
 
-GATHERED = 1 << 20
-"""How many values of patterns are gathered at once."""
+GATHERED = 1 << 16
+"""How many values of patterns are gathered at once; they fit into a cache."""
 
 FEW = 24
 """Up to this many patterns of a query go to float64 without the step between."""

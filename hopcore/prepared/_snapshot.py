@@ -15,7 +15,7 @@ import numpy as np
 
 from hopcore.arrays import Array, Backend
 from hopcore.prepared._found import Sketched
-from hopcore.prepared._partial import Habit
+from hopcore.prepared._partial import Habits
 from hopcore.prepared._sketch import Directions
 
 LARGEST = 1e100
@@ -76,7 +76,7 @@ class Snapshot:
         No value of a pattern or a projection has a larger magnitude.
     similarity, separation, beta, error
         The settings of the memory.
-    habit : Habit
+    habits : Habits
     """
 
     rows: Rows
@@ -89,7 +89,7 @@ class Snapshot:
     separation: Any
     beta: float
     error: float
-    habit: Habit
+    habits: Habits
 
     ndim = 2
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from hopcore.prepared._differences import compared
 from hopcore.prepared._excluded import not_excluded
-from hopcore.prepared._found import Found, Sketched
+from hopcore.prepared._found import SLIP, Found, Sketched
 from hopcore.prepared._products import FEW, excluded_by_products
+from hopcore.prepared._sketch import TINY
 
-BLOCK = 1 << 21
-"""How many bounds are computed at once."""
+BLOCK = 1 << 19
+"""How many bounds are computed at once; they fit into a cache."""
 
 SHARE = 8
 """A query that may need more than one in so many patterns is answered by the whole memory."""
@@ -43,9 +44,12 @@ def survivors(
         A query that may need more than one in so many patterns is not answered.
     """
     count = len(memory.table)
-    rows = max(1, BLOCK // count)
+    rows = min(max(1, BLOCK // count), len(states))
     blocks = [slice(i, min(i + rows, len(states))) for i in range(0, len(states), rows)]
-    found = [_of_block(memory, states[one], beta[one], gap, share, one.start) for one in blocks]
+    room = np.empty((rows, count), np.float32)
+    found = [
+        _of_block(memory, states[one], beta[one], gap, share, one.start, room) for one in blocks
+    ]
     if len(found) == 1:
         return found[0]
     ends = np.cumsum([0, *(len(one.row) for one in found)])
@@ -59,25 +63,39 @@ def survivors(
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
 def _of_block(
-    memory: Sketched, states: np.ndarray, beta: np.ndarray, gap: float, share: int, first: int
-) -> Found:
+    memory: Sketched, states: np.ndarray, beta: np.ndarray, gap: float, share: int, first: int,
+    room: np.ndarray,
+) -> Found:  # fmt: skip
     """:func:`survivors` of a few queries, the first of which has the number ``first``."""
-    query, size, centred = memory.directions.query(states)
-    bounds = (memory.table @ query[0])[None] if len(query) == 1 else query @ memory.table.T
-    if memory.dead is not None:
-        bounds[:, memory.dead] = -np.inf
     cold = beta * memory.directions.scale**2
+    usable = np.flatnonzero((cold > 0.0) & (cold < np.inf))
+    if len(usable) < len(states):
+        states, beta, cold = states[usable], beta[usable], cold[usable]
+    query, size, centred = memory.directions.query(states)
+    bounds = _bounds(memory, query, size * cold, room[: len(query)])
     most = max(FEW, memory.count // share)
-    queries, rows = [], []
-    for i in np.flatnonzero((cold > 0.0) & (cold < np.inf)):
-        kept = not_excluded(memory, bounds[i], centred[i], size[i], cold[i], gap, most)
-        if kept is not None:
-            queries.append(i)
-            rows.append(kept)
-    chosen = np.asarray(queries, np.int64)
+    kept = not_excluded(memory, bounds, centred, size, cold, gap, most) if len(usable) else []
+    chosen = np.asarray([i for i, rows in enumerate(kept) if rows is not None], np.int64)
+    rows = [rows for rows in kept if rows is not None]
     sizes = np.asarray([len(some) for some in rows], np.int64)
     row = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    states, beta = states[chosen], beta[chosen]
+    if len(chosen) < len(states):
+        states, beta = states[chosen], beta[chosen]
     read = sizes
     row, sizes = excluded_by_products(memory, states, beta, gap, row, sizes)
-    return compared(memory, states, beta, row, sizes, chosen + first, read)
+    return compared(memory, states, beta, row, sizes, usable[chosen] + first, read)
+
+
+def _bounds(memory: Sketched, query: np.ndarray, unit: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Return the bounds of all patterns, of scores with a bias, or else in the units given."""
+    if len(query) == 1:
+        np.matmul(memory.table, query[0], out=room[0])
+    else:
+        np.matmul(query, memory.table.T, out=room)
+    bounds = room
+    if memory.bias is not None:
+        bounds = (room.astype(np.float64) + TINY) * unit[:, None]
+        bounds += memory.bias + SLIP * np.abs(memory.bias)
+    if memory.dead is not None:
+        bounds[:, memory.dead] = -np.inf
+    return bounds
