@@ -13,7 +13,7 @@ from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._numpy import NumpyBackend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._found import Sketched
-from hopcore.prepared._partial import BATCH, Answer, answer, rounded, sample_of
+from hopcore.prepared._partial import Answer, answer_if_most, rounded
 from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of, put
 from hopcore.prepared._whole import whole_answer
 
@@ -49,31 +49,13 @@ class Answers:
             return None
         if not float(np.abs(state).max()) < LARGEST:
             return None
-        if not self.should_try(memory, state, beta, separation):
-            return None
-        found = answer(memory, state, beta, separation, snapshot.error, NUMPY)
-        if found is not None:
-            habit = snapshot.habits.of(len(state))
-            habit.saw(float(beta.min()), 2 * len(found.queries) > len(state))
-        return found
-
-    def should_try(
-        self, memory: Sketched, state: np.ndarray, beta: np.ndarray, separation: Any
-    ) -> bool:
-        """Whether few patterns may be enough for most queries of a call, as far as is known."""
-        habit, lowest = self.snapshot.habits.of(len(state)), float(beta.min())
-        if lowest >= habit.proven:
-            return True
+        habit, lowest = snapshot.habits.of(len(state)), float(beta.min())
         if not habit.allows(lowest):
-            return False
-        if len(state) < BATCH:
-            return True
-        some = sample_of(len(state))
-        found = answer(memory, state[some], beta[some], separation, self.snapshot.error, NUMPY)
-        if found is None or 2 * len(found.queries) >= len(some):
-            return found is not None
-        habit.saw(lowest, answered=False)
-        return False
+            return None
+        found = answer_if_most(memory, state, beta, separation, snapshot.error, NUMPY)
+        if found is not None:
+            habit.saw(lowest, 2 * len(found.queries) > len(state))
+        return found
 
     @property
     def memory(self) -> Sketched | None:

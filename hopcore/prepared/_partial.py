@@ -27,8 +27,11 @@ PRECISE = 1e-9
 LONGEST_PAUSE = 8
 """For so many calls, at most, a memory does not try after few patterns were not enough."""
 
-BATCH = 32
-"""So many queries are a batch, of which a few are tried first."""
+BATCH = 16
+"""Calls with so many queries are remembered apart from those with fewer."""
+
+MANY = 64
+"""Of so many queries, a few are tried before the others."""
 
 
 class Answer(NamedTuple):
@@ -74,7 +77,6 @@ class Habit:
     beta: float = 0.0
     pause: int = 0
     left: int = field(default=0)
-    proven: float = math.inf
 
     def allows(self, beta: float) -> bool:
         """Whether a call at this inverse temperature should try."""
@@ -86,22 +88,16 @@ class Habit:
     def saw(self, beta: float, answered: bool) -> None:
         """Remember whether most queries of a call were answered."""
         if answered:
-            self.proven = min(self.proven, beta)
             if beta <= self.beta:
                 self.beta, self.pause = 0.0, 0
             return
-        self.proven = math.inf
         self.beta = max(self.beta, beta)
         self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
         self.left = self.pause
 
 
 class Habits(NamedTuple):
-    """What is remembered of single queries and of batches, which are often of another kind.
-
-    A batch tries a few of its queries first, unless most queries of a batch were answered before at
-    its inverse temperature or at a lower one.
-    """
+    """What is remembered of single queries and of batches, which are often of another kind."""
 
     few: Habit
     batches: Habit
@@ -109,11 +105,6 @@ class Habits(NamedTuple):
     def of(self, count: int) -> Habit:
         """Return what is remembered of calls with so many queries."""
         return self.batches if count >= BATCH else self.few
-
-
-def sample_of(count: int) -> np.ndarray:
-    """Return the places of the queries of a batch that are tried first."""
-    return np.linspace(0, count - 1, min(16, max(4, count // 16))).astype(np.int64)
 
 
 def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:
@@ -153,6 +144,29 @@ def answer(
     if separation.softmax:
         return softmax_answer(memory, found, gap)
     return sparse_answer(memory, found, separation, backend)
+
+
+def answer_if_most(
+    memory: Sketched, states: np.ndarray, beta: np.ndarray, separation: Any, error: float,
+    backend: Backend,
+) -> Answer | None:  # fmt: skip
+    """Return :func:`answer`, but None if few patterns are not enough for most of a few queries.
+
+    So a batch for which it is in vain takes next to no time.
+    """
+    if len(states) < MANY:
+        return answer(memory, states, beta, separation, error, backend)
+    tried = np.linspace(0, len(states) - 1, min(16, max(4, len(states) // 16))).astype(np.int64)
+    first = answer(memory, states[tried], beta[tried], separation, error, backend)
+    if first is None or 2 * len(first.queries) < len(tried):
+        return None if first is None else nothing(memory)
+    rest = np.setdiff1d(np.arange(len(states)), tried)
+    second = answer(memory, states[rest], beta[rest], separation, error, backend)
+    assert second is not None
+    queries = np.concatenate([tried[first.queries], rest[second.queries]])
+    order = np.argsort(queries)
+    joined = (np.concatenate(both)[order] for both in zip(first[1:], second[1:], strict=True))
+    return Answer(queries[order], *joined)
 
 
 def softmax_answer(memory: Sketched, found: Found, gap: float) -> Answer:
