@@ -155,6 +155,10 @@ class ArrayLibrary:
         """Whether values can be read at all, possibly by waiting for a device."""
         return self.can_read_values(array)
 
+    def is_on_host(self, array: Array) -> bool:
+        """Whether values lie in one piece in the memory of the host, where NumPy may read them."""
+        return self.can_read_values(array)
+
     def cache_context(self) -> AbstractContextManager[Any]:
         """The context in which to make arrays that outlive the caller's mode, as in a cache."""
         return nullcontext()

@@ -17,7 +17,7 @@ def bounds_too_small(patch):
 
         return not_excluded
 
-    everywhere(patch, "prepared._survivors", "_not_excluded", wrong)
+    everywhere(patch, "prepared._excluded", "not_excluded", wrong)
 
 
 @mutant("a certificate that forgets what was left out", "R1")

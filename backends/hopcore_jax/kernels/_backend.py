@@ -64,6 +64,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         """Whether nothing is being traced."""
         return not loops.traced(array) and not loops.staged()
 
+    def is_on_host(self, array: jax.Array) -> bool:
+        """On a single CPU device, and not traced."""
+        return self.can_read_values(array) and len(array.devices()) == 1
+
     def requires_gradient(self, *arrays: jax.Array) -> bool:
         """Whether they are traced, since JAX does not tell for which purpose."""
         return loops.traced(arrays)
