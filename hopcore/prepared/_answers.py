@@ -169,8 +169,8 @@ class Answers:
             keys = Keys(self.snapshot).array(states, where)
         else:
             stored = self.snapshot.array(states, where)
-            added = put(bias.astype(self.snapshot.dtype), states, where)
-            make = lambda: states.keys(stored, origin, added)  # noqa: E731
+            added = bias.astype(self.snapshot.dtype)
+            make = lambda: states.keys(stored, origin, put(added, states, where))  # noqa: E731
             keys = self.snapshot.kept(("biased", distance), states, where, make)
         values = self.backend.plain(self.snapshot if self.projection is None else self.projection)
         return Scores(keys, values, origin, bias is not None, False, distance)

@@ -208,7 +208,8 @@ class Snapshot:
         key = what, states.name, str(where)
         found = self._kept.get(key)
         if found is None:
-            found = self._kept.setdefault(key, make())
+            with states.cache_context():
+                found = self._kept.setdefault(key, make())
         return found
 
     def array(self, states: Backend, where: Any) -> Array:
@@ -220,8 +221,7 @@ def put(values: np.ndarray, states: Backend, where: Any) -> Array:
     """Return values as an array of a library, on a device; NumPy's and streamed as they are."""
     if states.name == "numpy" or not isinstance(values, np.ndarray):
         return values
-    with states.cache_context():
-        return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
+    return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
 
 
 @dataclass(frozen=True, eq=False)

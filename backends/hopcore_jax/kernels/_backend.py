@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -63,6 +64,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def can_fetch_values(self, array: jax.Array) -> bool:
         """Whether nothing is being traced."""
         return not loops.traced(array) and not loops.staged()
+
+    def cache_context(self) -> AbstractContextManager[Any]:
+        """Outside of a trace, of which nothing may be kept."""
+        return jax.ensure_compile_time_eval()
 
     def is_on_host(self, array: jax.Array) -> bool:
         """On a single CPU device, and not traced."""
