@@ -93,8 +93,8 @@ class Answers:
             output[found.queries], conjugate[found.queries] = found.output, found.conjugate
         if len(found.queries) < len(states):
             rest = np.setdiff1d(np.arange(len(states)), found.queries)
-            some = self.backend.returned(states[rest], cold[rest].astype(states.dtype))
-            others, levels = self.whole(*some, separation, True)
+            few, colder = self.backend.returned(states[rest], cold[rest].astype(states.dtype))
+            others, levels = self.whole(few, colder, separation, True)
             to_numpy = self.backend.states.to_numpy
             output[rest], conjugate[rest] = to_numpy(others), to_numpy(levels)
         found = self.backend.returned(output.reshape(*lead, -1), conjugate.reshape(lead))

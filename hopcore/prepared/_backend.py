@@ -241,9 +241,9 @@ class PreparedBackend:
     def returned(self, *arrays: np.ndarray) -> Any:
         """Return results of NumPy in the library and on the device of the states."""
         if self.states.name == "numpy":
-            return arrays if len(arrays) > 1 else arrays[0]
+            return arrays[0] if len(arrays) == 1 else arrays
         found = tuple(self.states.asarray(x, device=self.where) for x in arrays)
-        return found if len(found) > 1 else found[0]
+        return found[0] if len(found) == 1 else found
 
     def answers(self, state: Any, stored: Any, projection: Any, mask: Any) -> Answers | None:
         """Return what answers a call from some of the patterns, or None."""

@@ -154,7 +154,7 @@ def answer_if_most(
 
     So a batch for which it is in vain takes next to no time.
     """
-    if len(states) < MANY:
+    if len(states) < MANY or not memory.tries(len(states)):
         return answer(memory, states, beta, separation, error, backend)
     tried = np.linspace(0, len(states) - 1, min(16, max(4, len(states) // 16))).astype(np.int64)
     first = answer(memory, states[tried], beta[tried], separation, error, backend)
