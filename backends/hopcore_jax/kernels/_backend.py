@@ -324,6 +324,22 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         )
         return self.astype(fixed_point, solution.dtype)
 
+    def maps_blocks(self, state: Array) -> bool:
+        """Where operations are compiled, for sizes that are known; otherwise each call compiles."""
+        return loops.staged() and self.has_known_sizes(state)
+
+    def in_mapped_blocks(self, work: Callable[[Any, Any], Array], queries: int, rows: int) -> Array:
+        """By ``lax.map``, whose steps follow each other."""
+        count, rest = divmod(queries, rows)
+        again = jax.checkpoint(work, prevent_cse=False)
+        found = lax.map(lambda n: again(n * rows + jnp.arange(rows), n), jnp.arange(count))
+        joined = jnp.moveaxis(found, 0, -3)
+        joined = jnp.reshape(joined, (*joined.shape[:-3], count * rows, joined.shape[-1]))
+        if rest == 0:
+            return joined
+        last = jax.checkpoint(work)(jnp.arange(count * rows, queries), jnp.asarray(count))
+        return jnp.concatenate([joined, last], axis=-2)
+
     def causal_rows(self, state: Array, patterns: int) -> int:
         """So many that there are few blocks, since each of them is compiled."""
         return max(super().causal_rows(state, 1), -(-state.shape[-2] // CAUSAL_BLOCKS))
