@@ -10,7 +10,7 @@ import torch
 
 import hopcore
 from hopcore.arrays import Backend
-from hopcore.memory import FusedOrder, FusedTiles
+from hopcore.memory import FusedOrder
 from hopcore.memory._fused_limits import LEAST_ORDER
 from hopcore_torch.kernels.triton import hard_lookup, refusal, using_kernels
 
@@ -515,14 +515,6 @@ def test_public_functions_use_the_kernels(function: str, monkeypatch: pytest.Mon
     options: Any = {"separation": "entmax15"}
     getattr(hopcore, function)(numbers(2, 3), numbers(5, 3, seed=1), beta=1.0, **options)
     assert launched
-
-
-def test_the_tiles_of_gpus_are_powers_of_two() -> None:
-    for dtype in _choice.DTYPES:
-        for width in (1, 16, 17, 64, 65, 128, 129, 256):
-            tiles = FusedTiles.of(dtype.itemsize, width, 1)
-            assert all(n >= 16 and n & (n - 1) == 0 for n in tiles[:4])
-            assert tiles.depth >= width
 
 
 def test_unknown_kernels_are_refused() -> None:
