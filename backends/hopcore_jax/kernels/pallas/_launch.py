@@ -131,7 +131,8 @@ class Launch:
         saved = results_of(sizes, self.arrays, "saved")
         asked = results_of(sizes, self.arrays, "statistics")._replace(received=None)
         found = self.of_queries(
-            forward_kernel(sizes), Results(*(x or y for x, y in zip(saved, asked, strict=True)))
+            forward_kernel(sizes),
+            Results(*(y if x is None else x for x, y in zip(saved, asked, strict=True))),
         )
         kept = {name: getattr(found, name) for name in ("top", "root", "first", "last")}
         given = Given(by_conjugate=jnp.ones_like(found.conjugate), **kept)
