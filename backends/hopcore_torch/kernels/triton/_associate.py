@@ -67,19 +67,21 @@ def by_formula(
 ) -> Any:
     """Return derivatives that can be differentiated again."""
     association = call.association
-    *patterns, beta, bias = tensors
+    state, stored, projection, beta, bias = tensors
     if bias is not None:
         beta = association.beta if beta is None else beta
         output = Backend.associate_biased(
-            association.backend, *patterns, beta, association.mask, bias, association.separation
-        )
+            association.backend, state, stored, projection, beta, association.mask, bias,
+            association.separation,
+        )  # fmt: skip
         assert by_output is not None  # a biased association has no conjugate
         return grads(output, tensors, needs, by_output, create_graph=True)
     if association.causal:
-        mask = association.backend.causal_mask(*tensors[:2])
+        mask = association.backend.causal_mask(state, stored)
         association = association._replace(mask=mask)
     # Without orders, by which no kernel is differentiated.
-    found = pull_back(association, (*patterns, beta, None), needs, by_conjugate, by_output)
+    without_bias = state, stored, projection, beta, None
+    found = pull_back(association, without_bias, needs, by_conjugate, by_output)
     return *found[:4], None
 
 
@@ -164,18 +166,14 @@ def statistics(
     differentiates = differentiated(state, stored, None if isinstance(beta, float) else beta)
     if differentiates or refusal(state, stored, None, beta, mask, separation):
         return None
-    leads = [x.shape[:-n] for x, n in ((state, 2), (stored, 2), (mask, 2), (beta, 1)) if shaped(x)]
+    leads = [state.shape[:-2], stored.shape[:-2], () if mask is None else mask.shape[:-2]]
+    leads.append(beta.shape[:-1] if isinstance(beta, torch.Tensor) else ())
     # Each place of the leading axes receives for itself, so it has a memory of its own.
     stored = stored.expand(*torch.broadcast_shapes(*leads), *stored.shape[-2:])
     launch = Launch(Memory(state, stored, stored, beta, mask, None, FusedOrder.of(separation)))
     found = launch.forward(output=False, derivative=True, entropy=True)
     numbers = found.conjugate, found.entropy, found.square, found.weight
     return *numbers, launch.received(found)
-
-
-def shaped(x: Any) -> bool:
-    """Whether an argument is a tensor."""
-    return isinstance(x, torch.Tensor)
 
 
 def hard_lookup(

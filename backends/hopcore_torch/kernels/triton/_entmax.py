@@ -146,7 +146,7 @@ def store(call, results, lead, rows, level, top, root, total, along, index, KIND
 @jit
 def largest_of(call, root, total, KIND: tl.constexpr):
     """Return the weight of the largest score, whose inner number is the root."""
-    weights, _ = weights_of(call, tl.zeros_like(root)[:, None], root, KIND)
+    weights, _ = weights_of(call, tl.zeros_like(root)[:, None], root, KIND)  # pyright: ignore
     empty = total == 0.0
     return tl.where(empty, 0.0, tl.sum(weights, 1) / tl.where(empty, 1.0, total))
 
