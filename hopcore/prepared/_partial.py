@@ -121,9 +121,9 @@ def answer(
         That of NumPy.
     """
     gap = gap_of(separation, memory, error)
-    if gap is None:
+    if gap is None or not memory.tries(len(states)):
         return None
-    found = survivors(memory, states, beta, gap)
+    found = survivors(memory, states, beta, gap, memory.share(len(states)))
     if separation.softmax:
         return softmax_answer(memory, found, gap)
     return sparse_answer(memory, found, separation, backend)
