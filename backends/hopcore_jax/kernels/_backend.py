@@ -265,6 +265,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         if not (self.has_known_sizes(state) and self.has_known_sizes(stored)):
             scores = self.scores(state, stored, beta, mask)
             return statistics_of_scores(separation, scores, jnp.ones_like(scores[..., 0]))
+        if uses_pallas(self.device(state)):
+            found = pallas.statistics(self, state, stored, beta, mask, separation)
+            if found is not None:
+                return found
         kind, orders = split_orders(separation)
         options: Any = {"backend": self, "separation": kind, "budget": self.block(state)}
         return statistics(state, stored, beta, mask, orders, **options)
