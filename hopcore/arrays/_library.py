@@ -155,6 +155,10 @@ class ArrayLibrary:
         """Whether values can be read at all, possibly by waiting for a device."""
         return self.can_read_values(array)
 
+    def is_on_host(self, array: Array) -> bool:
+        """Whether values lie in one piece in the memory of the host, where NumPy may read them."""
+        return self.can_read_values(array)
+
     def identity(self, array: Array) -> Any:
         """Return an object that tells an array with its values from others, without reading them.
 

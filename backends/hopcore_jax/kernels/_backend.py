@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -63,6 +64,14 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def can_fetch_values(self, array: jax.Array) -> bool:
         """Whether nothing is being traced."""
         return not loops.traced(array) and not loops.staged()
+
+    def cache_context(self) -> AbstractContextManager[Any]:
+        """Outside of a trace, of which nothing may be kept."""
+        return jax.ensure_compile_time_eval()
+
+    def is_on_host(self, array: jax.Array) -> bool:
+        """On a single CPU device, and not traced."""
+        return self.can_read_values(array) and len(array.devices()) == 1
 
     def requires_gradient(self, *arrays: jax.Array) -> bool:
         """Whether they are traced, since JAX does not tell for which purpose."""
@@ -256,6 +265,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         if not (self.has_known_sizes(state) and self.has_known_sizes(stored)):
             scores = self.scores(state, stored, beta, mask)
             return statistics_of_scores(separation, scores, jnp.ones_like(scores[..., 0]))
+        if uses_pallas(self.device(state)):
+            found = pallas.statistics(self, state, stored, beta, mask, separation)
+            if found is not None:
+                return found
         kind, orders = split_orders(separation)
         options: Any = {"backend": self, "separation": kind, "budget": self.block(state)}
         return statistics(state, stored, beta, mask, orders, **options)

@@ -590,8 +590,15 @@ class TorchBackend(TorchGraphKernels, TorchLoops, TorchBlocks):
         mask: torch.Tensor | None,
         separation: SeparationFunction,
     ) -> tuple[torch.Tensor, ...]:
-        """A block of queries at a time; all at once in a trace, whose shapes may be unknown."""
+        """By kernels in Triton, or a block of queries at a time.
+
+        All at once in a trace, whose shapes may be unknown.
+        """
         arguments = state, stored, beta, mask
+        if uses_triton(state):
+            found = triton.statistics(*arguments, separation)
+            if found is not None:
+                return found
         if traced():
             return self.statistics_at_once(*arguments, separation)
         orders = orders_of(separation)
