@@ -11,6 +11,7 @@ import numpy as np
 from hopcore.arrays import BY_TYPE, Array, Backend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._answers import Answers
+from hopcore.prepared._file_snapshot import FileSnapshot
 from hopcore.prepared._snapshot import (
     Asked,
     Centred,
@@ -20,6 +21,7 @@ from hopcore.prepared._snapshot import (
     Values,
     origin_of,
 )
+from hopcore.streamed._backend import STREAMED, StreamedBackend
 
 
 class PreparedLibrary:
@@ -49,13 +51,26 @@ class PreparedLibrary:
         return prepared_backend(states, states.device(state))
 
 
-PREPARED = PreparedLibrary()
+class StreamedPreparedLibrary(PreparedLibrary):
+    """The library of prepared memories whose patterns are streamed."""
+
+    def __reduce__(self) -> str:
+        """Restore pickles and copies as the one library of this kind."""
+        return "STREAMED_PREPARED"
+
+    def backend_for_states(self, states: Backend, state: Array) -> Any:
+        """Return the backend that gives the kernels of streamed memories what is prepared."""
+        return prepared_backend(STREAMED.backend_for_states(states, state), states.device(state))
+
+
+PREPARED, STREAMED_PREPARED = PreparedLibrary(), StreamedPreparedLibrary()
 for kind in (Snapshot, Values, Keys, Centred, Asked):
     BY_TYPE[kind] = PREPARED  # pyright: ignore[reportArgumentType]
+BY_TYPE[FileSnapshot] = STREAMED_PREPARED  # pyright: ignore[reportArgumentType]
 
 
 @cache
-def prepared_backend(states: Backend, device: Any) -> PreparedBackend:
+def prepared_backend(states: Any, device: Any) -> PreparedBackend:
     """Return the backend of a prepared memory for states of a backend, on their device."""
     return PreparedBackend(states, device)
 
@@ -67,7 +82,7 @@ class PreparedBackend:
     A memory that may leave patterns out answers what it can from few of them.
     """
 
-    def __init__(self, states: Backend, where: Any) -> None:
+    def __init__(self, states: Any, where: Any) -> None:
         self.states, self.where = states, where
 
     def __reduce__(self) -> Any:
@@ -94,7 +109,9 @@ class PreparedBackend:
 
     def mixes_with(self, other: Any) -> bool:
         """Whether arrays belong to the library of the states, or to a prepared memory."""
-        return other is self.states or other is PREPARED
+        if isinstance(other, PreparedLibrary) or other is self.states:
+            return True
+        return isinstance(self.states, StreamedBackend) and self.states.mixes_with(other)
 
     def dtype(self, array: Any) -> Any:
         """The dtype of an array, or of what a part of a snapshot becomes."""
@@ -153,7 +170,10 @@ class PreparedBackend:
 
     def without_unattended(self, array: Any, mask: Array) -> Any:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
-        if isinstance(array, Snapshot | Part) and self.states.all_moderate(self.plain(array)):
+        streamed = isinstance(self.states, StreamedBackend)
+        if isinstance(array, Snapshot | Part) and (
+            streamed or self.states.all_moderate(self.plain(array))
+        ):
             return array
         return self.states.without_unattended(self.plain(array), mask)
 
@@ -194,6 +214,7 @@ class PreparedBackend:
             not isinstance(snapshot, Snapshot)
             or any(options.values())
             or not self.may_leave_out(snapshot, inputs.mask)
+            or self.on_host(inputs.state, inputs.beta) is None
             or bias is not snapshot.bias
             or (bias is None and (similarity == "dot" or snapshot.is_small))
         ):
@@ -202,40 +223,59 @@ class PreparedBackend:
 
     def may_leave_out(self, snapshot: Snapshot, mask: Array | None) -> bool:
         """Whether a call may be answered from some of the patterns."""
-        return (
-            mask is None
-            and snapshot.error > 0.0
-            and self.states.name == "numpy"
-            and snapshot.sketched is not None
-        )
+        return mask is None and snapshot.error > 0.0 and snapshot.sketched is not None
+
+    def on_host(self, state: Any, beta: Any) -> tuple[np.ndarray, Any] | None:
+        """Return states and inverse temperatures for NumPy, without a copy where there may be.
+
+        None where they are on another device or traced, or where a gradient may be asked for.
+        """
+        states = self.states
+        if states.name == "numpy":
+            return state, beta
+        given = (state,) if isinstance(beta, float) else (state, beta)
+        if states.requires_gradient(*given) or not all(map(states.is_on_host, given)):
+            return None
+        return states.to_numpy(state), beta if len(given) == 1 else states.to_numpy(beta)
+
+    def returned(self, *arrays: np.ndarray) -> Any:
+        """Return results of NumPy in the library and on the device of the states."""
+        if self.states.name == "numpy":
+            return arrays[0] if len(arrays) == 1 else arrays
+        found = tuple(self.states.asarray(x, device=self.where) for x in arrays)
+        return found[0] if len(found) == 1 else found
 
     def answers(self, state: Any, stored: Any, projection: Any, mask: Any) -> Answers | None:
         """Return what answers a call from some of the patterns, or None."""
         if isinstance(stored, Asked):
             return Answers(self, stored.snapshot, projection, stored.snapshot.similarity)
         dot = isinstance(stored, Snapshot) and stored.similarity == "dot"
-        if dot and self.may_leave_out(stored, mask) and not stored.is_small:
+        usable = dot and self.may_leave_out(stored, mask) and not stored.is_small
+        if usable and self.on_host(state, 1.0) is not None:
             return Answers(self, stored, projection, "dot")
         return None
 
     def certify(self, inputs: Any, scores: Scores, separation: Any) -> Array:
         """Return a bound of the length of the exact update of a state."""
-        state, snapshot = inputs.state, inputs.stored
+        snapshot = inputs.stored
         own = isinstance(scores.keys, Keys | Asked)  # without a further bias
+        host = self.on_host(inputs.state, inputs.beta)
         if not (
             (scores is PLAIN or own)
             and isinstance(snapshot, Snapshot)
             and self.may_leave_out(snapshot, None)
+            and host is not None
         ):
             raise AttributeError(
-                "a certificate needs states of NumPy, a Memory with an error, and neither a mask, "
-                "known coordinates nor a further bias"
+                "a certificate needs states on the CPU without a gradient, a Memory with an error, "
+                "and neither a mask, known coordinates nor a further bias"
             )
         answers = Answers(self, snapshot, snapshot, snapshot.similarity)
-        output, certificate, _ = answers.certified(state, inputs.beta, separation)
-        apart = output.astype(np.float64) - state
+        output, certificate, _ = answers.certified(*host, separation)
+        apart = output.astype(np.float64) - host[0]
         found = (np.sqrt(np.vecdot(apart, apart)) + certificate) * (1.0 + 1e-12)
-        return np.nextafter(found.astype(state.dtype), state.dtype.type(np.inf))
+        kind = host[0].dtype
+        return self.returned(np.nextafter(found.astype(kind), kind.type(np.inf)))
 
     def associate(
         self, state: Any, stored: Any, projection: Any, beta: Any, mask: Any, separation: Any,

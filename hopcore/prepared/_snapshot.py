@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays import Array, Backend
-from hopcore.prepared._partial import Habit
+from hopcore.prepared._found import Sketched
+from hopcore.prepared._partial import Habits
 from hopcore.prepared._sketch import Directions
-from hopcore.prepared._survivors import Sketched
 
 LARGEST = 1e100
 """Larger values are not left to partial retrieval, whose squares in float64 could overflow."""
@@ -76,7 +76,7 @@ class Snapshot:
         No value of a pattern or a projection has a larger magnitude.
     similarity, separation, beta, error
         The settings of the memory.
-    habit : Habit
+    habits : Habits
     """
 
     rows: Rows
@@ -89,9 +89,12 @@ class Snapshot:
     separation: Any
     beta: float
     error: float
-    habit: Habit
+    habits: Habits
 
     ndim = 2
+
+    streamed = False
+    """Whether the patterns are not in memory."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -136,6 +139,14 @@ class Snapshot:
         keys = self.rows.keys
         return keys[: self.used] if self.alive is None else [keys[i] for i in self.alive]
 
+    def used_rows(self, array: Any) -> Any:
+        """Return the rows of an array that are in use."""
+        return array[: self.used]
+
+    def some(self, places: Any) -> np.ndarray:
+        """Return some patterns by their places, an array or a slice."""
+        return self.patterns[places]
+
     def taken(self, array: np.ndarray) -> np.ndarray:
         """Return the rows of an array that were not removed."""
         found = array[: self.used] if self.alive is None else array[self.alive]
@@ -156,16 +167,21 @@ class Snapshot:
         gone = None
         if self.alive is not None:
             gone = np.flatnonzero(rows.died[: self.used] <= self.version)
-        return Sketched(
+        patterns = self.used_rows(rows.patterns)
+        return self.sketch_of(
             rows.directions,
             rows.table[: self.used],
-            rows.patterns[: self.used],
-            rows.patterns[: self.used],
+            patterns,
+            patterns,
             gone,
             None if rows.bias is None else rows.bias[: self.used],
             self.spreads[0],
             length(rows.directions.centre),
         )
+
+    def sketch_of(self, *parts: Any) -> Sketched:
+        """Return what partial retrieval reads."""
+        return Sketched(*parts)
 
     @property
     def is_small(self) -> bool:
@@ -178,7 +194,7 @@ class Snapshot:
         found = self.sketched
         if found is None or not self.has_values:
             return found
-        values = self.rows.values[: self.used]
+        values = self.used_rows(self.rows.values)
         return replace(
             found, values=values, spread=self.spreads[1], middle=length(self.rows.middle)
         )
@@ -192,7 +208,8 @@ class Snapshot:
         key = what, states.name, str(where)
         found = self._kept.get(key)
         if found is None:
-            found = self._kept.setdefault(key, make())
+            with states.cache_context():
+                found = self._kept.setdefault(key, make())
         return found
 
     def array(self, states: Backend, where: Any) -> Array:
@@ -201,11 +218,10 @@ class Snapshot:
 
 
 def put(values: np.ndarray, states: Backend, where: Any) -> Array:
-    """Return values as an array of a library, on a device; those of NumPy as they are."""
-    if states.name == "numpy":
+    """Return values as an array of a library, on a device; NumPy's and streamed as they are."""
+    if states.name == "numpy" or not isinstance(values, np.ndarray):
         return values
-    with states.cache_context():
-        return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
+    return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,30 @@ def bounds_too_small(patch):
 
         return not_excluded
 
-    everywhere(patch, "prepared._survivors", "_not_excluded", wrong)
+    everywhere(patch, "prepared._excluded", "not_excluded", wrong)
+
+
+@mutant("the limit of one query for all queries of a batch", "R1 R3")
+def limit_of_another(patch):
+    def wrong(right):
+        def of_block(bounds, limit, sieve, few):
+            return right(bounds, limit + (limit.max() - limit) / 2, sieve, few)
+
+        return of_block
+
+    everywhere(patch, "prepared._excluded", "_of_block", wrong)
+
+
+@mutant("scores of float32 patterns that count no rounding", "R1")
+def lengths_without_rounding(patch):
+    def wrong(right):
+        def rough(memory, states, rows, owner):
+            values, error = right(memory, states, rows, owner)
+            return (values * (1.0 + 1e-3)).astype(np.float32).astype(np.float64), 0.0 * error
+
+        return rough
+
+    everywhere(patch, "prepared._differences", "_rough", wrong)
 
 
 @mutant("a certificate that forgets what was left out", "R1")
@@ -122,6 +145,40 @@ def zeros_for_nothing(patch):
         return of_empty
 
     everywhere(patch, "prepared._calls", "of_empty", wrong)
+
+
+@mutant("rows of a file that are read together, in the place of those needed", "R6")
+def neighbours_of_rows(patch):
+    def wrong(right):
+        def gathered(read, rows, apart, chunk=1):
+            return right(read, rows[:1] + np.arange(len(rows)), apart, chunk)
+
+        return gathered
+
+    everywhere(patch, "streamed._gather", "gathered", wrong)
+
+
+@mutant("the places of rows of a file among those that are left", "R6")
+def places_of_rows(patch):
+    kind = core("streamed._gather").Left
+    right = kind.__init__
+
+    def wrong(self, source, rows):
+        right(self, source, np.arange(len(rows)))
+
+    patch.setattr(kind, "__init__", wrong)
+
+
+@mutant("all rows of a file where few are enough", "R6")
+def whole_file(patch):
+    kind = core("prepared._file_rows").FileRows
+    right = kind.taken
+
+    def wrong(self, rows):
+        self.streamed.source.read(0, len(self))
+        return right(self, rows)
+
+    patch.setattr(kind, "taken", wrong)
 
 
 @pytest.mark.parametrize("fault", MUTANTS[KNOWN:], ids=lambda fault: fault.name)
