@@ -192,7 +192,8 @@ def summary(rows: list[Row]) -> Iterator[str]:
     """The largest numbers of each kernel, dtype and size, as lines of a page."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["kernel"], row["dtype"], row["size"]), []).append(row)
+        name = row["kernel"] + (", statistics" if row["options"] == "entropy" else "")
+        groups.setdefault((name, row["dtype"], row["size"]), []).append(row)
     yield "| kernel | dtype | coordinates | variants | registers | shared [KiB] | spilled [B] |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for (kernel, dtype, size), found in groups.items():
