@@ -49,8 +49,8 @@ class Memory(Growing):
         ``"auto"``, or 1 where there is no pattern yet.
     error : float
         How far an association may be from the exact one because patterns are left out. With 0 no
-        pattern is left out. With more, a call on states of NumPy reads only the patterns that may
-        matter, and a few numbers of the others; see the notes.
+        pattern is left out. With more, a call reads only the patterns that may matter, and a few
+        numbers of the others; see the notes.
     bias : array (N,), optional
         A number that is added to the score of each pattern, as in :func:`hopcore.association`.
 
@@ -71,6 +71,12 @@ class Memory(Growing):
     :meth:`association` returns the certificate. With sparse separation functions (entmax), only
     patterns of weight 0 are left out. Where too few patterns can be left out, above all at low
     inverse temperatures, all of them are read.
+
+    This is done for states on the CPU: for arrays of NumPy, and for tensors of torch and arrays of
+    JAX, whose memory NumPy reads without a copy. Results and certificates are returned in the
+    library of the states. All patterns are read, and no certificate exists, for states on another
+    device, under a trace (``jax.jit``, ``torch.compile``), and where a gradient by the states or
+    the inverse temperature may be asked for.
 
     Threads may read a memory while one thread changes it. A call uses the patterns that were there
     when it began. A method that raises an error leaves the memory as it was.
@@ -129,7 +135,7 @@ class Memory(Growing):
         Parameters
         ----------
         state : array (..., L, d) or (d,)
-            State patterns; for a certificate, of NumPy.
+            State patterns; for a certificate, on the CPU, not traced, and without a gradient.
         beta : float or array broadcastable to (..., L), optional
             Inverse temperature; that of the memory if not given.
         return_certificate : bool
@@ -148,6 +154,8 @@ class Memory(Growing):
 
         Raises
         ------
+        TypeError
+            A certificate for states that are traced, on another device, or have a gradient.
         ValueError
             A certificate of a memory with ``error=0``, or of a separation function other than the
             softmax and entmax.
