@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import hopcore
-from benchmarks import scale
+from benchmarks import prepared_streamed, scale
 from benchmarks.table import machine
 
 Array = np.ndarray
+STREAMED = Path(__file__).with_name("results") / "prepared-streamed.json"
+"""The record of memories in files, which is the last part of the page."""
+
 ROUNDS, QUERIES = 3, 4
 """Rounds in which the arms take turns, and the queries of a round."""
 
@@ -227,4 +232,7 @@ def markdown(record: dict[str, Any]) -> str:
     about = dict(record["machine"])
     packages = ", ".join(f"{name} {value}" for name, value in about.pop("versions").items())
     names = {key: record[key] for key in ("command", "record")}
-    return "\n".join([PAGE.format(packages=packages, **names, **about), *scale.sections(record)])
+    parts = [PAGE.format(packages=packages, **names, **about), *scale.sections(record)]
+    if STREAMED.exists():
+        parts.append(prepared_streamed.markdown(json.loads(STREAMED.read_text())))
+    return "\n".join(parts)

@@ -93,7 +93,8 @@ class Retrieval(RetrievalFields[SomeArray]):
     with ``track=True`` and their energies, None without it; and ``suggestion``, the
     :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. With a :class:`hopcore.Memory`
     there are also ``certificate`` and, if it is calibrated, ``accepted``, which says for each query
-    whether the memory should know it, and is None otherwise. They are not leaves of the pytree, so
+    whether the memory should know it, and is None otherwise, and in a call with ``known``. They are
+    not leaves of the pytree, so
     ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that is
     compiled. A copy or a file keeps ``path`` and ``energies`` alone.
 
@@ -141,7 +142,8 @@ class Retrieval(RetrievalFields[SomeArray]):
 
         The returned state is no farther than this from its exact update with all patterns, without
         any rounding error. It exists for states on the CPU without a gradient and a
-        :class:`hopcore.Memory` with an ``error``, and takes one more association when it is first needed.
+        :class:`hopcore.Memory` with an ``error``, and takes one more association when it is first
+        needed.
         """
         certify = getattr(self._memory[0].backend if self._memory else None, "certify", None)
         if self._memory is None or certify is None:

@@ -138,9 +138,9 @@ def answer(
         That of NumPy.
     """
     gap = gap_of(separation, memory, error)
-    if gap is None:
+    if gap is None or not memory.tries(len(states)):
         return None
-    found = survivors(memory, states, beta, gap)
+    found = survivors(memory, states, beta, gap, memory.share(len(states)))
     if separation.softmax:
         return softmax_answer(memory, found, gap)
     return sparse_answer(memory, found, separation, backend)
@@ -154,7 +154,7 @@ def answer_if_most(
 
     So a batch for which it is in vain takes next to no time.
     """
-    if len(states) < MANY:
+    if len(states) < MANY or not memory.tries(len(states)):
         return answer(memory, states, beta, separation, error, backend)
     tried = np.linspace(0, len(states) - 1, min(16, max(4, len(states) // 16))).astype(np.int64)
     first = answer(memory, states[tried], beta[tried], separation, error, backend)
@@ -162,7 +162,8 @@ def answer_if_most(
         return None if first is None else nothing(memory)
     rest = np.setdiff1d(np.arange(len(states)), tried)
     second = answer(memory, states[rest], beta[rest], separation, error, backend)
-    assert second is not None
+    if second is None:
+        return None
     queries = np.concatenate([tried[first.queries], rest[second.queries]])
     order = np.argsort(queries)
     joined = (np.concatenate(both)[order] for both in zip(first[1:], second[1:], strict=True))

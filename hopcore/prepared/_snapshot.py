@@ -93,6 +93,9 @@ class Snapshot:
 
     ndim = 2
 
+    streamed = False
+    """Whether the patterns are not in memory."""
+
     @property
     def shape(self) -> tuple[int, int]:
         """The number of patterns and their length."""
@@ -136,6 +139,14 @@ class Snapshot:
         keys = self.rows.keys
         return keys[: self.used] if self.alive is None else [keys[i] for i in self.alive]
 
+    def used_rows(self, array: Any) -> Any:
+        """Return the rows of an array that are in use."""
+        return array[: self.used]
+
+    def some(self, places: Any) -> np.ndarray:
+        """Return some patterns by their places, an array or a slice."""
+        return self.patterns[places]
+
     def taken(self, array: np.ndarray) -> np.ndarray:
         """Return the rows of an array that were not removed."""
         found = array[: self.used] if self.alive is None else array[self.alive]
@@ -156,16 +167,21 @@ class Snapshot:
         gone = None
         if self.alive is not None:
             gone = np.flatnonzero(rows.died[: self.used] <= self.version)
-        return Sketched(
+        patterns = self.used_rows(rows.patterns)
+        return self.sketch_of(
             rows.directions,
             rows.table[: self.used],
-            rows.patterns[: self.used],
-            rows.patterns[: self.used],
+            patterns,
+            patterns,
             gone,
             None if rows.bias is None else rows.bias[: self.used],
             self.spreads[0],
             length(rows.directions.centre),
         )
+
+    def sketch_of(self, *parts: Any) -> Sketched:
+        """Return what partial retrieval reads."""
+        return Sketched(*parts)
 
     @property
     def is_small(self) -> bool:
@@ -178,7 +194,7 @@ class Snapshot:
         found = self.sketched
         if found is None or not self.has_values:
             return found
-        values = self.rows.values[: self.used]
+        values = self.used_rows(self.rows.values)
         return replace(
             found, values=values, spread=self.spreads[1], middle=length(self.rows.middle)
         )
@@ -202,8 +218,8 @@ class Snapshot:
 
 
 def put(values: np.ndarray, states: Backend, where: Any) -> Array:
-    """Return values as an array of a library, on a device; those of NumPy as they are."""
-    if states.name == "numpy":
+    """Return values as an array of a library, on a device; NumPy's and streamed as they are."""
+    if states.name == "numpy" or not isinstance(values, np.ndarray):
         return values
     return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
 

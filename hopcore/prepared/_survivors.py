@@ -14,15 +14,12 @@ import numpy as np
 
 from hopcore.prepared._differences import compared
 from hopcore.prepared._excluded import not_excluded
-from hopcore.prepared._found import SLIP, Found, Sketched
+from hopcore.prepared._found import SHARE, SLIP, Found, Sketched
 from hopcore.prepared._products import FEW, excluded_by_products
 from hopcore.prepared._sketch import TINY
 
 BLOCK = 1 << 19
 """How many bounds are computed at once; they fit into a cache."""
-
-SHARE = 8
-"""A query that may need more than one in so many patterns is answered by the whole memory."""
 
 
 def survivors(
