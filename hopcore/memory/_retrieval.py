@@ -141,8 +141,9 @@ class Retrieval(RetrievalFields[SomeArray]):
         r"""A bound of :math:`\|f(\xi) - \xi\|` at the end, ``(..., L)``, for a certified memory.
 
         The returned state is no farther than this from its exact update with all patterns, without
-        any rounding error. It exists for states of NumPy and a :class:`hopcore.Memory` with an
-        ``error``, and takes one more association when it is first needed.
+        any rounding error. It exists for states on the CPU without a gradient and a
+        :class:`hopcore.Memory` with an ``error``, and takes one more association when it is first
+        needed.
         """
         certify = getattr(self._memory[0].backend if self._memory else None, "certify", None)
         if self._memory is None or certify is None:

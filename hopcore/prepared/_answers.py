@@ -86,19 +86,19 @@ class Answers:
         found = self.partial(states, cold, separation)
         if found is None or not len(found.queries):
             return self.whole(state, beta, separation, need_conjugate)
-        lead = self.lead(*host)
+        lead, put = self.lead(*host), self.backend.returned
         output = np.empty((len(states), found.output.shape[1]), states.dtype)
         conjugate = np.empty(len(states), states.dtype)
         with np.errstate(under="ignore"):
             output[found.queries], conjugate[found.queries] = found.output, found.conjugate
         if len(found.queries) < len(states):
             rest = np.setdiff1d(np.arange(len(states)), found.queries)
-            few, colder = self.backend.returned(states[rest], cold[rest].astype(states.dtype))
-            others, levels = self.whole(few, colder, separation, True)
+            some, own = put(states[rest]), put(cold[rest].astype(states.dtype))
+            others, levels = self.whole(some, own, separation, True)
             to_numpy = self.backend.states.to_numpy
             output[rest], conjugate[rest] = to_numpy(others), to_numpy(levels)
-        found = self.backend.returned(output.reshape(*lead, -1), conjugate.reshape(lead))
-        return found if need_conjugate else (found[0], None)
+        output, conjugate = output.reshape(*lead, -1), conjugate.reshape(lead)
+        return put(output), put(conjugate) if need_conjugate else None
 
     def conjugate(self, state: np.ndarray, beta: Any, separation: Any) -> Array:
         """Return the conjugate of the scores."""
@@ -118,12 +118,10 @@ class Answers:
                 scored.state, scored.stored, scored.beta, None, separation
             )
             return index, score, weight, scores.conjugate(inputs, conjugate)
-        lead = self.lead(*host)
-        index, score, certain = self.backend.returned(
-            self.snapshot.places(found.best).reshape(lead),
-            found.conjugate.astype(states.dtype).reshape(lead),
-            found.certain.astype(states.dtype).reshape(lead),
-        )
+        lead, put = self.lead(*host), self.backend.returned
+        index = put(self.snapshot.places(found.best).reshape(lead))
+        score = put(found.conjugate.astype(states.dtype).reshape(lead))
+        certain = put(found.certain.astype(states.dtype).reshape(lead))
         return index, score, certain, score
 
     def certified(

@@ -23,7 +23,7 @@ class Asking(Growing):
         Parameters
         ----------
         state : array (..., L, d) or (d,)
-            State patterns; for a certificate, of NumPy.
+            State patterns; for a certificate, on the CPU, not traced, and without a gradient.
         beta : float or array broadcastable to (..., L), optional
             Inverse temperature; that of the memory if not given.
         return_certificate : bool
@@ -42,6 +42,8 @@ class Asking(Growing):
 
         Raises
         ------
+        TypeError
+            A certificate for states that are traced, on another device, or have a gradient.
         ValueError
             A certificate of a memory with ``error=0``, or of a separation function other than the
             softmax and entmax.

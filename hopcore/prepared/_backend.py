@@ -238,12 +238,10 @@ class PreparedBackend:
             return None
         return states.to_numpy(state), beta if len(given) == 1 else states.to_numpy(beta)
 
-    def returned(self, *arrays: np.ndarray) -> Any:
-        """Return results of NumPy in the library and on the device of the states."""
-        if self.states.name == "numpy":
-            return arrays[0] if len(arrays) == 1 else arrays
-        found = tuple(self.states.asarray(x, device=self.where) for x in arrays)
-        return found[0] if len(found) == 1 else found
+    def returned(self, array: np.ndarray) -> Any:
+        """Return a result of NumPy in the library and on the device of the states."""
+        plain = self.states.name == "numpy"
+        return array if plain else self.states.asarray(array, device=self.where)
 
     def answers(self, state: Any, stored: Any, projection: Any, mask: Any) -> Answers | None:
         """Return what answers a call from some of the patterns, or None."""

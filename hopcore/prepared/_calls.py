@@ -123,8 +123,9 @@ def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> 
     else:
         values = Values(snapshot) if snapshot.has_values else snapshot
         answers = Answers(backend, snapshot, values, snapshot.similarity)
-        output, certificate, _ = answers.certified(host[0], host[1], snapshot.separation)
-    output, certificate = backend.returned(output, certificate)
+        states, cold = host
+        output, certificate, _ = answers.certified(states, cold, snapshot.separation)
+    output, certificate = backend.returned(output), backend.returned(certificate)
     return without_row(output, single), without_axis(certificate, single)
 
 

@@ -57,8 +57,8 @@ class Memory(Asking, Calibrating):
         of at most 2,048 evenly spaced ones.
     error : float
         How far an association may be from the exact one because patterns are left out. With 0 no
-        pattern is left out. With more, a call on states of NumPy reads only the patterns that may
-        matter, and a few numbers of the others; see the notes.
+        pattern is left out. With more, a call reads only the patterns that may matter, and a few
+        numbers of the others; see the notes.
     bias : array (N,), optional
         A number that is added to the score of each pattern, as in :func:`hopcore.association`.
 
@@ -80,6 +80,12 @@ class Memory(Asking, Calibrating):
     :meth:`association` returns the certificate. With sparse separation functions (entmax), only
     patterns of weight 0 are left out. Where too few patterns can be left out, above all at low
     inverse temperatures, all of them are read.
+
+    This is done for states on the CPU: for arrays of NumPy, and for tensors of torch and arrays of
+    JAX, whose memory NumPy reads without a copy. Results and certificates are returned in the
+    library of the states. All patterns are read, and no certificate exists, for states on another
+    device, under a trace (``jax.jit``, ``torch.compile``), and where a gradient by the states or
+    the inverse temperature may be asked for.
 
     Threads may read a memory while one thread changes it. A call uses the patterns that were there
     when it began. A method that raises an error leaves the memory as it was.

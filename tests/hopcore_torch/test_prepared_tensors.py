@@ -95,10 +95,11 @@ def test_an_inverse_temperature_for_each_tensor(answered: list[int]) -> None:
 
 def test_queries_that_need_all_patterns_are_associated_by_torch(answered: list[int]) -> None:
     memory = hopcore.Memory(X, beta=1.0, error=1e-6)
-    far = np.concatenate([Q[:6], 0.0 * Q[:2]])
-    got = memory.association(torch.tensor(far))
+    beta = np.asarray([1.0] * 6 + [1e-4] * 2, np.float32)
+    got = memory.association(torch.tensor(Q[:8]), beta=torch.tensor(beta))
     assert answered == [6]
-    np.testing.assert_allclose(got, hopcore.Memory(X, beta=1.0).association(far), atol=1e-5)
+    wanted = hopcore.Memory(X, beta=1.0).association(Q[:8], beta=beta)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 def test_gradients_need_all_patterns(answered: list[int]) -> None:

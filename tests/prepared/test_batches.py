@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import hopcore
 from hopcore.prepared._excluded import GROUP, best_of_groups, highest_of_groups, not_excluded
 from hopcore.prepared._partial import MANY
+from hopcore.prepared._survivors import survivors as survivors_of
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,11 +47,13 @@ def test_a_block_of_queries_keeps_what_each_query_keeps_alone(
     if removed:
         memory.remove(rng.choice(300, 100, replace=False).tolist())
     sketch = memory.snapshot().sketched
+    assert sketch is not None
     states = stored[:9] + dtype(0.1) * rng.standard_normal((9, depth)).astype(dtype)
     states[8] = np.nan  # never gets here, and would exclude nothing
     query, size, centred = sketch.directions.query(states)
     bounds = (query @ sketch.table.T).astype(np.float64 if biased else np.float32)
     if removed:
+        assert sketch.dead is not None
         bounds[:, sketch.dead] = -np.inf
     given = np.full(9, 10.0**cold) * sketch.directions.scale**2
     with np.errstate(invalid="ignore", over="ignore"):
@@ -94,7 +97,7 @@ def test_a_batch_in_vain_reads_the_sketch_for_a_few_queries_only(monkeypatch):
     stored = rng.standard_normal((2000, 300)).astype(np.float32)
     memory = hopcore.Memory(stored, beta=1e-3, error=1e-6)
     asked = []
-    right = hopcore.prepared._partial.survivors
+    right = survivors_of
 
     def survivors(memory, states, *given):
         asked.append(len(states))
