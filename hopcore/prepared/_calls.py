@@ -49,7 +49,8 @@ def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any
         arguments["projection"] = Values(snapshot)
     found = function(**arguments)
     calibration = getattr(stored, "calibration", None)
-    if isinstance(found, Retrieval) and calibration is not None:
+    whole = arguments.get("known") is None  # a score needs all values of a state
+    if isinstance(found, Retrieval) and calibration is not None and whole:
         found.accepted = accepted(snapshot, arguments["state"], calibration)
     return found
 

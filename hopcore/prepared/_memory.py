@@ -6,28 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from hopcore.arrays import BY_TYPE, AnyArray, BetaLike, SomeArray
+from hopcore.arrays import BY_TYPE, AnyArray
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._scalar_checks import as_number
-from hopcore.memory import Retrieval, Separation, Similarity, get_separation, retrieve
+from hopcore.memory import Separation, Similarity, get_separation
 from hopcore.memory._scores import check_similarity
 from hopcore.phase import suggest_beta
+from hopcore.prepared._asking import Asking
 from hopcore.prepared._backend import PREPARED
-from hopcore.prepared._calibration import Calibration, Score, calibrated
-from hopcore.prepared._calls import Visits, accepted, associated, register, visited
+from hopcore.prepared._calibrating import Calibrating
+from hopcore.prepared._calibration import Calibration
+from hopcore.prepared._calls import register
 from hopcore.prepared._checks import Key, as_bias, as_keys, as_rows
 from hopcore.prepared._compaction import Compacted, compacted
 from hopcore.prepared._file import read, write
 from hopcore.prepared._file_rows import FileRows
 from hopcore.prepared._file_sketch import Numbers, file_rows, file_snapshot, sample_of
 from hopcore.prepared._file_snapshot import refuse_streamed
-from hopcore.prepared._growing import Growing
 from hopcore.prepared._rows import New, Settings
 from hopcore.streamed import Streamed
 
 
 @suggest_names
-class Memory(Growing):
+class Memory(Asking, Calibrating):
     r"""Stored patterns that are prepared once, and to which patterns can be added and removed.
 
     A memory stands wherever functions take stored patterns: :func:`hopcore.association`,
@@ -143,195 +144,6 @@ class Memory(Growing):
         names = range(len(rows)) if keys is None else as_keys(keys, len(rows))
         place = Numbers(len(rows)) if keys is None else {key: i for i, key in enumerate(names)}
         self._hold(settings, file_snapshot(rows, values, bias, names, settings), place)
-
-    @suggest_names
-    def association(
-        self, state: AnyArray, *, beta: BetaLike | None = None, return_certificate: bool = False
-    ) -> Any:
-        r"""Associate states with the memory, and say how far the result may be off.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-            State patterns; for a certificate, of NumPy.
-        beta : float or array broadcastable to (..., L), optional
-            Inverse temperature; that of the memory if not given.
-        return_certificate : bool
-            Also return the certificate.
-
-        Returns
-        -------
-        array (..., L, v)
-            As :func:`hopcore.association`.
-        array (..., L)
-            With ``return_certificate``: a number for each query. The returned association is no
-            farther than this from the exact one, which has no rounding errors. It contains the
-            weight of the patterns that were left out, and all roundings, also that of the result to
-            its dtype. Where all patterns are needed, they are read in float64 for a certificate,
-            which takes several times as long as an association without one.
-
-        Raises
-        ------
-        ValueError
-            A certificate of a memory with ``error=0``, or of a separation function other than the
-            softmax and entmax.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=20.0, error=1e-6)
-        >>> output, certificate = memory.association([0.9, 0.1, 0.0], return_certificate=True)
-        >>> output.round(3), bool(certificate < 1e-6)
-        (array([1., 0., 0.]), True)
-        """
-        return associated(self, state, beta, return_certificate)
-
-    @suggest_names
-    def retrieve(
-        self,
-        state: SomeArray,
-        beta: BetaLike | None = None,
-        *,
-        max_steps: int = 100,
-        tol: float = 1e-6,
-    ) -> Retrieval[SomeArray]:
-        """Retrieve patterns from states; :func:`hopcore.retrieve` has more options.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-        beta : float or array broadcastable to (..., L), optional
-            Inverse temperature; that of the memory if not given.
-        max_steps, tol
-            As in :func:`hopcore.retrieve`.
-
-        Returns
-        -------
-        Retrieval
-            Its ``index`` is a place in :attr:`keys`.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=20.0)
-        >>> memory.retrieve([0.9, 0.1, 0.0]).state.round(2)
-        array([1., 0., 0.])
-        """
-        cold = self.beta if beta is None else beta
-        return retrieve(state, self, cold, max_steps=max_steps, tol=tol)
-
-    @suggest_names
-    def visits(self, state: AnyArray, *, beta: BetaLike | None = None) -> Visits:
-        """Say how many patterns are needed for each query, and which share of the bytes is read.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-        beta : float or array broadcastable to (..., L), optional
-            Inverse temperature; that of the memory if not given.
-
-        Returns
-        -------
-        Visits
-            ``patterns`` and ``share``; all patterns, and 1, where nothing is left out.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> stored = np.random.default_rng(0).standard_normal((6000, 100))
-        >>> memory = hopcore.Memory(stored, beta=8.0, error=1e-6)
-        >>> found = memory.visits(stored[:3])
-        >>> found.patterns, bool((found.share < 0.15).all())
-        (array([1, 1, 1]), True)
-        """
-        return visited(self, state, beta)
-
-    @suggest_names
-    def calibrate(
-        self,
-        queries: AnyArray | None = None,
-        *,
-        noise: float | None = None,
-        false_alarms: float = 0.05,
-        score: Score = "distance",
-        seed: int = 0,
-    ) -> Calibration:
-        r"""Choose up to which score a query is accepted, from queries that the memory should know.
-
-        From then on, results of retrieval have an attribute ``accepted``. Of further queries of the
-        same kind, a share of at most ``false_alarms`` is not accepted, on average over calibrations
-        and whatever the distribution of the queries is. How well other queries are told apart is
-        another question: a threshold on the distance ranks queries as nearest neighbours do, and
-        one on the energy hardly differently.
-
-        Parameters
-        ----------
-        queries : array (n, d), optional
-            Queries that should be accepted; none of them may be a stored pattern itself, unless
-            later queries are, too.
-        noise : float, optional
-            Instead of queries: the standard deviation, per value, of normal noise. Queries are then
-            1,000 noisy copies of patterns.
-        false_alarms : float
-            Between 0 and 1; n must be at least ``1 / false_alarms - 1``.
-        score : {"distance", "energy"}
-            The distance to the nearest pattern, or the energy at :attr:`beta`.
-        seed : int
-            Of the noise.
-
-        Returns
-        -------
-        Calibration
-
-        Notes
-        -----
-        The guarantee is for the patterns at the time of the calibration. Calibrate again after many
-        patterns were added or removed.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=8.0)
-        >>> found = memory.calibrate(noise=0.1, false_alarms=0.1)
-        >>> memory.retrieve([[0.9, 0.1, 0.0], [5.0, 5.0, 5.0]]).accepted
-        array([ True, False])
-        """
-        found = calibrated(self.snapshot(), queries, noise, false_alarms, score, seed)
-        self._calibration = found
-        return found
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """The result of the last :meth:`calibrate`, or None."""
-        return self._calibration
-
-    def accepts(self, state: SomeArray) -> SomeArray:
-        """Say for each state whether its score is at most the threshold of the calibration.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-
-        Returns
-        -------
-        boolean array (..., L)
-
-        Raises
-        ------
-        ValueError
-            The memory was not calibrated.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=8.0)
-        >>> found = memory.calibrate(noise=0.1)
-        >>> memory.accepts([[0.9, 0.1, 0.0], [5.0, 5.0, 5.0]])
-        array([ True, False])
-        """
-        if self._calibration is None:
-            raise ValueError("the memory is not calibrated: write memory.calibrate(noise=...)")
-        return accepted(self.snapshot(), state, self._calibration)
 
     @suggest_names
     def compact(

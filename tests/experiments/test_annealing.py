@@ -250,6 +250,7 @@ PAGES = {
     "temperature-floor": ("temperature-floor", ""),
     "temperature-floor-causes": ("temperature-floor", " --study causes"),
     "temperature-floor-jump": ("temperature-floor", " --study jump"),
+    "temperature-floor-words": ("temperature-floor", " --dataset words"),
     CURES: ("temperature-floor", " --study cures"),
 }
 
