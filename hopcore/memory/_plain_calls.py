@@ -19,19 +19,20 @@ from hopcore.memory._separation import Softmax
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SOFTMAX = Softmax()
+SOFTMAX: Any = Softmax()
 
 
 def plain_calls(function: Function) -> Function:
     """Decorate a function that, given two arrays and ``beta``, is an update with the softmax.
 
     Only calls with the two arrays by position are plain; ``beta`` is the third argument, or named.
+    The default ``separation="softmax"`` may be named, too.
     """
     third = list(signature(function).parameters)[2] == "beta"
 
     @wraps(function)
     def call(*args: Any, **named: Any) -> Any:
-        if len(args) == 2 and len(named) == 1 and "beta" in named:
+        if len(args) == 2 and "beta" in named and (len(named) == 1 or says_softmax(named)):
             found = plainly_associated(*args, named["beta"])
             if found is not None:
                 return found
@@ -42,6 +43,12 @@ def plain_calls(function: Function) -> Function:
         return function(*args, **named)
 
     return cast(Function, call)
+
+
+def says_softmax(named: dict[str, Any]) -> bool:
+    """Whether the second of two named arguments is the default separation function."""
+    separation = named.get("separation")
+    return len(named) == 2 and type(separation) is str and separation == "softmax"
 
 
 def plainly_associated(state: Any, stored: Any, beta: Any) -> Any:

@@ -21,7 +21,8 @@ def made(**options: Any) -> hopcore_jax.Hopfield:
 
 def patterns(queries: int = 5) -> tuple[jax.Array, jax.Array]:
     random = np.random.default_rng(0)
-    return tuple(jnp.asarray(random.normal(size=(3, n, 8)), jnp.float32) for n in (queries, 9))
+    state, stored = (random.normal(size=(3, n, 8)) for n in (queries, 9))
+    return jnp.asarray(state, jnp.float32), jnp.asarray(stored, jnp.float32)
 
 
 @pytest.fixture(params=[2, 3])
@@ -91,6 +92,6 @@ def test_no_array_of_all_weights_is_held(monkeypatch: pytest.MonkeyPatch) -> Non
         return jnp.sum(layer((stored, state, stored), key=KEY) ** 2)
 
     shape = jax.ShapeDtypeStruct((1, 2048, 8), jnp.float32)
-    program = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(shape, shape).compile()
+    program: Any = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(shape, shape).compile()
     # All weights are 16 MiB; a block and its derivative are about ten arrays.
     assert program.memory_analysis().temp_size_in_bytes < 4 * 2**20

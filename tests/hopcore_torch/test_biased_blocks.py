@@ -42,7 +42,7 @@ def given(bias_shape: tuple[int, ...], lead: tuple[int, ...] = ()) -> list[torch
     ]
 
 
-def associate(separation: str, *tensors: torch.Tensor, beta: Any = 0.7) -> torch.Tensor:
+def associate(separation: Any, *tensors: torch.Tensor, beta: Any = 0.7) -> torch.Tensor:
     state, stored, projection, bias = tensors
     return hopcore.association(
         state, stored, projection, beta=beta, mask=bias, separation=separation
@@ -85,7 +85,7 @@ def test_blocks_have_second_derivatives(small: None) -> None:
 
 
 @pytest.mark.parametrize("separation", SEPARATIONS)
-def test_no_array_of_all_scores_is_made(small: None, separation: str) -> None:
+def test_no_array_of_all_scores_is_made(small: None, separation: Any) -> None:
     *patterns, bias = given((QUERIES, PATTERNS))
     with Largest() as largest:
         output = associate(separation, *patterns, bias.detach())
@@ -94,8 +94,9 @@ def test_no_array_of_all_scores_is_made(small: None, separation: str) -> None:
     assert largest.values <= QUERIES * PATTERNS
     tensors = patterns[0], patterns[1], patterns[2], 0.7, None, bias.detach()
     backend: Any = hopcore.backend("torch")
+    function = hopcore.memory.get_separation(separation)
     with Largest() as largest:
-        output = backend.associate_biased(*tensors, hopcore.memory.get_separation(separation))
+        output = backend.associate_biased(*tensors, function)
         torch.autograd.grad(output.sum(), patterns)
     assert largest.values <= max(2 * PATTERNS, QUERIES * DEPTH)
 

@@ -59,9 +59,13 @@ def test_gradients_are_those_of_autograd(small: None, separation: str, masked: b
     state, stored, beta, mask = inputs()
     given = state, stored, beta
     some = mask if masked else None
-    found = torch.func.grad(lambda *x: total(separation, *x, some), argnums=(0, 1, 2))(*given)
-    leaves = [x.clone().requires_grad_() for x in given]
-    wanted = torch.autograd.grad(total(separation, *leaves, some), leaves)
+
+    def value(x: torch.Tensor, y: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return total(separation, x, y, b, some)
+
+    found = torch.func.grad(value, argnums=(0, 1, 2))(*given)
+    x, y, b = leaves = [x.clone().requires_grad_() for x in given]
+    wanted = torch.autograd.grad(value(x, y, b), leaves)
     torch.testing.assert_close(found, wanted)
 
 

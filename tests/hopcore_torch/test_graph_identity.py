@@ -55,7 +55,7 @@ def test_the_same_memory_is_found_without_a_look_at_its_values() -> None:
         lambda x: x.detach().neg_(),
         lambda x: x.t().copy_(patterns(4).t()),
         lambda x: torch.neg(x, out=x),
-        lambda x: torch._foreach_add_([x], 1.0),
+        lambda x: torch._foreach_add_([x], 1.0),  # pyright: ignore[reportPrivateImportUsage]
     ],
 )
 def test_a_change_in_place_is_seen(change: Any) -> None:

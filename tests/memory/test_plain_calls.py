@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 import hopcore
 from hopcore.arrays import _numpy as numpy_backend
 
-BACKEND = hopcore.backend("numpy")
+BACKEND: Any = hopcore.backend("numpy")
+SOFTMAX: Any = hopcore.Softmax()
 
 
 def checked(state: Any, stored: Any, beta: Any) -> Any:
-    """The association of a call that names its default separation, so that it is not plain."""
-    return hopcore.association(state, stored, beta=beta, separation="softmax")
+    """The association of a call that gives the separation function itself: it is not plain."""
+    return hopcore.association(state, stored, beta=beta, separation=SOFTMAX)
 
 
 @settings(max_examples=40, deadline=None)
@@ -67,6 +68,7 @@ def test_a_plain_call_is_the_call_with_all_checks(
     expected = checked(state, stored, beta)
     for found in (
         hopcore.association(state, stored, beta=beta),
+        hopcore.association(state, stored, beta=beta, separation="softmax"),
         hopcore.update(state, stored, beta),
         hopcore.update(state, stored, beta=beta),
     ):
@@ -160,5 +162,6 @@ def test_a_plain_call_reads_the_memory_twice(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(numpy_backend.NumpyBackend, "all_finite", refused)
     hopcore.association(np.ones((1, 2)), np.eye(2), beta=1.0)
+    hopcore.association(np.ones((1, 2)), np.eye(2), beta=1.0, separation="softmax")
     with pytest.raises(AssertionError):
         checked(np.ones((1, 2)), np.eye(2), 1.0)

@@ -92,7 +92,7 @@ class PullBack(Function):
             found = pull_back_block(association, (state, stored, None, beta, orders), by, None)
             return tuple(x for x, need in zip(found, wanted, strict=True) if need)
 
-        _, pull = torch.func.vjp(formula, by, *(tensors[i] for i in present))
+        _, pull, *_ = torch.func.vjp(formula, by, *(tensors[i] for i in present))
         by_by, *given = pull(by_derivatives)
         by_tensors: list[Any] = [None] * 4
         for i, x in zip(present, given, strict=True):
