@@ -138,7 +138,7 @@ def answer(
         That of NumPy.
     """
     gap = gap_of(separation, memory, error)
-    if gap is None or not memory.tries(len(states)):
+    if gap is None:
         return None
     found = survivors(memory, states, beta, gap, memory.share(len(states)))
     if separation.softmax:

@@ -37,12 +37,16 @@ def patterns(rng, kind, count, depth):
 
 
 def exact(state, memory, beta):
-    """The association in extended precision."""
+    """The association in extended precision, from differences of scores, which do not cancel."""
     wide = np.longdouble
     state, stored, values = (x.astype(wide) for x in (state, memory.patterns, memory.values))
-    scores = wide(beta) * (stored @ state)
+    first = stored[int(np.argmax(stored @ state))]
     if memory.similarity == "distance":
-        scores = -wide(beta) / 2 * ((state - stored) ** 2).sum(axis=1)
+        first = stored[int(np.argmin(((state - stored) ** 2).sum(axis=1)))]
+    scores = wide(beta) * ((stored - first) @ state)
+    if memory.similarity == "distance":
+        sums = (stored - state) + (first - state)
+        scores = -wide(beta) / 2 * ((stored - first) * sums).sum(axis=1)
     if memory.bias is not None:
         scores = scores + memory.bias
     scores = scores - scores.max()

@@ -126,6 +126,8 @@ def test_rows_of_every_source(tmp_path, kind):
     for some in ([7], [0, 1, 2], [5, 300, 301, 2999], RNG.integers(0, 3000, 200), np.arange(3000)):
         np.testing.assert_array_equal(rows[np.asarray(some)], STORED[some])
     np.testing.assert_array_equal(rows[9], STORED[9])
+    pairs = np.asarray([[5, 5, 9], [2, 9, 2]])
+    np.testing.assert_array_equal(rows[pairs], STORED[pairs])
     np.testing.assert_array_equal(rows[100:200], STORED[100:200])
     memory = hopcore.Memory(stored, beta=BETA, error=1e-6)
     plain = hopcore.Memory(STORED, beta=BETA, error=1e-6)
