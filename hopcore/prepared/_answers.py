@@ -11,10 +11,13 @@ import numpy as np
 from hopcore.arrays import Array
 from hopcore.arrays._inputs import Inputs
 from hopcore.memory._scores import PLAIN, Scores
-from hopcore.prepared._partial import Answer, answer, rounded
+from hopcore.prepared._partial import Answer, answer, gap_of, rounded
 from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of
 from hopcore.prepared._survivors import Sketched
 from hopcore.prepared._whole import whole_answer
+
+UNUSUAL = 1.5
+"""A state with a value so many times larger than the largest of the patterns is not like them."""
 
 
 @dataclass
@@ -40,14 +43,20 @@ class Answers:
         snapshot, memory = self.snapshot, self.memory
         if memory is None or snapshot.is_small or not len(state):
             return None
-        if not float(np.abs(state).max()) < LARGEST:
+        habit, middle = snapshot.habit, float(beta.min())
+        gap = gap_of(separation, memory, snapshot.error) if habit.allows(middle) else None
+        largest = float(np.abs(state).max())
+        if gap is None or not largest < LARGEST:
             return None
-        middle = float(beta.min())
-        if not snapshot.habit.allows(middle):
-            return None
-        found = answer(memory, state, beta, separation, snapshot.error, self.backend.states)
-        if found is not None:
-            snapshot.habit.saw(middle, 2 * len(found.queries) > len(state))
+        if middle < habit.enough:
+            usual = largest <= UNUSUAL * snapshot.largest
+            if usual and snapshot.probe.is_warm(float(beta.max()), gap):
+                return None
+            if 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):
+                habit.saw(middle, False)
+                return None
+        found = answer(memory, state, beta, separation, gap, self.backend.states)
+        habit.saw(middle, 2 * len(found.queries) > len(state))
         return found
 
     @property

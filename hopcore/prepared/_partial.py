@@ -71,6 +71,8 @@ class Habit:
     beta: float = 0.0
     pause: int = 0
     left: int = field(default=0)
+    enough: float = math.inf
+    """From this inverse temperature on, few patterns were enough the last time."""
 
     def allows(self, beta: float) -> bool:
         """Whether a call at this inverse temperature should try."""
@@ -82,16 +84,22 @@ class Habit:
     def saw(self, beta: float, answered: bool) -> None:
         """Remember whether most queries of a call were answered."""
         if answered:
+            self.enough = min(self.enough, beta)
             if beta <= self.beta:
                 self.beta, self.pause = 0.0, 0
             return
+        if beta >= self.enough:
+            self.enough = math.inf
         self.beta = max(self.beta, beta)
         self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
         self.left = self.pause
 
 
 def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:
-    """Return how far below the best a score must be to be left out; None if none may be."""
+    """Return how far below the best a score must be to be left out; None if none may be.
+
+    The ``error`` is the largest part of a certificate that comes from patterns left out.
+    """
     if isinstance(separation, Entmax):
         return separation.reach * (1.0 + 1e-6) if separation.orders is None else None
     if not separation.softmax:
@@ -104,10 +112,10 @@ def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
 def answer(
-    memory: Sketched, states: np.ndarray, beta: np.ndarray, separation: Any, error: float,
+    memory: Sketched, states: np.ndarray, beta: np.ndarray, separation: Any, gap: float,
     backend: Backend,
-) -> Answer | None:  # fmt: skip
-    """Return the associations of the queries for which few patterns are enough; None if none may.
+) -> Answer:  # fmt: skip
+    """Return the associations of the queries for which few patterns are enough.
 
     Parameters
     ----------
@@ -115,14 +123,11 @@ def answer(
     states : array (L, d)
     beta : float64 array (L,)
     separation : separation function
-    error : float
-        The largest part of a certificate that comes from patterns left out.
+    gap : float
+        That of :func:`gap_of`.
     backend : Backend
         That of NumPy.
     """
-    gap = gap_of(separation, memory, error)
-    if gap is None:
-        return None
     found = survivors(memory, states, beta, gap)
     if separation.softmax:
         return softmax_answer(memory, found, gap)

@@ -15,6 +15,7 @@ import numpy as np
 
 from hopcore.arrays import Array, Backend
 from hopcore.prepared._partial import Habit
+from hopcore.prepared._probe import Probe, probe_of
 from hopcore.prepared._sketch import Directions
 from hopcore.prepared._survivors import Sketched
 
@@ -22,7 +23,7 @@ LARGEST = 1e100
 """Larger values are not left to partial retrieval, whose squares in float64 could overflow."""
 
 
-SMALL = 1 << 19
+SMALL = 1 << 20
 """A memory of fewer values is read whole, which takes no longer than looking for what matters."""
 
 
@@ -166,6 +167,12 @@ class Snapshot:
             self.spreads[0],
             length(rows.directions.centre),
         )
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What tells whether it is in vain to leave patterns out; the memory has a sketch."""
+        assert self.sketched is not None
+        return probe_of(self.sketched)
 
     @property
     def is_small(self) -> bool:

@@ -1,0 +1,104 @@
+r"""An estimate, from a few patterns, of whether the sketch of a memory can exclude most of them.
+
+All bounds of a query cost up to half as much as its association with all patterns. At low inverse
+temperatures they exclude nothing, which the bounds of a few patterns show already. The estimate
+only decides how an association is computed; no certificate depends on it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hopcore.prepared._sketch import EXTRA, Directions
+from hopcore.prepared._survivors import SHARE, Sketched
+
+PROBED = 256
+"""How many patterns are looked at."""
+
+ASKED = 16
+"""With so many of them as queries it is found where no query like a pattern has a chance."""
+
+GOLDEN = 0.6180339887498949
+"""Multiples of this number, without their integer parts, are spread evenly and have no period."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Rows of the sketch of a few patterns, which are spread over the memory.
+
+    Attributes
+    ----------
+    directions : Directions
+    coordinates : float64 array (m + 2, k)
+        The coordinates, and the last numbers of the bounds: the length of what the coordinates
+        leave out, and minus half of the squared length.
+    longest : float
+        The length of the longest of these patterns.
+    bias : float64 array (k,) or None
+    depth : float
+        For patterns as queries, the largest distance between the scores that :meth:`in_vain`
+        compares, divided by beta.
+    """
+
+    directions: Directions
+    coordinates: np.ndarray
+    longest: float
+    bias: np.ndarray | None
+    depth: float = math.inf
+
+    def is_warm(self, beta: float, gap: float) -> bool:
+        """Whether it is in vain for queries like the patterns, at half of any beta that is not."""
+        return self.bias is None and 2.0 * beta * self.depth < gap
+
+    def in_vain(self, states: np.ndarray, beta: np.ndarray, gap: float) -> np.ndarray:
+        r"""Say for which states ``(L, d)`` the sketch will exclude too few patterns, ``(L,)``.
+
+        The largest score is at most :math:`\beta \|h\|^2 / 2` for distances, that of a pattern
+        equal to the query, and :math:`\beta \|h\| \max_i \|y_i\|` for dot products. If it were as
+        large as this, the most patterns would be excluded. The answer is yes if even then twice
+        as many of them as a query may need would remain.
+        """
+        cold = beta * self.directions.scale**2
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            scores, best = self.compared(states)
+            scores *= cold[:, None]
+            best *= cold
+            if self.bias is not None:
+                scores += self.bias
+                best += self.bias.max()
+            remaining = (scores >= (best - gap)[:, None]).sum(axis=1)
+        return SHARE * remaining > 2 * scores.shape[1]
+
+    def compared(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds ``(L, k)`` and that of the largest score ``(L,)``, without beta."""
+        directions = self.directions
+        centred = directions.shifted(states) if directions.distance else states / directions.scale
+        query = np.ones((len(states), len(self.coordinates)))
+        along = np.matmul(centred, directions.basis.T, out=query[:, :-2])
+        squares = np.vecdot(centred, centred)
+        query[:, -2] = np.sqrt(np.maximum(squares - np.vecdot(along, along), 0.0))
+        best = 0.5 * squares if directions.distance else self.longest * np.sqrt(squares)
+        return query @ self.coordinates, best
+
+
+def probe_of(memory: Sketched) -> Probe:
+    """Return the probe of a memory that has at least one pattern."""
+    rows = (np.arange(PROBED) * GOLDEN % 1.0 * memory.count).astype(np.int64)
+    if memory.dead is not None:
+        rows = np.setdiff1d(np.arange(len(memory.table)), memory.dead)[rows]
+    table = memory.table[rows].astype(np.float64)
+    chosen = [*range(table.shape[1] - EXTRA), -3, -1]
+    probe = Probe(
+        memory.directions,
+        np.ascontiguousarray(table[:, chosen].T),
+        float(table[:, -2].max()),
+        None if memory.bias is None else memory.bias[rows],
+    )
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        scores, best = probe.compared(memory.patterns[rows[:ASKED]])
+        place = scores.shape[1] - 2 * scores.shape[1] // SHARE
+        depth = float(np.max(best - np.partition(scores, place, axis=1)[:, place]))
+    return replace(probe, depth=depth * memory.directions.scale**2)
