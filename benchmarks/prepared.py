@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import hopcore
-from benchmarks import scale
+from benchmarks import prepared_data, prepared_indexes, scale
+from benchmarks.prepared_data import HALF, NEAR, UNSEEN, Array, Data
 from benchmarks.table import machine
 
-Array = np.ndarray
 ROUNDS, QUERIES = 3, 4
 """Rounds in which the arms take turns, and the queries of a round."""
 
 ERROR = 1e-6
 COLUMNS = [
-    "memory", "queries", "beta", "plain ms", "error=0 ms", "error=1e-6 ms", "plain / error=1e-6",
-    "error=0 / error=1e-6", "answered", "visited", "bytes read", "largest error",
-    "largest certificate",
+    "memory", "queries", "beta", "plain ms", "error=0 ms", "error=1e-6 ms", "new beta ms",
+    "plain / error=1e-6", "error=0 / error=1e-6", "error=0 / new beta", "answered", "visited",
+    "bytes read", "largest error", "largest certificate",
 ]  # fmt: skip
 
-
-def mnist(quick: bool) -> Array:
-    """The test images of MNIST, from the folder ``HOPCORE_MNIST``; without it, digits."""
-    folder = os.environ.get("HOPCORE_MNIST")
-    images = hopcore.datasets.mnist(folder) if folder else hopcore.datasets.digits()
-    pixels = images.pixels.reshape(len(images.pixels), -1).astype(np.float32)
-    return pixels[: 500 if quick else None]
+TEXTS_BETA = 100.0
+"""That of the texts, of which near copies would make the suggested one useless (over 100,000)."""
 
 
-def asked(stored: Array, kind: str, rng: np.random.Generator) -> Array:
-    """Queries of a kind."""
-    chosen = stored[rng.integers(len(stored), size=QUERIES)]
-    if kind == "left half":
-        side = round(stored.shape[1] ** 0.5)
-        left = np.arange(stored.shape[1]) % side < side // 2
-        return np.where(left, chosen, 0).astype(stored.dtype)
-    noise = float(kind.rpartition(" ")[2])
-    return (chosen + noise * rng.standard_normal(chosen.shape)).astype(stored.dtype)
+class Case(NamedTuple):
+    """Patterns as an array, as a memory that leaves nothing out, and as one that does."""
+
+    data: Data
+    beta: float
+    dense: Any
+    partial: Any
+
+
+def prepared(data: Data, beta: float | None = None) -> Case:
+    """Return patterns in all three forms, with the beta of :func:`hopcore.suggest_beta`."""
+    if beta is None:
+        beta = hopcore.suggest_beta(data.stored[:2000], similarity="distance").beta
+    dense = hopcore.Memory(data.stored, beta=beta)
+    return Case(data, beta, dense, hopcore.Memory(data.stored, beta=beta, error=ERROR))
 
 
 def taking_turns(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -57,10 +57,11 @@ def taking_turns(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str
     return {name: float(np.median(found)) for name, found in times.items()}
 
 
-def case(name: str, memories: tuple[Any, Any, Any], kind: str, beta: float, rounds: int) -> list:
+def single(case: Case, kind: str, factor: float, rounds: int) -> list:
     """One line: times, what is read, errors and certificates for single queries."""
-    stored, dense, partial = memories
-    states = asked(stored, kind, np.random.default_rng(1))
+    stored, dense, partial = case.data.stored, case.dense, case.partial
+    beta, rising = case.beta * factor, case.beta * factor
+    states = case.data.queries[kind](QUERIES, 1)
 
     def every(memory: Any, **options: Any) -> Callable[[], object]:
         def work() -> None:
@@ -69,13 +70,21 @@ def case(name: str, memories: tuple[Any, Any, Any], kind: str, beta: float, roun
 
         return work
 
+    def at_new_beta() -> None:
+        nonlocal rising
+        for state in states:
+            rising *= 1.0 + 1e-6  # nothing is known of any higher beta
+            hopcore.association(state, another, beta=rising)
+
+    another = hopcore.Memory(stored, beta=case.beta, error=ERROR)
     arms = {
         "plain": every(stored, similarity="distance"),
         "dense": every(dense),
         "partial": every(partial),
+        "new": at_new_beta,
     }
     times = taking_turns(arms, rounds)
-    plain, kept, left = (1e3 * times[name] / len(states) for name in arms)
+    plain, kept, left, new = (1e3 * times[name] / len(states) for name in arms)
     fresh = copy.copy(partial)  # which has not learned yet that trying is in vain
     needed, share = fresh.visits(states, beta=beta)
     answered = share < 1.0
@@ -87,16 +96,16 @@ def case(name: str, memories: tuple[Any, Any, Any], kind: str, beta: float, roun
     )
     error = float(np.linalg.norm(outputs - exact, axis=-1).max())
     return [
-        name, kind, f"{beta:.3g}", plain, kept, left, plain / left, kept / left,
-        f"{answered.sum()} of {len(states)}", visited, read, error, float(certificates.max()),
+        case.data.name, kind, f"{beta:.3g}", plain, kept, left, new, plain / left, kept / left,
+        kept / new, f"{answered.sum()} of {len(states)}", visited, read, error,
+        float(certificates.max()),
     ]  # fmt: skip
 
 
-def batches(name: str, memories: tuple[Any, Any, Any], kind: str, beta: float, rounds: int) -> list:
+def batches(case: Case, kind: str, factor: float, rounds: int) -> list:
     """One line: time for each query of a batch."""
-    stored, dense, partial = memories
-    rng = np.random.default_rng(2)
-    states = np.concatenate([asked(stored, kind, rng) for _ in range(8)])
+    stored, dense, partial = case.data.stored, case.dense, case.partial
+    states, beta = case.data.queries[kind](32, 2), case.beta * factor
     options = {"beta": beta}
     times = taking_turns(
         {
@@ -107,15 +116,16 @@ def batches(name: str, memories: tuple[Any, Any, Any], kind: str, beta: float, r
         rounds,
     )
     each = [1e3 * value / len(states) for value in times.values()]
-    return [name, kind, f"{beta:.3g}", len(states), *each, each[0] / each[2], each[1] / each[2]]
+    ratios = each[0] / each[2], each[1] / each[2]
+    return [case.data.name, kind, f"{beta:.3g}", len(states), *each, *ratios]
 
 
-def changes(name: str, stored: Array) -> list:
+def changes(name: str, stored: Array, count: int = 500) -> list:
     """One line: the time of making a memory, and of changes."""
     begin = time.process_time()
     memory = hopcore.Memory(stored, beta=1.0, error=ERROR)
     made = time.process_time() - begin
-    count, taken = 500, []
+    taken: list[float] = []
     for work in (
         lambda i: memory.add(stored[i], keys=f"new {i}"),
         lambda i: memory.update(f"new {i}", stored[i - 1]),
@@ -130,79 +140,137 @@ def changes(name: str, stored: Array) -> list:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure everything; the record of the page."""
-    rounds = 2 if quick else ROUNDS
-    rng = np.random.default_rng(0)
-    images = mnist(quick)
-    data = {
-        f"MNIST {images.shape[0]:,} x {images.shape[1]}"
-        if images.shape[1] == 784
-        else "digits": images,
-        "normal 20,000 x 64": rng.standard_normal((1000 if quick else 20_000, 64), np.float32),
+    rounds, small = (2, 17_000) if quick else (ROUNDS, 0)
+    lines: dict[str, list[list]] = {
+        name: [] for name in ("vain", "warm", "count", "width", "batch", "made", "indexes")
     }
-    low, warm, batch, built = [], [], [], []
-    for name, stored in data.items():
-        beta = hopcore.suggest_beta(stored[:2000], similarity="distance").beta
-        memories = (
-            stored,
-            hopcore.Memory(stored, beta=beta),
-            hopcore.Memory(stored, beta=beta, error=ERROR),
-        )
-        kinds = ["noise 0.3", "left half"] if "MNIST" in name else ["noise 0.3"]
-        low += [case(name, memories, kinds[0], beta * f, rounds) for f in (0.003, 0.03)]
-        for kind in kinds:
-            warm += [case(name, memories, kind, beta * f, rounds) for f in (0.3, 1.0, 3.0)]
-        batch += [batches(name, memories, kinds[0], beta * f, rounds) for f in (0.003, 1.0)]
-        built.append(changes(name, stored))
+    for count, width in ((20_000, 64), (20_000, 256), (100_000, 64)):
+        case = prepared(prepared_data.normal(small or count, width))
+        lines["vain"] += [single(case, NEAR, f, rounds) for f in (0.003, 0.03, 0.3, 1.0, 3.0)]
+        if (count, width) == (20_000, 64):
+            lines["batch"] += [batches(case, NEAR, f, rounds) for f in (0.003, 1.0)]
+            lines["made"].append(changes(case.data.name, case.data.stored))
+    case = images = prepared(prepared_data.mnist(quick))
+    lines["vain"] += [single(case, NEAR, f, rounds) for f in (0.003, 0.03)]
+    lines["batch"] += [batches(case, NEAR, f, rounds) for f in (0.003, 1.0)]
+    for kind in (NEAR, HALF):
+        lines["warm"] += [single(case, kind, f, rounds) for f in (0.3, 1.0, 3.0)]
+    lines["made"].append(changes(case.data.name, case.data.stored))
+    case = prepared(prepared_data.digits())
+    lines["warm"].append(single(case, NEAR, 1.0, rounds))
+    case = prepared(prepared_data.texts(quick), TEXTS_BETA)
+    lines["warm"] += [single(case, UNSEEN, f, rounds) for f in (0.1, 1.0, 10.0)]
+    lines["made"].append(changes(case.data.name, case.data.stored))
+    beta = prepared(prepared_data.augmented(small or 10_000, 64, quick)).beta
+    for count in (10_000, 100_000, 1_000_000):
+        case = prepared(prepared_data.augmented(small or count, 64, quick), beta)
+        lines["count"] += [single(case, NEAR, f, rounds) for f in (0.1, 1.0)]
+        lines["made"].append(changes(case.data.name, case.data.stored))
+    del case
+    for width in (16, 64, 256):
+        case = prepared(prepared_data.augmented(small or 100_000, width, quick))
+        lines["width"] += [single(case, NEAR, f, rounds) for f in (0.1, 1.0)]
+    for name, cold in (("mnist", images.beta), ("texts", TEXTS_BETA), ("moved", beta)):
+        lines["indexes"] += prepared_indexes.measured(name, cold, quick, rounds)
     record: dict[str, Any] = {"command": f"python -m benchmarks prepared{' --quick' * quick}"}
     record |= {"record": "prepared.json", "machine": machine()}
-    return record | {"tables": tables(low, warm, batch, built)}
+    return record | {"tables": tables(lines)}
 
 
-def tables(low: list, warm: list, batch: list, built: list) -> list[scale.Table]:
+def tables(lines: dict[str, list[list]]) -> list[scale.Table]:
     """The tables of the page."""
     return [
-        {
-            "title": "Where nothing can be left out",
-            "about": "Single queries at 0.003 and 0.03 times the suggested beta. Many patterns "
-            "have weight there, so all of them are read. Target: at least 0.9 x the speed of a "
-            "call that never leaves out anything.",
-            "columns": COLUMNS,
-            "lines": low,
-        },
-        {
-            "title": "At the temperatures of retrieval",
-            "about": "Single queries at 0.3, 1 and 3 times the beta that `suggest_beta` gives for "
-            "2,000 patterns. Target: 4 x faster than a plain call on MNIST at the suggested beta.",
-            "columns": COLUMNS,
-            "lines": warm,
-        },
-        {
-            "title": "Batches",
-            "about": "Queries that are associated together; the time is that of one of them. The "
-            "memory of MNIST was asked for left halves before, from which it has learned that "
-            "trying is in vain, so that it reads all patterns for a while.",
-            "columns": [
-                "memory", "queries", "beta", "batch", "plain ms", "error=0 ms", "error=1e-6 ms",
-                "plain / error=1e-6", "error=0 / error=1e-6",
-            ],
-            "lines": batch,
-        },
-        {
-            "title": "Making and changing a memory",
-            "about": "The time of `Memory(stored, error=1e-6)` in seconds, and of the change of "
-            "one pattern in milliseconds, on average over 500 changes.",
-            "columns": ["memory", "made, s", "add, ms", "update, ms", "remove, ms"],
-            "lines": built,
-        },
+        table | {"columns": COLUMNS if columns is None else columns, "lines": lines[name]}
+        for name, columns, table in (
+            (
+                "vain",
+                None,
+                {
+                    "title": "Where nothing can be left out",
+                    "about": "Standard normal patterns, of which a few coordinates tell little, "
+                    "and images at 0.003 and 0.03 times the suggested beta, where many patterns "
+                    "have weight. All patterns are read. Target: at least 0.9 x the speed of a "
+                    "memory that never leaves out anything, also at a new beta.",
+                },
+            ),
+            (
+                "warm",
+                None,
+                {
+                    "title": "At the temperatures of retrieval",
+                    "about": "Images at 0.3, 1 and 3 times the beta that `suggest_beta` gives for "
+                    "2,000 patterns, and texts at a beta of 10, 100 and 1,000. A memory as small "
+                    "as the digits is read whole. Target: 4 x faster than a plain call on MNIST "
+                    "at the suggested beta.",
+                },
+            ),
+            (
+                "count",
+                None,
+                {
+                    "title": "More patterns",
+                    "about": "Moved images in 64 principal coordinates, at 0.1 and 1 times the "
+                    "suggested beta of the smallest memory.",
+                },
+            ),
+            (
+                "width",
+                None,
+                {
+                    "title": "Longer patterns",
+                    "about": "100,000 moved images in 16, 64 and 256 principal coordinates, at 0.1 "
+                    "and 1 times the suggested beta.",
+                },
+            ),
+            (
+                "batch",
+                [
+                    "memory", "queries", "beta", "batch", "plain ms", "error=0 ms",
+                    "error=1e-6 ms", "plain / error=1e-6", "error=0 / error=1e-6",
+                ],
+                {
+                    "title": "Batches",
+                    "about": "Queries that are associated together; the time is that of one.",
+                },
+            ),
+            (
+                "made",
+                ["memory", "made, s", "add, ms", "update, ms", "remove, ms"],
+                {
+                    "title": "Making and changing a memory",
+                    "about": "The time of `Memory(stored, error=1e-6)` in seconds, and of the "
+                    "change of one pattern in milliseconds, on average over 500 changes.",
+                },
+            ),
+            ("indexes", prepared_indexes.COLUMNS, INDEXES),
+        )
     ]  # fmt: skip
+
+
+INDEXES = {
+    "title": "Beside indexes of nearest neighbours",
+    "about": "One query at a time, the median over 3 rounds of 32 queries: those of the tables "
+    "above. An index finds 32 neighbours, which are associated with the query; hopcore associates "
+    "it with all patterns. *error* is the largest distance from the exact association in float64, "
+    "at the beta of the tables above (100 for texts) and at a tenth of it, and *stated* what "
+    "bounds it: the largest certificate, or the `error` of a memory, to which rounding in float32 "
+    "is added. *recall@1* is the share of the queries for which the nearest pattern was found, or "
+    "one as near; for hopcore this is the pattern at which one update arrives, "
+    "`retrieve(..., max_steps=1).index`. *built* is CPU time, with the first query, and *MiB* is "
+    "by how much the resident memory of the process grew, beside the array. IVF has 4 sqrt(N) "
+    "lists, of which one in 32 is searched; HNSW has 32 links and searches 64 candidates; other "
+    "settings are defaults.",
+}
 
 
 PAGE = """\
 # Benchmarks: prepared memories
 
+{results}
+
 This page compares associations with a {{class}}`hopcore.Memory` that leaves patterns out
-(`error=1e-6`) with one that does not (`error=0`) and with a plain call on an array. It is the
-output of
+(`error=1e-6`) with one that does not (`error=0`), with a plain call on an array, and with indexes
+of nearest neighbours. It is the output of
 
 ```sh
 export OMP_NUM_THREADS=1 HOPCORE_MNIST=FOLDER
@@ -214,11 +282,25 @@ Cores used: {cores}; processor: {processor}; {system}; Python {python}; {package
 
 The machine was busy with other work. So times are CPU times of a query, on one thread, of arms that
 take turns; each is the median of 3 rounds of 4 queries. All memories are float32 and
-compared by distance. *answered* is the number of queries for which few patterns were enough,
-*visited* the median number of patterns of which their associations are averages, and *bytes read*
-the share of the bytes of the patterns that a query reads: the sketch, and the patterns that it
-could not exclude. The *largest error* is the largest distance of an association from one in
-float64, the *largest certificate* what the memory stated.
+compared by distance. *new beta* is a memory in which every query has a slightly higher beta than
+all before, so that it cannot know from them whether leaving patterns out is in vain. *answered* is
+the number of queries for which few patterns were enough, *visited* the median number of patterns
+of which their associations are averages, and *bytes read* the share of the bytes of the patterns
+that such a query reads: the sketch, and the patterns that it could not exclude. The *largest error*
+is the largest distance of an association from one in float64, the *largest certificate* what the
+memory stated.
+
+Images are the test images of MNIST, with normal noise of deviation 0.3 for each pixel, or with
+their right half set to 0, as queries. *Moved* images are made of them by a seeded generator: each
+is moved by up to 2 pixels and gets normal noise of deviation 0.05; they are stored in their leading
+principal coordinates, and queries have noise of deviation 0.3 for each coordinate. *Texts* are the
+paragraphs of the documentation of Python (`pydoc_data.topics` and the docstrings of the standard
+library): hashed counts of words, projected to 128 singular vectors, of length 1. Their queries are
+paragraphs of which each word is left out with a probability of one half.
+"""
+
+
+RESULTS = """\
 """
 
 
@@ -227,4 +309,5 @@ def markdown(record: dict[str, Any]) -> str:
     about = dict(record["machine"])
     packages = ", ".join(f"{name} {value}" for name, value in about.pop("versions").items())
     names = {key: record[key] for key in ("command", "record")}
-    return "\n".join([PAGE.format(packages=packages, **names, **about), *scale.sections(record)])
+    top = PAGE.format(packages=packages, results=RESULTS.strip(), **names, **about)
+    return "\n".join([top, *scale.sections(record)])

@@ -48,7 +48,7 @@ class Answers:
         largest = float(np.abs(state).max())
         if gap is None or not largest < LARGEST:
             return None
-        if middle < habit.enough:
+        if middle < habit.proven:
             usual = largest <= UNUSUAL * snapshot.largest
             if usual and snapshot.probe.is_warm(float(beta.max()), gap):
                 return None

@@ -71,7 +71,7 @@ class Habit:
     beta: float = 0.0
     pause: int = 0
     left: int = field(default=0)
-    enough: float = math.inf
+    proven: float = math.inf
     """From this inverse temperature on, few patterns were enough the last time."""
 
     def allows(self, beta: float) -> bool:
@@ -84,12 +84,12 @@ class Habit:
     def saw(self, beta: float, answered: bool) -> None:
         """Remember whether most queries of a call were answered."""
         if answered:
-            self.enough = min(self.enough, beta)
+            self.proven = min(self.proven, beta)
             if beta <= self.beta:
                 self.beta, self.pause = 0.0, 0
             return
-        if beta >= self.enough:
-            self.enough = math.inf
+        if beta >= self.proven:
+            self.proven = math.inf
         self.beta = max(self.beta, beta)
         self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
         self.left = self.pause
