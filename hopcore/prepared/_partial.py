@@ -24,7 +24,7 @@ PRECISE = 1e-9
 """The share by which sums of a few bounds are rounded up."""
 
 
-LONGEST_PAUSE = 8
+LONGEST_PAUSE = 16
 """For so many calls, at most, a memory does not try after few patterns were not enough."""
 
 
@@ -64,8 +64,7 @@ class Habit:
     """Remembers at which inverse temperatures it was in vain to leave patterns out.
 
     After a call in which all patterns were needed, the next calls at the same or a lower inverse
-    temperature read all of them at once. The number of these calls doubles after each failure, up
-    to :data:`LONGEST_PAUSE`.
+    temperature read all of them at once. These are 3 calls, then 9, then :data:`LONGEST_PAUSE`.
     """
 
     beta: float = 0.0
@@ -91,7 +90,7 @@ class Habit:
         if beta >= self.proven:
             self.proven = math.inf
         self.beta = max(self.beta, beta)
-        self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
+        self.pause = min(LONGEST_PAUSE, 2 * self.pause + 3)
         self.left = self.pause
 
 
