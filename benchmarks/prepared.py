@@ -208,8 +208,8 @@ def tables(lines: dict[str, list[list]]) -> list[scale.Table]:
                     "title": "At the temperatures of retrieval",
                     "about": "Images at 0.3, 1 and 3 times the beta that `suggest_beta` gives for "
                     "2,000 patterns, and texts at a beta of 10, 100 and 1,000. A memory with less "
-                    "than 2^20 values, such as the digits, is read whole. Target: 4 x faster than a plain call on MNIST "
-                    "at the suggested beta.",
+                    "than 2^20 values, such as the digits, is read whole. Target: 4 x faster than "
+                    "a plain call on MNIST at the suggested beta.",
                 },
             ),
             (
@@ -218,8 +218,8 @@ def tables(lines: dict[str, list[list]]) -> list[scale.Table]:
                 {
                     "title": "More patterns",
                     "about": "Moved images in 64 principal coordinates, at 0.1 and 1 times the "
-                    "suggested beta of the smallest memory, which is read whole: it has less than 2^20 "
-                    "values.",
+                    "suggested beta of the smallest memory, which is read whole: it has less than "
+                    "2^20 values.",
                 },
             ),
             (
