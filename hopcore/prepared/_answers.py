@@ -19,6 +19,9 @@ from hopcore.prepared._whole import whole_answer
 UNUSUAL = 1.5
 """A state with a value so many times larger than the largest of the patterns is not like them."""
 
+WARM = 4.0
+"""So many times below the warmest beta of a memory, no state is looked at."""
+
 
 @dataclass
 class Answers:
@@ -50,14 +53,20 @@ class Answers:
             return None
         if middle < habit.proven:
             usual = largest <= UNUSUAL * snapshot.largest
-            if usual and snapshot.probe.is_warm(float(beta.max()), gap):
-                return None
-            if 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):
+            warm = usual and float(beta.max()) < snapshot.warmest
+            if warm or 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):
                 habit.saw(middle, False)
                 return None
         found = answer(memory, state, beta, separation, gap, self.backend.states)
         habit.saw(middle, 2 * len(found.queries) > len(state))
         return found
+
+    def pauses(self, beta: Any) -> bool:
+        """Whether all patterns are read, whatever the states of a call with one beta are."""
+        snapshot = self.snapshot
+        return isinstance(beta, float) and (
+            WARM * beta < snapshot.warmest or not snapshot.habit.allows(beta)
+        )
 
     @property
     def memory(self) -> Sketched | None:
@@ -68,6 +77,8 @@ class Answers:
 
     def flat(self, state: np.ndarray, beta: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the states as ``(L, d)``, and an inverse temperature for each of them."""
+        if state.ndim == 2 and isinstance(beta, float):
+            return state, np.full(len(state), beta)
         wide = np.broadcast_to(np.asarray(beta, np.float64), self.lead(state, beta))
         states = np.broadcast_to(state, (*wide.shape, state.shape[-1]))
         return states.reshape(-1, state.shape[-1]), wide.reshape(-1)
@@ -81,6 +92,8 @@ class Answers:
         self, state: np.ndarray, beta: Any, separation: Any, need_conjugate: bool
     ) -> tuple[Array, Array | None]:
         """Associate states with the snapshot."""
+        if self.snapshot.is_small or self.pauses(beta):
+            return self.whole(state, beta, separation, need_conjugate)
         states, cold = self.flat(state, beta)
         found = self.partial(states, cold, separation)
         if found is None or not len(found.queries):

@@ -63,7 +63,7 @@ class Answer(NamedTuple):
 class Habit:
     """Remembers at which inverse temperatures it was in vain to leave patterns out.
 
-    After a call in which all patterns were needed, the next calls at the same or a lower inverse
+    After a call in which all patterns were needed, the next calls at up to twice its inverse
     temperature read all of them at once. These are 3 calls, then 9, then :data:`LONGEST_PAUSE`.
     """
 
@@ -89,7 +89,7 @@ class Habit:
             return
         if beta >= self.proven:
             self.proven = math.inf
-        self.beta = max(self.beta, beta)
+        self.beta = max(self.beta, 2.0 * beta)
         self.pause = min(LONGEST_PAUSE, 2 * self.pause + 3)
         self.left = self.pause
 

@@ -49,17 +49,20 @@ class Probe:
     bias: np.ndarray | None
     depth: float = math.inf
 
-    def is_warm(self, beta: float, gap: float) -> bool:
-        """Whether it is in vain for queries like the patterns, at half of any beta that is not."""
-        return self.bias is None and 2.0 * beta * self.depth < gap
+    def warmest(self, gap: float) -> float:
+        """Return the beta up to which it is surely in vain for queries that are like patterns.
+
+        It is half of the lowest beta at which it is not; 0 with a bias.
+        """
+        return 0.5 * gap / max(self.depth, 1e-300) if self.bias is None else 0.0
 
     def in_vain(self, states: np.ndarray, beta: np.ndarray, gap: float) -> np.ndarray:
         r"""Say for which states ``(L, d)`` the sketch will exclude too few patterns, ``(L,)``.
 
         The largest score is at most :math:`\beta \|h\|^2 / 2` for distances, that of a pattern
         equal to the query, and :math:`\beta \|h\| \max_i \|y_i\|` for dot products. If it were as
-        large as this, the most patterns would be excluded. The answer is yes if even then twice
-        as many of them as a query may need would remain.
+        large as this, the most patterns would be excluded. The answer is yes if even then so many
+        of them would remain that reading all is faster, or twice as many as a query may need.
         """
         cold = beta * self.directions.scale**2
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -70,7 +73,16 @@ class Probe:
                 scores += self.bias
                 best += self.bias.max()
             remaining = (scores >= (best - gap)[:, None]).sum(axis=1)
-        return SHARE * remaining > 2 * scores.shape[1]
+        return remaining > self.worth * scores.shape[1]
+
+    @property
+    def worth(self) -> float:
+        """The share of the patterns up to which it is faster to read them than to read all.
+
+        To take a pattern of d values from its place and to compare it in float64 takes as long as
+        to read ``4 + 200 / d`` patterns in a row.
+        """
+        return min(2.0 / SHARE, 1.0 / (4.0 + 200.0 / len(self.directions.centre)))
 
     def compared(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the bounds ``(L, k)`` and that of the largest score ``(L,)``, without beta."""
@@ -99,6 +111,6 @@ def probe_of(memory: Sketched) -> Probe:
     )
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         scores, best = probe.compared(memory.patterns[rows[:ASKED]])
-        place = scores.shape[1] - 2 * scores.shape[1] // SHARE
+        place = math.floor((1.0 - probe.worth) * scores.shape[1])
         depth = float(np.max(best - np.partition(scores, place, axis=1)[:, place]))
     return replace(probe, depth=depth * memory.directions.scale**2)

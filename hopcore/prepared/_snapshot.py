@@ -6,6 +6,7 @@ So a reader that holds a snapshot sees the same patterns whatever the writer doe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays import Array, Backend
-from hopcore.prepared._partial import Habit
+from hopcore.prepared._partial import Habit, gap_of
 from hopcore.prepared._probe import Probe, probe_of
 from hopcore.prepared._sketch import Directions
 from hopcore.prepared._survivors import Sketched
@@ -173,6 +174,13 @@ class Snapshot:
         """What tells whether it is in vain to leave patterns out; the memory has a sketch."""
         assert self.sketched is not None
         return probe_of(self.sketched)
+
+    @cached_property
+    def warmest(self) -> float:
+        """The beta up to which it is in vain to leave patterns out, for queries like patterns."""
+        memories = self.sketched, self.sketched_values
+        gaps = [gap_of(self.separation, x, self.error) for x in memories if x is not None]
+        return min((self.probe.warmest(gap) for gap in gaps if gap is not None), default=math.inf)
 
     @property
     def is_small(self) -> bool:

@@ -215,14 +215,12 @@ def test_a_warm_memory_is_known_without_a_look_at_the_states():
     stored = rng.standard_normal((6000, 100))
     for similarity in ("distance", "dot"):
         memory = hopcore.Memory(stored, beta=1.0, error=1e-6, similarity=similarity)
-        probe = memory.snapshot().probe
-        for beta in (1e-4, 1e-2, 1.0, 1e2):
-            if probe.is_warm(beta, 30.0):
-                assert probe.in_vain(stored[:50], np.full(50, beta), 30.0).all()
-        assert probe.is_warm(1e-2, 30.0)
-        assert not probe.is_warm(1e2, 30.0)
+        warmest = memory.snapshot().probe.warmest(30.0)
+        assert memory.snapshot().probe.in_vain(stored[:50], np.full(50, warmest), 30.0).all()
+        assert 1e-2 < warmest < 1e2
+        assert 1e-2 < memory.snapshot().warmest < 1e2
     biased = hopcore.Memory(stored, beta=1.0, error=1e-6, bias=np.linspace(0.0, 1e3, 6000))
-    assert not biased.snapshot().probe.is_warm(1e-2, 30.0)
+    assert biased.snapshot().warmest == 0.0
 
 
 def test_in_vain_is_not_tried_and_what_was_enough_is_not_asked(monkeypatch):
@@ -232,8 +230,8 @@ def test_in_vain_is_not_tried_and_what_was_enough_is_not_asked(monkeypatch):
     asked = []
     monkeypatch.setattr(Probe, "in_vain", counted(Probe.in_vain, asked))
     monkeypatch.setattr(_answers, "answer", counted(_answers.answer, tried := []))
-    warm = memory.snapshot().probe.depth
-    for beta in (1e-3, 25.0 / warm, 100.0, 100.0, 100.0):
+    warmest = memory.snapshot().warmest
+    for beta in (1e-3, 0.5 * warmest, 1.9 * warmest, 100.0, 100.0, 100.0):
         hopcore.association(stored[:1], memory, beta=beta)
     assert (len(asked), len(tried)) == (2, 3)
 
