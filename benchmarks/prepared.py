@@ -54,11 +54,12 @@ def prepared(data: Data, beta: float | None = None) -> Case:
 def taking_turns(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """The median CPU time of each arm in seconds; arms take turns, after one round to warm up."""
     times: dict[str, list[float]] = {name: [] for name in arms}
-    begin, number = time.process_time(), 0
+    names, begin, number = list(arms), time.process_time(), 0
     while number <= rounds or (number <= MOST and time.process_time() - begin < ENOUGH):
-        for name, work in arms.items():
+        for place in range(len(names)):
+            name = names[(place + number) % len(names)]  # each of them is the first in turn
             start = time.process_time()
-            work()
+            arms[name]()
             if number:
                 times[name].append(time.process_time() - start)
         number += 1

@@ -19,7 +19,7 @@ from hopcore.prepared._whole import whole_answer
 UNUSUAL = 1.5
 """A state with a value so many times larger than the largest of the patterns is not like them."""
 
-WARM = 4.0
+WARM = 2.0
 """So many times below the warmest beta of a memory, no state is looked at."""
 
 
