@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import history, prepared, readme, scale, targets
+from benchmarks import history, prepared, prepared_streamed, readme, scale, targets
 from benchmarks.rows import ROWS
 from benchmarks.run import Workers, run_row
 from benchmarks.table import heading, machine, markdown, text
 
-APART = {"scale": scale, "prepared": prepared}
+APART = {"scale": scale, "prepared": prepared, "prepared-streamed": prepared_streamed}
 """What is measured alone and has a page of its own."""
 
 
@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         "rows",
         nargs="*",
         metavar="ROW",
-        help="rows to run; all if none is named; or, alone, scale (memories in parts) or prepared",
+        help="rows to run; all if none is named; or, alone, scale (memories in parts), prepared or "
+        "prepared-streamed",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute")
     parser.add_argument("--cores", type=int, metavar="N", help="use N cores only (Linux)")

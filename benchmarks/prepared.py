@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import hopcore
-from benchmarks import prepared_data, prepared_indexes, scale
+from benchmarks import prepared_data, prepared_indexes, prepared_streamed, scale
 from benchmarks.prepared_data import HALF, NEAR, UNSEEN, Array, Data
 from benchmarks.table import machine
+
+STREAMED = Path(__file__).with_name("results") / "prepared-streamed.json"
+"""The record of memories in files, which is the last part of the page."""
 
 ROUNDS, MOST, QUERIES = 3, 25, 4
 """The least and the largest number of rounds in which arms take turns; the queries of a round."""
@@ -350,4 +355,7 @@ def markdown(record: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {value}" for name, value in about.pop("versions").items())
     names = {key: record[key] for key in ("command", "record")}
     top = PAGE.format(packages=packages, results=RESULTS.strip(), **names, **about)
-    return "\n".join([top, *scale.sections(record)])
+    parts = [top, *scale.sections(record)]
+    if STREAMED.exists():
+        parts.append(prepared_streamed.markdown(json.loads(STREAMED.read_text())))
+    return "\n".join(parts)

@@ -109,7 +109,15 @@ TARGETS = (
     ),
     Target(
         "what users would pick instead",
-        ("flex-attention", "equinox-attention", "sklearn-neighbors", "pynndescent", "faiss"),
+        (
+            "flex-attention",
+            "multihead-attention",
+            "equinox-attention",
+            "vector-quantize",
+            "sklearn-neighbors",
+            "pynndescent",
+            "faiss",
+        ),
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.cases import Case
-from benchmarks.sides import Prepared
+from benchmarks.sides import Prepared, arrays
 from benchmarks.sides.layer_parts import parameters, patterns, settings
 
 
@@ -47,6 +47,24 @@ def layer(case: Case, library: str) -> Prepared:
 
 def layer_backward(case: Case, library: str) -> Prepared:
     return module(case, library, "backward")
+
+
+def quantizer(case: Case, library: str) -> Prepared:
+    """Torch's vector quantiser with the patterns as its codes, on the hard path."""
+    import torch  # noqa: PLC0415 - only where torch runs
+
+    import hopcore_torch  # noqa: PLC0415
+
+    state, stored = map(torch.from_numpy, arrays(case))
+    layer = hopcore_torch.VectorQuantizer(input_size=case.d, quantity=case.S).eval()
+    with torch.no_grad():
+        layer.codebook.copy_(stored[None])
+
+    def call() -> torch.Tensor:
+        with torch.no_grad():
+            return layer(state, hard=True).values
+
+    return Prepared(call)
 
 
 def diffused(case: Case, library: str) -> Prepared:

@@ -23,6 +23,36 @@ def flex_attention(case: Case, library: str) -> Prepared:
     return Prepared(call)
 
 
+def multihead_attention(case: Case, library: str) -> Prepared:
+    """Torch's MultiheadAttention, without the weights that it returns otherwise."""
+    import torch  # noqa: PLC0415 - only where torch runs
+
+    state, stored = map(torch.from_numpy, arrays(case))
+    layer = torch.nn.MultiheadAttention(case.d, case.heads, batch_first=True).eval()
+
+    def call() -> torch.Tensor:
+        with torch.no_grad():
+            return layer(state, stored, stored, need_weights=False)[0]
+
+    return Prepared(call)
+
+
+def vector_quantize(case: Case, library: str) -> Prepared:
+    """The quantiser of vector-quantize-pytorch, with the patterns as its codes."""
+    import torch  # noqa: PLC0415 - only where torch runs
+    from vector_quantize_pytorch import VectorQuantize  # noqa: PLC0415
+
+    state, stored = map(torch.from_numpy, arrays(case))
+    layer = VectorQuantize(dim=case.d, codebook_size=case.S).eval()
+    layer.codebook = stored
+
+    def call() -> torch.Tensor:
+        with torch.no_grad():
+            return layer(state)[0]
+
+    return Prepared(call)
+
+
 def equinox_attention(case: Case, library: str) -> Prepared:
     """Equinox's MultiheadAttention of one sample, compiled."""
     import equinox as eqx  # noqa: PLC0415 - only where JAX runs

@@ -33,6 +33,7 @@ TABLE = {
             "retrieve patterns.npy queries.npy --out found.npz",
             "retrieve faces/ query.png --plot found.png",
             "retrieve images.npy halves.npy --known known.npy",
+            "retrieve --memory words.memory queries.npy --out found.csv",
             "retrieve --dataset digits --corruption noise:0.5",
         ),
     ),

@@ -10,16 +10,12 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from hopcore.cli.retrieve import fact_table, mean
+from hopcore.cli.retrieval_facts import fact_table
+from hopcore.cli.retrieve import retrieve
 from hopcore.experiments.data.inputs import read_patterns
 from hopcore.experiments.examples import examples
 from hopcore.experiments.options import INPUT, METHOD, OUTPUT, AsJson, Seed, option, show_json
-from hopcore.experiments.outputs import (
-    check_outputs,
-    say_nothing_written,
-    say_written,
-    write_results,
-)
+from hopcore.experiments.outputs import check_outputs, say_written
 from hopcore.experiments.parsing import number, separation_named
 from hopcore.files._plain import read_text
 from hopcore.prepared._file import separation_name
@@ -206,6 +202,7 @@ def info(file: File, as_json: AsJson = False) -> None:
 
 @memory.command("query", epilog=examples("memory query words.memory queries.npy --out found.csv"))
 def query(
+    context: typer.Context,
     file: File,
     queries: Annotated[
         Path, typer.Argument(help="The queries, in the formats of patterns.", metavar="QUERIES")
@@ -217,40 +214,23 @@ def query(
         Path | None,
         option(
             OUTPUT, "The results, .npz, .json or .csv: state, steps, converged, residual, energy, "
-            "index, certain, and accepted if the memory is calibrated; .npy holds the states.",
+            "index, key, certain, certificate if the memory has an error, and accepted if it is "
+            "calibrated; .npy holds the states.",
         ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        option(OUTPUT, "A picture of the first queries and their results: .png, .pdf or .svg."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Retrieve patterns from queries, with the keys of the patterns that were found."""
-    check_outputs({"--out": out}, {"FILE": file, **read_by({"QUERIES": queries})})
-    held = Memory.load(file)
-    found = held.retrieve(rows_of(queries, held.dtype.name), beta)
-    results = {**found._asdict(), "index": found.index, "certain": found.certain}
-    if found.accepted is not None:
-        results["accepted"] = found.accepted
-    names = held.keys
-    keys = [None if i < 0 else names[i] for i in found.index.tolist()]
-    words = "" if out is None else write_results(out, results)
-    facts = {
-        "queries": len(keys),
-        "converged": mean(found.converged),
-        "certain": mean(found.certain),
-        "accepted": None if found.accepted is None else mean(found.accepted),
-    }
-    if as_json:
-        show_json({**facts, "keys": keys, "written": [] if out is None else [str(out)]})
-        return
-    for i, key in enumerate(keys[:20]):
-        refused = found.accepted is not None and not found.accepted[i]
-        typer.echo(f"query {i}: {key}{' (not accepted)' * refused}")
-    if len(keys) > 20:
-        typer.echo(f"... and {len(keys) - 20:,} more")
-    Console().print(fact_table("Queries", facts))
-    if out is None:
-        say_nothing_written("--out FILE.npz")
-    else:
-        say_written(out, f"{words} of {len(keys):,} queries")
+    """Retrieve patterns from queries, with the keys of the patterns that were found.
+
+    hopcore retrieve --memory FILE does the same, and has more options.
+    """
+    check_outputs({"--out": out, "--plot": plot}, {"FILE": file, **read_by({"QUERIES": queries})})
+    cold = "auto" if beta is None else str(beta)
+    retrieve(context, memory=file, queries=queries, beta=cold, out=out, plot=plot, as_json=as_json)
 
 
 def read_by(paths: dict[str, Path | None]) -> dict[str, Path | None]:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import numpy as np
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from hopcore import plots
 from hopcore.cli.cluster import cluster
+from hopcore.cli.retrieval_facts import (
+    answers_of,
+    draw_retrieved,
+    fact_table,
+    facts_of,
+    results_of,
+    say_answers,
+)
+from hopcore.cli.retrieval_method import (
+    check_sources,
+    check_with_memory,
+    files_of,
+    method_for,
+    sentences_on,
+    wanted_by,
+)
 from hopcore.datasets._sources import files_in
-from hopcore.experiments.batched_retrieval import SUCCESS, Outcome, cosine, nearest, run_job
-from hopcore.experiments.data.inputs import files_given
-from hopcore.experiments.data.patterns import Memory, from_dataset, from_files
-from hopcore.experiments.notes import noted
+from hopcore.experiments.batched_retrieval import Outcome, run_job
+from hopcore.experiments.data.patterns import Memory, from_dataset, from_files, from_memory
 from hopcore.experiments.options import (
     COMPUTING,
     INPUT,
@@ -42,30 +51,17 @@ from hopcore.experiments.outputs import (
     say_written,
     write_results,
 )
-from hopcore.experiments.parsing import number, separation_named, similarity_named
-from hopcore.experiments.tables import in_percent
-from hopcore.memory._scores import Similarity
-from hopcore.memory._separation import SeparationFunction
-from hopcore.phase._suggest import suggest_beta
+from hopcore.prepared._file import separation_name
+from hopcore.prepared._memory import Memory as Prepared
 from hopcore.streamed._sources import file_of
 from hopcore.streamed._streamed import Streamed
 
-COLUMNS = 12
-"""Images in a row of a picture, at most."""
-
-SHARES = {"converged", "success", "same"}
-"""Facts that are shares of the queries, and printed in percent."""
-
-
-class Chosen(NamedTuple):
-    """The inverse temperature of a retrieval, who chose it and why, and notes on the patterns."""
-
-    beta: float
-    reason: str
-    notes: list[str]
+REASONS = "similarity_reason", "beta_reason", "notes"
+"""The fields of a method that are printed with ``--json``, beside the facts."""
 
 
 def retrieve(
+    context: typer.Context,
     files: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -96,6 +92,14 @@ def retrieve(
             "the queries or of one of them. The others are recalled.",
         ),
     ] = None,
+    memory: Annotated[
+        Path | None,
+        option(
+            INPUT, "A memory in a file, which hopcore memory build makes, in place of the stored "
+            "patterns. Its beta, its similarity and its separation function are used, and the "
+            "results name the key of the pattern that was found.",
+        ),
+    ] = None,
     dataset: Annotated[
         str | None,
         option(
@@ -115,22 +119,22 @@ def retrieve(
         str,
         option(
             METHOD, "The inverse temperature: a number, or auto, which chooses it from the "
-            "patterns (but not from files that are read in pieces).",
+            "patterns (but not from files that are read in pieces), or takes that of the memory.",
         ),
     ] = "auto",
     separation: Annotated[
-        str,
+        str | None,
         option(
             METHOD, "The separation function: softmax, sparsemax, entmax:ALPHA, normmax:ALPHA or "
-            "k-subsets:K.",
+            "k-subsets:K. Default: that of the memory, or softmax.",
         ),
-    ] = "softmax",
+    ] = None,
     similarity: Annotated[
         str | None,
         option(
             METHOD, "How queries are compared with patterns: dot (product), distance, or auto, "
-            "which chooses distance where dot products cannot retrieve all patterns. Default: dot, "
-            "and distance where values of the queries are not known.",
+            "which chooses distance where dot products cannot retrieve all patterns. Default: that "
+            "of the memory, or dot, and distance where values of the queries are not known.",
         ),
     ] = None,
     max_steps: Annotated[
@@ -160,7 +164,8 @@ def retrieve(
         Path | None,
         option(
             OUTPUT, "The results: .npz and .json contain state, steps, converged, residual and "
-            "energy; .csv has one line for each query; .npy contains only the states.",
+            "energy, and with --memory index, key, certain, certificate and accepted; .csv has one "
+            "line for each query; .npy contains only the states.",
         ),
     ] = None,
     plot: Annotated[
@@ -170,190 +175,71 @@ def retrieve(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Retrieve stored patterns from queries: your own files, or corrupted images."""
-    given = files_given(files, {"--patterns": patterns, "--queries": queries})
+    given = files_of(files, memory, patterns, queries)
     patterns, queries = given["--patterns"], given["--queries"]
     inputs = {**given, "--known": known}
     read = {name: None if path is None else file_of(path) for name, path in inputs.items()}
     check_outputs({"--out": out, "--plot": plot}, {**read, **files_in(data)})
     if plot is not None:
         plots.new_figure(1.0, 1.0)  # without matplotlib this fails now, not after the work
-    function = separation_named(separation)
-    wanted = None if beta == "auto" else number(beta, "beta")
-    spread = workers is not None or bool(scheduler)
-    check_sources(patterns, queries, known, dataset, data, spread=spread)
+    wanted = wanted_by(separation, similarity, beta)
+    if memory is None:
+        spread = workers is not None or bool(scheduler)
+        check_sources(patterns, queries, known, dataset, data, spread=spread)
+    else:
+        check_with_memory(context)
     with cluster(workers, scheduler) as client:
-        if patterns is None or queries is None:
-            memory = from_dataset(str(dataset), data, stored, corruption, seed, dtype)
+        if memory is not None and queries is not None:
+            asked = from_memory(memory, queries, known=known)
+        elif patterns is None or queries is None:
+            asked = from_dataset(str(dataset), data, stored, corruption, seed, dtype)
         else:
-            memory = from_files(
+            asked = from_files(
                 patterns, queries, dtype, known=known, track=tracked, dask=client is not None
             )
-        if plot is not None and not len(memory.queries):
+        if plot is not None and not len(asked.queries):
             raise ValueError("there is nothing to draw: no queries")
-        streamed = isinstance(memory.stored, Streamed)
-        compared, why_compared = chosen_similarity(similarity, memory)
-        chosen = chosen_beta(wanted, memory.stored, function, compared)
+        method = method_for(asked, wanted)
         outcome = run_job(
-            memory.queries, memory.stored, chosen.beta, separation=function, similarity=compared,
-            known=memory.known, max_steps=max_steps, tol=tol, backend=backend, device=device,
-            track=untracked if streamed else tracked,
+            asked.queries, asked.stored, method.beta, separation=method.separation,
+            similarity=method.similarity, known=asked.known, max_steps=max_steps, tol=tol,
+            backend=backend, device=device,
+            track=untracked if isinstance(asked.stored, Streamed) else tracked,
         )  # fmt: skip
-    written: dict[Path, str] = {}
-    if out is not None:
-        words = write_results(out, outcome.found._asdict())
-        written[out] = f"{words} of {len(memory.queries):,} queries"
-    if plot is not None:
-        title = f"{separation}, similarity {compared}, beta = {chosen.beta:.3g}"
-        count = draw_retrieved(memory, outcome.found.state, title, plot)
-        written[plot] = f"a picture of the first {count} queries"
     facts = {
         "backend": backend,
-        "separation": separation,
-        "similarity": compared,
-        "beta": chosen.beta,
-        **facts_of(memory, outcome),
+        "separation": separation or separation_name(method.separation),
+        "similarity": method.similarity,
+        "beta": method.beta,
+        **facts_of(asked, outcome),
     }
+    written = write(asked, outcome, facts, out, plot)
+    answers = answers_of(asked, outcome)
     if as_json:
-        why = {
-            "similarity_reason": why_compared,
-            "beta_reason": chosen.reason,
-            "notes": chosen.notes,
-        }
-        show_json(facts | why | {"written": [str(path) for path in written]})
-    else:
-        console = Console()
-        console.print(fact_table("Retrieval", facts))
-        said = [f"Note: {note}." for note in chosen.notes]
-        if wanted is None:
-            said.insert(0, f"beta = {chosen.beta:.4g} was chosen by {chosen.reason}.")
-        for line in [*sentence_on_similarity(similarity, compared, why_compared), *said]:
-            console.print(line, markup=False, highlight=False)
-        for path, what in written.items():
-            say_written(path, what)
-        if not written:
-            say_nothing_written("--out FILE.npz", "--plot FILE.png")
+        why = {name: getattr(method, name) for name in REASONS}
+        show_json({**facts, **why, **answers, "written": [str(path) for path in written]})
+        return
+    say_answers(answers)
+    console = Console()
+    console.print(fact_table("Retrieval", facts))
+    for line in sentences_on(method, wanted, prepared=isinstance(asked.stored, Prepared)):
+        console.print(line, markup=False, highlight=False)
+    for path, what in written.items():
+        say_written(path, what)
+    if not written:
+        say_nothing_written("--out FILE.npz", "--plot FILE.png")
 
 
-def sentence_on_similarity(wanted: str | None, chosen: Similarity, reason: str) -> list[str]:
-    """Return a sentence on the similarity if it was chosen, and not given or the usual one."""
-    if wanted == "auto" or (wanted is None and chosen == "distance"):
-        return [f"similarity = {chosen} was chosen: {reason}."]
-    return []
-
-
-def chosen_similarity(wanted: str | None, memory: Memory) -> tuple[Similarity, str]:
-    """Return the similarity that was given, or that the queries or the patterns need, and why."""
-    if memory.known is not None:
-        if wanted == "dot":
-            raise ValueError(
-                "--similarity dot compares all values, but some are not known; give distance"
-            )
-        if wanted in (None, "auto"):
-            share = in_percent(float(np.mean(memory.known)))
-            return "distance", f"{share} of the values of the queries are known"
-    elif wanted is None:
-        return "dot", "the default"
-    elif wanted == "auto" and isinstance(memory.stored, Streamed):
-        raise ValueError("--similarity auto needs all patterns in memory; give dot or distance")
-    return similarity_named(str(wanted), memory.stored)
-
-
-def chosen_beta(
-    wanted: float | None, stored: Any, function: SeparationFunction, similarity: Similarity
-) -> Chosen:
-    """Return the inverse temperature that was given, or the one that the patterns suggest."""
-    if wanted is not None:
-        return Chosen(wanted, "given with --beta", [])
-    if isinstance(stored, Streamed):
-        raise ValueError("--beta auto needs all patterns in memory; give a number")
-    notes: list[str] = []
-    with noted(notes):
-        found = suggest_beta(stored, separation=function, similarity=similarity)
-    return Chosen(found.beta, f"suggest_beta, goal {found.goal}: {found.reason}", notes)
-
-
-def check_sources(
-    patterns: Path | None,
-    queries: Path | None,
-    known: Path | None,
-    dataset: str | None,
-    data: Path | None,
-    *,
-    spread: bool,
-) -> None:
-    """Refuse anything but files, both of them, or a data set, which is not spread over workers."""
-    if dataset is None:
-        if patterns is None or queries is None or data is not None:
-            raise ValueError(
-                "give --patterns and --queries, or --dataset (with --data for mnist); "
-                "hopcore retrieve --help shows examples"
-            )
-    elif patterns is not None or queries is not None:
-        raise ValueError("--dataset makes its own queries; leave out --patterns and --queries")
-    elif known is not None:
-        raise ValueError("--known is for --queries, not for a --dataset")
-    elif spread:
-        raise ValueError("--workers and --scheduler are for --patterns, not for a --dataset")
-
-
-def facts_of(memory: Memory, outcome: Outcome) -> dict[str, Any]:
-    """What one retrieval came to: sizes, means over the queries, time."""
-    found = outcome.found
-    facts: dict[str, Any] = {
-        "dtype": memory.stored.dtype.name,
-        "stored": memory.stored.shape[0],
-        "queries": len(memory.queries),
-        "dimension": memory.stored.shape[1],
-        "updates_mean": mean(found.steps),
-        "updates_most": int(found.steps.max(initial=0)),
-        "converged": mean(found.converged),
-        "energy_before": mean(outcome.before),
-        "energy_after": mean(found.energy),
-        "seconds": outcome.seconds,
-    }
-    if memory.original is not None:
-        facts["success"] = mean(cosine(found.state, memory.original) > SUCCESS)
-        facts["same"] = mean(nearest(found.state, memory.stored) == np.arange(len(memory.stored)))
-    return facts
-
-
-def mean(values: np.ndarray) -> float | None:
-    """The mean as a number that JSON knows; None where there is none."""
-    value = float(np.mean(values, dtype=np.float64)) if values.size else math.nan
-    return value if math.isfinite(value) else None
-
-
-def fact_table(title: str, facts: Mapping[str, object]) -> Table:
-    """Names and values of one result."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
-    table.box, table.pad_edge = box.SIMPLE, False
-    for name, value in facts.items():
-        table.add_row(name.replace("_", " "), shown(name, value))
-    return table
-
-
-def shown(name: str, value: object) -> str:
-    """Return a fact as text."""
-    if isinstance(value, float):
-        return in_percent(value) if name in SHARES else f"{value:.4g}"
-    return "-" if value is None else str(value)
-
-
-def draw_retrieved(memory: Memory, state: np.ndarray, title: str, path: Path) -> int:
-    """Draw the first queries and what was retrieved, on one scale of grey; return their number."""
-    rows = {"query": memory.queries, "retrieved": state}
-    if memory.original is not None:
-        rows = {"original": memory.original, **rows}
-    values = memory.queries if isinstance(memory.stored, Streamed) else memory.stored
-    shape, count = memory.shape, min(COLUMNS, len(state))
-    size = shape[0] * shape[1]
-    images = {}
-    for name, flat in rows.items():
-        blank = ((0, 0), (0, size - flat.shape[1]))
-        images[name] = np.pad(flat[:count], blank, constant_values=np.nan).reshape(-1, *shape)
-    height, width = (0.9 * side / max(shape) for side in shape)
-    figure = plots.new_figure(max(3.0, count * width + 1.0), len(rows) * height + 0.5)
-    limits = float(np.nanmin(values)), float(np.nanmax(values))
-    plots.heading(plots.gallery(images, limits=limits, ax=figure.subplots()), title)
-    plots.save(figure, path)
-    return count
+def write(
+    asked: Memory, outcome: Outcome, facts: dict[str, Any], out: Path | None, plot: Path | None
+) -> dict[Path, str]:
+    """Write the results and the picture of a retrieval; return what is in each file."""
+    written: dict[Path, str] = {}
+    if out is not None:
+        words = write_results(out, results_of(asked, outcome))
+        written[out] = f"{words} of {len(asked.queries):,} queries"
+    if plot is not None:
+        title = "{separation}, similarity {similarity}, beta = {beta:.3g}".format_map(facts)
+        count = draw_retrieved(asked, outcome.found.state, title, plot)
+        written[plot] = f"a picture of the first {count} queries"
+    return written

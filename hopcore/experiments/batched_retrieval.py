@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,16 +35,20 @@ class Outcome(NamedTuple):
         The energy of the queries; nan where some of their values are not known.
     seconds : float
         From the arrays on the device to the arrays back on the host.
+    answers : dict of str to array (L,)
+        ``index`` and ``certain``, and ``certificate`` and ``accepted`` where the memory gives them,
+        of a :class:`hopcore.Memory`; empty for plain patterns.
     """
 
     found: hopcore.Retrieval
     before: np.ndarray
     seconds: float
+    answers: dict[str, np.ndarray]
 
 
 def run_job(
     queries: np.ndarray,
-    stored: np.ndarray | hopcore.Streamed,
+    stored: np.ndarray | hopcore.Streamed | hopcore.Memory,
     beta: float,
     *,
     separation: Separation = "softmax",
@@ -62,7 +66,7 @@ def run_job(
     ----------
     queries : array (L, d)
         Where the states start.
-    stored : array (S, d), or Streamed
+    stored : array (S, d), Streamed or Memory
         Stored patterns, of the queries' dtype.
     beta, separation, similarity, max_steps, tol
         As in :func:`hopcore.retrieve`.
@@ -79,10 +83,14 @@ def run_job(
         As :func:`hopcore.retrieve`; an unknown backend; a device or dtype it does not have.
     """
     chosen = hopcore.backend(backend)
-    streamed = isinstance(stored, hopcore.Streamed)
-    memory = stored if streamed else on_device(chosen, stored, device)
+    prepared = isinstance(stored, hopcore.Memory)
+    if prepared or isinstance(stored, hopcore.Streamed):
+        memory: Any = stored
+    else:
+        memory = on_device(chosen, stored, device)
     parts = [slice(start, start + CHUNK) for start in range(0, max(len(queries), 1), CHUNK)]
     done: list[tuple[np.ndarray, ...]] = []
+    names: list[str] = []
     begun = time.perf_counter()
     for part in track(parts, len(parts)):
         state = on_device(chosen, queries[part], device)
@@ -101,10 +109,22 @@ def run_job(
             before = hopcore.energy(
                 state, memory, beta, separation=separation, similarity=similarity
             )
-        done.append(tuple(map(chosen.to_numpy, (before, *found))))
+        answers = answers_of(found) if prepared else {}
+        names = list(answers)
+        done.append(tuple(map(chosen.to_numpy, (before, *found, *answers.values()))))
     seconds = time.perf_counter() - begun
     before, *fields = (np.concatenate(pieces) for pieces in zip(*done, strict=True))
-    return Outcome(hopcore.Retrieval(*fields), before, seconds)
+    count = len(fields) - len(names)
+    named = dict(zip(names, fields[count:], strict=True))
+    return Outcome(hopcore.Retrieval(*fields[:count]), before, seconds, named)
+
+
+def answers_of(found: hopcore.Retrieval) -> dict[str, Array]:
+    """Return what a prepared memory says of each query, besides the fields of the retrieval."""
+    certificate = getattr(found, "certificate", None)  # of states of NumPy and an error alone
+    answers = {"index": found.index, "certain": found.certain}
+    others = {"certificate": certificate, "accepted": found.accepted}
+    return answers | {name: value for name, value in others.items() if value is not None}
 
 
 def on_device(backend: hopcore.Backend, values: np.ndarray, device: str | None) -> Array:

@@ -110,7 +110,7 @@ def run_demo(
                 backend=backend,
             )  # fmt: skip
             work()  # the first may compile; the second is timed
-            found, before, seconds = work()
+            found, before, seconds, _ = work()
             retrieved = cosine(found.state, original) > SUCCESS
             demo.states[corruption, name] = found.state
             demo.retrieved[corruption, name] = retrieved

@@ -52,7 +52,8 @@ def write_results(path: Path, results: Mapping[str, np.ndarray]) -> str:
     Parameters
     ----------
     path : Path
-        ``.npz`` and ``.json`` hold all arrays by their names, ``.npy`` the first one alone, and
+        ``.npz`` and ``.json`` hold all arrays by their names, ``.json`` with null in place of inf
+        and nan, ``.npy`` the first one alone, and
         ``.csv`` has one line for each query or image and numbers the columns of a matrix.
     results : mapping of str to array (n, ...)
 
@@ -73,10 +74,19 @@ def write_results(path: Path, results: Mapping[str, np.ndarray]) -> str:
         text = table_of(results)
         write_whole(path, lambda file: file.write(text.encode()))
     else:
-        plain = {name: values.tolist() for name, values in results.items()}
+        plain = {name: with_nulls(values).tolist() for name, values in results.items()}
         text = json.dumps(plain, allow_nan=False)
         write_whole(path, lambda file: file.write(f"{text}\n".encode()))
     return listed(list(results))
+
+
+def with_nulls(values: np.ndarray) -> np.ndarray:
+    """Return values with None in place of inf and nan, which JSON lacks."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return values
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    return found
 
 
 def table_of(results: Mapping[str, np.ndarray]) -> str:

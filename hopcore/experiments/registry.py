@@ -10,6 +10,7 @@ from hopcore.experiments.attention_analysis.study import AttentionAnalysis
 from hopcore.experiments.attention_entropy.study import AttentionEntropy
 from hopcore.experiments.bag_attention.study import BagAttention
 from hopcore.experiments.capacity.study import Capacity, CapacityMasked
+from hopcore.experiments.compaction.study import Compact
 from hopcore.experiments.completion.study import Completion
 from hopcore.experiments.diffusion import studies as diffusion
 from hopcore.experiments.estimators.study import Estimators
@@ -26,7 +27,7 @@ STUDIES: tuple[type[Study], ...] = (
     TemperatureFloor, TemperatureProfiles, TemperatureRouter,
     Transition, SuggestedBeta, TransitionStates,
     Estimators, AttentionEntropy, AttentionAnalysis, Capacity, CapacityMasked, Completion,
-    Papers,
+    Compact, Papers,
 )  # fmt: skip
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -91,11 +91,15 @@ class Summary(NamedTuple):
 
 
 def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    """Return an empty table for a terminal, with columns of text and then of numbers."""
+    """Return an empty table for a terminal, with columns of text and then of numbers.
+
+    A cell that is too wide for the terminal is broken into lines, because a number without its
+    last digits would be another number.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
     table.box, table.collapse_padding, table.pad_edge = box.SIMPLE_HEAD, True, False
     for name in left:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     return table

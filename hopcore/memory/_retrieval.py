@@ -93,7 +93,8 @@ class Retrieval(RetrievalFields[SomeArray]):
     with ``track=True`` and their energies, None without it; and ``suggestion``, the
     :class:`hopcore.phase.Suggestion` of ``beta="auto"``, or None. With a :class:`hopcore.Memory`
     there are also ``certificate`` and, if it is calibrated, ``accepted``, which says for each query
-    whether the memory should know it, and is None otherwise. They are not leaves of the pytree, so
+    whether the memory should know it, and is None otherwise, and in a call with ``known``. They are
+    not leaves of the pytree, so
     ``jax.jit`` does not keep them: return ``retrieve(...).path`` from the function that is
     compiled. A copy or a file keeps ``path`` and ``energies`` alone.
 

@@ -49,9 +49,9 @@ class Answers:
         habit, middle = snapshot.habit, float(beta.min())
         gap = gap_of(separation, memory, snapshot.error) if habit.allows(middle) else None
         largest = float(np.abs(state).max())
-        if gap is None or not largest < LARGEST:
+        if gap is None or not largest < LARGEST or not memory.tries(len(state)):
             return None
-        if middle < habit.proven:
+        if middle < habit.proven and not snapshot.streamed:
             usual = largest <= UNUSUAL * snapshot.largest
             warm = usual and float(beta.max()) < snapshot.warmest
             if warm or 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):

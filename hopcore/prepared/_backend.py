@@ -11,6 +11,7 @@ import numpy as np
 from hopcore.arrays import BY_TYPE, Array, Backend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._answers import Answers
+from hopcore.prepared._file_snapshot import FileSnapshot
 from hopcore.prepared._snapshot import (
     Asked,
     Centred,
@@ -20,6 +21,7 @@ from hopcore.prepared._snapshot import (
     Values,
     origin_of,
 )
+from hopcore.streamed._backend import STREAMED, StreamedBackend
 
 
 class PreparedLibrary:
@@ -49,13 +51,26 @@ class PreparedLibrary:
         return prepared_backend(states, states.device(state))
 
 
-PREPARED = PreparedLibrary()
+class StreamedPreparedLibrary(PreparedLibrary):
+    """The library of prepared memories whose patterns are streamed."""
+
+    def __reduce__(self) -> str:
+        """Restore pickles and copies as the one library of this kind."""
+        return "STREAMED_PREPARED"
+
+    def backend_for_states(self, states: Backend, state: Array) -> Any:
+        """Return the backend that gives the kernels of streamed memories what is prepared."""
+        return prepared_backend(STREAMED.backend_for_states(states, state), states.device(state))
+
+
+PREPARED, STREAMED_PREPARED = PreparedLibrary(), StreamedPreparedLibrary()
 for kind in (Snapshot, Values, Keys, Centred, Asked):
     BY_TYPE[kind] = PREPARED  # pyright: ignore[reportArgumentType]
+BY_TYPE[FileSnapshot] = STREAMED_PREPARED  # pyright: ignore[reportArgumentType]
 
 
 @cache
-def prepared_backend(states: Backend, device: Any) -> PreparedBackend:
+def prepared_backend(states: Any, device: Any) -> PreparedBackend:
     """Return the backend of a prepared memory for states of a backend, on their device."""
     return PreparedBackend(states, device)
 
@@ -67,7 +82,7 @@ class PreparedBackend:
     A memory that may leave patterns out answers what it can from few of them.
     """
 
-    def __init__(self, states: Backend, where: Any) -> None:
+    def __init__(self, states: Any, where: Any) -> None:
         self.states, self.where = states, where
 
     def __reduce__(self) -> Any:
@@ -94,7 +109,9 @@ class PreparedBackend:
 
     def mixes_with(self, other: Any) -> bool:
         """Whether arrays belong to the library of the states, or to a prepared memory."""
-        return other is self.states or other is PREPARED
+        if isinstance(other, PreparedLibrary) or other is self.states:
+            return True
+        return isinstance(self.states, StreamedBackend) and self.states.mixes_with(other)
 
     def dtype(self, array: Any) -> Any:
         """The dtype of an array, or of what a part of a snapshot becomes."""
@@ -153,7 +170,10 @@ class PreparedBackend:
 
     def without_unattended(self, array: Any, mask: Array) -> Any:
         """See :class:`hopcore.arrays._memory_kernels.MemoryKernels`."""
-        if isinstance(array, Snapshot | Part) and self.states.all_moderate(self.plain(array)):
+        streamed = isinstance(self.states, StreamedBackend)
+        if isinstance(array, Snapshot | Part) and (
+            streamed or self.states.all_moderate(self.plain(array))
+        ):
             return array
         return self.states.without_unattended(self.plain(array), mask)
 

@@ -91,7 +91,7 @@ def calibrated(
 def noisy(snapshot: Snapshot, noise: float, seed: int) -> np.ndarray:
     """Return patterns drawn at random, with normal noise in each value."""
     generator = np.random.default_rng(seed)
-    drawn = snapshot.patterns[generator.integers(0, snapshot.count, DRAWN)]
+    drawn = snapshot.some(generator.integers(0, snapshot.count, DRAWN))
     return (drawn + noise * generator.standard_normal(drawn.shape)).astype(snapshot.dtype)
 
 
@@ -111,23 +111,23 @@ def nearest(snapshot: Snapshot, states: np.ndarray) -> np.ndarray:
     memory = snapshot.sketched
     usable = snapshot.similarity == "distance" and snapshot.bias is None
     if memory is not None and usable and not snapshot.is_small:
-        near = survivors(memory, states, np.ones(len(states)), 1e-9)
+        share = memory.share(len(states))
+        near = survivors(memory, states, np.ones(len(states)), 1e-9, share)
         found[near.queries] = np.sqrt(-2.0 * near.top)
         left = np.setdiff1d(left, near.queries)
-    patterns = snapshot.patterns
-    centre = patterns[:1].astype(np.float64)
-    rows = max(1, BLOCK // max(1, snapshot.count))
+    centre = snapshot.some(slice(0, 1)).astype(np.float64)
+    rows = max(1, BLOCK // min(4096, snapshot.count))
     for begin in range(0, len(left), rows):
         some = left[begin : begin + rows]
         at = states[some].astype(np.float64)
         best, level = np.zeros(len(some), np.int64), np.full(len(some), -math.inf)
-        for first in range(0, len(patterns), 4096):
-            keys = patterns[first : first + 4096] - centre
+        for first in range(0, snapshot.count, 4096):
+            keys = snapshot.some(slice(first, first + 4096)) - centre
             scores = (at - centre) @ keys.T - 0.5 * np.vecdot(keys, keys)
             place = scores.argmax(axis=-1)
             value = np.take_along_axis(scores, place[:, None], axis=-1)[:, 0]
             best = np.where(value > level, first + place, best)
             level = np.maximum(value, level)
-        apart = at - patterns[best]
+        apart = at - snapshot.some(best)
         found[some] = np.sqrt(np.vecdot(apart, apart))
     return found

@@ -17,13 +17,14 @@ from hopcore.memory import Entmax, Retrieval, association, get_separation
 from hopcore.memory._own_options import COMPLETED
 from hopcore.prepared._answers import Answers
 from hopcore.prepared._calibration import Calibration, scores_of
+from hopcore.prepared._file_snapshot import FileSnapshot
 from hopcore.prepared._snapshot import Snapshot, Values
 
 
 def register(memory: type) -> None:
     """Let calls with a memory of this type, or with a snapshot, be completed."""
     COMPLETED[memory] = complete
-    COMPLETED[Snapshot] = complete
+    COMPLETED[Snapshot] = COMPLETED[FileSnapshot] = complete
 
 
 def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -34,7 +35,9 @@ def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any
     for name in ("similarity", "separation"):
         arguments[name] = own(snapshot, name, arguments.get(name))
     if "beta" not in known:  # suggest_beta, which reads patterns
-        return function(**{**arguments, "stored": snapshot.patterns})
+        streamed = isinstance(snapshot, FileSnapshot)
+        known_patterns = snapshot.sample() if streamed else snapshot.patterns
+        return function(**{**arguments, "stored": known_patterns})
     if isinstance(arguments.get("beta"), str) and arguments["beta"] == "auto":
         arguments["beta"] = snapshot.beta
     if snapshot.count == 0:
@@ -46,7 +49,8 @@ def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any
         arguments["projection"] = Values(snapshot)
     found = function(**arguments)
     calibration = getattr(stored, "calibration", None)
-    if isinstance(found, Retrieval) and calibration is not None:
+    whole = arguments.get("known") is None  # a score needs all values of a state
+    if isinstance(found, Retrieval) and calibration is not None and whole:
         found.accepted = accepted(snapshot, arguments["state"], calibration)
     return found
 

@@ -13,6 +13,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._scalar_checks import short_repr
 from hopcore.memory import Similarity
 from hopcore.prepared._checks import Key, as_keys, as_rows
+from hopcore.prepared._file_snapshot import FileSnapshot, refuse_streamed
 from hopcore.prepared._rows import LEAST, New, Settings, appended, filled, joined, kept_rows
 from hopcore.prepared._snapshot import Snapshot
 
@@ -26,16 +27,25 @@ class Growing:
 
     def _fill(self, settings: Settings, new: New) -> None:
         """Take the patterns of a new memory."""
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._snapshot = filled(new, settings, 0)
-        self._place = {key: i for i, key in enumerate(new.keys)}
+        place = {key: i for i, key in enumerate(new.keys)}
+        self._hold(settings, filled(new, settings, 0), place)
         numbers = [key for key in new.keys if isinstance(key, int)]
         self._next = max(numbers, default=-1) + 1
+
+    def _hold(self, settings: Settings, snapshot: Snapshot, place: Any) -> None:
+        """Take a snapshot, and the places of its keys."""
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._snapshot, self._place = snapshot, place
+        self._next = 0
         self._calibration: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         snapshot = self._snapshot
+        if isinstance(snapshot, FileSnapshot):
+            with self._lock:
+                parts = self._snapshot.apart(), self._place.copy()  # pyright: ignore[reportAttributeAccessIssue]
+            return {"settings": self._settings, "parts": parts, "calibration": self._calibration}
         alive = np.arange(snapshot.used) if snapshot.alive is None else snapshot.alive
         return {
             "settings": self._settings,
@@ -45,6 +55,10 @@ class Growing:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if "parts" in state:
+            self._hold(state["settings"], *state["parts"])
+            self._calibration = state["calibration"]
+            return
         self._fill(state["settings"], state["new"])
         self._next, self._calibration = state["next"], state["calibration"]
 
@@ -78,7 +92,10 @@ class Growing:
 
     @property
     def patterns(self) -> np.ndarray:
-        """The patterns at present, ``(N, d)``, in an array that cannot be written to."""
+        """The patterns at present, ``(N, d)``, in an array that cannot be written to.
+
+        Those of a streamed memory are a :class:`hopcore.Streamed` memory.
+        """
         return self._snapshot.patterns
 
     @property
@@ -158,7 +175,7 @@ class Growing:
         Raises
         ------
         TypeError, ValueError
-            Patterns of another length, nan or inf, a key that is taken.
+            Patterns of another length, nan or inf, a key that is taken; a streamed memory.
 
         Examples
         --------
@@ -182,7 +199,7 @@ class Growing:
 
     @suggest_names
     def remove(self, keys: Sequence[Key] | Key) -> None:
-        """Remove patterns by their keys.
+        """Remove patterns by their keys; a file of patterns stays as it is.
 
         Parameters
         ----------
@@ -208,7 +225,7 @@ class Growing:
             places = self._places(names)
             old = self._snapshot
             count = old.count - len(places)
-            if old.used - count > max(count, LEAST):
+            if old.used - count > max(count, LEAST) and not old.streamed:
                 self._gather(places, None)
             else:
                 self._bury(places)
@@ -256,6 +273,11 @@ class Growing:
     def _new(self, patterns: Any, values: Any, bias: Any) -> New:
         """Check patterns and their projections."""
         old = self._snapshot
+        refuse_streamed(
+            old,
+            "append new ones to the file and prepare it again, or keep them in a second Memory and "
+            "join the results with hopcore.merge_associations",
+        )
         rows = as_rows("patterns", patterns, old.dtype, depth=old.shape[1])
         if old.has_values != (values is not None):
             said = "needs" if old.has_values else "has no"
@@ -283,7 +305,7 @@ class Growing:
 
     def _publish(self, old: Snapshot, **changes: Any) -> None:
         names = old.__dataclass_fields__
-        self._snapshot = Snapshot(**{name: getattr(old, name) for name in names} | changes)
+        self._snapshot = type(old)(**{name: getattr(old, name) for name in names} | changes)
 
     def _append(self, new: New, gone: Sequence[int]) -> None:
         """Append patterns and remove others, in one step for readers."""

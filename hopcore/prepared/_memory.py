@@ -6,24 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from hopcore.arrays import BY_TYPE, AnyArray, BetaLike, SomeArray
+from hopcore.arrays import BY_TYPE, AnyArray
 from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._scalar_checks import as_number
-from hopcore.memory import Retrieval, Separation, Similarity, get_separation, retrieve
+from hopcore.memory import Separation, Similarity, get_separation
 from hopcore.memory._scores import check_similarity
 from hopcore.phase import suggest_beta
+from hopcore.prepared._asking import Asking
 from hopcore.prepared._backend import PREPARED
-from hopcore.prepared._calibration import Calibration, Score, calibrated
-from hopcore.prepared._calls import Visits, accepted, associated, register, visited
+from hopcore.prepared._calibrating import Calibrating
+from hopcore.prepared._calibration import Calibration
+from hopcore.prepared._calls import register
 from hopcore.prepared._checks import Key, as_bias, as_keys, as_rows
 from hopcore.prepared._compaction import Compacted, compacted
 from hopcore.prepared._file import read, write
-from hopcore.prepared._growing import Growing
+from hopcore.prepared._file_rows import FileRows
+from hopcore.prepared._file_sketch import Numbers, file_rows, file_snapshot, sample_of
+from hopcore.prepared._file_snapshot import refuse_streamed
 from hopcore.prepared._rows import New, Settings
+from hopcore.streamed import Streamed
 
 
 @suggest_names
-class Memory(Growing):
+class Memory(Asking, Calibrating):
     r"""Stored patterns that are prepared once, and to which patterns can be added and removed.
 
     A memory stands wherever functions take stored patterns: :func:`hopcore.association`,
@@ -34,10 +39,12 @@ class Memory(Growing):
 
     Parameters
     ----------
-    stored : array (N, d)
-        Stored patterns, float32 or float64, which are copied. N may be 0.
-    values : array (N, v), optional
+    stored : array (N, d) or Streamed
+        Stored patterns, float32 or float64, which are copied. N may be 0. Those of a
+        :class:`hopcore.Streamed` memory stay where they are; see the notes.
+    values : array (N, v) or Streamed, optional
         Pattern projections, which :func:`hopcore.association` averages; the patterns if not given.
+        They may be streamed where the patterns are.
     keys : sequence of str or int, optional
         A name for each pattern, by which it is removed or replaced; 0, 1, ... if not given.
     similarity : {"distance", "dot"}
@@ -46,7 +53,8 @@ class Memory(Growing):
         As in :func:`hopcore.association`.
     beta : float or "auto"
         The inverse temperature where a call gives none; that of :func:`hopcore.suggest_beta` for
-        ``"auto"``, or 1 where there is no pattern yet.
+        ``"auto"``, or 1 where there is no pattern yet. For streamed patterns, ``"auto"`` is that
+        of at most 2,048 evenly spaced ones.
     error : float
         How far an association may be from the exact one because patterns are left out. With 0 no
         pattern is left out. With more, a call on states of NumPy reads only the patterns that may
@@ -58,7 +66,8 @@ class Memory(Growing):
     ------
     TypeError, ValueError
         Patterns that are not real floating, not finite, or of half precision; keys that repeat or
-        are not strings or integers; bad options.
+        are not strings or integers; bad options; a streamed Dask array. Where patterns are
+        streamed, every call raises if their file has changed.
 
     Notes
     -----
@@ -77,6 +86,13 @@ class Memory(Growing):
 
     An empty memory associates every state to zeros, and every energy is +inf.
 
+    Of streamed patterns, only a sketch stays in memory, which is made in one pass: with
+    ``error > 0`` about 6 % of their bytes, or 11 numbers for each pattern of fewer than 144 values.
+    A call with few queries reads the rows of the patterns that may matter; where that would take
+    longer than a pass, it reads all patterns in one pass. Patterns can be removed, which leaves the
+    file as it is, but not added or replaced, and such a memory is neither saved nor compacted. The
+    file must not change.
+
     Examples
     --------
     >>> import numpy as np, hopcore
@@ -92,8 +108,8 @@ class Memory(Growing):
 
     def __init__(
         self,
-        stored: AnyArray,
-        values: AnyArray | None = None,
+        stored: AnyArray | Streamed,
+        values: AnyArray | Streamed | None = None,
         *,
         keys: Sequence[Key] | None = None,
         similarity: Similarity = "distance",
@@ -105,209 +121,29 @@ class Memory(Growing):
         check_similarity(similarity)
         function = get_separation(separation, similarity)
         error = as_number("error", error, 0.0)
+        if isinstance(stored, Streamed):
+            rows = file_rows("stored", stored)
+            chosen = beta_of(beta, rows, function, similarity)
+            self._stream(rows, values, keys, bias, Settings(similarity, function, chosen, error))
+            return
+        if isinstance(values, Streamed):
+            raise TypeError("values may be Streamed only where stored is: give an array")
         patterns = as_rows("stored", stored)
         count = len(patterns)
         own = None if values is None else as_rows("values", values, patterns.dtype, count)
         weights = None if bias is None else as_bias(bias, count)
         names = list(range(count)) if keys is None else as_keys(keys, count)
-        if beta == "auto":
-            chosen = 1.0
-            if count:
-                found = suggest_beta(patterns, separation=function, similarity=similarity)
-                chosen = found.beta
-        else:
-            chosen = as_number("beta", beta, positive=True)
+        chosen = beta_of(beta, patterns, function, similarity)
         settings = Settings(similarity, function, chosen, error)
         self._fill(settings, New(patterns, own, weights, names))
 
-    @suggest_names
-    def association(
-        self, state: AnyArray, *, beta: BetaLike | None = None, return_certificate: bool = False
-    ) -> Any:
-        r"""Associate states with the memory, and say how far the result may be off.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-            State patterns; for a certificate, of NumPy.
-        beta : float or array broadcastable to (..., L), optional
-            Inverse temperature; that of the memory if not given.
-        return_certificate : bool
-            Also return the certificate.
-
-        Returns
-        -------
-        array (..., L, v)
-            As :func:`hopcore.association`.
-        array (..., L)
-            With ``return_certificate``: a number for each query. The returned association is no
-            farther than this from the exact one, which has no rounding errors. It contains the
-            weight of the patterns that were left out, and all roundings, also that of the result to
-            its dtype. Where all patterns are needed, they are read in float64 for a certificate,
-            which takes several times as long as an association without one.
-
-        Raises
-        ------
-        ValueError
-            A certificate of a memory with ``error=0``, or of a separation function other than the
-            softmax and entmax.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=20.0, error=1e-6)
-        >>> output, certificate = memory.association([0.9, 0.1, 0.0], return_certificate=True)
-        >>> output.round(3), bool(certificate < 1e-6)
-        (array([1., 0., 0.]), True)
-        """
-        return associated(self, state, beta, return_certificate)
-
-    @suggest_names
-    def retrieve(
-        self,
-        state: SomeArray,
-        beta: BetaLike | None = None,
-        *,
-        max_steps: int = 100,
-        tol: float = 1e-6,
-    ) -> Retrieval[SomeArray]:
-        """Retrieve patterns from states; :func:`hopcore.retrieve` has more options.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-        beta : float or array broadcastable to (..., L), optional
-            Inverse temperature; that of the memory if not given.
-        max_steps, tol
-            As in :func:`hopcore.retrieve`.
-
-        Returns
-        -------
-        Retrieval
-            Its ``index`` is a place in :attr:`keys`.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=20.0)
-        >>> memory.retrieve([0.9, 0.1, 0.0]).state.round(2)
-        array([1., 0., 0.])
-        """
-        cold = self.beta if beta is None else beta
-        return retrieve(state, self, cold, max_steps=max_steps, tol=tol)
-
-    @suggest_names
-    def visits(self, state: AnyArray, *, beta: BetaLike | None = None) -> Visits:
-        """Say how many patterns are needed for each query, and which share of the bytes is read.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-        beta : float or array broadcastable to (..., L), optional
-            Inverse temperature; that of the memory if not given.
-
-        Returns
-        -------
-        Visits
-            ``patterns`` and ``share``; all patterns, and 1, where nothing is left out.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> stored = np.random.default_rng(0).standard_normal((12_000, 100))
-        >>> memory = hopcore.Memory(stored, beta=8.0, error=1e-6)
-        >>> found = memory.visits(stored[:3])
-        >>> found.patterns, bool((found.share < 0.2).all())
-        (array([1, 1, 1]), True)
-        """
-        return visited(self, state, beta)
-
-    @suggest_names
-    def calibrate(
-        self,
-        queries: AnyArray | None = None,
-        *,
-        noise: float | None = None,
-        false_alarms: float = 0.05,
-        score: Score = "distance",
-        seed: int = 0,
-    ) -> Calibration:
-        r"""Choose up to which score a query is accepted, from queries that the memory should know.
-
-        From then on, results of retrieval have an attribute ``accepted``. Of further queries of the
-        same kind, a share of at most ``false_alarms`` is not accepted, on average over calibrations
-        and whatever the distribution of the queries is. How well other queries are told apart is
-        another question: a threshold on the distance ranks queries as nearest neighbours do, and
-        one on the energy hardly differently.
-
-        Parameters
-        ----------
-        queries : array (n, d), optional
-            Queries that should be accepted; none of them may be a stored pattern itself, unless
-            later queries are, too.
-        noise : float, optional
-            Instead of queries: the standard deviation, per value, of normal noise. Queries are then
-            1,000 noisy copies of patterns.
-        false_alarms : float
-            Between 0 and 1; n must be at least ``1 / false_alarms - 1``.
-        score : {"distance", "energy"}
-            The distance to the nearest pattern, or the energy at :attr:`beta`.
-        seed : int
-            Of the noise.
-
-        Returns
-        -------
-        Calibration
-
-        Notes
-        -----
-        The guarantee is for the patterns at the time of the calibration. Calibrate again after many
-        patterns were added or removed.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=8.0)
-        >>> found = memory.calibrate(noise=0.1, false_alarms=0.1)
-        >>> memory.retrieve([[0.9, 0.1, 0.0], [5.0, 5.0, 5.0]]).accepted
-        array([ True, False])
-        """
-        found = calibrated(self.snapshot(), queries, noise, false_alarms, score, seed)
-        self._calibration = found
-        return found
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """The result of the last :meth:`calibrate`, or None."""
-        return self._calibration
-
-    def accepts(self, state: SomeArray) -> SomeArray:
-        """Say for each state whether its score is at most the threshold of the calibration.
-
-        Parameters
-        ----------
-        state : array (..., L, d) or (d,)
-
-        Returns
-        -------
-        boolean array (..., L)
-
-        Raises
-        ------
-        ValueError
-            The memory was not calibrated.
-
-        Examples
-        --------
-        >>> import numpy as np, hopcore
-        >>> memory = hopcore.Memory(np.eye(3), beta=8.0)
-        >>> found = memory.calibrate(noise=0.1)
-        >>> memory.accepts([[0.9, 0.1, 0.0], [5.0, 5.0, 5.0]])
-        array([ True, False])
-        """
-        if self._calibration is None:
-            raise ValueError("the memory is not calibrated: write memory.calibrate(noise=...)")
-        return accepted(self.snapshot(), state, self._calibration)
+    def _stream(
+        self, rows: FileRows, values: Any, keys: Any, bias: Any, settings: Settings
+    ) -> None:
+        """Take the patterns of a streamed memory."""
+        names = range(len(rows)) if keys is None else as_keys(keys, len(rows))
+        place = Numbers(len(rows)) if keys is None else {key: i for i, key in enumerate(names)}
+        self._hold(settings, file_snapshot(rows, values, bias, names, settings), place)
 
     @suggest_names
     def compact(
@@ -343,8 +179,8 @@ class Memory(Growing):
         Raises
         ------
         TypeError, ValueError
-            Neither or both of m and error; an error without queries; an empty memory; a compact
-            kernel.
+            Neither or both of m and error; an error without queries; an empty or a streamed memory;
+            a compact kernel.
 
         Notes
         -----
@@ -360,6 +196,7 @@ class Memory(Growing):
         >>> found.memory.shape
         (4, 4)
         """
+        refuse_streamed(self.snapshot(), "prepare a Memory of an array of them to merge them")
         return compacted(self, m, error, queries, seed)
 
     def save(self, path: str | Path) -> None:
@@ -376,7 +213,8 @@ class Memory(Growing):
         ModuleNotFoundError
             safetensors is not installed (extra ``checkpoint``).
         TypeError
-            The separation function is not one of hopcore, or its order is an array.
+            The separation function is not one of hopcore, or its order is an array; a streamed
+            memory.
 
         Examples
         --------
@@ -386,6 +224,7 @@ class Memory(Growing):
         >>> hopcore.Memory.load(path).keys
         ['a', 'b']
         """
+        refuse_streamed(self.snapshot(), "they are in a file already; pickle the Memory instead")
         write(Path(path), self.snapshot(), self._calibration)
 
     @classmethod
@@ -428,6 +267,16 @@ class Memory(Growing):
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a memory of hopcore: {error}") from None
         return memory
+
+
+def beta_of(beta: Any, patterns: Any, separation: Any, similarity: Similarity) -> float:
+    """Return the inverse temperature of a memory; that of a sample where patterns are streamed."""
+    if beta != "auto":
+        return as_number("beta", beta, positive=True)
+    if not len(patterns):
+        return 1.0
+    known = sample_of(patterns) if isinstance(patterns, FileRows) else patterns
+    return suggest_beta(known, separation=separation, similarity=similarity).beta
 
 
 BY_TYPE[Memory] = PREPARED  # pyright: ignore[reportArgumentType]

@@ -127,7 +127,7 @@ def answer(
     backend : Backend
         That of NumPy.
     """
-    found = survivors(memory, states, beta, gap)
+    found = survivors(memory, states, beta, gap, memory.share(len(states)))
     if separation.softmax:
         return softmax_answer(memory, found, gap)
     return sparse_answer(memory, found, separation, backend)

@@ -95,6 +95,9 @@ class Snapshot:
 
     ndim = 2
 
+    streamed = False
+    """Whether the patterns are not in memory."""
+
     @property
     def shape(self) -> tuple[int, int]:
         """The number of patterns and their length."""
@@ -138,6 +141,14 @@ class Snapshot:
         keys = self.rows.keys
         return keys[: self.used] if self.alive is None else [keys[i] for i in self.alive]
 
+    def used_rows(self, array: Any) -> Any:
+        """Return the rows of an array that are in use."""
+        return array[: self.used]
+
+    def some(self, places: Any) -> np.ndarray:
+        """Return some patterns by their places, an array or a slice."""
+        return self.patterns[places]
+
     def taken(self, array: np.ndarray) -> np.ndarray:
         """Return the rows of an array that were not removed."""
         found = array[: self.used] if self.alive is None else array[self.alive]
@@ -158,11 +169,12 @@ class Snapshot:
         gone = None
         if self.alive is not None:
             gone = np.flatnonzero(rows.died[: self.used] <= self.version)
-        return Sketched(
+        patterns = self.used_rows(rows.patterns)
+        return self.sketch_of(
             rows.directions,
             rows.table[: self.used],
-            rows.patterns[: self.used],
-            rows.patterns[: self.used],
+            patterns,
+            patterns,
             gone,
             None if rows.bias is None else rows.bias[: self.used],
             self.spreads[0],
@@ -177,10 +189,19 @@ class Snapshot:
 
     @cached_property
     def warmest(self) -> float:
-        """The beta up to which it is in vain to leave patterns out, for queries like patterns."""
+        """The beta up to which it is in vain to leave patterns out, for queries like patterns.
+
+        It is 0 for streamed patterns, where all patterns take much longer than a trial.
+        """
+        if self.streamed:
+            return 0.0
         memories = self.sketched, self.sketched_values
         gaps = [gap_of(self.separation, x, self.error) for x in memories if x is not None]
         return min((self.probe.warmest(gap) for gap in gaps if gap is not None), default=math.inf)
+
+    def sketch_of(self, *parts: Any) -> Sketched:
+        """Return what partial retrieval reads."""
+        return Sketched(*parts)
 
     @property
     def is_small(self) -> bool:
@@ -193,7 +214,7 @@ class Snapshot:
         found = self.sketched
         if found is None or not self.has_values:
             return found
-        values = self.rows.values[: self.used]
+        values = self.used_rows(self.rows.values)
         return replace(
             found, values=values, spread=self.spreads[1], middle=length(self.rows.middle)
         )
@@ -216,8 +237,8 @@ class Snapshot:
 
 
 def put(values: np.ndarray, states: Backend, where: Any) -> Array:
-    """Return values as an array of a library, on a device; those of NumPy as they are."""
-    if states.name == "numpy":
+    """Return values as an array of a library, on a device; NumPy's and streamed as they are."""
+    if states.name == "numpy" or not isinstance(values, np.ndarray):
         return values
     with states.cache_context():
         return states.asarray(np.array(values), dtype=values.dtype.name, device=where)

@@ -11,8 +11,10 @@ if :math:`\log \tau` is minus its reach.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -71,10 +73,27 @@ class Sketched:
     spread: float
     middle: float
 
+    at_once: ClassVar[int] = 1 << 21
+    """How many scores with all patterns are stored at once."""
+
     @property
     def count(self) -> int:
         """The number of patterns that were not removed."""
         return len(self.table) - (0 if self.dead is None else len(self.dead))
+
+    def share(self, queries: int) -> int:
+        """Return S: none of so many queries is answered that may need one in S patterns."""
+        return SHARE
+
+    def tries(self, queries: int) -> bool:
+        """Return whether so many queries may be answered faster than by one pass."""
+        return True
+
+    def parts(self, size: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield the rows of at most ``size`` patterns after another, these, and their values."""
+        for first in range(0, len(self.table), size):
+            rows = slice(first, first + size)
+            yield rows, self.patterns[rows], self.values[rows]
 
 
 @dataclass(frozen=True)

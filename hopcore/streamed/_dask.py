@@ -93,6 +93,10 @@ class DaskBlocks(DaskSource):
         """See :class:`hopcore.streamed._sources.Source`; these rows are sent to the caller."""
         return np.asarray(self.array[start:stop].compute(), dtype=self.dtype)
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """See :class:`hopcore.streamed._sources.Source`; these rows are sent to the caller."""
+        return np.asarray(self.array[rows].compute(), dtype=self.dtype)
+
     def aligned(self, rows: int) -> int:
         """The rows of the largest block."""
         return max(self.array.chunks[0], default=rows)
@@ -109,7 +113,7 @@ class DaskPieces(DaskSource):
     def __init__(self, source: Source) -> None:
         self.source, self.parts = source, []
         self.name, self.shape, self.dtype = source.name, source.shape, source.dtype
-        self.read, self.aligned = source.read, source.aligned
+        self.read, self.take, self.aligned = source.read, source.take, source.aligned
         self.check_unchanged = source.check_unchanged
 
     def delayed(self, parts: list[slice]) -> list[Any]:

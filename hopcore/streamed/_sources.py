@@ -12,6 +12,7 @@ import numpy as np
 from hopcore.arrays._discovery import backend, backend_of
 from hopcore.files._arrays import read_header
 from hopcore.files._plain import Version, open_plain, size_of, version_of
+from hopcore.streamed._gather import GAP, fill, gathered
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 """Suffixes of files with named data sets: ``FILE.h5:NAME``."""
@@ -37,6 +38,10 @@ class Source(Protocol):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return rows ``start`` to ``stop`` as a NumPy array in the machine's byte order."""
+        ...
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows, which increase, as :meth:`read` does."""
         ...
 
     def aligned(self, rows: int) -> int:
@@ -113,6 +118,25 @@ class NpyFile:
             self.check(file)  # afterwards, so that a change while it is read is noticed
         return values_read.reshape(stop - start, *self.shape[1:]).astype(self.dtype, copy=False)
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """See :class:`Source`; the file is opened once."""
+        values = math.prod(self.shape[1:])
+        size = values * self.kind.itemsize
+        with open_plain(self.original.path) as file:
+            raw = getattr(file, "raw", file)  # a buffer would read more than was asked for
+
+            def read(start: int, stop: int) -> np.ndarray:
+                found = np.empty((stop - start, values), self.kind)
+                raw.seek(self.offset + start * size)
+                if not fill(raw, found):
+                    self.check(file)
+                    raise OSError(f"{self.name} cannot be read, rows {start} to {stop}")
+                return found
+
+            found = gathered(read, rows, GAP // size)
+            self.check(file)
+        return found.reshape(len(rows), *self.shape[1:]).astype(self.dtype, copy=False)
+
     def aligned(self, rows: int) -> int:
         """See :class:`Source`."""
         return rows
@@ -164,6 +188,15 @@ class Sliced:
             )
         return rows
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """See :class:`Source`; a chunk of which a row is needed is decoded as a whole."""
+        if isinstance(self.array, np.ndarray):
+            self.check_unchanged()
+            return np.array(self.array[rows], dtype=self.dtype)
+        values = math.prod(self.shape[1:])
+        apart = GAP // (values * self.dtype.itemsize)
+        return gathered(self.read, rows, apart, self.aligned(1))
+
     def aligned(self, rows: int) -> int:
         """Round to whole chunks, or to whole shards if chunks are parts of shards."""
         chunks = getattr(self.array, "shards", None) or getattr(self.array, "chunks", None)
@@ -207,6 +240,11 @@ class Hdf5File(Sliced):
         """See :class:`Source`."""
         with self.opened() as file:
             return Sliced(file[self.key], self.name).read(start, stop)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """See :class:`Source`; the file is opened once."""
+        with self.opened() as file:
+            return Sliced(file[self.key], self.name).take(rows)
 
     def aligned(self, rows: int) -> int:
         """See :class:`Source`."""

@@ -26,7 +26,8 @@ class Images(NamedTuple):
     Attributes
     ----------
     pixels : float32 array (n, height * width)
-    target : integer array (n,)
+    target : integer array (n,) or (n, answers)
+        The class of each sample, or of each of its parts, such as the letters of a word.
     """
 
     pixels: Array
@@ -43,7 +44,7 @@ class Classifier(Settings):
     TEMPERATURES: tuple[str, ...] = ()
 
     def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
-        """The logits, ``(n, classes)``."""
+        """The logits, ``(n, classes)`` or ``(n, answers, classes)``."""
         raise NotImplementedError
 
     def objective(

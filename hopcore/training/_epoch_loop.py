@@ -337,7 +337,7 @@ class Sums:
     """Sums over the samples of an epoch, which stay on the device until they are read."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.answers = 0
         self.loss = self.right = self.norm = 0.0
         self._waiting: list[tuple[Step, np.ndarray]] = []
 
@@ -350,11 +350,12 @@ class Sums:
         for found, target in self._waiting:
             outputs = backend_of_input("outputs", found.outputs).to_numpy(found.outputs)
             self.count += len(target)
+            self.answers += target.size
             self.loss += len(target) * float(found.loss)
             self.right += int(np.sum(outputs.argmax(axis=-1) == target))
             self.norm += len(target) * float(found.norm)
         self._waiting.clear()
-        return self.loss / self.count, self.right / self.count, self.norm / self.count
+        return self.loss / self.count, self.right / self.answers, self.norm / self.count
 
 
 def share_right(outputs: np.ndarray, target: np.ndarray) -> float:
@@ -365,7 +366,8 @@ def share_right(outputs: np.ndarray, target: np.ndarray) -> float:
 def checked(samples: Images, name: str) -> Images:
     """Return the samples, checked for training."""
     pixels, target = samples
-    if pixels.ndim != 2 or target.shape != pixels.shape[:1] or not len(target):
+    one_for_each = target.ndim in (1, 2) and target.shape[:1] == pixels.shape[:1]
+    if pixels.ndim != 2 or not one_for_each or not target.size:
         raise ValueError(
             f"{name} must hold pixels (n, d) and n targets, got {pixels.shape} and {target.shape}"
         )
@@ -391,7 +393,7 @@ def check_resumable(run: Run, saved: SavedRun) -> None:
         outputs = run.model.outputs(saved.parameters, one)
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(f"the model of the run does not fit its data: {error}") from None
-    if outputs.shape != (1, max(outputs.shape[-1], most + 1)):
+    if outputs.shape != (*one.target.shape, max(outputs.shape[-1], most + 1)):
         raise ValueError(
             f"the model of the run must tell {most + 1} classes apart, it has {outputs.shape[-1]}"
         )

@@ -45,7 +45,7 @@ def test_a_memory_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["patterns"], facts["separation"]) == (20, "entmax:2.0")
     run("query a.memory queries.npy --out found.npz --json")
-    assert json.loads(capsys.readouterr().out)["keys"][0] == 3
+    assert json.loads(capsys.readouterr().out)["answers"][0]["key"] == 3
     with np.load("found.npz") as found:
         np.testing.assert_allclose(found["state"][0], STORED[3], atol=1e-9)
         assert found["accepted"].tolist() == [True, False]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import hopcore
 from hopcore import plots
 from hopcore.__main__ import main
-from hopcore.cli import retrieve as cli_retrieve
+from hopcore.cli import retrieval_method
 from hopcore.experiments.outputs import write_results
 from hopcore.experiments.tables import in_percent
 from hopcore.phase import HypothesisWarning
@@ -131,7 +131,7 @@ def test_the_rule_that_chose_beta_is_named(run: Run) -> None:
 
 
 def test_a_warning_of_the_rule_is_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = cli_retrieve.suggest_beta
+    rule = retrieval_method.suggest_beta
 
     def warned(*args: object, **options: object) -> object:
         import warnings
@@ -139,7 +139,7 @@ def test_a_warning_of_the_rule_is_passed_on(run: Run, monkeypatch: pytest.Monkey
         warnings.warn("the patterns are odd", HypothesisWarning, stacklevel=2)
         return rule(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cli_retrieve, "suggest_beta", warned)
+    monkeypatch.setattr(retrieval_method, "suggest_beta", warned)
     code, text, err = run("retrieve", "P.npy", "Q.npy")
     assert (code, err) == (0, "")
     assert "Note: the patterns are odd." in text

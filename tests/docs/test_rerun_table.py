@@ -94,7 +94,13 @@ EXCHANGED: dict[str, tuple[str, dict[str, str]]] = {
     "annealing": ("arm", {"cosine": "fixed warm", "fixed warm": "cosine"}),
     # Heads that cannot choose.
     "attention-entropy": ("attention", {"uniform": "softmax", "softmax": "uniform"}),
+    # A choice of places that says something about the symbols, and one that does not.
+    "temperature-router": ("router", {"random": "hashed", "hashed": "random"}),
 }
+COUNTED = ("layer", {"3-subsets": "pooling", "pooling": "3-subsets"})
+"""Averages over three instances by which nothing is counted."""
+
+
 GUESSED = {
     "temperature-floor": {"hard": "0.5"},  # a collapse
     "mil": {"auc": "0.5", "accuracy": "0.5"},
@@ -102,23 +108,22 @@ GUESSED = {
 }
 
 
-def changed(page: str, row: dict[str, str]) -> dict[str, str]:
+def changed(one: Repeat, row: dict[str, str]) -> dict[str, str]:
     """A row of a study with a fault: what a training would give that does not do its work."""
-    if page in GUESSED:
-        return row | GUESSED[page]
-    column, names = EXCHANGED[page]
+    if one.page in GUESSED:
+        return row | GUESSED[one.page]
+    column, names = COUNTED if one.data == "mnist-bags-least.csv" else EXCHANGED[one.page]
     return {**row, column: names.get(row[column], row[column])}
 
 
-TRAINED = sorted(set(EXCHANGED) | set(GUESSED))
+TRAINED = [one for one in REPEATS if one.page in EXCHANGED or one.page in GUESSED]
 
 
-@pytest.mark.parametrize("page", TRAINED)
-def test_a_training_that_does_not_do_its_work_is_outside(page: str, tmp_path: Path) -> None:
-    (one,) = [one for one in REPEATS if one.page == page]
-    rows = [changed(page, row) for row in rows_of(RESULTS / one.data)]
+@pytest.mark.parametrize("one", TRAINED, ids=lambda one: one.data)
+def test_a_training_that_does_not_do_its_work_is_outside(one: Repeat, tmp_path: Path) -> None:
+    rows = [changed(one, row) for row in rows_of(RESULTS / one.data)]
     rows += [
-        {**row, "layer": "uniform"} for row in rows if page in BAGS if row["layer"] == "pooling"
+        {**row, "layer": "uniform"} for row in rows if one.page in BAGS if row["layer"] == "pooling"
     ]
     rows = [row for row in rows if int(row["seed"]) < one.seeds]
 

@@ -249,9 +249,10 @@ PAGES = {
     "annealing-sizes-mnist": ("annealing", " --study sizes --dataset mnist"),
     "temperature-floor": ("temperature-floor", ""),
     "temperature-floor-causes": ("temperature-floor", " --study causes"),
+    "temperature-floor-jump": ("temperature-floor", " --study jump"),
+    "temperature-floor-words": ("temperature-floor", " --dataset words"),
+    CURES: ("temperature-floor", " --study cures"),
 }
-if (RESULTS / f"{CURES}.csv").exists():  # not before they have been measured with ten seeds
-    PAGES[CURES] = ("temperature-floor", " --study cures")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -309,6 +310,7 @@ FEW = {
     "annealing --study survival": ("annealing-survival", 4, "--arm constant\N{SPACE}rate"),
     "annealing --study sizes": ("annealing-sizes", 2, "--arm MLP,gumbel"),
     "temperature-floor": ("temperature-floor-fixes", 4, "--arm aligned,hard\N{SPACE}path"),
+    "temperature-floor --dataset words": ("temperature-floor-fixes", 2, "--arm hard\N{SPACE}path"),
     "temperature-floor --study causes": ("temperature-floor-causes", 4, "--arm unbound,bare"),
     "temperature-floor --study cures": ("temperature-floor-cures", 4, "--arm aligned,clipping"),
 }
@@ -380,6 +382,8 @@ BAD = {
     "numpy": ("annealing --backend numpy", "nothing trains on 'numpy'"),
     "data set": ("annealing --dataset cifar", "unknown data set 'cifar'"),
     "no data": ("temperature-floor --dataset mnist", "none was given (data=, or --data)"),
+    "no such words": ("temperature-floor --dataset text", "known: digits, mnist, words"),
+    "folder of words": ("temperature-floor --dataset words --data .", "the words come with Python"),
     "folder": ("annealing --csv no/where.csv", "folder no does not exist"),
     "seeds": ("annealing --seeds 0", "--seeds"),
 }

@@ -224,6 +224,22 @@ def numbered(images=200):
     return datasets.Images(pixels, (1, 2), np.arange(images) % 10)
 
 
+@pytest.mark.parametrize("least", [1, 3])
+def test_bags_with_at_least_so_many_images_of_a_digit_are_positive(least):
+    found = bags.digit_bags(
+        np.random.default_rng(0), numbered(), bags=200, digit=7, length=12, deviation=2, least=least
+    )
+    counts = ((found.patterns[..., 1] == 7) & ~found.padding).sum(axis=1)
+    np.testing.assert_array_equal(found.target, counts >= least)
+    assert set(counts) == set(range(2 * least))
+    for options, message in (
+        ({"least": 0}, "least must be >= 1, got 0"),
+        ({"least": 2, "witnesses": 1}, "got both, 1 and 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            bags.digit_bags(np.random.default_rng(0), numbered(), bags=4, **options)
+
+
 def test_bags_hold_as_many_witnesses_as_asked_for():
     found = bags.digit_bags(
         np.random.default_rng(0), numbered(), bags=60, digit=7, length=40, deviation=8, witnesses=2

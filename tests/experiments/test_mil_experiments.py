@@ -570,7 +570,7 @@ PAGES = {"bit-pattern": "bags", "latch": "length", "mnist-bags": "bags", "mil": 
 SHOWN = {
     "bit-pattern": {"bit-pattern-transfer": "size", "bit-pattern-noise": "noise"},
     "latch": {"latch": "length", "latch-order": "length"},
-    "mnist-bags": {"mnist-bags-transfer": "size"},
+    "mnist-bags": {"mnist-bags-transfer": "size", "mnist-bags-least": "least"},
     "mil": {"mil": "data"},
 }
 """The CSV files of each page, and what distinguishes their tasks."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rerun.__main__ import DATA, needs_data, verdicts
 from rerun.table import Repeat, repeats
@@ -15,6 +17,7 @@ import hopcore
 from hopcore.__main__ import main
 from hopcore.experiments import retrieval
 from hopcore.experiments.capacity import trials as capacity
+from hopcore.prepared import _compaction
 
 Patch = pytest.MonkeyPatch
 
@@ -68,9 +71,20 @@ def another_beta(patch: Patch) -> None:
     patch.setattr(kind, "fit", wrong)
 
 
+def clusters_without_sizes(patch: Patch) -> None:
+    right = _compaction.merged_rows
+
+    def wrong(*given: Any) -> Any:
+        new, place, moments = right(*given)
+        return replace(new, bias=0.0 * np.asarray(new.bias)), place, moments
+
+    patch.setattr(_compaction, "merged_rows", wrong)
+
+
 FAULTS: dict[str, Callable[[Patch], None]] = {
     "retrieval.csv": jobs_at_ten_times,
     "capacity.csv": capacity_at_a_tenth,
+    "compact.csv": clusters_without_sizes,
     "diffusion-noise-digits.csv": retrieved_at_a_tenth,
     "transition-digits.csv": appear_late,
     "suggested-beta-digits.csv": retrieved_at_a_tenth,

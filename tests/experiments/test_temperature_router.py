@@ -77,6 +77,14 @@ def test_the_layers_do_not_look_ahead() -> None:
         np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)
 
 
+def test_a_random_choice_says_nothing_about_the_symbols() -> None:
+    batch = tasks.TASKS["sums"](np.random.default_rng(0), 50)
+    for router, choices in (("random", {1}), ("hashed", set(range(5, 51)))):
+        one = small(router, 0.5)
+        cooled = one.cooled(one.first_parameters(seed=0), batch.symbols)
+        assert len(np.unique(cooled, axis=0)) in choices
+
+
 def test_reversed_heats_what_entropy_cools() -> None:
     batch = tasks.TASKS["recall"](np.random.default_rng(0), 50)
     cooled = {

@@ -33,6 +33,16 @@ def test_the_share_of_false_alarms_over_50_splits(score):
     assert abs(share - rate) < 4.0 * wrong
 
 
+def test_a_query_that_is_not_known_completely_is_neither_accepted_nor_refused():
+    memory = hopcore.Memory(STORED, beta=4.0)
+    memory.calibrate(noise=0.3)
+    known = np.arange(12) < 9
+    states = np.where(known, STORED[:2], np.nan)
+    found = hopcore.retrieve(states, memory, 4.0, known=known)
+    assert found.accepted is None
+    assert found.index.tolist() == [0, 1]
+
+
 def test_accepted_stands_in_results_of_retrieval():
     memory = hopcore.Memory(STORED, beta=4.0)
     assert memory.retrieve(STORED[:2]).accepted is None

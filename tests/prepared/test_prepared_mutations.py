@@ -124,6 +124,40 @@ def zeros_for_nothing(patch):
     everywhere(patch, "prepared._calls", "of_empty", wrong)
 
 
+@mutant("rows of a file that are read together, in the place of those needed", "R6")
+def neighbours_of_rows(patch):
+    def wrong(right):
+        def gathered(read, rows, apart, chunk=1):
+            return right(read, rows[:1] + np.arange(len(rows)), apart, chunk)
+
+        return gathered
+
+    everywhere(patch, "streamed._gather", "gathered", wrong)
+
+
+@mutant("the places of rows of a file among those that are left", "R6")
+def places_of_rows(patch):
+    kind = core("streamed._gather").Left
+    right = kind.__init__
+
+    def wrong(self, source, rows):
+        right(self, source, np.arange(len(rows)))
+
+    patch.setattr(kind, "__init__", wrong)
+
+
+@mutant("all rows of a file where few are enough", "R6")
+def whole_file(patch):
+    kind = core("prepared._file_rows").FileRows
+    right = kind.taken
+
+    def wrong(self, rows):
+        self.streamed.source.read(0, len(self))
+        return right(self, rows)
+
+    patch.setattr(kind, "taken", wrong)
+
+
 @pytest.mark.parametrize("fault", MUTANTS[KNOWN:], ids=lambda fault: fault.name)
 def test_faults_are_caught(fault: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     fault.must_be_caught(monkeypatch)

@@ -428,6 +428,23 @@ def test_settings_that_do_not_fit_the_run():
         Run(SMALL, CONFIG, Images(bad, TRAIN.target), TEST)
 
 
+def test_a_sample_may_have_several_answers(tmp_path):
+    """Accuracies are shares of the answers, and a resumed run knows how many there are."""
+    train, test = (one._replace(target=one.target[:, None] + [0, 1]) for one in (TRAIN, TEST))
+    model = replace(MODELS[-1], classes=4, answers=2)
+    found = Run(model, CONFIG, train, test, folder=tmp_path / "run")
+    for epoch in found.epochs():
+        assert 0.0 <= epoch.accuracy <= 1.0
+    parameters = read_run(tmp_path / "run" / LAST).parameters
+    outputs = model.outputs(parameters, test, Conditions())
+    assert outputs.shape == (40, 2, 4)
+    right = outputs.argmax(axis=-1) == test.target
+    assert found.accuracy({}, hard=False) == pytest.approx(right.mean())
+    assert found.history[-1].accuracy > 0.4  # a third by chance
+    again = Run.resumed(tmp_path / "run", train, test, models=CLASSIFIERS)
+    assert again.history == found.history
+
+
 def test_a_lost_loss_is_reported():
     found = run(MODELS[1], replace(CONFIG, learning_rate=1e30, clip_norm=None, rate="constant"))
     with pytest.raises(

@@ -153,6 +153,66 @@ def test_certificates(
         assert length <= certificate[i], f"off by {length}, certified {certificate[i]}"
 
 
+class Counted:
+    """Patterns of which slices are arrays, and that count the rows of them."""
+
+    def __init__(self, values: Array) -> None:
+        self.values, self.read = values, 0
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        found = self.values[rows]
+        self.read += len(found)
+        return found
+
+
+@statement("R6")
+@given(
+    rng=generators(),
+    similarity=similarities,
+    separation=st.sampled_from(("softmax", "sparsemax")),
+    cold=st.sampled_from((0.01, 10.0, 100.0)),
+    rows=st.sampled_from((700, 2400)),
+)
+def test_streamed_memories(
+    subject: Subject, rng: np.random.Generator, similarity: Any, separation: Any, cold: float,
+    rows: int,
+) -> None:  # fmt: skip
+    dtype = floats_of(subject)
+    # Half of each cluster is nearly together in the file, and the other half is far apart.
+    order = rng.permutation(MANY)
+    order[: MANY // 2].sort()
+    stored = graded(rng, 10.0, 2.0)[order].astype(dtype)
+    source = Counted(stored)
+    held = hopcore.Memory(
+        hopcore.Streamed(source, rows=rows), similarity=similarity, separation=separation,
+        beta=cold, error=1e-3,
+    )  # fmt: skip
+    gone = rng.choice(MANY, 50, replace=False)
+    held.remove(gone.tolist())
+    left = np.delete(stored, gone, axis=0)
+    plain = hopcore.Memory(
+        left, similarity=similarity, separation=separation, beta=cold, error=1e-3
+    )
+    # Some of the states are patterns that were removed.
+    states = np.concatenate([left[::800], stored[gone[:2]]])
+    source.read = 0
+    output, certificate = held.association(states, return_certificate=True)
+    read = source.read
+    wanted, other = plain.association(states, return_certificate=True)
+    apart = np.linalg.norm(output.astype(np.float64) - wanted, axis=-1)
+    assert (apart <= certificate.astype(np.float64) + other).all(), "certificates contradict"
+    if separation == "softmax":
+        for i, state in enumerate(states):
+            exactly = exact(state, plain, cold)
+            apart = output[i].astype(WIDE) - exactly
+            length = np.sqrt((apart * apart).sum())
+            assert length <= certificate[i], f"off by {length}, certified {certificate[i]}"
+    needed = held.visits(states).patterns
+    if (needed < len(left)).all():  # candidates for the best pattern, and rows between two
+        assert read < MANY, f"{read} rows were read, and {needed} needed"
+
+
 @statement("R2")
 @given(rng=generators(), separation=st.sampled_from(SPARSE))
 def test_sparse_weights_are_exact(

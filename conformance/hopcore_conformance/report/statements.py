@@ -262,6 +262,7 @@ STATEMENTS: dict[str, str] = {
     "R4": "a further query is refused with a probability of at most the share of false alarms",
     "R5": "clusters that become their means with biases log n move an association by at most the "
     "bound of their second moments",
+    "R6": "certificates hold for streamed patterns, of which none is read that need not be",
     # A: what an input may be, and what comes back.
     "A.single": "a state (d,) is one query: results are those of (1, d), without that axis",
     "A.convert": "lists, integers, NumPy arrays, mixed dtypes are converted; no value changes",

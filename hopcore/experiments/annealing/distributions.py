@@ -19,6 +19,9 @@ from hopcore.experiments.tables import Summary, grouped
 COLLAPSED = 0.05
 """A run has collapsed if its last epoch is worse than its best by more than this share."""
 
+ROUNDING = 2e-5
+"""How far two accuracies of a file, which have five digits, may be from their difference."""
+
 
 class Arm(NamedTuple):
     """An arm over all seeds: accuracies of the two paths after the last epoch, and what was lost.
@@ -64,7 +67,7 @@ def summary(trials: Sequence[Trial]) -> list[Arm]:
             model, arm, len(own), quartiles([trial.soft for trial in own]),
             quartiles([trial.hard for trial in own]), quartiles(lost), max(lost),
             quartiles([trial.soft - trial.hard for trial in own]),
-            sum(one > COLLAPSED for one in lost),
+            sum(one > COLLAPSED + ROUNDING for one in lost),
             interval([trial.hard - hard[trial.seed] for trial in own]),
         )  # fmt: skip
         found.append(line)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
+from hopcore.datasets._images import Images
 from hopcore.experiments.annealing import (
     distributions,
     gradients,
@@ -15,7 +16,9 @@ from hopcore.experiments.annealing import (
     temperature_floor,
     trials,
 )
+from hopcore.experiments.data.words import words
 from hopcore.experiments.options import (
+    INPUT,
     METHOD,
     TRAINING,
     Batch,
@@ -30,7 +33,7 @@ from hopcore.experiments.options import (
     tracked,
 )
 from hopcore.experiments.parsing import integers, names, one_of, unlike
-from hopcore.experiments.study import Report, Study, load_images, write_text
+from hopcore.experiments.study import Report, Study, load_images, read_rows, write_text
 from hopcore.experiments.tables import facts_of
 from hopcore.files._csv import to_csv
 from hopcore.training._config import PATHS
@@ -101,17 +104,22 @@ class ArmStudy(Study):
         """Where the CSV of all epochs is written."""
         return self.csv_path.with_stem(f"{self.csv_path.stem}-epochs")
 
+    def samples(self) -> Images:
+        """Return what is classified."""
+        return load_images(self)
+
     def measure(self) -> list[Any]:
         """Train every arm; write the trials and the means of their epochs."""
         arms = self.arms  # checked before the images are loaded
         training = trials.run_trials(
-            self.dataset, load_images(self), arms, seeds=self.seeds, backend=self.backend,
+            self.dataset, self.samples(), arms, seeds=self.seeds, backend=self.backend,
             device=self.device,
         )  # fmt: skip
         outcomes = list(tracked(training, self.seeds * len(arms)))
         self.write_csv([outcome.trial for outcome in outcomes])
         write_text(self.epochs_path, to_csv(report.points(outcomes), report.Point))
-        return outcomes
+        rounded = read_rows(self.csv_path, trials.Trial)  # the table is that of the file
+        return [one._replace(trial=row) for one, row in zip(outcomes, rounded, strict=True)]
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the trials."""
@@ -177,9 +185,8 @@ class Gradients(Annealing):
             device=self.device,
         )  # fmt: skip
         count = self.seeds * len(arms) * len(PATHS) * len(gradients.TEMPERATURES)
-        rows = list(tracked(measuring, count))
-        self.write_csv(rows)
-        return rows
+        self.write_csv(list(tracked(measuring, count)))
+        return read_rows(self.csv_path, self.row)
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the measurements."""
@@ -200,6 +207,13 @@ class Gradients(Annealing):
 class TemperatureFloor(ArmStudy):
     """Measure whether classifiers that train on the soft path collapse on the hard path."""
 
+    dataset: Annotated[
+        str,
+        option(
+            INPUT, "What is classified: digits (they come with scikit-learn), mnist (see --data), "
+            "or words, whose letters are reconstructed.",
+        ),
+    ] = "digits"  # fmt: skip
     study: Annotated[str, option(METHOD, f"The part of the study: {', '.join(FLOORS)}.")] = "fixes"
     epochs: Annotated[str, option(TRAINING, "The number of passes over the training images.")] = (
         "30,120"
@@ -220,4 +234,14 @@ class TemperatureFloor(ArmStudy):
     def all_arms(self) -> list[trials.Arm]:
         """Return the arms of the chosen part of the study, for each number of epochs."""
         counts = unlike(integers(self.epochs, "epochs"), "epochs")
-        return FLOORS[one_of(self.study, FLOORS, "study")](counts, batch_size=self.batch_size)
+        arms = FLOORS[one_of(self.study, FLOORS, "study")](counts, batch_size=self.batch_size)
+        return list(map(temperature_floor.of_words, arms)) if self.dataset == "words" else arms
+
+    def samples(self) -> Images:
+        """Return the images, or the words."""
+        one_of(self.dataset, ("digits", "mnist", "words"), "data set")
+        if self.dataset != "words":
+            return super().samples()
+        if self.data is not None:
+            raise ValueError("the words come with Python; a data folder is for mnist")
+        return words()

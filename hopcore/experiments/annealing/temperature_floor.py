@@ -70,6 +70,25 @@ def each(
     ]
 
 
+def of_words(arm: Arm) -> Arm:
+    """Return an arm that reconstructs the letters of words instead of classifying images.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.annealing.temperature_floor import jump, of_words
+    >>> model = of_words(jump([30])[0]).build((8, 27))
+    >>> model.size, model.answers, model.classes
+    (216, 8, 27)
+    """
+
+    def build(shape: tuple[int, int]) -> Classifier:
+        answers, classes = shape
+        model: Any = arm.build(shape)
+        return replace(model, answers=answers, classes=classes)
+
+    return arm._replace(build=build)
+
+
 def fixes(epochs: Sequence[int], **settings: Any) -> list[Arm]:
     """A floor of 0.1, and what is said to help against it.
 
@@ -155,6 +174,7 @@ def cures(epochs: Sequence[int], **settings: Any) -> list[Arm]:
             "aligned": (vq(**own, alignment=1.0), {}),
             "hard path": (vq(**own), {"path": "hard"}),
             "clipping": (vq(**own), {"clip_norm": 1.0}),
+            "cosine rate": (vq(**own), {"rate": "cosine"}),
             "cosine rate + clipping": (vq(**own), {"clip_norm": 1.0, "rate": "cosine"}),
         }
         found += each(model, config, arms, epochs)

@@ -224,6 +224,7 @@ def digit_bags(
     length: float = 10.0,
     deviation: float = 2.0,
     witnesses: int | None = None,
+    least: int | None = None,
 ) -> Bags:
     """Bags of images of digits; every second bag holds a certain digit.
 
@@ -243,12 +244,16 @@ def digit_bags(
     witnesses : int, optional
         How many images of the digit there are in a bag that holds it; any number >= 1 as they are
         drawn, if not given.
+    least : int, optional
+        Instead of ``witnesses``: the label says whether a bag holds at least so many images of the
+        digit. Every second bag holds ``least`` to ``2 * least - 1`` of them, the others fewer than
+        ``least``; each number is drawn equally often.
 
     Raises
     ------
     ValueError
         Images without labels, without the digit, or of that digit alone; fewer than 1 bag, or
-        fewer than 1 witness.
+        fewer than 1 witness; both ``witnesses`` and ``least``.
 
     Examples
     --------
@@ -265,14 +270,24 @@ def digit_bags(
             f"bags of digits need bags >= 1, images of {digit} and others, "
             f"got {bags} bags, {wanted.sum()} and {(~wanted).sum()} images"
         )
-    if witnesses is not None and witnesses < 1:
-        raise ValueError(f"witnesses must be >= 1, got {witnesses}")
+    for name, value in {"witnesses": witnesses, "least": least}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be >= 1, got {value}")
+    if witnesses is not None and least is not None:
+        raise ValueError(
+            "the number of images of the digit follows from witnesses or from least, "
+            f"got both, {witnesses} and {least}"
+        )
     shown, others = np.flatnonzero(wanted), np.flatnonzero(~wanted)
     target = np.arange(bags) % 2
     found = []
     for label in target:
         size = max(1, round(rng.normal(length, deviation)))
-        if label == 0:
+        if least is not None:
+            number = min(size, int(rng.integers(least)) + label * least)
+            rows = rng.choice(others, size)
+            rows[:number] = rng.choice(shown, number)
+        elif label == 0:
             rows = rng.choice(others, size)
         elif witnesses is None:
             rows = rng.integers(len(wanted), size=size)

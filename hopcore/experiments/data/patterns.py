@@ -20,6 +20,7 @@ from hopcore.experiments.data.inputs import (
     read_patterns,
     stored_source,
 )
+from hopcore.prepared._memory import Memory as Prepared
 from hopcore.streamed._streamed import Streamed
 
 DTYPES = ("float16", "float32", "float64")
@@ -34,7 +35,7 @@ class Memory(NamedTuple):
 
     Attributes
     ----------
-    stored : array (S, d), or Streamed
+    stored : array (S, d), Streamed or hopcore.Memory
     queries : array (L, d)
         Of the same dtype.
     shape : tuple of int
@@ -104,6 +105,34 @@ def from_files(
             f"{queries} has {start.dtype}; convert both, for example with --dtype float32"
         )
     return Memory(stored, start, image_shape(axes), None, seen)
+
+
+def from_memory(memory: Path, queries: Path, *, known: Path | None = None) -> Memory:
+    """A prepared memory, and queries of the user's own, which are converted to its dtype.
+
+    Parameters
+    ----------
+    memory : Path
+        A file that :meth:`hopcore.Memory.save` wrote.
+    queries, known : Path
+        As in :func:`from_files`; images have as many pixels as a pattern has values.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As :meth:`hopcore.Memory.load` and :func:`from_files`.
+    """
+    held = Prepared.load(memory)
+    start = read_patterns(queries, missing=True)
+    axes, depth = start.shape[1:], held.shape[1]
+    if start.ndim not in (2, 3) or math.prod(axes) != depth:
+        raise ValueError(
+            f"{queries} must have {depth} values in each query, as many as a pattern of {memory}, "
+            f"got the shape {start.shape}"
+        )
+    seen = known_in(start, known)
+    flat = converted(start.reshape(len(start), depth), held.dtype.name)
+    return Memory(held, flat, image_shape(axes), None, seen)
 
 
 def known_in(queries: np.ndarray, path: Path | None) -> np.ndarray | None:

@@ -32,6 +32,16 @@ def uniform(inner: HopfieldSettings) -> PoolingSettings:
     return PoolingSettings(hopfield=replace(inner, scaling=UNIFORM))
 
 
+def with_separation(inner: HopfieldSettings, separation: str) -> PoolingSettings:
+    """Return pooling with another separation function."""
+    return PoolingSettings(hopfield=replace(inner, separation=separation))
+
+
+def subsets(k: int) -> Callable[[HopfieldSettings], PoolingSettings]:
+    """Return what makes pooling that averages over k instances."""
+    return lambda inner: with_separation(inner, f"k-subsets:{k}")
+
+
 def parameters_of_pooling(size: int) -> int:
     """Return how many parameters pooling has, to which other layers are fitted."""
     pooling = PoolingSettings(hopfield=HopfieldSettings(input_size=size))
@@ -72,6 +82,8 @@ KINDS: dict[str, Callable[[HopfieldSettings], Layer]] = {
     "mean": lambda inner: None,
     "uniform": uniform,
     "pooling": lambda inner: PoolingSettings(hopfield=inner),
+    "sparsemax": lambda inner: with_separation(inner, "sparsemax"),
+    **{f"{k}-subsets": subsets(k) for k in (1, 2, 3, 5)},
     "gated": gated,
     "deep-set": deep_set,
     "multihead": multihead,
@@ -103,6 +115,11 @@ def classifier(
     mean 321
     uniform 4769
     pooling 4769
+    sparsemax 4769
+    1-subsets 4769
+    2-subsets 4769
+    3-subsets 4769
+    5-subsets 4769
     gated 4744
     deep-set 4773
     multihead 4577

@@ -115,7 +115,7 @@ class Latch(BagStudy):
 class MnistBags(BagStudy):
     """Find which bags of images of digits contain a nine.
 
-    One of --bags and --size may have several values.
+    One of --bags, --size and --least may have several values.
     """
 
     dataset: Dataset = "digits"
@@ -130,6 +130,13 @@ class MnistBags(BagStudy):
             "are drawn.", min=0,
         ),
     ] = 0  # fmt: skip
+    least: Annotated[
+        str,
+        option(
+            METHOD, "The numbers of images of the digit that make a bag positive; a negative bag "
+            "has fewer. 0: see --witnesses.",
+        ),
+    ] = "0"  # fmt: skip
     transfer: Transfer = False
     shrink: Annotated[
         int,
@@ -147,6 +154,7 @@ class MnistBags(BagStudy):
         return {
             "bags": unlike(integers(self.bags, "bags"), "bags"),
             "size": unlike(integers(self.size, "size"), "size"),
+            "least": unlike(integers(self.least, "least"), "least"),
         }
 
     @property
@@ -171,6 +179,7 @@ class MnistBags(BagStudy):
                 self.digit,
                 settings["size"],
                 self.witnesses or None,
+                least=[few or None for few in settings["least"]],
                 transfer=self.transfer,
             ),
             len(settings[self.axis]),

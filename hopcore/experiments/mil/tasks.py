@@ -90,6 +90,7 @@ def digit_bags(
     sizes: Sequence[int] = (10,),
     witnesses: int | None = None,
     *,
+    least: Sequence[int | None] = (None,),
     transfer: bool = False,
 ) -> Splits:
     """Bags of digits: seven tenths of the images train, one tenth validates, a fifth tests.
@@ -106,18 +107,20 @@ def digit_bags(
         The mean number of images in a bag.
     witnesses : int, optional
         As in :func:`hopcore.experiments.data.bags.digit_bags`.
+    least : sequence of int or None
+        Numbers of images of the digit that make a bag positive, as there.
     transfer : bool
         Whether bags of the first size alone train and validate, and those of each size test the
         same classifier.
     """
     at_most("bags", counts, TRAINED)
-    settings = [(count, size) for count in counts for size in sizes]
-    shown = varied(counts, sizes)
+    settings = [(count, size, few) for count in counts for size in sizes for few in least]
+    shown = varied(counts, sizes, least)
 
-    def drawn(part: Images, key: tuple[int, ...], size: int, number: int) -> Bags:
+    def drawn(part: Images, key: tuple[int, ...], size: int, few: int | None, number: int) -> Bags:
         return bags.digit_bags(
             np.random.default_rng((*key, size)), part, bags=number, digit=digit, length=size,
-            deviation=size / 5.0, witnesses=witnesses,
+            deviation=size / 5.0, witnesses=witnesses, least=few,
         )  # fmt: skip
 
     def splits(seed: int) -> Iterator[Split]:
@@ -127,13 +130,13 @@ def digit_bags(
         train, validation, test = (
             mixed._replace(pixels=mixed.pixels[a:b], labels=labels[a:b]) for a, b in pairwise(edges)
         )
-        tests = {shown(one): drawn(test, (seed, 2), one[1], TESTED) for one in settings}
-        for count, size in settings[:1] if transfer else settings:
-            name = shown((count, size))
+        tests = {shown(one): drawn(test, (seed, 2), *one[1:], TESTED) for one in settings}
+        for count, size, few in settings[:1] if transfer else settings:
+            name = shown((count, size, few))
             yield Split(
                 "transfer" if transfer else name, 0,
-                drawn(train, (seed, 0), size, count),
-                drawn(validation, (seed, 1), size, VALIDATED),
+                drawn(train, (seed, 0), size, few, count),
+                drawn(validation, (seed, 1), size, few, VALIDATED),
                 tests if transfer else {name: tests[name]},
             )  # fmt: skip
 

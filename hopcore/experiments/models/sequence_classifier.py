@@ -17,7 +17,7 @@ from hopcore.arrays._backend import Array, Backend
 from hopcore.arrays._scalar_checks import check_integer, check_positive
 from hopcore.experiments.data.sequences import VOCABULARY, Sequences
 from hopcore.layers._composed_settings import EncoderSettings
-from hopcore.layers._hopfield import hopfield, hopfield_weights
+from hopcore.layers._hopfield import hopfield, hopfield_weights, prepare
 from hopcore.layers._linear_maps import linear
 from hopcore.layers._losses import cross_entropy
 from hopcore.layers._parameters import SPREAD, Parameters, initial_parameters, inner
@@ -167,6 +167,23 @@ class SequenceClassifier:
         found: list[Array] = []
         self._features(parameters, symbols, found.append)
         return found
+
+    def patterns(self, parameters: Parameters, symbols: Array, layer: int) -> tuple[Array, ...]:
+        """The queries, keys and values of the heads of a layer, each ``(n, H, L, d)``."""
+        features, later, _ = self._embedded(parameters, symbols)
+        for number in range(layer):
+            features = self._layer(number, parameters, features, later, None)
+        own, found = dict(inner(parameters, f"layers.{layer}")), []
+
+        def associate(values: Array) -> Array:
+            core = inner(own, "hopfield_association")
+            none = None, None
+            found.append(prepare(self.associations[layer], core, values, None, None, none, None))
+            return values  # what the layer makes of it is not needed
+
+        encoder_layer(self.settings[layer], own, features, associate=associate)
+        inputs = found[0].inputs
+        return inputs.state, inputs.stored, inputs.projection
 
     def temperatures(self, parameters: Parameters) -> np.ndarray:
         """The temperatures ``(layers, heads)``, in units of the usual one, sqrt(d_k)."""

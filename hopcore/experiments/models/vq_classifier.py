@@ -1,4 +1,4 @@
-"""A classifier of images through a bottleneck: codes of features, symbols of codes."""
+"""A classifier of images or words through a bottleneck: codes of features, symbols of codes."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class VQ(Classifier):
     size : int
         Pixels of an image.
     classes : int
+    answers : int
+        The parts of a sample that are classified, such as the letters of a word; 1 for an image.
     width : int
         Of the hidden layers.
     groups : int
@@ -65,6 +67,7 @@ class VQ(Classifier):
     TEMPERATURES = ("codes", "symbols")
     size: int
     classes: int = 10
+    answers: int = 1
     width: int = 128
     groups: int = 8
     code_size: int = 8
@@ -75,7 +78,7 @@ class VQ(Classifier):
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        for name in ("size", "classes", "width", "symbols", "code_size"):
+        for name in ("size", "classes", "answers", "width", "symbols", "code_size"):
             check_integer(name, getattr(self, name), 1)
         check_number("alignment", self.alignment, 0.0)
         _ = self.codes
@@ -100,7 +103,7 @@ class VQ(Classifier):
         found |= first_linear("symbols", self.symbols, self.code_size, rng)
         found["points"] = rng.normal(0.0, 1.0, (self.symbols, 2)).astype(np.float32)
         found |= first_linear("decoder.0", self.width, 2 * self.groups, rng)
-        return found | first_linear("decoder.1", self.classes, self.width, rng)
+        return found | first_linear("decoder.1", self.answers * self.classes, self.width, rng)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the parameters."""
@@ -110,7 +113,7 @@ class VQ(Classifier):
         found |= linear_shapes("symbols", self.symbols, self.code_size)
         found["points"] = self.symbols, 2
         found |= linear_shapes("decoder.0", self.width, 2 * self.groups)
-        return found | linear_shapes("decoder.1", self.classes, self.width)
+        return found | linear_shapes("decoder.1", self.answers * self.classes, self.width)
 
     def outputs(self, parameters: Parameters, batch: Images, conditions: Conditions = ANY) -> Array:
         """The logits."""
@@ -146,4 +149,7 @@ class VQ(Classifier):
         weights = separate(scores)
         points = xp.matmul(straight_through(weights) if hard else weights, parameters["points"])
         received = xp.reshape(points, (-1, 2 * self.groups))
-        return perceptron(inner(parameters, "decoder"), received, 2, ""), quantized
+        logits = perceptron(inner(parameters, "decoder"), received, 2, "")
+        if self.answers > 1:
+            logits = xp.reshape(logits, (-1, self.answers, self.classes))
+        return logits, quantized

@@ -22,10 +22,12 @@ from hopcore.layers._parameters import Parameters
 from hopcore.layers._settings import HopfieldSettings
 from hopcore.schedules._learnable_temperature import LearnableTemperature
 
-ROUTERS = ("entropy", "reversed", "random", "room")
+ROUTERS = ("entropy", "reversed", "random", "hashed", "room")
 """What the score is: the entropy of the attention in the first layer, by which the uncertain
-positions are cooled; its negative, by which they are heated; a pseudo-random number, the control
-that has the same budget; and the entropy again, with both layers at room temperature."""
+positions are cooled; its negative, by which they are heated; a pseudo-random number for each place,
+the same in all sequences, which is the control with the same budget; a pseudo-random number that
+depends on all symbols so far, whose choice says something about them; and the entropy again, with
+both layers at room temperature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +106,9 @@ class RoutedClassifier(SequenceClassifier):
     def _chosen(self, weights: Array, symbols: Array, later: Array, backend: Backend) -> Array:
         xp = backend.xp
         counts = xp.sum(backend.astype(~later, weights.dtype), axis=1)
-        if self.router == "random":
-            scores = pseudo_random(symbols, later, weights, backend)
+        if self.router in ("random", "hashed"):
+            known = symbols if self.router == "hashed" else xp.zeros_like(symbols)
+            scores = pseudo_random(known, later, weights, backend)
         else:
             logs = xp.log(xp.where(weights > 0.0, weights, xp.ones_like(weights)))
             entropy = -xp.mean(xp.sum(weights * logs, axis=-1), axis=1)
@@ -121,7 +124,7 @@ class RoutedClassifier(SequenceClassifier):
 
 
 def pseudo_random(symbols: Any, later: Array, weights: Array, backend: Backend) -> Array:
-    """Return numbers in [0, 1) that depend on all symbols so far, ``(n, L)``."""
+    """Return numbers in [0, 1) that depend on the place and on all symbols so far, ``(n, L)``."""
     xp = backend.xp
     place = xp.sum(backend.astype(~later, weights.dtype), axis=1)
     each = (backend.astype(symbols, weights.dtype) + 1.0) * place * 0.7313

@@ -95,7 +95,7 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
             if not found:
                 continue
             color = plots.INK if router == CONTROL else plots.LINES[place]
-            shift = 0.18 * (place - 1.5)
+            shift = 0.15 * (place - 2)
             ax.plot(
                 [budgets.index(one.budget) + shift for one in found],
                 [100.0 * one.accuracy for one in found], "o", color=color, markersize=3.5,
@@ -107,6 +107,6 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
     panels[0].set_ylabel("% right", fontsize=9)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
-    note = "A point for each seed. random: the control, with the same budget"
+    note = "A point for each seed. random: places that no symbol has a say in, with the same budget"
     title = "Symbols sent to a hot or a cold layer"
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)

@@ -20,8 +20,9 @@ from hopcore.experiments.temperature_router.tasks import TASKS
 class TemperatureRouter(ResumableStudy):
     """Measure whether it helps to send symbols to a hot or a cold layer by their entropy.
 
-    The controls are a random router with the same budget, the reversed router, and the same router
-    with both layers at room temperature.
+    The controls are a router that chooses places at random, with the same budget, a router that
+    chooses by a hash of the symbols, the reversed router, and the same router with both layers at
+    room temperature.
     """
 
     task: Annotated[str, option(METHOD, f"The tasks, of {', '.join(TASKS)}.")] = ",".join(TASKS)
