@@ -426,7 +426,8 @@ def soak(session: nox.Session) -> None:
 def kernels(session: nox.Session) -> None:
     """The kernels for GPUs without a GPU: the suite on interpreted ones, and all compiled.
 
-    ``nox -s kernels -- triton`` or ``-- pallas`` does it for one language.
+    ``nox -s kernels -- triton`` or ``-- pallas`` does it for one language. What is compiled is
+    kept: a run that was interrupted goes on, and only changed kernels are compiled again.
     """
     dev(session)
     languages = session.posargs or ["triton", "pallas"]

@@ -1,64 +1,60 @@
 """Compile the kernels in Triton for GPUs that are not there: registers, shared memory, spills.
 
 ``python -m benchmarks.gpu_compile FILE.json`` compiles for sm_80 and sm_90 and writes one row for
-each kernel. No GPU is needed: Triton brings the assembler of CUDA.
+each kernel that has changed (:mod:`benchmarks.gpu_table`). No GPU is needed: Triton brings the
+assembler of CUDA.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
-import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+
+from benchmarks.gpu_table import (
+    DTYPES,
+    WARP,
+    Row,
+    Variant,
+    chosen,
+    digest,
+    function_of,
+    read,
+    report,
+    resources,
+    some_variants,
+    summary,
+    write,
+)
+from hopcore.memory import FusedTiles
 
 KERNELS_IN_TRITON = "hopcore_torch.kernels.triton"
 """The package whose private modules are compiled."""
 
-DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-KINDS = ("softmax", "half", "one", "any")
-KERNELS = ("forward", "by_query", "by_memory")
-CAPABILITIES = (80, 90)
-SIZES = (64, 128, 256)
-WARP = 32
 
-
-class Variant(NamedTuple):
-    """One kernel as it is compiled."""
-
-    kernel: str
-    kind: str
-    dtype: str
-    size: int
-    """The numbers of coordinates of a pattern and of a projection."""
-    capability: int
-    options: str = "plain"
-    """``plain``, or ``all``: causal, a mask, a bias, a beta of each query, the best pattern; or
-    ``ones``: one query, one pattern and one coordinate, which Triton compiles as constants."""
-
-
-def variants() -> Iterator[Variant]:
+def variants() -> list[Variant]:
     """All kernels, plain in every size, and with the other options in the smallest."""
-    for options, size in [("plain", size) for size in SIZES] + [("all", 64), ("ones", 64)]:
-        for dtype in DTYPES:
-            for kind in KINDS:
-                for kernel in KERNELS:
-                    for capability in CAPABILITIES:
-                        yield Variant(kernel, kind, dtype, size, capability, options)
-            if options == "plain":
-                for capability in CAPABILITIES:
-                    yield Variant("lookup", "softmax", dtype, size, capability)
+    return list(some_variants("all", "ones"))
+
+
+def tiles_of(variant: Variant) -> FusedTiles:
+    """The tiles of a variant."""
+    size = getattr(torch, variant.dtype).itemsize
+    tiles = FusedTiles.of(size, variant.size, variant.size)
+    return tiles.of_memories if variant.kernel == "by_memory" else tiles
+
+
+def source_of(variant: Variant) -> str:
+    """A number of the source of a variant, by which a row knows whether it is compiled again."""
+    return digest(KERNELS_IN_TRITON, [function_of(variant)], *tiles_of(variant))
 
 
 def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
@@ -75,35 +71,40 @@ def arguments_of(variant: Variant) -> tuple[Any, list[Any]]:
     arrays += [rows("*u8"), rows("*fp32"), rows("*fp32")] if everything else ["constexpr"] * 3
     counts = ["constexpr" if variant.options == "ones" else "i32"] * 4
     call = tiles.Call(*arrays, "fp32", "*i64", *counts, "fp32", "fp32", "constexpr")
-    sums, places = "*fp32", "*i32"
-    absent: dict[str, Any] = dict.fromkeys(tiles.Results._fields, "constexpr")
-    ends = {} if variant.kind == "softmax" else {"first": places, "last": places}
-    best = {"index": "*i64", "weight": sums} if everything else {}
-    saved = {"mean": sums, "top": sums, "root": sums, **ends}
-    if variant.kernel == "lookup":
-        found = {"output": number, "top": sums, "index": "*i64"}
-        return modules._lookup.hard_lookup, [call, tiles.Results(**{**absent, **found})]
-    if variant.kernel == "forward":
-        found = {"output": number, "conjugate": sums, **saved, **best}
-        softmax = variant.kind == "softmax"
-        kernel = modules._softmax.softmax_forward if softmax else modules._entmax.entmax_forward
-        return kernel, [call, tiles.Results(**{**absent, **found})]
-    module = modules._backward
-    nothing: dict[str, Any] = dict.fromkeys(module.Wanted._fields, "constexpr")
-    given = module.Given(
-        number,
-        sums,
-        sums,
-        sums,
-        sums,
-        ends.get("first", "constexpr"),
-        ends.get("last", "constexpr"),
-    )
+    module, function = function_of(variant)
+    kernel, given = getattr(getattr(modules, module), function), [call]
+    if variant.kernel in ("forward", "lookup"):
+        return kernel, [*given, tiles.Results(**results_of(variant, tiles))]
+    backward, sums = modules._backward, "*fp32"
+    absent = "constexpr"
+    ends = [absent if variant.kind == "softmax" else "*i32"] * 2
+    by_output = [absent, sums, absent] if variant.options == "entropy" else [number, sums, sums]
+    wanted: dict[str, Any] = dict.fromkeys(backward.Wanted._fields, absent)
     if variant.kernel == "by_query":
-        wanted = {"state": number, **({"beta": sums} if everything else {})}
-        return module.by_query, [call, given, module.Wanted(**{**nothing, **wanted})]
-    wanted = {"stored": number, "projection": number}
-    return module.by_memory, [call, given, module.Wanted(**{**nothing, **wanted}), "i32"]
+        wanted |= {"state": number, **({"beta": sums} if everything else {})}
+    elif variant.options == "entropy":
+        wanted["bias"] = sums
+    else:
+        wanted |= {"stored": number, "projection": number}
+        wanted |= {"bias": sums} if everything else {}
+    group = ["i32"] if variant.kernel == "by_memory" else []
+    saved = backward.Given(*by_output, sums, sums, *ends)
+    return kernel, [*given, saved, backward.Wanted(**wanted), *group]
+
+
+def results_of(variant: Variant, tiles: Any) -> dict[str, Any]:
+    """The types of what a forward pass or a lookup stores."""
+    number, sums, places = "*" + DTYPES[variant.dtype], "*fp32", "*i32"
+    found: dict[str, Any] = dict.fromkeys(tiles.Results._fields, "constexpr")
+    if variant.kernel == "lookup":
+        return found | {"output": number, "top": sums, "index": "*i64"}
+    found |= {"conjugate": sums, "top": sums, "root": sums}
+    if variant.kind != "softmax":
+        found |= {"first": places, "last": places}
+    if variant.options == "entropy":
+        return found | {"entropy": sums, "square": sums, "weight": sums}
+    best = {"index": "*i64", "weight": sums} if variant.options == "all" else {}
+    return found | {"output": number, "mean": sums} | best
 
 
 ONES = "column", "queries", "patterns", "depth", "width", "aligned"
@@ -131,15 +132,13 @@ def fixed(types: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, 
             yield (*place, index), 1 if one else None
 
 
-def compiled(variant: Variant) -> dict[str, Any]:
+def compiled(variant: Variant) -> Row:
     """A row of the table."""
     triton, compiler = import_module("triton"), import_module("triton.compiler")
     backends = import_module("triton.backends.compiler")
 
     function, types = arguments_of(variant)
-    launch = import_module(f"{KERNELS_IN_TRITON}._launch")
-    tiles = launch.tiles_of(getattr(torch, variant.dtype), variant.size, variant.size)
-    tiles = tiles.of_memories if variant.kernel == "by_memory" else tiles
+    launch, tiles = import_module(f"{KERNELS_IN_TRITON}._launch"), tiles_of(variant)
     constants: dict[Any, Any] = dict(fixed(types))
     own = {
         "KIND": variant.kind,
@@ -153,73 +152,13 @@ def compiled(variant: Variant) -> dict[str, Any]:
     attributes: Any = {place: [["tt.divisibility", 16]] for place in multiples(types)}
     source = compiler.ASTSource(function, signature, constants | own, attributes)
     target = backends.GPUTarget("cuda", variant.capability, WARP)
-    kernel = triton.compile(source, target=target, options=tiles.options)
-    row = {**variant._asdict(), **tiles._asdict(), "shared": kernel.metadata.shared}
-    return {**row, **resources(kernel.asm["cubin"])}
-
-
-def resources(binary: bytes) -> dict[str, int]:
-    """Registers of a thread, and the bytes of its stack, to which registers are spilled."""
-    program = (
-        Path(str(import_module("triton").__file__)).parent
-        / "backends"
-        / "nvidia"
-        / "bin"
-        / "cuobjdump"
-    )
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(binary)
-        file.flush()
-        command = [program, "--dump-resource-usage", file.name]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = {name: max(map(int, re.findall(rf"{name}:(\d+)", done.stdout))) for name in USAGE}
-    return {USAGE[name]: number for name, number in found.items()}
-
-
-USAGE = {"REG": "registers", "STACK": "spilled"}
-"""What ``cuobjdump`` prints, and the names in the table."""
-
-
-def digest() -> str:
-    """A number of the sources of the kernels, by which a table knows whether it is theirs."""
-    folder = Path(str(import_module(KERNELS_IN_TRITON).__file__)).parent
-    names = "backward", "entmax", "launch", "lookup", "softmax", "tiles"
-    sources = [(folder / f"_{name}.py").read_bytes() for name in names]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
-
-
-def write(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows in the order of the variants."""
-    places = {variant: place for place, variant in enumerate(variants())}
-    rows = sorted(rows, key=lambda row: places[variant_of(row)])
-    head = {"triton": version("triton"), "sources": digest(), "variants": len(places)}
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    text = json.dumps(head)[:-1] + f', "kernels": [\n{lines}\n]}}\n'
-    file.write_text(text)
-
-
-def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """The largest numbers of each kernel, dtype and size, as lines of a page."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["kernel"], row["dtype"], row["size"]), []).append(row)
-    yield "| kernel | dtype | coordinates | variants | registers | shared [KiB] | spilled [B] |"
-    yield "|---|---|---:|---:|---:|---:|---:|"
-    for (kernel, dtype, size), found in groups.items():
-        registers, shared, spilled = (
-            max(row[name] for row in found) for name in ("registers", "shared", "spilled")
-        )
-        numbers = f"{len(found)} | {registers} | {shared / 1024:.0f} | {spilled}"
-        yield f"| {kernel} | {dtype} | {size} | {numbers} |"
-
-
-def variant_of(row: dict[str, Any]) -> Variant:
-    """The variant of a row."""
-    return Variant(*(row[name] for name in Variant._fields))
+    kernel = triton.compile(source, target=target, options=launch.compiler_options(tiles))
+    row = {**variant._asdict(), **tiles._asdict(), "source": source_of(variant)}
+    return {**row, "shared": kernel.metadata.shared, **resources(kernel.asm["cubin"])}
 
 
 def main() -> None:
-    """Write the table; rows of the same sources that it has already are kept."""
+    """Write the table; rows whose source has not changed are kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="the table, JSON")
     parser.add_argument(
@@ -228,22 +167,20 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="default: 2")
     parser.add_argument("-k", default="", help="only variants that have all of these words")
     options = parser.parse_args()
+    head = {"triton": version("triton")}
+    rows = [row for row in read(options.file, head) if row["source"] == source_of(Variant.of(row))]
     if options.summary:
-        print("\n".join(summary(json.loads(options.file.read_text())["kernels"])))
+        print("\n".join(summary(rows)))
+        print(report(rows, variants()))
         return
-    rows: list[dict[str, Any]] = []
-    if options.file.exists():
-        found = json.loads(options.file.read_text())
-        rows = found["kernels"] if found["sources"] == digest() else []
-    done = set(map(variant_of, rows))
-    wanted = [v for v in variants() if set(options.k.split()) <= set(map(str, v))]
+    done = set(map(Variant.of, rows))
+    missing = [v for v in chosen(variants(), options.k) if v not in done]
     with ProcessPoolExecutor(options.processes) as pool:
-        for row in pool.map(compiled, [v for v in wanted if v not in done]):
+        for row in pool.map(compiled, missing):
             rows.append(row)
-            write(options.file, rows)
+            write(options.file, head, variants(), rows)
             print(*row.values(), flush=True)
-    count = sum(row["spilled"] > 0 for row in rows)
-    print(f"{len(rows)} of {len(list(variants()))} kernels, {count} with spills")
+    print(report(rows, variants()))
 
 
 if __name__ == "__main__":

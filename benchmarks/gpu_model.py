@@ -13,6 +13,8 @@ import os
 from importlib import import_module
 from typing import NamedTuple
 
+from hopcore.memory import FusedOrder, FusedTiles
+
 
 class Gpu(NamedTuple):
     """Peak rates from the data sheets of NVIDIA, without sparsity."""
@@ -176,10 +178,10 @@ def count_passes() -> None:
     with using_kernels("triton-interpret"):
         for alpha in (1.25, 1.5, 2.0):
             for beta in (1 / 64, 1 / 8, 1.0):
-                launch = module.Launch(
-                    module.Memory(state, stored, stored, beta, None, None, alpha)
-                )
-                launch.tiles = module.Tiles(64, 64, 64, 64, 4, 2)
+                order = FusedOrder(alpha)
+                memory = module.Memory(state, stored, stored, beta, None, None, order)
+                launch = module.Launch(memory)
+                launch.tiles = FusedTiles.of(2, 64, 64)
                 results = launch.forward(output=False, best=True, passes=True)
                 weight = float(results.weight.median())
                 print(f"| {alpha:g} | {beta:.3g} | {weight:.2g} | {int(results.passes.max())} |")

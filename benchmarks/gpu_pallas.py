@@ -3,35 +3,39 @@
 ``python -m benchmarks.gpu_pallas FILE.json`` lets JAX lower each variant for CUDA, as a program
 for a GPU contains it. On a GPU, XLA compiles this with its own Triton. Here the Triton package
 compiles it for sm_80 and sm_90, and one row with registers, shared memory and spills is written for
-each kernel. ``--lower`` only lowers them, for which JAX is enough.
+each kernel that has changed (:mod:`benchmarks.gpu_table`): if its sources have changed it is
+lowered again, and if what is lowered has changed it is compiled again. ``--lower`` only lowers
+them, for which JAX is enough.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_compile import (
+from benchmarks.gpu_table import (
     CAPABILITIES,
-    DTYPES,
-    KERNELS,
-    KINDS,
-    SIZES,
     WARP,
+    Row,
     Variant,
+    chosen,
+    digest,
+    function_of,
+    read,
+    report,
     resources,
+    some_variants,
     summary,
-    variant_of,
+    write,
 )
+from hopcore.memory import FusedOrder
 
 KERNELS_IN_PALLAS = "hopcore_jax.kernels.pallas"
 """The package whose private modules are lowered."""
@@ -42,17 +46,15 @@ MEMORIES, QUERIES, PATTERNS = 4, 1000, 1000
 """The sizes of the call, which are constants in the kernels of JAX."""
 
 
-def variants() -> Iterator[Variant]:
-    """All kernels, plain in every size, and with mask, bias and causal rows in the smallest."""
-    for options, size in [("plain", size) for size in SIZES] + [("all", 64)]:
-        for dtype in DTYPES:
-            for kind in KINDS:
-                for kernel in KERNELS:
-                    for capability in CAPABILITIES:
-                        yield Variant(kernel, kind, dtype, size, capability, options)
-            if options == "plain":
-                for capability in CAPABILITIES:
-                    yield Variant("lookup", "softmax", dtype, size, capability)
+def variants() -> list[Variant]:
+    """All kernels, plain in every size, and with other options in the smallest."""
+    return list(some_variants("all"))
+
+
+def source_of(variant: Variant) -> str:
+    """A number of the source of a variant, with that of launches, which are lowered with it."""
+    roots = [function_of(variant), ("_launch", "Launch"), ("_launch", "results_of")]
+    return digest(KERNELS_IN_PALLAS, roots)
 
 
 def lowered(variant: Variant) -> tuple[str, Any]:
@@ -69,13 +71,14 @@ def lowered(variant: Variant) -> tuple[str, Any]:
         return jax.ShapeDtypeStruct((MEMORIES, *shape), dtype)
 
     queries, patterns = (empty(n, variant.size, dtype=dtype) for n in (QUERIES, PATTERNS))
-    arrays = layout.Arrays(queries, patterns, patterns, empty(QUERIES))
+    values = None if variant.options == "entropy" else patterns
+    arrays = layout.Arrays(queries, patterns, values, empty(QUERIES))
     if everything:
         rows, numbers = (QUERIES, PATTERNS), empty(QUERIES, dtype=jnp.int32)
         mask, bias = jax.ShapeDtypeStruct(rows, bool), jax.ShapeDtypeStruct(rows[1:], jnp.float32)
         bias = bias.update(shape=(1, PATTERNS))
         arrays = arrays._replace(mask=mask, mask_of=numbers, bias=bias)
-    plan = layout.Plan(ORDERS[variant.kind], QUERIES if everything else 0)
+    plan = layout.Plan(FusedOrder(ORDERS[variant.kind]), QUERIES if everything else 0)
     results = launches.results_of(layout.sizes_of(plan, arrays), arrays, "saved")
     given = layout.Given(
         queries, results.conjugate, *(getattr(results, x) for x in layout.Given._fields[2:])
@@ -85,6 +88,8 @@ def lowered(variant: Variant) -> tuple[str, Any]:
         launch = launches.Launch(plan, arrays)
         if variant.kernel == "lookup":
             return launch.lookup()
+        if variant.options == "entropy":
+            return launch.statistics()
         if variant.kernel == "forward":
             return launch.forward("best" if everything else "saved")
         if variant.kernel == "by_query":
@@ -93,8 +98,8 @@ def lowered(variant: Variant) -> tuple[str, Any]:
 
     with recording() as texts:
         jax.jit(call).trace(arrays, given).lower(lowering_platforms=("cuda",))
-    (text,) = texts
-    return text, layout.sizes_of(plan, arrays)
+    # Statistics launch the forward pass and then what patterns receive.
+    return texts[variant.kernel == "by_memory" and len(texts) > 1], layout.sizes_of(plan, arrays)
 
 
 class recording:
@@ -120,50 +125,34 @@ class recording:
         self.module.lower_jaxpr_to_triton_module = self.before
 
 
-def compiled(variant: Variant) -> dict[str, Any]:
-    """A row of the table."""
+def compiled(variant: Variant, before: Row | None) -> Row:
+    """A row of the table; the one before, if the lowered kernel is still the same."""
     triton, backends = import_module("triton"), import_module("triton.backends.compiler")
     text, sizes = lowered(variant)
-    launches = import_module(f"{KERNELS_IN_PALLAS}._launch")
-    warps = launches.BY_MEMORY_WARPS if variant.kernel == "by_memory" else sizes.warps
-    options = {"num_warps": warps, "num_stages": sizes.stages}
+    tiles = sizes.each.of_memories if variant.kernel == "by_memory" else sizes.each
+    options = {"num_warps": tiles.warps, "num_stages": tiles.stages}
+    text_and_options = f"{text}{options}".encode()
+    row = {**variant._asdict(), **tiles._asdict(), "source": source_of(variant)}
+    row["lowered"] = hashlib.sha256(text_and_options).hexdigest()[:16]
+    if before is not None and before["lowered"] == row["lowered"]:
+        return {**before, **row}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.ttir"
         file.write_text(text)
         target = backends.GPUTarget("cuda", variant.capability, WARP)
         kernel = triton.compile(str(file), target=target, options=options)
-    tiles = {"block": sizes.block, "tile": sizes.tile, "warps": warps, "stages": sizes.stages}
-    row = {**variant._asdict(), **tiles, "shared": kernel.metadata.shared}
-    return {**row, **resources(kernel.asm["cubin"])}
-
-
-def digest() -> str:
-    """A number of the sources of the kernels, by which a table knows whether it is theirs."""
-    folder = Path(str(import_module(KERNELS_IN_PALLAS).__file__)).parent
-    names = "backward", "entmax", "launch", "layout", "lookup", "softmax", "tiles"
-    sources = [(folder / f"_{name}.py").read_bytes() for name in names]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
-
-
-def write(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows in the order of the variants."""
-    places = {variant: place for place, variant in enumerate(variants())}
-    rows = sorted(rows, key=lambda row: places[variant_of(row)])
-    versions = {name: version(name) for name in ("jax", "triton")}
-    head = {**versions, "sources": digest(), "variants": len(places)}
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    file.write_text(json.dumps(head)[:-1] + f', "kernels": [\n{lines}\n]}}\n')
+    return {**row, "shared": kernel.metadata.shared, **resources(kernel.asm["cubin"])}
 
 
 def main() -> None:
-    """Write the table; rows of the same sources that it has already are kept."""
+    """Write the table; rows whose source has not changed are kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, nargs="?", help="the table, JSON")
     parser.add_argument("--lower", action="store_true", help="lower for CUDA, and compile nothing")
     parser.add_argument("--summary", action="store_true", help="print the table")
     parser.add_argument("-k", default="", help="only variants that have all of these words")
     options = parser.parse_args()
-    wanted = [v for v in variants() if set(options.k.split()) <= set(map(str, v))]
+    wanted = chosen(variants(), options.k)
     if options.lower:
         for variant in wanted:
             if variant.capability == CAPABILITIES[0]:
@@ -172,21 +161,19 @@ def main() -> None:
         return
     if options.file is None:
         parser.error("a file is needed, unless with --lower")
+    head = {name: version(name) for name in ("jax", "triton")}
+    rows = {Variant.of(row): row for row in read(options.file, head)}
+    fresh = [v for v, row in rows.items() if row["source"] == source_of(v)]
     if options.summary:
-        print("\n".join(summary(json.loads(options.file.read_text())["kernels"])))
+        print("\n".join(summary([rows[v] for v in fresh])))
+        print(report([rows[v] for v in fresh], variants()))
         return
-    rows: list[dict[str, Any]] = []
-    if options.file.exists():
-        found = json.loads(options.file.read_text())
-        rows = found["kernels"] if found["sources"] == digest() else []
-    done = set(map(variant_of, rows))
     for variant in wanted:
-        if variant not in done:
-            rows.append(compiled(variant))
-            write(options.file, rows)
-            print(*rows[-1].values(), flush=True)
-    count = sum(row["spilled"] > 0 for row in rows)
-    print(f"{len(rows)} of {len(list(variants()))} kernels, {count} with spills")
+        if variant not in fresh:
+            rows[variant] = compiled(variant, rows.get(variant))
+            write(options.file, head, variants(), list(rows.values()))
+            print(*rows[variant].values(), flush=True)
+    print(report(list(rows.values()), variants()))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ OF_ASSOCIATIONS = (
     "test_scores.py",
     "test_scores_derivatives.py",
     "test_separation.py",
+    "test_statistics.py",
     "test_ties.py",
 )
 """The checks that run on interpreted kernels: those of associations and of what is made of them."""

@@ -148,6 +148,16 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         output, conjugate = self.over_blocks(block, state, stored, beta, mask, orders)
         return self.astype(output, state.dtype), conjugate if need_conjugate else None
 
+    def associate_unchecked(
+        self, state: Array, stored: Array, beta: float, separation: SeparationFunction
+    ) -> Array | None:
+        """Update arrays of one type that nothing has checked, or return None.
+
+        A result other than None is that of the usual checks and :meth:`associate`, for arguments
+        that pass these checks. ``beta`` has passed them already.
+        """
+        return None
+
     def gives_conjugate(self, state: Array, stored: Array) -> bool:
         """Whether a softmax association gives its conjugate, too, without further work."""
         return False
@@ -189,6 +199,17 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         The argument may be a tuple that contains arrays.
         """
         return function(argument)
+
+    def maps_blocks(self, state: Array) -> bool:
+        """Whether :meth:`in_mapped_blocks` is there, for functions without random state."""
+        return False
+
+    def in_mapped_blocks(self, work: Callable[[Any, Any], Array], queries: int, rows: int) -> Array:
+        """Join ``work(places, number)`` of blocks of so many queries along the second last axis.
+
+        ``places`` are the places of the queries of a block. A derivative calls the function again.
+        """
+        raise NotImplementedError
 
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction
@@ -328,7 +349,11 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
 
     def statistics_rows(self, state: Array, stored: Array) -> int:
         """How many queries :meth:`statistics` looks at together."""
-        return block_rows(state, stored)
+        return block_rows(state, stored, self.block(state))
+
+    def block(self, array: Array) -> int:
+        """How many scores kernels hold at once on the device of an array."""
+        return BLOCK
 
     def loop(
         self,
@@ -397,7 +422,7 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         ``(..., L)``; they are joined along the query axis.
         """
         queries = state.shape[-2]
-        rows = block_rows(state, stored)
+        rows = block_rows(state, stored, self.block(state))
         if rows >= queries:
             return block(self.scores(state, stored, beta, mask), *of_queries)
         parts = []
@@ -432,10 +457,10 @@ def causal_blocks(
         yield slice(start, stop), seen, mask
 
 
-def block_rows(state: Array, stored: Array) -> int:
-    """How many queries fit into a block of scores; at least one."""
+def block_rows(state: Array, stored: Array, block: int | None = None) -> int:
+    """How many queries fit into a block of so many scores, or of :data:`BLOCK`; at least one."""
     batch = max(math.prod(state.shape[:-2]), math.prod(stored.shape[:-2]), 1)
-    return max(1, BLOCK // max(1, batch * stored.shape[-2]))
+    return max(1, (block or BLOCK) // max(1, batch * stored.shape[-2]))
 
 
 def beta_of_rows(beta: Beta, part: slice) -> Beta:

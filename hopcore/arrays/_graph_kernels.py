@@ -53,6 +53,10 @@ class Rows(NamedTuple):
 class GraphKernels(ArrayLibrary):
     """Portable kernels of :class:`hopcore.Backend` for graphs."""
 
+    def block(self, array: Array) -> int:
+        """How many scores kernels hold at once on the device of an array."""
+        raise NotImplementedError
+
     def neighbour_sum(self, entries: Rows, values: Array, features: Array) -> Array:
         """A symmetric sparse matrix times features ``(n, d)``: the sum over the entries of a row.
 
@@ -98,7 +102,7 @@ class GraphKernels(ArrayLibrary):
         parts = [
             products(entries.rows[part], entries.columns[part])
             for part in chunks(
-                entries.rows.shape[0], max(1, GATHER_BLOCK // max(1, left.shape[-1]))
+                entries.rows.shape[0], max(1, self.block(left) // (2 * max(1, left.shape[-1])))
             )
         ]
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
@@ -206,8 +210,12 @@ class GraphKernels(ArrayLibrary):
         members = xp.reshape(best[..., None] * GROUP + within_group, (*lead, k * GROUP))
         rest = xp.arange(grouped, width, dtype=members.dtype, device=self.device(members))
         members = xp.concat([members, xp.broadcast_to(rest, (*lead, width - grouped))], axis=-1)
-        within = self.top_k(xp.take_along_axis(scores, members, axis=-1), k)[1]
+        within = self.largest_of_few(xp.take_along_axis(scores, members, axis=-1), k)
         return xp.take_along_axis(members, within, axis=-1)
+
+    def largest_of_few(self, scores: Array, k: int) -> Array:
+        """As :meth:`largest`, of scores so few that sorting them is cheap."""
+        return self.top_k(scores, k)[1]
 
 
 def without_rounding(values: Array, xp: ModuleType) -> Array:

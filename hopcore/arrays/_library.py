@@ -155,6 +155,18 @@ class ArrayLibrary:
         """Whether values can be read at all, possibly by waiting for a device."""
         return self.can_read_values(array)
 
+    def is_on_host(self, array: Array) -> bool:
+        """Whether values lie in one piece in the memory of the host, where NumPy may read them."""
+        return self.can_read_values(array)
+
+    def identity(self, array: Array) -> Any:
+        """Return an object that tells an array with its values from others, without reading them.
+
+        It equals that of another array only if both are the same memory, which nobody has changed
+        in between. It keeps no values, and is None where a library cannot tell.
+        """
+        return None
+
     def cache_context(self) -> AbstractContextManager[Any]:
         """The context in which to make arrays that outlive the caller's mode, as in a cache."""
         return nullcontext()

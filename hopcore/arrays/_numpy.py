@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -164,8 +164,49 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             output, conjugate = in_tiles(query, stored, projection, mask, separation, self)
             return output, conjugate if need_conjugate else None
         except FloatingPointError:
+            if np.geterr()["under"] == "ignore":
+                raise  # something else than an underflow
             arguments = state, stored, projection, beta, mask, separation, need_conjugate
             return quietly(self.associate, *arguments)
+
+    def associate_unchecked(
+        self,
+        state: np.ndarray,
+        stored: np.ndarray,
+        beta: float,
+        separation: SeparationFunction,
+    ) -> np.ndarray | None:
+        """Look for nan and infinity in the result, which saves a pass over the memory.
+
+        A pattern that is not finite has the score nan, inf or -inf. With the first two, all weights
+        are nan. With the third, the weight is 0, and 0 times the infinite value is nan. Products
+        that overflow raise here, and are left to :meth:`associate`.
+        """
+        dtype = state.dtype
+        if type(state) is not np.ndarray or dtype not in SAFE_EXPONENT or stored.dtype != dtype:
+            return None
+        single = state.ndim == 1
+        if single:
+            state = state[None]
+        fits = (
+            state.ndim >= 2
+            and stored.ndim >= 2
+            and state.size > 0
+            and stored.size > 0
+            and state.shape[-1] == stored.shape[-1]
+            and (stored.ndim == 2 or state.shape[:-2] == stored.shape[:-2])
+            and state.size * stored.size <= SERIAL * stored.shape[-1] ** 2
+            and multiplies_zeros(dtype)
+        )
+        if not fits:
+            return None
+        try:
+            output, _ = strictly(self.associate, state, stored, stored, beta, None, separation)
+        except FloatingPointError:
+            return None
+        if not math.isfinite(np.vdot(output, output)):
+            return None
+        return output[0] if single else output
 
     def gives_conjugate(self, state: np.ndarray, stored: np.ndarray) -> bool:
         """Always."""
@@ -188,6 +229,8 @@ class NumpyBackend(NumpyGraphKernels, Backend):
                 return softmax_at_once(query, stored, None, mask, True)[1]
             return in_tiles(query, stored, None, mask, separation, self)[1]
         except FloatingPointError:
+            if np.geterr()["under"] == "ignore":
+                raise
             return quietly(self.conjugate, state, stored, beta, mask, separation)
 
     def statistics(
@@ -296,6 +339,28 @@ def quietly(kernel: Callable[..., Any], *arguments: Any) -> Any:
     """
     with np.errstate(under="ignore"):
         return kernel(*arguments)
+
+
+@np.errstate(over="raise", invalid="raise", divide="raise", under="ignore")
+def strictly(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a kernel, and raise a FloatingPointError for whatever NumPy would warn of."""
+    return kernel(*arguments)
+
+
+@cache
+@np.errstate(invalid="ignore")
+def multiplies_zeros(dtype: np.dtype) -> bool:
+    """Whether products multiply zeros, too, so that 0 times infinity is nan.
+
+    A library for products might skip factors that are zero, as early versions of BLAS did.
+    """
+    for rows, inner, columns in ((1, 3, 5), (1, 64, 300), (1, 300, 64), (8, 64, 300)):
+        zeros = np.zeros((rows, inner), dtype)
+        infinite = np.full((inner, columns), np.inf, dtype)
+        for factor in (infinite, np.ascontiguousarray(infinite.T).T):
+            if not np.isnan(np.matmul(zeros, factor)).all():
+                return False
+    return True
 
 
 def in_tiles(

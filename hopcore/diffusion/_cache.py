@@ -21,9 +21,14 @@ class GraphCache:
     """Keep the graphs of patterns, and find them by the values of the patterns.
 
     Patterns are compared with copies of earlier ones, value by value, so an array that was changed
-    in place, or another array at the same memory address, is never confused with the first one. If
-    values cannot be read, under a trace or on an accelerator, graphs are built every time and not
-    kept.
+    in place, or another array at the same memory address, is never confused with the first one.
+
+    The values of a torch tensor on an accelerator are not read, since this would wait for the
+    device. Its graph is found if the tensor is the same memory as before, and if autograd has not
+    counted a change since then. In-place operations are counted, also those of optimizers and under
+    ``torch.no_grad``. Changes through ``tensor.data``, or by a kernel of one's own, are not: call
+    :meth:`clear` after them. Under a trace, in inference mode, and for other libraries on an
+    accelerator, graphs are built every time and not kept.
 
     Parameters
     ----------
@@ -71,13 +76,32 @@ class GraphCache:
         """Return the number of graphs that are kept."""
         return len(self._entries)
 
-    def get(self, patterns: Array, *, mask: Array | None = None) -> PatternGraph:
-        """Return the graph of patterns ``(..., N, d)``; the mask is that of :func:`knn_graph`."""
+    def get(
+        self,
+        patterns: Array,
+        *,
+        mask: Array | None = None,
+        sources: tuple[Any, ...] | None = None,
+    ) -> PatternGraph:
+        """Return the graph of patterns ``(..., N, d)``; the mask is that of :func:`knn_graph`.
+
+        ``sources`` is everything that patterns and mask were computed from, arrays and other
+        values; the patterns and the mask themselves if not given. It matters on accelerators only,
+        where these arrays have to be the same ones for the graph to be found. With an empty tuple,
+        the graph is not kept there.
+        """
         backend = backend_of_input("patterns", patterns)
-        if not backend.can_read_values(patterns):
-            return self._build(patterns, mask)
+        readable = backend.can_read_values(patterns)
+        identity = None
+        if not readable:
+            given = (patterns, mask) if sources is None else sources
+            identity = identity_of(backend, patterns, given)
+            if identity is None:
+                return self._build(patterns, mask)
         with self._lock:
-            entry = self._find(backend, patterns, mask) if self.config.cache_graph else None
+            entry = None
+            if self.config.cache_graph:
+                entry = self._find(backend, patterns, mask, identity)
             self.hits += entry is not None
             self.misses += entry is None
         if not self.config.cache_graph:
@@ -87,7 +111,11 @@ class GraphCache:
             with backend.cache_context():
                 kept = backend.xp.asarray(backend.constant(patterns), copy=True)
                 kept_mask = None if mask is None else backend.xp.asarray(mask, copy=True)
-                entry = _Entry(backend, kept, kept_mask, self._build(kept, kept_mask))
+                graph = self._build(kept, kept_mask)
+                if identity is None:
+                    entry = _Entry(backend, kept, kept_mask, graph)
+                else:
+                    entry = _Entry(backend, None, None, graph, identity)
             self._keep(entry)
         if backend.requires_gradient(patterns):
             return pattern_graph(reweighted(entry.graph.W, patterns, mask))
@@ -102,9 +130,13 @@ class GraphCache:
         with self._lock:
             self._entries.clear()
 
-    def _find(self, backend: Backend, patterns: Array, mask: Array | None) -> _Entry | None:
+    def _find(
+        self, backend: Backend, patterns: Array, mask: Array | None, identity: Any
+    ) -> _Entry | None:
+        for number in [n for n, entry in self._entries.items() if entry.expired]:
+            del self._entries[number]
         for number in reversed(self._entries):
-            if self._entries[number].holds(backend, patterns, mask):
+            if self._entries[number].holds(backend, patterns, mask, identity):
                 self._entries.move_to_end(number)
                 return self._entries[number]
         return None
@@ -118,20 +150,50 @@ class GraphCache:
 
 
 class _Entry(NamedTuple):
-    """A graph, with copies of the patterns and the mask that it was made from."""
+    """A graph, with copies of the patterns and the mask that it was made from.
+
+    Where values are not read, it has the identities of what patterns and mask were computed from.
+    """
 
     backend: Backend
     patterns: Array
     mask: Array | None
     graph: PatternGraph
+    identity: tuple[Any, ...] | None = None
 
-    def holds(self, backend: Backend, patterns: Array, mask: Array | None) -> bool:
+    @property
+    def expired(self) -> bool:
+        """Whether no patterns can be those of this graph, since their memory no longer exists."""
+        return any(getattr(x, "expired", False) for x in self.identity or ())
+
+    def holds(
+        self, backend: Backend, patterns: Array, mask: Array | None, identity: Any = None
+    ) -> bool:
         """Return whether this is the graph of these patterns."""
+        if identity is not None or self.identity is not None:
+            return backend is self.backend and identity == self.identity
         if backend is not self.backend or (mask is None) != (self.mask is None):
             return False
         return same(backend, self.patterns, patterns) and (
             mask is None or same(backend, self.mask, mask)
         )
+
+
+def identity_of(
+    backend: Backend, patterns: Array, sources: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
+    """Return what the sources of patterns are told apart by, or None if that is not known."""
+    if not sources:
+        return None
+    found: list[Any] = [tuple(patterns.shape), patterns.dtype]
+    for source in sources:
+        part = source
+        if hasattr(source, "dtype"):
+            part = backend.identity(source)
+            if part is None:
+                return None
+        found.append(part)
+    return tuple(found)
 
 
 def same(backend: Backend, kept: Array, other: Array) -> bool:

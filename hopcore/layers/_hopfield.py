@@ -289,7 +289,10 @@ def prepare_checked(
     if settings.diffusion is not None and normalized is not None:
         config = settings.diffusion
         own = patterns.state is patterns.stored
-        association = diffuse_memory(config, association, normalized, core_masks, cache, own)
+        sources = sources_of(settings, parameters, patterns.stored)
+        association = diffuse_memory(
+            config, association, normalized, core_masks, cache, own, sources
+        )
     if settings.added:
         association = add_patterns(settings, parameters, association)
     if settings.similarity != "dot":
@@ -297,6 +300,18 @@ def prepare_checked(
     if settings.update_steps_max != 0:
         association = update_state(settings, association)
     return association
+
+
+def sources_of(
+    settings: HopfieldSettings, parameters: Parameters, stored: Array
+) -> tuple[Any, ...]:
+    """Return what the normalised stored patterns are computed from; nothing if that is unknown."""
+    names = settings.normalizations[1]
+    if names is None:
+        return (stored,)
+    if names[0] in parameters:
+        return ()  # a replaced submodule
+    return (stored, *names, *(parameters.get(name) for name in names[1:3]))
 
 
 def has_causal_kernel(settings: HopfieldSettings, call: Call) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hopcore.arrays._array_checks import broadcast_shapes, shape
 from hopcore.arrays._backend import Array, Backend
@@ -31,16 +32,19 @@ def diffuse_memory(
     masks: CoreMasks,
     cache: GraphCache | None,
     own: bool = False,
+    sources: tuple[Any, ...] = (),
 ) -> Association:
     """Return the association with a memory that is diffused over the graph of its patterns.
 
     There is one graph of the normalised patterns for each sample, which all heads share. Patterns
     to which no query may attend are isolated in this graph, and also in the graph of the queries if
-    the queries are the stored patterns (``own``).
+    the queries are the stored patterns (``own``). ``sources`` are what the normalised stored
+    patterns are computed from, for the cache.
     """
     backend = association.inputs.backend
     nodes = masks.nodes(backend)
-    laplacian, graph, _ = graph_of(backend, normalized.stored, nodes, config, cache)
+    known = sources if nodes is None else ()
+    laplacian, graph, _ = graph_of(backend, normalized.stored, nodes, config, cache, known)
     # An eta adapts to the entropy before any diffusion.
     undiffused = inputs = broadcast_state(association.inputs)
     if config.diffuse_query and 0 not in inputs.state.shape:
@@ -73,6 +77,7 @@ def graph_of(
     nodes: Array | None,
     config: DiffusionConfig,
     cache: GraphCache | None,
+    sources: tuple[Any, ...] = (),
 ) -> PatternGraph:
     """Return the graph of patterns ``(..., S, d)``, with an axis of size 1 for the heads."""
     patterns = patterns[..., None, :, :]
@@ -81,7 +86,7 @@ def graph_of(
         patterns = backend.xp.broadcast_to(patterns, (*lead, *patterns.shape[-2:]))
         nodes = backend.xp.broadcast_to(nodes, patterns.shape[:-1])
     if cache is not None:
-        return cache.get(patterns, mask=nodes)
+        return cache.get(patterns, mask=nodes, sources=sources)
     graph = knn_graph(patterns, config.k_neighbors, mask=nodes)
     return pattern_graph(graph.using(config.normalization))
 

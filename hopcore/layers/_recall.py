@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
 from hopcore.arrays._backend import (
@@ -119,25 +120,37 @@ def recalled_with_weights(
     inputs = association.inputs
     backend = inputs.backend
 
-    def of_block(some: Association) -> Array:
+    def of_block(some: Association, drop: Drop | None = drop) -> Array:
         weights = for_all_heads(settings, some, weights_of(some))
         weights = weights if drop is None else drop(weights)
         weights = straight_through(weights) if hard else weights
         return backend.recalled(weights, some.inputs.projection)
 
     alone = association.graph is None and association.spreading is None
-    if not (alone and association.scores is PLAIN and backend.recomputes(inputs.state)):
+    # Compiled blocks need a dropout that says what it draws for each of them.
+    compiled = drop is not None and hasattr(drop, "of_block") and backend.maps_blocks(inputs.state)
+    compiled = compiled and (association.bias is None or association.bias.shape[-2] == 1)
+    recomputes = compiled or backend.recomputes(inputs.state)
+    if not (alone and association.scores is PLAIN and recomputes):
         return of_block(association)
     full = math.prod(association.lead) * settings.num_heads * inputs.stored.shape[-2]
-    rows, queries = max(1, DROPPED // max(1, full)), inputs.state.shape[-2]
+    block = DROPPED * max(1, backend.block(inputs.state) // BLOCK)
+    rows, queries = max(1, block // max(1, full)), inputs.state.shape[-2]
     if rows >= queries:
         return of_block(association)
+    if compiled:
+        dropout: Any = drop
+        return backend.in_mapped_blocks(
+            lambda part, number: of_block(block_of(association, part), dropout.of_block(number)),
+            queries,
+            rows,
+        )
     parts = (block_of(association, part) for part in chunks(queries, rows))
     return inputs.xp.concat([backend.recomputed(of_block, some) for some in parts], axis=-2)
 
 
-def block_of(association: Association, part: slice) -> Association:
-    """Return the association of some queries."""
+def block_of(association: Association, part: Any) -> Association:
+    """Return the association of some queries, a slice or an array of their numbers."""
     inputs = association.inputs
     some = inputs._replace(
         state=inputs.state[..., part, :],

@@ -10,7 +10,8 @@ from hopcore.memory._compact import Epanechnikov
 from hopcore.memory._energy import energy, energy_gradient, lse
 from hopcore.memory._entmax import Entmax
 from hopcore.memory._entmax_loss import entmax_loss
-from hopcore.memory._fused_limits import fused_refusal
+from hopcore.memory._fused_limits import fused_gpu_refusal, fused_refusal
+from hopcore.memory._fused_tiles import FusedOrder, FusedTiles
 from hopcore.memory._k_subsets import KSubsets
 from hopcore.memory._known import Unknown
 from hopcore.memory._learnable_alpha import LearnableAlpha, learned_alpha
@@ -33,6 +34,8 @@ from hopcore.memory._stopping_loop import Gradient
 __all__ = [
     "Entmax",
     "Epanechnikov",
+    "FusedOrder",
+    "FusedTiles",
     "Gradient",
     "KSubsets",
     "LearnableAlpha",
@@ -51,6 +54,7 @@ __all__ = [
     "energy",
     "energy_gradient",
     "entmax_loss",
+    "fused_gpu_refusal",
     "fused_refusal",
     "get_separation",
     "learned_alpha",

@@ -33,6 +33,7 @@ from hopcore.memory._causal import (
 from hopcore.memory._compact import recall, weights_of
 from hopcore.memory._float_masks import associated, scores_with
 from hopcore.memory._own_options import own_options
+from hopcore.memory._plain_calls import plain_calls
 from hopcore.memory._scores import PLAIN, Scores, Similarity, scores_of
 from hopcore.memory._separation import Separation, with_separation
 from hopcore.memory._stopping_loop import updated
@@ -64,6 +65,7 @@ def association(
     bias: AnyArray | None = ...,
     return_lse: Literal[True],
 ) -> tuple[SomeArray, SomeArray]: ...
+@plain_calls
 @suggest_names
 @own_options
 @quiet
@@ -195,6 +197,7 @@ def causal_association(separation: Any, scores: Scores, inputs: Inputs, return_l
     return found if return_lse else found[0]
 
 
+@plain_calls
 @suggest_names
 @own_options
 @quiet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +11,15 @@ import numpy as np
 
 from hopcore.arrays import Array
 from hopcore.arrays._inputs import Inputs
+from hopcore.arrays._numpy import NumpyBackend
 from hopcore.memory._scores import PLAIN, Scores
-from hopcore.prepared._partial import Answer, answer, gap_of, rounded
-from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of
-from hopcore.prepared._survivors import Sketched
+from hopcore.prepared._found import Sketched
+from hopcore.prepared._partial import Answer, answer_if_most, gap_of, rounded
+from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of, put
 from hopcore.prepared._whole import whole_answer
+
+NUMPY = NumpyBackend()
+"""The kernels with which few patterns are associated."""
 
 UNUSUAL = 1.5
 """A state with a value so many times larger than the largest of the patterns is not like them."""
@@ -25,7 +30,10 @@ WARM = 2.0
 
 @dataclass
 class Answers:
-    """The kernels of one call with a snapshot and states of NumPy, ``(..., L, d)``.
+    """The kernels of one call with a snapshot and states ``(..., L, d)``.
+
+    Few patterns are enough for states on the CPU, whatever their library: NumPy reads their memory,
+    and results are returned in the library of the states.
 
     Attributes
     ----------
@@ -46,26 +54,28 @@ class Answers:
         snapshot, memory = self.snapshot, self.memory
         if memory is None or snapshot.is_small or not len(state):
             return None
-        habit, middle = snapshot.habit, float(beta.min())
-        gap = gap_of(separation, memory, snapshot.error) if habit.allows(middle) else None
+        habit, lowest = snapshot.habits.of(len(state)), float(beta.min())
+        gap = gap_of(separation, memory, snapshot.error) if habit.allows(lowest) else None
         largest = float(np.abs(state).max())
-        if gap is None or not largest < LARGEST or not memory.tries(len(state)):
+        if gap is None or not largest < LARGEST:
             return None
-        if middle < habit.proven and not snapshot.streamed:
+        if lowest < habit.proven and not snapshot.streamed:
             usual = largest <= UNUSUAL * snapshot.largest
             warm = usual and float(beta.max()) < snapshot.warmest
             if warm or 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):
-                habit.saw(middle, False)
+                habit.saw(lowest, answered=False)
                 return None
-        found = answer(memory, state, beta, separation, gap, self.backend.states)
-        habit.saw(middle, 2 * len(found.queries) > len(state))
+        found = answer_if_most(memory, state, beta, separation, snapshot.error, NUMPY)
+        if found is not None:
+            habit.saw(lowest, 2 * len(found.queries) > len(state))
         return found
 
-    def pauses(self, beta: Any) -> bool:
+    def pauses(self, state: Any, beta: Any) -> bool:
         """Whether all patterns are read, whatever the states of a call with one beta are."""
         snapshot = self.snapshot
         return isinstance(beta, float) and (
-            WARM * beta < snapshot.warmest or not snapshot.habit.allows(beta)
+            WARM * beta < snapshot.warmest
+            or not snapshot.habits.of(math.prod(state.shape[:-1])).allows(beta)
         )
 
     @property
@@ -92,23 +102,28 @@ class Answers:
         self, state: np.ndarray, beta: Any, separation: Any, need_conjugate: bool
     ) -> tuple[Array, Array | None]:
         """Associate states with the snapshot."""
-        if self.snapshot.is_small or self.pauses(beta):
+        if self.snapshot.is_small or self.pauses(state, beta):
             return self.whole(state, beta, separation, need_conjugate)
-        states, cold = self.flat(state, beta)
+        host = self.backend.on_host(state, beta)
+        if host is None:
+            return self.whole(state, beta, separation, need_conjugate)
+        states, cold = self.flat(*host)
         found = self.partial(states, cold, separation)
         if found is None or not len(found.queries):
             return self.whole(state, beta, separation, need_conjugate)
-        lead = self.lead(state, beta)
-        output = np.empty((len(states), found.output.shape[1]), state.dtype)
-        conjugate = np.empty(len(states), state.dtype)
+        lead = self.lead(*host)
+        output = np.empty((len(states), found.output.shape[1]), states.dtype)
+        conjugate = np.empty(len(states), states.dtype)
         with np.errstate(under="ignore"):
             output[found.queries], conjugate[found.queries] = found.output, found.conjugate
         if len(found.queries) < len(states):
             rest = np.setdiff1d(np.arange(len(states)), found.queries)
-            others, levels = self.whole(states[rest], dtyped(cold[rest], state), separation, True)
-            output[rest], conjugate[rest] = others, levels
-        conjugate = conjugate.reshape(lead)
-        return output.reshape(*lead, -1), conjugate if need_conjugate else None
+            few, colder = self.backend.returned(states[rest], cold[rest].astype(states.dtype))
+            others, levels = self.whole(few, colder, separation, True)
+            to_numpy = self.backend.states.to_numpy
+            output[rest], conjugate[rest] = to_numpy(others), to_numpy(levels)
+        found = self.backend.returned(output.reshape(*lead, -1), conjugate.reshape(lead))
+        return found if need_conjugate else (found[0], None)
 
     def conjugate(self, state: np.ndarray, beta: Any, separation: Any) -> Array:
         """Return the conjugate of the scores."""
@@ -118,25 +133,31 @@ class Answers:
 
     def best(self, state: np.ndarray, beta: Any, separation: Any) -> tuple[Array, ...]:
         """Return index, score and weight of the best pattern, and the conjugate."""
-        lead = self.lead(state, beta)
-        states, cold = self.flat(state, beta)
-        found = self.partial(states, cold, separation)
-        if found is None or len(found.queries) < len(states):
+        host = self.backend.on_host(state, beta)
+        states, cold = (np.empty((1, 0)), np.empty(1)) if host is None else self.flat(*host)
+        found = None if host is None else self.partial(states, cold, separation)
+        if host is None or found is None or len(found.queries) < len(states):
             inputs, scores = self.inputs(state, beta)
             scored = scores.inputs(inputs)
             index, score, weight, conjugate = self.backend.states.best(
                 scored.state, scored.stored, scored.beta, None, separation
             )
             return index, score, weight, scores.conjugate(inputs, conjugate)
-        index = self.snapshot.places(found.best).reshape(lead)
-        score = found.conjugate.astype(state.dtype).reshape(lead)
-        certain = found.certain.astype(state.dtype).reshape(lead)
+        lead = self.lead(*host)
+        index, score, certain = self.backend.returned(
+            self.snapshot.places(found.best).reshape(lead),
+            found.conjugate.astype(states.dtype).reshape(lead),
+            found.certain.astype(states.dtype).reshape(lead),
+        )
         return index, score, certain, score
 
     def certified(
         self, state: np.ndarray, beta: Any, separation: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return outputs, their certificates, and how many patterns each of them is made of."""
+        """Return outputs, their certificates, and how many patterns each of them is made of.
+
+        All of them, and the states, are arrays of NumPy.
+        """
         states, cold = self.flat(state, beta)
         lead, memory = self.lead(state, beta), self.memory
         assert memory is not None
@@ -153,8 +174,7 @@ class Answers:
             certificate[chosen] = rounded(found.certificate, found.output, state.dtype)
             visited[chosen] = found.visited
         if len(rest):
-            kernels = self.backend.states
-            exact, bound = whole_answer(memory, states[rest], cold[rest], separation, kernels)
+            exact, bound = whole_answer(memory, states[rest], cold[rest], separation, NUMPY)
             with np.errstate(under="ignore"):
                 output[rest] = exact
             certificate[rest] = rounded(bound, exact, state.dtype)
@@ -174,7 +194,8 @@ class Answers:
             keys = Keys(self.snapshot).array(states, where)
         else:
             stored = self.snapshot.array(states, where)
-            make = lambda: states.keys(stored, origin, bias.astype(stored.dtype))  # noqa: E731
+            added = bias.astype(self.snapshot.dtype)
+            make = lambda: states.keys(stored, origin, put(added, states, where))  # noqa: E731
             keys = self.snapshot.kept(("biased", distance), states, where, make)
         values = self.backend.plain(self.snapshot if self.projection is None else self.projection)
         return Scores(keys, values, origin, bias is not None, False, distance)
@@ -214,8 +235,3 @@ class Answers:
             scored.state, scored.stored, scored.beta, None, separation
         )
         return scores.conjugate(inputs, conjugate), *others
-
-
-def dtyped(beta: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """Return inverse temperatures in the dtype of a state."""
-    return beta.astype(state.dtype)

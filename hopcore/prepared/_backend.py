@@ -214,6 +214,7 @@ class PreparedBackend:
             not isinstance(snapshot, Snapshot)
             or any(options.values())
             or not self.may_leave_out(snapshot, inputs.mask)
+            or self.on_host(inputs.state, inputs.beta) is None
             or bias is not snapshot.bias
             or (bias is None and (similarity == "dot" or snapshot.is_small))
         ):
@@ -222,40 +223,59 @@ class PreparedBackend:
 
     def may_leave_out(self, snapshot: Snapshot, mask: Array | None) -> bool:
         """Whether a call may be answered from some of the patterns."""
-        return (
-            mask is None
-            and snapshot.error > 0.0
-            and self.states.name == "numpy"
-            and snapshot.sketched is not None
-        )
+        return mask is None and snapshot.error > 0.0 and snapshot.sketched is not None
+
+    def on_host(self, state: Any, beta: Any) -> tuple[np.ndarray, Any] | None:
+        """Return states and inverse temperatures for NumPy, without a copy where there may be.
+
+        None where they are on another device or traced, or where a gradient may be asked for.
+        """
+        states = self.states
+        if states.name == "numpy":
+            return state, beta
+        given = (state,) if isinstance(beta, float) else (state, beta)
+        if states.requires_gradient(*given) or not all(map(states.is_on_host, given)):
+            return None
+        return states.to_numpy(state), beta if len(given) == 1 else states.to_numpy(beta)
+
+    def returned(self, *arrays: np.ndarray) -> Any:
+        """Return results of NumPy in the library and on the device of the states."""
+        if self.states.name == "numpy":
+            return arrays[0] if len(arrays) == 1 else arrays
+        found = tuple(self.states.asarray(x, device=self.where) for x in arrays)
+        return found[0] if len(found) == 1 else found
 
     def answers(self, state: Any, stored: Any, projection: Any, mask: Any) -> Answers | None:
         """Return what answers a call from some of the patterns, or None."""
         if isinstance(stored, Asked):
             return Answers(self, stored.snapshot, projection, stored.snapshot.similarity)
         dot = isinstance(stored, Snapshot) and stored.similarity == "dot"
-        if dot and self.may_leave_out(stored, mask) and not stored.is_small:
+        usable = dot and self.may_leave_out(stored, mask) and not stored.is_small
+        if usable and self.on_host(state, 1.0) is not None:
             return Answers(self, stored, projection, "dot")
         return None
 
     def certify(self, inputs: Any, scores: Scores, separation: Any) -> Array:
         """Return a bound of the length of the exact update of a state."""
-        state, snapshot = inputs.state, inputs.stored
+        snapshot = inputs.stored
         own = isinstance(scores.keys, Keys | Asked)  # without a further bias
+        host = self.on_host(inputs.state, inputs.beta)
         if not (
             (scores is PLAIN or own)
             and isinstance(snapshot, Snapshot)
             and self.may_leave_out(snapshot, None)
+            and host is not None
         ):
             raise AttributeError(
-                "a certificate needs states of NumPy, a Memory with an error, and neither a mask, "
-                "known coordinates nor a further bias"
+                "a certificate needs states on the CPU without a gradient, a Memory with an error, "
+                "and neither a mask, known coordinates nor a further bias"
             )
         answers = Answers(self, snapshot, snapshot, snapshot.similarity)
-        output, certificate, _ = answers.certified(state, inputs.beta, separation)
-        apart = output.astype(np.float64) - state
+        output, certificate, _ = answers.certified(*host, separation)
+        apart = output.astype(np.float64) - host[0]
         found = (np.sqrt(np.vecdot(apart, apart)) + certificate) * (1.0 + 1e-12)
-        return np.nextafter(found.astype(state.dtype), state.dtype.type(np.inf))
+        kind = host[0].dtype
+        return self.returned(np.nextafter(found.astype(kind), kind.type(np.inf)))
 
     def associate(
         self, state: Any, stored: Any, projection: Any, beta: Any, mask: Any, separation: Any,

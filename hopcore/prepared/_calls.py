@@ -111,16 +111,20 @@ def associated(memory: Any, state: Any, beta: Any, return_certificate: bool) -> 
     check_certifiable(snapshot)
     inputs, single = inputs_at_edge(state, snapshot, beta=beta)
     backend: Any = inputs.backend
-    if backend.states.name != "numpy":
-        raise TypeError("a certificate needs states of NumPy")
+    host = backend.on_host(inputs.state, inputs.beta)
+    if host is None:
+        raise TypeError(
+            "a certificate needs states on the CPU, outside of a trace and without a gradient"
+        )
     if snapshot.count == 0:
-        lead = inputs.state.shape[:-1]
+        lead = host[0].shape[:-1]
         output = np.zeros((*lead, snapshot.rows.values.shape[1]), snapshot.dtype)
         certificate = np.zeros(lead, snapshot.dtype)
     else:
         values = Values(snapshot) if snapshot.has_values else snapshot
-        answers = Answers(inputs.backend, snapshot, values, snapshot.similarity)
-        output, certificate, _ = answers.certified(inputs.state, inputs.beta, snapshot.separation)
+        answers = Answers(backend, snapshot, values, snapshot.similarity)
+        output, certificate, _ = answers.certified(host[0], host[1], snapshot.separation)
+    output, certificate = backend.returned(output, certificate)
     return without_row(output, single), without_axis(certificate, single)
 
 
@@ -132,9 +136,10 @@ def visited(memory: Any, state: Any, beta: Any) -> Visits:
     number, share = np.full(lead, count), np.ones(lead)
     sketched = snapshot.sketched_values
     backend: Any = inputs.backend
-    if backend.states.name == "numpy" and sketched is not None:
-        answers = Answers(inputs.backend, snapshot, Values(snapshot), snapshot.similarity)
-        states, cold = answers.flat(inputs.state, inputs.beta)
+    host = backend.on_host(inputs.state, inputs.beta)
+    if host is not None and sketched is not None:
+        answers = Answers(backend, snapshot, Values(snapshot), snapshot.similarity)
+        states, cold = answers.flat(*host)
         found = answers.partial(states, cold, snapshot.separation)
         if found is not None:
             row = snapshot.shape[1] * snapshot.dtype.itemsize

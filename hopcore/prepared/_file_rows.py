@@ -52,13 +52,15 @@ class FileRows:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """Return rows ``(n, d)``, or one row ``(d,)`` for an integer."""
+        """Return rows ``(..., d)`` for indices ``(...)``, or those of a slice."""
         if isinstance(index, slice):
             start, stop, _ = index.indices(len(self))
             return self.streamed.read(slice(start, stop), self.name)
         places = np.asarray(index)
         if places.ndim == 0:
             return self.taken(places[None])[0]
+        if places.ndim > 1:
+            return self[places.reshape(-1)].reshape(*places.shape, -1)
         if (places[1:] > places[:-1]).all():
             return self.taken(places)
         rows, back = np.unique(places, return_inverse=True)

@@ -11,7 +11,7 @@ import numpy as np
 from hopcore.prepared._checks import as_bias, as_rows
 from hopcore.prepared._file_rows import FileRows
 from hopcore.prepared._file_snapshot import FileSnapshot
-from hopcore.prepared._partial import Habit
+from hopcore.prepared._partial import Habit, Habits
 from hopcore.prepared._rows import Settings, farthest
 from hopcore.prepared._sketch import EXTRA, SAMPLE, directions_of
 from hopcore.prepared._snapshot import LARGEST, Rows
@@ -89,7 +89,7 @@ def file_snapshot(
     rows = Rows(stored, chosen, number, table, died, keys, directions, middle)
     return FileSnapshot(
         rows, count, 0, count, spreads, largest, settings.similarity, settings.separation,
-        settings.beta, settings.error, Habit(),
+        settings.beta, settings.error, Habits(Habit(), Habit()),
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hopcore.prepared._file_rows import FileRows
-from hopcore.prepared._partial import Habit
+from hopcore.prepared._found import Sketched
+from hopcore.prepared._partial import Habit, Habits
 from hopcore.prepared._sketch import SAMPLE
 from hopcore.prepared._snapshot import Snapshot
-from hopcore.prepared._survivors import Sketched
 from hopcore.streamed import Streamed
 from hopcore.streamed._gather import Left
 
@@ -39,7 +39,7 @@ class FileSnapshot(Snapshot):
         """Return a copy from which rows can be removed without a change of this snapshot."""
         rows = replace(self.rows, died=self.rows.died.copy())
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return FileSnapshot(**fields | {"rows": rows, "habit": Habit()})
+        return FileSnapshot(**fields | {"rows": rows, "habits": Habits(Habit(), Habit())})
 
     def used_rows(self, array: Any) -> Any:
         """Return the rows of an array that are in use, which are all rows."""

@@ -18,14 +18,20 @@ import numpy as np
 
 from hopcore.arrays import Backend
 from hopcore.memory import Entmax
-from hopcore.prepared._survivors import UNIT, Found, Sketched, survivors
+from hopcore.prepared._found import UNIT, Found, Sketched
+from hopcore.prepared._survivors import survivors
 
 PRECISE = 1e-9
 """The share by which sums of a few bounds are rounded up."""
 
-
 LONGEST_PAUSE = 16
 """For so many calls, at most, a memory does not try after few patterns were not enough."""
+
+BATCH = 16
+"""Calls with so many queries are remembered apart from those with fewer."""
+
+MANY = 64
+"""Of so many queries, a few are tried before the others."""
 
 
 class Answer(NamedTuple):
@@ -94,11 +100,19 @@ class Habit:
         self.left = self.pause
 
 
-def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:
-    """Return how far below the best a score must be to be left out; None if none may be.
+class Habits(NamedTuple):
+    """What is remembered of single queries and of batches, which are often of another kind."""
 
-    The ``error`` is the largest part of a certificate that comes from patterns left out.
-    """
+    few: Habit
+    batches: Habit
+
+    def of(self, count: int) -> Habit:
+        """Return what is remembered of calls with so many queries."""
+        return self.batches if count >= BATCH else self.few
+
+
+def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:
+    """Return how far below the best a score must be to be left out; None if none may be."""
     if isinstance(separation, Entmax):
         return separation.reach * (1.0 + 1e-6) if separation.orders is None else None
     if not separation.softmax:
@@ -111,10 +125,10 @@ def gap_of(separation: Any, memory: Sketched, error: float) -> float | None:
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
 def answer(
-    memory: Sketched, states: np.ndarray, beta: np.ndarray, separation: Any, gap: float,
+    memory: Sketched, states: np.ndarray, beta: np.ndarray, separation: Any, error: float,
     backend: Backend,
-) -> Answer:  # fmt: skip
-    """Return the associations of the queries for which few patterns are enough.
+) -> Answer | None:  # fmt: skip
+    """Return the associations of the queries for which few patterns are enough; None if none may.
 
     Parameters
     ----------
@@ -122,15 +136,41 @@ def answer(
     states : array (L, d)
     beta : float64 array (L,)
     separation : separation function
-    gap : float
-        That of :func:`gap_of`.
+    error : float
+        The largest part of a certificate that comes from patterns left out.
     backend : Backend
         That of NumPy.
     """
+    gap = gap_of(separation, memory, error)
+    if gap is None or not memory.tries(len(states)):
+        return None
     found = survivors(memory, states, beta, gap, memory.share(len(states)))
     if separation.softmax:
         return softmax_answer(memory, found, gap)
     return sparse_answer(memory, found, separation, backend)
+
+
+def answer_if_most(
+    memory: Sketched, states: np.ndarray, beta: np.ndarray, separation: Any, error: float,
+    backend: Backend,
+) -> Answer | None:  # fmt: skip
+    """Return :func:`answer`, but None if few patterns are not enough for most of a few queries.
+
+    So a batch for which it is in vain takes next to no time.
+    """
+    if len(states) < MANY or not memory.tries(len(states)):
+        return answer(memory, states, beta, separation, error, backend)
+    tried = np.linspace(0, len(states) - 1, min(16, max(4, len(states) // 16))).astype(np.int64)
+    first = answer(memory, states[tried], beta[tried], separation, error, backend)
+    if first is None or 2 * len(first.queries) < len(tried):
+        return None if first is None else nothing(memory)
+    rest = np.setdiff1d(np.arange(len(states)), tried)
+    second = answer(memory, states[rest], beta[rest], separation, error, backend)
+    assert second is not None
+    queries = np.concatenate([tried[first.queries], rest[second.queries]])
+    order = np.argsort(queries)
+    joined = (np.concatenate(both)[order] for both in zip(first[1:], second[1:], strict=True))
+    return Answer(queries[order], *joined)
 
 
 def softmax_answer(memory: Sketched, found: Found, gap: float) -> Answer:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hopcore.prepared._found import SHARE, Sketched
 from hopcore.prepared._sketch import EXTRA, Directions
-from hopcore.prepared._survivors import SHARE, Sketched
 
 PROBED = 256
 """How many patterns are looked at."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hopcore.prepared._partial import Habit
+from hopcore.prepared._partial import Habit, Habits
 from hopcore.prepared._sketch import EXTRA, directions_of
 from hopcore.prepared._snapshot import LARGEST, Rows, Snapshot
 
@@ -67,7 +67,7 @@ def filled(new: New, settings: Settings, version: int, room: int = 0) -> Snapsho
     spreads = spreads_of(rows, new.patterns, new.values)
     return Snapshot(
         rows, count, version, count, spreads, largest, settings.similarity, settings.separation,
-        settings.beta, settings.error, Habit(),
+        settings.beta, settings.error, Habits(Habit(), Habit()),
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def appended(snapshot: Snapshot, new: New) -> Snapshot | None:
         rows, used + count, snapshot.version, snapshot.count + count,
         (max(spreads[0], snapshot.spreads[0]), max(spreads[1], snapshot.spreads[1])),
         max(snapshot.largest, magnitude(new)), snapshot.similarity, snapshot.separation,
-        snapshot.beta, snapshot.error, snapshot.habit,
+        snapshot.beta, snapshot.error, snapshot.habits,
     )  # fmt: skip
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays import Array, Backend
-from hopcore.prepared._partial import Habit, gap_of
+from hopcore.prepared._found import Sketched
+from hopcore.prepared._partial import Habits, gap_of
 from hopcore.prepared._probe import Probe, probe_of
 from hopcore.prepared._sketch import Directions
-from hopcore.prepared._survivors import Sketched
 
 LARGEST = 1e100
 """Larger values are not left to partial retrieval, whose squares in float64 could overflow."""
@@ -78,7 +78,7 @@ class Snapshot:
         No value of a pattern or a projection has a larger magnitude.
     similarity, separation, beta, error
         The settings of the memory.
-    habit : Habit
+    habits : Habits
     """
 
     rows: Rows
@@ -91,7 +91,7 @@ class Snapshot:
     separation: Any
     beta: float
     error: float
-    habit: Habit
+    habits: Habits
 
     ndim = 2
 
@@ -228,7 +228,8 @@ class Snapshot:
         key = what, states.name, str(where)
         found = self._kept.get(key)
         if found is None:
-            found = self._kept.setdefault(key, make())
+            with states.cache_context():
+                found = self._kept.setdefault(key, make())
         return found
 
     def array(self, states: Backend, where: Any) -> Array:
@@ -240,8 +241,7 @@ def put(values: np.ndarray, states: Backend, where: Any) -> Array:
     """Return values as an array of a library, on a device; NumPy's and streamed as they are."""
     if states.name == "numpy" or not isinstance(values, np.ndarray):
         return values
-    with states.cache_context():
-        return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
+    return states.asarray(np.array(values), dtype=values.dtype.name, device=where)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hopcore.arrays import Backend
+from hopcore.prepared._found import UNIT, Sketched
 from hopcore.prepared._partial import certificate_of, moved_by
-from hopcore.prepared._survivors import UNIT, Sketched
 
 QUERIES = 512
 """How many queries are associated in one pass over the patterns."""

@@ -19,7 +19,14 @@ from hopcore_jax.kernels.pallas._launch import modules
 
 kernels = modules()
 tiles = kernels._tiles
-MODULES = kernels._tiles, kernels._entmax, kernels._softmax, kernels._backward, kernels._lookup
+MODULES = (
+    kernels._tiles,
+    kernels._entmax,
+    kernels._softmax,
+    kernels._entropy,
+    kernels._backward,
+    kernels._lookup,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -87,6 +94,18 @@ def slopes_that_are_weights(sizes: Any, scores: Any, root: Any) -> Any:
     return weights, weights
 
 
+class SumsOfFormerScores(kernels._entropy.SoftmaxSums):
+    """When the largest score rises, the sum of scores is rescaled but not moved."""
+
+    def rescaled(self, top: Any, level: Any, total: Any, changes: Any) -> Any:
+        return super().rescaled(top, level, jnp.zeros_like(total), changes)
+
+
+def log1p_of_one_plus(x: Any) -> Any:
+    """A small number is lost when it is added to 1."""
+    return jnp.log(1.0 + x)
+
+
 @dataclass(frozen=True)
 class Fault:
     """A function of the kernels, what replaces it, and a check of a statement that this breaks."""
@@ -108,6 +127,8 @@ FORMULA = "test_association_is_its_formula"
 GRADIENT = "test_gradients_of_the_update"
 JACOBIAN = "test_automatic_jacobian"
 EXTREME = "test_extreme_values_stay_finite"
+ENTROPY = "test_statistics_are_those_of_the_weights"
+SHARP = "test_small_entropies_are_exact"
 FAULTS = [
     Fault("a wrong tile border", "scores_of", scores_beyond_the_end, FORMULA),
     Fault("a last tile left out", "end_of", end_of_whole_tiles, FORMULA),
@@ -117,6 +138,8 @@ FAULTS = [
     Fault("sums in bfloat16", "dot", sums_in_bfloat16, FORMULA),
     Fault("thresholds of one pass", "newton", steps_that_stop_early, FORMULA),
     Fault("slopes that are weights", "weights_of", slopes_that_are_weights, JACOBIAN),
+    Fault("an entropy of former scores", "SoftmaxSums", SumsOfFormerScores, ENTROPY),
+    Fault("small entropies rounded off", "log1p", log1p_of_one_plus, SHARP),
     Fault("derivatives without the mean", "by_scores_of", change_without_the_mean, GRADIENT),
 ]
 

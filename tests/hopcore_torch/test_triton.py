@@ -10,13 +10,14 @@ import torch
 
 import hopcore
 from hopcore.arrays import Backend
+from hopcore.memory import FusedOrder
 from hopcore.memory._fused_limits import LEAST_ORDER
 from hopcore_torch.kernels.triton import hard_lookup, refusal, using_kernels
 
 pytest.importorskip("triton")
 
 from hopcore_torch.kernels.triton import _associate, _choice
-from hopcore_torch.kernels.triton._launch import Launch, Memory, tiles_of
+from hopcore_torch.kernels.triton._launch import Launch, Memory
 
 ENTMAX = hopcore.Entmax(1.5)
 SEPARATIONS = {
@@ -42,9 +43,10 @@ def numbers(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> t
 def by_formula(call: Any, derivatives: bool = True) -> tuple[Any, ...]:
     """Output, conjugate and derivatives of a call in float64, by the portable kernel."""
     state, stored, projection, beta, mask, separation, bias, probe = call
-    arrays = [state, stored, projection] + ([beta] if isinstance(beta, torch.Tensor) else [])
+    arrays = [state, stored, projection, *(x for x in (beta, bias) if learned(x))]
     leaves = [x.detach().double().requires_grad_() for x in arrays]
-    beta = leaves[3] if len(leaves) > 3 else beta
+    beta = leaves[3] if learned(beta) else beta
+    bias = leaves[-1] if learned(bias) else bias
     scores = TORCH.scores(leaves[0], leaves[1], beta, mask)
     scores = scores if bias is None else scores + bias
     weights, conjugate = TORCH.separate(scores, separation)
@@ -54,12 +56,20 @@ def by_formula(call: Any, derivatives: bool = True) -> tuple[Any, ...]:
     return output.detach(), conjugate.detach(), *found
 
 
+def learned(x: Any) -> bool:
+    """Whether a beta or a bias is an array with a derivative that the kernels compute."""
+    one_row = isinstance(x, torch.Tensor) and x.shape[-2:-1].numel() <= 1
+    return one_row and (x.ndim < 2 or x.shape[-1] > 1)
+
+
 def by_kernel(call: Any) -> tuple[Any, ...]:
     state, stored, projection, beta, mask, separation, bias, probe = call
     assert refusal(state, stored, projection, beta, mask, separation, bias) == ""
-    arrays = [state, stored, projection] + ([beta] if isinstance(beta, torch.Tensor) else [])
+    arrays = [state, stored, projection, *(x for x in (beta, bias) if learned(x))]
     leaves = [x.detach().requires_grad_() for x in arrays]
-    beta = leaves[3] if len(leaves) > 3 else beta
+    beta = leaves[3] if learned(beta) else beta
+    bias = leaves[-1] if learned(bias) else bias
+    assert refusal(*leaves[:3], beta, mask, separation, bias) == ""
     found: Any = _associate.associate(TORCH, *leaves[:3], beta, mask, separation, bias)
     output, conjugate = found
     total = (output * probe).sum() + torch.where(conjugate > -math.inf, conjugate, 0.0).sum()
@@ -103,8 +113,20 @@ def test_each_separation_is_its_formula(name: str) -> None:
         {"beta": torch.tensor(0.4)},
         {"bias": numbers(11, seed=4)},
         {"bias": numbers(6, 11, seed=4)},
+        {"bias": numbers(11, seed=4), "beta": torch.tensor(0.4), "mask": numbers(6, 11) > -0.5},
+        {"bias": numbers(1, seed=4)},
     ],
-    ids=["mask-row", "mask", "mask-column", "betas", "beta-tensor", "bias-row", "bias"],
+    ids=[
+        "mask-row",
+        "mask",
+        "mask-column",
+        "betas",
+        "beta-tensor",
+        "bias-row",
+        "bias",
+        "bias-row-and-mask",
+        "one-bias",
+    ],
 )
 @pytest.mark.parametrize("name", ["softmax", "entmax15"])
 def test_options_are_those_of_the_formula(name: str, other: dict[str, Any]) -> None:
@@ -123,6 +145,14 @@ LEADS: dict[str, dict[str, tuple[int, ...]]] = {
 def test_leading_axes_are_broadcast(name: str) -> None:
     arrays = {key: numbers(*shape, seed=len(key)) for key, shape in LEADS[name].items()}
     must_agree(case(**arrays))
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 1, 1, 6)])
+def test_the_derivative_by_a_bias_is_summed_over_queries(shape: tuple[int, ...]) -> None:
+    arrays = {key: numbers(*x, seed=len(key)) for key, x in LEADS["grouped queries"].items()}
+    must_agree(case(**arrays, bias=numbers(*shape, seed=4)))
+    heads = numbers(3, 1, 6, seed=4).requires_grad_()  # of heads that share a memory
+    assert "differs where memories do not" in refusal(*case(**arrays)[:6], heads)
 
 
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
@@ -148,14 +178,14 @@ def test_queries_of_one_memory_are_one_launch(monkeypatch: pytest.MonkeyPatch) -
 def test_arrays_that_are_broadcast_are_not_copied() -> None:
     state, stored = numbers(2, 3, 5, 3), numbers(2, 1, 6, 3)
     mask = torch.ones(2, 1, 1, 6, dtype=torch.bool)
-    launch = Launch(Memory(state, stored, stored, 1.0, mask, None, 1.5))
+    launch = Launch(Memory(state, stored, stored, 1.0, mask, None, FusedOrder(1.5)))
     for rows, array in ((launch.call.key, stored), (launch.call.mask, mask)):
         assert rows.data.data_ptr() == array.data_ptr()
         assert rows.data.numel() == array.numel()
     assert launch.layout.group == 3
     assert not launch.layout.aligned  # rows of 3 numbers
     wide = numbers(2, 6, 16)
-    assert Launch(Memory(wide, wide, wide, 1.0, None, None, 1.5)).layout.aligned
+    assert Launch(Memory(wide, wide, wide, 1.0, None, None, FusedOrder(1.5))).layout.aligned
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (1, 4, 1, 17), (4, 5, 16, 1), (5, 16, 5, 31)])
@@ -266,21 +296,20 @@ def test_tiles_without_support_are_not_read_again() -> None:
         projection=numbers(40, 2),
         beta=1.0,
     )
-    memory = Memory(*call[:3], 1.0, None, None, 2.0)
+    memory = Memory(*call[:3], 1.0, None, None, FusedOrder(2.0))
     launch = Launch(memory)
     results = launch.forward(derivative=True, passes=True)
     assert (results.first.tolist(), results.last.tolist()) == ([16], [20])
     # What the backward pass does not read may be anything.
     stored[:16], stored[20:] = math.nan, math.nan
-    found = launch.backward(results, (True, True, True, False), torch.ones(3, 2), None)
+    found = launch.backward(results, (True, True, True, False, False), torch.ones(3, 2), None)
     assert all(bool(torch.isfinite(x).all()) for x in found[:3])
 
 
 def test_few_passes_find_the_threshold() -> None:
     for alpha in (1.0625, 1.5, 2.0):
-        memory = Memory(
-            numbers(4, 8), numbers(60, 8, seed=1), numbers(60, 8, seed=1), 1.0, None, None, alpha
-        )
+        order, stored = FusedOrder(alpha), numbers(60, 8, seed=1)
+        memory = Memory(numbers(4, 8), stored, stored, 1.0, None, None, order)
         assert int(Launch(memory).forward(passes=True).passes.max()) <= 8
 
 
@@ -293,16 +322,17 @@ def test_second_derivatives_are_those_of_the_formula() -> None:
     call = case()
     for bias in (None, numbers(11, seed=4)):
 
-        def by_kernels(*leaves: Any, bias: Any = bias) -> Any:
-            found: Any = _associate.associate(TORCH, *leaves, 0.7, None, ENTMAX, bias)
+        def by_kernels(*leaves: Any) -> Any:
+            found: Any = _associate.associate(TORCH, *leaves[:3], 0.7, None, ENTMAX, *leaves[3:])
             return found[0]
 
-        def formula(*leaves: Any, bias: Any = bias) -> Any:
-            added = 0.0 if bias is None else bias
-            return Backend.associate_biased(TORCH, *leaves, 0.7, None, added, ENTMAX)
+        def formula(*leaves: Any) -> Any:
+            added = leaves[3] if len(leaves) > 3 else 0.0
+            return Backend.associate_biased(TORCH, *leaves[:3], 0.7, None, added, ENTMAX)
 
-        ours = twice([x.detach().requires_grad_() for x in call[:3]], by_kernels)
-        theirs = twice([x.detach().double().requires_grad_() for x in call[:3]], formula)
+        tensors = [*call[:3], *([] if bias is None else [bias])]
+        ours = twice([x.detach().requires_grad_() for x in tensors], by_kernels)
+        theirs = twice([x.detach().double().requires_grad_() for x in tensors], formula)
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
 
@@ -340,6 +370,52 @@ def test_the_best_pattern(name: str) -> None:
     assert torch.equal(found[0], wanted[0])
     for ours, theirs in zip(found[1:], wanted[1:], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SEPARATIONS)
+@pytest.mark.parametrize("beta", [0.3, 8.0])
+def test_statistics_are_those_of_the_weights(name: str, beta: float) -> None:
+    mask = numbers(6, 11, seed=3) > -0.5
+    mask[1] = False
+    given = numbers(2, 6, 3), numbers(11, 3, seed=1), beta, mask, SEPARATIONS[name]
+    found: Any = _associate.statistics(*given)
+    wide = [x.double() for x in given[:2]]
+    wanted = Backend.statistics(TORCH, *wide, *given[2:])
+    # An error of the scores of a few eps is multiplied by 16 near alpha = 1.
+    tolerance = 2e-4 if name in ("near 1", "below 2") else 2e-5
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours.double(), theirs, rtol=tolerance, atol=1e-6)
+    assert found[1][:, 1].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("gap", [4.0, 12.0, 60.0])
+def test_small_entropies_are_as_exact_as_large_ones(gap: float) -> None:
+    """Whatever the order in which the tiles of 4 patterns have larger and larger scores."""
+    scores = torch.tensor([-2.0, -1.5, -3.0, -9.0, -1.0, 0.0, -2.0, -1.25, -8.0]) * gap
+    for order in ([*range(9)], [*range(8, -1, -1)], [5, 0, 1, 2, 3, 4, 6, 7, 8]):
+        given = torch.ones(1, 1), scores[order, None], 1.0, None, hopcore.Softmax()
+        found: Any = _associate.statistics(*given)
+        wanted = hopcore.statistics(given[0].double(), given[1].double(), 1.0).entropy[0]
+        torch.testing.assert_close(found[1][0].double(), wanted, rtol=1e-6, atol=0.0)
+
+
+def test_entropy_and_association_are_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = launches(monkeypatch)
+    call = case()
+    results = Launch(Memory(*call[:3], 0.7, None, None, FusedOrder(1.5))).forward(entropy=True)
+    assert len(launched) == 1
+    torch.testing.assert_close(results.output.double(), by_formula(call)[0], rtol=2e-6, atol=2e-6)
+    wanted = hopcore.statistics(*(x.double() for x in call[:2]), 0.7, separation="entmax15")
+    torch.testing.assert_close(results.entropy.double(), wanted.entropy, rtol=1e-5, atol=1e-6)
+
+
+def test_statistics_that_are_differentiated_are_portable() -> None:
+    state, stored = numbers(2, 3).requires_grad_(), numbers(5, 3, seed=1)
+    given = state, stored, 1.0, None, ENTMAX
+    assert _associate.statistics(*given) is None
+    by_state = torch.autograd.grad(hopcore.statistics(state, stored, 1.0).entropy.sum(), state)
+    assert bool(torch.isfinite(by_state[0]).all())
 
 
 def test_hard_lookup_gathers_the_best_projection() -> None:
@@ -389,9 +465,9 @@ BORDERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "an entmax of one order",
     ),
     "bias": (
-        {"bias": torch.ones(11)},
         {"bias": torch.ones(11, requires_grad=True)},
-        "a bias has no derivative",
+        {"bias": torch.ones(6, 11, requires_grad=True)},
+        "a bias of each query has no derivative",
     ),
 }
 
@@ -433,20 +509,12 @@ def test_float64_is_left_to_the_portable_kernels(dtype: torch.dtype) -> None:
     )
 
 
-@pytest.mark.parametrize("function", ["association", "energy", "retrieve", "update"])
+@pytest.mark.parametrize("function", ["association", "energy", "retrieve", "statistics", "update"])
 def test_public_functions_use_the_kernels(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     launched = launches(monkeypatch)
     options: Any = {"separation": "entmax15"}
     getattr(hopcore, function)(numbers(2, 3), numbers(5, 3, seed=1), beta=1.0, **options)
     assert launched
-
-
-def test_the_tiles_of_gpus_are_powers_of_two() -> None:
-    for dtype in _choice.DTYPES:
-        for width in (1, 16, 17, 64, 65, 128, 129, 256):
-            tiles = tiles_of(dtype, width, 1)
-            assert all(n >= 16 and n & (n - 1) == 0 for n in tiles[:4])
-            assert tiles.depth >= width
 
 
 def test_unknown_kernels_are_refused() -> None:

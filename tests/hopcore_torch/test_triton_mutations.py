@@ -22,7 +22,14 @@ with using_kernels("triton-interpret"):
     kernels = launch.kernels()
 tiles = kernels._tiles
 finite, dot = tiles.finite, tiles.dot
-MODULES = kernels._tiles, kernels._entmax, kernels._softmax, kernels._backward, kernels._lookup
+MODULES = (
+    kernels._tiles,
+    kernels._entmax,
+    kernels._softmax,
+    kernels._entropy,
+    kernels._backward,
+    kernels._lookup,
+)
 
 
 @triton.jit
@@ -79,6 +86,39 @@ def slopes_of_weights(call, near, root, KIND: tl.constexpr):
     return weights, weights
 
 
+@triton.jit
+def along_of_the_former_scores(along, total, top, level, shrink):
+    """When the largest score rises, the sum of scores is rescaled but not moved."""
+    return along * shrink
+
+
+@triton.jit
+def others_without_the_former_best(rest, top, shrink, changes):
+    """The pattern that was the best one so far is left out when a better one is found."""
+    return rest * shrink
+
+
+@triton.jit
+def log1p_of_one_plus(x):
+    """A small number is lost when it is added to 1."""
+    return tl.log(1.0 + x)
+
+
+@triton.jit
+def entropy_without_the_largest(largest, total, rest, minor):
+    """The term of the largest weight is left out."""
+    return minor / total
+
+
+@triton.jit
+def sums_in_the_first_tile(
+    call, wanted, memory, columns, sums, DEPTH: tl.constexpr, WIDTH: tl.constexpr
+):
+    """What patterns receive is stored in the first tile alone."""
+    if wanted.bias is not None:
+        tl.store(wanted.bias + memory * call.patterns + columns, sums[2], mask=columns < 4)
+
+
 @dataclass(frozen=True)
 class Fault:
     """A function of the kernels, what replaces it, and the statements that this breaks."""
@@ -95,6 +135,7 @@ class Fault:
                 monkeypatch.setattr(module, self.function, self.wrong)
 
 
+ENTROPY = "H.entropy"
 FAULTS = [
     Fault("a wrong tile border", "scores_of", scores_beyond_the_end, "E.association E.mask"),
     Fault("a last tile left out", "end_of", end_of_whole_tiles, "E.association"),
@@ -106,6 +147,11 @@ FAULTS = [
     Fault("sums in bfloat16", "dot", sums_cut_off, "E.association"),
     Fault("thresholds of one pass", "newton", steps_that_stop_early, "F.energy"),
     Fault("slopes that are weights", "weights_of", slopes_of_weights, "F.energy"),
+    Fault("an entropy of former scores", "along_rescaled", along_of_the_former_scores, ENTROPY),
+    Fault("a former best left out", "others_rescaled", others_without_the_former_best, ENTROPY),
+    Fault("small entropies rounded off", "log1p", log1p_of_one_plus, "H.sharp"),
+    Fault("an entropy without one term", "entropy_of", entropy_without_the_largest, ENTROPY),
+    Fault("tiles that receive nothing", "store_sums", sums_in_the_first_tile, "H.received"),
 ]
 
 
@@ -138,6 +184,7 @@ def checks_of(identifier: str) -> list[Callable[..., None]]:
         "test_energy",
         "test_scores",
         "test_scores_derivatives",
+        "test_statistics",
     }
     return [
         check

@@ -229,7 +229,7 @@ def test_in_vain_is_not_tried_and_what_was_enough_is_not_asked(monkeypatch):
     memory = hopcore.Memory(stored, beta=1.0, error=1e-6)
     asked = []
     monkeypatch.setattr(Probe, "in_vain", counted(Probe.in_vain, asked))
-    monkeypatch.setattr(_answers, "answer", counted(_answers.answer, tried := []))
+    monkeypatch.setattr(_answers, "answer_if_most", counted(_answers.answer_if_most, tried := []))
     warmest = memory.snapshot().warmest
     for beta in (1e-3, 0.5 * warmest, 1.9 * warmest, 100.0, 100.0, 100.0):
         hopcore.association(stored[:1], memory, beta=beta)

@@ -17,7 +17,30 @@ def bounds_too_small(patch):
 
         return not_excluded
 
-    everywhere(patch, "prepared._survivors", "_not_excluded", wrong)
+    everywhere(patch, "prepared._excluded", "not_excluded", wrong)
+
+
+@mutant("the limit of one query for all queries of a batch", "R1 R3")
+def limit_of_another(patch):
+    def wrong(right):
+        def of_block(bounds, limit, sieve, few):
+            return right(bounds, limit + (limit.max() - limit) / 2, sieve, few)
+
+        return of_block
+
+    everywhere(patch, "prepared._excluded", "_of_block", wrong)
+
+
+@mutant("scores of float32 patterns that count no rounding", "R1")
+def lengths_without_rounding(patch):
+    def wrong(right):
+        def rough(memory, states, rows, owner):
+            values, error = right(memory, states, rows, owner)
+            return (values * (1.0 + 1e-3)).astype(np.float32).astype(np.float64), 0.0 * error
+
+        return rough
+
+    everywhere(patch, "prepared._differences", "_rough", wrong)
 
 
 @mutant("a certificate that forgets what was left out", "R1")

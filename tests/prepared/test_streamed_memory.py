@@ -213,8 +213,12 @@ def test_other_libraries_ask_a_streamed_memory():
     memory = hopcore.Memory(hopcore.Streamed(STORED, rows=700), beta=BETA, error=1e-6)
     got = hopcore.retrieve(torch.tensor(STATES), memory, BETA)
     np.testing.assert_array_equal(got.index, np.arange(6))
-    with pytest.raises(TypeError, match="needs states of NumPy"):
-        memory.association(torch.tensor(STATES), return_certificate=True)
+    output, certificate = memory.association(torch.tensor(STATES), return_certificate=True)
+    exact = hopcore.association(STATES.astype(np.float64), STORED, beta=BETA, similarity="distance")
+    off = np.linalg.norm(output.numpy() - exact, axis=-1)
+    assert (off <= certificate.numpy()).all()
+    with pytest.raises(TypeError, match="outside of a trace and without a gradient"):
+        memory.association(torch.tensor(STATES, requires_grad=True), return_certificate=True)
 
 
 def test_removal_keys_copies_and_snapshots(tmp_path):

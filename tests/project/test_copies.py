@@ -101,6 +101,8 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "layers.SavedLayer": lambda: layers.SavedLayer(HOPFIELD, {"a": PATTERNS}),
     "memory.Entmax": lambda: memory.Entmax(1.5),
     "memory.Epanechnikov": lambda: memory.Epanechnikov(2),
+    "memory.FusedOrder": lambda: memory.FusedOrder(1.5),
+    "memory.FusedTiles": lambda: memory.FusedTiles.of(4, 64, 64),
     "memory.KSubsets": lambda: memory.KSubsets(2),
     "memory.Normmax": lambda: memory.Normmax(2.0),
     "memory.Metric": lambda: memory.Metric(np.eye(2)),

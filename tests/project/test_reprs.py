@@ -49,6 +49,8 @@ INSTANCES: dict[str, Any] = {
     "EnergyTracker": hopcore.EnergyTracker(),
     "FactoredDiffusion": hopcore.FactoredDiffusion(BUILT.W, BUILT.deg, 0.1),
     "Graph": GRAPH,
+    "FusedOrder": hopcore.memory.FusedOrder(1.5),
+    "FusedTiles": hopcore.memory.FusedTiles.of(4, 64, 64),
     "GraphBuilder": hopcore.GraphBuilder(X),
     "GraphCache": hopcore.GraphCache(CONFIG),
     "HopfieldClassifier": sklearn.HopfieldClassifier(beta=2.0),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -63,6 +64,14 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def can_fetch_values(self, array: jax.Array) -> bool:
         """Whether nothing is being traced."""
         return not loops.traced(array) and not loops.staged()
+
+    def cache_context(self) -> AbstractContextManager[Any]:
+        """Outside of a trace, of which nothing may be kept."""
+        return jax.ensure_compile_time_eval()
+
+    def is_on_host(self, array: jax.Array) -> bool:
+        """On a single CPU device, and not traced."""
+        return self.can_read_values(array) and len(array.devices()) == 1
 
     def requires_gradient(self, *arrays: jax.Array) -> bool:
         """Whether they are traced, since JAX does not tell for which purpose."""
@@ -256,6 +265,10 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         if not (self.has_known_sizes(state) and self.has_known_sizes(stored)):
             scores = self.scores(state, stored, beta, mask)
             return statistics_of_scores(separation, scores, jnp.ones_like(scores[..., 0]))
+        if uses_pallas(self.device(state)):
+            found = pallas.statistics(self, state, stored, beta, mask, separation)
+            if found is not None:
+                return found
         kind, orders = split_orders(separation)
         options: Any = {"backend": self, "separation": kind, "budget": self.block(state)}
         return statistics(state, stored, beta, mask, orders, **options)
@@ -314,6 +327,22 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
             lambda matvec, right: lax.custom_linear_solve(matvec, right, solve, symmetric=True),
         )
         return self.astype(fixed_point, solution.dtype)
+
+    def maps_blocks(self, state: Array) -> bool:
+        """Where operations are compiled, for sizes that are known; otherwise each call compiles."""
+        return loops.staged() and self.has_known_sizes(state)
+
+    def in_mapped_blocks(self, work: Callable[[Any, Any], Array], queries: int, rows: int) -> Array:
+        """By ``lax.map``, whose steps follow each other."""
+        count, rest = divmod(queries, rows)
+        again = jax.checkpoint(work, prevent_cse=False)
+        found = lax.map(lambda n: again(n * rows + jnp.arange(rows), n), jnp.arange(count))
+        joined = jnp.moveaxis(found, 0, -3)
+        joined = jnp.reshape(joined, (*joined.shape[:-3], count * rows, joined.shape[-1]))
+        if rest == 0:
+            return joined
+        last = jax.checkpoint(work)(jnp.arange(count * rows, queries), jnp.asarray(count))
+        return jnp.concatenate([joined, last], axis=-2)
 
     def causal_rows(self, state: Array, patterns: int) -> int:
         """So many that there are few blocks, since each of them is compiled."""

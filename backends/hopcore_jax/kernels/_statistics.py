@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from hopcore.arrays import Array, Backend, Beta, SeparationFunction, weight_statistics, with_orders
-from hopcore_jax.kernels._blocks import FEWEST_ROWS, Places, cut, join, piecewise, precision
+from hopcore_jax.kernels._blocks import FEWEST_ROWS, Places, Rows, cut, join, piecewise, precision
 from hopcore_jax.kernels._products import recalled
 from hopcore_jax.kernels._separate import library, separate, without_lowest
 
@@ -28,21 +28,48 @@ def statistics(
     separation: SeparationFunction,
     budget: int,
 ) -> tuple[Array, ...]:
-    """:meth:`hopcore.Backend.statistics`, about ``budget`` scores at a time.
-
-    Every place of the leading axes has a memory of its own, since it receives for itself. The
-    derivative of a block computes its scores again.
-    """
+    """:meth:`hopcore.Backend.statistics`, about ``budget`` scores at a time."""
     beta = jnp.asarray(beta, dtype=state.dtype)
-    given = [state.shape[:-2], stored.shape[:-2], beta.shape[:-1]]
-    lead = np.broadcast_shapes(*given, () if mask is None else mask.shape[:-2])
-    stored = jnp.broadcast_to(stored, (*lead, *stored.shape[-2:]))
+    stored = for_each_place(state, stored, beta, mask)
     places = Places.of(state, stored, None, beta, mask)
-    memories = places.memories(stored)
-    of_queries = [places.queries(state, 2), places.queries(beta, 1)]
-    masks, which = places.mask_rows(mask)
-    orders = None if orders is None else places.queries(orders, 1)
-    (batch, queries), size = of_queries[1].shape, memories.shape[1]
+    with precision(state.dtype):
+        *found, received = statistics_in_blocks(
+            places.memories(stored),
+            places.queries(state, 2),
+            places.queries(beta, 1),
+            None if orders is None else places.queries(orders, 1),
+            Rows(*places.mask_rows(mask)),
+            backend=backend,
+            separation=separation,
+            budget=budget,
+        )
+    received = jnp.reshape(received, stored.shape[:-1])
+    return *(places.conjugate(x) for x in found), received
+
+
+def for_each_place(state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
+    """Repeat the stored patterns for each place of the leading axes, which receives for itself."""
+    given = [state.shape[:-2], stored.shape[:-2], np.shape(beta)[:-1]]
+    lead = np.broadcast_shapes(*given, () if mask is None else mask.shape[:-2])
+    return jnp.broadcast_to(stored, (*lead, *stored.shape[-2:]))
+
+
+def statistics_in_blocks(
+    memories: Array,
+    state: Array,
+    beta: Array,
+    orders: Array | None,
+    mask: Rows,
+    *,
+    backend: Backend,
+    separation: SeparationFunction,
+    budget: int,
+) -> tuple[Array, ...]:
+    """:func:`statistics` for queries ``(B, R, d)`` of memories ``(B, S, d)``; see :class:`Places`.
+
+    What is received is ``(B, S)``. The derivative of a block computes its scores again.
+    """
+    (batch, queries), size = beta.shape, memories.shape[1]
     memories_at_once = max(1, budget // max(1, queries * size))
     queries_at_once = max(FEWEST_ROWS, budget // size)
     cuts = max(1, -(-batch // memories_at_once)), max(1, -(-queries // queries_at_once))
@@ -50,8 +77,7 @@ def statistics(
     def block(
         stored: Array, state: Array, beta: Array, counts: Array, which: Any, orders: Any
     ) -> tuple[Array, ...]:
-        part = masks if which is None else jnp.take(masks, which, axis=0, mode="clip")
-        scores = backend.scores(state, stored, beta, part)
+        scores = backend.scores(state, stored, beta, mask.of(which))
         return statistics_of_scores(with_orders(separation, orders), scores, counts)
 
     cheap = block if cuts == (1, 1) else jax.checkpoint(block, prevent_cse=False)
@@ -68,13 +94,9 @@ def statistics(
         received, found = lax.scan(step, total, cut(of_queries, 1, cuts[1]))
         return *join(found, 1, queries), received
 
-    with precision(state.dtype):
-        # Queries that pad a block count for nothing.
-        counts = jnp.ones_like(of_queries[1])
-        arrays = memories, *of_queries, counts, which, orders
-        *found, received = piecewise(of_memories, 0, cuts[0], arrays)
-    received = jnp.reshape(received, (*lead, size))
-    return *(places.conjugate(x) for x in found), received
+    # Queries that pad a block count for nothing.
+    counts = jnp.ones_like(beta)
+    return piecewise(of_memories, 0, cuts[0], (memories, state, beta, counts, mask.number, orders))
 
 
 def statistics_of_scores(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import equinox as eqx
@@ -114,7 +114,23 @@ class ParameterOwner(eqx.Module):
             raise ValueError(
                 f"dropout={rate:g} is drawn in training: call with key=, or with inference=True"
             )
-        return partial(eqx.nn.Dropout(rate), key=key)
+        return Dropout(rate, key)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout of an array, or of its blocks, which draw numbers of their own."""
+
+    rate: float
+    key: Key
+
+    def __call__(self, values: jax.Array) -> jax.Array:
+        """Drop some of the values, and divide the others by the probability to stay."""
+        return eqx.nn.Dropout(self.rate)(values, key=self.key)
+
+    def of_block(self, number: jax.Array) -> Dropout:
+        """Return the dropout of a block with this number."""
+        return Dropout(self.rate, jax.random.fold_in(self.key, number))
 
 
 def part(layer: ParameterOwner, kind: type[Layer], name: str, settings: Any) -> Layer:

@@ -125,7 +125,7 @@ def pull_back(
     itself is to be differentiated.
     """
     state, stored, _, beta, orders = tensors
-    rows = association.rows or block_rows(state, stored)
+    rows = association.rows or block_rows(state, stored, association.backend.block(state))
     if torch.is_grad_enabled() or rows >= state.shape[-2]:
         found = pull_back_block(association, tensors, by_conjugate, by_output)
         return [g if need else None for g, need in zip(found, needs, strict=True)]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 
 import hopcore
@@ -39,14 +40,19 @@ from hopcore_torch.kernels._autograd import (
     Separate,
     SeparateTwoModes,
 )
-from hopcore_torch.kernels._compiled import associate_long
+from hopcore_torch.kernels._blocks import TorchBlocks, separation_without_orders
+from hopcore_torch.kernels._compiled import alpha_of
+from hopcore_torch.kernels._functional import only_gradients
 from hopcore_torch.kernels._graphs import TorchGraphKernels
 from hopcore_torch.kernels._loops import TorchLoops
-from hopcore_torch.kernels._modes import differentiated, eager, in_numpy, traced
+from hopcore_torch.kernels._modes import compiled, differentiated, eager, in_numpy, traced
 from hopcore_torch.kernels.triton import _associate as triton
 from hopcore_torch.kernels.triton._choice import refusal, uses_triton
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+
+BLOCK_ELSEWHERE = 64 * BLOCK
+"""How many scores are held at once on a GPU (512 MiB in float32), where small blocks are slow."""
 
 
 class CompiledNamespace:
@@ -74,7 +80,20 @@ class CompiledNamespace:
 COMPILED = CompiledNamespace()
 
 
-class TorchBackend(TorchGraphKernels, TorchLoops):
+class Identity(NamedTuple):
+    """A tensor with its values: see :meth:`TorchBackend.identity`."""
+
+    storage: StorageWeakRef
+    version: int
+    place: tuple[Any, ...]
+
+    @property
+    def expired(self) -> bool:
+        """Whether the memory no longer exists."""
+        return self.storage.expired()
+
+
+class TorchBackend(TorchGraphKernels, TorchLoops, TorchBlocks):
     """torch tensors, on the CPU and on GPUs."""
 
     def __init__(self) -> None:
@@ -90,6 +109,17 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
     def can_fetch_values(self, array: torch.Tensor) -> bool:
         """Whether values exist: in eager mode, on every device but ``meta``."""
         return type(array) in PLAIN_TYPES and eager() and not array.is_meta
+
+    def identity(self, array: torch.Tensor) -> Any:
+        """The memory of a tensor, its place there, and how often autograd saw it change."""
+        if type(array) not in PLAIN_TYPES or not eager() or array.is_inference():
+            return None
+        return Identity(
+            # A weak reference: as long as it exists, no other memory has this number.
+            StorageWeakRef(array.untyped_storage()),
+            array._version,
+            (array.storage_offset(), array.shape, array.stride(), array.dtype, array.device),
+        )
 
     def cache_context(self) -> AbstractContextManager[Any]:
         """Outside of inference mode, whose tensors autograd refuses."""
@@ -168,6 +198,10 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             return array.detach()
         return float.fromhex(array.hex()) if torch.compiler.is_dynamo_compiling() else array
 
+    def block(self, array: torch.Tensor) -> int:
+        """More on a device where each call of a kernel has a cost of its own."""
+        return super().block(array) if array.device.type == "cpu" else BLOCK_ELSEWHERE
+
     def uses_autocast(self, array: torch.Tensor) -> bool:
         """Under autocast."""
         kind = array.device.type  # "meta" knows of no autocast
@@ -216,7 +250,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if not eager():
             return super().radius(stored, mask)
         stored, found = stored.detach(), []
-        rows = max(1, BLOCK // max(1, stored[..., :1, :].numel()))
+        rows = max(1, self.block(stored) // max(1, stored[..., :1, :].numel()))
         for start in range(0, stored.shape[-2], rows):
             some = slice(start, start + rows)
             found.append(super().radius(stored[..., some, :], mask_of_columns(mask, some)))
@@ -334,9 +368,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             else:
                 output = fused.attention(state, stored, projection, beta, mask)
             return output, None
-        if long and softmax and torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-            number = beta if isinstance(beta, float) else 1.0
-            output, conjugate = associate_long(*tensors[:4], number, mask)
+        alpha = alpha_of(separation) if compiled() else None
+        if alpha is not None and (long if softmax else self.in_blocks(state, stored)):
+            output, conjugate = self.in_graph(tensors[:4], beta, mask, alpha)
             return output, conjugate if need_conjugate else None
         if not run_eagerly:
             return super().associate(
@@ -414,7 +448,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
                 return found[0]
         plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
         if plain or not separation.softmax or self.is_long(stored):
-            return super().associate_biased(*tensors[:4], mask, bias, separation)
+            return self.biased_in_blocks(*tensors[:4], mask, bias, separation)
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)
         return fused.attention(state, stored, projection, beta, bias.to(state.dtype))
@@ -512,6 +546,12 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             if found is not None:
                 return found[1]
         if not eager():
+            alpha = alpha_of(separation)
+            if alpha is not None and compiled() and self.in_blocks(state, stored):
+                beta_ = None if isinstance(beta, float) else beta
+                return self.in_graph((state, stored, None, beta_), beta, mask, alpha)[1]
+            if only_gradients():
+                return self.conjugate_under_transforms(state, stored, beta, mask, separation)
             return super().conjugate(state, stored, beta, mask, separation)
 
         def fast(state: Any, stored: Any, _: None, beta: Beta) -> torch.Tensor:
@@ -519,6 +559,9 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
             if state.device.type == "cpu":
                 function = numpy_orders(separation)
                 return in_numpy(hopcore.backend("numpy").conjugate, *arguments, function)
+            if separation.softmax:  # without weights, which nobody asks for
+                found = self.over_blocks(lambda scores: (scores.logsumexp(-1),), *arguments)
+                return found[0]
             return Backend.conjugate(self, *arguments, separation)
 
         beta_ = None if isinstance(beta, float) else beta
@@ -547,8 +590,15 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         mask: torch.Tensor | None,
         separation: SeparationFunction,
     ) -> tuple[torch.Tensor, ...]:
-        """A block of queries at a time; all at once in a trace, whose shapes may be unknown."""
+        """By kernels in Triton, or a block of queries at a time.
+
+        All at once in a trace, whose shapes may be unknown.
+        """
         arguments = state, stored, beta, mask
+        if uses_triton(state):
+            found = triton.statistics(*arguments, separation)
+            if found is not None:
+                return found
         if traced():
             return self.statistics_at_once(*arguments, separation)
         orders = orders_of(separation)
@@ -601,15 +651,6 @@ class TorchBackend(TorchGraphKernels, TorchLoops):
         if traced():
             return block(self.scores(state, stored, beta, mask), *of_queries)
         return super().over_blocks(block, state, stored, beta, mask, *of_queries)
-
-
-SOME_ENTMAX = Entmax(2.0)
-"""The entmax that gets its orders, tensors to be differentiated by, in each call."""
-
-
-def separation_without_orders(separation: SeparationFunction) -> SeparationFunction:
-    """A separation function that holds no tensor."""
-    return separation if orders_of(separation) is None else SOME_ENTMAX
 
 
 def numpy_orders(separation: SeparationFunction) -> SeparationFunction:

@@ -8,8 +8,11 @@ import torch
 from torch.autograd import Function
 
 import hopcore
-from hopcore.arrays import Backend, Rows, backend_of
+from hopcore.arrays import MASKED_SCORE, Backend, Rows, backend_of, block_rows, chunks
 from hopcore_torch.kernels._modes import differentiated, eager, in_numpy
+
+GROUP = 16
+"""Neighbouring scores of which the maximum is found first."""
 
 FEW = 1 << 30
 """Twice this many places can be counted in 32 bits."""
@@ -58,25 +61,64 @@ class TorchGraphKernels(Backend):
         return torch.argsort(rows.long() * (1 << 31) + columns.long())
 
     def top_k(self, values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        # Torch takes any of equal values: a second search, by whole numbers, takes the first ones.
+        places = self.top_places(values, k)
+        return values.gather(-1, places), places
+
+    def top_places(self, values: torch.Tensor, k: int) -> torch.Tensor:
+        """The indices of :meth:`top_k`.
+
+        Torch takes any of equal values: a second search, by whole numbers, takes the first ones.
+        """
         width = values.shape[-1]
         least = torch.topk(values, k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
         kind = torch.int32 if eager() and width < FEW else torch.int64
         level = (values > least).to(kind) + (values >= least).to(kind)
         rank = level * width - torch.arange(width, dtype=kind, device=values.device)
-        places = torch.topk(rank, k, dim=-1, sorted=False).indices
-        return values.gather(-1, places), places
+        return torch.topk(rank, k, dim=-1, sorted=False).indices
 
     def largest(self, scores: torch.Tensor, k: int) -> torch.Tensor:
         if self.can_read_values(scores):
             wide = self.astype(scores, self.precise[scores.dtype])  # NumPy has no bfloat16
             return in_numpy(hopcore.backend("numpy").largest, wide, k)
-        return super().largest(scores, k)
+        groups = scores.shape[-1] // GROUP
+        if not eager() or groups <= 4 * k:
+            return super().largest(scores, k)
+        # The portable kernel, in fewer operations.
+        grouped, device = groups * GROUP, scores.device
+        maxima = scores[..., :grouped].unflatten(-1, (groups, GROUP)).amax(-1)
+        best = self.top_places(maxima, k).sort(-1).values
+        within = torch.arange(GROUP, device=device)
+        members = torch.add(within, best[..., None], alpha=GROUP).flatten(-2)
+        if grouped < scores.shape[-1]:
+            rest = torch.arange(grouped, scores.shape[-1], device=device)
+            members = torch.cat([members, rest.expand(*members.shape[:-1], -1)], -1)
+        return members.gather(-1, self.largest_of_few(scores.gather(-1, members), k))
 
     def nearest(self, patterns: torch.Tensor, k: int, mask: torch.Tensor | None) -> torch.Tensor:
         if self.can_read_values(patterns):
             return in_numpy(hopcore.backend("numpy").nearest, patterns, k, mask)
-        return super().nearest(patterns, k, mask)
+        if not eager() or patterns.device.type == "cpu" or hasattr(patterns, "device_mesh"):
+            return super().nearest(patterns, k, mask)
+        return self.nearest_on_device(patterns.detach(), k, mask)
+
+    def nearest_on_device(
+        self, patterns: torch.Tensor, k: int, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """As the portable kernel, in large blocks and with few operations on each of them."""
+        count, found = patterns.shape[-2], []
+        hidden = None if mask is None else ~mask[..., None, :]
+        for part in chunks(count, block_rows(patterns, patterns, self.block(patterns))):
+            scores = patterns[..., part, :] @ patterns.mT
+            if hidden is not None:
+                scores.masked_fill_(hidden, MASKED_SCORE)
+            scores[..., part].diagonal(dim1=-2, dim2=-1).fill_(-torch.inf)
+            found.append(self.largest(scores, k))
+        return torch.cat(found, -2) if len(found) > 1 else found[0]
+
+    def largest_of_few(self, scores: torch.Tensor, k: int) -> torch.Tensor:
+        if not eager():
+            return super().largest_of_few(scores, k)  # ONNX has no stable sort
+        return torch.sort(scores, dim=-1, descending=True, stable=True).indices[..., :k]
 
     def heat_kernel(self, matrix: torch.Tensor) -> torch.Tensor:
         """By eigenvalues; where a derivative may be asked for, by ``matrix_exp``, which has one."""

@@ -26,6 +26,11 @@ def traced() -> bool:
     )
 
 
+def compiled() -> bool:
+    """Whether torch.compile records operations; exports must not call operators of hopcore."""
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+
+
 def differentiated(*values: Any) -> bool:
     """Whether a gradient by any of the values may be asked for."""
     if torch.is_grad_enabled():

@@ -109,6 +109,19 @@ def exact(state: Array, held: hopcore.Memory, beta: float) -> Array:
     return weights @ values / weights.sum()
 
 
+def certified(subject: Subject, held: hopcore.Memory, states: Array) -> tuple[Array, Array]:
+    """Associations of states with a memory and their certificates, in the dtype of the memory."""
+    state = subject.put(states)
+    try:
+        found = held.association(state, return_certificate=True)
+    except TypeError as refused:
+        if "states on the CPU" not in str(refused) or subject.backend.can_read_values(state):
+            raise
+        pytest.skip("certificates exist for states on the CPU")
+    output, certificate = (subject.get(one).astype(held.dtype) for one in found)
+    return output, certificate
+
+
 def graded(rng: np.random.Generator, beta: float, step: float) -> Array:
     """Clusters of 40 patterns, whose scores with the first of them fall by ``step`` each.
 
@@ -146,7 +159,7 @@ def test_certificates(
         # The last values may be far longer than those with which the sketch was made.
         held.add(stored[part], dtype.type(factor) * values[part])
     states = stored[::400]
-    output, certificate = held.association(states, return_certificate=True)
+    output, certificate = certified(subject, held, states)
     for i, state in enumerate(states):
         apart = output[i].astype(WIDE) - exact(state, held, beta)
         length = np.sqrt((apart * apart).sum())
@@ -223,7 +236,7 @@ def test_sparse_weights_are_exact(
     options: Any = {"similarity": "distance", "separation": separation}
     held = hopcore.Memory(stored, beta=4.0, error=1.0, **options)
     states = stored[:120:40]
-    got = hopcore.update(states, held, 4.0)
+    got = subject.get(hopcore.update(subject.put(states), held, 4.0))
     wanted = hopcore.update(states.astype(np.float64), stored.astype(np.float64), 4.0, **options)
     power = min(1.0, 1.0 / (hopcore.memory.get_separation(separation).alpha - 1.0))
     within = 256.0 * (256.0 * float(np.finfo(dtype).eps)) ** power

@@ -1,4 +1,4 @@
-"""Associations, conjugates and best patterns by the kernels in Pallas, where they take a call."""
+"""Associations, statistics and best patterns by the kernels in Pallas, where they take a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from hopcore.arrays import Array, Beta, SeparationFunction
-from hopcore.memory import Softmax
+from hopcore.memory import FusedOrder, Softmax
+from hopcore_jax.kernels._statistics import for_each_place
 from hopcore_jax.kernels.pallas import _derivatives as derivatives
 from hopcore_jax.kernels.pallas._choice import SWITCH, refusal, uses_pallas
 from hopcore_jax.kernels.pallas._launch import Launch
@@ -35,7 +36,7 @@ def associate(
     bias = None if bias is None else bias.astype(jnp.float32)
     places, arrays = laid_out(state, stored, projection, beta, mask, bias)
     length = state.shape[-2] if causal else 0
-    plan = Plan(order_of(separation), length, SWITCH[0].interprets, backend)
+    plan = Plan(FusedOrder.of(separation), length, SWITCH[0].interprets, backend)
     found = derivatives.associate(plan, arrays)
     return places.output(found.output), places.conjugate(found.conjugate)
 
@@ -52,10 +53,30 @@ def best(
     if refusal(state, stored, None, beta, mask, separation):
         return None
     places, arrays = laid_out(state, stored, None, beta, mask)
-    plan = Plan(order_of(separation), 0, SWITCH[0].interprets, backend)
+    plan = Plan(FusedOrder.of(separation), 0, SWITCH[0].interprets, backend)
     found = derivatives.associate(plan, lax.stop_gradient(arrays), "best")
     numbers = found.index, found.top, found.weight, found.conjugate
     return tuple(map(places.conjugate, numbers))
+
+
+def statistics(
+    backend: Any,
+    state: Array,
+    stored: Array,
+    beta: Beta,
+    mask: Array | None,
+    separation: SeparationFunction,
+) -> tuple[Array, ...] | None:
+    """Return what :meth:`hopcore.Backend.statistics` does, or None if no kernel takes the call."""
+    if refusal(state, stored, None, beta, mask, separation):
+        return None
+    stored = for_each_place(state, stored, beta, mask)
+    places, arrays = laid_out(state, stored, None, beta, mask)
+    plan = Plan(FusedOrder.of(separation), 0, SWITCH[0].interprets, backend)
+    found = derivatives.associate(plan, arrays, "statistics")
+    numbers = found.conjugate, found.entropy, found.square, found.weight
+    received = jnp.reshape(found.received, stored.shape[:-1])
+    return *map(places.conjugate, numbers), received
 
 
 def hard_lookup(
@@ -94,12 +115,7 @@ def hard_lookup(
     if found:
         raise ValueError(f"hard_lookup does not take these arrays: {found}")
     places, arrays = laid_out(state, stored, projection, 1.0, mask)
-    plan = Plan(1.0, 0, SWITCH[0].interprets)
+    plan = Plan(FusedOrder(1.0), 0, SWITCH[0].interprets)
     results = Launch(plan, lax.stop_gradient(arrays)).lookup()
     output = places.output(results.output)
     return output, *map(places.conjugate, (results.index, results.top))
-
-
-def order_of(separation: Any) -> float:
-    """Return alpha, 1 for the softmax."""
-    return 1.0 if separation.softmax else separation.alpha

@@ -13,6 +13,9 @@ other over the queries of a tile of patterns, so that no sum depends on the orde
 
 Tiles without support are skipped: the forward pass saved between which patterns the support of each
 block of queries is. Between them, a tile whose slopes are all 0 costs one of five products.
+
+The derivative by a bias of each pattern is the sum of those by its scores. For the conjugate alone,
+with g* = 1, it is the sum of the weights that a pattern receives.
 """
 
 from __future__ import annotations
@@ -137,9 +140,11 @@ def by_memory(sizes: Sizes, call: Arrays, given: Given, wanted: Wanted) -> None:
                 by_projection += product(sizes, weights.T, saved.by)
             if wanted.stored is not None or wanted.bias is not None:
                 by_scores = by_scores_of(sizes, given, saved, weights, slopes, values)
-                scaled = by_scores * queries.after[:, None]
-                by_stored += product(sizes, scaled.T, queries.scaled)
-                by_bias += jnp.sum(by_scores, axis=0)
+                if wanted.stored is not None:
+                    scaled = by_scores * queries.after[:, None]
+                    by_stored += product(sizes, scaled.T, queries.scaled)
+                if wanted.bias is not None:
+                    by_bias += jnp.sum(by_scores, axis=0)
             return by_stored, by_projection, by_bias
 
         return lax.cond(has_support(slopes), more, lambda sums: sums, sums)

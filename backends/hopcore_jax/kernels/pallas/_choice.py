@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hopcore.arrays import Array, SeparationFunction
-from hopcore.memory import fused_refusal
+from hopcore.memory import fused_gpu_refusal, fused_refusal
 from hopcore_jax.kernels import _loops as loops
 
 Kernels: TypeAlias = Literal["auto", "portable", "pallas-interpret"]
@@ -32,14 +32,11 @@ DTYPES = tuple(map(np.dtype, (np.float32, jnp.bfloat16, np.float16)))
 INTERPRETED = 1024
 """The most tiles of an interpreted call."""
 
-MOST_NUMBER = 2**31 - 1
-"""The most programs of a launch, and entries of a mask, which Pallas numbers in 32 bits."""
+ENTRIES = 2**31 - 1
+"""The most entries of a mask or a bias, which Pallas numbers in 32 bits."""
 
 VERSION = 0, 10
 """The least version of JAX, whose Pallas has the functions of the kernels."""
-
-CAPABILITY = 8, 0
-"""The least compute capability: the first with bfloat16 and with products of 11-bit parts."""
 
 
 class Switch:
@@ -117,7 +114,7 @@ def gpu_refusal(device: Any) -> str:
     return (
         version_refusal(jax.__version__)
         or platform_refusal(device.client.platform_version)
-        or capability_refusal(getattr(device, "compute_capability", "0"))
+        or fused_gpu_refusal(capability_of(device))
     )
 
 
@@ -135,11 +132,10 @@ def platform_refusal(platform: str) -> str:
     return ""
 
 
-def capability_refusal(capability: str) -> str:
-    """Why a compute capability, such as "8.0", is too small; empty if it is not."""
-    if tuple(map(int, capability.split("."))) < CAPABILITY:
-        return f"compute capability {capability} is below {CAPABILITY[0]}.{CAPABILITY[1]}"
-    return ""
+def capability_of(device: Any) -> tuple[int, int]:
+    """The compute capability of a device, which JAX writes as "8.0"; 0.0 if it has none."""
+    major, minor = getattr(device, "compute_capability", "0.0").split(".")
+    return int(major), int(minor)
 
 
 def refusal(
@@ -168,10 +164,14 @@ def refusal(
     """
     arrays = [x for x in (state, stored, projection) if x is not None]
     others = [x for x in (beta, mask, bias) if hasattr(x, "shape")]
-    return (
-        wrong_arrays(arrays, others)
-        or fused_refusal(separation, max(x.shape[-1] for x in arrays), stored.shape[-2])
-        or wrong_numbers(arrays, others)
+    if found := wrong_arrays(arrays, others):
+        return found
+    lead = int(np.prod(np.broadcast_shapes(*(x.shape[:-2] for x in arrays)), dtype=np.int64))
+    numbers: Any = {"queries": state.shape[-2], "lead": lead}
+    numbers["interpreted"] = INTERPRETED if SWITCH[0].interprets else None
+    coordinates = max(x.shape[-1] for x in arrays)
+    return fused_refusal(separation, coordinates, stored.shape[-2], **numbers) or too_many_entries(
+        others
     )
 
 
@@ -198,16 +198,9 @@ def on_several_devices(array: Any) -> bool:
     return isinstance(array, jax.Array) and len(array.devices()) > 1
 
 
-def wrong_numbers(arrays: list[Any], others: list[Any]) -> str:
-    """Say why there are too many programs or entries."""
-    queries, patterns = arrays[0].shape[-2], arrays[1].shape[-2]
-    lead = int(np.prod(np.broadcast_shapes(*(x.shape[:-2] for x in arrays)), dtype=np.int64))
-    programs = lead * -(-max(queries, patterns) // 16)
-    if programs > MOST_NUMBER:
-        return f"{programs} programs are more than a launch has, {MOST_NUMBER}"
+def too_many_entries(others: list[Any]) -> str:
+    """Say why beta, a mask or a bias has too many entries."""
     largest = max((int(np.prod(x.shape, dtype=np.int64)) for x in others), default=0)
-    if largest > MOST_NUMBER:
-        return f"{largest} entries of beta, mask or bias are more than {MOST_NUMBER}"
-    if SWITCH[0].interprets and lead * -(-queries // 4) * -(-patterns // 4) > INTERPRETED:
-        return f"{lead} x {queries} x {patterns} scores take the interpreter too long"
+    if largest > ENTRIES:
+        return f"{largest} entries of beta, mask or bias are more than {ENTRIES}"
     return ""

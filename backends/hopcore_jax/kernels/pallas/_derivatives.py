@@ -25,7 +25,7 @@ from hopcore.arrays import Array
 from hopcore_jax.kernels.pallas._batching import merged, split, with_more
 from hopcore_jax.kernels.pallas._launch import Launch, results_of
 from hopcore_jax.kernels.pallas._layout import Arrays, Given, Plan, Results, sizes_of
-from hopcore_jax.kernels.pallas._portable import portable, portable_best
+from hopcore_jax.kernels.pallas._portable import portable, portable_best, portable_statistics
 
 Tree = Any
 
@@ -34,9 +34,10 @@ LEARNED = "query", "key", "value", "beta", "bias"
 
 
 def associate(plan: Plan, arrays: Arrays, also: str = "") -> Results:
-    """Return the results of an association, with those of ``also``: "saved" or "best".
+    """Return the results of an association, with those of ``also``.
 
-    What is saved is needed by the derivative; results about the best pattern have none.
+    What is "saved" is needed by the derivative; results about the "best" pattern have none. The
+    derivative of "statistics" is that of the portable formula.
     """
     flat, tree = jax.tree.flatten(arrays)
     found = forward_p.bind(*flat, plan=plan, tree=tree, also=also)
@@ -51,6 +52,8 @@ def forward(*flat: Array, plan: Plan, tree: Tree, also: str, kernels: bool) -> l
         return jax.tree.leaves(Launch(plan, arrays).forward(also))
     if also == "best":
         return jax.tree.leaves(portable_best(plan, arrays))
+    if also == "statistics":
+        return jax.tree.leaves(portable_statistics(plan, arrays))
     output, conjugate = portable(plan, arrays)
     shapes = results_of(sizes_of(plan, arrays), arrays, also)
     # The derivative of the portable formula needs nothing of what is saved.
@@ -69,6 +72,9 @@ def forward_change(
     primals: Sequence[Any], tangents: Sequence[Any], *, plan: Plan, tree: Tree, also: str
 ) -> tuple[list[Any], list[Any]]:
     """The rule of ``forward_p`` for both modes of differentiation."""
+    if also == "statistics":
+        formula = partial(forward, kernels=False)
+        return by_formula(formula, primals, tangents, plan=plan, tree=tree, also=also)
     arrays = jax.tree.unflatten(tree, primals)
     results = associate(plan, arrays, "saved")
     changes = {
@@ -198,7 +204,8 @@ def forward_batched(
 ) -> tuple[list[Array], list[int]]:
     """The rule of ``forward_p`` under ``vmap``."""
     arrays, places, size = axis_of(tree, flat, axes)
-    place = int(also != "saved" and places.key is None and places.value is None)
+    own = also in ("saved", "statistics")  # what is saved or received for each memory
+    place = int(not own and places.key is None and places.value is None)
     found = jax.tree.leaves(associate(plan, with_more(arrays, places, size, place), also))
     return [split(x, size, place) for x in found], [place] * len(found)
 

@@ -25,6 +25,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.pallas import triton as plgpu
 
+from hopcore.memory import FusedOrder
+from hopcore_jax.kernels.pallas._entropy import EntmaxSums, entropy_of, without
 from hopcore_jax.kernels.pallas._layout import Arrays, Results, Sizes
 from hopcore_jax.kernels.pallas._tiles import (
     LOWEST,
@@ -45,12 +47,6 @@ from hopcore_jax.kernels.pallas._tiles import (
     store_rows,
     weights_of,
 )
-
-CLOSE = 4.8e-7
-"""The relative step at which a root is found: four times the ``eps`` of float32."""
-
-PASSES = 48
-"""The largest number of passes for the root."""
 
 
 def newton(sizes: Sizes, total: Tile, slope: Tile) -> Tile:
@@ -120,11 +116,11 @@ def root_of(
         root, passes, _ = value
         step = newton(sizes, *read(root))
         root = root - step
-        far = (jnp.abs(step) > root * CLOSE).astype(jnp.int32)
+        far = (jnp.abs(step) > root * FusedOrder.CLOSE).astype(jnp.int32)
         return root, passes + 1, jnp.max(far, axis=0)
 
     def moving(value: Any) -> Any:
-        return (value[2] > 0) & (value[1] < PASSES)
+        return (value[2] > 0) & (value[1] < FusedOrder.PASSES)
 
     root, passes, _ = lax.while_loop(moving, move, (root, jnp.int32(0), jnp.int32(1)))
     return root, passes
@@ -139,16 +135,19 @@ def entmax_forward(sizes: Sizes, call: Arrays, results: Results) -> None:
     root, passes = root_of(sizes, call, queries, end, level, root)
 
     def add(start: Any, near: Tile, weights: Tile, slopes: Tile, value: Any) -> Any:
-        total, slope, along, output, mean, first, _ = value
+        total, slope, along, output, mean, first, _, sums = value
+        columns = count(start, sizes.tile)
+        if sums is not None:
+            sums = sums.added(weights, without(weights, columns, index))
         along += jnp.sum(weights * jnp.where(weights > 0.0, near, 0.0), axis=1)
         if results.output is not None:
-            columns = count(start, sizes.tile)
             values = rows_of(call.value, start, columns, sizes.patterns, sizes.width)
             output += dot(sizes, weights.astype(values.dtype), values)
             if results.mean is not None:
                 mean += dot(sizes, slopes.astype(values.dtype), values)
         total, slope = total + jnp.sum(weights, axis=1), slope + jnp.sum(slopes, axis=1)
-        return total, slope, along, output, mean, jnp.minimum(first, start), start + sizes.tile
+        first, last = jnp.minimum(first, start), start + sizes.tile
+        return total, slope, along, output, mean, first, last, sums
 
     def step(start: Any, value: Any) -> Any:
         near = tile_of(sizes, call, queries, start) - level[:, None]
@@ -165,9 +164,15 @@ def entmax_forward(sizes: Sizes, call: Arrays, results: Results) -> None:
         jnp.zeros(() if ref is None else ref.shape, jnp.float32)
         for ref in (results.output, results.mean)
     )
-    init = nothing, nothing, nothing, output, mean, jnp.int32(end), jnp.int32(0)
-    total, slope, along, output, mean, first, last = over_tiles(0, end, sizes.tile, step, init)
+    sums = None if results.entropy is None else EntmaxSums(nothing, nothing, nothing)
+    init = nothing, nothing, nothing, output, mean, jnp.int32(end), jnp.int32(0), sums
+    found = over_tiles(0, end, sizes.tile, step, init)
+    total, slope, along, output, mean, first, last, sums = found
     numbers = numbers_of_queries(sizes, level, top, root, total, along)
+    if sums is not None:
+        some = jnp.where(total == 0.0, 1.0, total)
+        numbers["entropy"] = entropy_of(numbers["weight"], some, sums)
+        numbers["square"] = sums.square / (some * some)
     if results.output is not None:
         found = output / jnp.where(total == 0.0, 1.0, total)[:, None]
         store_rows(results.output, queries.rows, sizes.queries, sizes.width, found)
@@ -177,8 +182,9 @@ def entmax_forward(sizes: Sizes, call: Arrays, results: Results) -> None:
     for name, values in {**numbers, "index": index}.items():
         if (ref := getattr(results, name)) is not None:
             plgpu.store(ref, values, mask=queries.inside)
-    for ref, number in zip(results[5:7] + results[9:], (first, last, passes + 2), strict=True):
-        if ref is not None:
+    of_blocks = {"first": first, "last": last, "passes": passes + 2}
+    for name, number in of_blocks.items():
+        if (ref := getattr(results, name)) is not None:
             ref[0] = number
 
 

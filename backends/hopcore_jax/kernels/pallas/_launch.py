@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hopcore.memory import FusedTiles
 from hopcore_jax.kernels.pallas._layout import (
     Arrays,
     Given,
@@ -18,12 +19,8 @@ from hopcore_jax.kernels.pallas._layout import (
     Results,
     Sizes,
     Wanted,
-    padded,
     sizes_of,
 )
-
-BY_MEMORY_WARPS = 8
-"""Warps of the derivatives by memories, which keep the sums of two arrays in registers."""
 
 
 def modules() -> Any:
@@ -43,14 +40,14 @@ class Launch:
     # Block specs. A program has one memory, and a block of queries or a tile of patterns of it.
 
     def spec(self, array: Any, size: int | None, parts: int) -> Any:
-        """Return the spec of an array ``(B, R, d)`` or ``(B, R)``.
+        """Return the spec of an array ``(B, R, d)`` or ``(B, R)``, whose d is padded.
 
         With ``size`` a program gets so many of its rows, the next program the next ones, ``parts``
         of them for each memory; without it all rows of a memory.
         """
         if array is None:
             return None
-        more = tuple(map(padded, array.shape[2:]))
+        more = tuple(FusedTiles.of(4, n, n).depth for n in array.shape[2:])
 
         def place(program: Any) -> Any:
             memory = lax.div(program, jnp.int32(parts))
@@ -77,13 +74,12 @@ class Launch:
 
     def run(
         self, kernel: Callable[..., None], parts: int, given: Sequence[Any],
-        specs: Sequence[Any], out: Any, out_specs: Any, warps: int | None = None,
+        specs: Sequence[Any], out: Any, out_specs: Any, tiles: FusedTiles | None = None,
     ) -> Any:  # fmt: skip
         """Run one of the kernels, with ``parts`` programs for each memory."""
         sizes = self.sizes
-        parameters = self.triton.CompilerParams(
-            num_warps=warps or sizes.warps, num_stages=sizes.stages
-        )
+        tiles = tiles or sizes.each
+        parameters = self.triton.CompilerParams(num_warps=tiles.warps, num_stages=tiles.stages)
         launched = self.pallas.pallas_call(
             partial(kernel, sizes),
             grid=(sizes.memories * parts,),
@@ -121,10 +117,28 @@ class Launch:
 
     def forward(self, also: str = "") -> Results:
         """Run the forward pass; return its results, with those of ``also`` as in ``results_of``."""
-        found, results = modules(), results_of(self.sizes, self.arrays, also)
-        entmax = self.sizes.kind != "softmax"
-        kernel = found._entmax.entmax_forward if entmax else found._softmax.softmax_forward
-        return self.of_queries(kernel, results)
+        if also == "statistics":
+            return self.statistics()
+        results = results_of(self.sizes, self.arrays, also)
+        return self.of_queries(forward_kernel(self.sizes), results)
+
+    def statistics(self) -> Results:
+        """Run the forward pass with the entropy, and sum up what each pattern receives.
+
+        The second is the derivative of the sum of all conjugates by a bias of each pattern.
+        """
+        sizes = self.sizes
+        saved = results_of(sizes, self.arrays, "saved")
+        asked = results_of(sizes, self.arrays, "statistics")._replace(received=None)
+        found = self.of_queries(
+            forward_kernel(sizes),
+            Results(*(y if x is None else x for x, y in zip(saved, asked, strict=True))),
+        )
+        kept = {name: getattr(found, name) for name in ("top", "root", "first", "last")}
+        given = Given(by_conjugate=jnp.ones_like(found.conjugate), **kept)
+        received = self.by_memory(given, stored=False, projection=False, bias=True).bias
+        nothing = dict.fromkeys(kept)
+        return found._replace(received=received, **nothing)
 
     def lookup(self) -> Any:
         """Run the hard lookup; return its results."""
@@ -157,7 +171,16 @@ class Launch:
         out_specs = Wanted(*(self.spec(x, tile, parts) for x in wanted))
         ends = Given(*(self.spec(x, None, parts) for x in given))
         arrays, specs = [self.arrays, given], [self.call_specs(None, tile, parts), ends]
-        return self.run(module.by_memory, parts, arrays, specs, wanted, out_specs, BY_MEMORY_WARPS)
+        return self.run(
+            module.by_memory, parts, arrays, specs, wanted, out_specs, sizes.each.of_memories
+        )
+
+
+def forward_kernel(sizes: Sizes) -> Any:
+    """Return the kernel of the forward pass."""
+    found = modules()
+    entmax = sizes.kind != "softmax"
+    return found._entmax.entmax_forward if entmax else found._softmax.softmax_forward
 
 
 OF_BLOCKS = ("first", "last", "passes")
@@ -168,7 +191,8 @@ def results_of(sizes: Sizes, arrays: Arrays, also: str = "") -> Results:
     """Return the shapes and dtypes of the results of a forward pass: output and conjugate.
 
     With ``also="saved"`` there is what the backward pass needs, with "best" what is known of the
-    pattern with the largest score, and with "passes" how often patterns were read.
+    pattern with the largest score, with "statistics" what is known of the weights, and with
+    "passes" how often patterns were read.
     """
 
     def empty(*shape: int, dtype: Any = jnp.float32) -> Any:
@@ -181,6 +205,10 @@ def results_of(sizes: Sizes, arrays: Arrays, also: str = "") -> Results:
         results = results._replace(output=empty(*wide, dtype=arrays.query.dtype))
     if also == "best":
         results = results._replace(top=numbers, index=index, weight=numbers)
+    if also == "statistics":
+        received = empty(sizes.patterns)
+        results = results._replace(weight=numbers, entropy=numbers, square=numbers)
+        results = results._replace(received=received)
     if also == "saved":
         results = results._replace(top=numbers, root=numbers)
         if arrays.value is not None:

@@ -13,16 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from hopcore.arrays import Array
+from hopcore.memory import FusedOrder, FusedTiles
 from hopcore_jax.kernels._blocks import Places
-
-EPS = float(np.finfo(np.float32).eps)
 
 
 class Plan(NamedTuple):
     """What a call is besides its arrays; it can be hashed."""
 
-    alpha: float
-    """1 for the softmax."""
+    order: FusedOrder
     length: int = 0
     """The queries of one sequence in a causal association, 0 in another one."""
     interprets: bool = False
@@ -56,7 +54,9 @@ class Results(NamedTuple):
 
     ``mean`` is the mean of the projections weighted by the slopes. ``first`` and ``last`` are
     stored for each block of queries: the first pattern of its support, and the end of the last
-    tile. ``passes`` counts how often the block read the patterns.
+    tile. ``passes`` counts how often the block read the patterns. ``weight`` is the largest weight,
+    ``square`` the sum of the squares of the weights; entropy and square are computed together.
+    ``received``, the sum of the weights of each pattern, is no result of a forward pass.
     """
 
     output: Any = None
@@ -69,6 +69,9 @@ class Results(NamedTuple):
     index: Any = None
     weight: Any = None
     passes: Any = None
+    entropy: Any = None
+    square: Any = None
+    received: Any = None
 
 
 class Given(NamedTuple):
@@ -103,31 +106,35 @@ class Sizes(NamedTuple):
     depth: int
     width: int
     length: int
-    alpha: float
-    block: int
-    """Queries of a program, or of one step of a program."""
-    tile: int
-    """Patterns of one step of a program, or of a program."""
-    warps: int
-    stages: int
+    order: FusedOrder
+    each: FusedTiles
+    """The tiles of a program; their coordinates are those of the arrays, padded."""
     interprets: bool
 
     @property
     def kind(self) -> str:
-        """The formula of the weights: "softmax", "half" (a = 1/2), "one" (a = 1) or "any"."""
-        return {1.0: "softmax", 1.5: "half", 2.0: "one"}.get(self.alpha, "any")
+        """The formula of the weights, see :class:`hopcore.memory.FusedOrder`."""
+        return self.order.kind
 
     @property
     def a(self) -> float:
-        return self.alpha - 1.0
+        """The order minus 1."""
+        return self.order.a
 
     @property
     def steep(self) -> float:
-        """The a of scores, larger by two roundings.
+        """The factor a of the scores, see :class:`hopcore.memory.FusedOrder`."""
+        return self.order.steep
 
-        So one that is 1/a below the largest has no weight although 1/a was rounded.
-        """
-        return self.a * (1.0 + 2.0 * EPS)
+    @property
+    def block(self) -> int:
+        """Queries of a program, or of one step of a program."""
+        return self.each.block
+
+    @property
+    def tile(self) -> int:
+        """Patterns of one step of a program, or of a program."""
+        return self.each.tile
 
     @property
     def blocks(self) -> int:
@@ -141,32 +148,15 @@ class Sizes(NamedTuple):
 
 
 def sizes_of(plan: Plan, arrays: Arrays) -> Sizes:
-    """Return the numbers of a call, with tiles that fit into every GPU that the kernels run on.
-
-    The interpreter gets tiles that no GPU could multiply, so that small inputs have several.
-    """
+    """Return the numbers of a call, with tiles that fit into every GPU that the kernels run on."""
     memories, queries, depth = arrays.query.shape
     patterns = arrays.key.shape[1]
     width = depth if arrays.value is None else arrays.value.shape[-1]
-    tiles = (4, 4, 4, 1) if plan.interprets else tiles_of(arrays.query.dtype, max(depth, width))
+    interprets = plan.interprets
+    tiles = FusedTiles.of(arrays.query.dtype.itemsize, depth, width, interpreted=interprets)
     return Sizes(
-        memories, queries, patterns, depth, width, plan.length, plan.alpha, *tiles, plan.interprets
+        memories, queries, patterns, depth, width, plan.length, plan.order, tiles, interprets
     )
-
-
-def tiles_of(dtype: Any, widest: int) -> tuple[int, int, int, int]:
-    """Return block, tile, warps and stages for a number of coordinates."""
-    if dtype == jnp.float32:  # whose tiles are in registers as parts, too
-        block, tile = (32, 32) if widest <= 64 else (32, 16) if widest <= 128 else (16, 16)
-        return block, tile, 4, 2 if widest <= 128 else 1
-    if widest <= 64:
-        return 64, 64, 4, 2
-    return (64, 32, 8, 2) if widest <= 128 else (32, 32, 8, 1)
-
-
-def padded(size: int) -> int:
-    """Return the next power of two, at least 16, which products of tiles need."""
-    return max(16, 1 << (size - 1).bit_length())
 
 
 def laid_out(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from hopcore.arrays import Array, Backend
 from hopcore.memory import Entmax, Softmax
 from hopcore_jax.kernels import _blocks as blocks
+from hopcore_jax.kernels._statistics import statistics_in_blocks
 from hopcore_jax.kernels.pallas._layout import Arrays, Plan, Results
 
 
@@ -57,6 +58,24 @@ def portable_best(plan: Plan, arrays: Arrays) -> Results:
     return Results(index=index.astype(jnp.int32), top=top, weight=weight, conjugate=conjugate)
 
 
+def portable_statistics(plan: Plan, arrays: Arrays) -> Results:
+    """Return the statistics of the weights as the kernels do, with derivatives of every order."""
+    with blocks.precision(arrays.query.dtype):
+        conjugate, entropy, square, weight, received = statistics_in_blocks(
+            arrays.key,
+            arrays.query,
+            arrays.beta,
+            None,
+            blocks.Rows(arrays.mask, arrays.mask_of),
+            backend=plan.backend,
+            separation=separation_of(plan),
+            budget=plan.backend.block(arrays.query),
+        )
+    return Results(
+        conjugate=conjugate, weight=weight, entropy=entropy, square=square, received=received
+    )
+
+
 def separation_of(plan: Plan) -> Any:
     """Return the separation function of a call."""
-    return Softmax() if plan.alpha == 1.0 else Entmax(plan.alpha)
+    return Softmax() if plan.order.kind == "softmax" else Entmax(plan.order.alpha)

@@ -1,4 +1,4 @@
-"""Associations, conjugates and best patterns by the kernels in Triton, where they take a call."""
+"""Associations, statistics and best patterns by the kernels in Triton, where they take a call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch.autograd import Function
 
 from hopcore.arrays import Backend, Beta, SeparationFunction
+from hopcore.memory import FusedOrder
 from hopcore_torch.kernels._autograd import Association, grads, pull_back
 from hopcore_torch.kernels._modes import differentiated
 from hopcore_torch.kernels.triton._choice import SWITCH, refusal
@@ -20,16 +21,15 @@ class Fused(NamedTuple):
     """What a call is besides the tensors it is differentiated by."""
 
     association: Association
-    alpha: float
-    bias: Tensor | None = None
+    order: FusedOrder
 
     def launch(self, tensors: Any) -> Launch:
-        """Return the call with its tensors, those of an :class:`Association`."""
-        state, stored, projection, beta, _ = tensors
+        """Return the call with its tensors: state, stored, projection, beta and bias."""
+        state, stored, projection, beta, bias = tensors
         beta = self.association.beta if beta is None else beta
         projection = stored if projection is None else projection
         mask, causal = self.association.mask, self.association.causal
-        return Launch(Memory(state, stored, projection, beta, mask, self.bias, self.alpha, causal))
+        return Launch(Memory(state, stored, projection, beta, mask, bias, self.order, causal))
 
 
 class Differentiated(Function):
@@ -57,9 +57,9 @@ class Differentiated(Function):
         launch = ctx.call.launch(tensors)
         if by_output is None and needs[2]:  # the conjugate alone does not depend on projections
             needs = (*needs[:2], False, *needs[3:])
-            found = launch.backward(ctx.saved, needs[:4], by_output, by_conjugate)
-            return None, *found[:2], torch.zeros_like(tensors[2]), *found[3:], None
-        return None, *launch.backward(ctx.saved, needs[:4], by_output, by_conjugate), None
+            found = launch.backward(ctx.saved, needs, by_output, by_conjugate)
+            return None, *found[:2], torch.zeros_like(tensors[2]), *found[3:]
+        return None, *launch.backward(ctx.saved, needs, by_output, by_conjugate)
 
 
 def by_formula(
@@ -67,19 +67,22 @@ def by_formula(
 ) -> Any:
     """Return derivatives that can be differentiated again."""
     association = call.association
-    if call.bias is not None:
-        state, stored, projection, beta, _ = tensors
+    state, stored, projection, beta, bias = tensors
+    if bias is not None:
         beta = association.beta if beta is None else beta
         output = Backend.associate_biased(
-            association.backend, state, stored, projection, beta, association.mask, call.bias,
+            association.backend, state, stored, projection, beta, association.mask, bias,
             association.separation,
         )  # fmt: skip
         assert by_output is not None  # a biased association has no conjugate
         return grads(output, tensors, needs, by_output, create_graph=True)
     if association.causal:
-        mask = association.backend.causal_mask(*tensors[:2])
+        mask = association.backend.causal_mask(state, stored)
         association = association._replace(mask=mask)
-    return pull_back(association, tensors, needs, by_conjugate, by_output)
+    # Without orders, by which no kernel is differentiated.
+    without_bias = state, stored, projection, beta, None
+    found = pull_back(association, without_bias, needs, by_conjugate, by_output)
+    return *found[:4], None
 
 
 def associate(
@@ -108,8 +111,8 @@ def associate(
     if refusal(state, stored, projection, beta, mask, separation, bias):
         return None
     association = Association(backend, separation, beta, mask, causal=causal)
-    call = Fused(association, order_of(separation), bias)
-    tensors = state, stored, projection, None if isinstance(beta, float) else beta, None
+    call = Fused(association, FusedOrder.of(separation))
+    tensors = state, stored, projection, None if isinstance(beta, float) else beta, bias
     if differentiated(*tensors):
         return Differentiated.apply(call, *tensors)
     results = call.launch(tensors).forward(output=projection is not None)
@@ -144,9 +147,33 @@ def best(
         return None if found is None else tuple(x.reshape(state.shape[:-1]) for x in found)
     if refusal(state, stored, None, beta, mask, separation):
         return None
-    memory = Memory(state, stored, stored, beta, mask, None, order_of(separation))
+    memory = Memory(state, stored, stored, beta, mask, None, FusedOrder.of(separation))
     results = Launch(memory).forward(output=False, best=True)
     return results.index, results.top, results.weight, results.conjugate
+
+
+def statistics(
+    state: Tensor,
+    stored: Tensor,
+    beta: Beta,
+    mask: Tensor | None,
+    separation: SeparationFunction,
+) -> tuple[Tensor, ...] | None:
+    """Return what :meth:`hopcore.Backend.statistics` does, or None if no kernel takes the call.
+
+    No kernel does if a derivative is recorded.
+    """
+    differentiates = differentiated(state, stored, None if isinstance(beta, float) else beta)
+    if differentiates or refusal(state, stored, None, beta, mask, separation):
+        return None
+    leads = [state.shape[:-2], stored.shape[:-2], () if mask is None else mask.shape[:-2]]
+    leads.append(beta.shape[:-1] if isinstance(beta, torch.Tensor) else ())
+    # Each place of the leading axes receives for itself, so it has a memory of its own.
+    stored = stored.expand(*torch.broadcast_shapes(*leads), *stored.shape[-2:])
+    launch = Launch(Memory(state, stored, stored, beta, mask, None, FusedOrder.of(separation)))
+    found = launch.forward(output=False, derivative=True, entropy=True)
+    numbers = found.conjugate, found.entropy, found.square, found.weight
+    return *numbers, launch.received(found)
 
 
 def hard_lookup(
@@ -184,7 +211,8 @@ def hard_lookup(
         found = "the tensors are not on a GPU"
     if found:
         raise ValueError(f"hard_lookup does not take these tensors: {found}")
-    results = Launch(Memory(state, stored, projection, 1.0, mask, None, 1.0)).lookup()
+    hard = Memory(state, stored, projection, 1.0, mask, None, FusedOrder(1.0))
+    results = Launch(hard).lookup()
     return results.output, results.index, results.top
 
 
@@ -195,11 +223,6 @@ class Hard:
 
 
 HARD: Any = Hard()
-
-
-def order_of(separation: Any) -> float:
-    """Return alpha, 1 for the softmax."""
-    return 1.0 if separation.softmax else separation.alpha
 
 
 def is_left_to_torch(separation: SeparationFunction) -> bool:

@@ -1,4 +1,4 @@
-r"""The backward pass: derivatives by states, temperatures, stored patterns and projections.
+r"""The backward pass: derivatives by states, temperatures, stored patterns, projections and bias.
 
 With g the derivative by the output and :math:`g^*` that by the conjugate, the derivative by the
 scores of a query is
@@ -13,6 +13,9 @@ other over the queries of a tile of patterns, so that no sum depends on the orde
 
 Tiles without support are skipped: the forward pass saved between which patterns the support of each
 block of queries is. Between them, a tile whose slopes are all 0 costs one of five products.
+
+The derivative by a bias of each pattern is the sum of those by its scores. For the conjugate alone,
+with g* = 1, it is the sum of the weights that a pattern receives.
 """
 
 from __future__ import annotations
@@ -60,6 +63,8 @@ class Wanted(NamedTuple):
     beta: Any = None
     stored: Any = None
     projection: Any = None
+    bias: Any = None
+    """By a bias of each pattern: for each memory the sums over its queries."""
 
 
 @jit
@@ -137,12 +142,24 @@ def by_query(
 
 
 @jit
+def store_sums(call, wanted, memory, columns, sums, DEPTH: tl.constexpr, WIDTH: tl.constexpr):
+    """Store the derivatives by a tile of patterns, by its projections and by its bias."""
+    row = memory.to(tl.int64) * call.patterns
+    if wanted.stored is not None:
+        store_rows(wanted.stored, row, columns, call.patterns, call.depth, sums[0], DEPTH)
+    if wanted.projection is not None:
+        store_rows(wanted.projection, row, columns, call.patterns, call.width, sums[1], WIDTH)
+    if wanted.bias is not None:
+        tl.store(wanted.bias + row + columns, sums[2], mask=columns < call.patterns)
+
+
+@jit
 def by_memory(
     call, given, wanted, group,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,
     BLOCK: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Compute the derivatives by one tile of stored patterns and of projections.
+    """Compute the derivatives by one tile of stored patterns, of projections and of a bias.
 
     ``group`` leading indices, one after another in the table, share each memory.
     """
@@ -157,6 +174,7 @@ def by_memory(
         begin = tile * TILE // BLOCK
     by_stored = tl.zeros((TILE, DEPTH), tl.float32)
     by_projection = tl.zeros((TILE, WIDTH), tl.float32)
+    by_bias = tl.zeros((TILE,), tl.float32)
     for member in range(group):
         lead = memory * group + member
         caller = offset_of(call, lead, LEAD)
@@ -177,11 +195,11 @@ def by_memory(
                     by, along, more = derivatives_of(call, given, offset, rows, scaled, WIDTH)
                     if wanted.projection is not None:
                         by_projection += product(tl.trans(weights), by)
-                    if wanted.stored is not None:
+                    if wanted.stored is not None or wanted.bias is not None:
                         by_scores = by_scores_of(given, weights, slopes, values, by, along, more)
-                        by_stored += product(tl.trans(by_scores * after[:, None]), scaled)
-    row = memory.to(tl.int64) * call.patterns
-    if wanted.stored is not None:
-        store_rows(wanted.stored, row, columns, call.patterns, call.depth, by_stored, DEPTH)
-    if wanted.projection is not None:
-        store_rows(wanted.projection, row, columns, call.patterns, call.width, by_projection, WIDTH)
+                        if wanted.stored is not None:
+                            by_stored += product(tl.trans(by_scores * after[:, None]), scaled)
+                        if wanted.bias is not None:
+                            by_bias += tl.sum(by_scores, 0)
+    sums = by_stored, by_projection, by_bias
+    store_sums(call, wanted, memory, columns, sums, DEPTH, WIDTH)

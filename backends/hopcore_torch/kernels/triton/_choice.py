@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from hopcore.arrays import SeparationFunction
-from hopcore.memory import fused_refusal
+from hopcore.memory import fused_gpu_refusal, fused_refusal
 from hopcore_torch.kernels._modes import differentiated, eager
 
 Kernels: TypeAlias = Literal["auto", "portable", "triton-interpret"]
@@ -34,14 +34,8 @@ INTERPRETED = 512
 LEADS = 2**20
 """The most leading indices, each of which has a row in a table of offsets."""
 
-PROGRAMS = 2**31 - 1
-"""The most programs of a launch of CUDA."""
-
 VERSION = 3, 7
 """The least version of Triton, the one of torch 2.13."""
-
-CAPABILITY = 8, 0
-"""The least compute capability: the first with bfloat16 and with products of 11-bit parts."""
 
 SHARED = 99 * 1024
 """Bytes of shared memory that a kernel may take; compute capability 8.6 has no more."""
@@ -130,9 +124,8 @@ def version_refusal(installed: str) -> str:
 
 def device_refusal(capability: tuple[int, int], shared: int) -> str:
     """Why a compute capability or a shared memory in bytes is too small; empty if it is not."""
-    if capability < CAPABILITY:
-        major, minor = capability
-        return f"compute capability {major}.{minor} is below {CAPABILITY[0]}.{CAPABILITY[1]}"
+    if found := fused_gpu_refusal(capability):
+        return found
     if shared < SHARED:
         return f"{shared} bytes of shared memory are fewer than {SHARED}"
     return ""
@@ -163,11 +156,17 @@ def refusal(
         compute this call.
     """
     arrays = [x for x in (state, stored, projection) if x is not None]
+    if found := wrong_arrays(arrays):
+        return found
+    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in arrays)).numel()
+    coordinates = max(x.shape[-1] for x in arrays)
+    numbers: Any = {"queries": state.shape[-2], "lead": lead}
+    numbers["interpreted"] = INTERPRETED if SWITCH[0].interprets else None
     return (
-        wrong_arrays(arrays)
-        or fused_refusal(separation, max(x.shape[-1] for x in arrays), stored.shape[-2])
-        or wrong_numbers(arrays)
-        or wrong_options(state, beta, mask, bias)
+        fused_refusal(separation, coordinates, stored.shape[-2], **numbers)
+        or (f"{lead} leading indices are more than {LEADS}" if lead > LEADS else "")
+        or wrong_options(state, beta, mask)
+        or wrong_bias(bias, arrays)
     )
 
 
@@ -185,27 +184,26 @@ def wrong_arrays(arrays: list[torch.Tensor]) -> str:
     return ""
 
 
-def wrong_numbers(arrays: list[torch.Tensor]) -> str:
-    """Say why there are too many programs or leading indices."""
-    queries, patterns = arrays[0].shape[-2], arrays[1].shape[-2]
-    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in arrays)).numel()
-    if lead > LEADS:
-        return f"{lead} leading indices are more than {LEADS}"
-    programs = lead * -(-max(queries, patterns) // 16)
-    if programs > PROGRAMS:
-        return f"{programs} programs are more than a launch has, {PROGRAMS}"
-    if SWITCH[0].interprets and lead * -(-queries // 4) * -(-patterns // 4) > INTERPRETED:
-        return f"{lead} x {queries} x {patterns} scores take the interpreter too long"
+def wrong_options(state: torch.Tensor, beta: Any, mask: Any) -> str:
+    """Say why an inverse temperature or a mask is not taken."""
+    if mask is not None and mask.dtype != torch.bool:
+        return "the mask is not boolean"
+    for x in (beta, mask):
+        if isinstance(x, torch.Tensor) and (x.device != state.device or 0 in x.shape):
+            return "beta or the mask is empty or on another device"
     return ""
 
 
-def wrong_options(state: torch.Tensor, beta: Any, mask: Any, bias: Any) -> str:
-    """Say why an inverse temperature, a mask or a bias is not taken."""
-    if mask is not None and mask.dtype != torch.bool:
-        return "the mask is not boolean"
-    if bias is not None and differentiated(bias):
-        return "a bias has no derivative here"
-    for x in (beta, mask, bias):
-        if isinstance(x, torch.Tensor) and (x.device != state.device or 0 in x.shape):
-            return "beta, the mask or the bias is empty or on another device"
+def wrong_bias(bias: torch.Tensor | None, arrays: list[torch.Tensor]) -> str:
+    """Say why a bias is not taken: one with a derivative must be one number for each pattern."""
+    if bias is None:
+        return ""
+    if bias.device != arrays[0].device or 0 in bias.shape:
+        return "the bias is empty or on another device"
+    if differentiated(bias):
+        if bias.shape[-2:-1].numel() > 1:
+            return "a bias of each query has no derivative here"
+        lead, memory = bias.shape[:-2], torch.broadcast_shapes(*(x.shape[:-2] for x in arrays[1:]))
+        if torch.broadcast_shapes(lead, memory).numel() > memory.numel():
+            return "a bias that differs where memories do not has no derivative here"
     return ""

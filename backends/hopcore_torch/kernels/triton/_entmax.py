@@ -22,8 +22,11 @@ from __future__ import annotations
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 from triton import jit  # pyright: ignore
 
+from hopcore.memory import FusedOrder
+from hopcore_torch.kernels.triton._entropy import entropy_of, without
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
+    SMALLEST,
     dot,
     end_of,
     finite,
@@ -40,11 +43,8 @@ from hopcore_torch.kernels.triton._tiles import (
     weights_of,
 )
 
-CLOSE: tl.constexpr = tl.constexpr(4.8e-7)
-"""The relative step at which a root is found: four times the ``eps`` of float32."""
-
-PASSES: tl.constexpr = tl.constexpr(48)
-"""The largest number of passes for the root."""
+CLOSE: tl.constexpr = tl.constexpr(FusedOrder.CLOSE)
+PASSES: tl.constexpr = tl.constexpr(FusedOrder.PASSES)
 
 
 @jit
@@ -137,10 +137,42 @@ def store(call, results, lead, rows, level, top, root, total, along, index, KIND
     if results.root is not None:
         tl.store(results.root + offset + rows, root, mask=inside)
     if results.index is not None:
-        largest, _ = weights_of(call, tl.zeros_like(root)[:, None], root, KIND)
-        weight = tl.where(empty, 0.0, tl.sum(largest, 1) * share)
         tl.store(results.index + offset + rows, index, mask=inside)
+    if results.weight is not None:
+        weight = largest_of(call, root, total, KIND)
         tl.store(results.weight + offset + rows, weight, mask=inside)
+
+
+@jit
+def largest_of(call, root, total, KIND: tl.constexpr):
+    """Return the weight of the largest score, whose inner number is the root."""
+    weights, _ = weights_of(call, tl.zeros_like(root)[:, None], root, KIND)  # pyright: ignore
+    empty = total == 0.0
+    return tl.where(empty, 0.0, tl.sum(weights, 1) / tl.where(empty, 1.0, total))
+
+
+@jit
+def store_means(call, results, lead, rows, output, mean, total, slope, WIDTH: tl.constexpr):
+    """Store the means of the projections, weighted by weights and by slopes."""
+    empty = total == 0.0
+    offset = offset_of(call, lead, LEAD) * call.queries
+    found = output / tl.where(empty, 1.0, total)[:, None]
+    store_rows(results.output, offset, rows, call.queries, call.width, found, WIDTH)
+    if results.mean is not None:
+        mean = mean / tl.where(empty, 1.0, slope)[:, None]
+        store_rows(results.mean, offset, rows, call.queries, call.width, mean, WIDTH)
+
+
+@jit
+def store_entropies(
+    call, results, lead, rows, root, total, rest, minor, square, KIND: tl.constexpr
+):  # fmt: skip
+    """Store entropies and sums of squares."""
+    some = tl.where(total == 0.0, 1.0, total)
+    entropy = entropy_of(largest_of(call, root, total, KIND), some, rest, minor)
+    places = offset_of(call, lead, LEAD) * call.queries + rows
+    tl.store(results.entropy + places, entropy, mask=rows < call.queries)
+    tl.store(results.square + places, square / (some * some), mask=rows < call.queries)
 
 
 @jit
@@ -166,10 +198,12 @@ def entmax_forward(
     total = tl.zeros_like(root)
     slope = tl.zeros_like(root)
     along = tl.zeros_like(root)
+    rest = tl.zeros_like(root)
+    minor = tl.zeros_like(root)
+    square = tl.zeros_like(root)
     output = tl.zeros((BLOCK, WIDTH), tl.float32)
     mean = tl.zeros((BLOCK, WIDTH), tl.float32)
-    first = end
-    last = 0
+    first, last = end, 0
     for start in range(0, end, TILE):
         columns = start + tl.arange(0, TILE)
         keys = keys_of(call, lead, columns, DEPTH)
@@ -182,6 +216,11 @@ def entmax_forward(
             total += tl.sum(weights, 1)
             slope += tl.sum(slopes, 1)
             along += tl.sum(weights * tl.where(weights > 0.0, near, 0.0), 1)
+            if results.entropy is not None:
+                others = without(weights, columns, index)
+                rest += tl.sum(others, 1)
+                minor -= tl.sum(others * tl.log(tl.maximum(others, SMALLEST)), 1)
+                square += tl.sum(weights * weights, 1)
             if results.output is not None:
                 values = values_of(call, lead, columns, WIDTH)
                 output += dot(narrow(weights, values.dtype), values)
@@ -189,17 +228,13 @@ def entmax_forward(
                     mean += dot(narrow(slopes, values.dtype), values)
 
     store(call, results, lead, rows, level, top, root, total, along, index, KIND)
-    empty = total == 0.0
-    place = offset_of(call, lead, LEAD)
     if results.output is not None:
-        found = output / tl.where(empty, 1.0, total)[:, None]
-        offset = place * call.queries
-        store_rows(results.output, offset, rows, call.queries, call.width, found, WIDTH)
-        if results.mean is not None:
-            mean = mean / tl.where(empty, 1.0, slope)[:, None]
-            store_rows(results.mean, offset, rows, call.queries, call.width, mean, WIDTH)
+        store_means(call, results, lead, rows, output, mean, total, slope, WIDTH)
+    if results.entropy is not None:
+        store_entropies(call, results, lead, rows, root, total, rest, minor, square, KIND)
+    place = offset_of(call, lead, LEAD) * blocks + block
     if results.first is not None:
-        tl.store(results.first + place * blocks + block, first)
-        tl.store(results.last + place * blocks + block, last)
+        tl.store(results.first + place, first)
+        tl.store(results.last + place, last)
     if results.passes is not None:
-        tl.store(results.passes + place * blocks + block, passes + 2)
+        tl.store(results.passes + place, passes + 2)

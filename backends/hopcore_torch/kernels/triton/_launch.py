@@ -8,65 +8,16 @@ from typing import Any, NamedTuple
 import torch
 
 from hopcore.arrays import Beta
+from hopcore.memory import FusedOrder, FusedTiles
 from hopcore_torch.kernels.triton._choice import SWITCH
 from hopcore_torch.kernels.triton._layout import Layout, layout_of
 
 Tensors = Sequence[Any]
 
-EPS = torch.finfo(torch.float32).eps
 
-
-class Tiles(NamedTuple):
-    """How large the tiles of a kernel are, and how it is compiled."""
-
-    block: int
-    """Queries of a program, or of one step of a program."""
-    tile: int
-    """Patterns of one step of a program, or of a program."""
-    depth: int
-    """Coordinates of a pattern, padded to a power of two."""
-    width: int
-    """Coordinates of a projection, padded to a power of two."""
-    warps: int
-    stages: int
-
-    @property
-    def of_memories(self) -> Tiles:
-        """The same for derivatives by memories, which keep the sums of two arrays in registers."""
-        return self._replace(warps=8)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of Triton's compiler; sums and products are fused as CUDA's own kernels do."""
-        return {
-            "num_warps": self.warps,
-            "num_stages": self.stages,
-            "enable_fp_fusion": True,
-        }
-
-
-def tiles_of(dtype: torch.dtype, depth: int, width: int, interprets: bool = False) -> Tiles:
-    """Return tiles that fit into the shared memory of every GPU that the kernels run on.
-
-    The interpreter gets tiles that no GPU could multiply, so that small inputs have several.
-    """
-    depth, width = padded(depth), padded(width)
-    if interprets:
-        return Tiles(4, 4, depth, width, 4, 1)
-    widest = max(depth, width)
-    if dtype == torch.float32:  # whose tiles are in registers as parts, too
-        block, tile = (32, 32) if widest <= 64 else (32, 16) if widest <= 128 else (16, 16)
-        return Tiles(block, tile, depth, width, 4, 2 if widest <= 128 else 1)
-    if widest <= 64:
-        return Tiles(64, 64, depth, width, 4, 2)
-    if widest <= 128:
-        return Tiles(64, 32, depth, width, 8, 2)
-    return Tiles(32, 32, depth, width, 8, 1)
-
-
-def padded(size: int) -> int:
-    """Return the next power of two, at least 16, which products of tiles need."""
-    return max(16, 1 << (size - 1).bit_length())
+def compiler_options(tiles: FusedTiles) -> dict[str, Any]:
+    """Return options of Triton's compiler; products and sums are fused as CUDA's own kernels do."""
+    return {"num_warps": tiles.warps, "num_stages": tiles.stages, "enable_fp_fusion": True}
 
 
 class Memory(NamedTuple):
@@ -78,14 +29,8 @@ class Memory(NamedTuple):
     beta: Beta
     mask: torch.Tensor | None
     bias: torch.Tensor | None
-    alpha: float
-    """1 for the softmax."""
+    order: FusedOrder
     causal: bool = False
-
-    @property
-    def kind(self) -> str:
-        """The formula of the weights, as the kernels name it."""
-        return {1.0: "softmax", 1.5: "half", 2.0: "one"}.get(self.alpha, "any")
 
 
 class Launch:
@@ -95,7 +40,7 @@ class Launch:
         tiles = kernels()._tiles
         beta: Any = memory.beta
         bias: Any = memory.bias
-        mask, alpha = memory.mask, memory.alpha
+        mask, order = memory.mask, memory.order
         state, stored, projection = (x.detach().resolve_neg() for x in memory[:3])
         beta, bias = (
             x.detach().resolve_neg() if isinstance(x, torch.Tensor) else x for x in (beta, bias)
@@ -103,9 +48,8 @@ class Launch:
         self.memory = memory._replace(state=state, stored=stored, projection=projection, beta=beta)
         self.layout: Layout = layout_of(state, stored, projection, mask, bias, beta)
         self.queries, self.patterns = state.shape[-2], stored.shape[-2]
-        self.tiles = tiles_of(
-            state.dtype, state.shape[-1], projection.shape[-1], SWITCH[0].interprets
-        )
+        size, widths = state.dtype.itemsize, (state.shape[-1], projection.shape[-1])
+        self.tiles = FusedTiles.of(size, *widths, interpreted=SWITCH[0].interprets)
         number = isinstance(beta, float)
 
         def rows(x: torch.Tensor) -> Any:
@@ -124,8 +68,8 @@ class Launch:
             self.patterns,
             state.shape[-1],
             projection.shape[-1],
-            alpha - 1.0,
-            (alpha - 1.0) * (1.0 + 2.0 * EPS),
+            order.a,
+            order.steep,
             1 if self.layout.aligned else None,
         )
 
@@ -138,20 +82,22 @@ class Launch:
         """Return a new tensor with the leading axes of the call."""
         return self.memory.state.new_empty((*self.layout.lead, *last), dtype=dtype)
 
-    def run(self, kernel: Any, programs: int, *arguments: Any, tiles: Tiles | None = None) -> None:
+    def run(
+        self, kernel: Any, programs: int, *arguments: Any, tiles: FusedTiles | None = None
+    ) -> None:
         """Run one of the kernels."""
         tiles = self.tiles if tiles is None else tiles
         with torch.cuda.device_of(self.memory.state):  # nothing for tensors on the CPU
             kernel[(programs,)](
                 self.call,
                 *arguments,
-                KIND=self.memory.kind,
+                KIND=self.memory.order.kind,
                 CAUSAL=self.memory.causal,
                 BLOCK=tiles.block,
                 TILE=tiles.tile,
                 DEPTH=tiles.depth,
                 WIDTH=tiles.width,
-                **tiles.options,
+                **compiler_options(tiles),
             )
 
     def forward(
@@ -161,10 +107,15 @@ class Launch:
         derivative: bool = False,
         best: bool = False,
         passes: bool = False,
+        entropy: bool = False,
     ) -> Any:
-        """Run the forward pass; return its results, and what the backward pass needs if asked."""
+        """Run the forward pass; return its results, and what is asked for besides.
+
+        That is what the backward pass needs, the best pattern and its weight, the number of passes,
+        or the entropy of the weights with the sum of their squares and the largest of them.
+        """
         modules, integer = kernels(), torch.int32
-        entmax = self.memory.kind != "softmax"
+        entmax = self.memory.order.kind != "softmax"
         mean = derivative and output
         results = modules._tiles.Results(
             output=self.empty(self.queries, self.call.width, dtype=self.memory.state.dtype)
@@ -177,8 +128,10 @@ class Launch:
             first=self.empty(self.blocks, dtype=integer) if derivative and entmax else None,
             last=self.empty(self.blocks, dtype=integer) if derivative and entmax else None,
             index=self.empty(self.queries, dtype=torch.int64) if best else None,
-            weight=self.empty(self.queries) if best else None,
+            weight=self.empty(self.queries) if best or entropy else None,
             passes=self.empty(self.blocks, dtype=integer) if passes and entmax else None,
+            entropy=self.empty(self.queries) if entropy else None,
+            square=self.empty(self.queries) if entropy else None,
         )
         kernel = modules._entmax.entmax_forward if entmax else modules._softmax.softmax_forward
         self.run(kernel, self.layout.table.shape[0] * self.blocks, results)
@@ -203,9 +156,9 @@ class Launch:
         by_output: torch.Tensor | None,
         by_conjugate: torch.Tensor | None,
     ) -> Tensors:
-        """Return the derivatives by state, stored, projection and beta; None if not needed."""
+        """Return the derivatives by state, stored, projection, beta and bias, or None for each."""
         module, layout = kernels()._backward, self.layout
-        state, stored, projection, beta, *_ = self.memory
+        state, stored, projection, beta, _, bias, *_ = self.memory
         given = module.Given(
             None if by_output is None else by_output.contiguous(),
             None if by_conjugate is None else by_conjugate.contiguous(),
@@ -215,36 +168,48 @@ class Launch:
             results.first,
             results.last,
         )
-        by_state = by_beta = by_stored = by_projection = None
+        by_query, by_memory = module.Wanted(), module.Wanted()
         if needs[0] or needs[3]:
             by_state = self.empty(*state.shape[-2:], dtype=gradient_dtype(state, layout.lead))
-            by_beta = self.empty(self.queries)
-            wanted = module.Wanted(
-                state=by_state if needs[0] else None, beta=by_beta if needs[3] else None
+            by_query = module.Wanted(
+                state=by_state if needs[0] else None,
+                beta=self.empty(self.queries) if needs[3] else None,
             )
             programs = layout.table.shape[0] * self.blocks
-            self.run(module.by_query, programs, given, wanted)
-        if needs[1] or needs[2]:
+            self.run(module.by_query, programs, given, by_query)
+        if needs[1] or needs[2] or needs[4]:
             kinds = [gradient_dtype(x, layout.memory) for x in (stored, projection)]
             by_stored, by_projection = (
-                x.new_empty((*layout.memory, *x.shape[-2:]), dtype=kind)
-                for x, kind in zip((stored, projection), kinds, strict=True)
+                x.new_empty((*layout.memory, *x.shape[-2:]), dtype=kind) if need else None
+                for x, kind, need in zip((stored, projection), kinds, needs[1:3], strict=True)
             )
-            wanted = module.Wanted(
-                stored=by_stored if needs[1] else None,
-                projection=by_projection if needs[2] else None,
-            )
+            by_bias = None
+            if needs[4]:
+                shape = *layout.memory, 1, self.patterns
+                by_bias = state.new_empty(shape, dtype=torch.float32)
+            by_memory = module.Wanted(stored=by_stored, projection=by_projection, bias=by_bias)
             memories = layout.table.shape[0] // layout.group
             programs = memories * -(-self.patterns // self.tiles.tile)
-            arguments = given, wanted, layout.group
+            arguments = given, by_memory, layout.group
             self.run(module.by_memory, programs, *arguments, tiles=self.tiles.of_memories)
-        found = by_state, by_stored, by_projection, by_beta
-        return [
-            None if not need or gradient is None else reduced(gradient, like)
-            for gradient, need, like in zip(
-                found, needs, (state, stored, projection, beta), strict=True
-            )
-        ]
+        found = (
+            (by_query.state, state),
+            (by_memory.stored, stored),
+            (by_memory.projection, projection),
+            (by_query.beta, beta),
+            (by_memory.bias, bias),
+        )
+        return [x if x is None or like is None else reduced(x, like) for x, like in found]
+
+    def received(self, results: Any) -> torch.Tensor:
+        """Return what each pattern receives, the sum of its weights, by results with derivatives.
+
+        This is the derivative of the sum of all conjugates by a bias of each pattern. Leading
+        indices that share a memory share this sum.
+        """
+        needs = (False, False, False, False, True)
+        ones = torch.ones_like(results.conjugate)
+        return self.backward(results, needs, None, ones)[4][..., 0, :]
 
 
 def stride_of(array: torch.Tensor, axis: int) -> int:

@@ -2,7 +2,7 @@
 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 
-from hopcore_torch.kernels.triton import _backward, _entmax, _lookup, _softmax, _tiles
+from hopcore_torch.kernels.triton import _backward, _entmax, _entropy, _lookup, _softmax, _tiles
 from hopcore_torch.kernels.triton._interpreter import replace_once
 
 INTERPRETED = {type(f).__name__ for f in (tl.sum, _tiles.finite)} == {"InterpretedFunction"}
@@ -11,4 +11,4 @@ INTERPRETED = {type(f).__name__ for f in (tl.sum, _tiles.finite)} == {"Interpret
 if INTERPRETED:
     replace_once()
 
-__all__ = ["INTERPRETED", "_backward", "_entmax", "_lookup", "_softmax", "_tiles"]
+__all__ = ["INTERPRETED", "_backward", "_entmax", "_entropy", "_lookup", "_softmax", "_tiles"]

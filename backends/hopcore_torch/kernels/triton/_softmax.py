@@ -10,6 +10,12 @@ from __future__ import annotations
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 from triton import jit  # pyright: ignore
 
+from hopcore_torch.kernels.triton._entropy import (
+    along_rescaled,
+    log1p,
+    others_rescaled,
+    without,
+)
 from hopcore_torch.kernels.triton._tiles import (
     LEAD,
     dot,
@@ -26,6 +32,26 @@ from hopcore_torch.kernels.triton._tiles import (
 
 
 @jit
+def store(call, results, lead, rows, top, total, index):
+    """Store the numbers of each query but those of its entropy."""
+    empty = total == 0.0
+    root = tl.log(tl.where(empty, 1.0, total))
+    offset = offset_of(call, lead, LEAD) * call.queries
+    inside = rows < call.queries
+    if results.conjugate is not None:
+        tl.store(results.conjugate + offset + rows, top + root, mask=inside)
+    if results.top is not None:
+        tl.store(results.top + offset + rows, top, mask=inside)
+    if results.root is not None:
+        tl.store(results.root + offset + rows, root, mask=inside)
+    if results.index is not None:
+        tl.store(results.index + offset + rows, index, mask=inside)
+    if results.weight is not None:
+        weight = tl.where(empty, 0.0, 1.0 / tl.where(empty, 1.0, total))
+        tl.store(results.weight + offset + rows, weight, mask=inside)
+
+
+@jit
 def softmax_forward(
     call, results,
     KIND: tl.constexpr, CAUSAL: tl.constexpr,
@@ -39,6 +65,9 @@ def softmax_forward(
     end = end_of(call, block, CAUSAL, BLOCK)
     top = tl.zeros_like(after) + float("-inf")
     total = tl.zeros_like(after)
+    rest = tl.zeros_like(after)
+    along = tl.zeros_like(after)
+    square = tl.zeros_like(after)
     index = tl.zeros_like(rows)
     output = tl.zeros((BLOCK, WIDTH), tl.float32)
     for start in range(0, end, TILE):
@@ -46,34 +75,35 @@ def softmax_forward(
         keys = keys_of(call, lead, columns, DEPTH)
         scores = scores_of(call, lead, scaled, after, keys, rows, columns, CAUSAL)
         highest = tl.max(scores, 1)
-        index = tl.where(highest > top, start + tl.argmax(scores, 1), index)
+        changes = highest > top
+        index = tl.where(changes, start + tl.argmax(scores, 1), index)
         highest = tl.maximum(top, highest)
         level = finite(highest)
         shrink = tl.exp(top - level)
+        near = scores - level[:, None]
+        weights = tl.exp(near)
+        if results.entropy is not None:
+            rest = others_rescaled(rest, top, shrink, changes)
+            rest += tl.sum(without(weights, columns, index), 1)
+            along = along_rescaled(along, total, top, level, shrink)
+            along -= tl.sum(weights * tl.where(weights > 0.0, near, 0.0), 1)
+            square = square * shrink * shrink + tl.sum(weights * weights, 1)
         top = highest
-        weights = tl.exp(scores - level[:, None])
         total = total * shrink + tl.sum(weights, 1)
         if results.output is not None:
             values = values_of(call, lead, columns, WIDTH)
             output *= shrink[:, None]
             output += dot(narrow(weights, values.dtype), values)
 
-    empty = total == 0.0
-    share = 1.0 / tl.where(empty, 1.0, total)
-    root = tl.log(tl.where(empty, 1.0, total))
+    store(call, results, lead, rows, top, total, index)
+    share = 1.0 / tl.where(total == 0.0, 1.0, total)
     offset = offset_of(call, lead, LEAD) * call.queries
-    inside = rows < call.queries
     if results.output is not None:
         found = output * share[:, None]
         store_rows(results.output, offset, rows, call.queries, call.width, found, WIDTH)
         if results.mean is not None:
             store_rows(results.mean, offset, rows, call.queries, call.width, found, WIDTH)
-    if results.conjugate is not None:
-        tl.store(results.conjugate + offset + rows, top + root, mask=inside)
-    if results.top is not None:
-        tl.store(results.top + offset + rows, top, mask=inside)
-    if results.root is not None:
-        tl.store(results.root + offset + rows, root, mask=inside)
-    if results.index is not None:
-        tl.store(results.index + offset + rows, index, mask=inside)
-        tl.store(results.weight + offset + rows, tl.where(empty, 0.0, share), mask=inside)
+    if results.entropy is not None:
+        entropy, inside = log1p(rest) + along * share, rows < call.queries
+        tl.store(results.entropy + offset + rows, entropy, mask=inside)
+        tl.store(results.square + offset + rows, square * share * share, mask=inside)

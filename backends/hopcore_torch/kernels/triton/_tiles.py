@@ -61,7 +61,8 @@ class Results(NamedTuple):
 
     ``mean`` is the mean of the projections weighted by the slopes. ``first`` and ``last`` are
     stored for each block of queries: the first pattern of its support, and the end of the last
-    tile. ``passes`` counts how often the block read the patterns.
+    tile. ``passes`` counts how often the block read the patterns. ``weight`` is the largest weight,
+    ``square`` the sum of the squares of the weights; entropy and square are computed together.
     """
 
     output: Any = None
@@ -74,6 +75,8 @@ class Results(NamedTuple):
     index: Any = None
     weight: Any = None
     passes: Any = None
+    entropy: Any = None
+    square: Any = None
 
 
 # The columns of the table of offsets: where in an array the rows of one leading index begin.
@@ -171,11 +174,12 @@ def betas_of(call, lead, rows):
 
 @jit
 def before_product(betas, dtype: tl.constexpr):
-    """Return by which part of beta a query is multiplied before the product with the patterns.
+    """Return the factor of beta by which queries are multiplied before the product with patterns.
 
-    All of it in float32, as in the portable kernel. In bfloat16, which would round the product, the
-    power of two in it, so that the product cannot overflow where the score does not. In float16,
-    which has too few powers of two, nothing: products of its numbers do not overflow in float32.
+    The scores are the product times the rest of beta. In float32 the factor is beta, as in the
+    portable kernel. In bfloat16 it is the power of two of beta: multiplying by it rounds nothing,
+    and then the product does not overflow unless the score does. In float16 it is 1: the products
+    of its numbers cannot overflow in float32, while its range is too small for such a factor.
     """
     if dtype == tl.float32:
         return betas

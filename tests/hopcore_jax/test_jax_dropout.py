@@ -1,0 +1,96 @@
+"""Compiled dropout in JAX draws the weights of a block of queries at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hopcore_jax
+from hopcore.layers import _recall as recall
+
+KEY = jax.random.key(1)
+
+
+def made(**options: Any) -> hopcore_jax.Hopfield:
+    return hopcore_jax.Hopfield(input_size=8, num_heads=2, key=jax.random.key(0), **options)
+
+
+def patterns(queries: int = 5) -> tuple[jax.Array, jax.Array]:
+    random = np.random.default_rng(0)
+    return tuple(jnp.asarray(random.normal(size=(3, n, 8)), jnp.float32) for n in (queries, 9))
+
+
+@pytest.fixture(params=[2, 3])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of two or three of the five queries, of three samples and two heads."""
+    monkeypatch.setattr(recall, "DROPPED", request.param * 3 * 2 * 9)
+
+
+def compiled(layer: Any) -> Any:
+    # A new function, so that nothing compiled for other blocks is used.
+    return jax.jit(lambda state, stored, key: layer((stored, state, stored), key=key))
+
+
+def test_blocks_have_the_derivative_of_what_they_draw(blocks: None) -> None:
+    state, stored = patterns()
+    call = compiled(made(dropout=0.5))
+
+    def loss(state: jax.Array, stored: jax.Array) -> jax.Array:
+        return jnp.sum(call(state, stored, KEY) ** 2)
+
+    random = np.random.default_rng(1)
+    steps = [jnp.asarray(random.normal(size=x.shape), x.dtype) for x in (state, stored)]
+    slopes = jax.grad(loss, (0, 1))(state, stored)
+    found = sum(float(jnp.vdot(x, y)) for x, y in zip(slopes, steps, strict=True))
+    size = 1e-2
+    ends = [
+        float(loss(*(x + sign * size * y for x, y in zip((state, stored), steps, strict=True))))
+        for sign in (1.0, -1.0)
+    ]
+    assert found == pytest.approx((ends[0] - ends[1]) / (2 * size), rel=2e-2)
+    np.testing.assert_array_equal(call(state, stored, KEY), call(state, stored, KEY))
+
+
+def test_blocks_drop_as_many_weights(blocks: None) -> None:
+    state, stored = patterns()
+    layer = made(dropout=0.25)
+    keys = jax.random.split(KEY, 2000)
+    call = compiled(layer)
+    mean = jnp.mean(jax.lax.map(lambda key: call(state, stored, key), keys), axis=0)
+    exact = layer((stored, state, stored), inference=True)
+    np.testing.assert_allclose(mean, exact, atol=0.05, rtol=0.1)
+
+
+def test_every_block_draws_numbers_of_its_own(blocks: None) -> None:
+    state, stored = patterns()
+    alike = jnp.broadcast_to(state[:, :1], state.shape)
+    output = np.asarray(compiled(made(dropout=0.5))(alike, stored, KEY))
+    rows = {output[0, i].tobytes() for i in range(output.shape[1])}
+    assert len(rows) == output.shape[1]
+
+
+def test_masks_and_temperatures_of_queries_are_those_of_their_block(blocks: None) -> None:
+    state, stored = patterns()
+    hidden = jnp.asarray(np.random.default_rng(2).random((5, 9)) < 0.5).at[:, 0].set(False)
+    layer = made(dropout=0.0)
+    almost = made(dropout=1e-7)
+    wanted = layer((stored, state, stored), association_mask=hidden)
+    call = jax.jit(lambda key: almost((stored, state, stored), association_mask=hidden, key=key))
+    np.testing.assert_allclose(call(KEY), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_no_array_of_all_weights_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "DROPPED", 1 << 15)  # 128 KiB
+    layer = hopcore_jax.Hopfield(8, num_heads=1, dropout=0.1, key=jax.random.key(0))
+
+    def loss(state: jax.Array, stored: jax.Array) -> jax.Array:
+        return jnp.sum(layer((stored, state, stored), key=KEY) ** 2)
+
+    shape = jax.ShapeDtypeStruct((1, 2048, 8), jnp.float32)
+    program = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(shape, shape).compile()
+    # All weights are 16 MiB; a block and its derivative are about ten arrays.
+    assert program.memory_analysis().temp_size_in_bytes < 4 * 2**20

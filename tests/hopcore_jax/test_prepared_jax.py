@@ -1,0 +1,76 @@
+"""A prepared memory that leaves patterns out, with arrays of JAX as states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hopcore
+from hopcore.prepared._answers import Answers
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((2000, 16)) @ RNG.standard_normal((16, 300)) / 4.0
+X = (X + 0.05 * RNG.standard_normal(X.shape)).astype(np.float32)
+Q = (X[:8] + 0.1 * RNG.standard_normal((8, 300))).astype(np.float32)
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many queries of each call few patterns were enough for."""
+    counts: list[int] = []
+    right = Answers.partial
+
+    def partial(self: Any, *given: Any) -> Any:
+        found = right(self, *given)
+        counts.append(0 if found is None else len(found.queries))
+        return found
+
+    monkeypatch.setattr(Answers, "partial", partial)
+    return counts
+
+
+@pytest.mark.parametrize("similarity", ["distance", "dot"])
+def test_few_patterns_are_enough_for_concrete_arrays(answered: list[int], similarity: Any) -> None:
+    memory = hopcore.Memory(X, beta=1.0, similarity=similarity, error=1e-6)
+    state = jnp.asarray(Q)
+    got, certificate = memory.association(state, return_certificate=True)
+    assert isinstance(got, jax.Array)
+    assert isinstance(certificate, jax.Array)
+    assert got.dtype == certificate.dtype == jnp.float32
+    assert got.devices() == state.devices()
+    wanted, bound = memory.association(Q, return_certificate=True)
+    np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(certificate, bound)
+    found = memory.retrieve(state)
+    assert found.index.tolist() == list(range(8))
+    np.testing.assert_array_equal(found.state, memory.retrieve(Q).state)
+    assert isinstance(found.certificate, jax.Array)
+    assert min(answered) == 8
+
+
+def test_traced_arrays_need_all_patterns(answered: list[int]) -> None:
+    memory = hopcore.Memory(X, beta=1.0, error=1e-6)
+    wanted = hopcore.association(Q, X, beta=1.0, similarity="distance")
+    got = jax.jit(memory.association)(jnp.asarray(Q))
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+    got = jax.vmap(memory.association)(jnp.asarray(Q))
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+    got = jax.grad(lambda x: hopcore.energy(x, memory, 1.0).sum())(jnp.asarray(Q))
+    wanted = hopcore.energy_gradient(Q, X, 1.0, similarity="distance")
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
+    assert not answered
+    with pytest.raises(TypeError, match="outside of a trace"):
+        jax.jit(lambda x: memory.association(x, return_certificate=True))(jnp.asarray(Q))
+
+
+def test_queries_that_need_all_patterns_are_associated_by_jax(answered: list[int]) -> None:
+    memory = hopcore.Memory(X, beta=1.0, error=1e-6, bias=np.linspace(0.0, 1.0, 2000))
+    far = np.concatenate([Q[:6], 0.0 * Q[:2]])
+    got = memory.association(jnp.asarray(far))
+    assert answered == [6]
+    np.testing.assert_allclose(got, memory.association(far), atol=1e-5)
