@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,12 +14,18 @@ from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._numpy import NumpyBackend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._found import Sketched
-from hopcore.prepared._partial import Answer, answer_if_most, rounded
+from hopcore.prepared._partial import Answer, answer_if_most, gap_of, rounded
 from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of, put
 from hopcore.prepared._whole import whole_answer
 
 NUMPY = NumpyBackend()
 """The kernels with which few patterns are associated."""
+
+UNUSUAL = 1.5
+"""A state with a value so many times larger than the largest of the patterns is not like them."""
+
+WARM = 2.0
+"""So many times below the warmest beta of a memory, no state is looked at."""
 
 
 @dataclass
@@ -47,15 +54,31 @@ class Answers:
         snapshot, memory = self.snapshot, self.memory
         if memory is None or snapshot.is_small or not len(state):
             return None
-        if not (memory.tries(len(state)) and float(np.abs(state).max()) < LARGEST):
+        if not memory.tries(len(state)):
             return None
         habit, lowest = snapshot.habits.of(len(state)), float(beta.min())
-        if not habit.allows(lowest):
+        gap = gap_of(separation, memory, snapshot.error) if habit.allows(lowest) else None
+        largest = float(np.abs(state).max())
+        if gap is None or not largest < LARGEST:
             return None
+        if lowest < habit.proven and not snapshot.streamed:
+            usual = largest <= UNUSUAL * snapshot.largest
+            warm = usual and float(beta.max()) < snapshot.warmest
+            if warm or 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):
+                habit.saw(lowest, answered=False)
+                return None
         found = answer_if_most(memory, state, beta, separation, snapshot.error, NUMPY)
         if found is not None:
             habit.saw(lowest, 2 * len(found.queries) > len(state))
         return found
+
+    def pauses(self, state: Any, beta: Any) -> bool:
+        """Whether all patterns are read, whatever the states of a call with one beta are."""
+        snapshot = self.snapshot
+        return isinstance(beta, float) and (
+            WARM * beta < snapshot.warmest
+            or not snapshot.habits.of(math.prod(state.shape[:-1])).allows(beta)
+        )
 
     @property
     def memory(self) -> Sketched | None:
@@ -66,6 +89,8 @@ class Answers:
 
     def flat(self, state: np.ndarray, beta: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the states as ``(L, d)``, and an inverse temperature for each of them."""
+        if state.ndim == 2 and isinstance(beta, float):
+            return state, np.full(len(state), beta)
         wide = np.broadcast_to(np.asarray(beta, np.float64), self.lead(state, beta))
         states = np.broadcast_to(state, (*wide.shape, state.shape[-1]))
         return states.reshape(-1, state.shape[-1]), wide.reshape(-1)
@@ -79,6 +104,8 @@ class Answers:
         self, state: np.ndarray, beta: Any, separation: Any, need_conjugate: bool
     ) -> tuple[Array, Array | None]:
         """Associate states with the snapshot."""
+        if self.snapshot.is_small or self.pauses(state, beta):
+            return self.whole(state, beta, separation, need_conjugate)
         host = self.backend.on_host(state, beta)
         if host is None:
             return self.whole(state, beta, separation, need_conjugate)

@@ -24,7 +24,7 @@ from hopcore.prepared._survivors import survivors
 PRECISE = 1e-9
 """The share by which sums of a few bounds are rounded up."""
 
-LONGEST_PAUSE = 8
+LONGEST_PAUSE = 16
 """For so many calls, at most, a memory does not try after few patterns were not enough."""
 
 BATCH = 16
@@ -69,14 +69,15 @@ class Answer(NamedTuple):
 class Habit:
     """Remembers at which inverse temperatures it was in vain to leave patterns out.
 
-    After a call in which all patterns were needed, the next calls at the same or a lower inverse
-    temperature read all of them at once. The number of these calls doubles after each failure, up
-    to :data:`LONGEST_PAUSE`.
+    After a call in which all patterns were needed, the next calls at up to twice its inverse
+    temperature read all of them at once. These are 3 calls, then 9, then :data:`LONGEST_PAUSE`.
     """
 
     beta: float = 0.0
     pause: int = 0
     left: int = field(default=0)
+    proven: float = math.inf
+    """From this inverse temperature on, few patterns were enough the last time."""
 
     def allows(self, beta: float) -> bool:
         """Whether a call at this inverse temperature should try."""
@@ -88,11 +89,14 @@ class Habit:
     def saw(self, beta: float, answered: bool) -> None:
         """Remember whether most queries of a call were answered."""
         if answered:
+            self.proven = min(self.proven, beta)
             if beta <= self.beta:
                 self.beta, self.pause = 0.0, 0
             return
-        self.beta = max(self.beta, beta)
-        self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
+        if beta >= self.proven:
+            self.proven = math.inf
+        self.beta = max(self.beta, 2.0 * beta)
+        self.pause = min(LONGEST_PAUSE, 2 * self.pause + 3)
         self.left = self.pause
 
 

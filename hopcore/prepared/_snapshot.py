@@ -6,6 +6,7 @@ So a reader that holds a snapshot sees the same patterns whatever the writer doe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,14 +16,15 @@ import numpy as np
 
 from hopcore.arrays import Array, Backend
 from hopcore.prepared._found import Sketched
-from hopcore.prepared._partial import Habits
+from hopcore.prepared._partial import Habits, gap_of
+from hopcore.prepared._probe import Probe, probe_of
 from hopcore.prepared._sketch import Directions
 
 LARGEST = 1e100
 """Larger values are not left to partial retrieval, whose squares in float64 could overflow."""
 
 
-SMALL = 1 << 19
+SMALL = 1 << 20
 """A memory of fewer values is read whole, which takes no longer than looking for what matters."""
 
 
@@ -178,6 +180,24 @@ class Snapshot:
             self.spreads[0],
             length(rows.directions.centre),
         )
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What tells whether it is in vain to leave patterns out; the memory has a sketch."""
+        assert self.sketched is not None
+        return probe_of(self.sketched)
+
+    @cached_property
+    def warmest(self) -> float:
+        """The beta up to which it is in vain to leave patterns out, for queries like patterns.
+
+        It is 0 for streamed patterns, where all patterns take much longer than a trial.
+        """
+        if self.streamed:
+            return 0.0
+        memories = self.sketched, self.sketched_values
+        gaps = [gap_of(self.separation, x, self.error) for x in memories if x is not None]
+        return min((self.probe.warmest(gap) for gap in gaps if gap is not None), default=math.inf)
 
     def sketch_of(self, *parts: Any) -> Sketched:
         """Return what partial retrieval reads."""

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hopcore
+from hopcore.prepared import _answers
 from hopcore.prepared._partial import Habit
+from hopcore.prepared._probe import Probe
 
 KINDS = ("normal", "duplicates", "near ties", "heavy tails", "mean", "signs", "small half")
 WIDTHS = (2, 3, 8, 17, 64, 300, 2048)
@@ -188,3 +190,59 @@ def test_a_memory_stops_trying_where_few_patterns_are_not_enough():
     assert habit.allows(1.0)
     habit.saw(0.05, answered=True)
     assert habit.allows(0.1)
+
+
+def test_a_probe_says_where_the_sketch_excludes_too_few_patterns():
+    rng = np.random.default_rng(5)
+    stored = rng.standard_normal((6000, 100))
+    for similarity, near in (("distance", 0.1), ("dot", 0.0)):
+        memory = hopcore.Memory(stored, beta=1.0, error=1e-6, similarity=similarity)
+        states = stored[:4] + near * rng.standard_normal((4, 100))
+        probe = memory.snapshot().probe
+        assert probe.in_vain(states, np.full(4, 1e-3), 30.0).all()
+        assert not probe.in_vain(states, np.full(4, 1e2), 30.0).any()
+
+
+def test_a_probe_looks_at_patterns_that_were_not_removed():
+    rng = np.random.default_rng(6)
+    far = rng.standard_normal((3000, 100))
+    near = np.tile(rng.standard_normal(100), (3000, 1)) + 1e-3 * far
+    memory = hopcore.Memory(np.concatenate([far, near]), beta=1.0, error=1e-6)
+    state, beta = near[:1], np.asarray([50.0])
+    assert memory.snapshot().probe.in_vain(state, beta, 30.0)
+    memory.remove(memory.keys[3500:])
+    assert not memory.snapshot().probe.in_vain(state, beta, 30.0)
+
+
+def test_a_warm_memory_is_known_without_a_look_at_the_states():
+    rng = np.random.default_rng(8)
+    stored = rng.standard_normal((6000, 100))
+    for similarity in ("distance", "dot"):
+        memory = hopcore.Memory(stored, beta=1.0, error=1e-6, similarity=similarity)
+        warmest = memory.snapshot().probe.warmest(30.0)
+        assert memory.snapshot().probe.in_vain(stored[:50], np.full(50, warmest), 30.0).all()
+        assert 1e-2 < warmest < 1e2
+        assert 1e-2 < memory.snapshot().warmest < 1e2
+    biased = hopcore.Memory(stored, beta=1.0, error=1e-6, bias=np.linspace(0.0, 1e3, 6000))
+    assert biased.snapshot().warmest == 0.0
+
+
+def test_in_vain_is_not_tried_and_what_was_enough_is_not_asked(monkeypatch):
+    rng = np.random.default_rng(7)
+    stored = rng.standard_normal((6000, 100)).astype(np.float32)
+    memory = hopcore.Memory(stored, beta=1.0, error=1e-6)
+    asked = []
+    monkeypatch.setattr(Probe, "in_vain", counted(Probe.in_vain, asked))
+    monkeypatch.setattr(_answers, "answer_if_most", counted(_answers.answer_if_most, tried := []))
+    warmest = memory.snapshot().warmest
+    for beta in (1e-3, 0.5 * warmest, 1.9 * warmest, 100.0, 100.0, 100.0):
+        hopcore.association(stored[:1], memory, beta=beta)
+    assert (len(asked), len(tried)) == (2, 3)
+
+
+def counted(function, calls):
+    def wrapped(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return wrapped

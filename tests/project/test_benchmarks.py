@@ -219,6 +219,65 @@ def test_the_page_of_memories_in_parts_is_what_the_record_says() -> None:
     assert page.read_text().strip() == markdown(kept()).strip()
 
 
+def test_the_page_of_prepared_memories_is_what_the_record_says() -> None:
+    from benchmarks.prepared import markdown
+
+    record = json.loads((ROOT / "benchmarks" / "results" / "prepared.json").read_text())
+    page = ROOT / "docs" / "benchmarks" / "prepared.md"
+    assert page.read_text().strip() == markdown(record).strip()
+
+
+def test_augmented_images_and_texts_are_the_same_each_time(monkeypatch) -> None:
+    import numpy as np
+
+    from benchmarks import prepared_data
+
+    monkeypatch.delenv("HOPCORE_MNIST", raising=False)
+    prepared_data.images.cache_clear()
+    make = prepared_data.augmented.__wrapped__
+    first, second = make(300, 16, True), make(300, 16, True)
+    assert first.stored.shape == (300, 16)
+    assert first.stored.dtype == np.float32
+    np.testing.assert_array_equal(first.stored, second.stored)
+    assert np.abs(first.stored - make(300, 16, True, seed=1).stored).max() > 0.1
+    prepared_data.images.cache_clear()
+    found = prepared_data.paragraphs(quick=True)
+    assert found == prepared_data.paragraphs(quick=True)
+    assert len(found) > 500
+    assert min(len(piece.split()) for piece in found) == prepared_data.WORDS
+
+
+def test_an_index_that_is_not_installed_has_a_line_which_says_so() -> None:
+    import numpy as np
+
+    from benchmarks import prepared_data, prepared_indexes
+
+    data = prepared_data.normal(50, 8)
+    arguments = data, "FAISS flat", data.stored[:2], "not installed", None
+    line = prepared_indexes.line(*arguments, np.ones(2), np.ones((2, 8)))
+    assert line[:3] == ["normal 50 x 8", "FAISS flat", "not installed"]
+    assert len(line) == len(prepared_indexes.COLUMNS)
+
+
+def test_associations_of_hits_are_measured_against_all_patterns() -> None:
+    import numpy as np
+
+    from benchmarks import prepared_data, prepared_indexes
+
+    pytest.importorskip("sklearn")
+    data = prepared_data.normal(200, 8)
+    asked = data.stored[:3]
+    nearest, exact = prepared_indexes.exactly(data.stored, asked, [1e-3, 1e3])
+    np.testing.assert_allclose(nearest, 0.0, atol=1e-7)
+    mean = np.tile(data.stored.mean(axis=0), (3, 1))
+    np.testing.assert_allclose(exact[0], mean, atol=0.05)
+    np.testing.assert_allclose(exact[1], asked, atol=1e-6)
+    index = prepared_indexes.neighbours("brute")(data.stored, 1.0)
+    assert [index.best(query) for query in asked] == [0, 1, 2]
+    np.testing.assert_allclose(index.associate(asked[0], 1e3), asked[0], atol=1e-6)
+    assert np.abs(index.associate(asked[0], 1e-3) - exact[0, 0]).max() > 0.1
+
+
 def test_the_model_of_many_devices() -> None:
     from dataclasses import replace
 
