@@ -135,17 +135,6 @@ def neighbours_of_rows(patch):
     everywhere(patch, "streamed._gather", "gathered", wrong)
 
 
-@mutant("the places of rows of a file among those that are left", "R6")
-def places_of_rows(patch):
-    kind = core("streamed._gather").Left
-    right = kind.__init__
-
-    def wrong(self, source, rows):
-        right(self, source, np.arange(len(rows)))
-
-    patch.setattr(kind, "__init__", wrong)
-
-
 @mutant("all rows of a file where few are enough", "R6")
 def whole_file(patch):
     kind = core("prepared._file_rows").FileRows
