@@ -14,7 +14,7 @@ jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
 RNG = np.random.default_rng(0)
-X = RNG.standard_normal((2000, 16)) @ RNG.standard_normal((16, 300)) / 4.0
+X = RNG.standard_normal((4000, 16)) @ RNG.standard_normal((16, 300)) / 4.0
 X = (X + 0.05 * RNG.standard_normal(X.shape)).astype(np.float32)
 Q = (X[:8] + 0.1 * RNG.standard_normal((8, 300))).astype(np.float32)
 
@@ -70,7 +70,7 @@ def test_traced_arrays_need_all_patterns(answered: list[int]) -> None:
 
 
 def test_queries_that_need_all_patterns_are_associated_by_jax(answered: list[int]) -> None:
-    memory = hopcore.Memory(X, beta=1.0, error=1e-6, bias=np.linspace(0.0, 1.0, 2000))
+    memory = hopcore.Memory(X, beta=1.0, error=1e-6, bias=np.linspace(0.0, 1.0, 4000))
     beta = np.asarray([1.0] * 6 + [1e-4] * 2, np.float32)
     got = memory.association(jnp.asarray(Q[:8]), beta=jnp.asarray(beta))
     assert answered == [6]

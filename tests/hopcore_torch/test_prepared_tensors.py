@@ -13,10 +13,10 @@ from hopcore.prepared._answers import Answers
 torch = pytest.importorskip("torch")
 
 RNG = np.random.default_rng(0)
-X = RNG.standard_normal((2000, 16)) @ RNG.standard_normal((16, 300)) / 4.0
+X = RNG.standard_normal((4000, 16)) @ RNG.standard_normal((16, 300)) / 4.0
 X = (X + 0.05 * RNG.standard_normal(X.shape)).astype(np.float32)
 Q = (X[:70] + 0.1 * RNG.standard_normal((70, 300))).astype(np.float32)
-V = RNG.standard_normal((2000, 3)).astype(np.float32)
+V = RNG.standard_normal((4000, 3)).astype(np.float32)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_few_patterns_are_enough_for_tensors(
 
 @pytest.mark.parametrize("similarity", ["distance", "dot"])
 def test_a_bias_where_all_patterns_are_needed(answered: list[int], similarity: Any) -> None:
-    bias = np.linspace(0.0, 1.0, 2000)
+    bias = np.linspace(0.0, 1.0, 4000)
     memory, plain = (
         hopcore.Memory(X, beta=1e-3, similarity=similarity, error=error, bias=bias)
         for error in (1e-9, 0.0)
