@@ -19,7 +19,7 @@ from hopcore_conformance.subject import Subject
 Array = np.ndarray
 WIDE = np.longdouble
 
-MANY, DEPTH = 2400, 250
+MANY, DEPTH = 4600, 240
 """A memory of this size is not read whole where a few patterns are enough."""
 
 similarities = st.sampled_from(("distance", "dot"))
