@@ -540,7 +540,7 @@ def test_without_a_gpu_the_portable_formula_is_computed() -> None:
     """The kernels are chosen for the platform that a program is compiled for."""
     call = case()
     _, arrays = laid_out(call["state"], call["stored"], call["projection"], 0.7, None)
-    plan = Plan(1.5, 0, False, JAX)
+    plan = Plan(FusedOrder(1.5), 0, False, JAX)
 
     def function(query: Any) -> Any:
         found = _derivatives.associate(plan, arrays._replace(query=query))
