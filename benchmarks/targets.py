@@ -105,7 +105,7 @@ TARGETS = (
             "memory-causal-association-torch",
             "memory-sparsemax",
         ),
-        "torch's dropout takes all weights at once; graphs of its compiler have no blocks",
+        "torch's dropout takes all weights at once; second derivatives and vmap hold all scores",
     ),
     Target(
         "what users would pick instead",
