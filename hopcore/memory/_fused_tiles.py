@@ -36,7 +36,7 @@ class FusedOrder(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The formula of the weights: "softmax", "half" (a = 1/2), "one" (a = 1) or "any"."""
+        """Return which formula the weights have, "softmax", "half" (a = 1/2), "one" or "any"."""
         return {1.0: "softmax", 1.5: "half", 2.0: "one"}.get(self.alpha, "any")
 
     @property

@@ -26,8 +26,9 @@ class Images(NamedTuple):
     Attributes
     ----------
     pixels : float32 array (n, height * width)
-    target : integer array (n,) or (n, answers)
-        The class of each sample, or of each of its parts, such as the letters of a word.
+    target : integer array (n, ...)
+        The class of each sample; for samples with several answers, such as the letters of a word, a
+        row of classes for each.
     """
 
     pixels: Array
