@@ -28,7 +28,11 @@ TARGETS = (
         ("layer-difflayers", "layer-backward-difflayers"),
         "with one head and 8,192 patterns, the same layer by hand takes as long",
     ),
-    Target("NumPy association", ("association-numpy",)),
+    Target(
+        "NumPy association",
+        ("association-numpy",),
+        "with 16 coordinates the two products of NumPy's BLAS take most of the time",
+    ),
     Target(
         "torch association",
         ("association-torch", "association-torch-backward"),
@@ -47,7 +51,11 @@ TARGETS = (
         "with two or three updates, the products of the updates themselves take most of the time",
     ),
     Target("energy of 1e4 states over 1e5 patterns", ("energy-torch", "energy-numpy")),
-    Target("energy gradient", ("gradient",)),
+    Target(
+        "energy gradient",
+        ("gradient",),
+        "with 256 queries the fused association alone takes as long as the gradient",
+    ),
     Target(
         "exact nearest neighbours, N = 1e4",
         ("knn-numpy", "knn-torch", "knn-jax", "knn-difflayers"),
