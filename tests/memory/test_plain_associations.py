@@ -93,7 +93,7 @@ BAD = {
     "beta bool": (np.ones((1, 4)), np.ones((2, 4)), True),
     "extreme beta": (np.full((1, 4), 1e30, "f4"), np.full((2, 4), 1e30, "f4"), 1e20),
     "complex": (np.ones((1, 4), "c8"), np.ones((2, 4), "c8"), 1.0),
-    "matrix": (np.asmatrix(np.ones((1, 4))), np.asmatrix(np.ones((2, 4))), 1.0),
+    "matrix": (np.ones((1, 4)).view(np.matrix), np.ones((2, 4)).view(np.matrix), 1.0),
 }
 
 
