@@ -211,7 +211,8 @@ def far_apart(stored: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarra
     --------
     >>> import numpy as np
     >>> from hopcore.experiments.compaction.trials import far_apart
-    >>> sorted(far_apart(np.asarray([[0.0], [1.0], [9.0], [5.0]]), 4, np.random.default_rng(0)))
+    >>> found = far_apart(np.asarray([[0.0], [1.0], [9.0], [5.0]]), 4, np.random.default_rng(0))
+    >>> sorted(map(int, found))
     [0, 1, 2, 3]
     """
     chosen = [int(rng.integers(len(stored)))]
