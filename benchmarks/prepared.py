@@ -26,7 +26,7 @@ FRESH = 15
 """The number of new memories whose first query is measured."""
 
 ENOUGH = 0.4
-"""Seconds of measurement after which there are no more rounds than the least number."""
+"""Short calls get more rounds than ROUNDS, until they were measured for so many seconds."""
 
 ERROR = 1e-6
 COLUMNS = [
@@ -280,7 +280,7 @@ def tables(lines: dict[str, list[list]]) -> list[scale.Table]:
                 ],
                 {
                     "title": "Batches",
-                    "about": "Queries that are associated together; the time is that of one. "
+                    "about": "Times per query, for batches of queries in one call. "
                     "Batches of more than 15 queries are remembered apart from the single queries "
                     "before, of which some, such as left halves, needed all patterns.",
                 },

@@ -19,18 +19,28 @@ def memory(work: str, library: str, about: str, case: Case = SQUARE, **options: 
 
 
 MEMORY_USE_ROWS = (
-    memory("dropout", "torch", "memory of a layer in torch that drops weights, with its gradient"),
-    memory("dropout", "jax", "memory of a compiled layer in JAX that drops weights"),
-    memory("bias_row", "torch", "memory of a layer with numbers in a padding mask, with gradient"),
-    memory("bias", "torch", "memory of a layer with a mask of numbers (L, S), with its gradient"),
-    memory("func_grad", "torch", "memory of the gradient of an energy by torch.func.grad"),
-    memory("compiled_energy", "torch", "memory of an energy in a graph of torch's compiler"),
-    memory("compiled_sparsemax", "torch", "memory of sparsemax in a graph of torch's compiler"),
-    memory("causal_energy", "numpy", "memory of a causal energy in NumPy"),
-    memory("causal_association", "torch", "memory of a causal association in torch"),
+    memory("dropout", "torch", "peak memory of a torch layer with dropout, forward and backward"),
+    memory("dropout", "jax", "peak memory of a compiled JAX layer with dropout"),
+    memory(
+        "bias_row",
+        "torch",
+        "peak memory of a torch layer with a padding mask of numbers, with gradient",
+    ),
+    memory(
+        "bias",
+        "torch",
+        "peak memory of a torch layer with an (L, S) mask of numbers, with gradient",
+    ),
+    memory("func_grad", "torch", "peak memory of torch.func.grad of an energy"),
+    memory("compiled_energy", "torch", "peak memory of an energy under torch.compile"),
+    memory(
+        "compiled_sparsemax", "torch", "peak memory of a sparsemax association under torch.compile"
+    ),
+    memory("causal_energy", "numpy", "peak memory of a causal energy in NumPy"),
+    memory("causal_association", "torch", "peak memory of a causal association in torch"),
     Row(
         "memory-sparsemax",
-        "memory of sparsemax with 262,144 patterns",
+        "peak memory of a sparsemax association with 262,144 patterns",
         tuple(Side("ours", library, "association") for library in ("numpy", "torch")),
         (Case(64, 262144, separation="sparsemax"),),
         (Case(16, 4096, separation="sparsemax"),),

@@ -23,7 +23,7 @@ from hopcore.streamed._streamed import Streamed
 STORING = (
     "patterns", "dataset", "data", "stored", "dtype", "corruption", "seed", "workers", "scheduler",
 )  # fmt: skip
-"""Parameters that say what is stored, which a memory holds itself."""
+"""Options about the stored patterns. They are refused with a prepared memory, which has its own."""
 
 
 class Wanted(NamedTuple):
@@ -46,7 +46,7 @@ class Method(NamedTuple):
 
 
 def wanted_by(separation: str | None, similarity: str | None, beta: str) -> Wanted:
-    """Return what the words of the options ask for."""
+    """Return the choices of a command line; None stands for a choice that it does not make."""
     function = None if separation is None else separation_named(separation)
     return Wanted(function, similarity, None if beta == "auto" else number(beta, "beta"))
 

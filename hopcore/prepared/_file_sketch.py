@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 
 def both(one: Seen, other: Seen) -> Seen:
-    """Return what was found in two pieces."""
+    """Return the numbers of two pieces of a file together."""
     return Seen(
         one.total + other.total,
         max(one.radius, other.radius),

@@ -24,7 +24,7 @@ FASTER = 4
 
 @dataclass(frozen=True, eq=False)
 class FileSnapshot(Snapshot):
-    """A snapshot whose patterns, and maybe projections, are :class:`FileRows`.
+    """A snapshot whose patterns stay in a file (:class:`FileRows`); its projections may, too.
 
     Rows may be removed, and nothing else changes. Where all patterns are needed, kernels get a
     :class:`hopcore.Streamed` memory of the rows that are left.

@@ -6,32 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from partial_answers import NEAR, STORED, counted_answers
 
 import hopcore
-from hopcore.prepared._answers import Answers
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((4000, 16)) @ RNG.standard_normal((16, 300)) / 4.0
-X = (X + 0.05 * RNG.standard_normal(X.shape)).astype(np.float32)
-Q = (X[:8] + 0.1 * RNG.standard_normal((8, 300))).astype(np.float32)
+X, Q = STORED, NEAR[:8]
 
 
 @pytest.fixture
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many queries of each call few patterns were enough for."""
-    counts: list[int] = []
-    right = Answers.partial
-
-    def partial(self: Any, *given: Any) -> Any:
-        found = right(self, *given)
-        counts.append(0 if found is None else len(found.queries))
-        return found
-
-    monkeypatch.setattr(Answers, "partial", partial)
-    return counts
+    return counted_answers(monkeypatch)
 
 
 @pytest.mark.parametrize("similarity", ["distance", "dot"])

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from largest import Largest
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import hopcore
 from hopcore_torch import attention
@@ -192,20 +192,6 @@ def test_a_causal_call_needs_no_mask_where_torch_has_a_kernel(
     assert bool(made) != own_kernel
     for got, wanted in zip(derivatives(output, tensors), want, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
-
-
-class Largest(TorchDispatchMode):
-    """Notes the number of values of the largest tensor that any operation returns."""
-
-    values = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        found = func(*args, **(kwargs or {}))
-        for x in torch.utils._pytree.tree_leaves(found):
-            self.values = max(self.values, x.numel() if isinstance(x, torch.Tensor) else 0)
-        return found
 
 
 @pytest.mark.parametrize(

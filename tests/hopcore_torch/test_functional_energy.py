@@ -6,31 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from largest import Largest
 
 import hopcore
 from hopcore_torch.kernels import TorchBackend
 
 QUERIES, PATTERNS, DEPTH = 12, 9, 3
 SEPARATIONS = ["softmax", "sparsemax", "entmax:1.5"]
-
-
-class Largest(TorchDispatchMode):
-    """Finds the number of values of the largest tensor that is made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.values = 0
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        found = function(*args, **(kwargs or {}))
-        alias = function._schema.returns[0].alias_info if function._schema.returns else None
-        for one in found if isinstance(found, tuple | list) else (found,):
-            if isinstance(one, torch.Tensor) and alias is None:
-                self.values = max(self.values, one.numel())
-        return found
 
 
 @pytest.fixture

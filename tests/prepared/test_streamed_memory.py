@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exact_associations import KINDS, WIDTHS, check_certificate, patterns
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_certificates import KINDS, WIDTHS, exact, patterns
 
 import hopcore
 from hopcore.prepared._file_rows import FileRows
@@ -75,29 +75,17 @@ def cases(draw):
     return memory, Held(memory, stored, values, gone), state, beta
 
 
-def holds(case):
-    memory, held, state, beta = case
-    try:
-        output, certificate = memory.association(state, beta=beta, return_certificate=True)
-    except ValueError as refused:
-        if "beta must be at most" in str(refused):
-            return
-        raise
-    apart = output.astype(np.longdouble) - exact(state, held, beta)
-    assert np.sqrt((apart * apart).sum()) <= certificate
-
-
 @settings(max_examples=40, deadline=None)
 @given(case=cases())
 def test_certificates_hold(case):
-    holds(case)
+    check_certificate(*case)
 
 
 @pytest.mark.full
 @settings(max_examples=3000, deadline=None)
 @given(case=cases())
 def test_certificates_hold_in_many_cases(case):
-    holds(case)
+    check_certificate(*case)
 
 
 def written(folder: Path, kind: str, array: np.ndarray) -> Any:

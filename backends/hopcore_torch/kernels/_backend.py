@@ -446,8 +446,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops, TorchBlocks):
             found = triton.associate(self, *tensors[:4], mask, separation, bias)
             if found is not None:
                 return found[0]
-        plain = eager() and differentiated(*tensors) and state.device.type == "cpu"
-        if plain or not separation.softmax or self.is_long(stored):
+        if not self.fuses_bias(*tensors, separation):
             return self.biased_in_blocks(*tensors[:4], mask, bias, separation)
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)

@@ -72,7 +72,7 @@ class TorchBlocks(Backend):
         rows = max(1, block // max(1, math.prod(batch) * stored.shape[-2]))
         if not eager() or rows >= queries:
             return super().associate_biased(state, *given, beta, mask, bias, separation)
-        # The derivative of a split is one array, and not one array for each slice.
+        # With slices, each would have a derivative as large as the whole tensor.
         states = state.split(rows, -2)
         of_queries = bias.ndim > 1 and bias.shape[-2] == queries
         biases = bias.split(rows, -2) if of_queries else [bias] * len(states)

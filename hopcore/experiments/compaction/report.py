@@ -87,7 +87,7 @@ def table(lines: Sequence[Line], *, narrow: bool = False) -> Summary:
 
 
 def gained(line: Line) -> str:
-    """Return a difference of errors and its interval."""
+    """Return a difference of errors as text, with its confidence interval if there is one."""
     if line.low is None or line.high is None:
         return f"{line.more:+.3f}"
     return f"{line.more:+.3f} ({line.low:+.3f} to {line.high:+.3f})"

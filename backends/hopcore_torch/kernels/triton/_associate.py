@@ -79,7 +79,7 @@ def by_formula(
     if association.causal:
         mask = association.backend.causal_mask(state, stored)
         association = association._replace(mask=mask)
-    # Without orders, by which no kernel is differentiated.
+    # The kernels have no derivative by the orders of an entmax.
     without_bias = state, stored, projection, beta, None
     found = pull_back(association, without_bias, needs, by_conjugate, by_output)
     return *found[:4], None
