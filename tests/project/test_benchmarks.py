@@ -220,7 +220,7 @@ def test_the_page_of_memories_in_parts_is_what_the_record_says() -> None:
 
 
 def test_the_page_of_prepared_memories_is_what_the_record_says() -> None:
-    from benchmarks.prepared import markdown
+    from benchmarks.prepared_page import markdown
 
     record = json.loads((ROOT / "benchmarks" / "results" / "prepared.json").read_text())
     page = ROOT / "docs" / "benchmarks" / "prepared.md"
