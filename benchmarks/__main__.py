@@ -55,11 +55,21 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="also add the ratios to FILE, under the commit that was measured",
     )
+    parser.add_argument(
+        "--committed",
+        action="store_true",
+        help="measure nothing; add the records of all earlier commits to the --history file",
+    )
     options = parser.parse_args(arguments)
     apart = APART.get(options.rows[0]) if len(options.rows) == 1 else None
     unknown = [name for name in options.rows if name not in ROWS and not apart]
     if unknown:
         parser.error(f"unknown row {unknown[0]!r}; known: {', '.join(ROWS)}")
+    if options.committed:
+        if not options.history:
+            parser.error("--committed needs --history FILE")
+        history.add_committed(options.history)
+        return 0
     if options.targets or options.readme or options.list or options.curves:
         print(printed(options))
         return 0

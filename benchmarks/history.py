@@ -8,7 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+RECORDS = "benchmarks/results"
 BARS = "▁▂▃▄▅▆▇█"
+
+PAGE = """# Benchmarks: what earlier commits reached
+
+This page shows how the ratio of hopcore's time to the peer's time changed between the commits that
+measured it again. The page is the output of
+
+```sh
+python -m benchmarks --history benchmarks/results/history.json --committed
+python -m benchmarks --curves benchmarks/results/history.json > docs/benchmarks/history.md
+```
+
+The first command reads the records of `benchmarks/results` in every commit that changed them, and
+`--history FILE` without `--committed` adds the rows that are measured now. Ratios are those of CPU
+time, and below 1 hopcore is faster. A bar is relative to the largest value of its row. A commit has
+a value for a row where its record was made anew, and the same code measured twice in a row agreed
+within 5 % (since 2026-11-30; earlier records were made without this check). The sides,
+the machine and the versions of the libraries may have changed between two commits: the records have
+both.
+"""
 
 
 def commit() -> str:
@@ -27,11 +47,13 @@ def asked(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def add(file: Path, results: list[dict[str, Any]], of: str | None = None) -> None:
+def add(
+    file: Path, results: list[dict[str, Any]], of: str | None = None, date: str | None = None
+) -> None:
     """Add results to a file, which is made if it is missing; later results replace earlier ones."""
     kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    name = of or commit()
-    entry = kept.setdefault(name, {"date": datetime.now(UTC).date().isoformat(), "ratios": {}})
+    today = datetime.now(UTC).date().isoformat()
+    entry = kept.setdefault(of or commit(), {"date": date or today, "ratios": {}})
     for result in results:
         if result["wall_ratio"] is not None:
             key = " | ".join((result["row"], result["case"], result["ours"]["side"]))
@@ -42,12 +64,23 @@ def add(file: Path, results: list[dict[str, Any]], of: str | None = None) -> Non
     file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
+def add_committed(file: Path) -> None:
+    """Add the records of all commits that changed them, from the oldest to the newest."""
+    for line in asked("log", "--reverse", "--format=%H %cs", "--", RECORDS).splitlines():
+        name, date = line.split()
+        changed = asked("show", "--format=", "--name-only", "--diff-filter=d", name, "--", RECORDS)
+        for path in changed.splitlines():
+            record = json.loads(asked("show", f"{name}:{path}"))
+            if "results" in record:  # others have tables of their own, without a peer in each row
+                add(file, record["results"], name[:12], date)
+
+
 def curves(file: Path, clock: str = "cpu") -> str:
     """A page with one curve for each row, from the oldest commit to the newest."""
     kept = json.loads(file.read_text(encoding="utf-8"))
     commits = sorted(kept, key=lambda name: kept[name]["date"])
     keys = sorted({key for name in commits for key in kept[name]["ratios"]})
-    lines = ["| row | from | to | curve |", "| --- | --- | --- | --- |"]
+    lines = [PAGE, "| row | from | to | curve |", "| --- | --- | --- | --- |"]
     for key in keys:
         line = [kept[name]["ratios"][key][clock] for name in commits if key in kept[name]["ratios"]]
         shown = key.replace(" | ", ", ")

@@ -173,6 +173,41 @@ def test_ratios_are_kept_by_commit(tmp_path: Path) -> None:
     assert curves(file).splitlines()[-1] == "| r, c, s | 2 x | 1 x | █▅ |"
 
 
+def test_ratios_of_earlier_commits_are_read_from_their_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import history
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    record = tmp_path / history.RECORDS / "kernels.json"
+    record.parent.mkdir(parents=True)
+    monkeypatch.setattr(history, "__file__", str(tmp_path / "benchmarks" / "history.py"))
+    git("init", "-q")
+    result = {"row": "r", "case": "c", "ours": {"side": "s"}, "wall_ratio": 2.0, "cpu_ratio": 2.0}
+    (record.parent / "scale.json").write_text(json.dumps({"tables": []}))
+    for ratio in (2.0, 0.5):
+        record.write_text(json.dumps({"results": [result | {"cpu_ratio": ratio}]}))
+        git("add", ".")
+        git("commit", "-q", "-m", str(ratio))
+    git("rm", "-q", "-r", history.RECORDS)
+    git("commit", "-q", "-m", "without records")
+    file = tmp_path / "history.json"
+    history.add_committed(file)
+    assert len(json.loads(file.read_text())) == 2
+    assert history.curves(file).splitlines()[-1] == "| r, c, s | 2 x | 0.5 x | █▃ |"
+
+
+def test_the_page_of_earlier_commits_is_what_the_file_says() -> None:
+    from benchmarks.history import curves
+
+    page = ROOT / "docs" / "benchmarks" / "history.md"
+    file = ROOT / "benchmarks" / "results" / "history.json"
+    assert page.read_text().strip() == curves(file).strip()
+
+
 def test_every_target_names_rows_that_exist() -> None:
     from benchmarks.rows import ROWS
     from benchmarks.targets import TARGETS, lines
@@ -203,7 +238,10 @@ def test_every_row_is_listed_and_an_unknown_one_refused() -> None:
     assert "unknown row 'assocation'; known: association-torch" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["kernels", "graphs", "layers", "phase"])
+@pytest.mark.parametrize(
+    "name",
+    ["kernels", "graphs", "layers", "phase", "attention", "memories", "memory-use", "users"],
+)
 def test_the_page_in_the_docs_is_what_the_record_says(name: str) -> None:
     from benchmarks.table import markdown
 
