@@ -219,6 +219,7 @@ ROWS: dict[str, Row] = {
                 SMALL,
                 LARGE,
                 replace(LARGE, beta=1.0),
+                replace(MEDIUM, beta=4.0),  # most exponentials are nearly 0
                 WIDE,
                 Case(1024, 16384, 16),
                 Case(1024, 8192, 256),

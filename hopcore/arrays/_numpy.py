@@ -23,6 +23,7 @@ from hopcore.arrays._backend import (
     orders_of_rows,
     with_orders,
 )
+from hopcore.arrays._exponentials import exponentiate
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._long_sums import LONG, PART, in_pairs, long_product
@@ -421,7 +422,7 @@ def softmax_at_once(
     if mask is not None:
         top[top == -np.inf] = 0.0
     scores -= top
-    np.exp(scores, out=scores)
+    exponentiate(scores)
     total = scores.sum(axis=-1, keepdims=True)
     output = conjugate = None
     if need_conjugate:
@@ -468,7 +469,9 @@ def softmax_tile(
             recalled *= shrink
             scores -= level
             top = higher
-        np.exp(scores, out=scores)
+            exponentiate(scores)
+        else:
+            np.exp(scores, out=scores)
         total += scores.sum(axis=-1, keepdims=True)
         if projection is not None:
             recalled += scores @ projection[some]

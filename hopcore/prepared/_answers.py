@@ -14,7 +14,7 @@ from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._numpy import NumpyBackend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._found import Sketched
-from hopcore.prepared._partial import Answer, answer_if_most, gap_of, rounded
+from hopcore.prepared._partial import MANY, Answer, answer_if_most, gap_of, rounded
 from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of, put
 from hopcore.prepared._whole import whole_answer
 
@@ -72,6 +72,30 @@ class Answers:
             habit.saw(lowest, 2 * len(found.queries) > len(state))
         return found
 
+    def is_untried(self, beta: np.ndarray) -> bool:
+        """Whether nothing is known of a few queries at such an inverse temperature.
+
+        They read all patterns, and :meth:`judge` finds for the next ones whether few were enough.
+        """
+        snapshot, count = self.snapshot, len(beta)
+        if snapshot.streamed or self.memory is None or not 0 < count < MANY:
+            return False
+        return float(beta.min()) < snapshot.habits.of(count).proven
+
+    def judge(self, states: np.ndarray, beta: np.ndarray, separation: Any, conjugate: Any) -> None:
+        """Remember whether few patterns would have been enough for states ``(L, d)``."""
+        snapshot, memory = self.snapshot, self.memory
+        gap = None if memory is None else gap_of(separation, memory, snapshot.error)
+        if gap is None:
+            return
+        habit, lowest = snapshot.habits.of(len(states)), float(beta.min())
+        level = self.backend.states.to_numpy(conjugate).reshape(-1)
+        vain = snapshot.probe.in_vain(states, beta, gap, level)
+        if 2 * np.count_nonzero(vain) > len(states):
+            habit.saw(lowest, answered=False)
+        else:
+            habit.expects(lowest)
+
     def pauses(self, state: Any, beta: Any) -> bool:
         """Whether all patterns are read, whatever the states of a call with one beta are."""
         snapshot = self.snapshot
@@ -110,6 +134,10 @@ class Answers:
         if host is None:
             return self.whole(state, beta, separation, need_conjugate)
         states, cold = self.flat(*host)
+        if self.is_untried(cold):
+            output, level = self.whole(state, beta, separation, True)
+            self.judge(states, cold, separation, level)
+            return output, level if need_conjugate else None
         found = self.partial(states, cold, separation)
         if found is None or not len(found.queries):
             return self.whole(state, beta, separation, need_conjugate)

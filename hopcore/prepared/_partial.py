@@ -71,13 +71,18 @@ class Habit:
 
     After a call in which all patterns were needed, the next calls at up to twice its inverse
     temperature read all of them at once. These are 3 calls, then 9, then :data:`LONGEST_PAUSE`.
+
+    Attributes
+    ----------
+    proven : float
+        From this inverse temperature on, few patterns were enough the last time, or would have
+        been.
     """
 
     beta: float = 0.0
     pause: int = 0
     left: int = field(default=0)
     proven: float = math.inf
-    """From this inverse temperature on, few patterns were enough the last time."""
 
     def allows(self, beta: float) -> bool:
         """Whether a call at this inverse temperature should try."""
@@ -85,6 +90,10 @@ class Habit:
             return True
         self.left -= 1
         return False
+
+    def expects(self, beta: float) -> None:
+        """Remember that few patterns would have been enough for a call that read all of them."""
+        self.proven = min(self.proven, beta)
 
     def saw(self, beta: float, answered: bool) -> None:
         """Remember whether most queries of a call were answered."""

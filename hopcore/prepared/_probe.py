@@ -56,24 +56,35 @@ class Probe:
         """
         return 0.5 * gap / max(self.depth, 1e-300) if self.bias is None else 0.0
 
-    def in_vain(self, states: np.ndarray, beta: np.ndarray, gap: float) -> np.ndarray:
+    def in_vain(
+        self, states: np.ndarray, beta: np.ndarray, gap: float, conjugate: np.ndarray | None = None
+    ) -> np.ndarray:
         r"""Say for which states ``(L, d)`` the sketch will exclude too few patterns, ``(L,)``.
 
         The largest score is at most :math:`\beta \|h\|^2 / 2` for distances, that of a pattern
         equal to the query, and :math:`\beta \|h\| \max_i \|y_i\|` for dot products. If it were as
         large as this, the most patterns would be excluded. The answer is yes if even then so many
         of them would remain that reading all is faster, or twice as many as a query may need.
+
+        With the ``conjugate`` ``(L,)`` of all scores, which exceeds the largest by little where few
+        patterns matter, the answer is yes if more patterns remain than a query may need.
         """
-        cold = beta * self.directions.scale**2
+        directions = self.directions
+        cold, most = beta * directions.scale**2, self.worth
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             scores, best = self.compared(states)
             scores *= cold[:, None]
             best *= cold
             if self.bias is not None:
                 scores += self.bias
+            if conjugate is not None:
+                most = min(most, 1.0 / SHARE)
+                moved = best if directions.distance else -beta * (states @ directions.centre)
+                best = conjugate + moved
+            elif self.bias is not None:
                 best += self.bias.max()
             remaining = (scores >= (best - gap)[:, None]).sum(axis=1)
-        return remaining > self.worth * scores.shape[1]
+        return remaining > most * scores.shape[1]
 
     @property
     def worth(self) -> float:

@@ -7,6 +7,8 @@ import pytest
 from exact_associations import KINDS, WIDTHS, check_certificate, exact, patterns
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 
 import hopcore
 from hopcore.prepared import _answers
@@ -185,7 +187,47 @@ def test_in_vain_is_not_tried_and_what_was_enough_is_not_asked(monkeypatch):
     warmest = memory.snapshot().warmest
     for beta in (1e-3, 0.5 * warmest, 1.9 * warmest, 100.0, 100.0, 100.0):
         hopcore.association(stored[:1], memory, beta=beta)
-    assert (len(asked), len(tried)) == (2, 3)
+    assert (len(asked), len(tried)) == (3, 2)  # one at each new beta that is not surely in vain
+
+
+@pytest.mark.parametrize("similarity", ["distance", "dot"])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_probe_with_the_level_of_all_patterns_knows_queries_far_from_them(
+    similarity: str, biased: bool
+) -> None:
+    rng = np.random.default_rng(11)
+    flat = np.pad(rng.standard_normal((6000, 8)) + 3.0, ((0, 0), (0, 92)))
+    stored = flat + 0.1 * rng.standard_normal((6000, 100))
+    bias = rng.uniform(-1.0, 1.0, 6000) if biased else None
+    memory = hopcore.Memory(stored, beta=1.0, error=1e-6, similarity=similarity, bias=bias)
+    distance, probe = similarity == "distance", memory.snapshot().probe
+    near = stored[:8]
+    far = near + np.pad(10.0 * rng.standard_normal((8, 92)), ((0, 0), (8, 0)))
+    for states, vain in ((near, False), (far, True)):
+        apart, products = cdist(states, stored, "sqeuclidean"), states @ stored.T
+        scores = 100.0 * (-0.5 * apart if distance else products)
+        level = logsumexp(scores + (bias if biased else 0.0), axis=-1)
+        assert (probe.in_vain(states, np.full(8, 100.0), 20.0, level) == vain).all()
+    if distance:
+        # Without the level they may be near.
+        assert not probe.in_vain(far, np.full(8, 100.0), 20.0).any()
+
+
+def test_the_first_query_at_a_beta_reads_all_patterns_and_tells_whether_few_are_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(12)
+    stored = rng.standard_normal((6000, 100))
+    far = 0.5 * (stored[:8] + stored[8:16]) + rng.standard_normal((8, 100))
+    monkeypatch.setattr(_answers, "answer_if_most", counted(_answers.answer_if_most, tried := []))
+    for states, expected in ((far, 0), (stored[:8] + 0.1, 7)):
+        memory = hopcore.Memory(stored, beta=100.0, error=1e-6)
+        tried.clear()
+        for state in states:
+            got = hopcore.association(state, memory, beta=100.0)
+            wanted = hopcore.association(state, stored, beta=100.0, similarity="distance")
+            np.testing.assert_allclose(got, wanted, atol=1e-6)
+        assert len(tried) == expected
 
 
 def counted(function, calls):
