@@ -167,21 +167,18 @@ def in_turn(commands: Sequence[Sequence[str]]) -> list[str]:
 def lint(session: nox.Session) -> None:
     """Style (ruff), contracts between packages (import-linter), types (pyright)."""
     dev(session)
-    run(session, "ruff", "check")
-    run(session, "ruff", "format", "--check")
-    run(session, "lint-imports")
-    run(session, "pyright")
+    style = [("ruff", "check"), ("ruff", "format", "--check"), ("lint-imports",)]
+    side_by_side(session, style, [("pyright",)])
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The tests of every package but the slowest ones, and the examples of the docstrings."""
+    """The tests of every package but the slowest ones."""
     dev(session)
     if session.posargs:
         run(session, "pytest", *session.posargs)
         return
     run(session, "pytest", "tests", "-q", *SIDE_BY_SIDE, "-m", "not full")
-    run(session, "pytest", "-q", "--doctest-modules", *SIDE_BY_SIDE, "hopcore", "backends")
 
 
 SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
@@ -232,11 +229,13 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """Build the documentation, warnings as errors, and run the examples of its pages."""
+    """Build the documentation, warnings as errors; run the examples of pages and docstrings."""
     dev(session)
     build = ("sphinx-build", "-n", "-W", "-q", "-b")
-    lanes = [[(*build, name, "docs", f"docs/_build/{name}")] for name in ("html", "doctest")]
-    side_by_side(session, *lanes)
+    pages = (*build, "html", "docs", "docs/_build/html")
+    examples = (*build, "doctest", "docs", "docs/_build/doctest")
+    docstrings = ("pytest", "-q", "--doctest-modules", "hopcore", "backends")
+    side_by_side(session, [pages], [examples, docstrings])
     session.log("open docs/_build/html/index.html")
 
 
@@ -324,7 +323,6 @@ def every_test(session: nox.Session) -> None:
     """All tests: studies, planted faults, soak tests and distributed memories, too."""
     dev(session)
     run(session, "pytest", "tests", "-q", *SIDE_BY_SIDE, *session.posargs)
-    run(session, "pytest", "-q", "--doctest-modules", *SIDE_BY_SIDE, "hopcore", "backends")
 
 
 @nox.session(venv_backend="none", default=False)

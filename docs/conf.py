@@ -6,6 +6,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from matplotlib.sphinxext.plot_directive import PlotDirective
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -75,8 +76,23 @@ trim_doctest_flags = True
 
 
 def setup(app: Sphinx) -> None:
-    """Let the examples write their files into a folder of their own."""
+    """Let the examples write their files into a folder of their own, and draw no pictures."""
+    app.connect("builder-inited", draw_no_pictures)
     app.connect("env-updated", leave_for_a_folder)
+
+
+def draw_no_pictures(app: Sphinx) -> None:
+    """Leave the pictures out, if the examples are going to be run: the pages draw them."""
+    if app.builder.name == "doctest":
+        app.add_directive("plot", NoPicture, override=True)
+
+
+class NoPicture(PlotDirective):
+    """A picture that is not drawn."""
+
+    def run(self) -> list:
+        """Return no nodes."""
+        return []
 
 
 def leave_for_a_folder(app: Sphinx, env: BuildEnvironment) -> None:

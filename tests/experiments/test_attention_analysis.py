@@ -71,8 +71,34 @@ def test_the_page_shows_the_table_of_its_trials() -> None:
     text = (RESULTS / "attention-analysis.csv").read_text()
     rows = from_csv(text, trials.Trial)
     assert to_csv(rows, trials.Trial) == text
-    wanted = trials.cases(list(sequences.TASKS), list(trials.ARMS), 3)
+    wanted = trials.cases(list(sequences.TASKS), list(trials.ARMS), 10)
     assert {tuple(row[:3]) for row in rows} == {tuple(case) for case in wanted}
     page = (RESULTS / "attention-analysis.md").read_text()
     assert report.table(report.summary(rows)).markdown() in page
     assert "\n$ hopcore experiment attention-analysis" in page
+
+
+def test_the_page_says_how_sharp_the_sharper_layer_is() -> None:
+    rows = from_csv((RESULTS / "attention-analysis.csv").read_text(), trials.Trial)
+    page = " ".join((RESULTS / "attention-analysis.md").read_text().split())
+    found: dict[str, list[str]] = {}
+    for arm in trials.ARMS:
+        for task in ("latch", "copy", "recall"):
+            heads = np.array(
+                [
+                    [[r.effective for r in rows if r[:3] == (task, arm, seed) and r.layer == layer]
+                     for layer in (0, 1)]
+                    for seed in range(10)
+                ]
+            )  # fmt: skip
+            layers = heads.mean(axis=-1)
+            found.setdefault(arm, []).append(f"{np.median(layers.min(axis=-1)):.1f}")
+            if arm == "trained":
+                found.setdefault("second", []).append(str((layers[:, 1] < layers[:, 0]).sum()))
+    first, second, third = found["trained"]
+    assert f"a median of {first}, {second} and {third} effective positions" in page
+    first, second, third = found["shuffled"]
+    assert f"at {first} (latch), {second} (copy) and {third} (recall)" in page
+    first, second, third = found["untrained"]
+    assert f"begins with {first}, {second} and {third}" in page
+    assert found["second"] == ["5", "4", "10"]
