@@ -65,7 +65,7 @@ def test_changes_leave_a_memory_of_what_is_left(
     middles = rng.normal(size=(MANY // 2, DEPTH))
     near = middles + 0.1 * rng.normal(size=middles.shape)
     stored = np.concatenate([middles, near]).astype(dtype)
-    options = {"similarity": similarity, "beta": 1.0, "error": error}
+    options = {"similarity": similarity, "beta": 4.0, "error": error}
     changed = hopcore.Memory(stored[: MANY // 2], **options)
     changed.add(stored[MANY // 2 :])
     before = changed.snapshot()
@@ -81,8 +81,9 @@ def test_changes_leave_a_memory_of_what_is_left(
     fresh = hopcore.Memory(left, **options)
     within = 1e3 * float(np.finfo(dtype).eps) * math.sqrt(DEPTH) + 2.0 * error
     state = subject.put(states)
-    got, wanted = hopcore.update(state, changed, 1.0), hopcore.update(state, fresh, 1.0)
-    agree("update", subject.get(got), subject.get(wanted), within)
+    for _ in range(2):  # the first update at a beta may read all patterns, and the second few
+        got, wanted = hopcore.update(state, changed, 4.0), hopcore.update(state, fresh, 4.0)
+        agree("update", subject.get(got), subject.get(wanted), within)
 
 
 @statement("R.empty")
@@ -236,11 +237,12 @@ def test_sparse_weights_are_exact(
     options: Any = {"similarity": "distance", "separation": separation}
     held = hopcore.Memory(stored, beta=4.0, error=1.0, **options)
     states = stored[:120:40]
-    got = subject.get(hopcore.update(subject.put(states), held, 4.0))
     wanted = hopcore.update(states.astype(np.float64), stored.astype(np.float64), 4.0, **options)
     power = min(1.0, 1.0 / (hopcore.memory.get_separation(separation).alpha - 1.0))
     within = 256.0 * (256.0 * float(np.finfo(dtype).eps)) ** power
-    agree("update", got, wanted, within * float(np.abs(stored).max()))
+    for _ in range(2):  # the first update at a beta may read all patterns, and the second few
+        got = subject.get(hopcore.update(subject.put(states), held, 4.0))
+        agree("update", got, wanted, within * float(np.abs(stored).max()))
 
 
 @statement("R4")
