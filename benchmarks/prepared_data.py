@@ -38,6 +38,11 @@ class Data(NamedTuple):
     queries: dict[str, Callable[[int, int], Array]]
     """Functions of the number of queries and of a seed."""
 
+    @property
+    def width(self) -> int:
+        """The number of values of a pattern."""
+        return self.stored.shape[1]
+
 
 def noisy(stored: Array, deviation: float = 0.3) -> Callable[[int, int], Array]:
     """Return a function that draws patterns with normal noise."""

@@ -21,6 +21,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 SOFTMAX: Any = Softmax()
 
+PLAINLY: dict[type, Callable[[Any, Any, Any], Any]] = {}
+"""By the type of a memory: what :func:`plainly_associated` does with such a memory."""
+
 
 def plain_calls(function: Function) -> Function:
     """Decorate a function that, given two arrays and ``beta``, is an update with the softmax.
@@ -55,6 +58,9 @@ def plainly_associated(state: Any, stored: Any, beta: Any) -> Any:
     """Return the association of a plain call, or None if it has to go the usual way."""
     kind = type(state)
     backend = BY_TYPE.get(kind)
+    prepared = PLAINLY.get(type(stored))
+    if prepared is not None:
+        return prepared(state, stored, beta)
     if backend is None or type(stored) is not kind or type(beta) not in (float, int):
         return None
     if not 0 < beta < EXTREME:

@@ -15,9 +15,11 @@ from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import check_bool, short_repr
 from hopcore.memory import Entmax, Retrieval, association, get_separation
 from hopcore.memory._own_options import COMPLETED
+from hopcore.memory._plain_calls import PLAINLY
 from hopcore.prepared._answers import Answers
 from hopcore.prepared._calibration import Calibration, scores_of
 from hopcore.prepared._file_snapshot import FileSnapshot
+from hopcore.prepared._plain import plainly_associated
 from hopcore.prepared._snapshot import Snapshot, Values
 
 
@@ -25,6 +27,7 @@ def register(memory: type) -> None:
     """Let calls with a memory of this type, or with a snapshot, be completed."""
     COMPLETED[memory] = complete
     COMPLETED[Snapshot] = COMPLETED[FileSnapshot] = complete
+    PLAINLY[memory] = PLAINLY[Snapshot] = plainly_associated
 
 
 def complete(stored: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
