@@ -233,7 +233,7 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=tuple(VARIANCES),
     sizes=(100,),
-    seeds=3,
+    seeds=10,
     measure=measure,
     range=(2, 10_000),
     table=table,

@@ -140,7 +140,7 @@ def draw_counts(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=tuple(DIMENSIONS),
     sizes=(5, 10, 14),
-    seeds=3,
+    seeds=10,
     measure=measure,
     range=(2, 14),
     table=table,

@@ -127,7 +127,7 @@ def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
 PAPER = Paper(
     tasks=("images",),
     sizes=(10, 50, 100),
-    seeds=3,
+    seeds=10,
     measure=measure,
     range=(4, 10_000),
     table=table,
