@@ -14,12 +14,14 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import hopcore
+import hopcore_jax
 from hopcore_jax.kernels import _cudnn
 from hopcore_jax.kernels._products import before_product
 from hopcore_jax.kernels.pallas import _cudnn_choice, _derivatives, using_kernels
@@ -118,6 +120,20 @@ def test_updates_and_their_derivatives_call_cudnn(options: dict[str, Any]) -> No
     # The forward pass and that of the derivative are the same call, which XLA may merge.
     found = re.findall(r"custom_call @__cudnn\$fmhaSoftmax\(([^)]*)\)(.*)", text)
     assert 1 <= len(found) == len([x for x in found if x[1] == found[0][1]])
+
+
+@pytest.mark.parametrize("options", [{}, {"association_mask": "causal"}], ids=["plain", "causal"])
+def test_layers_call_cudnn(options: dict[str, Any]) -> None:
+    layer = hopcore_jax.Hopfield(32, num_heads=2, key=jax.random.key(0))
+    arrays, rest = eqx.partition(layer, eqx.is_inexact_array)
+    arrays = jax.tree.map(lambda x: x.astype(jnp.bfloat16), arrays)
+
+    def call(arrays: Any, x: Any) -> Any:
+        return eqx.combine(arrays, rest)((x, x, x), **options)
+
+    text = program(call, arrays, numbers(2, 6, 32))
+    assert text.count(FORWARD) == 1
+    assert ("CAUSAL" in text) == bool(options)
 
 
 def test_a_retrieval_calls_cudnn_in_its_loop() -> None:
