@@ -56,19 +56,20 @@ def shapes_of(plan: Plan, arrays: Arrays, also: str = "") -> Results:
     return results_of(sizes_of(plan, arrays), arrays, also)
 
 
-def by_cudnn(plan: Plan, arrays: Arrays) -> tuple[Array, Callable[[Array], Any]]:
-    """Return the association of cuDNN, and the derivatives by queries, keys and values."""
-    function = partial(cudnn.attention, beta=plan.beta, length=plan.length)
-    return jax.vjp(function, arrays.query, arrays.key, arrays.value)
+def attention_of(plan: Plan) -> Callable[..., Array]:
+    """Return the attention of cuDNN as a function of queries, keys and values."""
+    options: Any = {"beta": plan.beta, "length": plan.length}
+    return partial(cudnn.attention, **options)
 
 
 def forward(*flat: Array, plan: Plan, tree: Tree, also: str, kernels: bool) -> list[Array]:
     """Compute the results of ``forward_p``."""
     arrays = jax.tree.unflatten(tree, flat)
     if kernels and plan.beta is not None:
-        if also == "saved":
-            return [by_cudnn(plan, arrays)[0]]
-        return [cudnn.attention(*arrays[:3], beta=plan.beta, length=plan.length)]
+        attend = attention_of(plan)
+        # With what a derivative needs, so that its own forward pass is the same call.
+        saves = also == "saved"
+        return [jax.vjp(attend, *arrays[:3])[0] if saves else attend(*arrays[:3])]
     if kernels:
         return jax.tree.leaves(Launch(plan, arrays).forward(also))
     if also == "best":
@@ -187,8 +188,8 @@ def pull(
 def pull_by_kernels(plan: Plan, arrays: Arrays, given: Given, needs: Any) -> list[Array]:
     """:func:`pull` by the kernels, or by cuDNN."""
     if plan.beta is not None:
-        found = by_cudnn(plan, arrays)[1](given.by_output)
-        return [found[("query", "key", "value").index(name)] for name in needs]
+        by_arrays = jax.vjp(attention_of(plan), *arrays[:3])[1](given.by_output)
+        return [by_arrays[Arrays._fields.index(name)] for name in needs]
     launch, found = Launch(plan, arrays), {}
     if "query" in needs or "beta" in needs:
         by_query = launch.by_query(given, "query" in needs, "beta" in needs)
