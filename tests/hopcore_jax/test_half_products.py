@@ -14,8 +14,19 @@ import pytest
 from jax.interpreters import mlir
 
 import hopcore
+from hopcore_jax import JaxBackend
 from hopcore_jax.kernels import _products as products
 from hopcore_jax.kernels.pallas import using_kernels
+
+
+@pytest.fixture(autouse=True)
+def traced_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trace programs as where the default device is a GPU."""
+    jax.clear_caches()
+    monkeypatch.setattr(JaxBackend, "platform", lambda *_: "gpu")
+    yield
+    jax.clear_caches()
+
 
 HALVES = {"bfloat16": "bf16", "float16": "f16"}
 JAX: Any = hopcore.backend("jax")
@@ -60,8 +71,19 @@ def test_gpus_multiply_halves_and_add_in_float32(name: str, dtype: str) -> None:
         found = factors(function, state, stored)
         assert len(found) >= 2
         assert set(found) == {(kind, kind, "f32")}
-    # A CPU converts each factor anyway.
+    # A program that is then compiled for a CPU converts each factor.
     assert set(factors(loss, state, stored, platform="cpu")) == {("f32",) * 3}
+
+
+@pytest.mark.parametrize(("platform", "halves"), [("cpu", False), ("gpu", True), ("tpu", True)])
+def test_the_default_device_decides(
+    platform: str, halves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that are traced on a CPU are those of float32."""
+    monkeypatch.setattr(JaxBackend, "platform", lambda *_: platform)
+    state, stored = (numbers(5, 3, seed=n, dtype=jnp.bfloat16) for n in (0, 1))
+    text = str(jax.make_jaxpr(partial(hopcore.association, beta=0.3))(state, stored))
+    assert ("hopcore_scores" in text) == halves
 
 
 def test_the_weights_are_found_from_products_of_halves() -> None:

@@ -130,7 +130,7 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     ) -> Array:
         """The portable scores; arrays that were in the dtype ``half`` are multiplied in it."""
         if self.has_known_sizes(state) and self.has_known_sizes(stored):
-            half = products.half_of(state.dtype) or half
+            half = self.half_of(state) or half
         if state.shape[-1] == 1:
             # XLA fuses a product without a sum with what follows, unrounded: the largest score
             # minus itself would be a rounding error, as large as scores may be. So add a zero.
@@ -378,9 +378,16 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
     def block(self, state: Array) -> int:
         """How many scores to hold at once on the device of the state."""
+        return BLOCK if self.platform(state) == "cpu" else BLOCK_ELSEWHERE
+
+    def platform(self, state: Array) -> str:
+        """The platform of the state, or the default one where it is traced."""
         device = self.device(state)
-        platform = jax.default_backend() if device is None else device.platform
-        return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
+        return jax.default_backend() if device is None else device.platform
+
+    def half_of(self, state: Array) -> Any:
+        """The dtype of a state in half precision, in which GPUs and TPUs multiply; else None."""
+        return None if self.platform(state) == "cpu" else products.half_of(state.dtype)
 
 
 def parts_of(array: jax.Array) -> list[np.ndarray]:

@@ -15,7 +15,6 @@ import numpy as np
 from jax import lax
 
 from hopcore.arrays import Array, Backend, Beta, SeparationFunction, with_orders
-from hopcore_jax.kernels._products import half_of
 from hopcore_jax.kernels._separate import recall
 
 FEWEST_ROWS = 8
@@ -31,7 +30,7 @@ def associate(
     mask: Array | None,
     orders: Array | None = None,
     *,
-    backend: Backend,
+    backend: Any,
     separation: SeparationFunction,
     budget: int,
     need_conjugate: bool = True,
@@ -57,7 +56,7 @@ def associate(
             backend=backend,
             separation=separation,
             budget=budget,
-            half=half_of(dtype),
+            half=backend.half_of(state),
         )
     return places.output(output), places.conjugate(conjugate) if need_conjugate else None
 
@@ -97,8 +96,8 @@ def in_blocks(
 ) -> tuple[Array | None, Array]:
     """:func:`associate` for queries ``(B, R, d)`` of memories ``(B, S, d)``; see :class:`Places`.
 
-    The numbers of the bias are added to the scores. ``half`` is the dtype of the call if it is one
-    of half precision; see ``hopcore_jax/kernels/_products.py``.
+    The numbers of the bias are added to the scores. ``half`` is the dtype of the call if its
+    products are those of half precision; see ``hopcore_jax/kernels/_products.py``.
     """
     (batch, queries), size = beta.shape, stored.shape[1]
     memories_at_once = max(1, budget // max(1, queries * size))

@@ -7,8 +7,8 @@ derivative by the queries does. They read the memory where it is: a copy would d
 
 Factors in float32 that came from bfloat16 or float16 have the argument ``half``, their dtype. GPUs
 and TPUs multiply them in this dtype and add up in float32. The products of queries and stored
-patterns are exact there; weights are rounded to the dtype, as fused kernels of attention do. On
-CPUs, which convert each factor to float32 anyway, nothing is rounded.
+patterns are exact there; weights are rounded to the dtype, as fused kernels of attention do. Where
+the default device is a CPU, which converts each factor to float32 anyway, there is no ``half``.
 """
 
 from __future__ import annotations

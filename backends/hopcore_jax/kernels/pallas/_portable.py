@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from hopcore.arrays import Array, Backend
 from hopcore.memory import Entmax, Softmax
 from hopcore_jax.kernels import _blocks as blocks
-from hopcore_jax.kernels._products import half_of
 from hopcore_jax.kernels._statistics import statistics_in_blocks
 from hopcore_jax.kernels.pallas._layout import Arrays, Plan, Results
 
@@ -31,7 +30,7 @@ def portable(plan: Plan, arrays: Arrays) -> tuple[Array | None, Array]:
             backend=plan.backend,
             separation=separation_of(plan),
             budget=plan.backend.block(query),
-            half=half_of(query.dtype),
+            half=plan.backend.half_of(query),
         )
     return None if output is None else output.astype(query.dtype), conjugate
 
