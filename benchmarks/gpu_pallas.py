@@ -32,6 +32,7 @@ from benchmarks.gpu_table import (
     report,
     resources,
     some_variants,
+    sources_of,
     summary,
     write,
 )
@@ -54,7 +55,9 @@ def variants() -> list[Variant]:
 def source_of(variant: Variant) -> str:
     """A number of the source of a variant, with that of launches, which are lowered with it."""
     roots = [function_of(variant), ("_launch", "Launch"), ("_launch", "results_of")]
-    return digest(KERNELS_IN_PALLAS, roots)
+    beside = Path(str(import_module(KERNELS_IN_PALLAS).__file__)).parents[1]
+    factors = sources_of(beside, (("_products", "before_product"),))
+    return digest(KERNELS_IN_PALLAS, roots, factors)
 
 
 def lowered(variant: Variant) -> tuple[str, Any]:

@@ -22,12 +22,12 @@ LAYOUTS = ("contiguous", "strided")
 
 KERNELS = {
     "torch": ("auto", "portable", "triton-interpret"),
-    "jax": ("auto", "portable", "pallas-interpret"),
+    "jax": ("auto", "cudnn", "portable", "pallas-interpret"),
 }
 """The kernels of a backend, as ``hopcore_torch.kernels.triton.using_kernels`` and
 ``hopcore_jax.kernels.pallas.using_kernels`` take them."""
 
-NAMES_OF_KERNELS = ("auto", "portable", "triton-interpret", "pallas-interpret")
+NAMES_OF_KERNELS = ("auto", "cudnn", "portable", "triton-interpret", "pallas-interpret")
 
 INTERPRETED = ("triton-interpret", "pallas-interpret")
 """Kernels for GPUs that run on the CPU, of float32 and half precision."""

@@ -596,6 +596,6 @@ def test_the_kernels_are_chosen_on_gpus_of_nvidia() -> None:
 
 def test_unknown_kernels_are_refused() -> None:
     wrong: Any = "cuda"
-    message = "must be 'auto', 'portable' or 'pallas-interpret'"
+    message = "must be 'auto', 'cudnn', 'portable' or 'pallas-interpret'"
     with pytest.raises(ValueError, match=message), using_kernels(wrong):
         pass

@@ -135,11 +135,13 @@ class ShardedBackend(JaxBackend):
             return super().without_coordinates(keys, width)
         return keys.with_array(keys.array[..., :width])
 
-    def scores(self, state: Array, stored: Any, beta: Beta, mask: Array | None) -> Array:
+    def scores(
+        self, state: Array, stored: Any, beta: Beta, mask: Array | None, half: Any = None
+    ) -> Array:
         """Raise a TypeError for shards, whose scores are too many for one array."""
         if isinstance(stored, Shards):
             raise too_many_weights("shards")
-        return super().scores(state, stored, beta, mask)
+        return super().scores(state, stored, beta, mask, half)
 
     def is_sharded(self, patterns: Any) -> bool:
         return isinstance(patterns, Shards)

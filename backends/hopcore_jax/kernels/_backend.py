@@ -25,6 +25,7 @@ from hopcore.arrays import (
     SeparationFunction,
     conjugate_gradients,
     register_array_type,
+    scale_by_beta,
 )
 from hopcore_jax.kernels import _blocks as blocks
 from hopcore_jax.kernels import _loops as loops
@@ -36,6 +37,7 @@ from hopcore_jax.kernels._separate import separate, split_orders
 from hopcore_jax.kernels._statistics import statistics, statistics_of_scores
 from hopcore_jax.kernels.pallas import _associate as pallas
 from hopcore_jax.kernels.pallas._choice import refusal, uses_pallas
+from hopcore_jax.kernels.pallas._cudnn_choice import cudnn_refusal
 
 BLOCK_ELSEWHERE = 16 * BLOCK
 """How many scores a GPU or TPU holds at once, since small blocks would not keep it busy."""
@@ -123,18 +125,35 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         """Weights and conjugate of scores, with derivatives of every order."""
         return separate(separation, scores)
 
-    def scores(self, state: Array, stored: Array, beta: Beta, mask: Array | None) -> Array:
+    def scores(
+        self, state: Array, stored: Array, beta: Beta, mask: Array | None, half: Any = None
+    ) -> Array:
+        """The portable scores; arrays that were in the dtype ``half`` are multiplied in it."""
+        if self.has_known_sizes(state) and self.has_known_sizes(stored):
+            half = self.half_of(state) or half
         if state.shape[-1] == 1:
             # XLA fuses a product without a sum with what follows, unrounded: the largest score
             # minus itself would be a rounding error, as large as scores may be. So add a zero.
             state, stored = (
                 jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (state, stored)
             )
-        scores = super().scores(state, stored, beta, None)
+        if half is None:
+            scores = super().scores(state, stored, beta, None)
+        else:
+            scores = self.scores_of_halves(state, stored, beta, half)
         if mask is None:
             return scores
         # The lowest number instead of -inf, at which jax_debug_infs would stop.
         return jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+
+    def scores_of_halves(self, state: Array, stored: Array, beta: Beta, half: Any) -> Array:
+        """``beta X xi`` with exact products, in float32."""
+        precise = self.precise[half]
+        beta = jnp.asarray(beta, dtype=precise)
+        before = products.before_product(lax.stop_gradient(beta), half)
+        query = scale_by_beta(state.astype(precise), before)
+        scores = scored(query, stored.astype(precise), half)
+        return scores * (beta / before)[..., None]
 
     def products(self, query: Array, stored: Array) -> Array:
         """With a derivative that sums over a long memory in parts."""
@@ -153,7 +172,11 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         separation: SeparationFunction,
         need_conjugate: bool = False,
     ) -> tuple[Array, Array | None]:
+        """By the attention of cuDNN where it takes a call, or by a kernel in Pallas."""
         given = state, stored, projection, beta, mask, separation
+        attended = pallas.attend(self, *given, need_conjugate=need_conjugate)
+        if attended is not None:
+            return attended, None
         if uses_pallas(self.device(state)):
             found = pallas.associate(self, *given)
             if found is not None:
@@ -182,7 +205,9 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def has_causal_kernel(
         self, state: Array, stored: Array, separation: SeparationFunction
     ) -> bool:
-        """Where a kernel in Pallas applies."""
+        """Where the attention of cuDNN or a kernel in Pallas applies."""
+        if not cudnn_refusal(state, stored, stored, 1.0, None, separation, causal=True):
+            return True
         device = self.device(state)
         return uses_pallas(device) and not refusal(state, stored, None, 1.0, None, separation)
 
@@ -194,9 +219,12 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         beta: Beta,
         separation: SeparationFunction,
     ) -> Array:
-        """By a kernel in Pallas where one applies."""
+        """By the attention of cuDNN where it takes a call, or by a kernel in Pallas."""
+        given = state, stored, projection, beta, None, separation
+        attended = pallas.attend(self, *given, causal=True)
+        if attended is not None:
+            return attended
         if uses_pallas(self.device(state)):
-            given = state, stored, projection, beta, None, separation
             found = pallas.associate(self, *given, causal=True)
             if found is not None:
                 return found[0]
@@ -350,9 +378,16 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
 
     def block(self, state: Array) -> int:
         """How many scores to hold at once on the device of the state."""
+        return BLOCK if self.platform(state) == "cpu" else BLOCK_ELSEWHERE
+
+    def platform(self, state: Array) -> str:
+        """The platform of the state, or the default one where it is traced."""
         device = self.device(state)
-        platform = jax.default_backend() if device is None else device.platform
-        return BLOCK if platform == "cpu" else BLOCK_ELSEWHERE
+        return jax.default_backend() if device is None else device.platform
+
+    def half_of(self, state: Array) -> Any:
+        """The dtype of a state in half precision, in which GPUs and TPUs multiply; else None."""
+        return None if self.platform(state) == "cpu" else products.half_of(state.dtype)
 
 
 def parts_of(array: jax.Array) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ def associate(
     mask: Array | None,
     orders: Array | None = None,
     *,
-    backend: Backend,
+    backend: Any,
     separation: SeparationFunction,
     budget: int,
     need_conjugate: bool = True,
@@ -56,6 +56,7 @@ def associate(
             backend=backend,
             separation=separation,
             budget=budget,
+            half=backend.half_of(state),
         )
     return places.output(output), places.conjugate(conjugate) if need_conjugate else None
 
@@ -88,13 +89,15 @@ def in_blocks(
     mask: Rows = NO_ROWS,
     bias: Rows = NO_ROWS,
     *,
-    backend: Backend,
+    backend: Any,
     separation: SeparationFunction,
     budget: int,
+    half: Any = None,
 ) -> tuple[Array | None, Array]:
     """:func:`associate` for queries ``(B, R, d)`` of memories ``(B, S, d)``; see :class:`Places`.
 
-    The numbers of the bias are added to the scores.
+    The numbers of the bias are added to the scores. ``half`` is the dtype of the call if its
+    products are those of half precision; see ``hopcore_jax/kernels/_products.py``.
     """
     (batch, queries), size = beta.shape, stored.shape[1]
     memories_at_once = max(1, budget // max(1, queries * size))
@@ -104,10 +107,10 @@ def in_blocks(
     def block(
         stored: Array, values: Any, state: Array, beta: Array, orders: Any, *numbers: Any
     ) -> Any:
-        scores = backend.scores(state, stored, beta, mask.of(numbers[0]))
+        scores = backend.scores(state, stored, beta, mask.of(numbers[0]), half)
         if bias.rows is not None:
             scores = scores + bias.of(numbers[1])
-        return recall(with_orders(separation, orders), scores, values)
+        return recall(with_orders(separation, orders), scores, values, half)
 
     cheap = block if cuts == (1, 1) else jax.checkpoint(block, prevent_cse=False)
 

@@ -142,21 +142,28 @@ def most_weight(separation: SeparationFunction, scores: Array) -> Array:
     return jnp.where(largest > 0.0, largest, 1.0)
 
 
-def recall(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
-    """Association of scores ``(B, R, S)`` with values ``(B, S, v)`` or None, and the conjugate."""
+def recall(
+    separation: SeparationFunction, scores: Array, values: Array | None, half: Any = None
+) -> Result:
+    """Association of scores ``(B, R, S)`` with values ``(B, S, v)`` or None, and the conjugate.
+
+    ``half`` is the dtype of values that were in half precision.
+    """
     size = scores.shape[-1]
     width = 0 if values is None else values.shape[-1]
     # Under jax.export a size may be open.
     sparse = not math.isinf(separation.reach) or hasattr(separation, "lowest")
     if not isinstance(size, int) or not sparse or size < max(MANY, FEW * width):
-        return recall_all(separation, scores, values)
-    return recall_few(separation, scores, values)
+        return recall_all(separation, half, scores, values)
+    return recall_few(separation, half, scores, values)
 
 
-def recall_all(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
+def recall_all(
+    separation: SeparationFunction, half: Any, scores: Array, values: Array | None
+) -> Result:
     """Associate with the weights of all stored patterns."""
     weights, conjugate = separate(separation, scores)
-    output = None if values is None else recalled(weights, values)
+    output = None if values is None else recalled(weights, values, half)
     return output, without_lowest(conjugate)
 
 
@@ -165,8 +172,10 @@ def without_lowest(conjugate: Array) -> Array:
     return jnp.where(conjugate <= jnp.finfo(conjugate.dtype).min, -math.inf, conjugate)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def recall_few(separation: SeparationFunction, scores: Array, values: Array | None) -> Result:
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def recall_few(
+    separation: SeparationFunction, half: Any, scores: Array, values: Array | None
+) -> Result:
     """Associate with the patterns of the largest scores, where no other pattern has a weight.
 
     One more score than needed is kept. If it gets weight 0, so does every smaller score; if it does
@@ -185,14 +194,18 @@ def recall_few(separation: SeparationFunction, scores: Array, values: Array | No
         return output, jnp.reshape(without_lowest(conjugate), (batch, queries))
 
     enough = jnp.all(weights[:, -1] == 0)
-    return lax.cond(anywhere(~enough), partial(recall_all, separation), few, scores, values)
+    every = partial(recall_all, separation, half)
+    return lax.cond(anywhere(~enough), every, few, scores, values)
 
 
 @recall_few.defjvp
 def _recall_few_jvp(
-    separation: SeparationFunction, primals: tuple[Array, ...], tangents: tuple[Array, ...]
+    separation: SeparationFunction,
+    half: Any,
+    primals: tuple[Array, ...],
+    tangents: tuple[Array, ...],
 ) -> tuple[Result, Result]:
-    return jax.jvp(partial(recall_all, separation), primals, tangents)
+    return jax.jvp(partial(recall_all, separation, half), primals, tangents)
 
 
 def largest_scores(scores: Array, count: int) -> tuple[Array, Array]:

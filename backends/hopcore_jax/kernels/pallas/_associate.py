@@ -12,6 +12,7 @@ from hopcore.memory import FusedOrder, Softmax
 from hopcore_jax.kernels._statistics import for_each_place
 from hopcore_jax.kernels.pallas import _derivatives as derivatives
 from hopcore_jax.kernels.pallas._choice import SWITCH, refusal, uses_pallas
+from hopcore_jax.kernels.pallas._cudnn_choice import cudnn_refusal
 from hopcore_jax.kernels.pallas._launch import Launch
 from hopcore_jax.kernels.pallas._layout import Plan, laid_out
 
@@ -39,6 +40,29 @@ def associate(
     plan = Plan(FusedOrder.of(separation), length, SWITCH[0].interprets, backend)
     found = derivatives.associate(plan, arrays)
     return places.output(found.output), places.conjugate(found.conjugate)
+
+
+def attend(
+    backend: Any,
+    state: Array,
+    stored: Array,
+    projection: Array,
+    beta: Beta,
+    mask: Array | None,
+    separation: SeparationFunction,
+    *,
+    bias: Array | None = None,
+    causal: bool = False,
+    need_conjugate: bool = False,
+) -> Array | None:
+    """Return the association by the attention of cuDNN, or None if it does not take the call."""
+    given = state, stored, projection, beta, mask, separation
+    options: Any = {"bias": bias, "causal": causal, "need_conjugate": need_conjugate}
+    if cudnn_refusal(*given, **options):
+        return None
+    places, arrays = laid_out(state, stored, projection, beta, None)
+    plan = Plan(FusedOrder(1.0), state.shape[-2] if causal else 0, False, backend, beta)
+    return places.output(derivatives.associate(plan, arrays).output)
 
 
 def best(

@@ -1,9 +1,11 @@
-"""Which calls the kernels in Pallas take, and the switch that chooses them.
+"""Which calls the kernels in Pallas take, and the switch that chooses among all kernels.
 
-The kernels have not run on a GPU yet, so the default, ``portable``, never uses them. The
-environment variable ``HOPCORE_JAX_KERNELS`` changes this: with ``auto`` they are used on GPUs of
-NVIDIA where they apply, and with ``pallas-interpret`` on any device, run by the interpreter of
-Pallas, which is slow and meant for tests.
+The kernels have not run on a GPU yet, so the default, ``cudnn``, never uses them: on GPUs of NVIDIA
+the attention of cuDNN computes the calls that it takes (``_cudnn_choice.py``), and the
+portable kernels compute all others. The environment variable ``HOPCORE_JAX_KERNELS`` changes this:
+with ``auto`` those in Pallas are used on such GPUs where they apply and cuDNN does not, and with
+``pallas-interpret`` on any device, run by the interpreter of Pallas, which is slow and meant for
+tests. With ``portable`` neither cuDNN nor Pallas is used.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,9 @@ from hopcore.arrays import Array, SeparationFunction
 from hopcore.memory import fused_gpu_refusal, fused_refusal
 from hopcore_jax.kernels import _loops as loops
 
-Kernels: TypeAlias = Literal["auto", "portable", "pallas-interpret"]
+Kernels: TypeAlias = Literal["auto", "cudnn", "portable", "pallas-interpret"]
+
+NAMES: tuple[str, ...] = get_args(Kernels)
 
 VARIABLE = "HOPCORE_JAX_KERNELS"
 
@@ -43,16 +47,16 @@ class Switch:
     """The kernels that are used; see the environment variable."""
 
     def __init__(self, kernels: str) -> None:
-        if kernels not in ("auto", "portable", "pallas-interpret"):
-            raise ValueError(
-                f"{VARIABLE} must be 'auto', 'portable' or 'pallas-interpret', got {kernels!r}"
-            )
+        if kernels not in NAMES:
+            *some, last = map(repr, NAMES)
+            raise ValueError(f"{VARIABLE} must be {', '.join(some)} or {last}, got {kernels!r}")
         self.kernels = kernels
         self.interprets = kernels == "pallas-interpret"
         self.on_gpus = kernels == "auto"
+        self.uses_cudnn = kernels in ("auto", "cudnn")
 
 
-SWITCH = [Switch(os.environ.get(VARIABLE, "portable"))]
+SWITCH = [Switch(os.environ.get(VARIABLE, "cudnn"))]
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def using_kernels(kernels: Kernels) -> Iterator[None]:
 
     Parameters
     ----------
-    kernels : {"auto", "portable", "pallas-interpret"}
+    kernels : {"auto", "cudnn", "portable", "pallas-interpret"}
         As in the environment variable ``HOPCORE_JAX_KERNELS``.
 
     Raises
@@ -92,7 +96,7 @@ def using_kernels(kernels: Kernels) -> Iterator[None]:
 
 
 def uses_pallas(device: Any) -> bool:
-    """Whether the kernels may be used on a device, the default one if None; importing nothing."""
+    """Whether Pallas may be used on a device, the default one if None; importing nothing."""
     switch = SWITCH[0]
     if not switch.on_gpus:
         return switch.interprets

@@ -7,6 +7,10 @@ of these two are those of the portable formula.
 
 Where the kernels do not run, as on a CPU without the interpreter, the portable formula takes the
 place of all three.
+
+The attention of cuDNN takes the place of the kernels in the same way. It has no conjugate, and
+saves nothing: its derivative makes the forward pass again. Both passes are the same call where the
+program has both, and XLA may merge them.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from hopcore.arrays import Array
+from hopcore_jax.kernels import _cudnn as cudnn
 from hopcore_jax.kernels.pallas._batching import merged, split, with_more
 from hopcore_jax.kernels.pallas._launch import Launch, results_of
 from hopcore_jax.kernels.pallas._layout import Arrays, Given, Plan, Results, sizes_of
@@ -41,30 +46,46 @@ def associate(plan: Plan, arrays: Arrays, also: str = "") -> Results:
     """
     flat, tree = jax.tree.flatten(arrays)
     found = forward_p.bind(*flat, plan=plan, tree=tree, also=also)
-    shapes = results_of(sizes_of(plan, arrays), arrays, also)
-    return jax.tree.unflatten(jax.tree.structure(shapes), found)
+    return jax.tree.unflatten(jax.tree.structure(shapes_of(plan, arrays, also)), found)
+
+
+def shapes_of(plan: Plan, arrays: Arrays, also: str = "") -> Results:
+    """Return the shapes and dtypes of the results of an association."""
+    if plan.beta is not None:
+        return Results(output=jax.ShapeDtypeStruct(arrays.query.shape, arrays.query.dtype))
+    return results_of(sizes_of(plan, arrays), arrays, also)
+
+
+def attention_of(plan: Plan) -> Callable[..., Array]:
+    """Return the attention of cuDNN as a function of queries, keys and values."""
+    options: Any = {"beta": plan.beta, "length": plan.length}
+    return partial(cudnn.attention, **options)
 
 
 def forward(*flat: Array, plan: Plan, tree: Tree, also: str, kernels: bool) -> list[Array]:
     """Compute the results of ``forward_p``."""
     arrays = jax.tree.unflatten(tree, flat)
+    if kernels and plan.beta is not None:
+        attend = attention_of(plan)
+        # With what a derivative needs, so that its own forward pass is the same call.
+        saves = also == "saved"
+        return [jax.vjp(attend, *arrays[:3])[0] if saves else attend(*arrays[:3])]
     if kernels:
         return jax.tree.leaves(Launch(plan, arrays).forward(also))
     if also == "best":
         return jax.tree.leaves(portable_best(plan, arrays))
     if also == "statistics":
         return jax.tree.leaves(portable_statistics(plan, arrays))
-    output, conjugate = portable(plan, arrays)
-    shapes = results_of(sizes_of(plan, arrays), arrays, also)
+    found = dict(zip(names_of(plan, arrays), by_portable(plan, arrays), strict=True))
     # The derivative of the portable formula needs nothing of what is saved.
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.tree.leaves(nothing._replace(output=output, conjugate=conjugate))
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(plan, arrays, also))
+    return jax.tree.leaves(nothing._replace(**found))
 
 
 def forward_shapes(*flat: Any, plan: Plan, tree: Tree, also: str) -> list[ShapedArray]:
     """Return what ``forward_p`` computes, without computing it."""
     arrays = jax.tree.unflatten(tree, flat)
-    shapes = results_of(sizes_of(plan, arrays), arrays, also)
+    shapes = shapes_of(plan, arrays, also)
     return [ShapedArray(x.shape, x.dtype) for x in jax.tree.leaves(shapes)]
 
 
@@ -92,22 +113,27 @@ def forward_change(
     }
     # What is saved has no derivative. A Zero has no leaves, so this is no tree.
     changed = {name: ad.Zero(jax.typeof(x).to_tangent_aval()) for name, x in shown.items()}
-    changed |= zip(names_of(arrays), pushed, strict=True)
+    changed |= zip(names_of(plan, arrays), pushed, strict=True)
     return list(shown.values()), list(changed.values())
 
 
-def names_of(arrays: Arrays) -> tuple[str, ...]:
+def names_of(plan: Plan, arrays: Arrays) -> tuple[str, ...]:
     """Return which results have derivatives."""
+    if plan.beta is not None:
+        return ("output",)
     return ("conjugate",) if arrays.value is None else ("output", "conjugate")
+
+
+def by_portable(plan: Plan, arrays: Arrays) -> list[Any]:
+    """Return the results that have derivatives by the portable formula."""
+    output, conjugate = portable(plan, arrays)
+    found = {"output": output, "conjugate": conjugate}
+    return [found[name] for name in names_of(plan, arrays)]
 
 
 def results_by(plan: Plan, arrays: Arrays) -> Callable[[dict[str, Array]], list[Array]]:
     """Return the portable formula as a function of some of the arrays."""
-
-    def function(learned: dict[str, Array]) -> list[Array]:
-        return [x for x in portable(plan, arrays._replace(**learned)) if x is not None]
-
-    return function
+    return lambda learned: by_portable(plan, arrays._replace(**learned))
 
 
 def push(*flat: Array, plan: Plan, tree: Tree) -> list[Array]:
@@ -120,7 +146,7 @@ def push(*flat: Array, plan: Plan, tree: Tree) -> list[Array]:
 def push_shapes(*flat: Any, plan: Plan, tree: Tree) -> list[ShapedArray]:
     """Return what ``push_p`` computes, without computing it."""
     arrays = jax.tree.unflatten(tree, flat)[0]
-    shapes = results_of(sizes_of(plan, arrays), arrays)
+    shapes = shapes_of(plan, arrays)
     return [ShapedArray(x.shape, x.dtype) for x in jax.tree.leaves(shapes)]
 
 
@@ -128,7 +154,7 @@ def transposed(by: Sequence[Any], *flat: Any, plan: Plan, tree: Tree) -> list[An
     """The rule of ``push_p`` for reverse mode: derivatives by the changes, which are linear."""
     arrays, saved, changes = jax.tree.unflatten(tree, flat)
     given: dict[str, Any] = dict.fromkeys(("by_output", "by_conjugate"))
-    for name, cotangent in zip(names_of(arrays), by, strict=True):
+    for name, cotangent in zip(names_of(plan, arrays), by, strict=True):
         given["by_" + name] = None if isinstance(cotangent, ad.Zero) else cotangent
     needs = tuple(name for name in changes if ad.is_undefined_primal(changes[name]))
     if given["by_output"] is None:  # of which projections have their derivative
@@ -154,13 +180,16 @@ def pull(
         return pull_by_kernels(plan, arrays, given, needs)
     learned = {name: getattr(arrays, name) for name in needs}
     results, pull_back = jax.vjp(results_by(plan, arrays), learned)
-    named = [getattr(given, "by_" + name) for name in names_of(arrays)]
+    named = [getattr(given, "by_" + name) for name in names_of(plan, arrays)]
     by = [jnp.zeros_like(x) if y is None else y for x, y in zip(results, named, strict=True)]
     return [pull_back(by)[0][name] for name in needs]
 
 
 def pull_by_kernels(plan: Plan, arrays: Arrays, given: Given, needs: Any) -> list[Array]:
-    """:func:`pull` by the kernels."""
+    """:func:`pull` by the kernels, or by cuDNN."""
+    if plan.beta is not None:
+        by_arrays = jax.vjp(attention_of(plan), *arrays[:3])[1](given.by_output)
+        return [by_arrays[Arrays._fields.index(name)] for name in needs]
     launch, found = Launch(plan, arrays), {}
     if "query" in needs or "beta" in needs:
         by_query = launch.by_query(given, "query" in needs, "beta" in needs)
@@ -248,9 +277,16 @@ def new(name: str, function: Any, shapes: Any, batched: Any, kernels: bool = Tru
         return function(*flat, plan=plan, kernels=plan.interprets, **options)
 
     portably = here if kernels else function
-    mlir.register_lowering(primitive, mlir.lower_fun(portably, multiple_results=True))
+    formula = mlir.lower_fun(portably, multiple_results=True)
+    mlir.register_lowering(primitive, formula)
     if kernels:
-        on_gpus = mlir.lower_fun(partial(function, kernels=True), multiple_results=True)
+        by_kernels = mlir.lower_fun(partial(function, kernels=True), multiple_results=True)
+
+        def on_gpus(context: Any, *flat: Any, plan: Plan, **options: Any) -> Any:
+            if plan.beta is not None and not cudnn.runs_in(context.module_context):
+                return formula(context, *flat, plan=plan, **options)
+            return by_kernels(context, *flat, plan=plan, **options)
+
         mlir.register_lowering(primitive, on_gpus, platform="cuda")
     return primitive
 
@@ -258,6 +294,8 @@ def new(name: str, function: Any, shapes: Any, batched: Any, kernels: bool = Tru
 forward_p = new("hopcore_forward", forward, forward_shapes, forward_batched)
 push_p = new("hopcore_push", push, push_shapes, push_batched, kernels=False)
 pull_p = new("hopcore_pull", pull, pull_shapes, pull_batched)
+cudnn.needs_devices(forward_p)
+cudnn.needs_devices(pull_p)
 ad.primitive_jvps[forward_p] = forward_change
 ad.primitive_jvps[push_p] = partial(by_formula, push)
 ad.primitive_jvps[pull_p] = partial(by_formula, partial(pull, kernels=False))

@@ -26,6 +26,8 @@ class Plan(NamedTuple):
     interprets: bool = False
     backend: Any = None
     """The backend of the portable formula."""
+    beta: float | None = None
+    """The inverse temperature of all queries where cuDNN takes the place of the kernels."""
 
 
 class Arrays(NamedTuple):

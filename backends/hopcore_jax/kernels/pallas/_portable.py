@@ -30,6 +30,7 @@ def portable(plan: Plan, arrays: Arrays) -> tuple[Array | None, Array]:
             backend=plan.backend,
             separation=separation_of(plan),
             budget=plan.backend.block(query),
+            half=plan.backend.half_of(query),
         )
     return None if output is None else output.astype(query.dtype), conjugate
 

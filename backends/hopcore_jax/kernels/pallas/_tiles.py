@@ -23,6 +23,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
+from hopcore_jax.kernels._products import before_product
 from hopcore_jax.kernels.pallas._layout import Arrays, Sizes
 
 Tile = Any
@@ -99,22 +100,6 @@ def store_rows(ref: Ref, rows: Tile, many: int, width: int, values: Tile) -> Non
     columns = count(0, ref.shape[-1])
     inside = (rows < many)[:, None] & (columns < width)[None, :]
     plgpu.store(ref, values.astype(ref.dtype), mask=inside)
-
-
-def before_product(betas: Tile, dtype: Any) -> Tile:
-    """Return the factor of beta by which queries are multiplied before the product with patterns.
-
-    The scores are the product times the rest of beta. In float32 the factor is beta, as in the
-    portable kernel. In bfloat16 it is the power of two of beta: multiplying by it rounds nothing,
-    and then the product does not overflow unless the score does. In float16 it is 1: the products
-    of its numbers cannot overflow in float32, while its range is too small for such a factor.
-    """
-    if dtype == jnp.float32:
-        return betas
-    if dtype == jnp.bfloat16:
-        bits = lax.bitcast_convert_type(betas, jnp.int32) & 0x7F800000
-        return lax.bitcast_convert_type(jnp.maximum(bits, 0x00800000), jnp.float32)
-    return jnp.ones_like(betas)
 
 
 def queries_of(sizes: Sizes, call: Arrays, start: Any, first: Any) -> Queries:
