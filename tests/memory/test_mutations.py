@@ -325,8 +325,9 @@ def no_start(monkeypatch):
 def late(monkeypatch):
     right = core("memory._retrieval").energies_of
 
-    def wrong(path: Any, *rest: Any) -> Any:
-        return right(np.concat([path[:1], path[:-1]]), *rest)
+    def wrong(found: Any, *rest: Any) -> Any:
+        path = np.concat([found.path[:1], found.path[:-1]])
+        return right(found._replace(path=path), *rest)
 
     monkeypatch.setattr(core("memory._retrieval"), "energies_of", wrong)
 
