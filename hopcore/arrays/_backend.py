@@ -159,7 +159,10 @@ class Backend(GraphKernels, LayerKernels, ScoreKernels):
         return None
 
     def gives_conjugate(self, state: Array, stored: Array) -> bool:
-        """Whether a softmax association gives its conjugate, too, without further work."""
+        """Whether a softmax association gives its conjugate, too, without further work.
+
+        It is used where shapes may depend on values, so it must be False under a trace.
+        """
         return False
 
     def associate_biased(

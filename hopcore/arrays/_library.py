@@ -171,6 +171,10 @@ class ArrayLibrary:
         """The context in which to make arrays that outlive the caller's mode, as in a cache."""
         return nullcontext()
 
+    def quiet(self) -> AbstractContextManager[Any]:
+        """The context in which numbers may underflow, whatever the caller's error state is."""
+        return nullcontext()
+
     def requires_gradient(self, *arrays: Array) -> bool:
         """Whether a derivative with respect to any of the arrays may be needed."""
         return False
@@ -193,6 +197,15 @@ class ArrayLibrary:
     def all_finite(self, array: Array) -> bool:
         """Whether every value is finite; called only where values can be read."""
         return bool(self.xp.all(self.xp.isfinite(array)))
+
+    def are_plain(self, state: Array, stored: Array) -> bool:
+        """Whether two arrays are on one device, and their values can be read and are finite."""
+        return (
+            self.can_read_values(state)
+            and self.device(state) == self.device(stored)
+            and self.all_finite(state)
+            and self.all_finite(stored)
+        )
 
     def asarray(self, values: Any, *, dtype: str | None = None, device: Any = None) -> Array:
         """Make an array from values; ``dtype`` is a name, ``device`` a device of the library."""

@@ -67,11 +67,19 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         """Always."""
         return True
 
+    def quiet(self) -> np.errstate:
+        """NumPy's error state with underflow ignored."""
+        return np.errstate(under="ignore")
+
     def all_finite(self, array: np.ndarray) -> bool:
         """Check single values only if the product of the array with itself is not finite."""
         if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
             return True
         return bool(np.isfinite(array).all())
+
+    def are_plain(self, state: np.ndarray, stored: np.ndarray) -> bool:
+        """Only their values need a look."""
+        return self.all_finite(state) and self.all_finite(stored)
 
     def all_moderate(self, array: np.ndarray) -> bool:
         """Check single values only if the product of the array with itself is too large."""
@@ -152,8 +160,8 @@ class NumpyBackend(NumpyGraphKernels, Backend):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Softmax in tiles; other separation functions from their sparse supports."""
         # Tiles do not support orders that differ from query to query.
-        if orders_of(separation) is not None or (
-            not separation.softmax and stored.shape[-2] < SMALL
+        if not separation.softmax and (
+            orders_of(separation) is not None or stored.shape[-2] < SMALL
         ):
             return super().associate(
                 state, stored, projection, beta, mask, separation, need_conjugate
@@ -222,7 +230,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         separation: SeparationFunction,
     ) -> np.ndarray:
         """As :meth:`associate`, without a projection."""
-        if orders_of(separation) is not None:
+        if not separation.softmax and orders_of(separation) is not None:
             return super().conjugate(state, stored, beta, mask, separation)
         try:
             query = state * (beta if isinstance(beta, float) else beta[..., None])

@@ -11,7 +11,7 @@ from hopcore.arrays._inputs import Inputs, own
 from hopcore.arrays._library import SomeArray
 from hopcore.arrays._memory_kernels import norm
 from hopcore.arrays._reprs import one_line
-from hopcore.memory._stopping_loop import length_unit, resting_length
+from hopcore.memory._stopping_loop import length_unit
 
 
 class DiffusedRetrieval(NamedTuple, Generic[SomeArray]):
@@ -91,5 +91,6 @@ def as_result(
         counts = xp.full(places, steps, dtype=xp.int32, device=device)
     else:
         counts = xp.broadcast_to(steps[..., None], places)
-    converged = residual <= resting_length(tol, length_unit(inputs))
+    with backend.quiet():
+        converged = residual <= tol * length_unit(inputs)
     return DiffusedRetrieval(output, state, keys, counts, converged, residual, energy)

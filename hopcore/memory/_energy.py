@@ -215,8 +215,8 @@ def energy_by_conjugate(
     backend, xp, state, stored, _, beta, mask = inputs
     count = backend.count_attended(stored, mask)
     attending = count > 0
-    absolute = is_absolute(separation)
-    if absolute or (scores is not PLAIN and scores.distance):
+    absolute = not separation.softmax and is_absolute(separation)
+    if absolute or scores.distance:
         if absolute:  # out of reach of all patterns is as good as without any
             attending = attending & (conjugate > -math.inf)
         conjugate = xp.where(attending, conjugate, 0.0)

@@ -20,26 +20,28 @@ from typing import Any
 from hopcore.arrays._backend import Array
 from hopcore.arrays._beta_checks import EXTREME
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._library import quiet
-from hopcore.memory._energy import energy_by_conjugate, energy_of
-from hopcore.memory._scores import PLAIN, Scores
+from hopcore.arrays._library import QUIET
+from hopcore.memory._energy import energy_by_conjugate
+from hopcore.memory._retrieval_call import RetrievalCall
+from hopcore.memory._scores import PLAIN
 from hopcore.memory._stopping_loop import Iterated, put_back, select
 
 
-def gives_conjugate(inputs: Inputs, separation: Any, scores: Scores) -> bool:
+def gives_conjugate(call: RetrievalCall) -> bool:
     """Whether the updates of a retrieval give log-sum-exps without further work.
 
     They do so for the softmax of dot products outside of traces, in a library whose kernel computes
     both together. A derivative needs the energy of the last state itself.
     """
-    backend, _, state, stored, _, beta, _ = inputs
+    backend, _, state, stored, _, beta, _ = call.inputs
     return (
-        scores is PLAIN
-        and separation.softmax
+        call.scores is PLAIN
+        and not call.causal
+        and call.known is None
+        and call.separation.softmax
         and isinstance(beta, float)
         and beta < EXTREME
         and state.dtype == backend.precise[state.dtype]
-        and backend.has_dynamic_shapes(state)
         and backend.gives_conjugate(state, stored)
     )
 
@@ -52,17 +54,15 @@ def update_with_conjugate(separation: Any, inputs: Inputs) -> tuple[Array, Array
     return new, conjugate + beta * xp.sum(new * (new - state), axis=-1)
 
 
-@quiet
-def energy_after(inputs: Inputs, found: Iterated, beta: float, separation: Any) -> Array:
+@QUIET  # for every library, since this is never traced
+def energy_after(inputs: Inputs, found: Iterated, separation: Any) -> Array:
     """Return the energies of the states that were found with :func:`update_with_conjugate`."""
-    xp, residual = inputs.xp, found.residual
-    inputs = inputs._replace(state=found.state)
-    eps = float(xp.finfo(residual.dtype).eps)
-    far = ~(residual <= (eps / beta) ** 0.5)
-    energy = energy_by_conjugate(inputs, separation, found.conjugate)
-    if not bool(xp.any(far)):
-        return energy
-    if found.state.ndim > 2 or inputs.stored.ndim > 2:
-        return xp.where(far, energy_of(inputs, separation), energy)
-    few = energy_of(select(inputs, xp.nonzero(far)[0]), separation)
-    return xp.where(far, put_back(few, far, xp), energy)
+    backend, xp, inputs = inputs.backend, inputs.xp, inputs._replace(state=found.state)
+    conjugate, eps = found.conjugate, float(xp.finfo(found.residual.dtype).eps)
+    far = ~(found.residual <= (eps / inputs.beta) ** 0.5)
+    if bool(xp.any(far)):
+        apart = found.state.ndim == 2 and inputs.stored.ndim == 2
+        some = select(inputs, xp.nonzero(far)[0]) if apart else inputs
+        exact = backend.conjugate(some.state, some.stored, some.beta, some.mask, separation)
+        conjugate = xp.where(far, put_back(exact, far, xp) if apart else exact, conjugate)
+    return energy_by_conjugate(inputs, separation, conjugate)

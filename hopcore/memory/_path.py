@@ -8,6 +8,7 @@ last. Under a compiler no length may depend on values, so the loop carries an ar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from hopcore.arrays._backend import Array
@@ -31,10 +32,27 @@ def begin_path(
     return None, (*carry, backend.copied(whole))
 
 
-def with_update(inputs: Inputs, path: Array, steps: Array) -> Array:
-    """Return a path with the states after an update, given how many each query has made."""
-    later = places(inputs, path.shape[0], steps) >= steps
-    return inputs.xp.where(later[..., None], inputs.state, path)
+def with_path(
+    body: Callable[[tuple[Array, ...]], tuple[Array, ...]],
+    inputs: Inputs,
+    listed: list[Array] | None,
+) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
+    """Return the body of a loop that also keeps its states, in the list or in what it carries.
+
+    The first two arrays that ``body`` returns are the states and how many updates each has made.
+    """
+
+    def step(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        if listed is not None:
+            found = body(carry)
+            listed.append(found[0])
+            return found
+        *before, path = carry
+        state, steps, *rest = body(tuple(before))
+        later = places(inputs, path.shape[0], steps) >= steps
+        return state, steps, *rest, inputs.xp.where(later[..., None], state, path)
+
+    return step
 
 
 def joined_path(xp: Any, listed: list[Array], steps: Array) -> Array:

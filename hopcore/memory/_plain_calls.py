@@ -1,9 +1,12 @@
-"""Plain calls of an association: two arrays and an inverse temperature, nothing else.
+"""Plain calls: two arrays and an inverse temperature, nothing else.
 
-The usual checks read the whole memory, which takes half as long as one of the two products that a
-query needs. nan and infinity in a memory are also visible in the result of those products, so a
-backend may look for them there (:meth:`hopcore.Backend.associate_unchecked`). Whatever is unusual
-goes the usual way, which raises its errors and gives its warnings.
+Whatever is unusual goes the usual way, which converts arrays, raises errors and gives warnings. So
+arrays that are what they should be are looked at once, in one function (:func:`plain_inputs`).
+
+For an association even that takes long: it reads the whole memory, which takes half as long as one
+of the two products that a query needs. nan and infinity in a memory are also visible in the result
+of those products, so a backend may look for them there
+(:meth:`hopcore.Backend.associate_unchecked`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any, TypeVar, cast
 
 from hopcore.arrays._beta_checks import EXTREME
 from hopcore.arrays._discovery import BY_TYPE
+from hopcore.arrays._inputs import Inputs
 from hopcore.memory._separation import Softmax
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -66,3 +70,36 @@ def plainly_associated(state: Any, stored: Any, beta: Any) -> Any:
     if not 0 < beta < EXTREME:
         return None
     return backend.associate_unchecked(state, stored, float(beta), SOFTMAX)
+
+
+def plain_inputs(state: Any, stored: Any, beta: Any) -> tuple[Inputs, bool] | None:
+    """Return what :func:`hopcore.arrays._edge.inputs_at_edge` returns for a plain call.
+
+    The state has all leading axes of the memory. None if the call has to go the usual way.
+    """
+    kind = type(state)
+    backend = BY_TYPE.get(kind)
+    if backend is None or type(stored) is not kind or type(beta) not in (float, int):
+        return None
+    usual = (
+        0 < beta < EXTREME
+        and not backend.refusal_as_state
+        and state.dtype in backend.precise
+        and state.dtype == stored.dtype
+        and backend.are_plain(state, stored)
+    )
+    if not usual:
+        return None
+    single = state.ndim == 1
+    if single:
+        state = state[None, :]
+    fits = (
+        state.ndim >= 2
+        and stored.ndim >= 2
+        and (stored.ndim == 2 or state.shape[:-2] == stored.shape[:-2])
+        and state.shape[-1] == stored.shape[-1]
+        and 0 not in stored.shape[-2:]
+    )
+    if not fits:
+        return None
+    return Inputs(backend, backend.xp, state, stored, stored, float(beta), None), single

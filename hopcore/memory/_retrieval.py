@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import pkgutil
 from functools import cached_property, partial
 from typing import Any, Generic, Literal, NamedTuple
 
 from hopcore.arrays._arguments import suggest_names
-from hopcore.arrays._backend import (
-    Array,
-    orders_of,
-    with_orders,
-)
+from hopcore.arrays._backend import Array, orders_of, with_orders
 from hopcore.arrays._edge import without_axis, without_row
 from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._library import AnyArray, BetaLike, SomeArray, quiet
 from hopcore.arrays._reprs import one_line
 from hopcore.arrays._scalar_checks import MOST_STEPS, as_integer, as_number, check_bool, short_repr
-from hopcore.memory._causal import (
-    Causal,
-    causal_update_of,
-    in_causal_blocks,
-    masked_inputs,
-)
-from hopcore.memory._compact import is_absolute
+from hopcore.memory._causal import Causal, in_causal_blocks
 from hopcore.memory._energy import energy_of, in_precise
 from hopcore.memory._final_energy import energy_after, gives_conjugate, update_with_conjugate
 from hopcore.memory._float_masks import best_with
-from hopcore.memory._known import (
-    Known,
-    Unknown,
-    check_unknown,
-    known_of,
-    known_update_of,
-    without_unknown,
-)
+from hopcore.memory._known import Unknown
 from hopcore.memory._own_options import own_options
 from hopcore.memory._path import places
-from hopcore.memory._scores import PLAIN, Scores, Similarity, check_updated, scores_of
-from hopcore.memory._separation import Separation, get_separation, with_separation
+from hopcore.memory._plain_calls import SOFTMAX, plain_inputs
+from hopcore.memory._retrieval_call import RetrievalCall, resolved_call, updates_of
+from hopcore.memory._scores import Scores, Similarity
+from hopcore.memory._separation import Separation
 from hopcore.memory._stopping_loop import (
     Gradient,
     Iterated,
-    broadcast_state,
     iterate_to_fixed_point,
-    length_unit,
-    scored_update_of,
-    update_of,
     without_gradient,
 )
-
-LOGGER = logging.getLogger("hopcore")
-"""Silent unless the program gives it, or the root logger, a handler and a level."""
 
 
 class RetrievalFields(NamedTuple, Generic[SomeArray]):
@@ -287,27 +263,31 @@ def retrieve(
     array([0.261 , 0.2508, 0.2507, 0.2506])
     """
     max_steps, tol = checked_options(max_steps, tol, gradient, track, energy)
-    ignores, similarity = compared_by(known, unknown, similarity, separation)
-    if ignores:
-        state = without_unknown(state, known)
-    suggestion = None
-    if isinstance(beta, str) and beta == "auto":
-        function = get_separation(separation, similarity)
-        suggestion = suggested(stored, function, similarity)
-        beta = suggestion.beta
-    given, single, added, causal = masked_inputs(state, stored, beta=beta, mask=mask)
-    inputs, function = with_separation(given, separation, similarity)
-    scores = scores_of(inputs, similarity, bias, squares=ignores, separation=function, added=added)
-    if max_steps > 0:
-        check_updated(inputs, scores)
-    inputs = broadcast_state(inputs, scores.keys, scores.added)
-    fixed: Known | None = None
-    if known is not None:
-        check_not_causal(causal)
-        fixed = known_of(inputs, known)
-    rated = energy and max_steps > 0 and not (track or causal or fixed)
-    rated = rated and gives_conjugate(inputs, function, scores)
-    update, others, shared = update_for(function, scores, causal, fixed, unknown, rated)
+    plain = None
+    softmax = isinstance(separation, str) and separation == "softmax" and similarity is None
+    if softmax and mask is None and bias is None and known is None and unknown == "ignore":
+        plain = plain_inputs(state, stored, beta)
+    if plain is not None:
+        call = RetrievalCall(*plain, SOFTMAX)
+    else:
+        call = resolved_call(
+            state,
+            stored,
+            beta,
+            mask=mask,
+            separation=separation,
+            similarity=similarity,
+            bias=bias,
+            known=known,
+            unknown=unknown,
+            updates=max_steps > 0,
+        )
+    inputs, single, function, scores, causal = call[:5]
+    rated = energy and max_steps > 0 and not track and gives_conjugate(call)
+    if rated:
+        update, others, shared = partial(update_with_conjugate, function), (), ()
+    else:
+        update, others, shared = updates_of(call)
     found = iterate_to_fixed_point(
         inputs,
         update,
@@ -316,14 +296,14 @@ def retrieve(
         gradient=gradient,
         others=others,
         shared=shared,
-        unit=unit_of(inputs, scores, causal),
+        unit=call.unit,
         track=track,
         apart=not causal,
         conjugates=rated,
     )
     final = None
     if rated:
-        final = energy_after(inputs, found, inputs.beta, function)
+        final = energy_after(inputs, found, function)
     elif energy or track:
         final = energy_of(inputs._replace(state=found.state), function, scores, causal)
     results = found.steps, found.converged, found.residual, final if energy else None
@@ -332,9 +312,9 @@ def retrieve(
         result: Retrieval[Any] = Retrieval(found.state[..., 0, :], *rest)
     else:
         result = Retrieval(found.state, *results)
-    compared = fixed.mask if ignores and fixed else None
+    compared = call.known.mask if call.known and call.unknown == "ignore" else None
     result._memory = inputs, scores, function, compared, single, causal
-    result.suggestion = suggestion
+    result.suggestion = call.suggestion
     if found.path is not None:
         result.path = without_row(found.path, single)
         energies = energies_of(found, inputs, function, scores, final, causal)
@@ -346,7 +326,8 @@ def checked_options(
     max_steps: Any, tol: Any, gradient: Any, track: Any, energy: Any
 ) -> tuple[int, float]:
     """Return the largest number of updates and the tolerance; raise if an option is wrong."""
-    max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
+    if not (type(max_steps) is int and 0 <= max_steps <= MOST_STEPS):
+        max_steps = as_integer("max_steps", max_steps, 0, MOST_STEPS)
     if not (type(tol) is float and 0.0 <= tol < math.inf):
         tol = as_number("tol", tol, 0.0)
     if gradient not in ("unrolled", "implicit"):
@@ -358,72 +339,6 @@ def checked_options(
     return max_steps, tol
 
 
-def check_not_causal(causal: bool) -> None:
-    """Raise if a call with known coordinates has the mask causal."""
-    if causal:
-        raise ValueError(
-            "mask='causal' is not taken together with known=: give the mask as an array, "
-            "True = attend"
-        )
-
-
-def update_for(
-    separation: Any,
-    scores: Scores,
-    causal: bool,
-    fixed: Known | None,
-    unknown: Unknown,
-    rated: bool,
-) -> tuple[Any, tuple[Array, ...], tuple[Array, ...]]:
-    """Return the update of a retrieval, and its further arguments.
-
-    Some of these are for all queries together, and of the others no axis belongs to the queries.
-    """
-    if rated:
-        return partial(update_with_conjugate, separation), (), ()
-    orders = orders_of(separation)
-    others, shared = () if orders is None else (orders,), scores.arrays
-    update: Any = partial(update_of, separation)
-    if fixed is not None:
-        update, others = partial(known_update_of, separation, scores, unknown), (*others, *fixed)
-    elif causal:
-        update = partial(causal_update_of, separation, scores)
-    elif scores is not PLAIN:
-        update = partial(scored_update_of, separation, scores)
-    if scores.added is not None:  # which has an axis of queries
-        others, shared = (*others, *shared), ()
-    return update, others, shared
-
-
-def compared_by(
-    known: Any, unknown: Unknown, similarity: Similarity | None, separation: Any
-) -> tuple[bool, Similarity]:
-    """Say whether only known coordinates are compared, and how; the default depends on it."""
-    if unknown != "ignore":
-        check_unknown(unknown)
-    ignores = known is not None and unknown == "ignore"
-    if similarity is None:
-        return ignores, "distance" if ignores or is_absolute(separation) else "dot"
-    if ignores and similarity == "dot":
-        raise ValueError(
-            "coordinates that are not known can be ignored only by distances: write "
-            "similarity='distance', or unknown='settle' to compare all coordinates"
-        )
-    return ignores, similarity
-
-
-def unit_of(inputs: Inputs, scores: Scores, causal: bool) -> Array | None:
-    """Return the length in which ``tol`` is measured; None for M among all patterns."""
-    if not causal:
-        return None if scores is PLAIN else length_unit(inputs, scores.centred(inputs))
-
-    def work(inputs: Inputs, _: Any, scores: Scores) -> tuple[Array]:
-        unit = length_unit(inputs, scores.centred(inputs))
-        return (inputs.xp.broadcast_to(unit, inputs.state.shape[:-1]),)
-
-    return in_causal_blocks(work, inputs, None, scores, (-1,))[0]
-
-
 def energies_of(
     found: Iterated, inputs: Inputs, separation: Any, scores: Scores, final: Any, causal: bool
 ) -> Array:
@@ -432,16 +347,6 @@ def energies_of(
     energies = energy_of(inputs._replace(state=path), separation, scores, causal)
     rests = places(inputs, path.shape[0], steps) >= steps
     return inputs.xp.where(rests, final, energies)
-
-
-def suggested(stored: Array, separation: Any, similarity: Similarity) -> Any:
-    """Return the suggestion of ``beta="auto"``, and log its reason; a caveat is a warning."""
-    # By its name, since the package of the transition imports this one.
-    suggest_beta = pkgutil.resolve_name("hopcore.phase:suggest_beta")
-    suggestion = suggest_beta(stored, separation=separation, similarity=similarity)
-    level = logging.WARNING if ";" in suggestion.reason else logging.INFO
-    LOGGER.log(level, "beta='auto' is %.4g: %s", suggestion.beta, suggestion.reason)
-    return suggestion
 
 
 @quiet

@@ -13,11 +13,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from hopcore.arrays._array_checks import broadcast_shapes
 from hopcore.arrays._backend import Array, with_orders
 from hopcore.arrays._inputs import Inputs
-from hopcore.arrays._library import quiet
 from hopcore.arrays._memory_kernels import norm
 from hopcore.memory._compact import recall
 from hopcore.memory._float_masks import associated_by_orders
-from hopcore.memory._path import begin_path, joined_path, with_update
+from hopcore.memory._path import begin_path, joined_path, with_path
 from hopcore.memory._scores import PLAIN, Scores
 
 Gradient: TypeAlias = Literal["unrolled", "implicit"]
@@ -125,20 +124,29 @@ def iterate_to_fixed_point(
     Iterated
     """
     backend, xp, state, stored, *_ = inputs
+    visible = backend.has_dynamic_shapes(state)
+    if not visible:
+        inputs, tol = with_fixed_numbers(inputs, tol)
     unit = length_unit(inputs) if unit is None else unit
-    length = resting_length(backend.constant(tol), unit)
-    if isinstance(inputs.beta, float):
-        inputs = inputs._replace(beta=backend.constant(inputs.beta))
+    with backend.quiet():
+        length = tol * unit
     start, constants = inputs, (*others, *shared)
     if gradient == "implicit":
         start, constants = without_gradient(inputs), tuple(map(backend.constant, constants))
-    drop = stored.ndim == 2 and state.ndim == 2 and backend.has_dynamic_shapes(state)
-    drop = drop and apart and len(others) == 0
+    drop = visible and stored.ndim == 2 and state.ndim == 2 and apart and len(others) == 0
     precise = backend.precise[state.dtype]
 
     def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        state, steps, residual, active, *carried = carry
-        new, number = updated_where(active if drop else None, update, start, state, constants)
+        state, steps, residual, active, *numbers = carry
+        some, few = start._replace(state=state), False
+        if drop:
+            rows = xp.nonzero(active)[0]
+            few = rows.shape[0] < state.shape[0]
+            some = select(some, rows) if few else some
+        found = update(some, *constants)
+        new, *given = found if conjugates else (found,)
+        if few:
+            new, *given = (put_back(part, active, xp) for part in (new, *given))
         if state.dtype == precise:
             moved = norm(new - state, xp)
         else:
@@ -146,33 +154,20 @@ def iterate_to_fixed_point(
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
-        if conjugates:
-            carried = [xp.where(active, number, carried[0])]
+        numbers = [xp.where(active, *pair) for pair in zip(given, numbers, strict=True)]
         active = active & (moved > length)
         if limits is not None:
             active = active & (steps < limits)
-        if listed is not None:
-            listed.append(state)
-        elif track:
-            carried = [with_update(inputs._replace(state=state), carried[0], steps)]
-        return state, steps, residual, active, *carried
+        return state, steps, residual, active, *numbers
 
-    queries, device = state.shape[:-1], backend.device(state)
-    active = xp.ones(queries, dtype=xp.bool, device=device)
-    init = (
-        start.state,
-        xp.zeros(queries, dtype=xp.int32, device=device),
-        xp.full(queries, UNMOVED, dtype=precise, device=device),
-        active if limits is None else active & (limits > 0),
-    )
-    listed, path = None, None
-    if conjugates:
-        init = *init, xp.zeros(queries, dtype=precise, device=device)
-    elif track:
+    init = before_updates(start, limits, conjugates)
+    step, listed, path = body, None, None
+    if track:
         listed, init = begin_path(start, (*constants, *shared), max_steps, init)
+        step = with_path(body, inputs, listed)
     found, steps, residual, _, *carried = backend.loop(
         lambda carry: xp.any(carry[3]),
-        body,
+        step,
         init,
         max_steps,
         differentiable=gradient == "unrolled",
@@ -189,26 +184,33 @@ def iterate_to_fixed_point(
     return Iterated(found, steps, residual, residual <= length, path, conjugate)
 
 
-def updated_where(
-    active: Array | None,
-    update: Callable[..., Any],
-    inputs: Inputs,
-    state: Array,
-    constants: tuple[Array, ...],
-) -> tuple[Array, Any]:
-    """Return updated states, and the number of each query if an update gives one.
+def with_fixed_numbers(inputs: Inputs, tol: Any) -> tuple[Inputs, Any]:
+    """Return the inputs and a tolerance without numbers that a compiler leaves open.
 
-    Only the ``active`` queries are updated, if they are given; the others may get anything.
+    Its loops cannot take them.
     """
-    xp, inputs = inputs.xp, inputs._replace(state=state)
-    rows = None if active is None else xp.nonzero(active)[0]
-    if active is None or rows is None or rows.shape[0] == state.shape[0]:
-        found = update(inputs, *constants)
-        return found if isinstance(found, tuple) else (found, None)
-    found = update(select(inputs, rows), *constants)
-    if isinstance(found, tuple):
-        return put_back(found[0], active, xp), put_back(found[1], active, xp)
-    return put_back(found, active, xp), None
+    constant, beta = inputs.backend.constant, inputs.beta
+    if isinstance(beta, float):
+        inputs = inputs._replace(beta=constant(beta))
+    return inputs, constant(tol)
+
+
+def before_updates(inputs: Inputs, limits: Array | None, conjugates: bool) -> tuple[Array, ...]:
+    """Return what the loop begins with.
+
+    For each query this is its state; the number of its updates; their last length; whether it is
+    to be updated; and the number that an update gives, if it does.
+    """
+    backend, xp, state = inputs.backend, inputs.xp, inputs.state
+    queries, device = state.shape[:-1], backend.device(state)
+    precise = backend.precise[state.dtype]
+    steps = xp.zeros(queries, dtype=xp.int32, device=device)
+    residual = xp.full(queries, UNMOVED, dtype=precise, device=device)
+    active = xp.ones(queries, dtype=xp.bool, device=device)
+    if limits is not None:
+        active = active & (limits > 0)
+    numbers = (xp.zeros(queries, dtype=precise, device=device),) if conjugates else ()
+    return state, steps, residual, active, *numbers
 
 
 def put_back(some: Array, chosen: Array, xp: Any) -> Array:
@@ -228,12 +230,6 @@ def length_unit(inputs: Inputs, patterns: Array | None = None) -> Array:
     patterns = inputs.stored if patterns is None else patterns
     largest = inputs.backend.radius(patterns, inputs.mask)
     return inputs.xp.where(largest > 0, largest, 1.0)
-
-
-@quiet
-def resting_length(tol: Any, unit: Array) -> Array:
-    """Return ``tol * unit``: a query rests when an update moves it no further. It may vanish."""
-    return tol * unit
 
 
 def without_gradient(inputs: Inputs) -> Inputs:

@@ -66,6 +66,16 @@ def test_the_walk_is_drawn_as_the_code_goes(name: str, walks: Path) -> None:
     assert drawn == (walks / picture).read_text(encoding="utf-8"), again
 
 
+@pytest.mark.parametrize("name", ["torch-layer", "retrieve"])
+def test_a_walk_makes_at_most_45_calls_in_8_files(name: str) -> None:
+    drawn = (DESIGN / f"walk-{name}.svg").read_text(encoding="utf-8")
+    found = re.search(r"(\d+) calls of \d+ functions in (\d+) files", drawn)
+    assert found is not None
+    calls, files = map(int, found.groups())
+    assert calls <= 45
+    assert files <= 8
+
+
 def test_the_walk_of_train_shows_its_files(walks: Path) -> None:
     def files(folder: Path) -> list[str]:
         text = (folder / "walk-train.svg").read_text(encoding="utf-8")

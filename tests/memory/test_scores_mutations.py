@@ -170,7 +170,7 @@ def compared(patch):
 
 @mutant("unknown coordinates that are read", "K.ignore")
 def read(patch):
-    module = core("memory._retrieval")
+    module = core("memory._retrieval_call")
     patch.setattr(module, "without_unknown", lambda state, known: np.nan_to_num(state))
     kind = core("memory._scores").Scores
     right = kind.query

@@ -425,7 +425,7 @@ class TorchBackend(TorchGraphKernels, TorchLoops, TorchBlocks):
 
     def gives_conjugate(self, state: torch.Tensor, stored: torch.Tensor) -> bool:
         """On the CPU, where no derivative is asked for."""
-        return state.device.type == "cpu" and eager() and not differentiated(state, stored)
+        return self.can_read_values(state) and not differentiated(state, stored)
 
     def associate_biased(
         self,
