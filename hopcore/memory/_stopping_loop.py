@@ -154,7 +154,7 @@ def iterate_to_fixed_point(
         state = xp.where(active[..., None], new, state)
         steps = steps + xp.astype(active, steps.dtype)
         residual = xp.where(active, moved, residual)
-        numbers = [xp.where(active, *pair) for pair in zip(given, numbers, strict=True)]
+        numbers = [xp.where(active, given[0], numbers[0])] if conjugates else []
         active = active & (moved > length)
         if limits is not None:
             active = active & (steps < limits)
