@@ -159,25 +159,26 @@ paragraphs of which each word is left out with a probability of one half.
 
 RESULTS = """\
 **What a memory with an error gains.** For queries near a stored pattern, at the temperatures of
-retrieval, a call takes 0.8 ms for 10,000 images of MNIST, where one with `error=0` takes 4.2 ms and
-a plain call 14 ms. The gain grows with the length of the patterns (100,000 patterns: 3 x over
-`error=0` with 64 values, 13 x with 256) and with their number (a million of 64 values: 7 ms, where
-`error=0` takes 29 ms and a plain call 210 ms).
+retrieval, a call takes 0.7 ms for 10,000 images of MNIST, where one with `error=0` takes 3.4 ms and
+a plain call 12 ms. The gain grows with the length of the patterns (100,000 patterns: 2.9 x over
+`error=0` with 64 values, 7.4 x with 256) and with their number (a million of 64 values: 11 ms,
+where `error=0` takes 45 ms and a plain call 200 ms).
 
 **Where it gains nothing.** Where nothing can be left out, at low beta, for standard normal
-patterns, for queries that are far from all patterns (left halves of images) and for memories with
-less than 2^20 values, its speed is 0.93 to 1.18 x that of `error=0`, which is 1.3 to 7.7 x that of
-a plain call, because patterns are checked and their keys are made once. The target of 0.9 is missed
-on texts of which half of the words are missing (0.76 x at a beta of 1,000), and by some first
-queries at a beta: a trial in vain takes up to 0.8 ms, so that short calls take up to 1.9 x as long.
+patterns, for queries that are far from all patterns (left halves of images, texts of which half of
+the words are missing) and for memories with less than 2^20 values, its speed is 0.88 to 1.19 x that
+of `error=0`, and 2.8 to 5 x that of a plain call (1.1 to 1.8 x in batches), because patterns are
+checked and their keys are made once. The first query at a beta reads all patterns and then looks
+whether few would have been enough, which takes 0.1 to 0.6 ms where this is not known in advance. So
+its speed is 0.77 to 1 x that of `error=0`, and 2.4 to 4.1 x that of a plain call.
 
 **Beside indexes.** At the suggested beta, on images, the 32 neighbours of an index are enough: its
-association is about as exact as that of a memory. IVF and HNSW take 0.2 to 0.5 ms, a memory 0.6 to
-1.1 ms and FAISS's flat index 1.4 to 2.3 ms. But an index does not know when they are not enough: at
+association is about as exact as that of a memory. IVF and HNSW take 0.4 to 0.6 ms, a memory 0.7 to
+1.3 ms and FAISS's flat index 1.9 ms. But an index does not know when they are not enough: at
 a tenth of this beta all of them err by 0.3 to 0.8, and IVF errs by 1.1 on the texts, where it
 misses the nearest pattern of some queries. Only a memory states a bound, and all errors are below
-its certificates. A certificate costs next to nothing where few patterns are enough, and 3 to 5 x
-the time where all are read.
+its certificates. A certificate costs next to nothing where few patterns are enough, and 5 to 8 x
+the time where all are read, in float64.
 """
 
 

@@ -392,8 +392,8 @@ def held(patch):
 def blind(patch):
     right = graph_cache._Entry.holds
 
-    def holds(self, backend, patterns, mask):
-        return right(self._replace(mask=None), backend, patterns, None)
+    def holds(self, backend, patterns, mask, identity):
+        return right(self._replace(mask=None), backend, patterns, None, identity)
 
     patch.setattr(graph_cache._Entry, "holds", holds)
 
