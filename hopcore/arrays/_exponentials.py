@@ -14,7 +14,7 @@ are computed by slow instructions.
 """
 
 FEW = 1 << 12
-"""Up to so many scores, subnormal numbers cost less than the search for them."""
+"""Up to so many scores, the search for subnormal numbers costs more than they do."""
 
 
 def exponentiate(scores: np.ndarray) -> None:
@@ -33,7 +33,7 @@ def exponentiate(scores: np.ndarray) -> None:
     (0.0, 1.0, False)
     """
     lowest = LOWEST[scores.dtype]
-    if scores.size <= FEW or not scores.min() < lowest:
+    if not scores.min() < lowest:
         np.exp(scores, out=scores)
         return
     counts = scores >= lowest

@@ -23,7 +23,7 @@ from hopcore.arrays._backend import (
     orders_of_rows,
     with_orders,
 )
-from hopcore.arrays._exponentials import exponentiate
+from hopcore.arrays._exponentials import FEW, exponentiate
 from hopcore.arrays._graph_kernels import chunks
 from hopcore.arrays._library import QUIET
 from hopcore.arrays._long_sums import LONG, PART, in_pairs, long_product
@@ -430,7 +430,10 @@ def softmax_at_once(
     if mask is not None:
         top[top == -np.inf] = 0.0
     scores -= top
-    exponentiate(scores)
+    if scores.size > FEW:
+        exponentiate(scores)
+    else:
+        np.exp(scores, out=scores)
     total = scores.sum(axis=-1, keepdims=True)
     output = conjugate = None
     if need_conjugate:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 import hopcore
-from hopcore.arrays._exponentials import FEW, LOWEST, exponentiate
+from hopcore.arrays._exponentials import LOWEST, exponentiate
 
 KINDS = [np.float32, np.float64]
 
 
 @given(
     kind=st.sampled_from(KINDS),
-    count=st.sampled_from([1, 7, FEW, FEW + 1, 3 * FEW]),
+    count=st.sampled_from([1, 7, 4000, 12_000]),
     width=st.floats(0.0, 3.0),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -31,7 +31,7 @@ def test_they_are_exact_or_beyond_the_smallest_normal_number(kind, count, width,
     exponentiate(scores)
     with np.errstate(under="ignore"):
         wanted = np.exp(given_scores)
-    if count > FEW and not np.isnan(given_scores).any():
+    if not np.isnan(given_scores).any():
         wanted[given_scores < kind(lowest)] = 0.0
         assert not ((scores > 0.0) & (scores < tiny)).any()
     np.testing.assert_array_equal(np.isnan(scores), np.isnan(given_scores))
@@ -40,7 +40,7 @@ def test_they_are_exact_or_beyond_the_smallest_normal_number(kind, count, width,
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("queries", [3, 1100])
+@pytest.mark.parametrize("queries", [2, 3, 1100])
 def test_cold_associations_are_those_of_all_weights(kind, masked: bool, queries: int) -> None:
     rng = np.random.default_rng(0)
     stored = rng.standard_normal((2000, 16)).astype(kind)

@@ -85,7 +85,8 @@ def test_an_inverse_temperature_for_each_tensor(answered: list[int]) -> None:
 def test_queries_that_need_all_patterns_are_associated_by_torch(answered: list[int]) -> None:
     memory = hopcore.Memory(X, beta=1.0, error=1e-6)
     beta = np.asarray([1.0] * 6 + [1e-4] * 2, np.float32)
-    got = memory.association(torch.tensor(Q[:8]), beta=torch.tensor(beta))
+    for _ in range(2):  # the first call at a beta reads all patterns
+        got = memory.association(torch.tensor(Q[:8]), beta=torch.tensor(beta))
     assert answered == [6]
     wanted = hopcore.Memory(X, beta=1.0).association(Q[:8], beta=beta)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
@@ -123,7 +124,8 @@ def test_transformed_functions_need_all_patterns(answered: list[int]) -> None:
 def test_views_are_read_as_they_are(answered: list[int]) -> None:
     memory = hopcore.Memory(X, beta=1.0, error=1e-6)
     wide = torch.tensor(np.repeat(Q[:8].T, 2, axis=1))
-    got = memory.association(wide.T[::2])
+    for _ in range(2):  # the first call at a beta reads all patterns
+        got = memory.association(wide.T[::2])
     assert answered == [8]
     np.testing.assert_array_equal(got, memory.association(Q[:8]))
 
