@@ -6,6 +6,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from docutils import nodes
 from matplotlib.sphinxext.plot_directive import PlotDirective
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -82,17 +83,18 @@ def setup(app: Sphinx) -> None:
 
 
 def draw_no_pictures(app: Sphinx) -> None:
-    """Leave the pictures out, if the examples are going to be run: the pages draw them."""
+    """Draw no pictures, if the examples are going to be run: the pages draw them."""
     if app.builder.name == "doctest":
         app.add_directive("plot", NoPicture, override=True)
 
 
 class NoPicture(PlotDirective):
-    """A picture that is not drawn."""
+    """The code of a picture that is not drawn."""
 
-    def run(self) -> list:
-        """Return no nodes."""
-        return []
+    def run(self) -> list[nodes.Node]:
+        """Return the code as an example, which is run with the others of its page."""
+        code = "\n".join(self.content)
+        return [nodes.doctest_block(code, code)] if ">>>" in code else []
 
 
 def leave_for_a_folder(app: Sphinx, env: BuildEnvironment) -> None:
