@@ -139,7 +139,11 @@ def test_a_deep_set_and_the_maximum_by_hand():
     np.testing.assert_array_equal(model.answer({}, features, padding, None), np.stack(most))
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+# Counts are logarithms that are added to the scores: only a softmax takes them for repetitions.
+REPEATED = [name for name in LAYERS if name != "sparsemax" and not name.endswith("-subsets")]
+
+
+@pytest.mark.parametrize("layer", REPEATED)
 def test_counts_are_repeated_instances(layer):
     model = built(layer)
     parameters = moved(model.first_parameters(seed=0), spread=0.3)

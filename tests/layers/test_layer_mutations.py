@@ -584,9 +584,9 @@ def undropped(patch):
 @mutant("the graph of the patterns as they are given", "L12")
 def raw_graph(patch):
     def wrong(right):
-        def diffuse_memory(config, association, normalized, masks, cache, own):
+        def diffuse_memory(config, association, normalized, *rest):
             normalized = normalized._replace(stored=normalized.stored + 1.0)
-            return right(config, association, normalized, masks, cache, own)
+            return right(config, association, normalized, *rest)
 
         return diffuse_memory
 
