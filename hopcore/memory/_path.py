@@ -39,7 +39,7 @@ def with_path(
 ) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
     """Return the body of a loop that also keeps its states, in the list or in what it carries.
 
-    The first two arrays that ``body`` returns are the states and how many updates each has made.
+    The first array that ``body`` returns has the states, and the second how many updates each made.
     """
 
     def step(carry: tuple[Array, ...]) -> tuple[Array, ...]:

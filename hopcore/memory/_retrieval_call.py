@@ -111,7 +111,7 @@ def resolved_call(
 def compared_by(
     known: Any, unknown: Unknown, similarity: Similarity | None, separation: Any
 ) -> tuple[bool, Similarity]:
-    """Say whether only known coordinates are compared, and how; the default depends on it."""
+    """Return whether only known coordinates are compared, and the similarity of the comparison."""
     if unknown != "ignore":
         check_unknown(unknown)
     ignores = known is not None and unknown == "ignore"

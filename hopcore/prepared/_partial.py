@@ -75,8 +75,8 @@ class Habit:
     Attributes
     ----------
     proven : float
-        From this inverse temperature on, few patterns were enough the last time, or would have
-        been.
+        The lowest inverse temperature at which few patterns were enough, or would have been enough
+        for a call that read all of them.
     """
 
     beta: float = 0.0

@@ -8,7 +8,7 @@ import pytest
 from hopcore.experiments.data import bags
 from hopcore.experiments.mil import layers as of_bags
 from hopcore.experiments.mil import tasks
-from hopcore.experiments.mil.layers import LAYERS, classifier
+from hopcore.experiments.mil.layers import LAYERS, SPARSE, classifier
 from hopcore.experiments.models.bag_classifier import BagClassifier, Bags
 from hopcore.experiments.models.bag_layers import DeepSet, LearnedQuery
 from hopcore.layers import hopfield_pooling
@@ -139,11 +139,7 @@ def test_a_deep_set_and_the_maximum_by_hand():
     np.testing.assert_array_equal(model.answer({}, features, padding, None), np.stack(most))
 
 
-# Counts are logarithms that are added to the scores: only a softmax takes them for repetitions.
-REPEATED = [name for name in LAYERS if name != "sparsemax" and not name.endswith("-subsets")]
-
-
-@pytest.mark.parametrize("layer", REPEATED)
+@pytest.mark.parametrize("layer", [name for name in LAYERS if name not in SPARSE])
 def test_counts_are_repeated_instances(layer):
     model = built(layer)
     parameters = moved(model.first_parameters(seed=0), spread=0.3)

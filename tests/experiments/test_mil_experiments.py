@@ -671,6 +671,10 @@ BAD = {
     "dropout": ("mil --data toy.npz --folds 2 --dropout 1", "dropout must be a probability"),
     "two axes": ("bit-pattern --bags 9,10 --size 4,8", "got them for bags and size"),
     "transfer": ("bit-pattern --bags 9,10 --transfer", "several values of --size or --noise"),
+    "counts": (
+        "bit-pattern --bags 9 --size 300 --layer mean,sparsemax",
+        "the layer sparsemax cannot count the patterns of a bag of 300",
+    ),
     "noise": ("bit-pattern --bags 9 --noise -1", "noise must be >= 0 and finite, got -1.0"),
     "repeats": ("latch --length 7 --repeats 4", "length >= 2 repeats"),
     "shrink": ("mnist-bags --bags 9 --shrink 3", "must divide the images of 8 x 8, got 3"),

@@ -313,13 +313,13 @@ for devices in (1, 2):
     arrays = [jax.device_put(jnp.ones((2, 6, 16), jnp.bfloat16), place) for _ in range(2)]
     traced = jax.jit(lambda *given: recalled(*given)).trace(*arrays)
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
-    # JAX would call its partitioning of cuDNN for two devices.
+    # For two devices, JAX would divide the call of cuDNN among them.
     print("__cudnn" in text, "CustomSPMDPartitioning" in text, "dot_general" in text)
 """
 
 
 def test_programs_for_several_devices_do_not_call_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """JAX refuses an attention whose memory is divided in another way than its queries."""
+    """JAX refuses an attention if queries and memory are divided among devices differently."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True

@@ -21,7 +21,7 @@ from hopcore_jax.kernels.pallas import using_kernels
 
 @pytest.fixture(autouse=True)
 def traced_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Trace programs as where the default device is a GPU."""
+    """Trace programs as if the default device were a GPU."""
     jax.clear_caches()
     monkeypatch.setattr(JaxBackend, "platform", lambda *_: "gpu")
     yield
@@ -99,7 +99,7 @@ def test_the_weights_are_found_from_products_of_halves() -> None:
     ids=["float32", "distances"],
 )
 def test_other_factors_keep_their_digits(dtype: str, options: dict[str, Any]) -> None:
-    """The keys of distances are computed in float32, and not representable in half precision."""
+    """The keys of distances are computed in float32; half precision could not represent them."""
     state, stored = numbers(5, 3, dtype=dtype), numbers(7, 3, seed=1, dtype=dtype)
     found = factors(partial(hopcore.association, beta=0.3, **options), state, stored)
     assert set(found) == {("f32",) * 3}

@@ -27,7 +27,7 @@ def patterns(queries: int = 5) -> tuple[jax.Array, jax.Array]:
 
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of two of the five queries, of three samples and two heads; the last has one."""
+    """Divide the five queries of three samples and two heads into blocks of two, two and one."""
     monkeypatch.setattr(recall, "DROPPED", 2 * 3 * 2 * 9)
 
 

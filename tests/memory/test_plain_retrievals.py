@@ -59,7 +59,7 @@ def test_a_plain_call_is_the_call_with_all_checks(
 
 @pytest.fixture
 def usual(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The results of calls that went the usual way."""
+    """List the calls that are not plain, with what they were resolved to."""
     seen: list[Any] = []
     right = retrieval.resolved_call
 

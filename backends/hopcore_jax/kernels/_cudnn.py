@@ -36,7 +36,7 @@ def refusal_of_jax(query: Shape, memory: Shape, dtype: Any, causal: bool) -> str
 def attention(query: Array, key: Array, value: Array, *, beta: float, length: int) -> Array:
     """Associate queries ``(B, R, d)`` with patterns and projections ``(B, S, d)`` by cuDNN.
 
-    With a length the queries are causal sequences of so many.
+    A length above 0 says that the queries are causal sequences of this length.
     """
     before, scale = parts_of(beta, query.dtype)
     if before != 1.0:

@@ -87,12 +87,24 @@ def bit_patterns(
     planted = rng.choice(signal, bags)
     holds = target == 1
     found[holds, places[holds]] = planted[holds]
-    if noise == 0.0 and instances > 2**bits:
+    if is_counted(instances, noise, bits):
         return counted(found, bits, target)
     patterns = 2.0 * (found[..., None] >> np.arange(bits) & 1) - 1.0
     if noise > 0.0:
         patterns += noise * rng.standard_normal(patterns.shape)
     return Bags(patterns.astype(np.float32), np.zeros(found.shape, bool), target.astype(np.float32))
+
+
+def is_counted(instances: int, noise: float, bits: int = 8) -> bool:
+    """Whether bags of bit patterns have counts of patterns in place of repeated instances.
+
+    Examples
+    --------
+    >>> from hopcore.experiments.data import bags
+    >>> bags.is_counted(256, 0.0), bags.is_counted(1024, 0.0), bags.is_counted(1024, 0.1)
+    (False, True, False)
+    """
+    return noise == 0.0 and instances > 2**bits
 
 
 def counted(codes: np.ndarray, bits: int, target: np.ndarray) -> Bags:

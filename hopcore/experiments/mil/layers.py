@@ -97,6 +97,9 @@ LAYERS = tuple(KINDS)
 the layers to compare it with, and two other Hopfield layers.
 """
 
+SPARSE = frozenset(name for name in LAYERS if name == "sparsemax" or name.endswith("-subsets"))
+"""The layers that cannot take counts of instances, which only a softmax adds to its scores."""
+
 WEIGHTED = frozenset(LAYERS) - {"mean", "deep-set", "max"}
 """The layers with association weights, which dropout may drop."""
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 from hopcore.arrays._scalar_checks import check_probability
 from hopcore.datasets._images import Images
+from hopcore.experiments.data.bags import is_counted
 from hopcore.experiments.mil import tasks, trials
+from hopcore.experiments.mil.layers import LAYERS, SPARSE
 from hopcore.experiments.mil.study import Bags, BagStudy, Rates, Transfer, varying
 from hopcore.experiments.options import (
     INPUT,
@@ -20,7 +22,7 @@ from hopcore.experiments.options import (
     Seeds,
     option,
 )
-from hopcore.experiments.parsing import integers, numbers, unlike
+from hopcore.experiments.parsing import integers, names, numbers, unlike
 from hopcore.experiments.study import load_images
 
 
@@ -71,6 +73,13 @@ class BitPattern(BagStudy):
         """Draw bags of bit patterns."""
         settings = self.settings
         check_transfer(self)
+        sparse = [name for name in names(self.layer, LAYERS, "layer") if name in SPARSE]
+        large = [n for n in settings["size"] for noise in settings["noise"] if is_counted(n, noise)]
+        if sparse and large:
+            raise ValueError(
+                f"the layer {sparse[0]} cannot count the patterns of a bag of {large[0]}: give a "
+                "--size of at most 256, or a --noise above 0"
+            )
         return (
             tasks.bit_patterns(*settings.values(), transfer=self.transfer),
             len(settings[self.axis]),
