@@ -14,7 +14,7 @@ from hopcore.arrays._inputs import Inputs
 from hopcore.arrays._numpy import NumpyBackend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._found import Sketched
-from hopcore.prepared._partial import MANY, Answer, answer_if_most, gap_of, rounded
+from hopcore.prepared._partial import MANY, Answer, answer_if_most, rounded
 from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of, put
 from hopcore.prepared._whole import whole_answer
 
@@ -26,6 +26,9 @@ UNUSUAL = 1.5
 
 WARM = 2.0
 """So many times below the warmest beta of a memory, no state is looked at."""
+
+LOOKED = 8
+"""How many states of a batch are looked at."""
 
 
 @dataclass
@@ -57,14 +60,14 @@ class Answers:
         if not memory.tries(len(state)):
             return None
         habit, lowest = snapshot.habits.of(len(state)), float(beta.min())
-        gap = gap_of(separation, memory, snapshot.error) if habit.allows(lowest) else None
+        gap = self.gap if habit.allows(lowest) else None
         largest = float(np.abs(state).max())
         if gap is None or not largest < LARGEST:
             return None
         if lowest < habit.proven and not snapshot.streamed:
             usual = largest <= UNUSUAL * snapshot.largest
             warm = usual and float(beta.max()) < snapshot.warmest
-            if warm or 2 * np.count_nonzero(snapshot.probe.in_vain(state, beta, gap)) > len(state):
+            if warm or self.is_in_vain(state, beta, gap, None):
                 habit.saw(lowest, answered=False)
                 return None
         found = answer_if_most(memory, state, beta, separation, snapshot.error, NUMPY)
@@ -82,19 +85,31 @@ class Answers:
             return False
         return float(beta.min()) < snapshot.habits.of(count).proven
 
-    def judge(self, states: np.ndarray, beta: np.ndarray, separation: Any, conjugate: Any) -> None:
+    def judge(self, states: np.ndarray, beta: np.ndarray, conjugate: Any) -> None:
         """Remember whether few patterns would have been enough for states ``(L, d)``."""
-        snapshot, memory = self.snapshot, self.memory
-        gap = None if memory is None else gap_of(separation, memory, snapshot.error)
+        snapshot, gap = self.snapshot, self.gap
         if gap is None:
             return
-        habit, lowest = snapshot.habits.of(len(states)), float(beta.min())
-        level = self.backend.states.to_numpy(conjugate).reshape(-1)
-        vain = snapshot.probe.in_vain(states, beta, gap, level)
-        if 2 * np.count_nonzero(vain) > len(states):
+        habit, lowest = snapshot.habits.of(len(states)), min(beta.tolist())
+        plain = isinstance(conjugate, np.ndarray)
+        level = (conjugate if plain else self.backend.states.to_numpy(conjugate)).reshape(-1)
+        if self.is_in_vain(states, beta, gap, level):
             habit.saw(lowest, answered=False)
         else:
             habit.expects(lowest)
+
+    def is_in_vain(
+        self, states: np.ndarray, beta: np.ndarray, gap: float, level: np.ndarray | None
+    ) -> bool:
+        """Whether the sketch will exclude too few patterns for most of a few states."""
+        probe, count = self.snapshot.probe, len(states)
+        looked = range(count) if count <= LOOKED else np.linspace(0, count - 1, LOOKED, dtype=int)
+        vain = 0
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for i in looked:
+                own = None if level is None else float(level[i])
+                vain += probe.in_vain(states[i], float(beta[i]), gap, own)
+        return 2 * vain > len(looked)
 
     def pauses(self, state: Any, beta: Any) -> bool:
         """Whether all patterns are read, whatever the states of a call with one beta are."""
@@ -110,6 +125,12 @@ class Answers:
         if self.projection is None or isinstance(self.projection, Snapshot):
             return self.snapshot.sketched
         return self.snapshot.sketched_values if isinstance(self.projection, Values) else None
+
+    @property
+    def gap(self) -> float | None:
+        """How far below the best a score must be for a pattern to be left out, or None."""
+        snapshot = self.snapshot
+        return snapshot.gap if self.memory is snapshot.sketched else snapshot.gap_of_values
 
     def flat(self, state: np.ndarray, beta: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the states as ``(L, d)``, and an inverse temperature for each of them."""
@@ -136,7 +157,7 @@ class Answers:
         states, cold = self.flat(*host)
         if self.is_untried(cold):
             output, level = self.whole(state, beta, separation, True)
-            self.judge(states, cold, separation, level)
+            self.judge(states, cold, level)
             return output, level if need_conjugate else None
         found = self.partial(states, cold, separation)
         if found is None or not len(found.queries):

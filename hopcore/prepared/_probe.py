@@ -37,6 +37,10 @@ class Probe:
         leave out, and minus half of the squared length.
     longest : float
         The length of the longest of these patterns.
+    square : float
+        The square of the scale of the sketch.
+    worth : float
+        The share of the patterns up to which it is faster to read them than to read all.
     bias : float64 array (k,) or None
     depth : float
         For patterns as queries, the largest distance between the scores that :meth:`in_vain`
@@ -46,6 +50,8 @@ class Probe:
     directions: Directions
     coordinates: np.ndarray
     longest: float
+    square: float
+    worth: float
     bias: np.ndarray | None
     depth: float = math.inf
 
@@ -57,54 +63,53 @@ class Probe:
         return 0.5 * gap / max(self.depth, 1e-300) if self.bias is None else 0.0
 
     def in_vain(
-        self, states: np.ndarray, beta: np.ndarray, gap: float, conjugate: np.ndarray | None = None
-    ) -> np.ndarray:
-        r"""Say for which states ``(L, d)`` the sketch will exclude too few patterns, ``(L,)``.
+        self, state: np.ndarray, beta: float, gap: float, level: float | None = None
+    ) -> bool:
+        r"""Whether the sketch will exclude too few patterns for a state ``(d,)``.
 
         The largest score is at most :math:`\beta \|h\|^2 / 2` for distances, that of a pattern
         equal to the query, and :math:`\beta \|h\| \max_i \|y_i\|` for dot products. If it were as
         large as this, the most patterns would be excluded. The answer is yes if even then so many
         of them would remain that reading all is faster, or twice as many as a query may need.
 
-        With the ``conjugate`` ``(L,)`` of all scores, which exceeds the largest by little where few
-        patterns matter, the answer is yes if more patterns remain than a query may need.
+        With the ``level``, the conjugate of all scores, which exceeds the largest by little where
+        few patterns matter, the answer is yes if more patterns remain than a query may need.
         """
+        cold, most = beta * self.square, self.worth
+        if not 0.0 < cold < math.inf:
+            return False
+        scores, best = self.compared(state)
+        if level is not None:
+            most = min(most, 1.0 / SHARE)
+            if not self.directions.distance:
+                best = -float(state @ self.directions.centre) / self.square
+            best += level / cold
+        if self.bias is not None:
+            scores += self.bias / cold
+            if level is None:
+                best += float(self.bias.max()) / cold
+        return bool(np.add.reduce(scores >= best - gap / cold) > most * len(scores))
+
+    def compared(self, state: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the bounds ``(k,)`` and that of the largest score, without beta."""
         directions = self.directions
-        cold, most = beta * directions.scale**2, self.worth
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            scores, best = self.compared(states)
-            scores *= cold[:, None]
-            best *= cold
-            if self.bias is not None:
-                scores += self.bias
-            if conjugate is not None:
-                most = min(most, 1.0 / SHARE)
-                moved = best if directions.distance else -beta * (states @ directions.centre)
-                best = conjugate + moved
-            elif self.bias is not None:
-                best += self.bias.max()
-            remaining = (scores >= (best - gap)[:, None]).sum(axis=1)
-        return remaining > most * scores.shape[1]
+        centred = state - directions.centre if directions.distance else state.astype(np.float64)
+        centred *= 1.0 / directions.scale
+        along = directions.basis @ centred
+        squares = float(centred @ centred)
+        scores = along @ self.coordinates[:-2]
+        scores += math.sqrt(max(squares - float(along @ along), 0.0)) * self.coordinates[-2]
+        scores += self.coordinates[-1]
+        return scores, 0.5 * squares if directions.distance else self.longest * math.sqrt(squares)
 
-    @property
-    def worth(self) -> float:
-        """The share of the patterns up to which it is faster to read them than to read all.
 
-        To take a pattern of d values from its place and to compare it in float64 takes as long as
-        to read ``4 + 200 / d`` patterns in a row.
-        """
-        return min(2.0 / SHARE, 1.0 / (4.0 + 200.0 / len(self.directions.centre)))
+def worth(depth: int) -> float:
+    """Return the share of the patterns up to which it is faster to read them than to read all.
 
-    def compared(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bounds ``(L, k)`` and that of the largest score ``(L,)``, without beta."""
-        directions = self.directions
-        centred = directions.shifted(states) if directions.distance else states / directions.scale
-        query = np.ones((len(states), len(self.coordinates)))
-        along = np.matmul(centred, directions.basis.T, out=query[:, :-2])
-        squares = np.vecdot(centred, centred)
-        query[:, -2] = np.sqrt(np.maximum(squares - np.vecdot(along, along), 0.0))
-        best = 0.5 * squares if directions.distance else self.longest * np.sqrt(squares)
-        return query @ self.coordinates, best
+    To take a pattern of d values from its place and to compare it in float64 takes as long as to
+    read ``4 + 200 / d`` patterns in a row.
+    """
+    return min(2.0 / SHARE, 1.0 / (4.0 + 200.0 / depth))
 
 
 def probe_of(memory: Sketched) -> Probe:
@@ -118,10 +123,13 @@ def probe_of(memory: Sketched) -> Probe:
         memory.directions,
         np.ascontiguousarray(table[:, chosen].T),
         float(table[:, -2].max()),
+        memory.directions.scale**2,
+        worth(len(memory.directions.centre)),
         None if memory.bias is None else memory.bias[rows],
     )
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        scores, best = probe.compared(memory.patterns[rows[:ASKED]])
-        place = math.floor((1.0 - probe.worth) * scores.shape[1])
-        depth = float(np.max(best - np.partition(scores, place, axis=1)[:, place]))
-    return replace(probe, depth=depth * memory.directions.scale**2)
+        place, depth = math.floor((1.0 - probe.worth) * PROBED), -math.inf
+        for row in rows[:ASKED]:
+            scores, best = probe.compared(memory.patterns[row])
+            depth = max(depth, best - float(np.partition(scores, place)[place]))
+    return replace(probe, depth=depth * probe.square)

@@ -195,9 +195,20 @@ class Snapshot:
         """
         if self.streamed:
             return 0.0
-        memories = self.sketched, self.sketched_values
-        gaps = [gap_of(self.separation, x, self.error) for x in memories if x is not None]
+        gaps = self.gap, self.gap_of_values
         return min((self.probe.warmest(gap) for gap in gaps if gap is not None), default=math.inf)
+
+    @cached_property
+    def gap(self) -> float | None:
+        """How far below the best a score must be for a pattern to be left out, or None."""
+        memory = self.sketched
+        return None if memory is None else gap_of(self.separation, memory, self.error)
+
+    @cached_property
+    def gap_of_values(self) -> float | None:
+        """The same where the projections are associated."""
+        memory = self.sketched_values
+        return None if memory is None else gap_of(self.separation, memory, self.error)
 
     def sketch_of(self, *parts: Any) -> Sketched:
         """Return what partial retrieval reads."""

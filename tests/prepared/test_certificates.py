@@ -119,6 +119,20 @@ def test_the_certificate_of_a_retrieval_bounds_its_exact_update():
         hopcore.retrieve(stored[:1], stored, 2.0).certificate  # noqa: B018
 
 
+@pytest.mark.parametrize("similarity", ["distance", "dot"])
+@pytest.mark.parametrize(("mean", "unit"), [(0.0, 1.0), (1e2, 1.0), (1e6, 1.0), (0.0, 1e-90)])
+def test_certificates_with_all_patterns_stay_small_far_from_the_origin(similarity, mean, unit):
+    rng = np.random.default_rng(14)
+    stored = unit * (rng.standard_normal((300, 20)) + mean)
+    beta = 1e-3 / unit**2
+    memory = hopcore.Memory(stored, similarity=similarity, beta=beta, error=1e-9 * unit)
+    state = unit * rng.standard_normal(20) / (1.0 + mean) + (similarity == "distance") * unit * mean
+    output, certificate = memory.association(state, return_certificate=True)
+    apart = output.astype(np.longdouble) - exact(state, memory, beta)
+    assert np.sqrt((apart / unit) @ (apart / unit)) <= certificate / unit < 1e-12 * (10.0 + mean)
+    assert memory.visits(state).patterns == 300
+
+
 def test_leading_axes_and_an_inverse_temperature_for_each_query():
     rng = np.random.default_rng(3)
     stored = rng.standard_normal((500, 20))
@@ -149,8 +163,8 @@ def test_a_probe_says_where_the_sketch_excludes_too_few_patterns():
         memory = hopcore.Memory(stored, beta=1.0, error=1e-6, similarity=similarity)
         states = stored[:4] + near * rng.standard_normal((4, 100))
         probe = memory.snapshot().probe
-        assert probe.in_vain(states, np.full(4, 1e-3), 30.0).all()
-        assert not probe.in_vain(states, np.full(4, 1e2), 30.0).any()
+        assert all(probe.in_vain(state, 1e-3, 30.0) for state in states)
+        assert not any(probe.in_vain(state, 1e2, 30.0) for state in states)
 
 
 def test_a_probe_looks_at_patterns_that_were_not_removed():
@@ -158,10 +172,9 @@ def test_a_probe_looks_at_patterns_that_were_not_removed():
     far = rng.standard_normal((3000, 100))
     near = np.tile(rng.standard_normal(100), (3000, 1)) + 1e-3 * far
     memory = hopcore.Memory(np.concatenate([far, near]), beta=1.0, error=1e-6)
-    state, beta = near[:1], np.asarray([50.0])
-    assert memory.snapshot().probe.in_vain(state, beta, 30.0)
+    assert memory.snapshot().probe.in_vain(near[0], 50.0, 30.0)
     memory.remove(memory.keys[3500:])
-    assert not memory.snapshot().probe.in_vain(state, beta, 30.0)
+    assert not memory.snapshot().probe.in_vain(near[0], 50.0, 30.0)
 
 
 def test_a_warm_memory_is_known_without_a_look_at_the_states():
@@ -170,7 +183,8 @@ def test_a_warm_memory_is_known_without_a_look_at_the_states():
     for similarity in ("distance", "dot"):
         memory = hopcore.Memory(stored, beta=1.0, error=1e-6, similarity=similarity)
         warmest = memory.snapshot().probe.warmest(30.0)
-        assert memory.snapshot().probe.in_vain(stored[:50], np.full(50, warmest), 30.0).all()
+        probe = memory.snapshot().probe
+        assert all(probe.in_vain(state, warmest, 30.0) for state in stored[:50])
         assert 1e-2 < warmest < 1e2
         assert 1e-2 < memory.snapshot().warmest < 1e2
     biased = hopcore.Memory(stored, beta=1.0, error=1e-6, bias=np.linspace(0.0, 1e3, 6000))
@@ -207,10 +221,11 @@ def test_a_probe_with_the_level_of_all_patterns_knows_queries_far_from_them(
         apart, products = cdist(states, stored, "sqeuclidean"), states @ stored.T
         scores = 100.0 * (-0.5 * apart if distance else products)
         level = logsumexp(scores + (bias if biased else 0.0), axis=-1)
-        assert (probe.in_vain(states, np.full(8, 100.0), 20.0, level) == vain).all()
+        for state, own in zip(states, level, strict=True):
+            assert probe.in_vain(state, 100.0, 20.0, float(own)) == vain
     if distance:
         # Without the level they may be near.
-        assert not probe.in_vain(far, np.full(8, 100.0), 20.0).any()
+        assert not any(probe.in_vain(state, 100.0, 20.0) for state in far)
 
 
 def test_the_first_query_at_a_beta_reads_all_patterns_and_tells_whether_few_are_enough(

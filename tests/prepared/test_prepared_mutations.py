@@ -31,6 +31,18 @@ def forgotten_tail(patch):
     everywhere(patch, "prepared._partial", "softmax_answer", wrong)
 
 
+@mutant("scores with all patterns of which the last one is of another part", "R1")
+def stale_part(patch):
+    kind = core("prepared._whole").Asked
+    right = kind.scores
+
+    def wrong(self, rows, patterns):
+        scores, own = right(self, rows, patterns)
+        return scores, None if own is None else np.roll(own, 1, axis=0)
+
+    patch.setattr(kind, "scores", wrong)
+
+
 @mutant("the spread of the first values after others were added", "R1")
 def stale_spread(patch):
     module = core("prepared._rows")

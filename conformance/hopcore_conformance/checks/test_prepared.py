@@ -160,6 +160,34 @@ def test_certificates(
         # The last values may be far longer than those with which the sketch was made.
         held.add(stored[part], dtype.type(factor) * values[part])
     states = stored[::400]
+    check_certificates(subject, held, states, beta)
+
+
+@statement("R1")
+@given(
+    rng=generators(),
+    similarity=similarities,
+    beta=st.sampled_from((1e-3, 0.1)),
+    mean=st.sampled_from((0.0, 1.0, 100.0)),
+    projected=st.booleans(),
+)
+def test_certificates_with_all_patterns(
+    subject: Subject, rng: np.random.Generator, similarity: Any, beta: float, mean: float,
+    projected: bool,
+) -> None:  # fmt: skip
+    dtype = floats_of(subject)
+    stored = (rng.normal(size=(MANY, DEPTH)) + mean).astype(dtype)
+    values = rng.normal(size=(MANY, 2)).astype(dtype) if projected else None
+    held = hopcore.Memory(stored, values, similarity=similarity, beta=beta, error=1e-6)
+    held.remove(rng.choice(MANY, 50, replace=False).tolist())
+    states = stored[::900] + dtype.type(0.1)
+    if mean == 0.0:
+        assert (np.asarray(held.visits(states).share) == 1.0).all()
+    check_certificates(subject, held, states, beta)
+
+
+def check_certificates(subject: Subject, held: hopcore.Memory, states: Array, beta: float) -> None:
+    """Compare associations of states with exact ones, and fail if a certificate is violated."""
     output, certificate = certified(subject, held, states)
     for i, state in enumerate(states):
         apart = output[i].astype(WIDE) - exact(state, held, beta)
