@@ -112,6 +112,7 @@ TARGETS = (
         (
             "memory-dropout-torch",
             "memory-dropout-jax",
+            "memory-eager-dropout-jax",
             "memory-bias-row-torch",
             "memory-bias-torch",
             "memory-func-grad-torch",

@@ -22,6 +22,11 @@ MEMORY_USE_ROWS = (
     memory("dropout", "torch", "peak memory of a torch layer with dropout, forward and backward"),
     memory("dropout", "jax", "peak memory of a compiled JAX layer with dropout"),
     memory(
+        "eager_dropout",
+        "jax",
+        "peak memory of a JAX layer with dropout outside of jax.jit, with gradient",
+    ),
+    memory(
         "bias_row",
         "torch",
         "peak memory of a torch layer with a padding mask of numbers, with gradient",

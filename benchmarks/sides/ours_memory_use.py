@@ -44,6 +44,18 @@ def dropout(case: Case, library: str) -> Prepared:
     )
 
 
+def eager_dropout(case: Case, library: str) -> Prepared:
+    """Dropout of the weights in JAX where nothing is compiled, with the gradient by the states."""
+    import jax  # noqa: PLC0415
+
+    import hopcore_jax  # noqa: PLC0415
+
+    layer = hopcore_jax.Hopfield(input_size=case.d, num_heads=1, dropout=0.1, key=jax.random.key(0))
+    state, stored = (jax.numpy.asarray(x)[None] for x in arrays(case))
+    slope = jax.grad(lambda state: layer((stored, state, stored), key=jax.random.key(1)).sum())
+    return Prepared(lambda: slope(state).block_until_ready())
+
+
 def bias_row(case: Case, library: str) -> Prepared:
     """Numbers of a padding mask, one for each stored pattern, with the gradient."""
     import torch  # noqa: PLC0415

@@ -10,6 +10,7 @@ function into those of :func:`dot_product_attention`.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from hopcore.arrays._array_checks import backend_of_input, shape
@@ -20,7 +21,7 @@ from hopcore.arrays._library import AnyArray, SomeArray, quiet
 from hopcore.arrays._scalar_checks import as_number, is_number, short_repr
 from hopcore.layers._masks import CoreMasks, as_core_mask, joined_masks
 from hopcore.layers._projections import Association
-from hopcore.layers._recall import Drop, association_of, weights_of
+from hopcore.layers._recall import Drop, association_of, in_blocks, weights_of
 from hopcore.layers._statistics import statistics_of_heads
 from hopcore.memory._causal import without_later
 from hopcore.memory._compact import is_absolute
@@ -69,7 +70,7 @@ def dot_product_attention(
         With ``"distance"``, the scores are :math:`-s \|q - k\|^2 / 2 + B`, up to a number for each
         query that the weights do not depend on.
     drop : callable, optional
-        Dropout of the weights, for those who draw it.
+        Dropout of the weights ``(..., H, l, S)`` of all queries or, in torch, of a block of them.
 
     Returns
     -------
@@ -83,10 +84,11 @@ def dot_product_attention(
 
     Notes
     -----
-    Memory is O(L + S), unless there is a bias or dropout. A bias needs all scores, except in
-    torch's fused kernel when no derivative is asked for. ``causal`` makes no mask of all pairs
-    unless there is another mask, a bias, dropout or distances: a softmax in torch goes to torch's
-    own causal kernel, and anything else to blocks of queries with the keys that they attend to.
+    Memory is O(L + S), unless there is a bias or dropout. These need all scores, except in torch
+    and, for dropout that says what it draws for each block, in JAX. ``causal`` makes no mask of all
+    pairs unless there is another mask, a bias, dropout or distances: a softmax in torch goes to
+    torch's own causal kernel, and anything else to blocks of queries with the keys that they attend
+    to.
 
     Examples
     --------
@@ -119,13 +121,23 @@ def dot_product_attention(
     elif drop is None:
         output = joined_groups(inputs.xp, association_of(association), groups)
     else:
-        values = inputs.projection
-        weights = drop(joined_groups(inputs.xp, weights_of(association), groups))
-        if groups is not None:
-            lead = tuple(weights.shape[:-3])
-            weights = inputs.xp.reshape(weights, (*lead, *groups, *weights.shape[-2:]))
-        output = joined_groups(inputs.xp, inputs.backend.recalled(weights, values), groups)
+        each = math.prod(shape(query)[:-2]) * key.shape[-2]
+        of_block = partial(recalled_by_groups, groups)
+        output = joined_groups(inputs.xp, in_blocks(association, of_block, drop, each), groups)
     return inputs.backend.astype(output, query.dtype)
+
+
+def recalled_by_groups(
+    groups: tuple[int, int] | None, association: Association, drop: Drop | None
+) -> Array:
+    """Return the averages of the values by weights that are dropped as those of single heads."""
+    inputs = association.inputs
+    weights = joined_groups(inputs.xp, weights_of(association), groups)
+    weights = weights if drop is None else drop(weights)
+    if groups is not None:
+        lead = tuple(weights.shape[:-3])
+        weights = inputs.xp.reshape(weights, (*lead, *groups, *weights.shape[-2:]))
+    return inputs.backend.recalled(weights, inputs.projection)
 
 
 @quiet

@@ -91,8 +91,9 @@ def hopfield(
         scores. With ``"causal"``, query i attends to the patterns 0 to i alone; torch's kernel does
         this without a mask, in about half the time, where nothing else needs one.
     drop : callable, optional
-        A function that applies dropout to association weights ``(..., H, L, S')``; S' includes the
-        patterns that the layer adds. The default is no dropout.
+        A function that applies dropout to association weights ``(..., H, l, S')`` of all queries
+        or, in torch, of a block of them; S' includes the patterns that the layer adds. The default
+        is no dropout.
     hard : bool
         Whether each query of each head recalls only the value with its largest weight. The
         derivative is that of :func:`hopcore.layers.straight_through`. Without dropout and numbers
@@ -118,7 +119,8 @@ def hopfield(
     or a number whose fourth power overflows is treated as a query of zeros.
 
     With ``batch_first=False``, patterns and output have the shape ``(L, ..., d)``. The layer needs
-    O(L + S) memory, unless dropout or a mask of numbers requires the weights.
+    O(L + S) memory, unless dropout or a mask of numbers requires the weights. torch, and JAX for
+    dropout, then hold those of a block of queries at a time.
 
     Examples
     --------

@@ -187,14 +187,30 @@ def as_core_mask(backend: Backend, name: str, state: Array, mask: Array) -> Core
         return CoreMasks(attended, None)
     if mask.dtype not in backend.precise:
         raise TypeError(f"{name} must hold booleans, integers or real numbers, got {mask.dtype}")
-    if backend.can_read_values(mask) and not bool(backend.xp.all(mask < math.inf)):
+    return mask_of_numbers(backend, name, state, mask)
+
+
+def mask_of_numbers(backend: Backend, name: str, state: Array, mask: Array) -> CoreMasks:
+    """Return numbers that are added to scores as a bias, and -inf as a boolean mask, if needed."""
+    if 0 in shape(mask):
+        return CoreMasks(mask != -math.inf, None)
+    bias = backend.astype(mask, backend.precise[state.dtype])
+    if not backend.can_read_values(mask):
+        return CoreMasks(mask != -math.inf, bias)
+    # Two numbers tell most of what must be known, without another array of this size.
+    values = backend.constant(mask)
+    least, largest = (float(extreme(values)) for extreme in (backend.xp.min, backend.xp.max))
+    if not largest < math.inf:
         raise ValueError(f"{name} must hold numbers or -inf, got nan or +inf")
-    masked = mask == -math.inf
     # Numbers that are learned may start at 0, and have a derivative there.
-    readable = backend.can_read_values(mask) and not backend.requires_gradient(mask)
-    if readable and bool(backend.xp.all(masked | (mask == 0))):
-        return CoreMasks(~masked, None)
-    return CoreMasks(~masked, backend.astype(mask, backend.precise[state.dtype]))
+    learned = backend.requires_gradient(mask)
+    if least > -math.inf:
+        return CoreMasks(None, None if least == largest == 0.0 and not learned else bias)
+    attended = mask != -math.inf
+    plain = largest in (0.0, -math.inf) and not learned
+    if plain and bool(backend.xp.all((mask == 0) | ~attended)):
+        return CoreMasks(attended, None)
+    return CoreMasks(attended, bias)
 
 
 def joined_masks(parts: Sequence[CoreMasks]) -> CoreMasks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hopcore.arrays._array_checks import backend_of_input, broadcast_shapes, shape
@@ -117,36 +118,58 @@ def recalled_with_weights(
     settings: HopfieldSettings, association: Association, drop: Drop | None, hard: bool
 ) -> Array:
     """Return the output of the heads from their weights, in blocks of queries where possible."""
-    inputs = association.inputs
-    backend = inputs.backend
 
-    def of_block(some: Association, drop: Drop | None = drop) -> Array:
+    def of_block(some: Association, drop: Drop | None) -> Array:
         weights = for_all_heads(settings, some, weights_of(some))
         weights = weights if drop is None else drop(weights)
         weights = straight_through(weights) if hard else weights
-        return backend.recalled(weights, some.inputs.projection)
+        return some.inputs.backend.recalled(weights, some.inputs.projection)
 
+    each = math.prod(association.lead) * settings.num_heads * association.inputs.stored.shape[-2]
+    return in_blocks(association, of_block, drop, each)
+
+
+def in_blocks(
+    association: Association,
+    of_block: Callable[[Association, Drop | None], Array],
+    drop: Drop | None,
+    each: int,
+) -> Array:
+    """Return ``of_block(association, drop)``, in blocks of queries where that holds less.
+
+    Parameters
+    ----------
+    association : Association
+    of_block : callable
+        It returns outputs ``(..., L, v)`` of queries from their weights.
+    drop : callable or None
+        Dropout of the weights.
+    each : int
+        The number of weights of one query of all heads and inputs.
+    """
+    inputs = association.inputs
+    backend = inputs.backend
     alone = association.graph is None and association.spreading is None
-    # Compiled blocks need a dropout that says what it draws for each of them.
-    compiled = drop is not None and hasattr(drop, "of_block") and backend.maps_blocks(inputs.state)
-    compiled = compiled and (association.bias is None or association.bias.shape[-2] == 1)
-    recomputes = compiled or backend.recomputes(inputs.state)
+    # Blocks of JAX need a dropout that says what it draws for each of them.
+    mapped = drop is not None and hasattr(drop, "of_block") and backend.maps_blocks(inputs.state)
+    mapped = mapped and (association.bias is None or association.bias.shape[-2] == 1)
+    recomputes = mapped or backend.recomputes(inputs.state)
     if not (alone and association.scores is PLAIN and recomputes):
-        return of_block(association)
-    full = math.prod(association.lead) * settings.num_heads * inputs.stored.shape[-2]
+        return of_block(association, drop)
     block = DROPPED * max(1, backend.block(inputs.state) // BLOCK)
-    rows, queries = max(1, block // max(1, full)), inputs.state.shape[-2]
+    rows, queries = max(1, block // max(1, each)), inputs.state.shape[-2]
     if rows >= queries:
-        return of_block(association)
-    if compiled:
+        return of_block(association, drop)
+    if mapped:
         dropout: Any = drop
         return backend.in_mapped_blocks(
             lambda part, number: of_block(block_of(association, part), dropout.of_block(number)),
             queries,
             rows,
         )
+    again = partial(backend.recomputed, lambda some: of_block(some, drop))
     parts = (block_of(association, part) for part in chunks(queries, rows))
-    return inputs.xp.concat([backend.recomputed(of_block, some) for some in parts], axis=-2)
+    return inputs.xp.concat([again(some) for some in parts], axis=-2)
 
 
 def block_of(association: Association, part: Any) -> Association:

@@ -1,4 +1,4 @@
-"""Compiled dropout in JAX draws the weights of a block of queries at a time."""
+"""Dropout in JAX draws the weights of a block of queries at a time, compiled or not."""
 
 from __future__ import annotations
 
@@ -31,9 +31,13 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "DROPPED", 2 * 3 * 2 * 9)
 
 
+def eager(layer: Any) -> Any:
+    return lambda state, stored, key: layer((stored, state, stored), key=key)
+
+
 def compiled(layer: Any) -> Any:
     # A new function, so that nothing compiled for other blocks is used.
-    return jax.jit(lambda state, stored, key: layer((stored, state, stored), key=key))
+    return jax.jit(eager(layer))
 
 
 def test_blocks_have_the_derivative_of_what_they_draw(blocks: None) -> None:
@@ -66,10 +70,22 @@ def test_blocks_drop_as_many_weights(blocks: None) -> None:
     np.testing.assert_allclose(mean, exact, atol=0.05, rtol=0.1)
 
 
-def test_every_block_draws_numbers_of_its_own(blocks: None) -> None:
+def test_the_same_weights_are_dropped_where_nothing_is_compiled(blocks: None) -> None:
+    layer, given = made(dropout=0.5), patterns()
+
+    def slope(call: Any) -> jax.Array:
+        return jax.grad(lambda state: jnp.sum(call(state, given[1], KEY) ** 2))(given[0])
+
+    ways = eager(layer), compiled(layer)
+    np.testing.assert_allclose(*(call(*given, KEY) for call in ways), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*map(slope, ways), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("prepare", [eager, compiled])
+def test_every_block_draws_numbers_of_its_own(blocks: None, prepare: Any) -> None:
     state, stored = patterns()
     alike = jnp.broadcast_to(state[:, :1], state.shape)
-    output = np.asarray(compiled(made(dropout=0.5))(alike, stored, KEY))
+    output = np.asarray(prepare(made(dropout=0.5))(alike, stored, KEY))
     rows = {output[0, i].tobytes() for i in range(output.shape[1])}
     assert len(rows) == output.shape[1]
 
@@ -95,3 +111,20 @@ def test_no_array_of_all_weights_is_held(monkeypatch: pytest.MonkeyPatch) -> Non
     program: Any = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(shape, shape).compile()
     # All weights are 16 MiB; a block and its derivative are about ten arrays.
     assert program.memory_analysis().temp_size_in_bytes < 4 * 2**20
+
+
+def test_no_array_of_all_weights_is_made_without_a_compiler(
+    blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, stored = patterns()
+    made_of, sizes = recall.weights_of, []
+
+    def weights_of(association: Any) -> jax.Array:
+        sizes.append(association.inputs.state.shape[-2])
+        return made_of(association)
+
+    monkeypatch.setattr(recall, "weights_of", weights_of)
+    layer = made(dropout=0.5)
+    jax.grad(lambda state: jnp.sum(layer((stored, state, stored), key=KEY) ** 2))(state)
+    assert sizes
+    assert max(sizes) == 2  # of five queries

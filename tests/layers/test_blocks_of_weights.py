@@ -9,6 +9,7 @@ import pytest
 
 import hopcore
 from hopcore.layers import _recall as recall
+from hopcore.layers._masks import as_core_masks
 
 torch = pytest.importorskip("torch")
 import hopcore_torch  # noqa: E402
@@ -82,3 +83,49 @@ def test_a_bias_row_holds_no_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "associate_biased", lambda *given: pytest.fail("all scores"))
     layer, patterns = made()
     layer(patterns, torch.linspace(-1.0, 0.0, 9, dtype=torch.float64).expand(3, 9)).sum().backward()
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_drops_weights_of_blocks(
+    monkeypatch: pytest.MonkeyPatch, grouped: bool, causal: bool
+) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(2, 4, 5, 3, dtype=torch.float64, requires_grad=True)
+    key = torch.randn(2, 2 if grouped else 4, 9, 3, dtype=torch.float64)
+    mask = torch.rand(2, 4, 5, 9) < 0.7
+    sizes = []
+
+    def drop(weights: torch.Tensor) -> torch.Tensor:
+        sizes.append(weights.shape)
+        return 3.0 * weights.square()
+
+    def found() -> list[torch.Tensor]:
+        attention = hopcore.layers.dot_product_attention
+        output = attention(query, key, key, mask=mask, causal=causal, drop=drop)
+        return [output, *torch.autograd.grad(output.square().sum(), query)]
+
+    wanted = found()
+    assert sizes.pop() == (2, 4, 5, 9)
+    monkeypatch.setattr(recall, "DROPPED", 2 * 2 * 4 * 9)
+    torch.testing.assert_close(found(), wanted)
+    assert {shape[-2] for shape in sizes} == {1, 2}
+    assert {(*shape[:-2], shape[-1]) for shape in sizes} == {(2, 4, 9)}
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_mask_of_numbers_needs_no_booleans(learned: bool) -> None:
+    state = torch.zeros(2, 5, 8, dtype=torch.float64)
+    numbers = torch.linspace(-1.0, 1.0, 45, dtype=torch.float64).reshape(5, 9)
+    for values, wanted in (
+        (numbers, (False, True)),
+        (torch.zeros_like(numbers), (False, learned)),
+        (numbers.masked_fill(numbers > 0.5, -np.inf), (True, True)),
+        (torch.zeros_like(numbers).masked_fill(numbers > 0.5, -np.inf), (True, learned)),
+        (torch.full_like(numbers, -np.inf), (True, learned)),
+    ):
+        masks = as_core_masks(state, (2,), 2, 9, None, values.requires_grad_(learned))
+        assert (masks.mask is not None, masks.bias is not None) == wanted
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="numbers or -inf, got nan or"):
+            as_core_masks(state, (2,), 2, 9, None, numbers.detach() + wrong)

@@ -357,11 +357,16 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
         return self.astype(fixed_point, solution.dtype)
 
     def maps_blocks(self, state: Array) -> bool:
-        """Where operations are compiled, for sizes that are known; otherwise each call compiles."""
-        return loops.staged() and self.has_known_sizes(state)
+        """For sizes that are known."""
+        return self.has_known_sizes(state)
 
     def in_mapped_blocks(self, work: Callable[[Any, Any], Array], queries: int, rows: int) -> Array:
-        """By ``lax.map``, whose steps follow each other."""
+        """By ``lax.map``, whose steps follow each other.
+
+        Outside ``jax.jit``, where each call would compile it again, by a loop of Python.
+        """
+        if not loops.staged():
+            return in_eager_blocks(work, queries, rows)
         count, rest = divmod(queries, rows)
         again = jax.checkpoint(work, prevent_cse=False)
         found = lax.map(lambda n: again(n * rows + jnp.arange(rows), n), jnp.arange(count))
@@ -388,6 +393,21 @@ class JaxBackend(JaxGraphKernels, JaxLayerKernels):
     def half_of(self, state: Array) -> Any:
         """The dtype of a state in half precision, in which GPUs and TPUs multiply; else None."""
         return None if self.platform(state) == "cpu" else products.half_of(state.dtype)
+
+
+def in_eager_blocks(work: Callable[[Any, Any], Array], queries: int, rows: int) -> Array:
+    """Return :meth:`JaxBackend.in_mapped_blocks` of operations that run one after another.
+
+    A block waits for the one before it, so that only one of them needs room at a time.
+    """
+    found: list[Any] = []
+    again = jax.checkpoint(work)
+    for number, first in enumerate(range(0, queries, rows)):
+        places = np.arange(first, min(first + rows, queries))
+        found.append(again(jnp.asarray(places), jnp.asarray(number)))
+        if isinstance(found[-1], jax.Array) and not loops.traced(found[-1]):
+            found[-1].block_until_ready()
+    return jnp.concatenate(found, axis=-2)
 
 
 def parts_of(array: jax.Array) -> list[np.ndarray]:
