@@ -192,8 +192,8 @@ def run_case(
     once = PAUSE + sum(3 * turn.opening.seconds + PAUSE for _, turn in active if turn.opening)
     rounds = max(3 if once < 2 * seconds else 1, min(11, int(seconds / once)))
     for k in range(rounds):
-        # A A B B and B B A A, so that no side always comes after the same other. Before a pair there
-        # is a run that does not count: the first one after another process takes up to 30 % longer.
+        # A A B B and B B A A, so that no side always comes after the same other. A run before each
+        # pair does not count: the first one after another process takes up to 30 % longer.
         for worker, turn in active[:: -1 if k % 2 else 1]:
             if turn.measured.failed:
                 continue
