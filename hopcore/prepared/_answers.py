@@ -15,7 +15,8 @@ from hopcore.arrays._numpy import NumpyBackend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._found import Sketched
 from hopcore.prepared._partial import MANY, Answer, answer_if_most, rounded
-from hopcore.prepared._snapshot import LARGEST, Keys, Snapshot, Values, origin_of, put
+from hopcore.prepared._parts import Keys, Values, origin_of
+from hopcore.prepared._snapshot import LARGEST, Snapshot, put
 from hopcore.prepared._whole import whole_answer
 
 NUMPY = NumpyBackend()

@@ -12,15 +12,8 @@ from hopcore.arrays import BY_TYPE, Array, Backend
 from hopcore.memory._scores import PLAIN, Scores
 from hopcore.prepared._answers import Answers
 from hopcore.prepared._file_snapshot import FileSnapshot
-from hopcore.prepared._snapshot import (
-    Asked,
-    Centred,
-    Keys,
-    Part,
-    Snapshot,
-    Values,
-    origin_of,
-)
+from hopcore.prepared._parts import Asked, Centred, Keys, Part, Values, origin_of
+from hopcore.prepared._snapshot import Snapshot
 from hopcore.streamed._backend import STREAMED, StreamedBackend
 
 

@@ -19,8 +19,9 @@ from hopcore.memory._plain_calls import PLAINLY
 from hopcore.prepared._answers import Answers
 from hopcore.prepared._calibration import Calibration, scores_of
 from hopcore.prepared._file_snapshot import FileSnapshot
+from hopcore.prepared._parts import Values
 from hopcore.prepared._plain import plainly_associated
-from hopcore.prepared._snapshot import Snapshot, Values
+from hopcore.prepared._snapshot import Snapshot
 
 
 def register(memory: type) -> None:

@@ -121,7 +121,7 @@ def wrong_origin(patch):
     def wrong(right):
         return lambda snapshot, states, where: right(snapshot, states, where) + 1.0
 
-    everywhere(patch, "prepared._snapshot", "origin_of", wrong)
+    everywhere(patch, "prepared._parts", "origin_of", wrong)
 
 
 @mutant("one pattern of zeros for a memory without any", "R.empty")
