@@ -95,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         cores = [] if options.cores is None else [f"--cores {options.cores}"]
         command = " ".join(["python -m benchmarks", *options.rows, *quick, *cores])
         about = {"command": command, "record": options.json.name, "machine": machine()}
+        about["begins"] = "a run that does not count, because it follows another process"
         record = about | {"results": results}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
     if options.history:

@@ -190,6 +190,7 @@ def markdown(record: dict[str, Any]) -> str:
     page = record["record"].replace(".json", ".md")
     title = TITLES.get(page, "Benchmarks")
     more = STEADY_RUNS if any(r["ours"].get("twice") is not None for r in record["results"]) else ""
+    more += f"\nEach pair begins with {record['begins']}.\n" if "begins" in record else ""
     return "\n".join(
         [
             PAGE.format(title=title, page=page, packages=packages, more=more, **names, **about),
