@@ -67,6 +67,9 @@ def dense(
     """Find all weights a few rows at a time, so that the solver's passes stay within the cache."""
     weights, conjugate = xp.empty_like(scores), xp.empty_like(scores[:, 0])
     rows, orders = max(1, CACHED // scores.shape[1]), orders_of(separation)
+    fill: Any = getattr(separation, "fill_rows", None)
+    if fill is not None and fill(scores, largest, weights, conjugate, rows):
+        return Support(None, weights, conjugate, scores)
     for start in range(0, scores.shape[0], rows):
         part = slice(start, start + rows)
         some = with_orders(separation, None if orders is None else orders[part])
@@ -78,7 +81,10 @@ def dense(
 def chosen(scores: Array, lowest: Array, xp: ModuleType) -> tuple[Array, Array] | None:
     """Index and value ``(R, K)`` of the scores from ``lowest`` up; None if K > S / 4."""
     rows, width = scores.shape
-    flat = xp.nonzero(xp.reshape(scores >= lowest, (-1,)))[0]
+    above = scores >= lowest
+    if 4 * int(xp.count_nonzero(above)) > rows * width:  # so many in one row, at least
+        return None
+    flat = xp.nonzero(xp.reshape(above, (-1,)))[0]
     starts = xp.searchsorted(flat, xp.arange(rows + 1, dtype=flat.dtype) * width)
     most = max(1, int(xp.max(starts[1:] - starts[:-1])))
     if 4 * most > width:

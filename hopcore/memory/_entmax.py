@@ -16,6 +16,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._array_checks import backend_of_input, check_floating
 from hopcore.arrays._backend import Array, Loop
 from hopcore.arrays._scalar_checks import as_number, is_number, short_repr
+from hopcore.memory._entmax_rows import fill_rows
 from hopcore.memory._order_derivative import expm1_ratio, order_change
 
 
@@ -161,6 +162,19 @@ class Entmax:
             gain = xp.where(convex, gain, other_gain)
         return weights, where_empty(top + gain, empty, xp)
 
+    def fill_rows(
+        self, scores: Any, largest: Any, weights: Any, conjugate: Any, at_once: int
+    ) -> bool:
+        """Write what :meth:`evaluate` returns into arrays of NumPy ``(R, S)`` and ``(R,)``.
+
+        So many rows are solved at once. False if this is not faster: for orders above 2, and for an
+        array of them.
+        """
+        if self.orders is not None or self.alpha > 2.0:
+            return False
+        fill_rows(scores, largest, self.alpha - 1.0, weights, conjugate, at_once)
+        return True
+
     @property
     def has_closed_form(self) -> bool:
         r"""Whether :meth:`evaluate_sorted` applies: for :math:`\alpha` of 1.5 and 2."""
@@ -258,24 +272,35 @@ def newton(
 def largest_weight(
     shifted: Array, start: Array, a: Any, xp: ModuleType, loop: Loop, rows: Array | None = None
 ) -> Array:
-    """The largest weight ``(..., 1)`` for 0 < a <= 1 in ``rows``, by Newton's method."""
+    """The largest weight ``(..., 1)`` for 0 < a <= 1 in ``rows``, by Newton's method.
+
+    From any positive ``start``, the first step leads to the root or above it, and the others
+    decrease. The second one may rise, too: in ``1 - (N - 1) / N``, as the first step may be, all
+    digits but a few are lost.
+    """
     tolerance, zero = xp.finfo(shifted.dtype).eps, xp.zeros_like(start)
 
-    def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        s, _ = carry
+    def newtons(s: Array) -> Array:
         base = shifted * (a / s**a)
-        slope = power(base, 1.0 / a - 1.0, zero, xp)
-        ratio = slope * power(base, 1.0, zero, xp)
-        excess = s * xp.sum(ratio, axis=-1, keepdims=True) - 1.0
-        slope = xp.sum(slope, axis=-1, keepdims=True)
-        smaller = s - excess / xp.where(slope > 0.0, slope, 1.0)
+        inner = xp.maximum(base + 1.0, zero)
+        linear = isinstance(a, float) and a == 0.5
+        slope = inner if linear else power(base, 1.0 / a - 1.0, zero, xp)
+        excess = s * xp.sum(slope * inner, axis=-1, keepdims=True) - 1.0
+        total = xp.sum(slope, axis=-1, keepdims=True)
+        found = s - excess / xp.where(total > 0.0, total, 1.0)
+        return xp.where(found < 1.0, found, 1.0)
+
+    def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        s, _, free = carry
+        found = newtons(s)
         # Once the root is reached, rounding may make a step rise or stand still.
-        smaller = xp.where(smaller < s, smaller, s)
-        moved = s - smaller > tolerance * s
-        return smaller, moved if rows is None else moved & rows
+        found = xp.where(free | (found < s), found, s)
+        moved = xp.abs(s - found) > tolerance * s
+        return found, moved if rows is None else moved & rows, xp.zeros_like(free)
 
     active = start > 0 if rows is None else (start > 0) & rows
-    return loop(lambda carry: xp.any(carry[1]), step, (start, active), 64)[0]
+    first = (xp.where(active, newtons(start), start), active, xp.ones_like(active))
+    return loop(lambda carry: xp.any(carry[1]), step, first, 64)[0]
 
 
 def at_root(shifted: Array, s: Array, a: Any, xp: ModuleType) -> tuple[Array, Array]:
