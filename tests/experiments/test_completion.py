@@ -277,3 +277,9 @@ def test_the_csv_of_the_page_has_every_case(dataset: str) -> None:
     assert {row[:3] for row in rows} == wanted
     steps = from_csv((RESULTS / "completion-steps.csv").read_text(), networks.Descent)
     assert all(row.rise is None or row.rise < 0.0 for row in steps)
+
+
+def test_the_page_shows_the_table_of_its_trials() -> None:
+    rows = from_csv((RESULTS / "completion.csv").read_text(), trials.Trial)
+    page = (RESULTS / "completion.md").read_text(encoding="utf-8")
+    assert report.table(report.summary(rows)).markdown() in page

@@ -351,7 +351,11 @@ def test_the_page_shows_the_tables_of_its_trials():
 
 
 def compared(trials, mode):
-    """Pairs with the fixed arm of one start: equal steps, all, fewer, how far accuracies differ."""
+    """Compare an arm with the fixed arm that has the same start.
+
+    Count the pairs with equal steps, all pairs, and those that need fewer and more steps; the last
+    value is how far the mean accuracies differ, in percentage points.
+    """
     found = {(t.arm, t.seed, t.task, t.distance): t for t in trials}
     pairs = [
         (t, found[Arm("fixed", t.profile), t.seed, t.task, t.distance])
@@ -360,11 +364,14 @@ def compared(trials, mode):
     ]
     same = sum(one.converged == other.converged for one, other in pairs)
     more = 100.0 * np.mean([one.accuracy - other.accuracy for one, other in pairs])
-    earlier = sum(
-        None not in (one.converged, other.converged) and one.converged < other.converged
+    both = [
+        (one.converged, other.converged)
         for one, other in pairs
-    )
-    return same, len(pairs), earlier, f"{abs(more):.2f}"
+        if None not in (one.converged, other.converged)
+    ]
+    earlier = sum(one < other for one, other in both)
+    later = sum(one > other for one, other in both)
+    return same, len(pairs), earlier, later, f"{abs(more):.2f}"
 
 
 def test_the_page_counts_the_pairs_of_its_trials():
@@ -372,9 +379,11 @@ def test_the_page_counts_the_pairs_of_its_trials():
     page = (RESULTS / "temperature-profiles.md").read_text(encoding="utf-8")
     words = " ".join(page.split())
     for mode in ("learned", "quick"):
-        same, pairs, earlier, more = compared(from_csv(text, Trial), mode)
+        same, pairs, earlier, later, more = compared(from_csv(text, Trial), mode)
+        assert same + earlier + later == pairs
         assert f"in {same} of {pairs} pairs" in words
-        assert mode == "learned" or f"earlier in {earlier} of the others" in words
+        assert f"earlier in {earlier} of the others" in words
+        assert f"later in {later}" in words
         assert f"accuracies differ by {more} points" in words
 
 
