@@ -42,7 +42,7 @@ TARGETS = (
     Target(
         "sparsemax and entmax, time <= 4 x softmax",
         ("separations-numpy", "separations-torch", "separations-jax"),
-        "with a full support every Newton step processes all scores; XLA pads the supports",
+        "three Newton steps process all scores of a full support; XLA pads the supports",
     ),
     Target("entmax against the entmax package", ("entmax-package", "entmax-package-exact")),
     Target(
@@ -90,7 +90,7 @@ TARGETS = (
     Target(
         "NumPy dispatch",
         ("overhead-numpy", "one-query-numpy"),
-        "the checks of shapes, dtypes and finite values take 6.5 us",
+        "the checks take 6.5 us, and 40 us after a pass over a memory, when they left the cache",
     ),
     Target(
         "growth",
@@ -122,7 +122,6 @@ TARGETS = (
             "memory-causal-association-torch",
             "memory-sparsemax",
         ),
-        "torch's dropout takes all weights at once; second derivatives and vmap hold all scores",
     ),
     Target(
         "what users would pick instead",
