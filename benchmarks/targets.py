@@ -31,7 +31,7 @@ TARGETS = (
     Target(
         "NumPy association",
         ("association-numpy",),
-        "with 16 coordinates the two products of NumPy's BLAS take most of the time",
+        "the two products of NumPy's BLAS take 1.2 to 1.5 x those of torch; exp and max are passes",
     ),
     Target(
         "torch association",
@@ -48,7 +48,7 @@ TARGETS = (
     Target(
         "retrieval to convergence",
         ("retrieval", "retrieval-clustered", "retrieval-few"),
-        "with two or three updates, the products of the updates themselves take most of the time",
+        "products take most of two or three updates; JAX freezes finished queries and drops none",
     ),
     Target("energy of 1e4 states over 1e5 patterns", ("energy-torch", "energy-numpy")),
     Target(
