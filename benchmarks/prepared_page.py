@@ -159,26 +159,27 @@ paragraphs of which each word is left out with a probability of one half.
 
 RESULTS = """\
 **What a memory with an error gains.** For queries near a stored pattern, at the temperatures of
-retrieval, a call takes 0.7 ms for 10,000 images of MNIST, where one with `error=0` takes 3.4 ms and
-a plain call 12 ms. The gain grows with the length of the patterns (100,000 patterns: 2.9 x over
-`error=0` with 64 values, 7.4 x with 256) and with their number (a million of 64 values: 11 ms,
-where `error=0` takes 45 ms and a plain call 200 ms).
+retrieval, a call takes 1.4 to 1.5 ms for 10,000 images of MNIST, where one with `error=0` takes
+5.6 to 6.2 ms and a plain call 16 to 17 ms. The gain grows with the length of the patterns (100,000
+patterns: 2.7 x over `error=0` with 64 values, 5.7 x with 256) and with their number (a million of
+64 values: 5.4 x over `error=0` and 15 x over a plain call).
 
 **Where it gains nothing.** Where nothing can be left out, at low beta, for standard normal
 patterns, for queries that are far from all patterns (left halves of images, texts of which half of
-the words are missing) and for memories with less than 2^20 values, its speed is 0.88 to 1.19 x that
-of `error=0`, and 2.8 to 5 x that of a plain call (1.1 to 1.8 x in batches), because patterns are
+the words are missing) and for memories with less than 2^20 values, its speed is 0.89 to 1.21 x that
+of `error=0`, and 2.4 to 5.5 x that of a plain call (1.1 to 1.6 x in batches), because patterns are
 checked and their keys are made once. The first query at a beta reads all patterns and then looks
-whether few would have been enough, which takes 0.1 to 0.6 ms where this is not known in advance. So
-its speed is 0.77 to 1 x that of `error=0`, and 2.4 to 4.1 x that of a plain call.
+whether few would have been enough, which takes 0.1 to 0.9 ms where this is not known in advance. So
+its speed is 0.72 to 1.05 x that of `error=0`, and 2.4 to 4.3 x that of a plain call.
 
 **Beside indexes.** At the suggested beta, on images, the 32 neighbours of an index are enough: its
-association is about as exact as that of a memory. IVF and HNSW take 0.4 to 0.6 ms, a memory 0.7 to
-1.3 ms and FAISS's flat index 1.9 ms. But an index does not know when they are not enough: at
+association is about as exact as that of a memory. IVF and HNSW take 0.6 to 1.2 ms, a memory 1.2 to
+1.9 ms and FAISS's flat index 2.9 ms. But an index does not know when they are not enough: at
 a tenth of this beta all of them err by 0.3 to 0.8, and IVF errs by 1.1 on the texts, where it
 misses the nearest pattern of some queries. Only a memory states a bound, and all errors are below
-its certificates. A certificate costs next to nothing where few patterns are enough, and 5 to 8 x
-the time where all are read, in float64.
+its certificates. A certificate costs up to 0.35 ms where few patterns are enough. Where all are
+read, in float64, an association with a certificate takes 2.2 to 3.3 x the time of one without, and
+0.56 to 0.82 x that of a plain call.
 """
 
 
