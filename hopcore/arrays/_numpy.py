@@ -38,8 +38,11 @@ from hopcore.arrays._threads import on_all_cores
 STATISTICS_TILE = 1 << 18
 """Weights of which a thread computes statistics at once, in whole rows."""
 
-SERIAL = 1 << 18
-"""Up to this many scores are computed in one array, which fits into a cache."""
+SERIAL = 1 << 20
+"""Up to this many scores are computed in one array; threads would cost more than they save."""
+
+MANY = 128
+"""With so many queries, tiles are faster from a quarter of that on: they fit into a cache."""
 
 
 class NumpyBackend(NumpyGraphKernels, Backend):
@@ -163,7 +166,8 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             )
         try:
             query = state * (beta if isinstance(beta, float) else beta[..., None])
-            if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
+            limit = SERIAL if query.shape[-2] < MANY else SERIAL >> 2
+            if separation.softmax and query.size * stored.size <= limit * stored.shape[-1] ** 2:
                 return softmax_at_once(query, stored, projection, mask, need_conjugate)
             output, conjugate = in_tiles(query, stored, projection, mask, separation, self)
             return output, conjugate if need_conjugate else None
@@ -192,6 +196,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
         single = state.ndim == 1
         if single:
             state = state[None]
+        limit = SERIAL if state.ndim < 2 or state.shape[-2] < MANY else SERIAL >> 2
         fits = (
             state.ndim >= 2
             and stored.ndim >= 2
@@ -199,7 +204,7 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             and stored.size > 0
             and state.shape[-1] == stored.shape[-1]
             and (stored.ndim == 2 or state.shape[:-2] == stored.shape[:-2])
-            and state.size * stored.size <= SERIAL * stored.shape[-1] ** 2
+            and state.size * stored.size <= limit * stored.shape[-1] ** 2
             and multiplies_zeros(dtype)
         )
         if not fits:
@@ -229,7 +234,8 @@ class NumpyBackend(NumpyGraphKernels, Backend):
             return super().conjugate(state, stored, beta, mask, separation)
         try:
             query = state * (beta if isinstance(beta, float) else beta[..., None])
-            if separation.softmax and query.size * stored.size <= SERIAL * stored.shape[-1] ** 2:
+            limit = SERIAL if query.shape[-2] < MANY else SERIAL >> 2
+            if separation.softmax and query.size * stored.size <= limit * stored.shape[-1] ** 2:
                 return softmax_at_once(query, stored, None, mask, True)[1]
             return in_tiles(query, stored, None, mask, separation, self)[1]
         except FloatingPointError:

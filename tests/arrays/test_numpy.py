@@ -165,3 +165,17 @@ def test_features_whose_squares_overflow_are_normalised(dtype: str) -> None:
         for row, size, eps in zip(rows, sizes.ravel(), (1e-5, 1e-5, 0.0, 0.0), strict=True)
     ]
     np.testing.assert_allclose(found, np.asarray(wanted), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("queries", "patterns", "tiled"), [(1, 300_000, 0), (100, 5_000, 0), (128, 4_096, 1)]
+)
+def test_tiles_are_for_many_queries(queries, patterns, tiled, monkeypatch):
+    used = []
+    right = numpy_backend.in_tiles
+    monkeypatch.setattr(
+        numpy_backend, "in_tiles", lambda *given: (used.append(given), right(*given))[1]
+    )
+    stored = np.zeros((patterns, 2), np.float32)
+    hopcore.association(stored[:queries], stored, beta=1.0)
+    assert len(used) == tiled

@@ -143,6 +143,7 @@ def test_wrong_options_are_refused_in_plain_calls() -> None:
 
 def test_tensors_that_values_can_be_read_from_are_plain(usual: list[Any]) -> None:
     torch = pytest.importorskip("torch")
+    hopcore.backend("torch")  # known, as after the first call with tensors
     state, stored = torch.from_numpy(STATE), torch.from_numpy(STORED)
     found = hopcore.retrieve(state, stored, 4.0)
     assert usual == []
