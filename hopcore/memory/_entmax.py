@@ -16,7 +16,7 @@ from hopcore.arrays._arguments import suggest_names
 from hopcore.arrays._array_checks import backend_of_input, check_floating
 from hopcore.arrays._backend import Array, Loop
 from hopcore.arrays._scalar_checks import as_number, is_number, short_repr
-from hopcore.memory._entmax_rows import fill_rows
+from hopcore.memory._entmax_rows import ROUGH, SAMPLED, fill_rows
 from hopcore.memory._order_derivative import expm1_ratio, order_change
 
 
@@ -143,19 +143,24 @@ class Entmax:
     ) -> tuple[Array, Array]:
         """Weights and conjugate of scores ``(..., S)``; all masked gives zeros and -inf.
 
-        ``largest (..., 1)``, if given, is an upper bound of the largest weight, where the solver
-        starts.
+        ``largest (..., 1)``, if given, is an upper bound of the largest weight. Then the scores
+        are an array, a sample of which shows where Newton's method starts.
         """
         near, top, empty = self._near(scores, xp)
-        start = xp.ones_like(top) if largest is None else largest
+        bound = xp.ones_like(top) if largest is None else largest
         a = self._excess(near, xp)
-        if isinstance(a, float):
-            weights, gain = (newton if a <= 1.0 else halve)(near, start, a, xp, loop)
+        # Above order 1.5 the support is so small that a sample says little about it.
+        sampled = largest is not None and not (isinstance(a, float) and a > 0.5)
+        if isinstance(a, float) and a <= 1.0:
+            weights, gain = newton(near, bound, a, xp, loop, sampled=sampled)
+        elif isinstance(a, float):
+            weights, gain = halve(near, bound, a, xp, loop)
         else:
             # Each solver gets all orders, those of the other one as sparsemax and solved at once.
             one, convex = xp.ones_like(a), a <= 1.0
-            weights, gain = newton(near, start, xp.minimum(a, one), xp, loop, convex)
-            others, other_gain = halve(near, start, xp.maximum(a, one), xp, loop, ~convex)
+            low = xp.minimum(a, one)
+            weights, gain = newton(near, bound, low, xp, loop, convex, sampled)
+            others, other_gain = halve(near, bound, xp.maximum(a, one), xp, loop, ~convex)
             # Not by where, which the scores of a streamed memory do not have.
             first = xp.astype(convex, near.dtype)
             weights = weights * first + others * (1.0 - first)
@@ -247,6 +252,10 @@ def largest_by_sorting(near: Array, alpha: float, xp: ModuleType) -> Array:
     return largest * largest if alpha == 1.5 else largest
 
 
+LOW_POWER = 4.0
+"""A larger power would magnify the rounding error of ``1 + base``; log1p is slower than log."""
+
+
 def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
     """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
     inner = xp.maximum(base + 1.0, zero)
@@ -257,38 +266,85 @@ def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
             return inner
         if exponent == 2.0:
             return inner * inner
-    # A large power would magnify the rounding error of 1 + base: use log1p, but not at -1.
-    logarithm = xp.log1p(xp.maximum(base, zero - 1.0 + xp.finfo(base.dtype).eps))
+    limits = xp.finfo(base.dtype)
+    if isinstance(exponent, float) and exponent <= LOW_POWER:
+        logarithm = xp.log(xp.maximum(inner, zero + limits.smallest_normal))
+    else:
+        logarithm = xp.log1p(xp.maximum(base, zero - 1.0 + limits.eps))
     return indicator(inner, xp) * xp.exp(exponent * logarithm)
 
 
 def newton(
-    shifted: Array, start: Array, a: Any, xp: ModuleType, loop: Loop, rows: Array | None = None
+    shifted: Array,
+    bound: Array,
+    a: Any,
+    xp: ModuleType,
+    loop: Loop,
+    rows: Array | None = None,
+    sampled: bool = False,
 ) -> tuple[Array, Array]:
-    """Weights and gain of the conjugate over the top score, for 0 < a <= 1, in ``rows``."""
-    return at_root(shifted, largest_weight(shifted, start, a, xp, loop, rows), a, xp)
+    """Weights and gain of the conjugate over the top score, for 0 < a <= 1, in ``rows``.
+
+    ``bound (..., 1)`` is one of the largest weight. If ``sampled``, the solver starts where every
+    :data:`SAMPLED`-th score leads, which is close if most scores have weight.
+    """
+    start = bound
+    if sampled:
+        sample = shifted[..., ::SAMPLED]
+        start = largest_weight(sample, bound, a, xp, loop, rows, each=SAMPLED, tolerance=ROUGH)
+    largest = largest_weight(shifted, bound, a, xp, loop, rows, start=start)
+    return at_root(shifted, largest, a, xp)
 
 
 def largest_weight(
-    shifted: Array, start: Array, a: Any, xp: ModuleType, loop: Loop, rows: Array | None = None
+    shifted: Array,
+    bound: Array,
+    a: Any,
+    xp: ModuleType,
+    loop: Loop,
+    rows: Array | None = None,
+    *,
+    start: Array | None = None,
+    each: int = 1,
+    tolerance: float | None = None,
 ) -> Array:
     """The largest weight ``(..., 1)`` for 0 < a <= 1 in ``rows``, by Newton's method.
 
-    From any positive ``start``, the first step leads to the root or above it, and the others
-    decrease. The second one may rise, too: in ``1 - (N - 1) / N``, as the first step may be, all
-    digits but a few are lost.
+    From any positive ``start``, the first step leads to the root or above it, but at most to
+    ``bound``, and the others decrease. The second one may rise, too: in ``1 - (N - 1) / N``, as the
+    first step may be, all digits but a few are lost.
+
+    Parameters
+    ----------
+    shifted : array (..., S)
+    bound : array (..., 1)
+        An upper bound of the largest weight, where the method starts unless ``start`` is given.
+    a : float or array (..., 1)
+    xp : module
+    loop : callable
+    rows : array (..., 1) of bool, optional
+        The rows to solve; the others keep their start.
+    start : array (..., 1), optional
+    each : int, default 1
+        Each score stands for so many.
+    tolerance : float, optional
+        The relative change of the last step. By default, the error is a rounding.
     """
-    tolerance, zero = xp.finfo(shifted.dtype).eps, xp.zeros_like(start)
+    start, zero = bound if start is None else start, xp.zeros_like(bound)
+    if tolerance is None:
+        eps = xp.finfo(shifted.dtype).eps
+        # The error of a step is about the square of the last one, unless the powers have no slope.
+        tolerance = 0.1 * eps**0.5 if isinstance(a, float) and a <= 0.5 else eps
 
     def newtons(s: Array) -> Array:
         base = shifted * (a / s**a)
         inner = xp.maximum(base + 1.0, zero)
         linear = isinstance(a, float) and a == 0.5
         slope = inner if linear else power(base, 1.0 / a - 1.0, zero, xp)
-        excess = s * xp.sum(slope * inner, axis=-1, keepdims=True) - 1.0
+        excess = s * xp.sum(slope * inner, axis=-1, keepdims=True) - 1.0 / each
         total = xp.sum(slope, axis=-1, keepdims=True)
         found = s - excess / xp.where(total > 0.0, total, 1.0)
-        return xp.where(found < 1.0, found, 1.0)
+        return xp.where(found < bound, found, bound)
 
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         s, _, free = carry
@@ -298,7 +354,7 @@ def largest_weight(
         moved = xp.abs(s - found) > tolerance * s
         return found, moved if rows is None else moved & rows, xp.zeros_like(free)
 
-    active = start > 0 if rows is None else (start > 0) & rows
+    active = bound > 0 if rows is None else (bound > 0) & rows
     first = (xp.where(active, newtons(start), start), active, xp.ones_like(active))
     return loop(lambda carry: xp.any(carry[1]), step, first, 64)[0]
 

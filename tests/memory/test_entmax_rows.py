@@ -90,12 +90,34 @@ def test_weights_and_conjugates_are_those_of_the_portable_solver(
     case: tuple[np.ndarray, float],
 ) -> None:
     scores, alpha = case
-    eps = float(np.finfo(scores.dtype).eps)
     weights, conjugate = np.empty_like(scores), np.empty_like(scores[:, 0])
     largest = np.ones_like(scores[:, :1])
     given = scores.copy()
     rows.fill_rows(scores, largest, alpha - 1.0, weights, conjugate, 2)
     np.testing.assert_array_equal(scores, given)
+    check(scores, alpha, weights, conjugate)
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases(), close=st.booleans(), each_row=st.booleans())
+def test_a_start_from_a_sample_leads_to_the_same_weights(
+    case: tuple[np.ndarray, float], close: bool, each_row: bool
+) -> None:
+    scores, alpha = case
+    bound = np.ones_like(scores[:, :1])
+    if close:
+        some = portable(scores, alpha)[0].max(axis=-1, keepdims=True)
+        some = np.where(some > 0.0, some * (1.0 + 8.0 * np.finfo(scores.dtype).eps), 1.0)
+        bound = some.astype(scores.dtype)
+    order = np.full(len(scores), alpha, scores.dtype) if each_row else alpha
+    found = hopcore.Entmax(order).evaluate(scores, np, NUMPY.loop, bound)
+    # An order of float32 is not the number itself.
+    check(scores, float(np.max(order)), *found)
+
+
+def check(scores: np.ndarray, alpha: float, weights: np.ndarray, conjugate: np.ndarray) -> None:
+    """Compare results with those of the portable solver."""
+    eps = float(np.finfo(scores.dtype).eps)
     wanted, level = portable(scores, alpha)
     size = np.maximum(wanted.max(axis=-1, keepdims=True), eps)
     assert np.max(np.abs(weights - wanted) / size) <= 40.0 * eps / (alpha - 1.0) ** 0.5
@@ -120,6 +142,26 @@ def test_the_dense_road_is_taken_and_few_steps_are_enough(monkeypatch: pytest.Mo
         steps.clear()
         NUMPY.separate(scores, hopcore.Entmax(alpha))
         assert 64 * 4096 < sum(steps) < 4.5 * 64 * 4096
+
+
+def test_few_steps_are_enough_from_the_start_of_a_sample() -> None:
+    scores = 0.05 * np.random.default_rng(0).standard_normal((64, 4096)).astype(np.float32)
+    steps: list[int] = []
+
+    def loop(running: Any, step: Any, carry: Any, most: int) -> Any:
+        steps.append(0)
+        while running(carry) and steps[-1] < most:
+            carry = step(carry)
+            steps[-1] += 1
+        return carry
+
+    for alpha in (1.3, 1.5):
+        steps.clear()
+        hopcore.Entmax(alpha).evaluate(scores, np, loop, np.ones_like(scores[:, :1]))
+        assert steps[1] <= 3  # steps[0] are those of the sample
+        steps.clear()
+        hopcore.Entmax(alpha).evaluate(scores, np, loop)
+        assert steps[0] > 5
 
 
 @pytest.mark.parametrize(

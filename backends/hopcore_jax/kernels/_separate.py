@@ -27,6 +27,9 @@ GROUPS = 1024
 MANY = 4096
 """With at least this many stored patterns that is faster."""
 
+SOME = 512
+"""With at least this many scores, a solver of sparse weights starts from a bound and a sample."""
+
 Result = tuple[Array | None, Array]
 
 
@@ -77,7 +80,7 @@ def evaluate(
     rows = jnp.where(rows <= lowest, -math.inf, rows)
     separation = with_orders(separation, None if orders is None else jnp.ravel(orders))
     largest, size = None, scores.shape[-1]
-    if isinstance(size, int) and size >= MANY and not math.isinf(separation.reach):
+    if isinstance(size, int) and size >= SOME and not math.isinf(separation.reach):
         largest = most_weight(separation, rows)
     weights, conjugate = separation.evaluate(rows, jnp, run, largest)
     conjugate = jnp.maximum(conjugate, lowest)
