@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +16,13 @@ pytest.importorskip("torch")
 from typer.testing import CliRunner
 
 import hopcore
-from hopcore import datasets
+from hopcore import datasets, plots
 from hopcore.cli.app import app
 from hopcore.experiments.capacity import masked
 from hopcore.experiments.capacity import report as capacity_report
 from hopcore.experiments.mil import report as mil_report
 from hopcore.experiments.mil import trials as mil_trials
-from hopcore.experiments.papers import denoising, emergent_minima, separation_loss
+from hopcore.experiments.papers import denoising, emergent_minima, report, separation_loss
 from hopcore.experiments.papers import exponential_capacity as capacity
 from hopcore.experiments.papers.rows import Case, Trial
 from hopcore.experiments.papers.study import PAPERS
@@ -133,16 +134,91 @@ def test_one_update_is_near_the_best_and_its_controls_are_not() -> None:
     train, test = (
         denoising.prompts("sphere", count, 400, np.random.default_rng(count)) for count in (60, 300)
     )
-    beta, scale = denoising.fitted(train)
+    beta, scale = denoising.fitted(denoising.updated, train)
     assert 4.0 < beta < 30.0  # the optimum of infinitely many tokens is 1 / 0.1
     errors = {
         "best": denoising.error(test.best, test.clean),
         "one": denoising.error(scale * denoising.updated(test, beta), test.clean),
     }
-    other = test._replace(tokens=np.roll(test.tokens, 1, axis=0))
-    errors["other"] = denoising.error(scale * denoising.updated(other, beta), test.clean)
+    beta, scale = denoising.fitted(denoising.of_another, train)
+    errors["other"] = denoising.error(scale * denoising.of_another(test, beta), test.clean)
     assert errors["best"] < errors["one"] < 1.3 * errors["best"]
     assert errors["other"] > 1.5 * errors["best"]
+
+
+def least_error(states: np.ndarray, clean: np.ndarray) -> float:
+    """The mean squared error with the best scale, by a solver of least squares."""
+    column = states.astype(np.float64).reshape(-1, 1)
+    scale = np.linalg.lstsq(column, clean.reshape(-1), rcond=None)[0]
+    return float(np.mean((column @ scale - clean.reshape(-1)) ** 2))
+
+
+def retrieved(found: denoising.Prompts, beta: float) -> np.ndarray:
+    return np.asarray(hopcore.retrieve(found.query[:, None], found.tokens, beta, max_steps=1000,
+                                       tol=1e-4).state[:, 0])  # fmt: skip
+
+
+def associated(found: denoising.Prompts, beta: float, similarity: Any = "dot") -> np.ndarray:
+    return np.asarray(hopcore.association(found.query[:, None], found.tokens, beta=beta,
+                                          similarity=similarity)[:, 0])  # fmt: skip
+
+
+@pytest.mark.parametrize("task", denoising.VARIANCES)
+def test_every_method_has_the_beta_and_the_scale_that_are_best_for_it(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the training prompts as test prompts, no other choice has a smaller error."""
+    found = denoising.prompts(task, 40, 20, np.random.default_rng(5))
+    other = found._replace(tokens=np.roll(found.tokens, 1, axis=0))
+    betas = (0.1, 1.0, 4.0, 20.0, 100.0)
+    monkeypatch.setattr(denoising, "BETAS", betas)
+    monkeypatch.setattr(denoising, "prompts", lambda *given: found)
+    measured = denoising.measure(Case("denoising", task, 20, 0))
+    assert [row.method for row in measured] == list(denoising.METHODS)
+    linear = np.stack([x.T @ x @ y for x, y in zip(found.tokens, found.query, strict=True)])
+    wanted = {
+        "Bayes": denoising.error(found.best, found.clean),
+        "one update": min(least_error(associated(found, b), found.clean) for b in betas),
+        "until at rest": min(least_error(retrieved(found, b), found.clean) for b in betas),
+        "other context": min(least_error(associated(other, b), found.clean) for b in betas),
+        "linear attention": least_error(linear, found.clean),
+        "nearest token": least_error(associated(found, 1e6, "distance"), found.clean),
+        "equal weights": least_error(np.mean(found.tokens, axis=1), found.clean),
+        "query alone": least_error(found.query, found.clean),
+        "zero": float(np.mean(found.clean**2)),
+    }
+    assert {row.method: row.value for row in measured} == pytest.approx(wanted, rel=1e-4)
+    assert {row.method for row in measured if row.at is not None} == set(denoising.WARM)
+
+
+def test_a_row_of_dots_shows_its_mean_and_interval() -> None:
+    ax = plots.new_figure(3.0, 2.0).subplots()
+    report.dots(ax, {"one": [1.0, 2.0, 3.0], "two": [5.0]}, {"one": "red", "two": "blue"})
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["one", "two"]
+    assert ax.yaxis_inverted()
+    bars = [bar.lines[2][0].get_segments() for bar in ax.containers if bar.has_xerr]
+    assert len(bars) == 1  # one value has no interval
+    np.testing.assert_allclose(bars[0][0][:, 0], [2.0 - 2.484, 2.0 + 2.484], atol=1e-3)
+
+
+def test_the_counts_of_minima_are_averaged_over_the_seeds() -> None:
+    rows = [
+        Trial("p", "t", 5, seed, "m", at + 0.1 * seed, value)
+        for seed, values in enumerate(((1.0, 4.0), (3.0, 4.0)))
+        for at, value in zip((1.0, 2.0), values, strict=True)
+    ]
+    (mean, low, high), last = emergent_minima.mean_counts(rows)
+    assert (mean, low, high) == pytest.approx((2.0, 2.0 - 12.706, 2.0 + 12.706), abs=1e-3)
+    assert last == pytest.approx((4.0, 4.0, 4.0))
+    assert emergent_minima.mean_counts(rows[:2]) == [(1.0, 1.0, 1.0), (4.0, 4.0, 4.0)]
+
+
+def test_each_task_of_emergent_minima_has_a_panel() -> None:
+    rows = from_csv((RESULTS / "papers-emergent-minima.csv").read_text(encoding="utf-8"), Trial)
+    assert list(emergent_minima.panels(rows)) == [
+        "Uniform, 8 dimensions", "Uniform, 32 dimensions",
+        "As the code draws, 8 dimensions", "As the code draws, 32 dimensions",
+    ]  # fmt: skip
 
 
 def test_minima_are_counted() -> None:

@@ -17,7 +17,10 @@ Bietti and Sengupta 2025, "In-context denoising with one-layer transformers"):
   w_c \mu_c}{\sigma_0^2 + \sigma_z^2}` with
   :math:`w = \operatorname{softmax}(\mu_c \cdot \tilde x / (\sigma_0^2 + \sigma_z^2))`.
 
-Bayes predictions know the distribution of the prompt; the others know its tokens alone.
+Bayes predictions know the distribution of the prompt; the others know its tokens alone. Each of
+the others is multiplied by one number for all prompts of a task, and has at most one inverse
+temperature for all of them. Both are chosen for each method on the same training prompts, so that
+no method is ahead because it was fitted and another one was not.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import numpy as np
 import hopcore
 from hopcore import plots
 from hopcore.datasets._images import Images
+from hopcore.experiments.papers.report import dots
 from hopcore.experiments.papers.rows import Case, Paper, Trial, told
 from hopcore.experiments.tables import Summary, grouped
 
@@ -40,22 +44,30 @@ if TYPE_CHECKING:
 WIDTH, INNER, CLUSTERS = 16, 8, 8
 """The coordinates of a token, the dimensions of a subspace, and the number of clusters."""
 
-TRAINED, TESTED = 800, 200
-"""The number of prompts."""
+TRAINED, TESTED = 200, 200
+"""The number of prompts that choose inverse temperatures and scales, and of test prompts."""
 
 VARIANCES = {"linear": (2.0, 1.0), "sphere": (1.0, 0.1), "clusters": (0.02, 0.1)}
 """The variance of clean tokens (for the sphere its squared radius) and of the noise, by task."""
 
-BETAS, CHOOSING = np.geomspace(0.01, 100.0, 25), 200
-"""The inverse temperatures, and the number of training prompts that choose one of them."""
+BETAS = np.geomspace(0.01, 100.0, 25)
+"""The inverse temperatures from which each method with one chooses."""
 
 METHODS = (
-    "bayes", "one update", "linear attention", "until at rest", "nearest token", "other context",
-    "uniform", "query", "zero",
+    "Bayes", "one update", "linear attention", "until at rest", "nearest token", "other context",
+    "equal weights", "query alone", "zero",
 )  # fmt: skip
-"""What is compared. ``one update`` has one inverse temperature and one scale. Its controls are
-``other context``, the same with the tokens of another prompt, and ``uniform``, equal weights and a
-fitted matrix."""
+"""What is compared. ``until at rest`` and ``nearest token`` retrieve. The controls of ``one
+update`` are ``other context``, the same with the tokens of another prompt, ``equal weights``, the
+mean of the tokens, and ``query alone``, which ignores them."""
+
+TITLES = {"linear": "Points of a subspace", "sphere": "Points of a sphere", "clusters": "Clusters"}
+"""The tasks in words."""
+
+COLORS = {name: color for color, names in zip(
+    plots.LINES, (METHODS[:3], METHODS[3:5], METHODS[5:]), strict=False) for name in names
+}  # fmt: skip
+"""The colours of predictions, retrievals and controls."""
 
 
 class Prompts(NamedTuple):
@@ -145,49 +157,74 @@ def updated(found: Prompts, beta: float) -> np.ndarray:
     return hopcore.association(found.query[:, None], found.tokens, beta=beta)[:, 0]
 
 
+def rested(found: Prompts, beta: float) -> np.ndarray:
+    """Return the states at which updates of the queries end."""
+    query = found.query[:, None]
+    return hopcore.retrieve(
+        query, found.tokens, beta, max_steps=1000, tol=1e-4, energy=False
+    ).state[:, 0]
+
+
+def of_another(found: Prompts, beta: float) -> np.ndarray:
+    """Return one association of each query with the tokens of another prompt."""
+    return updated(found._replace(tokens=np.roll(found.tokens, 1, axis=0)), beta)
+
+
+def nearest(found: Prompts) -> np.ndarray:
+    """Return the token that is nearest to each query."""
+    squares = np.sum(np.square(found.tokens - found.query[:, None]), axis=-1)
+    return found.tokens[np.arange(len(squares)), np.argmin(squares, axis=-1)]
+
+
+def linear_attention(found: Prompts) -> np.ndarray:
+    r"""Return :math:`X^T X \tilde x` for the tokens X of each query."""
+    scores = found.tokens @ found.query[:, :, None]
+    return (np.swapaxes(scores, 1, 2) @ found.tokens)[:, 0]
+
+
+WARM: dict[str, Callable[[Prompts, float], np.ndarray]] = {
+    "one update": updated, "until at rest": rested, "other context": of_another,
+}  # fmt: skip
+"""The methods that have an inverse temperature."""
+
+PLAIN: dict[str, Callable[[Prompts], np.ndarray]] = {
+    "linear attention": linear_attention, "nearest token": nearest,
+    "equal weights": lambda found: found.tokens.mean(axis=1),
+    "query alone": lambda found: found.query,
+}  # fmt: skip
+"""The methods that have a scale alone."""
+
+
 def scale_of(states: np.ndarray, clean: np.ndarray) -> float:
     """Return the number by which states are multiplied for the least squared error."""
     return float(np.sum(states * clean, dtype=np.float64) / np.sum(states**2, dtype=np.float64))
 
 
-def fitted(train: Prompts) -> tuple[float, float]:
+def fitted(method: Callable[[Prompts, float], np.ndarray], train: Prompts) -> tuple[float, float]:
     """Return the inverse temperature and the scale with the least error on training prompts."""
     best = (np.inf, 0.0, 0.0)
     for beta in BETAS:
-        states = updated(train, float(beta))
+        states = method(train, float(beta))
         scale = scale_of(states, train.clean)
         best = min(best, (error(scale * states, train.clean), float(beta), scale))
     return best[1], best[2]
 
 
 def measure(case: Case, images: Images | None = None) -> list[Trial]:
-    """Return the test error of each method; what is chosen or trained sees training prompts."""
+    """Return the test error of each method; what is chosen sees training prompts alone."""
     rng = np.random.default_rng([case.size, case.seed])
     train, test = (prompts(case.task, count, case.size, rng) for count in (TRAINED, TESTED))
-    beta, scale = fitted(Prompts(*(array[:CHOOSING] for array in train)))
-    means = train.tokens.mean(axis=1), test.tokens.mean(axis=1)
-    uniform = np.linalg.lstsq(means[0], train.clean, rcond=None)[0]
-    linear = [np.einsum("pln,plm,pm->pn", x.tokens, x.tokens, x.query, optimize=True)
-              for x in (train, test)]  # fmt: skip
-    rested = hopcore.retrieve(test.query[:, None], test.tokens, beta, max_steps=1000, tol=1e-5)
-    nearest = hopcore.association(
-        test.query[:, None], test.tokens, beta=1e6, similarity="distance"
-    )[:, 0]
-    other = test._replace(tokens=np.roll(test.tokens, 1, axis=0))
-    predictions = {
-        "bayes": (None, test.best),
-        "one update": (beta, scale * updated(test, beta)),
-        "linear attention": (None, scale_of(linear[0], train.clean) * linear[1]),
-        "until at rest": (beta, rested.state[:, 0]),
-        "nearest token": (None, nearest),
-        "other context": (beta, scale * updated(other, beta)),
-        "uniform": (None, means[1] @ uniform),
-        "query": (None, test.query),
-        "zero": (None, np.zeros_like(test.clean)),
-    }
+    predictions: dict[str, tuple[float | None, np.ndarray]] = {
+        "Bayes": (None, test.best), "zero": (None, np.zeros_like(test.clean))
+    }  # fmt: skip
+    for name, warm in WARM.items():
+        beta, scale = fitted(warm, train)
+        predictions[name] = beta, scale * warm(test, beta)
+    for name, plain in PLAIN.items():
+        predictions[name] = None, scale_of(plain(train), train.clean) * plain(test)
     return [
-        Trial(*case, name, at, error(predicted, test.clean))
-        for name, (at, predicted) in predictions.items()
+        Trial(*case, name, predictions[name][0], error(predictions[name][1], test.clean))
+        for name in METHODS
     ]
 
 
@@ -199,11 +236,11 @@ def table(rows: Sequence[Trial]) -> Summary:
     for method in METHODS:
         cells = [[row.value for row in found.get((*place, method), [])] for place in places]
         lines.append([method, *(told(cell, 4) for cell in cells)])
-    betas = [
-        float(np.median([row.at or 0.0 for row in found[(*place, "one update")]]))
-        for place in places
-    ]
-    lines.append(["inverse temperature (median)", *(f"{beta:.3g}" for beta in betas)])
+    for method in WARM:
+        betas = [
+            float(np.median([row.at or 0.0 for row in found[(*place, method)]])) for place in places
+        ]
+        lines.append([f"beta, {method} (median)", *(f"{beta:.3g}" for beta in betas)])
     caption = "mean squared error of a coordinate: mean ± 95 % interval over the seeds"
     heads = [f"{task}, L = {size}" for task, size in places]
     return Summary(["prediction"], heads, lines, "in-context denoising", caption)
@@ -212,22 +249,17 @@ def table(rows: Sequence[Trial]) -> Summary:
 def panels(rows: Sequence[Trial]) -> dict[str, Callable[[Axes], None]]:
     """Return a panel for each task and length of the context, with the error of each method."""
     groups = grouped(rows, lambda row: (row.task, row.size))
-    return {f"{task}, L = {size}": partial(draw_errors, own)
+    return {f"{TITLES[task]}, {size} tokens": partial(draw_errors, own)
             for (task, size), own in groups.items()}  # fmt: skip
 
 
 def draw_errors(rows: Sequence[Trial], ax: Axes) -> None:
     """Draw the error of each method, a dot for each seed."""
-    names = METHODS[::-1]
-    for row in rows:
-        if row.method in names:
-            color = plots.LINES[0] if row.method in METHODS[:3] else plots.LINES[1]
-            ax.plot(row.value, names.index(row.method), ".", color=color, markersize=5)
-    best = np.mean([row.value for row in rows if row.method == "bayes"])
-    ax.axvline(float(best), color=plots.INK, linewidth=1.0, linestyle="--")
-    ax.set_xscale("log")
-    ax.set_yticks(range(len(names)), labels=names, fontsize=7)
-    ax.set_xlabel("mean squared error", fontsize=8)
+    found = grouped(rows, lambda row: row.method)
+    named = {name: [row.value for row in found[name]] for name in METHODS}
+    dots(ax, named, COLORS)
+    ax.axvline(float(np.mean(named["Bayes"])), color=plots.INK, linewidth=1.0, linestyle="--")
+    ax.set_xlabel("mean squared error of a value", fontsize=8)
 
 
 PAPER = Paper(
@@ -238,5 +270,6 @@ PAPER = Paper(
     range=(2, 10_000),
     table=table,
     panels=panels,
-    note="A dot for each seed. Dashed: the Bayes optimum",
+    note="A dot for each seed. Bars: mean and its 95 % interval. Dashed: the mean of Bayes\n"
+    "Blue: predictions. Orange: retrievals. Green: controls",
 )

@@ -20,6 +20,7 @@ import numpy as np
 import hopcore
 from hopcore import plots
 from hopcore.datasets._images import Images
+from hopcore.experiments.mil.report import interval
 from hopcore.experiments.papers.rows import Case, Paper, Trial, told
 from hopcore.experiments.tables import Summary, grouped
 
@@ -113,27 +114,44 @@ def table(rows: Sequence[Trial]) -> Summary:
 
 
 def panels(rows: Sequence[Trial]) -> dict[str, Callable[[Axes], None]]:
-    """Return a panel for each dimension, with the numbers over the inverse temperature."""
-    own = [row for row in rows if row.task.startswith("uniform")] or list(rows)
-    return {task: partial(draw_counts, same)
-            for task, same in grouped(own, lambda row: row.task).items()}  # fmt: skip
+    """Return a panel for each task, with the numbers over the inverse temperature."""
+    kinds = {"uniform": "Uniform", "as drawn": "As the code draws"}
+    titles = {task: task.partition(", d = ")[::2] for task in DIMENSIONS}
+    return {f"{kinds[titles[task][0]]}, {titles[task][1]} dimensions": partial(draw_counts, same)
+            for task, same in grouped(rows, lambda row: row.task).items()}  # fmt: skip
+
+
+def mean_counts(rows: Sequence[Trial]) -> list[tuple[float, float, float]]:
+    """Return the mean number at each place, and the ends of its 95 % interval, from all seeds.
+
+    Seeds have other inverse temperatures, but as many. Without an interval, both ends are the mean.
+    """
+    own = grouped(rows, lambda row: row.seed).values()
+    found = []
+    for counts in zip(*([row.value for row in same] for same in own), strict=True):
+        mean, low, high = interval(counts)
+        found.append((mean, mean if low is None else low, mean if high is None else high))
+    return found
 
 
 def draw_counts(rows: Sequence[Trial], ax: Axes) -> None:
-    """Draw the numbers of minima of the first seed: a colour for each number of patterns."""
+    """Draw the mean numbers of minima: a colour for each number of patterns."""
     sizes = sorted({row.size for row in rows})
-    first = [row for row in rows if row.seed == rows[0].seed]
     styles = {EMERGENT: "-", STORED: ":", SOFT_MIXED: "--"}
-    for (size, method), own in grouped(first, lambda row: (row.size, row.method)).items():
-        if method in styles:
-            last = max(row.at or 0.0 for row in own)
-            ax.plot(
-                [(row.at or 0.0) / last for row in own], [row.value for row in own],
-                styles[method], linewidth=1.2, color=plots.LINES[sizes.index(size)],
-                label=f"N = {size}" if method == EMERGENT else None,
-            )  # fmt: skip
+    for (size, method), own in grouped(rows, lambda row: (row.size, row.method)).items():
+        if method not in styles:
+            continue
+        means, lows, highs = np.asarray(mean_counts(own)).T
+        places = np.linspace(0.0, 1.0, len(means))
+        color = plots.LINES[sizes.index(size) % len(plots.LINES)]
+        label = f"{size} patterns" if method == EMERGENT else None
+        ax.plot(places, means, styles[method], linewidth=1.2, color=color, label=label)
+        if method == EMERGENT:
+            ax.fill_between(places, np.maximum(lows, 0.0), highs, color=color, alpha=0.15,
+                            linewidth=0)  # fmt: skip
     ax.set_yscale("symlog", linthresh=1.0)
-    ax.set_xlabel("beta / largest beta", fontsize=8)
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel("inverse temperature, 0 to 1 of its range", fontsize=8)
     ax.set_ylabel("minima", fontsize=8)
 
 
@@ -145,5 +163,6 @@ PAPER = Paper(
     range=(2, 14),
     table=table,
     panels=panels,
-    note="Full: emergent. Dotted: stored patterns. Dashed: mixtures of the softmax",
+    note="Means over the seeds, with their 95 % intervals\n"
+    "Full: emergent. Dotted: stored patterns. Dashed: mixtures of the softmax",
 )

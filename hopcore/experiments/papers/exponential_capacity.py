@@ -222,8 +222,9 @@ def table(rows: Sequence[Trial]) -> Summary:
 
 def panels(rows: Sequence[Trial]) -> dict[str, Callable[[Axes], None]]:
     """Return a panel for each task, with the share retrieved over the load."""
+    kinds = {"gaussian": "Normal values", "sphere": "Points of a sphere"}
     return {
-        f"{task.replace(', ', ', lambda = ')}": partial(draw_task, own)
+        f"{kinds[task.partition(',')[0]]}, $\\lambda$ = {LAMBDAS[task]:g}": partial(draw_task, own)
         for task, own in grouped(rows, lambda row: row.task).items()
     }
 
