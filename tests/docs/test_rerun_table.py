@@ -149,4 +149,4 @@ def test_a_figure_without_rows_is_an_error() -> None:
 
 def test_data_are_asked_for_where_they_are_needed() -> None:
     pages = {one.page for one in REPEATS if needs_data(one)}
-    assert pages == {"retrieval", "mnist-bags", "mil", "papers"}
+    assert pages == {"retrieval", "capacity", "mnist-bags", "mil", "papers"}

@@ -17,6 +17,7 @@ import hopcore
 from hopcore.__main__ import main
 from hopcore.experiments import retrieval
 from hopcore.experiments.capacity import trials as capacity
+from hopcore.experiments.papers import denoising, separation_loss
 from hopcore.prepared import _compaction
 
 Patch = pytest.MonkeyPatch
@@ -81,15 +82,33 @@ def clusters_without_sizes(patch: Patch) -> None:
     patch.setattr(_compaction, "merged_rows", wrong)
 
 
+def minima_at_a_lower_beta(patch: Patch) -> None:
+    patch.setattr(hopcore.phase, "compact_minima", with_beta(hopcore.phase.compact_minima, 1, 0.9))
+
+
+def unscaled(patch: Patch) -> None:
+    patch.setattr(denoising, "scale_of", lambda *given: 1.0)
+
+
+def untrained(patch: Patch) -> None:
+    patch.setattr(separation_loss, "EPOCHS", 0)
+
+
 FAULTS: dict[str, Callable[[Patch], None]] = {
     "retrieval.csv": jobs_at_ten_times,
     "capacity.csv": capacity_at_a_tenth,
     "compact.csv": clusters_without_sizes,
+    "capacity-masked.csv": retrieved_at_a_tenth,
     "diffusion-noise-digits.csv": retrieved_at_a_tenth,
+    "diffusion-noise-distance-digits.csv": retrieved_at_a_tenth,
     "transition-digits.csv": appear_late,
     "suggested-beta-digits.csv": retrieved_at_a_tenth,
     "completion.csv": retrieved_at_a_tenth,
     "estimators.csv": another_beta,
+    "papers-denoising.csv": unscaled,
+    "papers-emergent-minima.csv": minima_at_a_lower_beta,
+    "papers-exponential-capacity.csv": retrieved_at_a_tenth,
+    "papers-separation-loss.csv": untrained,
 }
 """Faults by the data of the page; those of trainings are in ``tests/docs/test_rerun_table.py``."""
 
