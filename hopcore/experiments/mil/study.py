@@ -54,7 +54,15 @@ class BagStudy(Study):
     layer: Layers = COMPARED
     learning_rate: Rates = "0.003,0.01"
     epochs: Epochs = 30
+    patience: Annotated[
+        int,
+        option(
+            TRAINING, "End a training when the loss of the validation bags has not fallen for so "
+            "many epochs; 0: train for all epochs.", min=0,
+        ),
+    ] = 0  # fmt: skip
     seeds: Seeds = 10
+    first_seed: Annotated[int, option(TRAINING, "The first of these seeds.", min=0)] = 0
     backend: TrainingBackend = "torch"
     device: Device = None
 
@@ -87,14 +95,15 @@ class BagStudy(Study):
         rates = positive(unlike(numbers(self.learning_rate, "rate"), "rate"), "rate")
         return trials.Fitting(
             width=self.width, batch_size=self.batch_size, rates=rates, epochs=self.epochs,
-            backend=self.backend, device=self.device, **settings,
+            patience=self.patience, backend=self.backend, device=self.device, **settings,
         )  # fmt: skip
 
     def outcomes(self) -> tuple[Iterable[trials.Trial], int]:
         """Train every layer on every split."""
         splits, count = self.splits()
         layers = names(self.layer, LAYERS, "layer")
-        run = trials.run_trials(splits, layers, self.fitting(), seeds=self.seeds)
+        seeds = range(self.first_seed, self.first_seed + self.seeds)
+        run = trials.run_trials(splits, layers, self.fitting(), seeds=seeds)
         return run, self.seeds * count * len(layers)
 
     @property
