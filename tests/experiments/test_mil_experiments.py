@@ -503,6 +503,28 @@ def test_a_first_seed_leaves_the_others_as_they_are(monkeypatch, tmp_path):
     assert run(1, 2) == run(0, 3)[1:]
 
 
+def test_what_is_there_is_not_trained_again(monkeypatch):
+    fitting = Fitting(width=8, heads=2, rates=(0.01,), epochs=1)
+
+    def splits(seed):
+        return mil.cross_validated("x", some_bags(seed, 40), 3, np.random.default_rng(seed))
+
+    layers = ["mean", "pooling"]
+    whole = list(mil.run_trials(splits, layers, fitting, seeds=[0, 1]))
+    trained = []
+    right = mil.trials_of_task
+
+    def counted(folds, layer, seed, fitting):
+        trained.append((layer, seed))
+        return right(folds, layer, seed, fitting)
+
+    monkeypatch.setattr(mil, "trials_of_task", counted)
+    # The last of the three folds of pooling with seed 0 is missing, and all of seed 1.
+    again = list(mil.run_trials(splits, layers, fitting, seeds=[0, 1], known=whole[:5]))
+    assert [one[:-1] for one in again] == [one[:-1] for one in whole]
+    assert trained == [("pooling", 0), ("mean", 1), ("pooling", 1)]
+
+
 def test_layers_without_weights_have_no_dropout():
     fitting = Fitting(rates=(0.1,), dropouts=(0.0, 0.5))
     assert fitting.candidates("deep-set") == [(0.1, 0.0)]

@@ -24,7 +24,10 @@ MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
 """What is measured on the test bags, and what a picture calls it."""
 
 CONTROL, SUBJECT = "uniform", "pooling"
-"""The layer that a picture draws dashed, and the layer that is compared with all others."""
+"""The layer that a picture draws dashed, and the layer that is compared with all others.
+
+A picture draws the second one next, so that it has the same colour on every page.
+"""
 
 
 class Line(NamedTuple):
@@ -170,10 +173,10 @@ def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
 
 
 def draw(title: str, axis: str, lines: Sequence[Line], path: Path, *, joined: bool) -> None:
-    """A panel for each measure, a curve for each layer; the control is dashed, pooling on top."""
+    """A panel for each measure, a curve for each layer; the control is dashed."""
     tasks = list(dict.fromkeys(line.data for line in lines))
     layers = list(dict.fromkeys(line.layer for line in lines))
-    layers.sort(key=lambda layer: (layer != CONTROL, layer == SUBJECT))
+    layers.sort(key=lambda layer: (layer != CONTROL, layer != SUBJECT))
     folds = lines[0].folds
     figure = plots.new_figure(8.4, 3.4, dpi=100)
     panels = figure.subplots(1, len(MEASURES), squeeze=False)[0]

@@ -16,6 +16,7 @@ from hopcore.experiments.options import (
     TRAINING,
     Device,
     Epochs,
+    Resume,
     Seeds,
     TrainingBackend,
     option,
@@ -65,8 +66,10 @@ class BagStudy(Study):
     first_seed: Annotated[int, option(TRAINING, "The first of these seeds.", min=0)] = 0
     backend: TrainingBackend = "torch"
     device: Device = None
+    resume: Resume = False
 
     row = trials.Trial
+    heading: ClassVar[str]
     width: ClassVar[int] = 32
     batch_size: ClassVar[int] = 64
 
@@ -103,7 +106,8 @@ class BagStudy(Study):
         splits, count = self.splits()
         layers = names(self.layer, LAYERS, "layer")
         seeds = range(self.first_seed, self.first_seed + self.seeds)
-        run = trials.run_trials(splits, layers, self.fitting(), seeds=seeds)
+        known = read_rows(self.csv_path, self.row) if self.resume else []
+        run = trials.run_trials(splits, layers, self.fitting(), seeds=seeds, known=known)
         return run, self.seeds * count * len(layers)
 
     @property
@@ -151,7 +155,8 @@ class BagStudy(Study):
     def draw(self, rows: list[Any]) -> None:
         """Draw accuracy and AUC over the tasks."""
         joined = self.axis != "data"
-        report.draw(self.title, self.axis, report.summary(rows), self.plot_path, joined=joined)
+        lines = report.summary(rows)
+        report.draw(self.heading, self.axis, lines, self.plot_path, joined=joined)
 
     def notes(self) -> list[str]:
         """Return lines that say where the results are."""

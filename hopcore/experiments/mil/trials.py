@@ -143,8 +143,9 @@ class Chosen(NamedTuple):
 
 
 def run_trials(
-    splits: Splits, layers: Sequence[str], fitting: Fitting, *, seeds: Iterable[int] = range(5)
-) -> Iterator[Trial]:
+    splits: Splits, layers: Sequence[str], fitting: Fitting, *, seeds: Iterable[int] = range(5),
+    known: Iterable[Trial] = (),
+) -> Iterator[Trial]:  # fmt: skip
     """Every layer on every split, seed by seed and task by task.
 
     Parameters
@@ -155,6 +156,8 @@ def run_trials(
         Of :data:`hopcore.experiments.mil.layers.LAYERS`.
     fitting : Fitting
     seeds : iterable of int
+    known : iterable of Trial
+        Trials that are there already. A layer is not trained again for a task of which all are.
 
     Yields
     ------
@@ -167,11 +170,18 @@ def run_trials(
     ModuleNotFoundError
         The library that trains is not installed.
     """
+    of_layer: dict[tuple[str, str, int], list[Trial]] = {}
+    for trial in known:
+        of_layer.setdefault((trial.data, trial.layer, trial.seed), []).append(trial)
     for seed in seeds:
         for _, task in groupby(splits(seed), key=lambda split: split.task):
             folds = list(task)
             for layer in layers:
-                yield from trials_of_task(folds, layer, seed, fitting)
+                own = [of_layer.get((name, layer, seed), []) for name in folds[0].tests]
+                if all(len(one) == len(folds) for one in own):
+                    yield from (trial for one in own for trial in one)
+                else:
+                    yield from trials_of_task(folds, layer, seed, fitting)
 
 
 def trials_of_task(
