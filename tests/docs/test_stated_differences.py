@@ -132,7 +132,7 @@ def at(rate: str, arm: str) -> Wanted:
 MLP = {"model": "baseline", "arm": "MLP"}
 USUAL, GUMBEL = "cosine rate + clipping", "cosine rate + clipping + gumbel"
 
-ANNEALING = "results/annealing"
+ANNEALING, TUTORIAL = "results/annealing", "tutorials/annealing"
 FLOOR, CAUSES = "results/temperature-floor", "temperature-floor-causes"
 DIGITS, MNIST = "annealing-digits", "annealing-mnist"
 RATE, SURVIVAL, OTHER = "annealing-mnist-rate", "annealing-survival", "annealing-survival-mnist"
@@ -253,6 +253,21 @@ STATED = [
             ("0.01", "8 codes", "bare", "lost", "and 1.2 (-1.7 to 4.1) with 8 codes"),
             ("0.001", "4 symbols", "bare", "lost", "1.0 (-2.2 to 4.2)"),
             ("0.01", "4 symbols", "bare", "lost", "and -0.7 (-3.3 to 1.8) with 4 symbols"),
+        )
+    ],
+    *[
+        Stated(TUTORIAL, data, "hard", hnm(layers, *of), hnm(layers, *less), printed)
+        for data, layers, of, less, printed in (
+            (DIGITS, 2, ("exponential",), ("linear",), "digits, by 1.3 (0.3 to 2.3)"),
+            (DIGITS, 2, ("phase-aware",), ("linear",), "and 1.1 (0.3 to 2.0)"),
+            (DIGITS, 1, ("cosine",), ("fixed warm",), "gain is 0.4 (-0.2 to 1.0)"),
+            (DIGITS, 2, ("cosine",), ("fixed warm",), "and 1.3 (0.5 to 2.0) with two"),
+            (MNIST, 1, ("cosine",), ("fixed warm",), "and 0.4 (0.0 to 0.8)"),
+            (MNIST, 2, ("cosine",), ("fixed warm",), "and 0.4 (-0.1 to 0.9) on MNIST"),
+            (SURVIVAL, 1, (USUAL, "hard"), (USUAL, "soft"), "by 1.0 (0.4 to 1.5) points with one"),
+            (SURVIVAL, 2, (USUAL, "hard"), (USUAL, "soft"), "and 2.0 (1.2 to 2.9) with two"),
+            (SURVIVAL, 1, (GUMBEL, "soft"), (USUAL, "soft"), "by 0.8 (-0.1 to 1.6)"),
+            (SURVIVAL, 2, (GUMBEL, "soft"), (USUAL, "soft"), "and 2.0 (1.1 to 2.8)"),
         )
     ],
     Stated(ANNEALING, OTHER, "hard", hnm(1, USUAL, "hard"), MLP, "by 0.2 (-0.1 to 0.5)", MNIST),
