@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from hopcore import datasets
 from hopcore.__main__ import main
 from hopcore.experiments.data import bag_files, bags
 from hopcore.experiments.mil import report as mil_report
-from hopcore.experiments.mil import tasks
+from hopcore.experiments.mil import studies, tasks
 from hopcore.experiments.mil import trials as mil
 from hopcore.experiments.mil.layers import LAYERS
 from hopcore.experiments.mil.trials import Fitting, Split, Trial
@@ -455,7 +456,7 @@ def test_nothing_is_chosen_or_learned_by_the_bags_that_test(own):
     found = []
     for which in (test, other):
         split = Split("x", 0, train, validation if own else None, {"x": which})
-        (trial,) = mil.run_trials(lambda seed, s=split: [s], ["pooling"], fitting, seeds=1)
+        (trial,) = mil.run_trials(lambda seed, s=split: [s], ["pooling"], fitting, seeds=[0])
         found.append((trial.rate, trial.dropout, trial.epochs, trial.loss))
     assert found[0] == found[1]
 
@@ -484,6 +485,44 @@ def test_the_validation_bags_choose_the_candidate_and_the_epoch_with_the_lowest_
     assert found[:4] == (0.2, 0.0, 3, 4.0)  # the first of equal losses
     assert found.parameters["rate"] == 0.2
     assert len(now) == 9
+    now.clear()
+    patient = replace(fitting, patience=1)  # ends the first and the last training early
+    assert mil.chosen(some_bags(), some_bags(), "mean", 0, patient)[:4] == (0.2, 0.0, 3, 4.0)
+    assert now == [0.9, 0.5, 0.7, 0.8, 0.6, 0.4, 0.4, 0.4]
+
+
+def test_a_first_seed_leaves_the_others_as_they_are(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(first, seeds):
+        study = studies.Latch(
+            layer="mean", length="8", epochs=1, first_seed=first, seeds=seeds, learning_rate="0.01"
+        )
+        return [trial[:-1] for trial in study.outcomes()[0]]
+
+    assert run(1, 2) == run(0, 3)[1:]
+
+
+def test_what_is_there_is_not_trained_again(monkeypatch):
+    fitting = Fitting(width=8, heads=2, rates=(0.01,), epochs=1)
+
+    def splits(seed):
+        return mil.cross_validated("x", some_bags(seed, 40), 3, np.random.default_rng(seed))
+
+    layers = ["mean", "pooling"]
+    whole = list(mil.run_trials(splits, layers, fitting, seeds=[0, 1]))
+    trained = []
+    right = mil.trials_of_task
+
+    def counted(folds, layer, seed, fitting):
+        trained.append((layer, seed))
+        return right(folds, layer, seed, fitting)
+
+    monkeypatch.setattr(mil, "trials_of_task", counted)
+    # The last of the three folds of pooling with seed 0 is missing, and all of seed 1.
+    again = list(mil.run_trials(splits, layers, fitting, seeds=[0, 1], known=whole[:5]))
+    assert [one[:-1] for one in again] == [one[:-1] for one in whole]
+    assert trained == [("pooling", 0), ("mean", 1), ("pooling", 1)]
 
 
 def test_layers_without_weights_have_no_dropout():
@@ -497,10 +536,10 @@ def test_the_parameters_of_the_chosen_epoch_are_tested():
     train, validation, test = some_bags(0, 40), some_bags(2, 20), some_bags(1)
     split = Split("x", 0, train, validation, {"x": test})
     fitting = Fitting(width=16, heads=2, rates=(0.03,), epochs=12)
-    (long,) = mil.run_trials(lambda seed: [split], ["pooling"], fitting, seeds=1)
+    (long,) = mil.run_trials(lambda seed: [split], ["pooling"], fitting, seeds=[0])
     assert long.epochs < 12
     short = Fitting(width=16, heads=2, rates=(0.03,), epochs=long.epochs)
-    (again,) = mil.run_trials(lambda seed: [split], ["pooling"], short, seeds=1)
+    (again,) = mil.run_trials(lambda seed: [split], ["pooling"], short, seeds=[0])
     assert again[:-1] == long[:-1]
 
 
@@ -514,7 +553,7 @@ def test_an_association_finds_what_the_mean_does_not():
         train, validation, test = (training.chosen(found, part) for part in parts)
         yield Split("x", 0, train, validation, {"x": test})
 
-    found = {t.layer: t for t in mil.run_trials(splits, ["mean", "pooling"], fitting, seeds=1)}
+    found = {t.layer: t for t in mil.run_trials(splits, ["mean", "pooling"], fitting, seeds=[0])}
     assert found["pooling"].accuracy > 0.9
     assert found["pooling"].auc > found["mean"].auc
     assert found["pooling"].bags == 500
