@@ -264,6 +264,13 @@ STATED = [
             (DIGITS, 2, ("cosine",), ("fixed warm",), "and 1.3 (0.5 to 2.0) with two"),
             (MNIST, 1, ("cosine",), ("fixed warm",), "and 0.4 (0.0 to 0.8)"),
             (MNIST, 2, ("cosine",), ("fixed warm",), "and 0.4 (-0.1 to 0.9) on MNIST"),
+            (
+                "annealing-sizes",
+                1,
+                ("32 heads of 8",),
+                ("8 heads of 16",),
+                "gains 1.5 (0.7 to 2.2)",
+            ),
             (SURVIVAL, 1, (USUAL, "hard"), (USUAL, "soft"), "by 1.0 (0.4 to 1.5) points with one"),
             (SURVIVAL, 2, (USUAL, "hard"), (USUAL, "soft"), "and 2.0 (1.2 to 2.9) with two"),
             (SURVIVAL, 1, (GUMBEL, "soft"), (USUAL, "soft"), "by 0.8 (-0.1 to 1.6)"),
