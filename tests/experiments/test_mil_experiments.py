@@ -312,8 +312,25 @@ def test_bags_of_digits_hold_the_digit_or_do_not():
     assert sizes[holds].mean() == pytest.approx(sizes[~holds].mean(), abs=0.5)
 
 
+@pytest.mark.parametrize("options", [{"least": 4}, {"witnesses": 4}])
+def test_small_bags_have_room_for_the_images_that_make_their_label(options):
+    """With a mean of 4 images, many bags would be smaller than that, whatever their label."""
+    rng = np.random.default_rng(0)
+    found = bags.digit_bags(rng, numbered(), bags=200, digit=7, length=4.0, **options)
+    shown = ((found.patterns[..., 1] == 7) & ~found.padding).sum(axis=1)
+    positive = found.target == 1
+    assert (shown[~positive] < 4).all()
+    assert (shown[positive] >= 4).all()
+    assert shown[positive].max() == 4 or "least" in options
+    sizes = (~found.padding).sum(axis=1)
+    assert {sizes[positive].min(), sizes[~positive].min()} == {4}
+
+
 def test_bags_of_digits_refuse():
     rng, images = np.random.default_rng(0), numbered()
+    for length in (0.0, -3.0, float("nan")):
+        with pytest.raises(ValueError, match=f"length must be >= 1, got {length}"):
+            bags.digit_bags(rng, images, bags=4, length=length)
     with pytest.raises(ValueError, match="images with labels"):
         bags.digit_bags(rng, images._replace(labels=None), bags=4)
     for labels in (np.full(200, 9), np.zeros(200)):
@@ -407,6 +424,33 @@ def test_folds_part_the_bags_and_keep_the_shares():
             ValueError, match=f"at most 13, the number of samples of the rarer target, got {count}"
         ):
             bags.folds(target, count, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="samples of two targets or more, got one target only"):
+        bags.folds(np.ones(20), 10, np.random.default_rng(0))
+
+
+def test_every_possible_number_of_folds_can_be_run_and_no_other():
+    """The bags that train in a fold must themselves be divided, to validate."""
+
+    def runs(found, count):
+        try:
+            for split in mil.cross_validated("x", found, count, np.random.default_rng(0)):
+                next(mil.cross_validated("", split.train, mil.PARTS, np.random.default_rng(0)))
+        except ValueError:
+            return False
+        return True
+
+    def accepted(found, count):
+        try:
+            tasks.check_file(Path("x.npz"), found, count)
+        except ValueError:
+            return False
+        return True
+
+    for few in range(1, 14):
+        target = np.asarray([1] * few + [0] * 15)
+        found = bags.padded([np.ones((2, 1))] * len(target), target)
+        for count in range(2, 16):
+            assert accepted(found, count) == runs(found, count), (few, count)
 
 
 # Studies.
@@ -660,6 +704,12 @@ def study(tmp_path, monkeypatch):
     bag = np.arange(24).repeat(3)
     features = np.random.default_rng(0).normal(size=(72, 4))
     np.savez(tmp_path / "toy.npz", features=features, bag=bag, label=bag % 2)
+    few = bag < 8
+    np.savez(tmp_path / "few.npz", features=features[few], bag=bag[few], label=(bag % 2)[few])
+    few = bag < 16
+    np.savez(tmp_path / "eight.npz", features=features[few], bag=bag[few], label=(bag % 2)[few])
+    np.savez(tmp_path / "one.npz", features=features, bag=bag, label=np.ones_like(bag))
+    np.savez(tmp_path / "flat.npz", features=features, bag=np.arange(72), label=bag % 2)
     return {
         "bit-pattern": ["--bags", "10,20"],
         "latch": ["--length", "4,6"],
@@ -701,12 +751,48 @@ BAD = {
     "bags": ("bit-pattern --bags 41", "bags must be between 2 and 40, got 41"),
     "no bags": ("mnist-bags --bags 1", "bags must be between 2 and 40, got 1"),
     "numbers": ("latch --length 1.5", "length must be integers"),
-    "length": ("latch --length 0", "length >= 1"),
+    "length": ("latch --length 0", "length must be at least 2"),
     "numpy": ("latch --backend numpy", "nothing trains on 'numpy'"),
     "epochs": ("latch --epochs 0", "--epochs"),
     "data set": ("mnist-bags --dataset cifar", "unknown data set 'cifar'"),
     "file": ("mil --data none.npz", "none.npz: No such file"),
-    "folds": ("mil --data toy.npz --folds 13", "at most 12, the number of samples"),
+    "folds": (
+        "mil --data toy.npz --folds 13",
+        "folds must be between 2 and 12 for toy.npz, which has 12 bags of label 0, got 13",
+    ),
+    "two folds": (
+        "mil --data eight.npz --folds 2",
+        "folds must be between 3 and 8 for eight.npz, which has 8 bags of label 0, got 2",
+    ),
+    "few bags": (
+        "mil --data toy.npz,few.npz --folds 2",
+        "few.npz has 4 bags of label 0, too few to validate and to test: at least 6 bags of each",
+    ),
+    "one label": (
+        "mil --data one.npz",
+        "one.npz has bags of one label only; classification needs both",
+    ),
+    "one instance": ("mil --data flat.npz", "every bag of flat.npz has one instance"),
+    "one pattern": (
+        "bit-pattern --bags 9 --size 4,1",
+        "size must be at least 2, because one instance leaves nothing to pool, got 1",
+    ),
+    "one symbol": ("latch --length 1,9", "length must be at least 2"),
+    "one image": ("mnist-bags --bags 9 --size 1", "size must be at least 2"),
+    "one image shown": ("bag-attention --task digits --bags 9 --size 1", "--size"),
+    "no image": ("mnist-bags --bags 9 --size 5,0 --transfer", "size must be at least 1, got 0"),
+    "witnesses": (
+        "mnist-bags --bags 8 --size 5 --witnesses 9",
+        "witnesses must be at most the mean number of images in a bag, 5, got 9",
+    ),
+    "witnesses elsewhere": (
+        "mnist-bags --bags 8 --size 9,5 --witnesses 6 --transfer",
+        "witnesses must be at most the mean number of images in a bag, 5, got 6",
+    ),
+    "least": (
+        "mnist-bags --bags 8 --size 5 --least 1,6",
+        "least must be at most the mean number of images in a bag, 5, got 6",
+    ),
     "dropout": ("mil --data toy.npz --folds 2 --dropout 1", "dropout must be a probability"),
     "two axes": ("bit-pattern --bags 9,10 --size 4,8", "got them for bags and size"),
     "transfer": ("bit-pattern --bags 9,10 --transfer", "several values of --size or --noise"),
@@ -725,9 +811,17 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_is_one_line(capsys, tmp_path, study, what):
     command, message = BAD[what]
+    before = sorted(tmp_path.iterdir())
     code, out, err = run(capsys, "experiment", *command.split())
     assert (code, out) == (2, "")
     assert err.startswith("hopcore: ")
     assert err.count("\n") == 1
     assert message in err
-    assert [path.name for path in tmp_path.iterdir()] == ["toy.npz"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_transfer_may_test_with_bags_of_one_pattern():
+    """The classifier has learned to pool; a bag of one pattern asks whether it knows the signal."""
+    (split,) = tasks.bit_patterns([9], [4, 1], transfer=True)(0)
+    assert split.train.patterns.shape[1] == 4
+    assert split.tests["1"].patterns.shape[1] == 1
