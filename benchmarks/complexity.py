@@ -25,17 +25,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import hopcore
+from benchmarks import complexity_calls as calls
+from benchmarks.complexity_calls import Call
 from benchmarks.table import machine
-from hopcore.diffusion import anchored_association
-
-SEED, NEIGHBORS, ETA, STEPS, HEADS = 0, 8, 0.05, 10, 4
-"""Of the patterns; neighbours in a graph; strength and steps of diffusion; heads of a layer."""
 
 LEAST, ROUNDS = 0.02, 3
 """The CPU seconds of a measurement at least, for which short calls are repeated; measurements."""
-
-Call = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -67,70 +62,6 @@ class Power(NamedTuple):
     theory: tuple[str, str]
 
 
-def normal(*shape: int) -> np.ndarray:
-    """Draw standard normal numbers of float32."""
-    return np.random.default_rng(SEED).standard_normal(shape).astype(np.float32)
-
-
-def association(L: int, N: int, d: int) -> Call:
-    """One update of L queries."""
-    state, stored = normal(L, d), normal(N, d)
-    return lambda: hopcore.association(state, stored, beta=d**-0.5)
-
-
-def retrieval(L: int, N: int, d: int) -> Call:
-    """Five updates of L queries, and the energy."""
-    state, stored = normal(L, d), normal(N, d)
-    return lambda: hopcore.retrieve(state, stored, d**-0.5, max_steps=5, tol=0.0)
-
-
-def similarity(N: int, d: int) -> Call:
-    """The cosines of all pairs."""
-    stored = normal(N, d)
-    return lambda: hopcore.build_similarity_matrix(stored)
-
-
-def neighbors(N: int, d: int) -> Call:
-    """The exact nearest neighbours of all patterns."""
-    stored = normal(N, d)
-    return lambda: hopcore.knn_graph(stored, NEIGHBORS)
-
-
-def diffusion(mode: str, *, dense: bool = False) -> Callable[..., Call]:
-    """Diffuse N patterns over the graph of their neighbours, or over its dense Laplacian."""
-
-    def make(N: int, d: int) -> Call:
-        stored = normal(N, d)
-        graph = ring(N)
-        given = hopcore.compute_laplacian(graph.to_dense() if dense else graph)
-        steps = STEPS if mode == "iterative" else 1
-        return lambda: hopcore.apply_diffusion(stored, given, ETA, mode, steps)
-
-    return make
-
-
-def ring(N: int) -> Any:
-    """A graph of N nodes with as many neighbours each as in the other measurements."""
-    start = np.repeat(np.arange(N), NEIGHBORS // 2)
-    ahead = np.tile(np.arange(1, NEIGHBORS // 2 + 1), N)
-    ends = np.stack([start, (start + ahead) % N])
-    return hopcore.Graph.from_edges(ends, np.ones(len(start), np.float32), N)
-
-
-def anchored(L: int, N: int, d: int) -> Call:
-    """Restrict each query to the neighbours of its best-matching pattern."""
-    state, stored, graph = normal(L, d), normal(N, d), ring(N)
-    return lambda: anchored_association(state, stored, beta=d**-0.5, graph=graph)
-
-
-def layer(N: int, d: int) -> Call:
-    """A Hopfield layer in which N patterns of depth d associate with themselves."""
-    settings = hopcore.HopfieldSettings(input_size=d, num_heads=HEADS)
-    parameters = hopcore.initial_parameters(settings)
-    stored = normal(1, N, d)
-    return lambda: hopcore.hopfield(settings, parameters, stored)
-
-
 QUERIES = {
     "L": (128, "1", "0 to 1"),
     "N": (1024, "1", "0"),
@@ -139,42 +70,67 @@ QUERIES = {
 """Sizes of functions that stream over the patterns: memory for the queries alone."""
 
 FUNCTIONS = (
-    Function("association", association, {"L": 512, "N": 4096, "d": 64}, QUERIES),
-    Function("retrieve, 5 updates", retrieval, {"L": 256, "N": 2048, "d": 64}, QUERIES),
+    Function("association", calls.association, {"L": 512, "N": 4096, "d": 64}, QUERIES),
+    Function("retrieve, 5 updates", calls.retrieval, {"L": 256, "N": 2048, "d": 64}, QUERIES),
     Function(
-        "anchored_association", anchored, {"L": 512, "N": 4096, "d": 64},
+        "anchored_association", calls.anchored, {"L": 512, "N": 4096, "d": 64},
         {"L": (128, "1", "1"), "N": (1024, "1", "1"), "d": (64, "1", "0 to 1")},
     ),
     Function(
-        "build_similarity_matrix", similarity, {"N": 1024, "d": 64},
+        "build_similarity_matrix", calls.similarity, {"N": 1024, "d": 64},
         {"N": (256, "2", "2"), "d": (64, "1", "0")},
     ),
     Function(
-        "knn_graph, exact", neighbors, {"N": 2048, "d": 64},
+        "knn_graph, exact", calls.neighbors, {"N": 2048, "d": 64},
         {"N": (512, "2", "1"), "d": (64, "1", "0 to 1")},
     ),
     *(
         Function(
-            f"diffusion, {name}", diffusion(mode, dense=dense), {"N": 8192, "d": 64},
+            name, calls.dense_neighbors(as_sparse=as_sparse), {"N": 1024, "d": 64},
+            {"N": (256, "2", "2")},
+        )
+        for name, as_sparse in (
+            ("build_knn_graph, to an array", False), ("build_knn_graph, to a graph", True)
+        )
+    ),
+    Function(
+        "compute_laplacian, of an array", calls.dense_laplacian, {"N": 1024},
+        {"N": (256, "2", "2")},
+    ),
+    *(
+        Function(
+            f"diffusion, {name}", calls.diffusion(mode), {"N": 8192, "d": 64},
             {"N": (4096, "1", "1"), "d": (32, "1", "1")},
         )
-        for name, mode, dense in (
-            ("simple, of a graph", "simple", False),
-            ("iterative, 10 steps", "iterative", False),
-            ("chebyshev", "chebyshev", False),
-            ("implicit", "implicit", False),
-        )
+        for name, mode in calls.ON_A_GRAPH.items()
     ),
     Function(
-        "diffusion, simple, of an array", diffusion("simple", dense=True), {"N": 1024, "d": 64},
-        {"N": (256, "2", "1 to 2"), "d": (32, "1", "1")},
+        "diffusion, simple, of an array", calls.diffusion("simple", dense=True),
+        {"N": 1024, "d": 64}, {"N": (256, "2", "1 to 2"), "d": (32, "1", "1")},
     ),
     Function(
-        "diffusion, spectral", diffusion("spectral", dense=True), {"N": 256, "d": 64},
+        "diffusion, spectral", calls.diffusion("spectral", dense=True), {"N": 256, "d": 64},
         {"N": (64, "3", "2"), "d": (128, "0 to 1", "0 to 1")},
     ),
     Function(
-        "Hopfield layer", layer, {"N": 512, "d": 64},
+        "spectral operator, made", calls.spectral_kernel, {"N": 256}, {"N": (64, "3", "2")}
+    ),
+    Function(
+        "spectral operator, applied", calls.spectral_step, {"N": 512, "d": 64},
+        {"N": (128, "2", "1"), "d": (64, "1", "1")},
+    ),
+    Function(
+        "diffused_retrieve, all patterns", calls.diffused("dense"),
+        {"L": 512, "N": 4096, "d": 64},
+        {"L": (128, "0 to 1", "0 to 1"), "N": (1024, "1", "1"), "d": (64, "1", "1")},
+    ),
+    Function(
+        "diffused_retrieve, neighbours of an anchor", calls.diffused("graph"),
+        {"L": 512, "N": 4096, "d": 64},
+        {"L": (128, "0 to 1", "0 to 1"), "N": (1024, "1", "1"), "d": (64, "1", "0 to 1")},
+    ),
+    Function(
+        "Hopfield layer", calls.layer, {"N": 512, "d": 64},
         {"N": (256, "1 to 2", "1"), "d": (64, "1 to 2", "1")},
     ),
 )  # fmt: skip

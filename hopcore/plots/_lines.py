@@ -38,8 +38,9 @@ def curves(
     ticks : sequence of str
         The names of the places 0, 1, ...
     joined : bool
-        Whether the places are ordered, so that lines join them. Otherwise points are drawn side by
-        side, and the first curve is a dash across each place.
+        Whether the places are ordered, so that lines join them, a little apart so that equal ones
+        can be seen. Otherwise points are drawn side by side, and the first curve is a dash across
+        each place.
     ax : Axes, optional
         The axes to draw into; those of a new figure, ``ax.figure``, if not given.
 
@@ -52,7 +53,7 @@ def curves(
     middle = 0.5 * len(named)
     for index, (name, curve) in enumerate(named.items()):
         first = index == 0
-        shift = 0.0 if joined or first else 0.16 * (index - middle)
+        shift = 0.0 if first else (0.03 if joined else 0.16) * (index - middle)
         line, marker = ("--" if first else "-"), (None if first else "o")
         if not joined:
             line, marker = "none", ("_" if first else "o")

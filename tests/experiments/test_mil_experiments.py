@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from hopcore import datasets
 from hopcore.__main__ import main
 from hopcore.experiments.data import bag_files, bags
 from hopcore.experiments.mil import report as mil_report
-from hopcore.experiments.mil import tasks
+from hopcore.experiments.mil import studies, tasks
 from hopcore.experiments.mil import trials as mil
 from hopcore.experiments.mil.layers import LAYERS
 from hopcore.experiments.mil.trials import Fitting, Split, Trial
@@ -311,8 +312,25 @@ def test_bags_of_digits_hold_the_digit_or_do_not():
     assert sizes[holds].mean() == pytest.approx(sizes[~holds].mean(), abs=0.5)
 
 
+@pytest.mark.parametrize("options", [{"least": 4}, {"witnesses": 4}])
+def test_small_bags_have_room_for_the_images_that_make_their_label(options):
+    """With a mean of 4 images, many bags would be smaller than that, whatever their label."""
+    rng = np.random.default_rng(0)
+    found = bags.digit_bags(rng, numbered(), bags=200, digit=7, length=4.0, **options)
+    shown = ((found.patterns[..., 1] == 7) & ~found.padding).sum(axis=1)
+    positive = found.target == 1
+    assert (shown[~positive] < 4).all()
+    assert (shown[positive] >= 4).all()
+    assert shown[positive].max() == 4 or "least" in options
+    sizes = (~found.padding).sum(axis=1)
+    assert {sizes[positive].min(), sizes[~positive].min()} == {4}
+
+
 def test_bags_of_digits_refuse():
     rng, images = np.random.default_rng(0), numbered()
+    for length in (0.0, -3.0, float("nan")):
+        with pytest.raises(ValueError, match=f"length must be >= 1, got {length}"):
+            bags.digit_bags(rng, images, bags=4, length=length)
     with pytest.raises(ValueError, match="images with labels"):
         bags.digit_bags(rng, images._replace(labels=None), bags=4)
     for labels in (np.full(200, 9), np.zeros(200)):
@@ -406,6 +424,33 @@ def test_folds_part_the_bags_and_keep_the_shares():
             ValueError, match=f"at most 13, the number of samples of the rarer target, got {count}"
         ):
             bags.folds(target, count, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="samples of two targets or more, got one target only"):
+        bags.folds(np.ones(20), 10, np.random.default_rng(0))
+
+
+def test_every_possible_number_of_folds_can_be_run_and_no_other():
+    """The bags that train in a fold must themselves be divided, to validate."""
+
+    def runs(found, count):
+        try:
+            for split in mil.cross_validated("x", found, count, np.random.default_rng(0)):
+                next(mil.cross_validated("", split.train, mil.PARTS, np.random.default_rng(0)))
+        except ValueError:
+            return False
+        return True
+
+    def accepted(found, count):
+        try:
+            tasks.check_file(Path("x.npz"), found, count)
+        except ValueError:
+            return False
+        return True
+
+    for few in range(1, 14):
+        target = np.asarray([1] * few + [0] * 15)
+        found = bags.padded([np.ones((2, 1))] * len(target), target)
+        for count in range(2, 16):
+            assert accepted(found, count) == runs(found, count), (few, count)
 
 
 # Studies.
@@ -455,7 +500,7 @@ def test_nothing_is_chosen_or_learned_by_the_bags_that_test(own):
     found = []
     for which in (test, other):
         split = Split("x", 0, train, validation if own else None, {"x": which})
-        (trial,) = mil.run_trials(lambda seed, s=split: [s], ["pooling"], fitting, seeds=1)
+        (trial,) = mil.run_trials(lambda seed, s=split: [s], ["pooling"], fitting, seeds=[0])
         found.append((trial.rate, trial.dropout, trial.epochs, trial.loss))
     assert found[0] == found[1]
 
@@ -484,6 +529,44 @@ def test_the_validation_bags_choose_the_candidate_and_the_epoch_with_the_lowest_
     assert found[:4] == (0.2, 0.0, 3, 4.0)  # the first of equal losses
     assert found.parameters["rate"] == 0.2
     assert len(now) == 9
+    now.clear()
+    patient = replace(fitting, patience=1)  # ends the first and the last training early
+    assert mil.chosen(some_bags(), some_bags(), "mean", 0, patient)[:4] == (0.2, 0.0, 3, 4.0)
+    assert now == [0.9, 0.5, 0.7, 0.8, 0.6, 0.4, 0.4, 0.4]
+
+
+def test_a_first_seed_leaves_the_others_as_they_are(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(first, seeds):
+        study = studies.Latch(
+            layer="mean", length="8", epochs=1, first_seed=first, seeds=seeds, learning_rate="0.01"
+        )
+        return [trial[:-1] for trial in study.outcomes()[0]]
+
+    assert run(1, 2) == run(0, 3)[1:]
+
+
+def test_what_is_there_is_not_trained_again(monkeypatch):
+    fitting = Fitting(width=8, heads=2, rates=(0.01,), epochs=1)
+
+    def splits(seed):
+        return mil.cross_validated("x", some_bags(seed, 40), 3, np.random.default_rng(seed))
+
+    layers = ["mean", "pooling"]
+    whole = list(mil.run_trials(splits, layers, fitting, seeds=[0, 1]))
+    trained = []
+    right = mil.trials_of_task
+
+    def counted(folds, layer, seed, fitting):
+        trained.append((layer, seed))
+        return right(folds, layer, seed, fitting)
+
+    monkeypatch.setattr(mil, "trials_of_task", counted)
+    # The last of the three folds of pooling with seed 0 is missing, and all of seed 1.
+    again = list(mil.run_trials(splits, layers, fitting, seeds=[0, 1], known=whole[:5]))
+    assert [one[:-1] for one in again] == [one[:-1] for one in whole]
+    assert trained == [("pooling", 0), ("mean", 1), ("pooling", 1)]
 
 
 def test_layers_without_weights_have_no_dropout():
@@ -497,10 +580,10 @@ def test_the_parameters_of_the_chosen_epoch_are_tested():
     train, validation, test = some_bags(0, 40), some_bags(2, 20), some_bags(1)
     split = Split("x", 0, train, validation, {"x": test})
     fitting = Fitting(width=16, heads=2, rates=(0.03,), epochs=12)
-    (long,) = mil.run_trials(lambda seed: [split], ["pooling"], fitting, seeds=1)
+    (long,) = mil.run_trials(lambda seed: [split], ["pooling"], fitting, seeds=[0])
     assert long.epochs < 12
     short = Fitting(width=16, heads=2, rates=(0.03,), epochs=long.epochs)
-    (again,) = mil.run_trials(lambda seed: [split], ["pooling"], short, seeds=1)
+    (again,) = mil.run_trials(lambda seed: [split], ["pooling"], short, seeds=[0])
     assert again[:-1] == long[:-1]
 
 
@@ -514,7 +597,7 @@ def test_an_association_finds_what_the_mean_does_not():
         train, validation, test = (training.chosen(found, part) for part in parts)
         yield Split("x", 0, train, validation, {"x": test})
 
-    found = {t.layer: t for t in mil.run_trials(splits, ["mean", "pooling"], fitting, seeds=1)}
+    found = {t.layer: t for t in mil.run_trials(splits, ["mean", "pooling"], fitting, seeds=[0])}
     assert found["pooling"].accuracy > 0.9
     assert found["pooling"].auc > found["mean"].auc
     assert found["pooling"].bags == 500
@@ -621,6 +704,12 @@ def study(tmp_path, monkeypatch):
     bag = np.arange(24).repeat(3)
     features = np.random.default_rng(0).normal(size=(72, 4))
     np.savez(tmp_path / "toy.npz", features=features, bag=bag, label=bag % 2)
+    few = bag < 8
+    np.savez(tmp_path / "few.npz", features=features[few], bag=bag[few], label=(bag % 2)[few])
+    few = bag < 16
+    np.savez(tmp_path / "eight.npz", features=features[few], bag=bag[few], label=(bag % 2)[few])
+    np.savez(tmp_path / "one.npz", features=features, bag=bag, label=np.ones_like(bag))
+    np.savez(tmp_path / "flat.npz", features=features, bag=np.arange(72), label=bag % 2)
     return {
         "bit-pattern": ["--bags", "10,20"],
         "latch": ["--length", "4,6"],
@@ -662,12 +751,48 @@ BAD = {
     "bags": ("bit-pattern --bags 41", "bags must be between 2 and 40, got 41"),
     "no bags": ("mnist-bags --bags 1", "bags must be between 2 and 40, got 1"),
     "numbers": ("latch --length 1.5", "length must be integers"),
-    "length": ("latch --length 0", "length >= 1"),
+    "length": ("latch --length 0", "length must be at least 2"),
     "numpy": ("latch --backend numpy", "nothing trains on 'numpy'"),
     "epochs": ("latch --epochs 0", "--epochs"),
     "data set": ("mnist-bags --dataset cifar", "unknown data set 'cifar'"),
     "file": ("mil --data none.npz", "none.npz: No such file"),
-    "folds": ("mil --data toy.npz --folds 13", "at most 12, the number of samples"),
+    "folds": (
+        "mil --data toy.npz --folds 13",
+        "folds must be between 2 and 12 for toy.npz, which has 12 bags of label 0, got 13",
+    ),
+    "two folds": (
+        "mil --data eight.npz --folds 2",
+        "folds must be between 3 and 8 for eight.npz, which has 8 bags of label 0, got 2",
+    ),
+    "few bags": (
+        "mil --data toy.npz,few.npz --folds 2",
+        "few.npz has 4 bags of label 0, too few to validate and to test: at least 6 bags of each",
+    ),
+    "one label": (
+        "mil --data one.npz",
+        "one.npz has bags of one label only; classification needs both",
+    ),
+    "one instance": ("mil --data flat.npz", "every bag of flat.npz has one instance"),
+    "one pattern": (
+        "bit-pattern --bags 9 --size 4,1",
+        "size must be at least 2, because one instance leaves nothing to pool, got 1",
+    ),
+    "one symbol": ("latch --length 1,9", "length must be at least 2"),
+    "one image": ("mnist-bags --bags 9 --size 1", "size must be at least 2"),
+    "one image shown": ("bag-attention --task digits --bags 9 --size 1", "--size"),
+    "no image": ("mnist-bags --bags 9 --size 5,0 --transfer", "size must be at least 1, got 0"),
+    "witnesses": (
+        "mnist-bags --bags 8 --size 5 --witnesses 9",
+        "witnesses must be at most the mean number of images in a bag, 5, got 9",
+    ),
+    "witnesses elsewhere": (
+        "mnist-bags --bags 8 --size 9,5 --witnesses 6 --transfer",
+        "witnesses must be at most the mean number of images in a bag, 5, got 6",
+    ),
+    "least": (
+        "mnist-bags --bags 8 --size 5 --least 1,6",
+        "least must be at most the mean number of images in a bag, 5, got 6",
+    ),
     "dropout": ("mil --data toy.npz --folds 2 --dropout 1", "dropout must be a probability"),
     "two axes": ("bit-pattern --bags 9,10 --size 4,8", "got them for bags and size"),
     "transfer": ("bit-pattern --bags 9,10 --transfer", "several values of --size or --noise"),
@@ -686,9 +811,17 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_is_one_line(capsys, tmp_path, study, what):
     command, message = BAD[what]
+    before = sorted(tmp_path.iterdir())
     code, out, err = run(capsys, "experiment", *command.split())
     assert (code, out) == (2, "")
     assert err.startswith("hopcore: ")
     assert err.count("\n") == 1
     assert message in err
-    assert [path.name for path in tmp_path.iterdir()] == ["toy.npz"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_transfer_may_test_with_bags_of_one_pattern():
+    """The classifier has learned to pool; a bag of one pattern asks whether it knows the signal."""
+    (split,) = tasks.bit_patterns([9], [4, 1], transfer=True)(0)
+    assert split.train.patterns.shape[1] == 4
+    assert split.tests["1"].patterns.shape[1] == 1

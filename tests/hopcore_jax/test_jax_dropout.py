@@ -28,7 +28,7 @@ def patterns(queries: int = 5) -> tuple[jax.Array, jax.Array]:
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide the five queries of three samples and two heads into blocks of two, two and one."""
-    monkeypatch.setattr(recall, "DROPPED", 2 * 3 * 2 * 9)
+    monkeypatch.setattr(recall, "MAPPED", 2 * 3 * 2 * 9)
 
 
 def eager(layer: Any) -> Any:
@@ -101,7 +101,7 @@ def test_masks_and_temperatures_of_queries_are_those_of_their_block(blocks: None
 
 
 def test_no_array_of_all_weights_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "DROPPED", 1 << 15)  # 128 KiB
+    monkeypatch.setattr(recall, "MAPPED", 1 << 15)  # 128 KiB
     layer = hopcore_jax.Hopfield(8, num_heads=1, dropout=0.1, key=jax.random.key(0))
 
     def loss(state: jax.Array, stored: jax.Array) -> jax.Array:

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hopcore
 from benchmarks import complexity
+from benchmarks import complexity_calls as calls
+from hopcore.diffusion import anchored_association
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +23,31 @@ def test_every_function_runs_at_small_sizes(function: complexity.Function) -> No
     call = function.make(**{name: sizes[name] for name in function.fixed})
     assert call() is not None
     assert complexity.peak_of(call) > 0
+
+
+def test_the_rows_of_a_diffused_memory_are_what_their_names_say() -> None:
+    """Both graphs of neighbours are one, spectral diffusion has its parts, keys are diffused."""
+    array, graph = (
+        calls.dense_neighbors(as_sparse=as_sparse)(N=32, d=16)() for as_sparse in (False, True)
+    )
+    assert isinstance(graph, hopcore.Graph)
+    np.testing.assert_array_equal(graph.to_dense(), array)
+    np.testing.assert_array_equal(
+        calls.dense_laplacian(32)(), hopcore.compute_laplacian(calls.ring(32)).to_dense()
+    )
+    kernel, stored = calls.spectral_kernel(32)(), calls.normal(32, 16)
+    np.testing.assert_array_equal(kernel(stored), calls.spectral_step(32, 16)())
+    np.testing.assert_allclose(
+        kernel(stored), calls.diffusion("spectral", dense=True)(32, 16)(), rtol=1e-6
+    )
+    state, laplacian = calls.normal(4, 16), hopcore.compute_normalized_laplacian(calls.ring(32))
+    keys = hopcore.apply_diffusion(stored, laplacian, calls.ETA, "iterative", calls.STEPS)
+    whole, near = (calls.diffused(mode)(4, 32, 16)().output for mode in ("dense", "graph"))
+    wanted = hopcore.association(state, keys, stored, beta=0.25)
+    np.testing.assert_allclose(whole, wanted, rtol=1e-4, atol=1e-6)
+    wanted = anchored_association(state, keys, stored, beta=0.25, graph=calls.ring(32))
+    np.testing.assert_allclose(near, wanted, rtol=1e-4, atol=1e-6)
+    assert np.max(np.abs(near - whole)) > 1e-2
 
 
 def test_the_slope_of_a_power_law_is_its_power() -> None:

@@ -120,8 +120,9 @@ def train(trainer: Trainer, case: Case, fitting: Fitting) -> None:
 
 
 def shuffled(batch: Sequences, rng: np.random.Generator) -> Sequences:
-    """Give each sequence the answers of another one."""
-    return batch._replace(target=rng.permutation(batch.target, axis=0))
+    """Give each sequence the answers of another one, and none its own."""
+    away = int(rng.integers(1, len(batch.target)))
+    return batch._replace(target=np.roll(batch.target, away, axis=0))
 
 
 def statistics(weights: Any, answers: int) -> list[tuple[float, float, float, float]]:

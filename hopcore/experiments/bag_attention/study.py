@@ -41,7 +41,7 @@ class BagAttention(ResumableStudy):
     )
     length: Annotated[int, option(METHOD, "The length of the sequences.", min=8)] = 40
     bags: Annotated[int, option(METHOD, "The number of training bags of digits.", min=2)] = 800
-    size: Annotated[int, option(METHOD, "The mean number of images in a bag.", min=1)] = 10
+    size: Annotated[int, option(METHOD, "The mean number of images in a bag.", min=2)] = 10
     digit: Annotated[int, option(METHOD, "The digit in the positive bags.", min=0, max=9)] = 9
     dataset: Dataset = "digits"
     data: Data = None

@@ -240,9 +240,10 @@ def digit_bags(
 ) -> Bags:
     """Bags of images of digits; every second bag holds a certain digit.
 
-    After the MNIST bags of Ilse et al. (2018). The size of a bag is normal, rounded, at least 1;
-    its images are drawn with replacement, again until it holds the digit, or from images of other
-    digits. Bags are drawn one after another, so that fewer of them are the first of more.
+    After the MNIST bags of Ilse et al. (2018). The size of a bag is normal, rounded, and at least
+    ``witnesses``, ``least`` or 1, whatever its label; its images are drawn with replacement, again
+    until it holds the digit, or from images of other digits. Bags are drawn one after another, so
+    that fewer of them are the first of more.
 
     Parameters
     ----------
@@ -264,8 +265,8 @@ def digit_bags(
     Raises
     ------
     ValueError
-        Images without labels, without the digit, or of that digit alone; fewer than 1 bag, or
-        fewer than 1 witness; both ``witnesses`` and ``least``.
+        Images without labels, without the digit, or of that digit alone; fewer than 1 bag; a
+        length, ``witnesses`` or ``least`` below 1; both ``witnesses`` and ``least``.
 
     Examples
     --------
@@ -282,8 +283,8 @@ def digit_bags(
             f"bags of digits need bags >= 1, images of {digit} and others, "
             f"got {bags} bags, {wanted.sum()} and {(~wanted).sum()} images"
         )
-    for name, value in {"witnesses": witnesses, "least": least}.items():
-        if value is not None and value < 1:
+    for name, value in {"length": length, "witnesses": witnesses, "least": least}.items():
+        if value is not None and not value >= 1:
             raise ValueError(f"{name} must be >= 1, got {value}")
     if witnesses is not None and least is not None:
         raise ValueError(
@@ -292,9 +293,10 @@ def digit_bags(
         )
     shown, others = np.flatnonzero(wanted), np.flatnonzero(~wanted)
     target = np.arange(bags) % 2
+    smallest = witnesses or least or 1
     found = []
     for label in target:
-        size = max(1, round(rng.normal(length, deviation)))
+        size = max(smallest, round(rng.normal(length, deviation)))
         if least is not None:
             number = min(size, int(rng.integers(least)) + label * least)
             rows = rng.choice(others, size)
@@ -307,7 +309,7 @@ def digit_bags(
                 rows = rng.integers(len(wanted), size=size)
         else:
             rows = rng.choice(others, size)
-            rows[: min(witnesses, size)] = rng.choice(shown, min(witnesses, size))
+            rows[:witnesses] = rng.choice(shown, witnesses)
         found.append(images.pixels[rows])
     return padded(found, target)
 
@@ -341,7 +343,7 @@ def folds(target: np.ndarray, count: int, rng: np.random.Generator) -> list[np.n
     Raises
     ------
     ValueError
-        Fewer than 2 folds; fewer samples of a target than folds.
+        One target only; fewer than 2 folds; fewer samples of a target than folds.
 
     Examples
     --------
@@ -352,8 +354,10 @@ def folds(target: np.ndarray, count: int, rng: np.random.Generator) -> list[np.n
     ([2, 2, 2], [0, 1, 2, 3, 4, 5])
     """
     groups = [np.flatnonzero(target == value) for value in np.unique(target)]
-    fewest = min(map(len, groups), default=0)
-    if not 2 <= count <= fewest or len(groups) < 2:
+    if len(groups) < 2:
+        raise ValueError("folds need samples of two targets or more, got one target only")
+    fewest = min(map(len, groups))
+    if not 2 <= count <= fewest:
         raise ValueError(
             f"folds must be at least 2 and at most {fewest}, the number of samples of the rarer "
             f"target, got {count}"

@@ -24,11 +24,17 @@ MEASURES = {"accuracy": "% right", "auc": "AUC, %"}
 """What is measured on the test bags, and what a picture calls it."""
 
 CONTROL, SUBJECT = "uniform", "pooling"
-"""The layer that a picture draws dashed, and the layer that is compared with all others."""
+"""The layer that a picture draws dashed, and the layer that is compared with all others.
+
+A picture draws the second one next, so that it has the same colour on every page.
+"""
 
 
 class Line(NamedTuple):
-    """One layer on one task over all seeds; of each seed the mean over its folds."""
+    """One layer on one task over all seeds; of each seed the mean over its folds.
+
+    ``epochs`` and ``most_epochs`` are the median and the largest number that was chosen.
+    """
 
     data: str
     layer: str
@@ -39,6 +45,8 @@ class Line(NamedTuple):
     pooled: Spread
     accuracy_quartiles: Quartiles
     auc_quartiles: Quartiles
+    epochs: float
+    most_epochs: int
 
     def facts(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -78,7 +86,9 @@ def summary(trials: Iterable[Trial]) -> list[Line]:
         count = len(next(iter(seeds.values())))
         accuracy, auc, pooled = (spread(values) for values in means.values())
         ranges = quartiles(means["accuracy"]), quartiles(means["auc"])
-        lines.append(Line(*place, len(seeds), count, accuracy, auc, pooled, *ranges))
+        epochs = [trial.epochs for trial in groups[place]]
+        chosen = float(np.median(epochs)), max(epochs)
+        lines.append(Line(*place, len(seeds), count, accuracy, auc, pooled, *ranges, *chosen))
     return lines
 
 
@@ -119,24 +129,33 @@ def table(axis: str, lines: Sequence[Line], title: str = "") -> Summary:
     """
     seeds = lines[0].seeds
     if lines[0].folds > 1:
-        right = ["accuracy", "AUC", "pooled AUC"]
+        right = ["accuracy", "AUC", "pooled AUC", "epochs"]
         rows = [
-            [one.data, one.layer, percent(one.accuracy), percent(one.auc), percent(one.pooled)]
+            [
+                one.data, one.layer, percent(one.accuracy), percent(one.auc), percent(one.pooled),
+                epochs_of(one),
+            ]
             for one in lines
-        ]
+        ]  # fmt: skip
         caption = f"%, mean ± standard deviation over {seeds} seeds"
     else:
-        right = ["accuracy", "worst", "AUC", "worst"]
+        right = ["accuracy", "worst", "AUC", "worst", "epochs"]
         rows = [
             [
                 one.data, one.layer, distribution(one.accuracy_quartiles),
                 in_hundredths(one.accuracy_quartiles.worst), distribution(one.auc_quartiles),
-                in_hundredths(one.auc_quartiles.worst),
+                in_hundredths(one.auc_quartiles.worst), epochs_of(one),
             ]
             for one in lines
         ]  # fmt: skip
         caption = f"%, median (quartiles) and worst of {seeds} seeds"
+    caption += "\nepochs: the median that was chosen (the largest)"
     return Summary([axis, "layer"], right, rows, title, caption)
+
+
+def epochs_of(line: Line) -> str:
+    """Return the median number of epochs and the largest one, as a cell."""
+    return f"{line.epochs:g} ({line.most_epochs})"
 
 
 def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
@@ -154,10 +173,10 @@ def table_of_differences(axis: str, found: Sequence[Difference]) -> Summary:
 
 
 def draw(title: str, axis: str, lines: Sequence[Line], path: Path, *, joined: bool) -> None:
-    """A panel for each measure, a curve for each layer; the control is dashed, pooling on top."""
+    """A panel for each measure, a curve for each layer; the control is dashed."""
     tasks = list(dict.fromkeys(line.data for line in lines))
     layers = list(dict.fromkeys(line.layer for line in lines))
-    layers.sort(key=lambda layer: (layer != CONTROL, layer == SUBJECT))
+    layers.sort(key=lambda layer: (layer != CONTROL, layer != SUBJECT))
     folds = lines[0].folds
     figure = plots.new_figure(8.4, 3.4, dpi=100)
     panels = figure.subplots(1, len(MEASURES), squeeze=False)[0]

@@ -48,6 +48,7 @@ class BitPattern(BagStudy):
     transfer: Transfer = False
 
     name = "bit-pattern"
+    heading = "Which bags hold a signal?"
     example = "--bags 384 --seeds 2"
 
     @property
@@ -102,6 +103,7 @@ class Latch(BagStudy):
     epochs: Epochs = 10
 
     name = "latch"
+    heading = "Which symbol stands first?"
     example = "--length 20,50 --seeds 2"
 
     @property
@@ -154,6 +156,7 @@ class MnistBags(BagStudy):
     epochs: Epochs = 40
 
     name = "mnist-bags"
+    heading = "Which bags hold the digit?"
     example = "--digit 3 --bags 100,400"
     width = 64
 
@@ -235,6 +238,7 @@ class BagFiles(BagStudy):
     epochs: Epochs = 10
 
     name = "mil"
+    heading = "Bags of image regions"
     example = "--data tiger.npz,elephant.npz"
     width = 64
     batch_size = 32

@@ -16,6 +16,7 @@ from hopcore.experiments.options import (
     TRAINING,
     Device,
     Epochs,
+    Resume,
     Seeds,
     TrainingBackend,
     option,
@@ -54,11 +55,21 @@ class BagStudy(Study):
     layer: Layers = COMPARED
     learning_rate: Rates = "0.003,0.01"
     epochs: Epochs = 30
+    patience: Annotated[
+        int,
+        option(
+            TRAINING, "End a training when the loss of the validation bags has not fallen for so "
+            "many epochs; 0: train for all epochs.", min=0,
+        ),
+    ] = 0  # fmt: skip
     seeds: Seeds = 10
+    first_seed: Annotated[int, option(TRAINING, "The first of these seeds.", min=0)] = 0
     backend: TrainingBackend = "torch"
     device: Device = None
+    resume: Resume = False
 
     row = trials.Trial
+    heading: ClassVar[str]
     width: ClassVar[int] = 32
     batch_size: ClassVar[int] = 64
 
@@ -87,14 +98,16 @@ class BagStudy(Study):
         rates = positive(unlike(numbers(self.learning_rate, "rate"), "rate"), "rate")
         return trials.Fitting(
             width=self.width, batch_size=self.batch_size, rates=rates, epochs=self.epochs,
-            backend=self.backend, device=self.device, **settings,
+            patience=self.patience, backend=self.backend, device=self.device, **settings,
         )  # fmt: skip
 
     def outcomes(self) -> tuple[Iterable[trials.Trial], int]:
         """Train every layer on every split."""
         splits, count = self.splits()
         layers = names(self.layer, LAYERS, "layer")
-        run = trials.run_trials(splits, layers, self.fitting(), seeds=self.seeds)
+        seeds = range(self.first_seed, self.first_seed + self.seeds)
+        known = read_rows(self.csv_path, self.row) if self.resume else []
+        run = trials.run_trials(splits, layers, self.fitting(), seeds=seeds, known=known)
         return run, self.seeds * count * len(layers)
 
     @property
@@ -142,7 +155,8 @@ class BagStudy(Study):
     def draw(self, rows: list[Any]) -> None:
         """Draw accuracy and AUC over the tasks."""
         joined = self.axis != "data"
-        report.draw(self.title, self.axis, report.summary(rows), self.plot_path, joined=joined)
+        lines = report.summary(rows)
+        report.draw(self.heading, self.axis, lines, self.plot_path, joined=joined)
 
     def notes(self) -> list[str]:
         """Return lines that say where the results are."""

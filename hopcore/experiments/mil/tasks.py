@@ -5,6 +5,7 @@ What is drawn for one setting does not depend on the other settings of the study
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from hopcore.datasets._images import Images, choose
 from hopcore.experiments.data import bag_files, bags
-from hopcore.experiments.mil.trials import Split, Splits, cross_validated
+from hopcore.experiments.mil.trials import PARTS, Split, Splits, cross_validated
 from hopcore.experiments.models.bag_classifier import Bags
 from hopcore.training import _trainer as training
 
@@ -40,6 +41,7 @@ def bit_patterns(
         and noise test the same classifier.
     """
     at_most("bags", counts, TRAINED)
+    check_sizes("size", sizes, transfer=transfer)
     settings = [(count, size, noise) for count in counts for size in sizes for noise in noises]
     shown = varied(counts, sizes, noises)
 
@@ -68,6 +70,7 @@ def latch_sequences(lengths: Sequence[int], repeats: int = 0) -> Splits:
     The target is the symbol at the beginning; or with ``repeats`` that of two symbols, each of
     which occurs so often, which stands first.
     """
+    check_sizes("length", lengths)
 
     def splits(seed: int) -> Iterator[Split]:
         for length in lengths:
@@ -114,6 +117,13 @@ def digit_bags(
         same classifier.
     """
     at_most("bags", counts, TRAINED)
+    check_sizes("size", sizes, transfer=transfer)
+    for name, number in [("witnesses", witnesses), *(("least", few) for few in least)]:
+        if (number or 0) > min(sizes):
+            raise ValueError(
+                f"{name} must be at most the mean number of images in a bag, {min(sizes)}, "
+                f"got {number}"
+            )
     settings = [(count, size, few) for count in counts for size in sizes for few in least]
     shown = varied(counts, sizes, least)
 
@@ -144,10 +154,12 @@ def digit_bags(
 
 
 def files(paths: Sequence[Path], count: int) -> Splits:
-    """Files of bags, each cross-validated."""
+    """Files of bags, each cross-validated in ``count`` folds."""
     read = {path.stem: bag_files.read_bags(path) for path in paths}
     if len(read) < len(paths):
         raise ValueError(f"files must have different names, got {', '.join(map(str, paths))}")
+    for path, found in zip(paths, read.values(), strict=True):
+        check_file(path, found, count)
 
     def splits(seed: int) -> Iterator[Split]:
         for name, found in read.items():
@@ -176,3 +188,43 @@ def at_most(name: str, values: Sequence[int], most: int) -> None:
     for value in values:
         if not 2 <= value <= most:
             raise ValueError(f"{name} must be between 2 and {most}, got {value}")
+
+
+def check_sizes(name: str, sizes: Sequence[int], *, transfer: bool = False) -> None:
+    """Refuse bags of one instance, of which every layer returns that instance.
+
+    In a transfer, the sizes after the first one only test, and may be 1.
+    """
+    for size in sizes[:1] if transfer else sizes:
+        if size < 2:
+            raise ValueError(
+                f"{name} must be at least 2, because one instance leaves nothing to pool, "
+                f"got {size}"
+            )
+    if min(sizes) < 1:
+        raise ValueError(f"{name} must be at least 1, got {min(sizes)}")
+
+
+def check_file(path: Path, found: Bags, count: int) -> None:
+    """Refuse bags that cannot be classified, pooled, or divided into so many folds.
+
+    The bags that train in a fold are divided into :data:`~hopcore.experiments.mil.trials.PARTS`
+    stratified parts, so that as many bags of each label must be left in them.
+    """
+    positive = int(found.target.sum())
+    fewest, label = min((positive, 1), (len(found.target) - positive, 0))
+    if fewest == 0:
+        raise ValueError(f"{path} has bags of one label only; classification needs both")
+    if found.padding.shape[1] < 2:
+        raise ValueError(f"every bag of {path} has one instance, which leaves nothing to pool")
+    possible = [k for k in range(2, fewest + 1) if fewest - math.ceil(fewest / k) >= PARTS]
+    if not possible:
+        raise ValueError(
+            f"{path} has {fewest} bags of label {label}, too few to validate and to test: at least "
+            f"{PARTS + 1} bags of each label are needed"
+        )
+    if count not in possible:
+        raise ValueError(
+            f"folds must be between {possible[0]} and {possible[-1]} for {path}, which has "
+            f"{fewest} bags of label {label}, got {count}"
+        )

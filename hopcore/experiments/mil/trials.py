@@ -99,6 +99,9 @@ class Fitting:
         Whether features get mean 0 and deviation 1 over the training bags.
     epochs : int
         The largest number of epochs; validation bags choose one of them.
+    patience : int
+        The training ends when the loss of the validation bags has not fallen for so many epochs;
+        0: it never ends early.
     batch_size, weight_decay
         As in :mod:`hopcore.training`.
     backend, device
@@ -111,6 +114,7 @@ class Fitting:
     dropouts: Sequence[float] = (0.0,)
     normalise: bool = False
     epochs: int = 20
+    patience: int = 0
     batch_size: int = 32
     weight_decay: float = 1e-2
     backend: str = "torch"
@@ -139,8 +143,9 @@ class Chosen(NamedTuple):
 
 
 def run_trials(
-    splits: Splits, layers: Sequence[str], fitting: Fitting, *, seeds: int = 5
-) -> Iterator[Trial]:
+    splits: Splits, layers: Sequence[str], fitting: Fitting, *, seeds: Iterable[int] = range(5),
+    known: Iterable[Trial] = (),
+) -> Iterator[Trial]:  # fmt: skip
     """Every layer on every split, seed by seed and task by task.
 
     Parameters
@@ -150,8 +155,9 @@ def run_trials(
     layers : sequence of str
         Of :data:`hopcore.experiments.mil.layers.LAYERS`.
     fitting : Fitting
-    seeds : int
-        0, 1, ...
+    seeds : iterable of int
+    known : iterable of Trial
+        Trials that are there already. A layer is not trained again for a task of which all are.
 
     Yields
     ------
@@ -164,11 +170,18 @@ def run_trials(
     ModuleNotFoundError
         The library that trains is not installed.
     """
-    for seed in range(seeds):
+    of_layer: dict[tuple[str, str, int], list[Trial]] = {}
+    for trial in known:
+        of_layer.setdefault((trial.data, trial.layer, trial.seed), []).append(trial)
+    for seed in seeds:
         for _, task in groupby(splits(seed), key=lambda split: split.task):
             folds = list(task)
             for layer in layers:
-                yield from trials_of_task(folds, layer, seed, fitting)
+                own = [of_layer.get((name, layer, seed), []) for name in folds[0].tests]
+                if all(len(one) == len(folds) for one in own):
+                    yield from (trial for one in own for trial in one)
+                else:
+                    yield from trials_of_task(folds, layer, seed, fitting)
 
 
 def trials_of_task(
@@ -224,12 +237,17 @@ def chosen(train: Bags, validation: Bags, layer: str, seed: int, fitting: Fittin
     best, lowest = None, math.inf
     for candidate in fitting.candidates(layer):
         ran = trained(train, layer, candidate, seed, fitting, fitting.epochs)
+        own, fell = math.inf, 0
         for epoch, (loss, trainer) in enumerate(ran, start=1):
             found = training.scores(trainer, validation).astype(np.float64)
             value = float(logistic_loss(found, target))
             if value < lowest:
                 lowest = value
                 best = Chosen(*candidate, epoch, loss, trainer.parameters())
+            if value < own:
+                own, fell = value, epoch
+            elif fitting.patience and epoch - fell >= fitting.patience:
+                break
     if best is None:
         raise ValueError("the loss of the validation bags is never finite; try a smaller rate")
     return best
