@@ -651,7 +651,11 @@ def test_differences_are_paired_by_seed_and_fold():
 
 PAGES = {"bit-pattern": "bags", "latch": "length", "mnist-bags": "bags", "mil": "data"}
 SHOWN = {
-    "bit-pattern": {"bit-pattern-transfer": "size", "bit-pattern-noise": "noise"},
+    "bit-pattern": {
+        "bit-pattern-transfer": "size",
+        "bit-pattern-noise": "noise",
+        "bit-pattern-noisy": "size",
+    },
     "latch": {"latch": "length", "latch-order": "length"},
     "mnist-bags": {"mnist-bags-transfer": "size", "mnist-bags-least": "least"},
     "mil": {"mil": "data"},
