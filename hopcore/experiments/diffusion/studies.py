@@ -145,10 +145,11 @@ class DiffusionStudy(Study):
     @property
     def title(self) -> str:
         """The title of the table and of the picture."""
-        data = {"digits": "digits", "mnist": "images of MNIST"}.get(self.dataset, self.dataset)
-        notes = [f"{self.subject}: {data} that are {'not ' * self.unseen}stored"]
-        notes += ["a graph with exchanged nodes"] * self.shuffled
-        notes += ["compared by distance"] * (self.similarity == "distance")
+        data = {"mnist": "MNIST"}.get(self.dataset, self.dataset)
+        where = f"{data} not stored" if self.unseen else f"stored {data}"
+        notes = [f"{self.subject}: {where}"]
+        notes += ["nodes exchanged"] * self.shuffled
+        notes += ["by distance"] * (self.similarity == "distance")
         notes += [self.corruption.replace(":", " ")] * (self.x != "corruption")
         notes += [f"{self.normalization} Laplacian"] * (self.normalization != "none")
         notes += [f"up to {self.updates} updates"] * (self.updates > 1)
@@ -236,7 +237,7 @@ class LogitVsFeature(DiffusionStudy):
     level: Levels = "2.5,5,10,20,80"
 
     name = "logit-vs-feature"
-    subject = "Diffused features and diffused weights"
+    subject = "Diffused features and weights"
     example = "--level 5,20 --seeds 2"
     methods = staticmethod(logits)
     x, line, best = "level", "method", False
