@@ -26,7 +26,7 @@ def test_the_command_writes_its_files(tmp_path: Path, monkeypatch: pytest.Monkey
     done = CliRunner().invoke(app, call, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     rows = from_csv(Path("attention-entropy.csv").read_text(), trials.Trial)
-    assert len(rows) == 6 * 2 * trials.LAYERS * trials.HEADS
+    assert len(rows) == 12 * 2 * trials.LAYERS * trials.HEADS
     uniform = [row.entropy for row in rows if row.attention == "uniform"]
     every = np.log(np.arange(1, 2 * trials.HALF + 1)).mean()
     assert uniform == pytest.approx([every] * len(uniform), abs=1e-4)
@@ -39,6 +39,24 @@ def test_a_copy_needs_the_first_half_and_a_chain_only_the_token_before() -> None
     chain = trials.sequences("chain", 50, np.random.default_rng(0))
     following = {(int(a), int(b)) for row in chain for a, b in pairwise(row)}
     assert len(following) == len({first for first, _ in following}) == trials.TOKENS
+
+
+@pytest.mark.parametrize(("task", "branches"), [("branch", 4), ("random", trials.TOKENS)])
+def test_in_the_other_controls_several_tokens_may_follow_whatever_stands_before(
+    task: str, branches: int
+) -> None:
+    drawn = trials.sequences(task, 8000, np.random.default_rng(0))
+    assert drawn.shape == (8000, 2 * trials.HALF)
+    counts = np.zeros((trials.TOKENS,) * 3)
+    np.add.at(counts, (drawn[:, :-2], drawn[:, 1:-1], drawn[:, 2:]), 1)
+    following = counts.sum(0)
+    assert set(np.count_nonzero(following, axis=1)) == {branches}
+    for before in counts:
+        # A token that has come before the last one changes no probability.
+        given = before[before.sum(1) > 0]
+        assert set(np.count_nonzero(given, axis=1)) == {branches}
+        shares = given / given.sum(1, keepdims=True)
+        np.testing.assert_allclose(shares[shares > 0], 1 / branches, atol=0.1)
 
 
 def test_the_summary_says_when_a_task_is_learned_and_when_an_entropy_falls() -> None:

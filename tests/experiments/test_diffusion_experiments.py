@@ -15,9 +15,11 @@ from hopcore import datasets, plots
 from hopcore.__main__ import main
 from hopcore.experiments.batched_retrieval import nearest
 from hopcore.experiments.diffusion import report as diffusion_report
+from hopcore.experiments.diffusion import summary as diffusion_summary
 from hopcore.experiments.diffusion import trials as diffusion
-from hopcore.experiments.diffusion.studies import STUDIES, Strength, takes_distances
-from hopcore.experiments.diffusion.trials import PLAIN, Method, Setting, Trial
+from hopcore.experiments.diffusion.methods import Strength, takes_distances
+from hopcore.experiments.diffusion.settings import PLAIN, Method, Setting, Trial
+from hopcore.experiments.diffusion.studies import STUDIES
 from hopcore.experiments.parsing import one_of, positive, unlike
 
 STRENGTH = Strength([0.1], [3], [4], "none")
@@ -174,28 +176,51 @@ def made(method, level, seed, exact, same, entropy):
 def test_summary_pairs_trials_of_one_memory():
     done = [
         made(PLAIN, 5.0, 0, 0.5, 0.5, 0.5), made(PLAIN, 5.0, 1, 0.3, 0.3, 0.3),
-        made(PLAIN, 9.0, 0, 0.7, 0.7, 0.7), made(PLAIN, 9.0, 1, 0.5, 0.5, 0.5),
         made("tied", 5.0, 0, 0.6, 0.5, 0.4), made("tied", 5.0, 1, 0.2, 0.3, 0.2),
-        made("tied", 9.0, 0, 0.8, 0.7, 0.5), made("tied", 9.0, 1, 0.6, 0.5, 0.2),
     ]  # fmt: skip
-    lines = diffusion_report.summary(done)
-    tied = [line for line in lines if line.setting.method == "tied"]
-    assert [line.seeds for line in lines] == [2, 2, 2, 2]
-    assert tied[0].exact == pytest.approx((0.4, 0.08**0.5))
-    assert tied[0].less["same_exact"] == pytest.approx((0.0, 0.02**0.5))
-    assert tied[0].less["entropy_exact"] == pytest.approx((0.1, 0.02**0.5))
-    assert tied[0].less["best_exact"] == pytest.approx((-0.2, 0.02**0.5))
-    assert tied[1].less["best_exact"] == pytest.approx((0.1, 0.0))
-    assert tied[0].less["spread_exact"] is None
-    assert tied[0].milliseconds == 2.5
-    chosen = diffusion_report.best(lines, "exact")
-    assert [(line.setting.method, line.setting.level) for line in chosen] == [
-        (PLAIN, 9.0),
-        ("tied", 9.0),
+    _, tied = diffusion_summary.summary(done)
+    assert (tied.seeds, tied.levels) == (2, [5.0])
+    assert tied.exact == pytest.approx((0.4, 0.08**0.5))
+    assert tied.less["same_exact"] == pytest.approx((0.0, 0.02**0.5))
+    assert tied.less["entropy_exact"] == pytest.approx((0.1, 0.02**0.5))
+    assert tied.less["spread_exact"] is None
+    assert tied.milliseconds == 2.5
+    text = diffusion_summary.to_csv(done)
+    assert {row["spread_exact"] for row in csv.DictReader(text.splitlines())} == {""}
+    assert diffusion_summary.from_csv(text) == done
+
+
+def test_a_level_is_chosen_on_the_other_half_of_the_memories():
+    """Level 5 is best for even seeds and level 9 for odd ones, with both methods."""
+    even = {PLAIN: {5.0: 0.5, 9.0: 0.3}, "tied": {5.0: 0.9, 9.0: 0.1}, "untied": {5.0: 0.2}}
+    odd = {PLAIN: {5.0: 0.2, 9.0: 0.8}, "tied": {5.0: 0.4, 9.0: 0.6}, "untied": {5.0: 0.2}}
+    done = [
+        made(method, level, seed, share, 0.0, 0.0)
+        for seed in range(4)
+        for method, levels in (odd if seed % 2 else even).items()
+        for level, share in levels.items()
     ]
-    rows = list(csv.DictReader(diffusion_report.to_csv(done).splitlines()))
-    assert [float(row["exact"]) for row in rows] == [trial.exact for trial in done]
-    assert {row["spread_exact"] for row in rows} == {""}
+    plain, tied, _ = diffusion_summary.at_chosen_levels(done, "exact")
+    assert (plain.seeds, plain.levels, tied.levels) == (4, [5.0, 9.0], [5.0, 9.0])
+    assert plain.exact.mean == pytest.approx((0.3 + 0.2) / 2)  # and not (0.5 + 0.8) / 2
+    assert tied.exact.mean == pytest.approx((0.1 + 0.4) / 2)
+    assert tied.less["best_exact"] == pytest.approx((0.0, (4 * 0.2**2 / 3) ** 0.5))
+    assert "best_label" not in tied.less
+    _, rows = diffusion_report.cells(diffusion_report.at_best(done), long=True)
+    assert rows[1][1:4] == ["25.0 ± 17.3", "5, 9", "+0.0 ± 23.1"]
+
+
+def test_of_equally_good_levels_the_lowest_is_chosen():
+    # The means over the seeds are equal, except for the rounding of a CSV file.
+    first, second = (0.55859, 0.55859), (0.55468, 0.56251)
+    done = [
+        made(PLAIN, level, seed, share, 0.0, 0.0)
+        for level, shares in ((14.0, second), (10.0, first))
+        for seed, share in enumerate(shares)
+    ]
+    assert diffusion_summary.best_level(done, "exact") == 10.0
+    better = [made(PLAIN, 14.0, 2, 0.9, 0.0, 0.0), made(PLAIN, 10.0, 2, 0.899, 0.0, 0.0)]
+    assert diffusion_summary.best_level([*done, *better], "exact") == 14.0
 
 
 def test_curves_draw_into_the_axes_they_are_given():
@@ -215,7 +240,7 @@ def test_every_curve_of_a_study_is_drawn(study):
     """Also where a setting varies that is no axis of the picture."""
     for etas in ([0.1], [0.05, 0.1]):
         methods = study.methods(STRENGTH._replace(etas=etas, steps=[2]))
-        lines = diffusion_report.summary(trials(methods, stored=[12], seeds=1))
+        lines = diffusion_summary.summary(trials(methods, stored=[12], seeds=1))
         columns = diffusion_report.values(lines, study.column) if study.column else [None]
         ticks = diffusion_report.values(lines, study.x)
         points = 0
@@ -274,6 +299,25 @@ def test_a_command_writes_its_csv_and_its_picture(capsys, tmp_path, monkeypatch,
     table = text.read_text().splitlines()
     assert len({line.count("|") for line in table}) == 1
     assert sum("| plain |" in line for line in table) >= 1
+
+
+@pytest.mark.parametrize("name", ["noise-robustness", "mode-comparison"])
+def test_a_study_continues_from_its_csv(capsys, tmp_path, monkeypatch, name):
+    """Modes have an eta of 3 * 0.1, which is not 0.3 in binary numbers."""
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "experiment", name, *SMALL)
+    path = tmp_path / f"{name}.csv"
+    whole = path.read_text().splitlines()
+    kept = [line for place, line in enumerate(whole) if place < 7 or place % 5]
+    path.write_text("\n".join(kept) + "\n")
+    code, _, err = run(capsys, "experiment", name, *SMALL, "--resume")
+    assert (code, err) == (0, "")
+    again = path.read_text().splitlines()
+    assert again[: len(kept)] == kept  # with the times that were measured before
+    timeless = [[line.rsplit(",", 1)[0] for line in lines] for lines in (whole, again)]
+    assert sorted(timeless[0]) == sorted(timeless[1])
+    manifest = json.loads((tmp_path / f"{name}-manifest.json").read_text())
+    assert len(manifest["runs"]) == 2
 
 
 BAD = {

@@ -128,9 +128,13 @@ def table(lines: Sequence[Line]) -> Summary:
 
 
 def draw(trials: Sequence[Trial], path: Path) -> None:
-    """Draw accuracy, entropy and energy over the steps; a line for each head of each seed."""
-    cases = list(grouped(trials, lambda one: (one.task, one.attention)).items())
-    figure = plots.new_figure(2.1 * len(cases) + 1.2, 6.0, dpi=100)
+    """Draw accuracy, entropy and energy over the steps; a line for each head of each seed.
+
+    Uniform weights are left out, unless there are no others: their entropy is constant.
+    """
+    attending = [one for one in trials if one.attention != "uniform"] or trials
+    cases = list(grouped(attending, lambda one: (one.task, one.attention)).items())
+    figure = plots.new_figure(1.8 * len(cases) + 1.2, 6.0, dpi=100)
     panels = figure.subplots(len(NUMBERS), len(cases), squeeze=False, sharex=True, sharey="row")
     for column, ((task, attention), own) in enumerate(cases):
         for row, (name, title) in enumerate(NUMBERS.items()):
@@ -147,6 +151,6 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
     for layer in range(LAYERS):
         panels[1][-1].plot([], [], color=plots.LINES[layer], label=f"layer {layer}")
     panels[1][-1].legend(frameon=False, fontsize=8)
-    note = "A line for each head of each seed. copy needs attention; chain does not"
+    note = "A line for each head of each seed. Only copy needs attention"
     title = "Heads of a small decoder while it trains"
     plots.save(plots.caption(figure, title, note), path, colors=COLORS)

@@ -1,10 +1,15 @@
 """Small decoders of the transformers library, whose heads are recorded while they train.
 
 A decoder predicts the next token. In the task ``copy`` the second half of a sequence repeats the
-first, so that a token can be predicted only from the token which stands half a sequence before. In
-the task ``chain``, the control, each token determines the next one, and other tokens say nothing
-more: attention is not needed. A seed draws the first parameters and the sequences, which are the
-same for all attentions; none is seen twice.
+first, so that a token can be predicted only from the token which stands half a sequence before.
+
+The other tasks are controls, in which earlier tokens say nothing more than the last one, so that
+attention is not needed. In ``chain`` each token determines the next one, and the loss vanishes
+after a few steps. In ``branch`` each token is followed by one of four others, and in ``random`` all
+tokens are independent: the loss stays above log 4 and log 16, and its gradient does not vanish.
+
+A seed draws the first parameters and the sequences, which are the same for all attentions; none is
+seen twice.
 """
 
 from __future__ import annotations
@@ -23,8 +28,11 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
 }
 """The options of each attention. ``uniform``, a control, gives all earlier tokens equal weights."""
 
-TASKS = ("copy", "chain")
+TASKS = ("copy", "chain", "branch", "random")
 """What a decoder learns to predict."""
+
+BRANCHES = {"chain": 1, "branch": 4}
+"""The number of tokens, all equally probable, one of which follows a token."""
 
 RECORDED = (0, 5, 10, 20, 30, 40, 50, 60, 80, 100, 120, 160, 200)
 """The steps whose heads are recorded, before they are learned from. Step 0 is untrained."""
@@ -86,10 +94,13 @@ def sequences(task: str, count: int, rng: np.random.Generator) -> np.ndarray:
     if task == "copy":
         first = rng.integers(TOKENS, size=(count, HALF))
         return np.concatenate([first, first], axis=1)
-    following = np.random.default_rng(0).permutation(TOKENS)
+    if task == "random":
+        return rng.integers(TOKENS, size=(count, 2 * HALF))
+    following, branches = np.random.default_rng(0).permutation(TOKENS), BRANCHES[task]
     drawn = [rng.integers(TOKENS, size=count)]
     while len(drawn) < 2 * HALF:
-        drawn.append(following[drawn[-1]])
+        branch = rng.integers(branches, size=count) if branches > 1 else 0
+        drawn.append(following[(drawn[-1] + branch) % TOKENS])
     return np.stack(drawn, axis=1)
 
 

@@ -1,17 +1,15 @@
-"""Summaries, tables and pictures of the studies of diffusion."""
+"""Tables and pictures of the studies of diffusion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
-
-import numpy as np
+from typing import Any, ClassVar, Literal, Protocol
 
 from hopcore import plots
-from hopcore.experiments.diffusion.trials import PLAIN, Setting, Trial
-from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
-from hopcore.files._csv import csv_of
+from hopcore.experiments.diffusion.settings import PLAIN, Setting, Trial
+from hopcore.experiments.diffusion.summary import Line, at_chosen_levels, summary
+from hopcore.experiments.tables import COLORS, Spread, Summary, grouped
 
 MEASURES = {
     "exact": "% exact pattern",
@@ -29,12 +27,16 @@ MEASURES = {
 SHORT = {"normalization": "Laplacian", "neighbours": "k", "steps": "T", "stored": "N", "level": "b"}
 """Names of settings in tables and pictures."""
 
+Best = Mapping[str, Sequence[Line]]
+"""The lines of a table at the levels that are best for ``exact``, and for ``label``."""
+
 NOTES = """\
-exact   % of outputs nearest to the wanted pattern, at the best b
-label   % nearest to a pattern of the wanted label, at the best b
+exact   % of outputs nearest to the wanted pattern
+label   % nearest to a pattern of the wanted label
 -plain  less plain retrieval at its own best b
 -H      less plain retrieval at equal entropy of the weights
-b       effective inverse temperature before diffusion"""
+b       effective inverse temperature before diffusion: for half of the memories, the one that
+        is best for the other half"""
 
 
 class Picture(Protocol):
@@ -50,82 +52,18 @@ class Picture(Protocol):
     best: ClassVar[bool]
 
 
-class Line(NamedTuple):
-    """One setting over all seeds: shares, and what they exceed plain retrieval by, in pairs.
-
-    ``less`` has a key for each of ``same``, ``spread`` and ``entropy`` (see
-    :class:`~hopcore.experiments.diffusion.trials.Trial`) and of ``best``: plain retrieval at its
-    own best level; of each, for ``exact`` and ``label``. Of the time it is the median.
-    """
-
-    setting: Setting
-    seeds: int
-    exact: Spread
-    label: Spread
-    milliseconds: float
-    less: dict[str, Spread | None]
-
-    def facts(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        found: dict[str, Any] = {**self.setting._asdict(), "seeds": self.seeds}
-        for name in ("exact", "label"):
-            found[name] = getattr(self, name)._asdict()
-        found["milliseconds"] = self.milliseconds
-        return found | {
-            f"less_{name}": value and value._asdict() for name, value in self.less.items()
-        }
+def at_best(trials: Sequence[Trial]) -> Best:
+    """Return the lines of a study at the levels that are chosen for each measure of its table."""
+    return {measure: at_chosen_levels(trials, measure) for measure in ("exact", "label")}
 
 
-def summary(trials: Iterable[Trial]) -> list[Line]:
-    """One line for each setting, in the order in which they came."""
-    groups = grouped(trials, lambda trial: trial.setting)
-    plain = {setting: group for setting, group in groups.items() if setting.method == PLAIN}
-    lines = []
-    for setting, group in groups.items():
-        less: dict[str, Spread | None] = {}
-        for name in ("exact", "label"):
-            own = [getattr(trial, name) for trial in group]
-            place = setting.stored, setting.corruption
-            rivals = [g for s, g in plain.items() if (s.stored, s.corruption) == place]
-            best = max(([getattr(t, name) for t in g] for g in rivals), key=np.mean)
-            others = {
-                kind: [getattr(trial, f"{kind}_{name}") for trial in group]
-                for kind in ("same", "spread", "entropy")
-            }
-            for kind, theirs in (others | {"best": best}).items():
-                pairs = list(zip(own, theirs, strict=True))
-                some = all(theirs is not None for _, theirs in pairs)
-                less[f"{kind}_{name}"] = spread(a - b for a, b in pairs) if some else None
-        exact, label = (spread(getattr(t, name) for t in group) for name in ("exact", "label"))
-        middle = float(np.median([trial.milliseconds for trial in group]))
-        lines.append(Line(setting, len(group), exact, label, middle, less))
-    return lines
-
-
-def best(lines: Iterable[Line], measure: str) -> list[Line]:
-    """Of each setting, the line at its best level."""
-    found: dict[Setting, Line] = {}
-    for line in lines:
-        place = line.setting._replace(level=0.0)
-        before = found.get(place)
-        if before is None or getattr(line, measure).mean > getattr(before, measure).mean:
-            found[place] = line
-    return list(found.values())
-
-
-def to_csv(trials: Iterable[Trial]) -> str:
-    """Every trial as comma-separated values, with a header; empty where nothing is defined."""
-    names = [*Setting._fields, *Trial._fields[1:]]
-    return csv_of(names, ([*trial.setting, *trial[1:]] for trial in trials))
-
-
-def cells(lines: Sequence[Line], *, long: bool) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of the summary: each setting at its best levels.
+def cells(best: Best, *, long: bool) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the summary.
 
     The long form has deviations and the best levels. Settings that do not vary, of the methods
     beside plain retrieval, have no column.
     """
-    diffused = [line.setting for line in lines if line.setting.method != PLAIN]
+    diffused = [line.setting for line in best["exact"] if line.setting.method != PLAIN]
     varying = [
         name
         for name in Setting._fields
@@ -137,13 +75,14 @@ def cells(lines: Sequence[Line], *, long: bool) -> tuple[list[str], list[list[st
         return f"{text} ± {100 * value.deviation:.1f}" if long else text
 
     rows = []
-    for exact, label in zip(best(lines, "exact"), best(lines, "label"), strict=True):
+    for exact, label in zip(best["exact"], best["label"], strict=True):
         setting = exact.setting
         row = [shown(setting, name) for name in varying]
         if setting.method == PLAIN:
             row[0] = PLAIN
         for name, line in (("exact", exact), ("label", label)):
-            row += [number(getattr(line, name)), f"{line.setting.level:g}"][: 1 + long]
+            levels = ", ".join(f"{level:g}" for level in line.levels)
+            row += [number(getattr(line, name)), levels][: 1 + long]
             for kind in ("best", "entropy"):
                 less = None if setting.method == PLAIN else line.less[f"{kind}_{name}"]
                 row.append("" if less is None else number(less, "+"))
@@ -162,15 +101,16 @@ def shown(setting: Setting, name: str) -> str:
     return f"{value:g}" if value or setting.method != PLAIN else ""
 
 
-def table(lines: Sequence[Line], title: str = "", *, long: bool) -> Summary:
+def table(best: Best, title: str = "", *, long: bool) -> Summary:
     """Return the summary, in its long or its short form."""
-    header, rows = cells(lines, long=long)
+    header, rows = cells(best, long=long)
     named = header.index("exact")
     return Summary(header[:named], header[named:], rows, title, NOTES)
 
 
-def draw(study: Picture, lines: Sequence[Line], title: str, path: Path) -> None:
+def draw(study: Picture, trials: Sequence[Trial], title: str, path: Path) -> None:
     """A panel for each measure and column; plain retrieval is the dashed line."""
+    lines, best = summary(trials), at_best(trials)
     columns = values(lines, study.column) if study.column else [None]
     panels = [(measure, column) for measure in study.measures for column in columns]
     across = len(columns) if study.column else min(len(panels), 3)
@@ -182,7 +122,7 @@ def draw(study: Picture, lines: Sequence[Line], title: str, path: Path) -> None:
     named = [f"{tick:g}" if isinstance(tick, float | int) else tick for tick in ticks]
     joined = study.x != "mode" and "half" not in ticks
     for (measure, column), ax in zip(panels, axes.flat, strict=True):
-        chosen = best(lines, "label" if "label" in measure else "exact") if study.best else lines
+        chosen = best["label" if "label" in measure else "exact"] if study.best else lines
         chosen = [line for line in chosen if belongs(line.setting, study.column, column)]
         plots.curves(curves_of(study, chosen, measure, ticks), named, joined=joined, ax=ax)
         if measure == "milliseconds":
@@ -207,7 +147,8 @@ def draw(study: Picture, lines: Sequence[Line], title: str, path: Path) -> None:
         title_fontsize=8,
     )  # fmt: skip
     text = f"bars: standard deviation over {lines[0].seeds} memories; of differences, in pairs"
-    text = f"Methods at their best b; {text}" if study.best else text.capitalize()
+    chosen = "b chosen on the other half of the memories"
+    text = f"{chosen}; {text}" if study.best else text.capitalize()
     plots.save(plots.caption(figure, title, text), path, colors=COLORS)
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Annotated, Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
 
-from hopcore.diffusion._config import DiffusionConfig
-from hopcore.diffusion._modes import OPERATORS
 from hopcore.experiments.diffusion import report
-from hopcore.experiments.diffusion.trials import Method, Trial, run_trials
+from hopcore.experiments.diffusion.methods import (
+    Strength,
+    logits,
+    modes,
+    parts,
+    takes_distances,
+    three_values,
+)
+from hopcore.experiments.diffusion.settings import Method, Trial
+from hopcore.experiments.diffusion.summary import from_csv, summary, to_csv
+from hopcore.experiments.diffusion.trials import run_trials
 from hopcore.experiments.options import (
     METHOD,
     SIMILARITIES,
@@ -20,89 +28,15 @@ from hopcore.experiments.options import (
     Dataset,
     Device,
     Memories,
+    Resume,
     Sizes,
     option,
+    tracked,
 )
 from hopcore.experiments.parsing import integers, numbers, one_of, positive, unlike
 from hopcore.experiments.study import Report, Study, load_images, write_text
+from hopcore.files._plain import read_text
 from hopcore.graphs._graph import NORMALIZATIONS
-
-STEPPED = ("factored", "iterative")
-"""The modes that take T steps of eta; the others are given T eta at once."""
-
-
-class Strength(NamedTuple):
-    """Lists of what the methods of a study share."""
-
-    etas: Sequence[float]
-    steps: Sequence[int]
-    neighbours: Sequence[int]
-    normalization: str
-
-    def configs(self, **settings: Any) -> list[DiffusionConfig]:
-        """A configuration for each combination."""
-        return [
-            DiffusionConfig(eta=eta, steps=steps, k_neighbors=k, **settings)
-            for eta, steps, k in product(self.etas, self.steps, self.neighbours)
-        ]
-
-
-def three_values(given: Strength) -> list[Method]:
-    """Tied, evolving and untied."""
-    names = ("tied", "evolving", "untied")
-    found = [
-        Method(name, name, config, given.normalization)
-        for config, name in product(given.configs(), names)
-    ]
-    # An evolving memory of no steps retrieves nothing.
-    return [method for method in found if method.values != "evolving" or method.config.steps]
-
-
-def parts(given: Strength) -> list[Method]:
-    """Diffused keys, queries or both, with tied and with untied values."""
-    found = []
-    for key, query in ((True, False), (False, True), (True, True)):
-        what = "both" if key and query else "keys" if key else "queries"
-        for config in given.configs(diffuse_key=key, diffuse_query=query):
-            for values in ("tied", "untied") if key else ("untied",):
-                name = f"{what}, {values}" if key else what
-                found.append(Method(name, values, config, given.normalization))
-    return found
-
-
-def modes(given: Strength) -> list[Method]:
-    """The six operators on the three Laplacians, at equal total strength T eta; tied values."""
-    found = []
-    for mode, normalization in product(OPERATORS, NORMALIZATIONS):
-        for config in given.configs(diffusion_mode=mode):
-            times = 1 if mode in STEPPED else config.steps
-            whole = replace(config, eta=config.eta * times)
-            found.append(Method("tied", "tied", whole, normalization))
-    return found
-
-
-def logits(given: Strength) -> list[Method]:
-    """Diffused features, diffused association weights, both, and an eta that adapts."""
-    kinds: dict[str, dict[str, Any]] = {
-        "feature": {},
-        "logit": {"diffuse_key": False, "use_logit_diffusion": True},
-        "feature + logit": {"use_logit_diffusion": True},
-        "adaptive, sample": {"adaptive_eta": "sample"},
-        "adaptive, query": {"adaptive_eta": "query"},
-    }
-    return [
-        Method(name, "untied", config, given.normalization)
-        for name, settings in kinds.items()
-        for config in given.configs(**settings)
-    ]
-
-
-def takes_distances(method: Method) -> bool:
-    """Whether diffused retrieval compares by distance with this method."""
-    config = method.config
-    once = config.use_logit_diffusion or config.adaptive_eta == "query"
-    return method.values != "evolving" and not once
-
 
 Levels = Annotated[
     str,
@@ -119,9 +53,9 @@ Neighbours = Annotated[str, option(METHOD, "Numbers of neighbours in the graph."
 class DiffusionStudy(Study):
     """Diffused memories and plain retrieval on the same queries.
 
-    ``methods`` lists what is compared; ``x``, ``line`` and ``column`` are the axes of the picture.
-    Where ``best`` is set, the picture shows each method at its best level; otherwise the levels are
-    an axis of it.
+    ``methods`` lists what is compared, and ``subject`` says it in a title; ``x``, ``line`` and
+    ``column`` are the axes of the picture. Where ``best`` is set, the picture shows each memory at
+    the level that is best for the other half of the memories; otherwise the levels are an axis.
     """
 
     dataset: Dataset = "digits"
@@ -156,8 +90,10 @@ class DiffusionStudy(Study):
     seeds: Memories = 10
     backend: Backend = "numpy"
     device: Device = None
+    resume: Resume = False
 
     row = Trial
+    subject: ClassVar[str]
     methods: ClassVar[Callable[[Strength], list[Method]]]
     x: ClassVar[str]
     line: ClassVar[str]
@@ -185,39 +121,56 @@ class DiffusionStudy(Study):
             updates=self.updates, unseen=self.unseen, similarity=similarity,
             shuffled=self.shuffled, seeds=self.seeds,
             backend=self.backend, device=self.device,
+            done={(trial.setting, trial.seed) for trial in self.kept},
         )  # fmt: skip
         count = self.seeds * len(sizes) * len(corruptions) * len(levels) * (1 + len(methods))
-        return run, count
+        return run, count - len(self.kept)
+
+    @cached_property
+    def kept(self) -> list[Trial]:
+        """The trials of an earlier run that this run continues."""
+        if not (self.resume and self.csv_path.exists()):
+            return []
+        return from_csv(read_text(self.csv_path))
+
+    def measure(self) -> list[Trial]:
+        """Measure the trials that are not in the CSV, and return those of the CSV."""
+        self.write_csv([*self.kept, *tracked(*self.outcomes())])
+        return from_csv(read_text(self.csv_path))  # rounded as in the file
 
     def write_csv(self, rows: list[Trial]) -> None:
         """Write the CSV; the setting of a trial has a column for each of its fields."""
-        write_text(self.csv_path, report.to_csv(rows))
+        write_text(self.csv_path, to_csv(rows))
 
     @property
     def title(self) -> str:
         """The title of the table and of the picture."""
-        notes = [f"{self.name}: {'unseen' if self.unseen else 'stored'} {self.dataset}"]
-        notes += ["shuffled graph"] * self.shuffled
+        data = {"mnist": "MNIST"}.get(self.dataset, self.dataset)
+        where = f"{data} not stored" if self.unseen else f"stored {data}"
+        notes = [f"{self.subject}: {where}"]
+        notes += ["nodes exchanged"] * self.shuffled
         notes += ["by distance"] * (self.similarity == "distance")
-        notes += [self.corruption] * (self.x != "corruption")
+        notes += [self.corruption.replace(":", " ")] * (self.x != "corruption")
         notes += [f"{self.normalization} Laplacian"] * (self.normalization != "none")
         notes += [f"up to {self.updates} updates"] * (self.updates > 1)
         return ", ".join(notes)
 
     def report(self, rows: list[Trial]) -> Report:
         """Summarise the trials."""
-        lines = report.summary(rows)
+        best = report.at_best(rows)
         facts = {"study": self.name, "dataset": self.dataset, "unseen": self.unseen}
         facts |= {"similarity": self.similarity, "shuffled": self.shuffled}
         return Report(
-            facts | {"lines": [line.facts() for line in lines]},
-            report.table(lines, self.title, long=False).terminal(),
-            report.table(lines, long=True).markdown(),
+            facts
+            | {"lines": [line.facts() for line in summary(rows)]}
+            | {f"best_{name}": [line.facts() for line in lines] for name, lines in best.items()},
+            report.table(best, self.title, long=False).terminal(),
+            report.table(best, long=True).markdown(),
         )
 
     def draw(self, rows: list[Trial]) -> None:
         """Draw the measures of the study."""
-        report.draw(self, report.summary(rows), self.title, self.plot_path)
+        report.draw(self, rows, self.title, self.plot_path)
 
 
 @dataclass(kw_only=True)
@@ -228,6 +181,7 @@ class NoiseRobustness(DiffusionStudy):
     level: Levels = "5,10,80"
 
     name = "noise-robustness"
+    subject = "Diffusion under noise"
     example = "--corruption noise:2 --seeds 2"
     methods = staticmethod(three_values)
     x, line, column, best = "corruption", "method", "level", False
@@ -243,6 +197,7 @@ class Ablation(DiffusionStudy):
     k: Neighbours = "2,5,15"
 
     name = "ablation"
+    subject = "Which part is diffused"
     example = "--stored 128 --seeds 2"
     methods = staticmethod(parts)
     x, line, column = "neighbours", "method", "stored"
@@ -257,6 +212,7 @@ class StepsSweep(DiffusionStudy):
     steps: Steps = "0,1,2,3,5,10"
 
     name = "steps-sweep"
+    subject = "Steps and strength of diffusion"
     example = "--steps 0,1,3 --eta 0.1"
     methods = staticmethod(three_values)
     x, line, column = "steps", "eta", "method"
@@ -267,6 +223,7 @@ class ModeComparison(DiffusionStudy):
     """Compare the six modes of diffusion on the three Laplacians, and their times."""
 
     name = "mode-comparison"
+    subject = "Modes of diffusion"
     example = "--seeds 2"
     methods = staticmethod(modes)
     x, line = "mode", "normalization"
@@ -280,6 +237,7 @@ class LogitVsFeature(DiffusionStudy):
     level: Levels = "2.5,5,10,20,80"
 
     name = "logit-vs-feature"
+    subject = "Diffused features and weights"
     example = "--level 5,20 --seeds 2"
     methods = staticmethod(logits)
     x, line, best = "level", "method", False

@@ -9,90 +9,27 @@ the association weights of the queries have the diffused memory's mean entropy.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import hopcore
 from hopcore import datasets
 from hopcore.arrays._backend import Array
-from hopcore.diffusion._config import DiffusionConfig
 from hopcore.experiments.batched_retrieval import nearest, on_device
+from hopcore.experiments.diffusion.settings import (
+    PLAIN,
+    Method,
+    Setting,
+    Trial,
+    rounded,
+    setting_of,
+)
 from hopcore.graphs._graph import Graph
 from hopcore.memory import Similarity
-
-PLAIN = "plain"
-
-
-class Method(NamedTuple):
-    """One way to retrieve.
-
-    Attributes
-    ----------
-    name : str
-        What is shown; ``"plain"`` diffuses nothing.
-    values : str
-        As in :func:`hopcore.diffused_retrieve`.
-    config : DiffusionConfig
-        Where the Laplacian is not normalised, its eta counts per mean degree of the graph: so that
-        one eta is one strength for every normalisation.
-    normalization : str
-        ``"none"``, ``"symmetric"`` or ``"random_walk"``; what the configuration says is not used.
-    """
-
-    name: str
-    values: Any = "tied"
-    config: DiffusionConfig = DiffusionConfig()
-    normalization: Any = "none"
-
-
-class Setting(NamedTuple):
-    """What a trial measures; of plain retrieval, the settings of diffusion are empty or 0.
-
-    ``level`` is the effective inverse temperature of the memory before diffusion: beta times the
-    mean squared distance of two patterns, halved.
-    """
-
-    method: str
-    mode: str
-    normalization: str
-    eta: float
-    steps: int
-    neighbours: int
-    stored: int
-    corruption: str
-    updates: int
-    level: float
-    similarity: Similarity = "dot"
-
-
-class Trial(NamedTuple):
-    """One memory, one setting.
-
-    ``exact`` is the share of queries whose output is nearest to the wanted stored pattern,
-    ``label`` the share whose output is nearest to a stored pattern of the wanted label; ``same_*``,
-    ``spread_*`` and ``entropy_*`` are the same shares of plain retrieval at the same beta, at equal
-    spread and at equal entropy. ``effective`` is beta times the spread of the diffused memory,
-    ``entropy`` the mean entropy of the association weights in nats. None where it is not defined.
-    """
-
-    setting: Setting
-    seed: int
-    beta: float
-    effective: float | None
-    entropy: float | None
-    exact: float
-    label: float
-    same_exact: float
-    same_label: float
-    spread_exact: float | None
-    spread_label: float | None
-    entropy_exact: float | None
-    entropy_label: float | None
-    milliseconds: float
 
 
 class Task(NamedTuple):
@@ -124,6 +61,7 @@ def run_trials(
     seeds: int = 5,
     backend: str = "numpy",
     device: str | None = None,
+    done: Collection[tuple[Setting, int]] = frozenset(),
 ) -> Iterator[Trial]:
     """Plain retrieval and every method, seed by seed; a seed draws one memory of each size.
 
@@ -151,6 +89,8 @@ def run_trials(
         whose nodes are exchanged at random.
     seeds, backend, device
         As in :func:`hopcore.experiments.retrieval.run_trials`.
+    done : collection of (Setting, int)
+        Settings and seeds that are not measured again, in five digits as in a CSV file.
 
     Raises
     ------
@@ -165,10 +105,18 @@ def run_trials(
         drawn = datasets.choose(images, size * (1 + unseen), np.random.default_rng(seed))
         graphs.clear()
         for corruption in corruptions:
+            left = [
+                (level, method)
+                for level, method in product(levels, [Method(PLAIN), *methods])
+                if (rounded(setting_of(method, size, corruption, level, updates, similarity)), seed)
+                not in done
+            ]
+            if not left:
+                continue
             noise = np.random.default_rng((seed, 1))
             corrupted = datasets.corrupt(drawn, corruption, noise)
             task = task_of(chosen, device, drawn, size, corrupted, similarity)
-            for level, method in product(levels, [Method(PLAIN), *methods]):
+            for level, method in left:
                 if method.name != PLAIN and method.config.k_neighbors not in graphs:
                     k = method.config.k_neighbors
                     graphs[k] = graph_of(task, k, seed if shuffled else None)
@@ -250,10 +198,8 @@ def trial(
     """One method on one task, and plain retrieval beside it."""
     beta, config = level / task.spread, method.config
     size = len(task.stored)
+    setting = setting_of(method, size, corruption, level, updates, task.similarity)
     if method.name == PLAIN or graph is None:
-        setting = Setting(
-            PLAIN, "", "", 0.0, 0, 0, size, corruption, updates, level, task.similarity
-        )
         (output, _), milliseconds = timed(task, lambda: (plain(task, beta, updates), None))
         own = shares(task, output)
         weights = hopcore.association_weights(
@@ -261,12 +207,7 @@ def trial(
         )
         entropy = mean_entropy(task.backend.to_numpy(weights))
         return Trial(setting, seed, beta, level, entropy, *own, *own, *own, *own, milliseconds)
-    updates = config.steps if method.values == "evolving" else updates
-    setting = Setting(
-        method.name, config.diffusion_mode, method.normalization, config.eta, config.steps,
-        config.k_neighbors, size, corruption, updates, level, task.similarity,
-    )  # fmt: skip
-    eta = config.eta
+    updates, eta = setting.updates, config.eta
     if method.normalization == "none":
         eta /= float(np.mean(task.backend.to_numpy(graph.deg)))
     normalized = method.normalization == "symmetric"

@@ -19,7 +19,7 @@ TITLES = {
 
 
 HIGHEST = 1.5
-"""The top of a panel at most; the mean has an error of 1. A number stands for what is beyond."""
+"""The top of a panel at most; the mean has an error of 1. A triangle with a number is beyond it."""
 
 
 class Line(NamedTuple):
@@ -80,17 +80,22 @@ def draw(lines: Sequence[Line], path: Path) -> None:
         for place, method in enumerate(present):
             shift = 0.12 * (place - 0.5 * (len(present) - 1))
             some = [line for line in own if line.method == method]
+            color = (*plots.LINES, plots.INK)[methods.index(method)]
+            inside = [line for line in some if line.error.mean <= HIGHEST]
             handles[method] = ax.errorbar(
-                [data.index(line.data) + shift for line in some],
-                [line.error.mean for line in some],
-                [line.error.deviation for line in some],
-                fmt="o", markersize=4, linewidth=1.1, label=method,
-                color=(*plots.LINES, plots.INK)[methods.index(method)],
+                [data.index(line.data) + shift for line in inside],
+                [line.error.mean for line in inside],
+                [line.error.deviation for line in inside],
+                fmt="o", markersize=4, linewidth=1.1, label=method, color=color,
             )  # fmt: skip
             for line in some:
                 if line.error.mean > HIGHEST:
-                    at, beyond = data.index(line.data) + shift, f"{line.error.mean:.1f} "
-                    ax.text(at, HIGHEST, beyond, ha="right", va="top", size=7)
+                    at = data.index(line.data) + shift
+                    ax.plot(at, HIGHEST, "^", markersize=5, color=color, clip_on=False)
+                    ax.annotate(
+                        f"{line.error.mean:.1f}", (at, HIGHEST), (5, 0), va="center", size=7,
+                        textcoords="offset points", annotation_clip=False,
+                    )  # fmt: skip
         names = [name.replace("_", "\n").replace(":", "\n") for name in data]
         ax.set_xticks(range(len(data)), names, fontsize=7)
         ax.set_xlim(-0.6, len(data) - 0.4)
@@ -99,7 +104,6 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     figure.legend(
         list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8
     )
-    note = (
-        f"Less is better. Bars: standard deviation over {max(line.seeds for line in lines)} seeds"
-    )
-    plots.save(plots.caption(figure, "Estimators, tuned alike", note), path, colors=COLORS)
+    seeds, title = max(line.seeds for line in lines), "Estimators of hopcore and of scikit-learn"
+    note = f"Less is better. Bars: standard deviation over {seeds} seeds. A triangle: a mean above"
+    plots.save(plots.caption(figure, title, note), path, colors=COLORS)

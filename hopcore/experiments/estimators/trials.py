@@ -1,7 +1,8 @@
-"""Errors and times of estimators that are tuned alike, on scikit-learn's data sets and on MNIST.
+"""Errors and times of estimators on scikit-learn's data sets and on MNIST.
 
-A third of the rows is for testing. Every setting is chosen on the other rows alone: by a grid
-search with five folds, or, for imputers, by entries of the training rows that are hidden for it.
+A third of the rows is for testing. Every setting of a grid is chosen on the other rows alone: with
+five folds, or, for imputers, by entries of the training rows that are hidden for it. Estimators
+without a grid have their defaults.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Case(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """The error of a tuned estimator on test rows, and times on one core.
+    """The error of an estimator on test rows, and times on one core.
 
     ``error``: the share of wrong classes; else the root mean squared error in standard deviations
     of the training data. ``search``: seconds of CPU time to choose the settings with a grid;
