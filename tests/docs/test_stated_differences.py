@@ -168,6 +168,10 @@ STATED = [
             (1, "phase-aware", "and 0.6 (-0.1 to 1.2)"),
         )
     ],
+    *[
+        Stated(ANNEALING, RATE, "hard", hnm(k, "phase-aware"), hnm(k, "exponential"), printed)
+        for k, printed in ((1, "by 0.6 (0.2 to 1.0)"), (2, "and 0.8 (0.3 to 1.3)"))
+    ],
     Stated(
         ANNEALING,
         SURVIVAL,
