@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def test_a_command_is_understood(one: Repeat) -> None:
     command.make_context(one.page, words)
 
 
+def first(seeds: Iterable[int], count: int) -> list[int]:
+    """The first seeds of a page, which begin with 1 if seed 0 chose the settings."""
+    return sorted(seeds)[:count]
+
+
 @pytest.mark.parametrize(("one", "figure"), FIGURES, ids=NAMES)
 def test_an_interval_follows_from_the_data(one: Repeat, figure: Figure) -> None:
     low, high = figure.interval(rows_of(RESULTS / one.data), one.seeds)
@@ -75,7 +81,7 @@ def test_a_figure_stands_on_its_page(one: Repeat, figure: Figure) -> None:
 @pytest.mark.parametrize(("one", "figure"), FIGURES, ids=NAMES)
 def test_the_data_of_the_page_agree_and_other_data_do_not(one: Repeat, figure: Figure) -> None:
     values = figure.values(rows_of(RESULTS / one.data))
-    found = sum(values[seed] for seed in range(one.seeds)) / one.seeds
+    found = sum(values[seed] for seed in first(values, one.seeds)) / one.seeds
     assert Verdict(one.page, figure, found).agrees
     width = figure.high - figure.low
     for wrong in (figure.low - 0.01 * width, figure.high + 0.01 * width, math.nan):
@@ -125,7 +131,8 @@ def test_a_training_that_does_not_do_its_work_is_outside(one: Repeat, tmp_path: 
     rows += [
         {**row, "layer": "uniform"} for row in rows if one.page in BAGS if row["layer"] == "pooling"
     ]
-    rows = [row for row in rows if int(row["seed"]) < one.seeds]
+    kept = first({int(row["seed"]) for row in rows}, one.seeds)
+    rows = [row for row in rows if int(row["seed"]) in kept]
 
     def call(words: Any) -> None:
         header = list(rows[0])
