@@ -137,9 +137,11 @@ def draw(trials: Sequence[Trial], path: Path) -> None:
         *panels[0, 0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=5,
         loc="outside upper right",
     )  # fmt: skip
-    title, stored = "Success over beta", f"{largest[0].patterns:,} of {largest[0].data}"
-    note = f"{stored}, means over the seeds. Upright lines: what the rules say, geometric means."
-    plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+    note = (
+        f"{largest[0].data}, N = {largest[0].patterns:,}, means over the seeds. "
+        "Upright lines: what the rules say, geometric means."
+    )
+    plots.save(plots.caption(figure, "Success over beta", note), path, colors=COLORS)
 
 
 def draw_panel(ax: Axes, trials: Sequence[Trial], measure: str) -> None:
