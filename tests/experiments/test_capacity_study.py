@@ -176,3 +176,11 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_csv_of_the_page_has_every_case(name, row, wanted) -> None:
     rows = from_csv((RESULTS / f"{name}.csv").read_text(), row)
     assert {found[:4] for found in rows} == {tuple(case) for case in wanted}
+
+
+def test_the_page_has_the_tables_of_the_files() -> None:
+    page = (RESULTS / "capacity.md").read_text(encoding="utf-8")
+    rows = from_csv((RESULTS / "capacity.csv").read_text(), trials.Trial)
+    assert report.table(report.summary(rows)).markdown() in page
+    images = from_csv((RESULTS / "capacity-masked.csv").read_text(), masked.Trial)
+    assert report.masked_table(images).markdown() in page

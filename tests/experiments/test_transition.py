@@ -356,5 +356,12 @@ def test_the_page_says_what_the_files_say(name):
     text = (RESULTS / f"suggested-beta-{name}.csv").read_text()
     lines = suggested_beta_report.summary(from_csv(text, suggested_beta.Trial))
     assert suggested_beta_report.table(lines).markdown() in page
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist-8x8"])
+def test_the_page_says_what_the_states_are(name):
+    page = (RESULTS / "transition.md").read_text()
     text = (RESULTS / f"transition-states-{name}.csv").read_text()
-    assert transition_states.table(from_csv(text, transition_states.Trial)).markdown() in page
+    found = from_csv(text, transition_states.Trial)
+    assert {one.data for one in found} == {name}
+    assert transition_states.table(found).markdown() in page
