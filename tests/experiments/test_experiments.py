@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from hopcore.experiments.batched_retrieval import CHUNK, cosine, nearest, run_jo
 from hopcore.experiments.data.patterns import image_shape
 from hopcore.experiments.demo import run_demo
 from hopcore.experiments.parsing import integers, numbers, separation_named
+from hopcore.experiments.study import read_rows
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 SEPARATIONS = {
     "softmax": "softmax",
     "entmax:1.5": hopcore.Entmax(1.5),
@@ -200,6 +203,15 @@ def test_summary_and_tables():
     lines = retrieval.to_markdown([first, second]).splitlines()
     assert lines[2] == "| 0.1 | 4 | 5 | softmax | dot | 75.0% | 35.4% | 50.0% | 37.5% |"
     assert {line.count("|") for line in lines} == {10}
+
+
+@pytest.mark.parametrize("name", ["retrieval", "retrieval-steps"])
+def test_the_page_has_the_table_of_the_file(name):
+    page = (RESULTS / "retrieval.md").read_text(encoding="utf-8")
+    table = retrieval.to_markdown(
+        retrieval.summary(read_rows(RESULTS / f"{name}.csv", retrieval.Trial))
+    )
+    assert table.replace("| beta |", r"| $\beta$ |") in page
 
 
 def test_demo_repeats():

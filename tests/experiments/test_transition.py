@@ -14,6 +14,7 @@ from scipy import stats
 import hopcore
 from hopcore import datasets
 from hopcore.__main__ import main
+from hopcore.datasets import Images
 from hopcore.experiments.suggested_beta import report as suggested_beta_report
 from hopcore.experiments.suggested_beta import trials as suggested_beta
 from hopcore.experiments.suggested_beta.trials import GRID
@@ -305,6 +306,21 @@ def test_states_on_the_command_line(capsys, tmp_path, monkeypatch):
     assert code == 0
     assert [one["goal"] for one in json.loads(out)["trials"]] == ["metastable", "average"]
     assert Path("transition-states.png").read_bytes().startswith(PNG)
+    code, out, _ = study(capsys, *few, "--side", 3, "--json")
+    assert code == 0
+    assert {one["data"] for one in json.loads(out)["trials"]} == {"digits-3x3"}
+
+
+def test_smaller_images_are_means_of_squares():
+    pixels = np.arange(2.0 * 5 * 7).reshape(2, 35)
+    found = transition_states.shrunk(Images(pixels, (5, 7), np.asarray([3, 4])), 2)
+    assert found.shape == (2, 2)
+    np.testing.assert_array_equal(found.labels, [3, 4])
+    first = pixels[0].reshape(5, 7)  # of which the last row and three columns are cut off
+    wanted = [first[r : r + 2, c : c + 2].mean() for r in (0, 2) for c in (1, 3)]
+    np.testing.assert_allclose(found.pixels[0], wanted)
+    same = transition_states.shrunk(IMAGES, 8)
+    np.testing.assert_array_equal(same.pixels, IMAGES.pixels)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +333,7 @@ def test_states_on_the_command_line(capsys, tmp_path, monkeypatch):
         (["suggested-beta", "--stored", "10,10"], "twice"),
         (["suggested-beta", "--similarity", "dot,cosine"], "unknown similarity 'cosine'"),
         (["transition-states", "--dataset", "mnist"], "--data"),
+        (["transition-states", "--side", "9"], "at most 8"),
     ],
 )
 def test_bad_input_is_one_line(capsys, tmp_path, monkeypatch, args, wanted):
@@ -339,5 +356,12 @@ def test_the_page_says_what_the_files_say(name):
     text = (RESULTS / f"suggested-beta-{name}.csv").read_text()
     lines = suggested_beta_report.summary(from_csv(text, suggested_beta.Trial))
     assert suggested_beta_report.table(lines).markdown() in page
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist-8x8"])
+def test_the_page_says_what_the_states_are(name):
+    page = (RESULTS / "transition.md").read_text()
     text = (RESULTS / f"transition-states-{name}.csv").read_text()
-    assert transition_states.table(from_csv(text, transition_states.Trial)).markdown() in page
+    found = from_csv(text, transition_states.Trial)
+    assert {one.data for one in found} == {name}
+    assert transition_states.table(found).markdown() in page

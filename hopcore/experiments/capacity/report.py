@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hopcore import plots
 from hopcore.experiments.capacity import masked
 from hopcore.experiments.capacity.trials import MEMORIES, Trial
-from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, spread
+from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, percent, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 REFERENCE = "nearest"
 """The memory that no other can exceed by much: the nearest stored pattern."""
@@ -25,14 +26,28 @@ COLOURS = {
     REFERENCE: plots.INK,
 }  # fmt: skip
 
-MASKED_COLOURS = (*plots.LINES, COLOURS["epanechnikov"], plots.INK)
-"""Colours by separation function, in the order of the variants."""
+MASKED_COLOURS = {
+    "softmax": plots.LINES[4], "entmax 1.5": plots.LINES[1], "sparsemax": plots.LINES[0],
+    "normmax 2": plots.LINES[2], "normmax 5": plots.LINES[3], "classical": plots.QUIET,
+    "5th power": plots.LINES[5], "10th power": "#5bb3c9", "exponential": plots.INK,
+}  # fmt: skip
+"""Colours by separation function, the same in all panels."""
 
 STROKES: dict[str, Any] = {
-    "": "-", "tanh": ":", "norm": "--", "layer norm": "-.",
-    "distance": (0, (6, 1)), "upper half": (0, (1, 1)),
+    "": "-", "norm": "-", "layer norm": "-", "tanh": ":", "distance": "-", "upper half": "--",
 }  # fmt: skip
 """Lines by post-transformation, and by what is compared."""
+
+PANELS = {
+    "Without a normalisation": ("",),
+    "On the sphere": ("norm",),
+    "With layer normalisation": ("layer norm",),
+    "By distance, and with tanh": ("distance", "upper half", "tanh"),
+}
+"""The panels of the picture, and the post-transformations of the variants in each."""
+
+NONE = 0.003
+"""Where lines without a loss are drawn on a logarithmic scale of percentages."""
 
 
 class Line(NamedTuple):
@@ -145,69 +160,75 @@ def masked_lines(trials: Iterable[masked.Trial]) -> dict[tuple[str, float, int],
     return {place: spread(one.success for one in own) for place, own in groups.items()}
 
 
-def inverse_temperatures(trials: Iterable[masked.Trial]) -> list[float]:
-    """Return the inverse temperatures of all variants but those for which it is fixed."""
-    free = [one.beta for one in trials if masked.VARIANTS[one.variant].beta is None]
-    return list(dict.fromkeys(free))
+def masked_table(trials: Sequence[masked.Trial], *, short: bool = False) -> Summary:
+    """Return rows of inverse temperatures and variants, and columns of sizes.
 
-
-def variants_of(trials: Iterable[masked.Trial]) -> list[str]:
-    """Return the variants that were measured, in their own order."""
-    measured = {one.variant for one in trials}
-    return [name for name in masked.VARIANTS if name in measured]
-
-
-def masked_table(trials: Sequence[masked.Trial], *, transposed: bool = False) -> Summary:
-    """Return rows of inverse temperatures and sizes, and columns of variants; or transposed."""
+    A short one, for a terminal, has no standard deviations.
+    """
     found = masked_lines(trials)
-    names = variants_of(trials)
     sizes = sorted({one.patterns for one in trials})
+    measured = {(beta, name) for name, beta, _ in found}
+    betas = sorted({beta for beta, _ in measured}, reverse=True)
 
-    def cell(name: str, beta: float, size: int) -> str:
-        share = found.get((name, masked.VARIANTS[name].beta or beta, size))
-        return "-" if share is None else f"{round(100 * share.mean, 1) + 0.0:.1f}"
+    def cell(share: Spread | None) -> str:
+        if share is None:
+            return "-"
+        return percent(share).split(" ±")[0] if short else percent(share)
 
-    betas = inverse_temperatures(trials)
-    if transposed:
-        left, right = ["beta", "variant"], [f"N = {size}" for size in sizes]
-        rows = [[f"{b:g}", n, *(cell(n, b, size) for size in sizes)] for b in betas for n in names]
-    else:
-        left, right = ["beta", "N"], names
-        rows = [
-            [f"{b:g}", str(size), *(cell(n, b, size) for n in names)]
-            for b in betas for size in sizes
-        ]  # fmt: skip
+    rows = [
+        [f"{beta:g}", name, *(cell(found.get((name, beta, size))) for size in sizes)]
+        for beta in betas
+        for name in masked.VARIANTS
+        if (beta, name) in measured
+    ]
     seeds = len({one.seed for one in trials})
     caption = (
         f"cosine above 0.9, %: the mean over {seeds} seeds\n"
         f"variants with norm have beta = {masked.SPHERE:g} everywhere"
     )
-    return Summary(left, right, rows, "capacity-masked", caption)
+    right = [f"N = {size}" for size in sizes]
+    return Summary(["beta", "variant"], right, rows, "capacity-masked", caption)
 
 
 def draw_masked(trials: Sequence[masked.Trial], path: Path) -> None:
-    """Draw the successes over the size: a panel for each inverse temperature."""
-    found, betas = masked_lines(trials), inverse_temperatures(trials)
-    names = variants_of(trials)
-    kinds = list(dict.fromkeys(name.partition(", ")[0] for name in names))
+    """Draw the shares that are lost over the size at the lowest inverse temperature.
+
+    The scale is logarithmic. Lines without a loss lie side by side under it.
+    """
+    found = masked_lines(trials)
     sizes = sorted({one.patterns for one in trials})
-    figure = plots.new_figure(3.6 * len(betas) + 2.0, 0.18 * len(names) + 0.7, dpi=100)
-    panels = figure.subplots(1, len(betas), squeeze=False, sharey=True)[0]
-    for beta, ax in zip(betas, panels, strict=True):
-        plots.heading(plots.quiet(ax), f"beta = {beta:g}")
-        for name in names:
-            cells = [found[name, masked.VARIANTS[name].beta or beta, size].mean for size in sizes]
-            separation, _, transformation = name.partition(", ")
-            color = MASKED_COLOURS[kinds.index(separation) % len(MASKED_COLOURS)]
-            ax.plot(
-                sizes, cells, linestyle=STROKES[transformation], label=name, color=color,
-                linewidth=1.3, marker="o", markersize=2.5,
-            )  # fmt: skip
+    free = [one.beta for one in trials if masked.VARIANTS[one.variant].beta is None]
+    measured = {one.variant for one in trials}
+    figure = plots.new_figure(9.6, 6.4, dpi=100)
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    shown: dict[str, Line2D] = {}
+    for ax, (title, kinds) in zip(panels.flat, PANELS.items(), strict=True):
         ax.set_xscale("log", base=2)
-        ax.set_ylim(-0.03, 1.05)
+        ax.set_yscale("log")
+        inside = [name for name in masked.VARIANTS if name.partition(", ")[2] in kinds]
+        for place, name in enumerate(one for one in inside if one in measured):
+            beta = masked.VARIANTS[name].beta or min(free)
+            shares = [found[name, beta, size].mean for size in sizes]
+            separation, _, transformation = name.partition(", ")
+            (line,) = ax.plot(
+                sizes, [max(100.0 * (1.0 - share), NONE / 1.2**place) for share in shares],
+                linestyle=STROKES[transformation], color=MASKED_COLOURS[separation],
+                linewidth=1.3, marker="o", markersize=3,
+            )  # fmt: skip
+            shown.setdefault(name if len(kinds) > 1 else separation, line)
+        ticks = [100.0, 10.0, 1.0, 0.1, 0.01]
+        ax.set_yticks([*ticks, NONE], labels=[*(f"{tick:g}" for tick in ticks), "none"])
+        ax.set_ylim(NONE / 5.0, 200.0)
+        ax.minorticks_off()
+        ax.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
+        ax.set_title(title, fontsize=9, loc="left")
+        plots.quiet(ax)
+    for ax in panels[:, 0]:
+        ax.set_ylabel("lost, % of the images", fontsize=8)
+    for ax in panels[-1]:
         ax.set_xlabel("stored images", fontsize=8)
-    panels[0].set_ylabel("cosine above 0.9", fontsize=8)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside right center")
-    note = f"Means over the seeds. With norm, beta is {masked.SPHERE:g} in both panels"
-    plots.save(plots.caption(figure, "Images from their upper half", note), path, colors=COLORS)
+    figure.legend(
+        shown.values(), shown.keys(), frameon=False, fontsize=8, loc="outside right center"
+    )
+    note = f"Means over the seeds at beta = {min(free):g}, on the sphere {masked.SPHERE:g}"
+    plots.save(plots.caption(figure, "Images that are lost", note), path, colors=COLORS)

@@ -111,11 +111,11 @@ class CapacityMasked(ResumableStudy):
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the shares."""
-        terminal = report.masked_table(rows, transposed=True).terminal()
+        terminal = report.masked_table(rows, short=True).terminal()
         facts = {"study": self.name, "dataset": self.dataset}
         facts |= {"trials": [row._asdict() for row in rows]}
         return Report(facts, terminal, report.masked_table(rows).markdown())
 
     def draw(self, rows: list[Any]) -> None:
-        """Draw the shares over the number of images."""
+        """Draw the lost shares over the number of images."""
         report.draw_masked(rows, self.plot_path)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hopcore import plots
 from hopcore.experiments.compaction.trials import COMPACT, METHODS, OWN, UNWEIGHTED, Trial, mean_of
 from hopcore.experiments.samples import interval
 from hopcore.experiments.tables import COLORS, Spread, Summary, grouped, in_percent, spread
+from hopcore.plots._style import decades
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Line(NamedTuple):
@@ -94,33 +98,48 @@ def gained(line: Line) -> str:
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
-    """Draw the errors over the size: a column for each source, a row for each temperature."""
+    """Draw the errors over the size: a row for each source, a column for each temperature.
+
+    The panels of a temperature share their scale, so that small differences can be seen.
+    """
     kinds = list(dict.fromkeys(line.data for line in lines))
-    names = [name for name in dict.fromkeys(line.spread for line in lines) if name != OWN]
-    sizes = sorted({line.m for line in lines})
-    figure = plots.new_figure(2.7 * len(kinds) + 2.2, 1.9 * len(names) + 0.9, dpi=100)
-    panels = figure.subplots(len(names), len(kinds), squeeze=False, sharex=True, sharey=True)
-    for row, name in zip(panels, names, strict=True):
-        for ax, kind in zip(row, kinds, strict=True):
-            for place, method in enumerate(METHODS):
-                own = [x for x in lines if (x.data, x.spread, x.method) == (kind, name, method)]
-                ax.errorbar(
-                    [line.m for line in own], [line.error.mean for line in own],
-                    [line.error.deviation for line in own], marker="o", markersize=3,
-                    linewidth=1.8 if method == COMPACT else 1.0, label=method,
-                    color=plots.INK if method == COMPACT else plots.LINES[place - 1],
-                )  # fmt: skip
-            ax.set_xscale("log", base=2)
-            ax.set_yscale("log")
-            ax.axhline(1.0, color=plots.QUIET, linewidth=0.8, linestyle=":")
-            ax.set_xticks(sizes, labels=[str(size) for size in sizes])
-            ax.set_title(f"{kind}, {float(name):g} effective", fontsize=9, loc="left")
-            plots.quiet(ax)
+    names = list(dict.fromkeys(line.spread for line in lines))
+    figure = plots.new_figure(2.1 * len(names) + 0.4, 2.2 * len(kinds) + 1.1, dpi=100)
+    panels = figure.subplots(len(kinds), len(names), squeeze=False, sharex=True, sharey="col")
+    for row, kind in zip(panels, kinds, strict=True):
+        for ax, name in zip(row, names, strict=True):
+            own = [line for line in lines if (line.data, line.spread) == (kind, name)]
+            if own:
+                draw_panel(ax, own)
+            else:  # only a transformer has a temperature of its own
+                ax.set_axis_off()
         row[0].set_ylabel("relative error", fontsize=8)
     for ax in panels[-1]:
         ax.set_xlabel("patterns kept, m", fontsize=8)
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside right center")
+    empty = [ax for ax in panels.flat if not ax.has_data()]
+    holder, place = (empty[0], "center") if empty else (figure, "outside right center")
+    holder.legend(handles, labels, frameon=False, fontsize=8, loc=place)
     count = lines[0].patterns
     note = f"Of {count:,} patterns. 1 is the error of answering with the mean. Bars: deviation"
     plots.save(plots.caption(figure, "Smaller memories", note), path, colors=COLORS)
+
+
+def draw_panel(ax: Axes, lines: Sequence[Line]) -> None:
+    """Draw the errors of one source at one temperature, with a line for each method."""
+    for place, method in enumerate(METHODS):
+        own = [line for line in lines if line.method == method]
+        ax.errorbar(
+            [line.m for line in own], [line.error.mean for line in own],
+            [line.error.deviation for line in own], marker="o", markersize=3,
+            linewidth=1.8 if method == COMPACT else 1.0, label=method,
+            color=plots.INK if method == COMPACT else plots.LINES[place - 1],
+        )  # fmt: skip
+    ax.set_xscale("log", base=2)
+    decades(plots.quiet(ax), "y")
+    ax.axhline(1.0, color=plots.QUIET, linewidth=0.8, linestyle=":")
+    sizes = sorted({line.m for line in lines})
+    ax.set_xticks(sizes, labels=[str(size) for size in sizes])
+    first = lines[0]
+    at = f"own, {first.effective:.0f}" if first.spread == OWN else f"{float(first.spread):g}"
+    ax.set_title(f"{first.data}, {at} effective", fontsize=9, loc="left")

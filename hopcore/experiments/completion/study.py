@@ -65,7 +65,7 @@ class Completion(ResumableStudy):
     @property
     def title(self) -> str:
         """The title of the table and of the picture."""
-        return f"{self.name}, {self.dataset}"
+        return f"Half-hidden {self.dataset}, completed"
 
     @cached_property
     def fitting(self) -> Fitting:

@@ -117,30 +117,31 @@ def told(one: Line) -> str:
 
 
 def draw(trials: Sequence[Trial], path: Path) -> None:
-    """Success over the inverse temperature: a row for each size and measure, columns of cases."""
-    sizes = sorted({one.patterns for one in trials})
-    corruptions = list(dict.fromkeys((one.corruption, one.similarity) for one in trials))
-    several = len({one.similarity for one in trials}) > 1
-    rows = [(size, measure) for size in sizes for measure in MEASURES]
-    figure = plots.new_figure(1.0 + 2.4 * len(corruptions), 0.8 + 1.9 * len(rows), dpi=100)
+    """Success of the largest memory over beta: columns of corruptions, rows of other settings."""
+    largest = [one for one in trials if one.patterns == max(t.patterns for t in trials)]
+    corruptions = list(dict.fromkeys(one.corruption for one in largest))
+    compared = list(dict.fromkeys(one.similarity for one in largest))
+    rows = [(similarity, measure) for similarity in compared for measure in MEASURES]
+    figure = plots.new_figure(0.8 + 2.1 * len(corruptions), 1.0 + 1.6 * len(rows), dpi=100)
     panels = figure.subplots(len(rows), len(corruptions), squeeze=False, sharex=True, sharey=True)
-    for (size, measure), across in zip(rows, panels, strict=True):
-        for (corruption, similarity), ax in zip(corruptions, across, strict=True):
-            place = size, corruption, similarity
-            own = [t for t in trials if (t.patterns, t.corruption, t.similarity) == place]
-            draw_panel(ax, own, measure)
-            name = f"{corruption}, {similarity}" if several else corruption
-            plots.heading(ax, name if ax in panels[0] else "")
-        across[0].set_ylabel(f"{measure}, N = {size}", fontsize=8)
+    for (similarity, measure), across in zip(rows, panels, strict=True):
+        for corruption, ax in zip(corruptions, across, strict=True):
+            place = corruption, similarity
+            draw_panel(ax, [t for t in largest if (t.corruption, t.similarity) == place], measure)
+            if ax in panels[0]:
+                ax.set_title(corruption, fontsize=9, loc="left")
+        across[0].set_ylabel(f"{measure}, {similarity}", fontsize=8)
     for ax in panels[-1]:
-        ax.set_xlabel("beta", fontsize=9)
+        ax.set_xlabel("beta", fontsize=8)
     figure.legend(
         *panels[0, 0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=5,
         loc="outside upper right",
     )  # fmt: skip
-    title = f"Success over beta, {trials[0].data}"
-    note = "Means over the seeds. Upright lines: what the rules say, geometric means."
-    plots.save(plots.caption(figure, title, note), path, colors=COLORS)
+    note = (
+        f"{largest[0].data}, N = {largest[0].patterns:,}, means over the seeds. "
+        "Upright lines: what the rules say, geometric means."
+    )
+    plots.save(plots.caption(figure, "Success over beta", note), path, colors=COLORS)
 
 
 def draw_panel(ax: Axes, trials: Sequence[Trial], measure: str) -> None:

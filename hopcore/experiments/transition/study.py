@@ -111,15 +111,34 @@ class Transition(MemoryStudy):
 class TransitionStates(MemoryStudy):
     """Describe the states at the betas suggested for means of patterns."""
 
+    side: Annotated[
+        int | None,
+        option(
+            METHOD, "Average the images to so many pixels a side before they are stored.", min=1
+        ),
+    ] = None
+
     name = "transition-states"
     example = "--stored 300 --seeds 2"
     case = states.Memory
     row = states.Trial
     row_label = "memory"
 
+    @cached_property
+    def source(self) -> Images:
+        """The images of the data set, averaged to fewer pixels if asked for."""
+        images = load_images(self)
+        return images if self.side is None else states.shrunk(images, self.side)
+
+    @property
+    def kind(self) -> str:
+        """The name of the images in the CSV, with their size if it was changed."""
+        return self.dataset if self.side is None else f"{self.dataset}-{self.side}x{self.side}"
+
     def cases(self) -> list[states.Memory]:
         """Return all memories and goals."""
-        return states.memories(self.dataset, self.sizes, self.seeds)
+        _ = self.source  # raises before the work begins
+        return states.memories(self.kind, self.sizes, self.seeds)
 
     def rows_of_cases(self, cases: list[states.Memory]) -> Iterator[list[states.Trial]]:
         """Find the states of each memory."""
@@ -127,7 +146,7 @@ class TransitionStates(MemoryStudy):
 
     def report(self, rows: list[Any]) -> Report:
         """Summarise the states."""
-        facts = {"study": self.name, "dataset": self.dataset}
+        facts = {"study": self.name, "dataset": self.kind}
         table = states.table(rows).markdown()
         return Report(facts | {"trials": [row._asdict() for row in rows]}, table, table)
 
