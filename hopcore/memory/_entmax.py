@@ -252,10 +252,6 @@ def largest_by_sorting(near: Array, alpha: float, xp: ModuleType) -> Array:
     return largest * largest if alpha == 1.5 else largest
 
 
-LOW_POWER = 4.0
-"""A larger power would magnify the rounding error of ``1 + base``; log1p is slower than log."""
-
-
 def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
     """``(1 + base)_+ ** exponent``, exponent >= 0; no ``where``, which is slow."""
     inner = xp.maximum(base + 1.0, zero)
@@ -267,7 +263,8 @@ def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
         if exponent == 2.0:
             return inner * inner
     limits = xp.finfo(base.dtype)
-    if isinstance(exponent, float) and exponent <= LOW_POWER:
+    # A larger power would magnify the rounding error of 1 + base; log1p takes longer than log.
+    if isinstance(exponent, float) and exponent <= 4.0:
         logarithm = xp.log(xp.maximum(inner, zero + limits.smallest_normal))
     else:
         logarithm = xp.log1p(xp.maximum(base, zero - 1.0 + limits.eps))

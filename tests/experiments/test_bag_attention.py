@@ -86,4 +86,4 @@ def test_a_page_shows_the_table_of_its_trials(page: str, stem: str) -> None:
     assert report.table(report.summary(rows, 9)).markdown() in shown
     assert "\n$ hopcore experiment bag-attention" in shown
     assert f"]({stem}.png)" in shown
-    assert {row.seed for row in rows} == set(range(3))
+    assert {row.seed for row in rows} == set(range(10))
