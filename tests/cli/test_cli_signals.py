@@ -106,6 +106,16 @@ def test_a_signal_that_is_ignored_changes_nothing(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["found.npz", "stored.npy"]
 
 
+@pytest.fixture
+def by_default() -> Iterator[None]:
+    """Handle the signals by default, where nohup or the like has made the tests ignore them."""
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@pytest.mark.usefixtures("by_default")
 def test_the_second_signal_is_not_caught() -> None:
     with interrupted_by_signals() as received:
         with pytest.raises(KeyboardInterrupt):
