@@ -263,7 +263,7 @@ def power(base: Array, exponent: Any, zero: Array, xp: ModuleType) -> Array:
         if exponent == 2.0:
             return inner * inner
     limits = xp.finfo(base.dtype)
-    # A larger power would magnify the rounding error of 1 + base; log1p takes longer than log.
+    # log is faster; with a larger exponent, the rounding error of 1 + base would need log1p.
     if isinstance(exponent, float) and exponent <= 4.0:
         logarithm = xp.log(xp.maximum(inner, zero + limits.smallest_normal))
     else:

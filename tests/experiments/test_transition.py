@@ -15,6 +15,7 @@ import hopcore
 from hopcore import datasets
 from hopcore.__main__ import main
 from hopcore.datasets import Images
+from hopcore.experiments.data.smaller_images import shrink_to
 from hopcore.experiments.suggested_beta import report as suggested_beta_report
 from hopcore.experiments.suggested_beta import trials as suggested_beta
 from hopcore.experiments.suggested_beta.trials import GRID
@@ -313,13 +314,13 @@ def test_states_on_the_command_line(capsys, tmp_path, monkeypatch):
 
 def test_smaller_images_are_means_of_squares():
     pixels = np.arange(2.0 * 5 * 7).reshape(2, 35)
-    found = transition_states.shrunk(Images(pixels, (5, 7), np.asarray([3, 4])), 2)
+    found = shrink_to(Images(pixels, (5, 7), np.asarray([3, 4])), 2)
     assert found.shape == (2, 2)
     np.testing.assert_array_equal(found.labels, [3, 4])
     first = pixels[0].reshape(5, 7)  # of which the last row and three columns are cut off
     wanted = [first[r : r + 2, c : c + 2].mean() for r in (0, 2) for c in (1, 3)]
     np.testing.assert_allclose(found.pixels[0], wanted)
-    same = transition_states.shrunk(IMAGES, 8)
+    same = shrink_to(IMAGES, 8)
     np.testing.assert_array_equal(same.pixels, IMAGES.pixels)
 
 

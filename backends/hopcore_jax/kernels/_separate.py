@@ -28,7 +28,7 @@ MANY = 4096
 """With at least this many stored patterns that is faster."""
 
 SOME = 512
-"""With at least this many scores, a solver of sparse weights starts from a bound and a sample."""
+"""From this many scores on, solvers of sparse weights are given a bound of the largest weight."""
 
 Result = tuple[Array | None, Array]
 

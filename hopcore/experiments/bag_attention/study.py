@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from hopcore.experiments.bag_attention import report, trials
-from hopcore.experiments.mil.studies import shrunk
+from hopcore.experiments.data.smaller_images import shrink_by
 from hopcore.experiments.mil.trials import Fitting
 from hopcore.experiments.options import (
     METHOD,
@@ -73,7 +73,7 @@ class BagAttention(ResumableStudy):
         )  # fmt: skip
         known = {"latch": trials.latch(sizes, fitting), "order": trials.order(sizes, fitting)}
         if any(case.task == "digits" for case in cases):
-            images = shrunk(load_images(self), self.shrink)
+            images = shrink_by(load_images(self), self.shrink)
             known["digits"] = trials.digits(images, sizes, fitting)
         return trials.run(cases, known)
 

@@ -1,4 +1,4 @@
-"""What a trial of diffusion compares, and what it finds: the columns of the CSV files."""
+"""The settings and the results of a trial of diffusion, which are the columns of the CSV files."""
 
 from __future__ import annotations
 

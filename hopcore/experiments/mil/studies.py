@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hopcore.arrays._scalar_checks import check_probability
-from hopcore.datasets._images import Images
 from hopcore.experiments.data.bags import is_counted
+from hopcore.experiments.data.smaller_images import shrink_by
 from hopcore.experiments.mil import tasks, trials
 from hopcore.experiments.mil.layers import LAYERS, SPARSE
 from hopcore.experiments.mil.study import Bags, BagStudy, Rates, Transfer, varying
@@ -183,7 +183,7 @@ class MnistBags(BagStudy):
         """Draw bags of images."""
         settings = self.settings
         check_transfer(self)
-        images = shrunk(load_images(self), self.shrink)
+        images = shrink_by(load_images(self), self.shrink)
         return (
             tasks.digit_bags(
                 images,
@@ -201,24 +201,6 @@ class MnistBags(BagStudy):
     def title(self) -> str:
         """The title of the table and of the picture."""
         return f"{super().title}, {self.dataset}"
-
-
-def shrunk(images: Images, factor: int) -> Images:
-    """Return images whose squares of ``factor`` x ``factor`` pixels are replaced by their means.
-
-    Examples
-    --------
-    >>> from hopcore import datasets
-    >>> from hopcore.experiments.mil.studies import shrunk
-    >>> shrunk(datasets.digits(), 2).shape
-    (4, 4)
-    """
-    height, width = images.shape
-    if height % factor or width % factor:
-        raise ValueError(f"--shrink must divide the images of {height} x {width}, got {factor}")
-    shape = height // factor, width // factor
-    squares = images.pixels.reshape(-1, shape[0], factor, shape[1], factor)
-    return images._replace(pixels=squares.mean(axis=(2, 4)).reshape(len(squares), -1), shape=shape)
 
 
 @dataclass(kw_only=True)

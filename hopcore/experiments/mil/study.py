@@ -63,7 +63,7 @@ class BagStudy(Study):
         ),
     ] = 0  # fmt: skip
     seeds: Seeds = 10
-    first_seed: Annotated[int, option(TRAINING, "The first of these seeds.", min=0)] = 0
+    first_seed: Annotated[int, option(TRAINING, "The first seed, instead of 0.", min=0)] = 0
     backend: TrainingBackend = "torch"
     device: Device = None
     resume: Resume = False

@@ -45,7 +45,7 @@ WIDTH, INNER, CLUSTERS = 16, 8, 8
 """The coordinates of a token, the dimensions of a subspace, and the number of clusters."""
 
 TRAINED, TESTED = 200, 200
-"""The number of prompts that choose inverse temperatures and scales, and of test prompts."""
+"""The number of prompts that fit inverse temperatures and scales, and the number that test them."""
 
 VARIANCES = {"linear": (2.0, 1.0), "sphere": (1.0, 0.1), "clusters": (0.02, 0.1)}
 """The variance of clean tokens (for the sphere its squared radius) and of the noise, by task."""
@@ -192,7 +192,7 @@ PLAIN: dict[str, Callable[[Prompts], np.ndarray]] = {
     "equal weights": lambda found: found.tokens.mean(axis=1),
     "query alone": lambda found: found.query,
 }  # fmt: skip
-"""The methods that have a scale alone."""
+"""The methods whose only parameter is a scale."""
 
 
 def scale_of(states: np.ndarray, clean: np.ndarray) -> float:

@@ -124,7 +124,8 @@ def panels(rows: Sequence[Trial]) -> dict[str, Callable[[Axes], None]]:
 def mean_counts(rows: Sequence[Trial]) -> list[tuple[float, float, float]]:
     """Return the mean number at each place, and the ends of its 95 % interval, from all seeds.
 
-    Seeds have other inverse temperatures, but as many. Without an interval, both ends are the mean.
+    All seeds have the same number of places, which lie at different inverse temperatures. With one
+    seed there is no interval, and both ends are the mean.
     """
     own = grouped(rows, lambda row: row.seed).values()
     found = []

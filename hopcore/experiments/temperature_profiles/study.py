@@ -44,7 +44,7 @@ class TemperatureProfiles(Study):
         ),
     ] = ",".join(map(str, trials.ARMS))
     seeds: Annotated[int, option(METHOD, "The number of seeds.", min=1)] = 3
-    first_seed: Annotated[int, option(METHOD, "The first of these seeds.", min=0)] = 0
+    first_seed: Annotated[int, option(METHOD, "The first seed, instead of 0.", min=0)] = 0
     steps: Annotated[
         int, option(METHOD, "The number of batches for each task and distance.", min=1)
     ] = 192

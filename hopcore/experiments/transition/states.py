@@ -66,28 +66,6 @@ def memories(data: str, sizes: Sequence[int], seeds: int) -> list[Memory]:
     return [Memory(data, *which) for which in product(sizes, range(seeds), GOALS)]
 
 
-def shrunk(images: Images, side: int) -> Images:
-    """Average images to ``side * side`` pixels.
-
-    A pixel is the mean of a square. Rows and columns that would fill no square are cut off, as many
-    at each end, or one more at the last.
-
-    Raises
-    ------
-    ValueError
-        The images have fewer pixels a side.
-    """
-    if not 1 <= side <= min(images.shape):
-        raise ValueError(f"--side must be at most {min(images.shape)} for these images, got {side}")
-    squares = images.pixels.reshape(-1, *images.shape)
-    width = min(images.shape) // side
-    for axis, length in enumerate(images.shape, start=1):
-        first = (length - side * width) // 2
-        squares = squares.take(range(first, first + side * width), axis=axis)
-    means = squares.reshape(-1, side, width, side, width).mean(axis=(2, 4))
-    return Images(means.reshape(-1, side * side), (side, side), images.labels)
-
-
 def run(images: Images, wanted: Sequence[Memory]) -> Iterator[Trial]:
     """Yield what the states of each memory are."""
     for which in wanted:

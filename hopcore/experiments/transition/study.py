@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hopcore.datasets._images import Images
+from hopcore.experiments.data.smaller_images import shrink_to
 from hopcore.experiments.options import METHOD, OUTPUT, Data, Dataset, Memories, Sizes, option
 from hopcore.experiments.parsing import integers, names, unlike
 from hopcore.experiments.study import (
@@ -128,7 +129,7 @@ class TransitionStates(MemoryStudy):
     def source(self) -> Images:
         """The images of the data set, averaged to fewer pixels if asked for."""
         images = load_images(self)
-        return images if self.side is None else states.shrunk(images, self.side)
+        return images if self.side is None else shrink_to(images, self.side)
 
     @property
     def kind(self) -> str:
